@@ -1,0 +1,63 @@
+"""The one family of errors, and how a user's mistake is put into words.
+
+A message names the broken rule, the value that broke it, the remedy and, where there is one, the nearest thing that
+would have been right. To add an error: subclass `SetpointError`, set `exit_code`, and raise it where the rule is checked.
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class SetpointError(Exception):
+    """Anything this package raises on purpose. `exit_code` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class InputError(SetpointError, ValueError):
+    """A name, value, data set or model that cannot be used; its message is meant for the user, on one line."""
+
+    exit_code = 3
+
+
+class InputErrors(InputError):
+    """Several input errors found in one pass, so that a user mends them all at once."""
+
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        """Join `errors` (at least one) into one message, a line each."""
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in errors))
+
+
+class StageError(SetpointError):
+    """A stage that ended in a recognised way: the failure is a result and carries its evidence.
+
+    Attributes:
+        failure_class: one of the classes of the failure table, such as `diverged` or `no_learning_signal`.
+        evidence: the measured numbers that show it.
+        suggestion: what to change, in words.
+    """
+
+    def __init__(self, failure_class: str, message: str, *, evidence: dict[str, object], suggestion: str) -> None:
+        """Describe the failure; `message` is one line."""
+        self.failure_class = failure_class
+        self.evidence = evidence
+        self.suggestion = suggestion
+        super().__init__(message)
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:
+    """An `InputError` for a name that is not in `known`, with the nearest known name first."""
+    choices = sorted(known)
+    nearest = get_close_matches(name, choices, n=1, cutoff=0.5)
+    did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    remedy = f" {hint}" if hint else ""
+    return InputError(f"unknown {kind} {name!r}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")
+
+
+def collect(errors: Sequence[InputError]) -> None:
+    """Raise `errors` together when there are any."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise InputErrors(errors)

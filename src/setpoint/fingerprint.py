@@ -1,0 +1,33 @@
+"""Identity is content: canonical JSON, and short digests of it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from setpoint.errors import InputError
+
+DIGEST_LENGTH = 12
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of `value`: sorted keys, no spaces, no NaN; integral floats stay floats (`1.0`).
+
+    Raises:
+        InputError: `value` holds something JSON cannot carry, or a number that is not finite.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a configuration must be finite numbers, text, lists and tables, but: {error}") from error
+
+
+def digest(value: Any, length: int = DIGEST_LENGTH) -> str:
+    """The first `length` hexadecimal characters of the sha256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
