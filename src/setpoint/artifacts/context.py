@@ -1,0 +1,38 @@
+"""What a stage's code is given: its configuration, its inputs, and the folders it may write to."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from setpoint.artifacts.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """The one argument of a stage function, which returns its summary: deterministic numbers about the result.
+
+    Attributes:
+        workspace: where data sets and other stages lie; only to be read.
+        config: the resolved configuration.
+        needs: role -> folder of a finished upstream stage.
+        output: an empty folder; what is written there is published when the function returns.
+        checkpoints: state that the next attempt of this stage finds again.
+        attempt: logs of this attempt.
+    """
+
+    workspace: Workspace
+    kind: str
+    stage_id: str
+    config: dict[str, Any]
+    seed: int
+    needs: dict[str, Path]
+    output: Path
+    checkpoints: Path
+    attempt: Path
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append one line to the attempt's `metrics.jsonl`."""
+        with (self.attempt / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(dict(record)) + "\n")

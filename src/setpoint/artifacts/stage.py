@@ -1,0 +1,207 @@
+"""The folder of one stage: its attempts, what it published, and the manifest that says it is finished.
+
+config.json                 what the stage is asked to do
+attempts/0001/              claim.json stdout.log stderr.log metrics.jsonl resources.json failure.json
+checkpoints/                private to the stage; outlive an attempt, not the stage
+<published outputs>         adapter/, episodes.parquet, …
+manifest.json               last; the stage is finished when it is there and its files have their recorded sizes
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from setpoint.artifacts.atomic import create_json, read_json, sync_file, sync_folder
+from setpoint.artifacts.claims import Claim, read_claim
+from setpoint.errors import SetpointError
+from setpoint.fingerprint import file_digest
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a stage, in a folder of its own."""
+
+    path: Path
+
+    @property
+    def number(self) -> int:
+        """1 for the first attempt."""
+        return int(self.path.name)
+
+    @property
+    def claim(self) -> Path:
+        """Who makes this attempt."""
+        return self.path / "claim.json"
+
+    @property
+    def stdout(self) -> Path:
+        """What the worker and everything below it printed."""
+        return self.path / "stdout.log"
+
+    @property
+    def stderr(self) -> Path:
+        """What the worker and everything below it reported."""
+        return self.path / "stderr.log"
+
+    @property
+    def metrics(self) -> Path:
+        """The training curve: one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def resources(self) -> Path:
+        """Time and memory; written when the attempt ends."""
+        return self.path / "resources.json"
+
+    @property
+    def failure(self) -> Path:
+        """Why the attempt failed; only there if it did."""
+        return self.path / "failure.json"
+
+    @property
+    def output(self) -> Path:
+        """What is written here is published when the attempt succeeds."""
+        return self.path / "output"
+
+    def running(self) -> bool:
+        """Whether somebody may still be at it."""
+        if self.failure.exists() or self.resources.exists():
+            return False
+        claim = read_claim(self.claim)
+        return claim is not None and claim.alive()
+
+
+@dataclass(frozen=True, slots=True)
+class StageFolder:
+    """One stage on disk. Making one touches nothing."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, the upstream stages and the seed."""
+        return self.path / "config.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The list of published files with the stage's summary; written last."""
+        return self.path / "manifest.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The trainer's private state between attempts."""
+        return self.path / "checkpoints"
+
+    @property
+    def attempts_folder(self) -> Path:
+        """The parent of all attempts."""
+        return self.path / "attempts"
+
+    def attempts(self) -> list[Attempt]:
+        """Every claimed attempt, oldest first."""
+        return [Attempt(path.parent) for path in sorted(self.attempts_folder.glob("*/claim.json"))]
+
+    def latest_attempt(self) -> Attempt | None:
+        """The attempt that counts, or None before the first."""
+        return next(reversed(self.attempts()), None)
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """The manifest, or None where there is none that can be read."""
+        manifest = read_json(self.manifest)
+        return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else None
+
+    def finished(self) -> bool:
+        """Whether the manifest is there and every file it lists has its recorded size."""
+        manifest = self.read_manifest()
+        return manifest is not None and all(
+            _size(self.path / name) == file["bytes"] for name, file in manifest["files"].items()
+        )
+
+    def verified(self) -> bool:
+        """Whether the stage is finished and the content of every file is what was published; reads all of it."""
+        manifest = self.read_manifest() if self.finished() else None
+        return manifest is not None and all(
+            file_digest(self.path / name) == file["sha256"] for name, file in manifest["files"].items()
+        )
+
+    def claim_attempt(self, *, description: Mapping[str, Any]) -> Attempt | None:
+        """Start the next attempt, or None where the stage is finished or somebody is at it.
+
+        Args:
+            description: what goes to `config.json` when this is the first attempt.
+        """
+        latest = self.latest_attempt()
+        if self.verified() or (latest is not None and latest.running()):
+            return None
+        attempt = Attempt(self.attempts_folder / f"{1 if latest is None else latest.number + 1:04d}")
+        if not Claim.of_this_process().create(attempt.claim):
+            return None
+        create_json(self.config, {"schema": SCHEMA, **description})
+        if self.manifest.exists():  # it lists files that are gone or damaged; nobody else may touch it now
+            self.manifest.rename(attempt.path / "damaged_manifest.json")
+        return attempt
+
+    def publish(
+        self,
+        attempt: Attempt,
+        *,
+        summary: Mapping[str, Any],
+        measured: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+    ) -> None:
+        """Move the attempt's output into place, write the manifest last, and drop the checkpoints.
+
+        Raises:
+            SetpointError: a newer attempt has taken over, or the manifest is there already: this result is not wanted.
+        """
+        if self.latest_attempt() != attempt:
+            raise SetpointError(f"attempt {attempt.number} of {self.path} was taken over by a newer one")
+        files = {
+            path.relative_to(attempt.output).as_posix(): _record(path) for path in sorted(_files_below(attempt.output))
+        }
+        for entry in sorted(attempt.output.iterdir()):
+            _replace(entry, self.path / entry.name)
+        attempt.output.rmdir()
+        sync_folder(self.path)
+        manifest = {
+            "schema": SCHEMA,
+            "stage": self.path.name,
+            "kind": self.path.parent.name,
+            "attempt": attempt.number,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "files": files,
+            "summary": dict(summary),
+            "measured": dict(measured),
+            "provenance": dict(provenance),
+        }
+        if not create_json(self.manifest, manifest):
+            raise SetpointError(f"{self.manifest} is there already")
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _record(path: Path) -> dict[str, Any]:
+    sync_file(path)
+    return {"sha256": file_digest(path), "bytes": path.stat().st_size}
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename `source` to `target`, which an unfinished publication may have left behind."""
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    source.replace(target)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

@@ -1,0 +1,82 @@
+"""Where everything lies: one root with data sets, stages, experiments and links to models."""
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from setpoint.artifacts.stage import StageFolder
+from setpoint.errors import InputError
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
+
+
+def check_identifier(kind: str, identifier: str) -> str:
+    """`identifier` itself when it can be a folder name everywhere.
+
+    Raises:
+        InputError: it holds a path separator or an odd character, starts with a dot, is empty or too long.
+    """
+    if _IDENTIFIER.fullmatch(identifier) is None:
+        raise InputError(
+            f"{kind} must be 1 to 120 letters, digits, '.', '_' or '-', not starting with '.', but is {identifier!r}. "
+            f"Try {_nearest_identifier(identifier)!r}."
+        )
+    return identifier
+
+
+def _nearest_identifier(identifier: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", identifier).strip("._")[:120] or "my_experiment"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The root folder of all results. Making one touches nothing on disk."""
+
+    root: Path
+
+    @property
+    def datasets(self) -> Path:
+        """Data sets, one folder each, by canonical name."""
+        return self.root / "datasets"
+
+    @property
+    def stages(self) -> Path:
+        """Results of stages, by kind and id."""
+        return self.root / "stages"
+
+    @property
+    def experiments(self) -> Path:
+        """Plans, journals and reports, one folder for each experiment."""
+        return self.root / "experiments"
+
+    @property
+    def models(self) -> Path:
+        """Links to the adapters of finished runs, by readable names."""
+        return self.root / "models"
+
+    def stage(self, kind: str, stage_id: str) -> StageFolder:
+        """The folder of one stage, which need not exist."""
+        return StageFolder(
+            self.stages / check_identifier("a stage kind", kind) / check_identifier("a stage id", stage_id)
+        )
+
+    def experiment(self, experiment_id: str) -> Path:
+        """The folder of one experiment, which need not exist."""
+        return self.experiments / check_identifier("an experiment id", experiment_id)
+
+    def require_writable(self) -> None:
+        """Create the root and write to it once.
+
+        Raises:
+            InputError: the folder cannot be created or written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"the workspace must be a folder that can be written to, but {str(self.root)!r} is not "
+                f"({error.strerror}). Name another with --workspace or SETPOINT_WORKSPACE."
+            ) from error
