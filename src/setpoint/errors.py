@@ -1,7 +1,8 @@
 """The one family of errors, and how a user's mistake is put into words.
 
 A message names the broken rule, the value that broke it, the remedy and, where there is one, the nearest thing that
-would have been right. To add an error: subclass `SetpointError`, set `exit_code`, and raise it where the rule is checked.
+would have been right. To add an error: subclass `SetpointError`, set `exit_code`,
+and raise it where the rule is checked.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Seeds derived from names, so that every row and every run has its own stream, whoever computes it and in what order."""
+"""Seeds derived from names: every row and every run has its own stream, whoever computes it and in what order."""
 
 import hashlib
 import json

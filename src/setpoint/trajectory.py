@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 class Termination(StrEnum):
@@ -36,9 +36,11 @@ class Trajectory:
         states: SI units, (..., N+1, n_x); never clamped.
         controls: what the plant applied, saturated to its bounds, (..., N, n_u).
         commanded: what was asked for, (..., N, n_u).
+        diverged: whether a state left the range of the simulator, after which it stands still, (...).
     """
 
     times: Float[np.ndarray, "nodes"]
     states: Float[np.ndarray, "*batch nodes n_x"]
     controls: Float[np.ndarray, "*batch steps n_u"]
     commanded: Float[np.ndarray, "*batch steps n_u"]
+    diverged: Bool[np.ndarray, "*batch"]

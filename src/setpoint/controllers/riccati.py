@@ -1,0 +1,70 @@
+"""Finite-horizon linear-quadratic control: the Riccati recursion, and the feedback clipped to the bounds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.controllers.interface import Plan
+from setpoint.problems import Problem
+from setpoint.systems import linearise
+
+
+@dataclass(frozen=True)
+class LinearQuadratic:
+    """Solution of the linearised, unconstrained problem.
+
+    Attributes:
+        gains: K_k of u_k = −K_k (x_k − x*), (N, n_u, n_x).
+        values: P_k of the cost to go e_k' P_k e_k, (N+1, n_x, n_x).
+    """
+
+    gains: Float[np.ndarray, "N n_u n_x"]
+    values: Float[np.ndarray, "nodes n_x n_x"]
+
+
+def solve_riccati(problem: Problem) -> LinearQuadratic:
+    """Backward Riccati recursion on the linearisation at the target.
+
+    P_N = terminal_weight Q;  K_k = (R + B'P_{k+1}B)^{-1} B'P_{k+1}A;  P_k = Q + A'P_{k+1}(A − B K_k).
+    Source: Bertsekas, Dynamic Programming and Optimal Control I, §4.1.
+    """
+    a, b = linearise(problem.plant, np.array(problem.target), np.zeros(problem.plant.n_u))
+    q, r = np.diag(problem.q), np.diag(problem.r)
+    value = problem.terminal_weight * q
+    gains, values = [], [value]
+    for _ in range(problem.steps):
+        gain = np.linalg.solve(r + b.T @ value @ b, b.T @ value @ a)
+        value = q + a.T @ value @ (a - b @ gain)
+        value = (value + value.T) / 2  # rounding must not break the symmetry over long horizons
+        gains.append(gain)
+        values.append(value)
+    return LinearQuadratic(np.array(gains[::-1]), np.array(values[::-1]))
+
+
+class ClippedLqr:
+    """Time-varying LQR of the whole horizon, clipped to the control bounds; plans by simulating itself."""
+
+    name = "lqr"
+
+    def __init__(self, problem: Problem, gain_factor: float = 1.0) -> None:
+        """Prepare the gains; `gain_factor` below 1 detunes the feedback on purpose."""
+        self._problem = problem
+        self._gains = gain_factor * solve_riccati(problem).gains
+
+    def feedback(self, step: int, x: Float[np.ndarray, "B n_x"]) -> Float[np.ndarray, "B n_u"]:
+        """The clipped control at grid step `step`."""
+        plant = self._problem.plant
+        unclipped = -(x - np.array(self._problem.target)) @ self._gains[step].T
+        return np.asarray(np.clip(unclipped, plant.control_lower, plant.control_upper))
+
+    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+        """The controls that the feedback would apply to the undisturbed plant."""
+        plant = self._problem.plant
+        start = round(t / plant.dt_s)
+        controls = []
+        for step in range(start, start + steps):
+            u = self.feedback(min(step, self._problem.steps - 1), x)
+            controls.append(u)
+            x = plant.step(step * plant.dt_s, x, u)
+        return Plan.of(np.stack(controls, axis=1))

@@ -1,0 +1,111 @@
+"""Answers: controls to text, and text back to controls or to the reason why not.
+
+    <REASONING>…</REASONING><CONTROLS>1.00, -0.25, …</CONTROLS>
+
+Moves are separated by commas; the components of one move by a space. Parsing is strict:
+nothing is padded, cut or guessed.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.language.dialect import Dialect
+from setpoint.language.numbers import format_number, format_vector
+from setpoint.problems import Problem
+from setpoint.trajectory import Termination
+
+_OPEN, _CLOSE = "<CONTROLS>", "</CONTROLS>"
+_NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,12})?")
+REASONING_LIMIT = 99.0
+"""Magnitude beyond which a number in a short reasoning text is cut off."""
+
+
+@dataclass(frozen=True)
+class ParseFailure:
+    """Why an answer could not be read.
+
+    Attributes:
+        termination: `PARSE_FAILURE`, `WRONG_LENGTH` or `TOKEN_LIMIT`.
+        reason: a line for people.
+    """
+
+    termination: Termination
+    reason: str
+
+
+def compose_answer(
+    problem: Problem,
+    x: Float[np.ndarray, " n_x"],
+    moves: Float[np.ndarray, "M n_u"],
+    feedback: Float[np.ndarray, " n_u"],
+    dialect: Dialect,
+) -> str:
+    """The answer text for `moves` from state `x`; `feedback` is what the linear-quadratic regulator would do now."""
+    reasoning = _REASONING[dialect.template](problem, x, moves, feedback)
+    return f"<REASONING>{reasoning}</REASONING>{_OPEN}{format_moves(moves, dialect.control_decimals)}{_CLOSE}"
+
+
+def format_moves(moves: Float[np.ndarray, "M n_u"], decimals: int) -> str:
+    """Moves separated by `, `, components by a space."""
+    return ", ".join(" ".join(format_number(value, decimals) for value in move) for move in moves)
+
+
+def _short_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray) -> str:
+    """What an unconstrained linear-quadratic regulator would apply in this state."""
+    return "feedback " + " ".join(format_number(v, 2) for v in np.clip(feedback, -REASONING_LIMIT, REASONING_LIMIT))
+
+
+def _english_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray) -> str:
+    """Distance, regulator, saturation and first move, all computed for this state."""
+    plant = problem.plant
+    distance = float(np.abs((x - np.array(problem.target)) / np.array(problem.half_width)).max())
+    beyond = bool((np.abs(feedback) > plant.control_upper).any())
+    limited = int((np.abs(moves) >= 0.999 * plant.control_upper).any(axis=-1).sum())
+    regulator = format_vector(feedback, 2)
+    limit = "more than the limits allow" if beyond else "within the limits"
+    saturation = f"{limited} of {len(moves)} moves lie on a limit" if limited else "no move lies on a limit"
+    return (
+        f"The state is {distance:.2f} of the initial range from the target. A linear-quadratic regulator would apply "
+        f"{regulator} now, {limit}. Planning over the whole horizon, {saturation}, and the first move is "
+        f"{format_vector(moves[0], 2)}."
+    )
+
+
+_REASONING: dict[str, Callable[[Problem, np.ndarray, np.ndarray, np.ndarray], str]] = {
+    "short": _short_reasoning,
+    "english": _english_reasoning,
+}
+
+
+def parse_answer(
+    text: str, moves: int, n_u: int, *, complete: bool = True, decimals: int = 0
+) -> Float[np.ndarray, "M n_u"] | ParseFailure:
+    """The moves (moves, n_u) of an answer, or why they cannot be read.
+
+    With `complete` false, `text` may be an answer that was cut off on purpose: its first `moves` moves are read, of
+    which the last must show at least `decimals` decimals or be followed by a comma or the closing tag.
+    """
+    opened = text.count(_OPEN)
+    if opened != 1:
+        return ParseFailure(Termination.PARSE_FAILURE, f"expected one {_OPEN}, found {opened}")
+    body, closing, _ = text.split(_OPEN, 1)[1].partition(_CLOSE)
+    if complete and not closing:
+        return ParseFailure(Termination.PARSE_FAILURE, f"{_CLOSE} is missing")
+    parts = body.split(",")
+    if complete and len(parts) != moves:
+        return ParseFailure(Termination.WRONG_LENGTH, f"expected {moves} moves, found {len(parts)}")
+    if len(parts) < moves:
+        return ParseFailure(Termination.WRONG_LENGTH, f"expected at least {moves} moves, found {len(parts)}")
+    cut_off = not closing and len(parts) == moves
+    if cut_off and len(parts[-1].rpartition(".")[2]) < decimals:
+        return ParseFailure(Termination.WRONG_LENGTH, f"move {moves} is cut off: {parts[-1].strip()!r}")
+    found = [part.split() for part in parts[:moves]]
+    for index, move in enumerate(found):
+        if len(move) != n_u or not all(_NUMBER.fullmatch(number) for number in move):
+            reason = f"move {index + 1} must be {n_u} decimal number(s), but is {parts[index].strip()[:40]!r}"
+            return ParseFailure(Termination.PARSE_FAILURE, reason)
+    return np.array(found, dtype=float)

@@ -1,0 +1,102 @@
+"""What is asked of a plant: a quadratic cost over a horizon, a target, an initial set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.seeding import generator
+from setpoint.systems import Plant, components_of
+
+STATE_DECIMALS = 4
+"""Initial states are rounded to this many decimals, so that a prompt states them exactly."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Steer `plant` from an initial state to `target` in `steps` grid intervals at least cost.
+
+    J = sum_{k<N} (e_k' Q e_k + u_k' R u_k) + terminal_weight e_N' Q e_N with e = x − target, Q and R diagonal.
+
+    Attributes:
+        plant: the dynamics, their grid and bounds.
+        steps: N.
+        q: diagonal of Q, (n_x,).
+        r: diagonal of R, (n_u,).
+        terminal_weight: factor of Q at the end.
+        target: x*, an equilibrium of the plant with zero control, (n_x,).
+        half_width: of the box of initial states around the target, (n_x,).
+        judged: `closed_loop` for plants that are unstable in open loop, where an open-loop answer says nothing.
+        open_loop: whether open loop is evaluated at all.
+        detuned_gain: share of the LQR gain that the deliberately imperfect expert uses.
+    """
+
+    plant: Plant
+    steps: int
+    q: tuple[Any, ...]
+    r: tuple[Any, ...]
+    terminal_weight: Any
+    target: tuple[float, ...]
+    half_width: tuple[float, ...]
+    judged: Literal["open_loop", "closed_loop"] = "open_loop"
+    open_loop: bool = True
+    detuned_gain: float = 0.5
+
+    @property
+    def name(self) -> str:
+        """The name of the plant, which is the name of the problem."""
+        return self.plant.name
+
+    @property
+    def horizon_s(self) -> float:
+        """Length of the horizon in seconds."""
+        return self.steps * self.plant.dt_s
+
+    def state_cost(self, x: Sequence[Any]) -> Any:
+        """e' Q e for state components `x`."""
+        return sum(weight * (xi - goal) ** 2 for weight, xi, goal in zip(self.q, x, self.target, strict=True))
+
+    def control_cost(self, u: Sequence[Any]) -> Any:
+        """u' R u for control components `u`."""
+        return sum(weight * ui**2 for weight, ui in zip(self.r, u, strict=True))
+
+    def cost(
+        self, states: Float[np.ndarray, "*batch nodes n_x"], controls: Float[np.ndarray, "*batch steps n_u"]
+    ) -> Float[np.ndarray, "*batch"]:
+        """J of applied controls, for trajectories over the whole horizon or a leading part with its terminal cost."""
+        terminal = self.terminal_weight * self.state_cost(components_of(states[..., -1, :]))
+        return np.asarray(self.running_cost(states, controls) + terminal)
+
+    def running_cost(
+        self, states: Float[np.ndarray, "*batch nodes n_x"], controls: Float[np.ndarray, "*batch steps n_u"]
+    ) -> Float[np.ndarray, "*batch"]:
+        """The cost of all steps without the terminal cost."""
+        along_states = self.state_cost(components_of(states[..., :-1, :]))
+        along_controls = self.control_cost(components_of(controls))
+        return np.asarray((along_states + along_controls).sum(axis=-1))
+
+    def initial_states(self, count: int, *seed: str | int) -> Float[np.ndarray, "count n_x"]:
+        """`count` states drawn evenly from the initial set; state i depends on `seed` and i alone."""
+        unit = np.array([generator(*seed, self.name, i).uniform(-1.0, 1.0, len(self.target)) for i in range(count)])
+        states = np.array(self.target) + unit.reshape(count, -1) * np.array(self.half_width)
+        return np.asarray(np.round(states, STATE_DECIMALS))
+
+    def definition(self) -> dict[str, object]:
+        """Every number that defines the problem, for identities."""
+        plant = self.plant
+        return {
+            "plant": plant.name,
+            "coefficients": dict(plant.coefficients),
+            "dt_s": plant.dt_s,
+            "substeps": plant.substeps,
+            "state_bounds": [[signal.lower, signal.upper] for signal in plant.states],
+            "control_bounds": [[signal.lower, signal.upper] for signal in plant.controls],
+            "steps": self.steps,
+            "q": list(self.q),
+            "r": list(self.r),
+            "terminal_weight": self.terminal_weight,
+            "target": list(self.target),
+            "half_width": list(self.half_width),
+        }

@@ -1,0 +1,47 @@
+"""A damped pendulum held near its upright position by a torque."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from setpoint.systems.plant import Plant, Signal
+
+
+@dataclass(frozen=True)
+class Pendulum(Plant):
+    """theta'' = (g/l) sin(theta) − damping theta' + u, with theta = 0 upright.
+
+    | signal           | unit    | bounds      |
+    | ---------------- | ------- | ----------- |
+    | angle            | rad     | −0.7 … 0.7  |
+    | angular velocity | rad/s   | −2 … 2      |
+    | torque           | rad/s²  | −6 … 6      |
+
+    Unstable in open loop (errors grow two-thousandfold over the horizon), so it is judged in closed loop only.
+    """
+
+    name = "pendulum"
+    short_name = "pend"
+    title = "pendulum, stabilised upright"
+    source = "textbook; torque divided by m l^2"
+    states = (Signal("angle", "rad", -0.7, 0.7), Signal("angular_velocity", "rad/s", -2.0, 2.0))
+    controls = (Signal("torque", "rad/s^2", -6.0, 6.0),)
+
+    gravity_per_length: float = 9.81
+    damping: float = 0.1
+    dt_s: float = 0.05
+
+    def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
+        """(angular velocity, angular acceleration)."""
+        angle, rate = x
+        return rate, self.gravity_per_length * xp.sin(angle) - self.damping * rate + u[0]
+
+    @property
+    def coefficients(self) -> Mapping[str, float]:
+        """theta'' = −damping theta' + (g/l) sin(theta) + u."""
+        return {"b": -self.damping, "g": self.gravity_per_length, "e": 1.0}
+
+    @property
+    def equations(self) -> tuple[str, ...]:
+        """x' = v, v' = (g/l) sin(x) − damping v + u."""
+        return ("x' = v", f"v' = {self.gravity_per_length:g}*sin(x) - {self.damping:g}*v + u")
