@@ -1,0 +1,46 @@
+"""What an attempt cost: seconds, processor seconds, memory, and the GPU's share if one was used."""
+
+import resource
+import sys
+import time
+from typing import Any
+
+_KIB_PER_GB = 1e9 / 1024
+
+
+class Meter:
+    """Counts from its making; `read` gives the costs so far.
+
+    GPU figures are None unless this process has used CUDA through an already imported torch.
+    """
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._started_s = time.monotonic()
+        self._cpu_s = _cpu_s()
+
+    def read(self) -> dict[str, float | None]:
+        """Costs since the start: wall_s, cpu_s, peak_rss_gb, gpu_hours, peak_gpu_gb (of the fullest device)."""
+        wall_s = time.monotonic() - self._started_s
+        peak_kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        cuda = _cuda_in_use()
+        devices = range(cuda.device_count()) if cuda else range(0)
+        return {
+            "wall_s": round(wall_s, 3),
+            "cpu_s": round(_cpu_s() - self._cpu_s, 3),
+            "peak_rss_gb": round(peak_kib / _KIB_PER_GB, 3),
+            "gpu_hours": round(len(devices) * wall_s / 3600, 6) if cuda else None,
+            "peak_gpu_gb": round(max(cuda.max_memory_reserved(device) for device in devices) / 1e9, 3)
+            if cuda
+            else None,
+        }
+
+
+def _cpu_s() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _cuda_in_use() -> Any:
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None

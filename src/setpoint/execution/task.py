@@ -1,0 +1,64 @@
+"""What an executor is given, and what it gives back. The same words for a local worker and for a cluster's job."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from setpoint.artifacts import StageFolder, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at one stage; nothing but text and numbers, so that it can travel.
+
+    Attributes:
+        target: `module:function`, called with a `StageContext`; it returns the stage's summary.
+        needs: role -> folder of a finished upstream stage.
+    """
+
+    workspace: Path
+    kind: str
+    stage_id: str
+    target: str
+    config: dict[str, Any]
+    seed: int
+    needs: dict[str, Path]
+
+    @property
+    def stage(self) -> StageFolder:
+        """The stage's folder."""
+        return Workspace(self.workspace).stage(self.kind, self.stage_id)
+
+    def describe(self) -> dict[str, Any]:
+        """What the stage folder keeps as its configuration."""
+        needs = sorted(path.name for path in self.needs.values())
+        return {"kind": self.kind, "config": self.config, "needs": needs, "seed": self.seed}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended: `finished`, `failed` with the content of failure.json, or `busy` where somebody else has it."""
+
+    state: Literal["finished", "failed", "busy"]
+    failure: dict[str, Any] | None = None
+
+
+class Job(Protocol):
+    """A task that was submitted."""
+
+    @property
+    def task(self) -> Task:
+        """What was submitted."""
+
+    def wait(self, timeout_s: float | None = None) -> Outcome | None:
+        """How the job ended, or None when it still runs after `timeout_s` seconds."""
+
+    def cancel(self) -> None:
+        """End the job, and everything it started, now. The attempt counts as interrupted, not as failed."""
+
+
+class Executor(Protocol):
+    """A place where tasks run."""
+
+    def submit(self, task: Task) -> Job:
+        """Start `task` and return at once."""

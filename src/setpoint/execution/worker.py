@@ -1,0 +1,77 @@
+"""The body of one attempt, in a process of its own: claim the stage, call its code, publish or say why not."""
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import psutil
+
+from setpoint import provenance
+from setpoint.artifacts import Attempt, StageContext, StageFolder, Workspace, write_json
+from setpoint.execution.failures import describe_failure
+from setpoint.execution.resources import Meter
+from setpoint.execution.task import Task
+
+StageFunction = Callable[[StageContext], dict[str, Any]]
+
+
+def work(task: Task) -> None:
+    """Make one attempt at `task`. The result is on disk only: a manifest, failure.json, or no attempt if not free."""
+    stage = task.stage
+    attempt = stage.claim_attempt(description=task.describe())
+    if attempt is None:
+        return
+    _redirect_output(attempt)
+    meter = Meter()
+    try:
+        _run_and_publish(task, stage, attempt, meter)
+    except (Exception, SystemExit) as error:
+        failure = describe_failure(error)
+        print(failure["traceback"], file=sys.stderr)
+        write_json(attempt.failure, failure)
+    finally:
+        _end_descendants()
+        write_json(attempt.resources, {"schema": 1, **meter.read()})
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _run_and_publish(task: Task, stage: StageFolder, attempt: Attempt, meter: Meter) -> None:
+    attempt.output.mkdir()
+    stage.checkpoints.mkdir(exist_ok=True)
+    context = StageContext(
+        workspace=Workspace(task.workspace),
+        kind=task.kind,
+        stage_id=task.stage_id,
+        config=task.config,
+        seed=task.seed,
+        needs=task.needs,
+        output=attempt.output,
+        checkpoints=stage.checkpoints,
+        attempt=attempt.path,
+    )
+    summary = _load(task.target)(context)
+    stage.publish(attempt, summary=summary, measured=meter.read(), provenance=provenance.collect())
+
+
+def _load(target: str) -> StageFunction:
+    module, _, function = target.partition(":")
+    return cast(StageFunction, getattr(importlib.import_module(module), function))
+
+
+def _end_descendants() -> None:
+    """Kill what the stage's code started and left behind, so that nothing leaks into the next run."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _redirect_output(attempt: Attempt) -> None:
+    """Send descriptors 1 and 2 to the attempt's logs, for what C libraries and subprocesses print lands there too."""
+    for descriptor, path in ((1, attempt.stdout), (2, attempt.stderr)):
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, descriptor)
+        os.close(log)

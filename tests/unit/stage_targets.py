@@ -1,0 +1,74 @@
+"""Stage functions for tests of execution and coordination: real, cheap, and run in real child processes."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from setpoint.artifacts import StageContext
+from setpoint.errors import InputError, StageError
+
+
+def write_value(context: StageContext) -> dict[str, Any]:
+    """Publish one file, and note the execution in the ledger that the configuration names."""
+    if "ledger" in context.config:
+        with Path(context.config["ledger"]).open("a") as ledger:
+            ledger.write(f"{context.stage_id}\n")
+    time.sleep(context.config.get("sleep_s", 0.0))
+    inputs = {role: (folder / "value.txt").read_text() for role, folder in sorted(context.needs.items())}
+    (context.output / "value.txt").write_text(f"{context.config.get('value')} {inputs} {context.seed}")
+    context.log({"step": 1, "stage": "sft", "loss": 0.5})
+    return {"inputs": len(inputs)}
+
+
+def print_everywhere(_context: StageContext) -> dict[str, Any]:
+    print("from python")
+    print("to stderr", file=sys.stderr)
+    subprocess.run(["sh", "-c", "echo from a subprocess; echo its stderr >&2"], check=True)
+    return {"threads": os.environ["OMP_NUM_THREADS"]}
+
+
+def crash(_context: StageContext) -> dict[str, Any]:
+    raise ZeroDivisionError("no reason")
+
+
+def run_out_of_memory(_context: StageContext) -> dict[str, Any]:
+    raise RuntimeError("batch too large") from MemoryError()
+
+
+def fill_the_disk(_context: StageContext) -> dict[str, Any]:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def diverge(context: StageContext) -> dict[str, Any]:
+    raise StageError("diverged", "the loss is nan", evidence={"step": 7}, suggestion="lower learning_rate")
+
+
+def refuse(_context: StageContext) -> dict[str, Any]:
+    raise InputError("rank must be positive, but is 0")
+
+
+def exit_quietly(_context: StageContext) -> dict[str, Any]:
+    sys.exit(0)
+
+
+def kill_itself(_context: StageContext) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def sleep_with_a_child(context: StageContext) -> dict[str, Any]:
+    """Start a process of its own, write both pids, and sleep for a minute."""
+    child = subprocess.Popen(["sleep", "60"])
+    (context.attempt / "pids.txt").write_text(f"{os.getpid()} {child.pid}")
+    time.sleep(60)
+    return {}
+
+
+def leave_a_child_behind(context: StageContext) -> dict[str, Any]:
+    child = subprocess.Popen(["sleep", "60"])
+    return {"pid": child.pid}
