@@ -1,0 +1,65 @@
+"""Base models by name: the built-in one, a local folder, or an id on the model hub."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from setpoint.errors import InputError
+from setpoint.fingerprint import digest, file_digest
+from setpoint.policies.presets import GENERAL, TINY, BasePreset
+
+BUILTIN = "builtin:tiny"
+_WEIGHTS = ("*.safetensors", "*.bin")
+_REQUIRED = ("config.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model that can be loaded.
+
+    Attributes:
+        name: what the user called it; recorded in adapters.
+        location: a folder, or a hub id.
+        digest: of its weights, configuration and tokenizer; for a hub id, of the id.
+        preset: the defaults that belong to it.
+    """
+
+    name: str
+    location: str
+    digest: str
+    preset: BasePreset
+
+
+def builtin_path() -> Path:
+    """The folder of the built-in base inside the installed package."""
+    return Path(str(files("setpoint.policies"))) / "builtin_tiny"
+
+
+def resolve_base(name: str) -> BaseModel:
+    """The base model called `name`.
+
+    Raises:
+        InputError: neither the built-in base, nor a folder with a model, nor shaped like a hub id.
+    """
+    if name == BUILTIN:
+        path = builtin_path()
+        return BaseModel(name, str(path), _folder_digest(path), TINY)
+    path = Path(name).expanduser()
+    if path.exists():
+        return BaseModel(name, str(path.resolve()), _folder_digest(path), GENERAL)
+    if name.startswith("builtin:") or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise InputError(
+            f"base model {name!r} is neither {BUILTIN!r}, nor a folder with a model, nor a hub id of the form "
+            "owner/model. Give one of these with --base-model."
+        )
+    return BaseModel(name, name, digest({"hub": name}), GENERAL)
+
+
+def _folder_digest(path: Path) -> str:
+    missing = [name for name in _REQUIRED if not (path / name).is_file()]
+    weights = sorted(file for pattern in _WEIGHTS for file in path.glob(pattern)) if path.is_dir() else []
+    if missing or not weights:
+        lacks = ", ".join([*missing, *([] if weights else ["weights (*.safetensors)"])])
+        raise InputError(f"base model {str(path)!r} is not a causal language model folder: it lacks {lacks}.")
+    parts = [*weights, *sorted(path.glob("*.json")), *sorted(path.glob("*.jinja"))]
+    return digest({part.name: file_digest(part) for part in parts if not part.name.startswith("recipe")})

@@ -1,0 +1,59 @@
+"""What belongs to a base model: how it is spoken to, and the training defaults that work for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from setpoint.language import Dialect
+from setpoint.problems import MoveBlocking
+
+
+@dataclass(frozen=True)
+class BasePreset:
+    """Defaults of a base model. Everything here is resolved into the configuration of a stage and so recorded.
+
+    Attributes:
+        name: `tiny` or `general`.
+        dialect: template, moves and decimals.
+        lora, sft, grpo: default parameters of the training stages.
+        header_tokens: tokens of an answer before its first move, where answers have a fixed layout; else None.
+        tokens_per_move: tokens of one move, where that is constant; else None. With both known, generation stops after
+            the moves that are needed.
+        max_answer_tokens: upper bound of a whole answer.
+    """
+
+    name: str
+    dialect: Dialect
+    lora: Mapping[str, Any]
+    sft: Mapping[str, Any]
+    grpo: Mapping[str, Any]
+    max_answer_tokens: int
+    header_tokens: int | None = None
+    tokens_per_move: int | None = None
+
+    def answer_tokens(self, moves: int | None = None) -> int:
+        """Tokens to generate for the first `moves` moves (None: the whole answer, with its end)."""
+        if moves is None or self.header_tokens is None or self.tokens_per_move is None:
+            return self.max_answer_tokens
+        return self.header_tokens + moves * self.tokens_per_move
+
+
+TINY = BasePreset(
+    name="tiny",
+    dialect=Dialect(),
+    lora={"rank": 8, "scale": 20.0},
+    sft={"learning_rate": 5e-4, "steps": 200, "batch_size": 16},
+    grpo={"learning_rate": 5e-5, "steps": 60, "batch_size": 64},
+    header_tokens=6,
+    tokens_per_move=2,
+    max_answer_tokens=32,
+)
+GENERAL = BasePreset(
+    name="general",
+    dialect=Dialect(template="english", blocking=MoveBlocking.none(50), control_decimals=3, state_decimals=4),
+    lora={"rank": 16, "scale": 2.0},
+    sft={"learning_rate": 2e-4, "steps": 250, "batch_size": 16},
+    grpo={"learning_rate": 1e-5, "steps": 200, "batch_size": 64},
+    max_answer_tokens=1024,
+)
+PRESETS = {preset.name: preset for preset in (TINY, GENERAL)}
