@@ -1,0 +1,221 @@
+"""Rows of evaluation: one episode each, and the first trajectories, as Parquet files that keep their schema.
+
+pyarrow is imported when a file is read or written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from setpoint.errors import InputError
+from setpoint.trajectory import Termination
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+EPISODES = "episodes.parquet"
+TRAJECTORIES = "trajectories.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeResult:
+    """One controller on one initial state, and how well it did. Failures are rows too; nothing is dropped.
+
+    Attributes:
+        case_id: index of the initial state in its suite.
+        controller: `llm`, `optimum`, `lqr` or `zero`.
+        mode: `open_loop`, or `replan_<steps>`.
+        replan_interval: grid steps between plans; 0 in open loop.
+        initial_state: SI units, (n_x,).
+        final_state: SI units, (n_x,).
+        parsed: whether every answer could be read; an unread one was simulated as zero control.
+        final_error: L2 norm of the final state less the target.
+        normalised_error: infinity norm of the same over the half width of the initial set.
+        control_cost: J of the applied control.
+        optimal_cost: J* without move blocking.
+        blocked_optimal_cost: the least J with the answer's move blocking.
+        regret: J/J* − 1.
+        violation_max: largest violation of a bound, relative to the bound.
+        violation_count: grid points with a violation above the tolerance.
+        success: parsed, no violation, normalised error at most 0.05.
+        success_loose: the same with 0.1.
+        tokens: generated tokens of all answers.
+        plans: answers asked for.
+        plans_parsed: answers that could be read.
+    """
+
+    case_id: int
+    system: str
+    controller: str
+    mode: str
+    replan_interval: int
+    initial_state: tuple[float, ...]
+    final_state: tuple[float, ...]
+    termination: Termination
+    parsed: bool
+    final_error: float
+    normalised_error: float
+    control_cost: float
+    optimal_cost: float
+    blocked_optimal_cost: float
+    regret: float
+    violation_max: float
+    violation_count: int
+    success: bool
+    success_loose: bool
+    tokens: int
+    plans: int
+    plans_parsed: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeTrajectory:
+    """The simulated course of one episode.
+
+    Attributes:
+        dt_s: grid interval in seconds.
+        states: (N+1, n_x) nested tuples, SI units.
+        controls: applied controls, (N, n_u) nested tuples, SI units.
+    """
+
+    case_id: int
+    system: str
+    controller: str
+    mode: str
+    dt_s: float
+    states: tuple[tuple[float, ...], ...]
+    controls: tuple[tuple[float, ...], ...]
+
+
+@cache
+def episode_schema() -> "pa.Schema":
+    """The columns of an episodes file."""
+    import pyarrow as pa
+
+    vector = pa.list_(pa.float64())
+    return pa.schema(
+        [
+            pa.field("schema_version", pa.int8(), nullable=False),
+            pa.field("case_id", pa.int32(), nullable=False),
+            pa.field("system", pa.string(), nullable=False),
+            pa.field("controller", pa.string(), nullable=False),
+            pa.field("mode", pa.string(), nullable=False),
+            pa.field("replan_interval", pa.int32(), nullable=False),
+            pa.field("initial_state", vector, nullable=False),
+            pa.field("final_state", vector, nullable=False),
+            pa.field("termination", pa.string(), nullable=False),
+            pa.field("parsed", pa.bool_(), nullable=False),
+            pa.field("final_error", pa.float64(), nullable=False),
+            pa.field("normalised_error", pa.float64(), nullable=False),
+            pa.field("control_cost", pa.float64(), nullable=False),
+            pa.field("optimal_cost", pa.float64(), nullable=False),
+            pa.field("blocked_optimal_cost", pa.float64(), nullable=False),
+            pa.field("regret", pa.float64(), nullable=False),
+            pa.field("violation_max", pa.float64(), nullable=False),
+            pa.field("violation_count", pa.int32(), nullable=False),
+            pa.field("success", pa.bool_(), nullable=False),
+            pa.field("success_loose", pa.bool_(), nullable=False),
+            pa.field("tokens", pa.int32(), nullable=False),
+            pa.field("plans", pa.int32(), nullable=False),
+            pa.field("plans_parsed", pa.int32(), nullable=False),
+        ]
+    )
+
+
+@cache
+def trajectory_schema() -> "pa.Schema":
+    """The columns of a trajectories file."""
+    import pyarrow as pa
+
+    matrix = pa.list_(pa.list_(pa.float64()))
+    return pa.schema(
+        [
+            pa.field("schema_version", pa.int8(), nullable=False),
+            pa.field("case_id", pa.int32(), nullable=False),
+            pa.field("system", pa.string(), nullable=False),
+            pa.field("controller", pa.string(), nullable=False),
+            pa.field("mode", pa.string(), nullable=False),
+            pa.field("dt_s", pa.float64(), nullable=False),
+            pa.field("states", matrix, nullable=False),
+            pa.field("controls", matrix, nullable=False),
+        ]
+    )
+
+
+def write_episodes(path: Path, episodes: Sequence[EpisodeResult]) -> None:
+    """Write `episodes` to the Parquet file `path`; publishing it atomically is the caller's business."""
+    _write(path, [asdict(episode) for episode in episodes], episode_schema())
+
+
+def read_episodes(path: Path) -> list[EpisodeResult]:
+    """The episodes of a file that `write_episodes` wrote.
+
+    Raises:
+        InputError: the file cannot be read as Parquet, has another schema version or lacks columns.
+    """
+    return [
+        EpisodeResult(
+            **{
+                **row,
+                "initial_state": tuple(row["initial_state"]),
+                "final_state": tuple(row["final_state"]),
+                "termination": Termination(row["termination"]),
+            }
+        )
+        for row in _read(path, episode_schema())
+    ]
+
+
+def write_trajectories(path: Path, trajectories: Sequence[EpisodeTrajectory]) -> None:
+    """Write `trajectories` to the Parquet file `path`."""
+    _write(path, [asdict(trajectory) for trajectory in trajectories], trajectory_schema())
+
+
+def read_trajectories(path: Path) -> list[EpisodeTrajectory]:
+    """The trajectories of a file that `write_trajectories` wrote.
+
+    Raises:
+        InputError: as for `read_episodes`.
+    """
+    return [
+        EpisodeTrajectory(**{**row, "states": _matrix(row["states"]), "controls": _matrix(row["controls"])})
+        for row in _read(path, trajectory_schema())
+    ]
+
+
+def _matrix(rows: list[list[float]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in rows)
+
+
+def _write(path: Path, rows: list[dict[str, Any]], schema: "pa.Schema") -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    stamped = [{"schema_version": SCHEMA_VERSION, **row} for row in rows]
+    parquet.write_table(pa.Table.from_pylist(stamped, schema=schema), path)
+
+
+def _read(path: Path, schema: "pa.Schema") -> list[dict[str, Any]]:
+    """The rows of `path`, checked against `schema` and without the version column."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} must be a Parquet file, but cannot be read: {error}") from error
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path} must have the columns of schema {SCHEMA_VERSION}, but lacks {', '.join(missing)}.")
+    versions = set(table.column("schema_version").to_pylist())
+    if versions - {SCHEMA_VERSION}:
+        raise InputError(
+            f"{path} must have schema version {SCHEMA_VERSION}, but has {sorted(versions)}. "
+            "Evaluate again with this version of setpoint, or read it with the version that wrote it."
+        )
+    rows: list[dict[str, Any]] = table.select(schema.names[1:]).to_pylist()
+    return rows
