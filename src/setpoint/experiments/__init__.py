@@ -1,0 +1,1 @@
+"""From a specification to a plan of deduplicated stages, and from the plan to results that survive any interruption."""

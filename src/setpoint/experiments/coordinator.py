@@ -1,0 +1,173 @@
+"""Runs every stage of a plan in dependency order; one failed stage stops only what needs it."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from setpoint.artifacts import StageFolder, Workspace, write_json
+from setpoint.execution import Executor, Job, Outcome, Task
+from setpoint.experiments.journal import Journal
+from setpoint.experiments.plan import Plan
+from setpoint.experiments.stages import STAGES
+from setpoint.experiments.status import StageState, Status, read_stage, run_states
+
+POLL_S = 0.2
+
+# A failure that says something about the configuration is a result and is never tried again by itself.
+AUTOMATIC_RETRIES = {"crash": 1, "lost": 1, "transient": 2, "node_failure": 2, "stalled": 1}
+
+
+class Coordinator:
+    """Takes a plan from whatever is on the disk to as finished as it can be.
+
+    Every decision is read from the stage folders, so that a coordinator that was killed leaves nothing behind that the
+    next one would need.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        plan: Plan,
+        executor: Executor,
+        journal: Journal,
+        *,
+        workers: int = 1,
+        targets: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare to run `plan`.
+
+        Args:
+            workers: stages that may run at the same time.
+            targets: stage kind -> `module:function`; the package's own by default.
+        """
+        self._workspace = workspace
+        self._plan = plan
+        self._executor = executor
+        self._journal = journal
+        self._workers = workers
+        self._targets = targets or {kind: stage.target for kind, stage in STAGES.items()}
+        self._states: dict[str, StageState] = {}
+        self._retries: dict[str, int] = {}
+        self._jobs: dict[str, Job] = {}
+        self._reported: set[str] = set()
+        self._stop = False
+
+    def run(self, *, rerun_failed: frozenset[str] = frozenset()) -> Status:
+        """Run all stages that can be run, and say what became of every run.
+
+        Args:
+            rerun_failed: ids of failed stages to try again; other failed stages stay failed.
+
+        An interrupt ends the running workers, leaves everything resumable, and is passed on.
+        """
+        self._states = {name: self._initial_state(name, name in rerun_failed) for name in self._plan.stages}
+        self._journal.record("started", stages=len(self._plan.stages), runs=len(self._plan.runs))
+        self._note_progress("running")
+        try:
+            while self._jobs or self._ready():
+                self._start_ready_stages()
+                self._collect_finished_jobs()
+        except BaseException as error:
+            for job in self._jobs.values():
+                job.cancel()
+            self._states.update({name: StageState("interrupted") for name in self._jobs})
+            self._journal.record("interrupted", reason=type(error).__name__)
+            self._note_progress("interrupted")
+            raise
+        self._journal.record("finished")
+        return self._note_progress("interrupted" if self._stop else "finished")
+
+    def _initial_state(self, name: str, rerun: bool) -> StageState:
+        """The state on disk; here, unlike in `status`, the content of what would be reused is checked in full."""
+        folder = self._folder(name)
+        state = read_stage(folder)
+        if state.status == "finished":
+            if folder.verified():
+                self._journal.record("stage_reused", stage=name)
+                return state
+            return StageState("absent")
+        return state if state.status == "failed" and not rerun else StageState("absent")
+
+    def _ready(self) -> list[str]:
+        """Stages that wait for nothing but a worker."""
+        if self._stop:
+            return []
+        return [
+            name
+            for name, stage in self._plan.stages.items()
+            if self._states[name].status == "absent"
+            and all(self._states[needed].status == "finished" for needed in stage.needs.values())
+        ]
+
+    def _start_ready_stages(self) -> None:
+        for name in self._ready():
+            if len(self._jobs) >= self._workers:
+                return
+            latest = self._folder(name).latest_attempt()
+            if latest is None or not latest.running():  # else another experiment is computing it just now
+                self._states[name] = StageState("running")
+                self._journal.record("stage_started", stage=name, kind=self._plan.stages[name].kind)
+                self._jobs[name] = self._executor.submit(self._task(name))
+                self._note_progress("running")
+
+    def _collect_finished_jobs(self) -> None:
+        if not self._jobs:
+            time.sleep(POLL_S)
+        for position, (name, job) in enumerate(list(self._jobs.items())):
+            outcome = job.wait(POLL_S if position == 0 else 0)
+            if outcome is not None:
+                del self._jobs[name]
+                self._settle(name, outcome)
+
+    def _settle(self, name: str, outcome: Outcome) -> None:
+        if outcome.state == "busy":  # another experiment was first: look again later
+            self._states[name] = StageState("absent")
+            return
+        if outcome.state == "finished":
+            self._states[name] = StageState("finished")
+            self._journal.record("stage_finished", stage=name, kind=self._plan.stages[name].kind)
+        else:
+            self._settle_failure(name, outcome.failure or {})
+        self._note_progress("running")
+
+    def _settle_failure(self, name: str, failure: dict[str, Any]) -> None:
+        failure_class = failure["failure_class"]
+        retry = self._retries.get(name, 0) < AUTOMATIC_RETRIES.get(failure_class, 0)
+        self._journal.record(
+            "stage_failed", stage=name, failure_class=failure_class, reason=failure["message"], retry=retry
+        )
+        if retry:
+            self._retries[name] = self._retries.get(name, 0) + 1
+            self._states[name] = StageState("absent")
+            return
+        self._states[name] = StageState("failed", failure)
+        self._stop = self._stop or failure_class == "storage"  # every other stage would fail on the same disk
+
+    def _note_progress(self, state: Literal["running", "finished", "interrupted"]) -> Status:
+        """Write the snapshot, and journal the runs that have come to an end since the last one."""
+        status = Status(self._plan.experiment, state, run_states(self._plan, self._states))
+        for name, run in status.runs.items():
+            if run.state in {"ok", "failed", "blocked", "lost"} and name not in self._reported:
+                self._reported.add(name)
+                self._journal.record(
+                    "run_finished", run=name, state=run.state, failure_class=run.failure_class, reason=run.reason
+                )
+        snapshot = {**status.to_json(), "updated_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_json(self._workspace.experiment(self._plan.experiment) / "state.json", snapshot)
+        return status
+
+    def _task(self, name: str) -> Task:
+        stage = self._plan.stages[name]
+        return Task(
+            workspace=self._workspace.root.absolute(),
+            kind=stage.kind,
+            stage_id=name,
+            target=self._targets[stage.kind],
+            config=stage.config,
+            seed=stage.seed,
+            needs={role: self._folder(needed).path.absolute() for role, needed in stage.needs.items()},
+        )
+
+    def _folder(self, name: str) -> StageFolder:
+        return self._workspace.stage(self._plan.stages[name].kind, name)

@@ -1,0 +1,50 @@
+"""One coordinator for an experiment at a time: numbered claims, the newest of which counts."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from setpoint.artifacts import Claim, read_claim, write_text
+from setpoint.errors import InputError
+
+
+def lease_holder(experiment: Path) -> Claim | None:
+    """Who coordinates the experiment now, or None."""
+    latest = _latest(experiment)
+    if latest is None or latest.with_suffix(".released").exists():
+        return None
+    claim = read_claim(latest)
+    return claim if claim is not None and claim.alive() else None
+
+
+@contextlib.contextmanager
+def lease(experiment: Path) -> Iterator[str]:
+    """Hold the experiment, and yield the token that names this tenure; tokens sort by the order of tenures.
+
+    Raises:
+        InputError: another coordinator holds it.
+    """
+    holder = lease_holder(experiment)
+    latest = _latest(experiment)
+    number = 1 if latest is None else int(latest.stem) + 1
+    path = _folder(experiment) / f"{number:04d}.json"
+    claim = Claim.of_this_process()
+    if holder is not None or not claim.create(path):
+        holder = holder or read_claim(path)
+        where = f"process {holder.pid} on {holder.host}" if holder else "another process"
+        raise InputError(
+            f"an experiment has one coordinator at a time, and {where} works on {experiment.name!r}. Wait for it, or "
+            f"end it. If that host is gone for good, remove {str(_folder(experiment))!r}."
+        )
+    try:
+        yield f"{number:04d}-{claim.token[:8]}"
+    finally:
+        write_text(path.with_suffix(".released"), "")
+
+
+def _folder(experiment: Path) -> Path:
+    return experiment / "leases"
+
+
+def _latest(experiment: Path) -> Path | None:
+    return max(_folder(experiment).glob("*.json"), default=None)

@@ -1,0 +1,196 @@
+"""Names and values of training parameters, as users write them.
+
+Every parameter has one place, written `lora.rank` or `grpo.temperature`. A bare name (`learning_rate`) sets it in every
+trained stage that has it, and a stage's name may be joined with an underscore (`lora_rank`).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from setpoint.errors import InputError, collect, unknown_name
+from setpoint.experiments.spec import Value
+from setpoint.policies import BasePreset
+from setpoint.training.config import GrpoParameters, LoraParameters, SftParameters
+
+MODELS: dict[str, type[BaseModel]] = {"lora": LoraParameters, "sft": SftParameters, "grpo": GrpoParameters}
+
+# training type -> the stages it trains, in order
+TRAINED: dict[str, tuple[str, ...]] = {"sft": ("sft",), "grpo": ("grpo",), "both": ("sft", "grpo")}
+
+Place = tuple[str, str]
+"""Group and field of one parameter, such as ("lora", "rank")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A name that a user may set or sweep, and the places it sets."""
+
+    name: str
+    places: tuple[Place, ...]
+
+    def places_in(self, training_type: str) -> tuple[Place, ...]:
+        """The places that a run of this training type reads."""
+        groups = ("lora", *TRAINED[training_type])
+        return tuple(place for place in self.places if place[0] in groups)
+
+
+def find(name: str) -> Parameter:
+    """The parameter called `name`, under its canonical name.
+
+    Raises:
+        InputError: no such parameter; the message has the nearest name.
+    """
+    group, dot, field = name.partition(".")
+    if dot:
+        places = [(group, field)] if group in MODELS and field in MODELS[group].model_fields else []
+    else:
+        places = [(group, name) for group, model in MODELS.items() if name in model.model_fields]
+        places = places or [place for place in _all_places() if "_".join(place) == name]
+    if not places:
+        raise unknown_name("parameter", name, sorted(set(_names())))
+    return Parameter(_canonical_name(places), tuple(places))
+
+
+def parse_tokens(tokens: Iterable[str]) -> dict[str, list[str]]:
+    """`lora_rank:4,8,16` tokens as parameter -> values, still text.
+
+    Raises:
+        InputError: a token without name or values, or a name given twice.
+    """
+    axes: dict[str, list[str]] = {}
+    problems = []
+    for token in tokens:
+        name, colon, values = token.partition(":")
+        if not (name.strip() and colon):
+            problems.append(InputError(f"a swept parameter is written name:value,value, but got {token!r}."))
+        elif name.strip() in axes:
+            problems.append(InputError(f"parameter {name!r} is given twice. List all its values once."))
+        else:
+            axes[name.strip()] = [value.strip() for value in values.split(",")]
+    collect(problems)
+    return axes
+
+
+def canonical_axes(axes: Mapping[str, Sequence[Value]], training_types: Sequence[str]) -> dict[str, tuple[Value, ...]]:
+    """Swept parameters under their canonical names with parsed values.
+
+    Raises:
+        InputError: every unknown name, name that no run would read, bad, empty or repeated value, and every place that
+            is set twice.
+    """
+    parsed: dict[str, tuple[Value, ...]] = {}
+    problems: list[InputError] = []
+    for name, values in axes.items():
+        try:
+            parameter = find(name)
+            _refuse_overlap(parameter, map(find, parsed))
+            parsed[parameter.name] = _parse_all(parameter, values, training_types)
+        except InputError as error:
+            problems.append(error)
+    collect(problems)
+    return parsed
+
+
+def canonical_fixed(
+    fixed: Mapping[str, Value], swept: Iterable[str], training_types: Sequence[str]
+) -> dict[str, Value]:
+    """Parameters fixed for all runs, under their canonical names with parsed values; see `canonical_axes`."""
+    axes = canonical_axes({name: [value] for name, value in fixed.items()}, training_types)
+    for name in axes:
+        _refuse_overlap(find(name), map(find, swept))
+    return {name: values[0] for name, values in axes.items()}
+
+
+def resolve(preset: BasePreset, training_type: str, values: Mapping[str, Value]) -> dict[str, dict[str, Any]]:
+    """Every parameter of every group that the training type reads: the preset's, overridden by `values`.
+
+    Args:
+        values: canonical parameter name -> value.
+
+    Raises:
+        InputError: values that exclude each other.
+    """
+    resolved: dict[str, dict[str, Any]] = {
+        group: dict(getattr(preset, group)) for group in ("lora", *TRAINED[training_type])
+    }
+    for name, value in values.items():
+        for group, field in find(name).places_in(training_type):
+            resolved[group][field] = value
+    problems = []
+    for group, fields in resolved.items():
+        try:
+            resolved[group] = MODELS[group](**fields).model_dump()
+        except ValidationError as error:
+            problems += [
+                InputError(f"{group}: {detail['msg'].removeprefix('Value error, ')}.") for detail in error.errors()
+            ]
+    collect(problems)
+    return resolved
+
+
+def _parse_all(parameter: Parameter, values: Sequence[Value], training_types: Sequence[str]) -> tuple[Value, ...]:
+    places = sorted({place for training_type in training_types for place in parameter.places_in(training_type)})
+    if not places:
+        raise InputError(
+            f"parameter {parameter.name!r} is read by no run of training type {', '.join(training_types)}. "
+            "Drop it, or train a stage that reads it."
+        )
+    if not values or "" in values:
+        raise InputError(f"parameter {parameter.name!r} has an empty value. Write {parameter.name}:value,value.")
+    parsed: list[Value] = []
+    problems = []
+    for value in values:
+        try:
+            parsed.append([_parse(parameter.name, place, value) for place in places][-1])
+        except InputError as error:
+            problems.append(error)
+    repeated = sorted({str(value) for value in parsed if parsed.count(value) > 1})
+    if repeated:
+        problems.append(
+            InputError(f"every value of {parameter.name!r} may be given once, but {', '.join(repeated)} is repeated.")
+        )
+    collect(problems)
+    return tuple(parsed)
+
+
+def _parse(name: str, place: Place, value: Value) -> Value:
+    """`value` as the number, flag or word that `place` accepts."""
+    group, field = place
+    info = MODELS[group].model_fields[field]
+    adapter: TypeAdapter[Value] = TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
+    try:
+        parsed = adapter.validate_python(value)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        raise InputError(f"{name}: {message[:1].lower()}{message[1:]}, but is {value!r}.") from error
+    if isinstance(parsed, float) and not math.isfinite(parsed):
+        raise InputError(f"{name}: values must be finite, but one is {value!r}.")
+    return parsed
+
+
+def _refuse_overlap(parameter: Parameter, others: Iterable[Parameter]) -> None:
+    for other in others:
+        shared = sorted(set(parameter.places) & set(other.places))
+        if shared:
+            raise InputError(
+                f"{'.'.join(shared[0])} may be set once, but {other.name!r} and {parameter.name!r} set it. Drop one."
+            )
+
+
+def _canonical_name(places: Sequence[Place]) -> str:
+    group, field = places[0]
+    if len(places) > 1:
+        return field
+    return f"lora_{field}" if group == "lora" else f"{group}.{field}"
+
+
+def _all_places() -> list[Place]:
+    return [(group, field) for group, model in MODELS.items() for field in model.model_fields]
+
+
+def _names() -> list[str]:
+    return [name for place in _all_places() for name in (place[1], ".".join(place), "_".join(place))]

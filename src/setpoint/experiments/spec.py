@@ -1,0 +1,165 @@
+"""What a user asks for: one frozen, strict description of an experiment, from the command line or a YAML file."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from setpoint import systems
+from setpoint.errors import InputError, collect, unknown_name
+
+TrainingType = Literal["sft", "grpo", "both"]
+Evaluation = Literal["standard", "comprehensive"]
+Value = bool | int | float | str
+
+# metric -> the scale on which its effects are multiplicative ("log") or additive ("linear")
+METRICS: dict[str, Literal["log", "linear"]] = {
+    "final_error": "log",
+    "normalised_error": "log",
+    "control_cost": "log",
+    "regret_median": "log",
+    "regret_p90": "log",
+    "success_rate": "linear",
+    "parse_rate": "linear",
+    "training_time": "log",
+    "gpu_hours": "log",
+    "cpu_core_hours": "log",
+    "peak_memory_gb": "log",
+    "tokens": "log",
+}
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+Item = TypeVar("Item")
+Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
+"""One or more items; a single one may be written without brackets."""
+
+
+class ExperimentSpec(BaseModel):
+    """An experiment, as asked for. Parameter names and values are checked where they are resolved, in `parameters`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str = "hyperparameter_sweep"
+    systems: Listed[str] = Field(min_length=1)
+    datasets: Listed[str] = ()
+    """By position with `systems`."""
+    dataset_name: str | None = None
+    """One data set that holds every system."""
+    training_types: Listed[TrainingType] = Field(default=("both",), min_length=1)
+    parameters: dict[str, Listed[Value]] = {}
+    """Swept parameter -> its values."""
+    fixed: dict[str, Value] = {}
+    """Parameters with another value than the preset's, the same in every run."""
+    replicates: int = Field(default=1, ge=1, le=1000)
+    metrics: Listed[str] = Field(default=("final_error",), min_length=1)
+    """The first is primary."""
+    evaluation: Evaluation = "standard"
+    evaluation_cases: int | None = Field(default=None, ge=1)
+    base_model: str = "builtin:tiny"
+    expert: Literal["optimal", "detuned"] = "optimal"
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("systems")
+    @classmethod
+    def _known_systems(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct("system", tuple(systems.canonical(name) for name in names))
+
+    @field_validator("training_types")
+    @classmethod
+    def _distinct_training_types(cls, names: tuple[TrainingType, ...]) -> tuple[TrainingType, ...]:
+        return _distinct("training type", names)
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        collect([unknown_name("metric", name, METRICS) for name in names if name not in METRICS])
+        return _distinct("metric", names)
+
+
+def make_spec(fields: dict[str, Any]) -> ExperimentSpec:
+    """The specification with these fields.
+
+    Raises:
+        InputError: everything that is wrong with them, at once.
+    """
+    try:
+        spec = ExperimentSpec(**fields)
+    except ValidationError as error:
+        collect(_input_errors(error))
+        raise
+    problems = []
+    if spec.datasets and spec.dataset_name is not None:
+        problems.append(InputError("--datasets and --dataset-name exclude each other. Give one of them."))
+    if spec.datasets and len(spec.datasets) != len(spec.systems):
+        problems.append(
+            InputError(
+                f"datasets go by position with systems, but there are {len(spec.datasets)} for {len(spec.systems)}. "
+                "Name as many data sets as systems, or one with --dataset-name that holds them all."
+            )
+        )
+    collect(problems)
+    return spec
+
+
+def read_spec_file(path: Path) -> dict[str, Any]:
+    """The fields in a YAML file; unlike in plain YAML 1.1, `1e-4` is a number.
+
+    Raises:
+        InputError: the file cannot be read, or is not a table.
+    """
+    try:
+        fields = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise InputError(f"the specification {str(path)!r} cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
+        raise InputError(
+            f"{str(path)!r} must be a table of specification fields such as 'systems: [double_integrator]'."
+        )
+    return fields
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads floats as YAML 1.2 does."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
+    list("-+.0123456789"),
+)
+
+
+def _distinct(kind: str, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    repeated = sorted({str(item) for item in items if items.count(item) > 1})
+    if repeated:
+        raise InputError(f"every {kind} may be given once, but {', '.join(repeated)} is repeated.")
+    return items
+
+
+def _input_errors(error: ValidationError) -> list[InputError]:
+    """One error for each finding; ours pass through as they were raised."""
+    found = []
+    for detail in error.errors():
+        field = str(detail["loc"][0]) if detail["loc"] else "specification"
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):
+            found.append(cause)
+        elif detail["type"] == "extra_forbidden":
+            found.append(unknown_name("specification field", field, ExperimentSpec.model_fields))
+        else:
+            where = ".".join(map(str, detail["loc"]))
+            given = "" if detail["type"] == "missing" else f", but is {detail['input']!r}"
+            found.append(InputError(f"{where}: {_lower(detail['msg'])}{given}."))
+    return found
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,57 @@
+"""The kinds of stages: the code that runs them, and what of that code belongs to their identity."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from setpoint import provenance
+
+_CONTROL = ("systems", "problems", "simulation", "metrics")
+_MODEL = (*_CONTROL, "language", "policies")
+
+
+@dataclass(frozen=True, slots=True)
+class StageKind:
+    """One kind of stage.
+
+    Attributes:
+        target: `module:function`, imported only by the worker that runs it.
+        version: raised when results change although no source below did.
+        layers: parts of this package whose sources can change the result.
+        packages: distributions whose versions can change the result.
+    """
+
+    target: str
+    version: int
+    layers: tuple[str, ...]
+    packages: tuple[str, ...]
+
+    def code(self) -> dict[str, Any]:
+        """The identity of the code of this kind."""
+        return {
+            "version": self.version,
+            "sources": provenance.code_digest(self.layers),
+            "packages": provenance.package_versions(self.packages),
+        }
+
+
+_TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")
+
+STAGES: dict[str, StageKind] = {
+    "sft": StageKind("setpoint.training.sft:run", 1, (*_MODEL, "demonstrations", "training"), _TRAINING_PACKAGES),
+    "grpo": StageKind("setpoint.training.grpo:run", 1, (*_MODEL, "rewards", "training"), _TRAINING_PACKAGES),
+    "evaluate": StageKind(
+        "setpoint.evaluation.stage:run_policy",
+        1,
+        (*_MODEL, "controllers", "episodes", "evaluation"),
+        ("numpy", "torch", "transformers", "peft"),
+    ),
+    "reference": StageKind(
+        "setpoint.evaluation.stage:run_reference",
+        1,
+        (*_CONTROL, "controllers", "episodes", "evaluation"),
+        ("numpy", "scipy", "casadi"),
+    ),
+}
+
+# What the fork server imports before the first worker starts: most of the start-up time of a training stage.
+PRELOAD = ("torch", "transformers", "peft", "datasets", "trl.trainer.sft_trainer", "trl.trainer.grpo_trainer", "casadi")
