@@ -1,5 +1,6 @@
 """Finite-horizon linear-quadratic control: the Riccati recursion, and the feedback clipped to the bounds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,24 +48,41 @@ class ClippedLqr:
 
     name = "lqr"
 
-    def __init__(self, problem: Problem, gain_factor: float = 1.0) -> None:
-        """Prepare the gains; `gain_factor` below 1 detunes the feedback on purpose."""
+    def __init__(self, problem: Problem) -> None:
+        """Prepare the gains."""
         self._problem = problem
-        self._gains = gain_factor * solve_riccati(problem).gains
+        self._gains = solve_riccati(problem).gains
 
     def feedback(self, step: int, x: Float[np.ndarray, "B n_x"]) -> Float[np.ndarray, "B n_u"]:
-        """The clipped control at grid step `step`."""
-        plant = self._problem.plant
-        unclipped = -(x - np.array(self._problem.target)) @ self._gains[step].T
-        return np.asarray(np.clip(unclipped, plant.control_lower, plant.control_upper))
+        """The clipped control at grid step `step`; beyond the horizon, that of its last step."""
+        return clipped_feedback(self._problem, self._gains[min(step, self._problem.steps - 1)], x)
 
     def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """The controls that the feedback would apply to the undisturbed plant."""
-        plant = self._problem.plant
-        start = round(t / plant.dt_s)
-        controls = []
-        for step in range(start, start + steps):
-            u = self.feedback(min(step, self._problem.steps - 1), x)
-            controls.append(u)
-            x = plant.step(step * plant.dt_s, x, u)
-        return Plan.of(np.stack(controls, axis=1))
+        return plan_feedback(self._problem, self.feedback, t, x, steps)
+
+
+def clipped_feedback(
+    problem: Problem, gain: Float[np.ndarray, "n_u n_x"], x: Float[np.ndarray, "B n_x"]
+) -> Float[np.ndarray, "B n_u"]:
+    """−K (x − x*) within the control bounds."""
+    unclipped = -(x - np.array(problem.target)) @ gain.T
+    return np.asarray(np.clip(unclipped, problem.plant.control_lower, problem.plant.control_upper))
+
+
+def plan_feedback(
+    problem: Problem,
+    feedback: Callable[[int, np.ndarray], np.ndarray],
+    t: float,
+    x: Float[np.ndarray, "B n_x"],
+    steps: int,
+) -> Plan:
+    """The controls that `feedback(step, x)` would apply to the undisturbed plant from time `t` (s) on."""
+    plant = problem.plant
+    start = round(t / plant.dt_s)
+    controls = []
+    for step in range(start, start + steps):
+        u = feedback(step, x)
+        controls.append(u)
+        x = plant.step(step * plant.dt_s, x, u)
+    return Plan.of(np.stack(controls, axis=1))

@@ -17,12 +17,10 @@ from jaxtyping import Float
 from setpoint.controllers.certificate import Certificate
 from setpoint.problems import MoveBlocking, Problem
 
-_FATROP = {
-    "structure_detection": "auto",
-    "print_time": False,
-    "fatrop": {"print_level": 0, "tol": 1e-10, "max_iter": 300},
-}
-_IPOPT = {"print_time": False, "ipopt": {"print_level": 0, "sb": "yes", "tol": 1e-10, "max_iter": 500}}
+MAX_ITERATIONS = 300
+"""Interior-point iterations before a solver gives up; well-posed problems need about ten."""
+
+_QUIET = {"print_time": False, "show_eval_warnings": False}
 
 
 @dataclass(frozen=True)
@@ -50,12 +48,20 @@ class TrajectoryOptimizer:
     """
 
     def __init__(
-        self, problem: Problem, blocking: MoveBlocking | None = None, parameters: Sequence[casadi.SX] = ()
+        self,
+        problem: Problem,
+        blocking: MoveBlocking | None = None,
+        parameters: Sequence[casadi.SX] = (),
+        *,
+        solvers: tuple[str, ...] = ("fatrop", "ipopt"),
+        max_iterations: int = MAX_ITERATIONS,
     ) -> None:
-        """Build the nonlinear program; solvers are set up when they are first needed."""
+        """Build the nonlinear program; `solvers` are set up when they are first needed and tried in turn."""
         self.problem = problem
         self.blocking = blocking or MoveBlocking.none(problem.steps)
         self._program = _Program(problem, self.blocking, parameters)
+        self._order = solvers
+        self._max_iterations = max_iterations
         self._solvers: dict[str, Any] = {}
 
     def solve(
@@ -75,7 +81,7 @@ class TrajectoryOptimizer:
         bounds = self._program.bounds(u_bounds, x_bounds)
         guess = self._program.guess(x0)
         parameters = np.concatenate([x0, np.asarray(values, dtype=float)])
-        for name in ("fatrop", "ipopt"):
+        for name in self._order:
             found = self._solver(name)(x0=guess, p=parameters, **bounds)
             certificate = self._program.certify(name, found, parameters, bounds)
             if certificate.holds:
@@ -86,7 +92,14 @@ class TrajectoryOptimizer:
 
     def _solver(self, name: str) -> Any:
         if name not in self._solvers:
-            options: dict[str, Any] = {**_FATROP, "equality": self._program.equality} if name == "fatrop" else _IPOPT
+            options: dict[str, Any] = {
+                name: {"print_level": 0, "tol": 1e-10, "max_iter": self._max_iterations},
+                **_QUIET,
+            }
+            if name == "fatrop":
+                options |= {"structure_detection": "auto", "equality": self._program.equality}
+            else:
+                options[name]["sb"] = "yes"
             self._solvers[name] = casadi.nlpsol(name, name, self._program.nlp, options)
         return self._solvers[name]
 

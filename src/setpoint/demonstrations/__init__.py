@@ -1,0 +1,21 @@
+"""Data sets of optimal control: drawn and solved row by row, split by trajectory, kept as Parquet with a manifest."""
+
+from setpoint.demonstrations.dataset import DatasetInfo, Rows, list_datasets, load_rows, open_dataset
+from setpoint.demonstrations.library import create, ensure
+from setpoint.demonstrations.recipe import DEFAULT_ROWS, EXPERTS, SPLITS, Expert, Recipe, Split
+
+__all__ = [
+    "DEFAULT_ROWS",
+    "EXPERTS",
+    "SPLITS",
+    "DatasetInfo",
+    "Expert",
+    "Recipe",
+    "Rows",
+    "Split",
+    "create",
+    "ensure",
+    "list_datasets",
+    "load_rows",
+    "open_dataset",
+]

@@ -1,0 +1,150 @@
+"""Making the rows of a recipe, in one process or in several, with the same result to the last bit.
+
+The held-out trajectories come first, apart from every state of the test suites; the training trajectories are then
+drawn apart from both, so that nothing that is tested was trained on.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing.process import BaseProcess
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint import problems
+from setpoint.demonstrations.assemble import assemble_rows
+from setpoint.demonstrations.draw import Draw, draw_trajectory
+from setpoint.demonstrations.recipe import ROWS_PER_TRAJECTORY, SPLITS, Recipe, Split
+from setpoint.demonstrations.schema import Row
+from setpoint.demonstrations.solve import StateSolver
+from setpoint.problems import SUITES, MoveBlocking, suite_states
+
+Progress = Callable[[int, int], None]
+"""Called with the rows that are done and the rows there will be."""
+
+_PROTECTED_CASES = 1000
+"""Leading states of every suite that no row comes near."""
+_ROWS_PER_WORKER = 500
+"""Below this a further process costs more time than it saves."""
+_CHUNK = 20
+
+
+@dataclass
+class Generated:
+    """The rows of a recipe, and what it took.
+
+    Attributes:
+        rows: of each split, by system and trajectory.
+        draws, uncertified, too_close: per system: trajectories drawn, and why draws were rejected.
+    """
+
+    rows: dict[Split, list[Row]] = field(default_factory=lambda: {split: [] for split in SPLITS})
+    draws: dict[str, int] = field(default_factory=dict)
+    uncertified: dict[str, int] = field(default_factory=dict)
+    too_close: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Some trajectories of one system, for one process."""
+
+    system: str
+    blocking: MoveBlocking
+    trajectories: range
+    forbidden: Float[np.ndarray, "count n_x"]
+
+
+_Map = Callable[[Callable[[_Task], list[Draw]], Iterable[_Task]], Iterator[list[Draw]]]
+
+
+def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress | None = None) -> Generated:
+    """The rows of `recipe`; the same ones whatever the number of `workers`.
+
+    Raises:
+        SetpointError: almost no draw of some trajectory can be used.
+    """
+    found = Generated()
+    done = 0
+    with _pool(workers or _default_workers(recipe.total_samples)) as run_all:
+        for system in recipe.systems:
+            draws: list[Draw] = []
+            for chunk in _draw_system(recipe, system, run_all):
+                draws += chunk
+                if progress is not None:
+                    progress(min(done + ROWS_PER_TRAJECTORY * len(draws), recipe.total_samples), recipe.total_samples)
+            _collect(found, recipe, system, draws, offset=done)
+            done += recipe.rows_of(system)
+    return found
+
+
+def _draw_system(recipe: Recipe, system: str, run_all: _Map) -> Iterator[list[Draw]]:
+    """The draws of one system in chunks: held-out trajectories, then those for training."""
+    problem = problems.get(system)
+    splits = recipe.split_of(system)
+    held_out = range(splits["validation"].start, splits["test"].stop)
+    forbidden = [suite_states(problem, suite, _PROTECTED_CASES) for suite in SUITES]
+    for draws in run_all(_draw_task, _tasks(recipe, system, held_out, forbidden)):
+        forbidden += [np.stack([draw.initial.state, draw.visited.state]) for draw in draws]
+        yield draws
+    yield from run_all(_draw_task, _tasks(recipe, system, splits["train"], forbidden))
+
+
+def _tasks(recipe: Recipe, system: str, trajectories: range, forbidden: list[np.ndarray]) -> list[_Task]:
+    apart_from = np.concatenate(forbidden)
+    chunks = [trajectories[start : start + _CHUNK] for start in range(0, len(trajectories), _CHUNK)]
+    return [_Task(system, recipe.blocking, chunk, apart_from) for chunk in chunks]
+
+
+def _draw_task(task: _Task) -> list[Draw]:
+    solver = _solver(task.system, task.blocking)
+    return [draw_trajectory(solver, trajectory, task.forbidden) for trajectory in task.trajectories]
+
+
+@cache
+def _solver(system: str, blocking: MoveBlocking) -> StateSolver:
+    """Built once in every process."""
+    return StateSolver(problems.get(system), blocking)
+
+
+def _collect(found: Generated, recipe: Recipe, system: str, draws: list[Draw], offset: int) -> None:
+    """Add the rows and the counts of one system."""
+    ordered = sorted(draws, key=lambda draw: draw.trajectory)
+    rows = list(assemble_rows(recipe, system, ordered, offset))[: recipe.rows_of(system)]
+    for split, trajectories in recipe.split_of(system).items():
+        found.rows[split] += [row for row in rows if row.trajectory_id in trajectories]
+    found.uncertified[system] = sum(draw.uncertified for draw in draws)
+    found.too_close[system] = sum(draw.too_close for draw in draws)
+    found.draws[system] = len(draws) + found.uncertified[system] + found.too_close[system]
+
+
+def _default_workers(rows: int) -> int:
+    return max(1, min(os.cpu_count() or 1, rows // _ROWS_PER_WORKER))
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[_Map]:
+    """An ordered parallel map; within this process for one worker."""
+    if workers == 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")  # forking a process that may have threads can hang
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+        yield pool.map
+
+
+def _end_with_parent() -> None:
+    """Make this process end when the one that started it is killed; an idle worker would not notice."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _exit_after(process: BaseProcess) -> None:
+    process.join()
+    os._exit(1)

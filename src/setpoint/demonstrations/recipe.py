@@ -1,0 +1,109 @@
+"""What a data set is made from: everything that decides its rows, and nothing else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from setpoint import problems, systems
+from setpoint.errors import InputError, collect, unknown_name
+from setpoint.problems import COARSE_TO_FINE, MoveBlocking
+
+Expert = Literal["optimal", "detuned"]
+Split = Literal["train", "validation", "test"]
+
+EXPERTS: tuple[Expert, ...] = ("optimal", "detuned")
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+DEFAULT_ROWS = 2000
+"""Rows per system where none are asked for."""
+ROWS_PER_TRAJECTORY = 2
+"""An initial state, and a state visited on the way from it."""
+_FEWEST_ROWS = ROWS_PER_TRAJECTORY * len(SPLITS)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The configuration of a data set.
+
+    Attributes:
+        systems: full names, in order.
+        total_samples: rows over all systems; the first ones get one more where it does not divide evenly.
+        split_ratio: training share; the rest is halved into validation and test.
+        blocking: of the moves in a row.
+        expert: whose moves the rows hold.
+    """
+
+    systems: tuple[str, ...]
+    total_samples: int
+    split_ratio: float = 0.9
+    blocking: MoveBlocking = COARSE_TO_FINE
+    expert: Expert = "optimal"
+
+    def __post_init__(self) -> None:
+        """Refuse, all at once, what cannot be made."""
+        wrong: list[InputError] = []
+        if not self.systems or len(set(self.systems)) < len(self.systems):
+            wrong.append(InputError(f"a data set needs one or more different systems, but got {list(self.systems)}."))
+        if not 0 < self.split_ratio < 1:
+            wrong.append(
+                InputError(
+                    f"the split ratio (training share) must be between 0 and 1, but is {self.split_ratio}. Try 0.9."
+                )
+            )
+        if self.total_samples < _FEWEST_ROWS * len(self.systems):
+            wrong.append(
+                InputError(
+                    f"a data set needs at least {_FEWEST_ROWS} rows per system, so that every split has a trajectory, "
+                    f"but {self.total_samples} were asked for {len(self.systems)} system(s). Raise --total-samples."
+                )
+            )
+        if self.expert not in EXPERTS:
+            wrong.append(unknown_name("expert", self.expert, EXPERTS))
+        collect(wrong)
+        for system in self.systems:
+            self._check_blocking(system)
+
+    def _check_blocking(self, system: str) -> None:
+        steps = problems.get(system).steps
+        if self.blocking.steps != steps:
+            raise InputError(
+                f"the moves of a plan must cover the {steps} steps of {system}, but the blocks "
+                f"{list(self.blocking.lengths)} cover {self.blocking.steps}."
+            )
+
+    def rows_of(self, system: str) -> int:
+        """Rows of one system."""
+        each, left = divmod(self.total_samples, len(self.systems))
+        return each + (self.systems.index(system) < left)
+
+    def split_of(self, system: str) -> dict[Split, range]:
+        """The trajectories of each split; every split has at least one."""
+        trajectories = -(-self.rows_of(system) // ROWS_PER_TRAJECTORY)
+        train = min(max(round(self.split_ratio * trajectories), 1), trajectories - 2)
+        validation = (trajectories - train) // 2
+        bounds = (0, train, train + validation, trajectories)
+        return {split: range(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
+
+    def definition(self) -> dict[str, Any]:
+        """Everything that decides the rows, as JSON."""
+        return {
+            "systems": list(self.systems),
+            "total_samples": self.total_samples,
+            "split_ratio": self.split_ratio,
+            "blocks": list(self.blocking.lengths),
+            "expert": self.expert,
+            "problems": problem_definitions(self.systems),
+        }
+
+
+def problem_definitions(full_names: Iterable[str]) -> dict[str, Any]:
+    """The numbers that define the problems of these systems: data of other numbers are other data."""
+    return {name: problems.get(name).definition() for name in full_names}
+
+
+def canonical_systems(names: Iterable[str]) -> tuple[str, ...]:
+    """Full names of `names`, each once, in order.
+
+    Raises:
+        InputError: no such system.
+    """
+    return tuple(dict.fromkeys(systems.canonical(name) for name in names))
