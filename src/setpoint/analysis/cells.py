@@ -1,0 +1,140 @@
+"""Cell means of a factorial experiment, their covariance, and contrasts of them.
+
+A cell is one combination of factor levels; a run is one observation. Runs in different cells may share something that
+was drawn once, such as the SFT parent of their replicate: they belong to one cluster and are correlated. Everything
+here takes that into account, and reduces to the textbook formulas where every run is its own cluster.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+import numpy as np
+from jaxtyping import Float, Int
+
+NO_SPREAD = 1e-12
+"""A standard error below this, relative to the means, is the rounding of equal numbers."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of cell means: its value, standard error and Satterthwaite degrees of freedom."""
+
+    value: float
+    standard_error: float
+    df: float
+
+    @property
+    def estimable(self) -> bool:
+        """Whether the data show any spread to judge the value by."""
+        return self.standard_error > NO_SPREAD * max(1.0, abs(self.value)) and self.df > 0
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The means of all cells of a complete factorial, in C order of the factors' levels.
+
+    Attributes:
+        shape: number of levels of each factor; their product is the number of cells C.
+        means: cell means, (C,).
+        covariance: estimated covariance of the means, (C, C).
+        groups: disjoint sets of cell indices; means of different groups are independent.
+        df: degrees of freedom of each group's block of `covariance`.
+        n_runs: observations behind the means.
+    """
+
+    shape: tuple[int, ...]
+    means: Float[np.ndarray, " C"]
+    covariance: Float[np.ndarray, "C C"]
+    groups: tuple[Int[np.ndarray, "members"], ...]
+    df: Float[np.ndarray, "groups"]
+    n_runs: int
+
+    @cached_property
+    def has_spread(self) -> bool:
+        """Whether equal runs differ at all; without, nothing can be tested."""
+        typical = math.sqrt(float(np.trace(self.covariance)) / len(self.means))
+        return typical > NO_SPREAD * max(1.0, float(np.abs(self.means).max()))
+
+    def contrast(self, weights: Float[np.ndarray, " C"]) -> Contrast:
+        """The contrast with `weights`. Where its own cells show no spread, the average spread of all cells is used."""
+        blocks = [float(weights[g] @ self.covariance[np.ix_(g, g)] @ weights[g]) for g in self.groups]
+        variance = sum(blocks)
+        value = float(weights @ self.means)
+        if math.sqrt(max(variance, 0.0)) > NO_SPREAD * max(1.0, abs(value)):
+            return Contrast(value, math.sqrt(variance), satterthwaite(blocks, self.df))
+        average = float(np.trace(self.covariance)) / len(self.means)
+        diagonal = np.diag(self.covariance)
+        pooled_df = satterthwaite([float(diagonal[g].sum()) for g in self.groups], self.df)
+        return Contrast(value, math.sqrt(average * float(weights @ weights)), pooled_df)
+
+    def marginal_weights(self, factor: int) -> Float[np.ndarray, "levels C"]:
+        """Rows that average the cells of each level of `factor`."""
+        rows = [np.eye(n) if k == factor else np.full((1, n), 1.0 / n) for k, n in enumerate(self.shape)]
+        return reduce(np.kron, rows)
+
+
+def satterthwaite(variances: Sequence[float], df: Sequence[float] | Float[np.ndarray, "groups"]) -> float:
+    """Degrees of freedom of a sum of independent variance estimates."""
+    total = math.fsum(variances)
+    spread = math.fsum(v * v / d for v, d in zip(variances, df, strict=True) if v != 0.0)
+    return total * total / spread if spread > 0.0 else 0.0
+
+
+def replicated_cells(
+    shape: tuple[int, ...], cell: Int[np.ndarray, " runs"], value: Float[np.ndarray, " runs"], cluster: Sequence[str]
+) -> Cells:
+    """Cells with at least two runs each, every cell with a variance of its own.
+
+    Args:
+        shape: levels of each factor.
+        cell: the cell index of each run.
+        value: the observation of each run.
+        cluster: runs with equal labels are correlated; a label occurs at most once in a cell.
+    """
+    size = math.prod(shape)
+    counts = np.bincount(cell, minlength=size)
+    if counts.min() < 2:
+        raise ValueError("every cell needs two runs")
+    means = np.bincount(cell, weights=value, minlength=size) / counts
+    labels = sorted(set(cluster))
+    column = np.array([labels.index(label) for label in cluster])
+    # One row per cell, one column per cluster; scaled so that the diagonal of its square is s²/n.
+    scores = np.zeros((size, len(labels)))
+    scores[cell, column] = (value - means[cell]) / np.sqrt(counts * (counts - 1.0))[cell]
+    groups = _connected_cells(size, cell, column)
+    covariance = np.zeros((size, size))
+    for group in groups:
+        covariance[np.ix_(group, group)] = scores[group] @ scores[group].T
+    df = np.array([counts[group].min() - 1.0 for group in groups])
+    return Cells(shape, means, covariance, groups, df, len(value))
+
+
+def unreplicated_cells(shape: tuple[int, ...], value: Float[np.ndarray, " C"]) -> Cells | None:
+    """Cells of one run each, with the interactions' mean square as their variance; None below three error df.
+
+    Interactions that exist enlarge the variance, so main effects are tested conservatively.
+    """
+    size = math.prod(shape)
+    error_df = size - 1 - sum(n - 1 for n in shape)
+    if error_df < 3:
+        return None
+    table = value.reshape(shape)
+    additive = sum(
+        table.mean(axis=tuple(k for k in range(len(shape)) if k != axis), keepdims=True) for axis in range(len(shape))
+    ) - (len(shape) - 1) * float(table.mean())
+    mean_square = float(((table - additive) ** 2).sum()) / error_df
+    everything = (np.arange(size),)
+    return Cells(shape, value.astype(float), mean_square * np.eye(size), everything, np.array([float(error_df)]), size)
+
+
+def _connected_cells(
+    size: int, cell: Int[np.ndarray, " runs"], column: Int[np.ndarray, " runs"]
+) -> tuple[Int[np.ndarray, "members"], ...]:
+    """Sets of cells that are linked by shared clusters, smallest index first."""
+    label = np.arange(size)
+    for shared in np.unique(column):
+        members = np.unique(label[cell[column == shared]])
+        label[np.isin(label, members)] = members[0]
+    return tuple(np.flatnonzero(label == first) for first in np.unique(label))

@@ -1,0 +1,139 @@
+"""Configurations: the runs that differ only in their replicate, ranked, with the set of those that may be best."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from setpoint.analysis.cells import Cells, replicated_cells
+from setpoint.analysis.design import Scale, ratio
+from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
+from setpoint.analysis.improvement import LEAST_POOLED_DF
+from setpoint.analysis.intervals import mean_interval, pooled_deviation
+from setpoint.analysis.levels import possibly_best
+from setpoint.analysis.quantities import quantity
+
+
+@dataclass(frozen=True)
+class ConfigurationResult:
+    """One configuration on one system.
+
+    Attributes:
+        levels: the swept parameters.
+        runs: all its runs.
+        values: the ranking metric of each run that has it, in the metric's unit.
+        mean: their geometric mean (arithmetic where the plan's scale is not logarithmic); None without values.
+        interval: of the mean over training seeds; None where the seeds do not give one.
+        possibly_best: whether it is in the set that holds the true best; None where that cannot be tested.
+    """
+
+    configuration: int
+    system: str
+    levels: Mapping[str, Level]
+    runs: tuple[RunResult, ...]
+    values: tuple[float, ...]
+    mean: float | None
+    interval: tuple[float, float] | None
+    possibly_best: bool | None
+
+    @property
+    def failed(self) -> int:
+        """Runs that failed, were blocked or were lost."""
+        return sum(run.state in FAILED_STATES for run in self.runs)
+
+    def average(self, metric: str) -> float | None:
+        """The arithmetic mean over successful runs of a metric of the final evaluation."""
+        values = [(run.outcomes[self.system].final or {}).get(metric) for run in self.runs if run.state == "ok"]
+        numbers = [value for value in values if value is not None]
+        return float(np.mean(numbers)) if numbers else None
+
+
+def ranking_metric(data: ExperimentData) -> str:
+    """The metric that configurations are ranked by: the primary one where episodes give it, else the final error."""
+    primary = quantity(data.analysis.primary_metric)
+    return primary.name if primary.source == "episodes" else "final_error"
+
+
+def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[ConfigurationResult]:
+    """The configurations of a system, the best first, those without a value last."""
+    groups: dict[int, list[RunResult]] = {}
+    for run in data.runs:
+        if system in run.systems:
+            groups.setdefault(run.configuration, []).append(run)
+    values = {key: _values(runs, system, metric) for key, runs in groups.items()}
+    everything = [value for found in values.values() for value in found]
+    logarithmic = data.analysis.scale == "log" and all(value > 0.0 for value in everything)
+    scale = Scale(quantity(metric), logarithmic)
+    samples = {key: [scale.transform(value) for value in found] for key, found in values.items()}
+    best = _best_set(samples, data.analysis.alpha)
+    results = [
+        ConfigurationResult(
+            configuration=key,
+            system=system,
+            levels={factor: runs[0].level(factor) for factor in data.analysis.factors},
+            runs=tuple(runs),
+            values=tuple(values[key]),
+            mean=_natural(float(np.mean(samples[key])), scale) if samples[key] else None,
+            interval=_interval(samples[key], list(samples.values()), scale, data.analysis.alpha),
+            possibly_best=None if best is None or key not in best else best[key],
+        )
+        for key, runs in groups.items()
+    ]
+    return sorted(results, key=lambda result: _position(result, scale))
+
+
+def _values(runs: Sequence[RunResult], system: str, metric: str) -> list[float]:
+    found = [(run.outcomes[system].final or {}).get(metric) for run in runs if run.state == "ok"]
+    return [value for value in found if value is not None]
+
+
+def _position(result: ConfigurationResult, scale: Scale) -> tuple[bool, float, int]:
+    if result.mean is None:
+        return True, 0.0, result.configuration
+    sign = 1.0 if scale.quantity.better == "smaller" else -1.0
+    return False, sign * result.mean, result.configuration
+
+
+def _natural(value: float, scale: Scale) -> float:
+    sign = 1.0 if scale.quantity.better == "smaller" else -1.0
+    return ratio(sign * value) if scale.logarithmic else sign * value
+
+
+def _interval(
+    sample: Sequence[float], samples: Sequence[Sequence[float]], scale: Scale, alpha: float
+) -> tuple[float, float] | None:
+    """The interval of one configuration's mean; up to three runs borrow the spread of the others."""
+    if len(sample) < 2:
+        return None
+    deviation, df = pooled_deviation(samples if len(sample) <= 3 else [sample])
+    if len(sample) <= 3 and df < LEAST_POOLED_DF:
+        if len(sample) < 3:
+            return None
+        deviation, df = pooled_deviation([sample])
+    ends = mean_interval(float(np.mean(sample)), deviation / len(sample) ** 0.5, df, alpha)
+    low, high = sorted(_natural(end, scale) for end in ends)
+    return low, high
+
+
+def _best_set(samples: Mapping[int, Sequence[float]], alpha: float) -> dict[int, bool] | None:
+    """For each configuration with two runs or more whether it may be the best; None where there is nothing to test."""
+    tested = {key: sample for key, sample in samples.items() if len(sample) >= 2}
+    if len(tested) < 2:
+        return None
+    values = np.concatenate([np.asarray(sample) for sample in tested.values()])
+    counts = np.array([len(sample) for sample in tested.values()])
+    deviation, df = pooled_deviation(list(tested.values()))
+    if counts.min() <= 3:
+        if df < LEAST_POOLED_DF:
+            return None
+        means = np.array([np.mean(sample) for sample in tested.values()])
+        covariance = np.diag(deviation**2 / counts)
+        everything = (np.arange(len(counts)),)
+        cells = Cells((len(counts),), means, covariance, everything, np.array([float(df)]), len(values))
+    else:
+        position = np.repeat(np.arange(len(counts)), counts)
+        cells = replicated_cells((len(counts),), position, values, [str(k) for k in range(len(values))])
+    if not cells.has_spread:
+        return None
+    best = possibly_best(cells, np.eye(len(counts)), alpha)
+    return {key: k in best for k, key in enumerate(tested)}

@@ -1,0 +1,34 @@
+"""Whether runs fail more often at some levels than at others."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def failure_test(failed: Sequence[int], total: Sequence[int], rng: np.random.Generator, draws: int = 9999) -> float:
+    """The p-value of equal failure rates: Boschloo's exact test for two levels, permutation chi-square for more.
+
+    Args:
+        failed: failed runs by level.
+        total: runs by level, each at least 1.
+        rng: used by the permutation test.
+        draws: permutations.
+    """
+    from scipy import stats
+
+    if sum(failed) in {0, sum(total)}:
+        return 1.0
+    if len(failed) == 2:
+        table = np.array([[failed[0], failed[1]], [total[0] - failed[0], total[1] - failed[1]]])
+        return float(np.clip(stats.boschloo_exact(table).pvalue, 0.0, 1.0))
+    sizes = np.asarray(total)
+    # Given the margins, the permuted counts are a draw without replacement.
+    permuted = rng.multivariate_hypergeometric(sizes, sum(failed), size=draws)
+    observed = _imbalance(np.asarray(failed), sizes)
+    return (1 + int(np.sum(_imbalance(permuted, sizes) >= observed - 1e-12))) / (draws + 1)
+
+
+def _imbalance(failed: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """The chi-square statistic up to a factor that is the same for all tables with these margins."""
+    expected = total * (failed.sum(axis=-1, keepdims=True) / total.sum())
+    return np.asarray(((failed - expected) ** 2 / total).sum(axis=-1))

@@ -1,0 +1,92 @@
+"""Comparisons of the levels of one factor, or of whole configurations: which may be best, and by how much.
+
+All of them allow different variances and hold for the whole set of comparisons at once, so that looking first and
+naming the best afterwards is covered. Values are "smaller is better"; a caller negates what is not.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.analysis.cells import Cells, Contrast
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One contrast with its simultaneous interval and adjusted p-value."""
+
+    value: float
+    interval: tuple[float, float]
+    p_adjusted: float
+
+
+def all_pairs(
+    cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float
+) -> dict[tuple[int, int], Comparison | None]:
+    """Every difference of level i minus level j (i < j): Games–Howell, simultaneous over all pairs.
+
+    Returns:
+        The comparisons; None where the data show no spread to judge by.
+    """
+    from scipy import stats
+
+    count = len(weights)
+    compared: dict[tuple[int, int], Comparison | None] = {}
+    for i, j in combinations(range(count), 2):
+        contrast = cells.contrast(weights[i] - weights[j])
+        if not contrast.estimable:
+            compared[i, j] = None
+            continue
+        df = max(contrast.df, 1.0)
+        q = abs(contrast.value) / contrast.standard_error * math.sqrt(2.0)
+        reach = float(stats.studentized_range.ppf(1.0 - alpha, count, df)) / math.sqrt(2.0) * contrast.standard_error
+        p = min(1.0, max(0.0, float(stats.studentized_range.sf(q, count, df))))
+        compared[i, j] = Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), p)
+    return compared
+
+
+def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:
+    """Each level minus the mean of the other levels, simultaneous over the levels (Bonferroni t, Satterthwaite df)."""
+    count = len(weights)
+    total = weights.sum(axis=0)
+    # Of two levels, each against the rest is the same comparison twice.
+    family = 1 if count == 2 else count
+    contrasts = [cells.contrast(row - (total - row) / (count - 1)) for row in weights]
+    return [t_comparison(contrast, family, alpha) if contrast.estimable else None for contrast in contrasts]
+
+
+def t_comparison(contrast: Contrast, family: int, alpha: float) -> Comparison:
+    """A two-sided t comparison as one of `family`, with Bonferroni's correction. `contrast` must be estimable."""
+    from scipy import special
+
+    reach = float(special.stdtrit(contrast.df, 1.0 - alpha / family / 2.0)) * contrast.standard_error
+    p = 2.0 * float(special.stdtr(contrast.df, -abs(contrast.value) / contrast.standard_error))
+    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), min(1.0, family * p))
+
+
+def possibly_best(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[int]:
+    """Levels that may be the best: a set that holds the true best with probability 1 − `alpha` or more.
+
+    Multiple comparisons with the best, one-sided Welch t with Bonferroni's correction over the competitors.
+    """
+    count = len(weights)
+    return [i for i in range(count) if not any(_beats(cells, weights, j, i, alpha) for j in range(count) if j != i)]
+
+
+def _beats(cells: Cells, weights: Float[np.ndarray, "levels C"], winner: int, loser: int, alpha: float) -> bool:
+    from scipy import special
+
+    contrast = cells.contrast(weights[loser] - weights[winner])
+    if not contrast.estimable:
+        return False
+    critical = float(special.stdtrit(contrast.df, 1.0 - alpha / (len(weights) - 1)))
+    return contrast.value > critical * contrast.standard_error
+
+
+def order(values: Sequence[float] | Float[np.ndarray, "levels"]) -> list[int]:
+    """Indices from the smallest value to the largest; ties keep their order."""
+    return sorted(range(len(values)), key=lambda i: float(values[i]))

@@ -1,0 +1,104 @@
+"""Failed runs are outcomes: how often levels fail, and what that does to comparisons of the runs that survive."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.design import Scale, clusters, ordered_levels, run_value
+from setpoint.analysis.effects import holm
+from setpoint.analysis.experiment import ExperimentData, Level
+from setpoint.analysis.failures import failure_test
+from setpoint.analysis.intervals import share_interval
+from setpoint.analysis.wording import counted, factor_label, level_text, p_text, percent_interval_text, percent_text
+from setpoint.seeding import generator
+
+OWN_FAILURES = frozenset({"failed", "lost"})
+"""States that say something about a run's configuration; a blocked run never got its turn."""
+
+
+def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[int, int]]:
+    """For each level of `factor` the failed runs and the runs that ended."""
+    counts: dict[Level, tuple[int, int]] = {}
+    for level in ordered_levels(run.level(factor) for run in data.runs):
+        ended = [run.state for run in data.runs if run.level(factor) == level and run.state in {*OWN_FAILURES, "ok"}]
+        counts[level] = (sum(state in OWN_FAILURES for state in ended), len(ended))
+    return counts
+
+
+def survivor_caveat(data: ExperimentData) -> list[str]:
+    """One caveat where runs are missing from the comparison of means because they failed."""
+    failed = sum(run.state in OWN_FAILURES for run in data.runs)
+    return [f"means are of the runs that survived; {counted(failed, 'run')} failed"] if failed else []
+
+
+def worst_rank_best(data: ExperimentData, factor: str, scale: Scale) -> Level:
+    """The best level by mean rank with failed runs ranked worst; None where no run failed or levels tie."""
+    ended = [run for run in data.runs if run.state in {*OWN_FAILURES, "ok"}]
+    values = [run_value(run, scale) if run.state == "ok" else None for run in ended]
+    if all(value is not None for value in values):
+        return None
+    finite = np.array([np.inf if value is None else value for value in values])
+    ranks = np.array([(np.sum(finite < value) + (np.sum(finite == value) + 1) / 2) for value in finite])
+    means = {
+        level: float(ranks[[run.level(factor) == level for run in ended]].mean())
+        for level in ordered_levels(run.level(factor) for run in ended)
+    }
+    best = min(means.values())
+    winners = [level for level, mean in means.items() if mean == best]
+    return winners[0] if len(winners) == 1 else None
+
+
+def failure_claims(data: ExperimentData) -> list[Claim]:
+    """For each swept parameter whether its levels fail equally often; nothing where no run failed, or all did."""
+    if not any(run.state == "ok" for run in data.runs):
+        return []
+    swept = [f for f in data.analysis.factors if len({run.level(f) for run in data.runs}) >= 2]
+    tables = {factor: failures_by_level(data, factor) for factor in swept}
+    tables = {f: {k: v for k, v in table.items() if v[1]} for f, table in tables.items()}
+    tables = {f: table for f, table in tables.items() if len(table) >= 2 and any(v[0] for v in table.values())}
+    shared = len(set(clusters(data.runs).values())) < len(data.runs)
+    p_values = [] if shared else holm([_p_value(data, factor, table) for factor, table in tables.items()])
+    return [
+        _failure_claim(data, factor, table, None if shared else p_values[k])
+        for k, (factor, table) in enumerate(tables.items())
+    ]
+
+
+def _p_value(data: ExperimentData, factor: str, table: Mapping[Level, tuple[int, int]]) -> float:
+    failed, total = zip(*table.values(), strict=True)
+    text = [level_text(level) for level in table]
+    return failure_test(failed, total, generator("failures", factor, *text, *failed, *total))
+
+
+def _failure_claim(data: ExperimentData, factor: str, table: Mapping[Level, tuple[int, int]], p: float | None) -> Claim:
+    alpha = data.analysis.alpha
+    rates = ", ".join(
+        f"{level_text(level)}: {failed} of {total} failed "
+        f"{percent_interval_text(*share_interval(failed, total, alpha))}"
+        for level, (failed, total) in table.items()
+    )
+    worst = max(table, key=lambda level: table[level][0] / table[level][1])
+    share = percent_text(table[worst][0] / table[worst][1])
+    if p is None:
+        verdict = Status.NOT_TESTABLE, "runs share SFT parents, so their failures are not independent"
+    elif p < alpha:
+        verdict = Status.SUPPORTED, "failure rates differ between levels"
+    else:
+        verdict = Status.UNRESOLVED, "the difference may be chance"
+    tested = "" if p is None else f"; {p_text(p)} after Holm"
+    answer = f"{level_text(worst)} fails most ({share}) " if verdict[0] is Status.SUPPORTED else "not resolved: "
+    return Claim(
+        id=f"failures:{factor}",
+        heading=f"Failures by {factor_label(factor)}",
+        statement=f"{answer}({rates}{tested}){'' if verdict[0] is Status.SUPPORTED else '; ' + verdict[1]}",
+        status=verdict[0],
+        reason=verdict[1],
+        method="Boschloo's exact test for two levels, permutation chi-square for more; Clopper–Pearson intervals",
+        n_runs=sum(total for _, total in table.values()),
+        p_adjusted=p,
+        details={
+            "parameter": factor,
+            "failed_and_total": {level_text(level): list(count) for level, count in table.items()},
+        },
+    )

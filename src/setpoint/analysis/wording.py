@@ -1,0 +1,63 @@
+"""Numbers as words: one way to write a level, a share, a p-value, so that all sentences agree."""
+
+from collections.abc import Sequence
+
+from setpoint.analysis.experiment import Level
+
+_LABELS = {"lora_rank": "LoRA rank", "learning_rate": "learning rate"}
+
+
+def level_text(level: Level) -> str:
+    """A parameter value, short: `8`, `1e-4`, `2.5e-4`, `0.05`, `both`."""
+    if isinstance(level, float) and not isinstance(level, bool):
+        return number_text(level, digits=6)
+    return " ".join(str(level).split()) if level is not None else "none"
+
+
+def number_text(value: float, digits: int = 3) -> str:
+    """`value` with so many significant digits, without needless zeros; powers of ten as `1e-4`."""
+    text = f"{value:.{digits}g}"
+    if value != 0.0 and (abs(value) < 1e-2 or abs(value) >= 1e6):
+        mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
+    return text
+
+
+def p_text(p: float) -> str:
+    """`p<0.001` or `p=0.0123`, never rounded to zero or across a usual level."""
+    return "p<0.001" if p < 0.001 else f"p={p:.2g}" if p < 0.995 else "p=1"
+
+
+def percent_text(share: float) -> str:
+    """A share as a percentage with a sensible number of digits."""
+    percent = 100.0 * share
+    if percent < -999.0:
+        return "<-999 %"
+    return f"{percent:.0f} %" if abs(percent) >= 10 or percent == 0 else f"{percent:.2g} %"
+
+
+def interval_text(low: float, high: float) -> str:
+    """`[0.8, 1.9]`."""
+    return f"[{number_text(low)}, {number_text(high)}]"
+
+
+def percent_interval_text(low: float, high: float) -> str:
+    """`[-4 %, 31 %]`."""
+    return f"[{percent_text(low)}, {percent_text(high)}]"
+
+
+def factor_label(factor: str) -> str:
+    """`LoRA rank` for `lora_rank`, `sft learning rate` for `sft.learning_rate`, other names as they are."""
+    stage, _, bare = factor.rpartition(".")
+    label = _LABELS.get(bare, bare)
+    return f"{stage} {label}" if stage else label
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
