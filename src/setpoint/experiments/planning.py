@@ -93,7 +93,7 @@ def stage_id(stage: PlannedStage) -> str:
     if "base" in config:
         config["base"] = config["base"]["digest"]
     if "datasets" in config:
-        config["datasets"] = {system: data["digest"] for system, data in config["datasets"].items()}
+        config["datasets"] = [data["digest"] for data in config["datasets"]]
     return digest(
         {
             "kind": stage.kind,
@@ -117,7 +117,7 @@ class _Stages:
         config = {
             **self._model(),
             "systems": list(run.systems),
-            "datasets": {system: self.inputs.datasets[system].model_dump() for system in run.systems},
+            "datasets": [self.inputs.datasets[system].model_dump() for system in run.systems],
             "lora": resolved["lora"],
             kind: resolved[kind],
         }

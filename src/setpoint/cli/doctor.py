@@ -1,0 +1,60 @@
+"""`setpoint doctor`: is this machine fit, and what is in the workspace?"""
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
+from setpoint.errors import InputError
+
+if TYPE_CHECKING:
+    from setpoint.artifacts import Workspace
+    from setpoint.experiments.checks import Check
+    from setpoint.policies import BaseModel
+
+_MARKS = {"ok": "ok     ", "remark": "remark ", "problem": "PROBLEM"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `setpoint doctor`."""
+    parser.add_argument("--base-model", default="builtin:tiny", metavar="BASE", help="the base that would be trained")
+    add_workspace(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every check; 3 when something stands in the way."""
+    from setpoint.experiments.checks import check_machine
+
+    workspace = workspace_of(arguments)
+    base, base_check = _check_base(arguments.base_model)
+    checks = [*check_machine(workspace, base), base_check, *_check_datasets(workspace)]
+    if arguments.json:
+        print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            print(f"{_MARKS[check.result]}  {check.name}: {check.text}")
+    return InputError.exit_code if any(check.result == "problem" for check in checks) else 0
+
+
+def _check_base(name: str) -> "tuple[BaseModel | None, Check]":
+    from setpoint.experiments.checks import Check
+    from setpoint.policies import resolve_base
+
+    try:
+        base = resolve_base(name)
+    except InputError as error:
+        return None, Check("base model", "problem", str(error))
+    return base, Check("base model", "ok", f"{base.name} at {base.location}, digest {base.digest}")
+
+
+def _check_datasets(workspace: "Workspace") -> "list[Check]":
+    from setpoint.demonstrations import list_datasets
+    from setpoint.experiments.checks import Check
+
+    found = list_datasets(workspace)
+    if not found:
+        return [Check("data sets", "ok", "none yet; a system's own are generated when a run needs them")]
+    return [
+        Check("data set", "ok", f"{data.name}: {', '.join(data.systems)}, {data.total_rows} rows") for data in found
+    ]

@@ -1,0 +1,131 @@
+"""`setpoint experiment run|plan|status|resume|retry|list`."""
+
+import argparse
+from collections.abc import Callable
+
+from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
+from setpoint.cli.plan_view import plan_summary, plan_text
+from setpoint.cli.running import add_run_options, run_request
+from setpoint.cli.spec_options import add_spec_options, spec_from
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs below `setpoint experiment`."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def add(name: str, help_line: str, action: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help_line, description=help_line, allow_abbrev=False)
+        added.set_defaults(call=action)
+        add_workspace(added)
+        add_json(added)
+        return added
+
+    run_parser = add("run", "run an experiment, or take it up where it stopped, and print its report", _run)
+    _add_identity(run_parser)
+    add_spec_options(run_parser)
+    add_run_options(run_parser)
+    run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+
+    plan_parser = add("plan", "show what an experiment would run; changes nothing", _plan)
+    _add_identity(plan_parser)
+    add_spec_options(plan_parser)
+    plan_parser.add_argument("--commands", action="store_true", help="print the command of every run alone")
+
+    resume_parser = add("resume", "continue an experiment; failed runs stay failed", _resume)
+    resume_parser.add_argument("experiment_id", metavar="ID")
+    add_run_options(resume_parser)
+
+    retry_parser = add("retry", "continue an experiment and try its failed runs again", _retry)
+    retry_parser.add_argument("experiment_id", metavar="ID")
+    retry_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
+    add_run_options(retry_parser)
+
+    status_parser = add("status", "show the state of an experiment's runs", _status)
+    status_parser.add_argument("experiment_id", metavar="ID")
+
+    add("list", "list the experiments of the workspace", _list)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    action: Callable[[argparse.Namespace], int] = arguments.call
+    return action(arguments)
+
+
+def _add_identity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--experiment-id", metavar="ID", help="its name (default: <type>-<digest of the specification>)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="a new experiment, even where the same one exists")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from setpoint.experiments.launch import request
+
+    if arguments.dry_run:
+        arguments.commands = False
+        return _plan(arguments)
+    wanted = request(
+        workspace_of(arguments), spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
+    )
+    return run_request(wanted, arguments)
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from setpoint.experiments.launch import preview, request
+    from setpoint.experiments.single import training_commands
+
+    wanted = request(
+        workspace_of(arguments), spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
+    )
+    plan = wanted.existing or preview(wanted)
+    if arguments.commands:
+        print("\n".join(training_commands(plan, wanted.workspace)))
+    elif arguments.json:
+        print_json(plan_summary(plan, wanted.workspace))
+    else:
+        print(plan_text(plan, wanted.workspace))
+    return 0
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from setpoint.experiments.launch import resume_request
+
+    return run_request(resume_request(workspace_of(arguments), arguments.experiment_id), arguments)
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    from setpoint.experiments.launch import resume_request
+
+    wanted = resume_request(workspace_of(arguments), arguments.experiment_id)
+    return run_request(wanted, arguments, retry=lambda name: arguments.classes is None or name in arguments.classes)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from setpoint.experiments.status import read_status
+
+    status = read_status(workspace_of(arguments), arguments.experiment_id)
+    if arguments.json:
+        print_json(status.to_json())
+        return 0
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(status.counts.items()))
+    print(f"{status.experiment}: {status.state}; {len(status.runs)} runs: {counts}")
+    for name, run_state in status.runs.items():
+        detail = " ".join(filter(None, [run_state.failure_class, run_state.reason]))
+        print(f"  {run_state.state:<10} {name}{f'  ({detail})' if detail else ''}")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from setpoint.experiments.status import experiment_ids, read_status
+
+    workspace = workspace_of(arguments)
+    found = [read_status(workspace, name) for name in experiment_ids(workspace)]
+    if arguments.json:
+        print_json([status.to_json() for status in found])
+    elif not found:
+        print(f"no experiments in workspace {str(workspace.root)!r}")
+    else:
+        for status in found:
+            print(f"{status.state:<12} {status.counts.get('ok', 0)}/{len(status.runs)} ok  {status.experiment}")
+    return 0

@@ -1,0 +1,84 @@
+"""`setpoint VERB …`: finds the verb's module, runs it, and turns errors into one line and an exit code.
+
+Exit codes: 0 all well; 1 internal; 2 argument syntax; 3 a name, value, data set or model that cannot be used; 4 some
+runs failed; 5 all runs failed; 130 interrupted. Data goes to stdout, messages go to stderr.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from setpoint import __version__
+from setpoint.errors import InputErrors, SetpointError
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb and the module with its `configure(parser)` and `run(arguments) -> exit code`."""
+
+    module: str
+    help: str
+
+
+VERBS = {
+    "experiment": Verb("setpoint.cli.experiment", "run, plan, resume and watch experiments"),
+    "train": Verb("setpoint.cli.train", "train and evaluate one model"),
+    "evaluate": Verb("setpoint.cli.evaluate", "evaluate a trained model"),
+    "report": Verb("setpoint.cli.report", "write the report of an experiment again"),
+    "models": Verb("setpoint.cli.models", "list trained models"),
+    "data": Verb("setpoint.cli.data", "generate and list data sets of optimal trajectories"),
+    "systems": Verb("setpoint.cli.systems", "list the dynamical systems"),
+    "base": Verb("setpoint.cli.base", "show and rebuild base models"),
+    "doctor": Verb("setpoint.cli.doctor", "check this machine, its packages and the workspace"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except InputErrors as error:
+        for each in error.errors:
+            _complain(each)
+        return error.exit_code
+    except SetpointError as error:
+        _complain(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("setpoint: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has gone; Python must not try to flush to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="setpoint",
+        description="Train language models to control dynamical systems, and find out which training works.",
+    )
+    parser.add_argument("--version", action="version", version=f"setpoint {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    called = next((word for word in words if not word.startswith("-")), None)
+    for name, verb in VERBS.items():
+        subparser = subparsers.add_parser(name, help=verb.help, description=verb.help, allow_abbrev=False)
+        if name == called:
+            module = importlib.import_module(verb.module)
+            module.configure(subparser)
+    parsed = parser.parse_args(words)
+    exit_code: int = module.run(parsed)
+    return exit_code
+
+
+def _complain(error: SetpointError) -> None:
+    print(f"setpoint: error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""`setpoint models list`: the trained models that the links below `models/` name."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
+
+if TYPE_CHECKING:
+    from setpoint.artifacts import StageFolder, Workspace
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs below `setpoint models`."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    list_parser = verbs.add_parser("list", help="list trained models", description="List trained models.")
+    list_parser.add_argument("--detailed", action="store_true", help="with parameters, base model and data")
+    list_parser.add_argument("--format", choices=("text", "json"), default="text", help="text (default) or json")
+    add_workspace(list_parser)
+    add_json(list_parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the models."""
+    workspace = workspace_of(arguments)
+    found = [_describe(link, workspace, detailed=arguments.detailed) for link in _links(workspace)]
+    if arguments.json or arguments.format == "json":
+        print_json(found)
+    elif not found:
+        print(f"no trained models in workspace {str(workspace.root)!r}")
+    else:
+        print("\n".join(line for model in found for line in _lines(model)))
+    return 0
+
+
+def _links(workspace: "Workspace") -> list[Path]:
+    links = [path for path in workspace.models.glob("*/*/*/*") if path.is_symlink() and path.name != "latest"]
+    return sorted(links)
+
+
+def _describe(link: Path, workspace: "Workspace", *, detailed: bool) -> dict[str, Any]:
+    """One model; what its stage folder no longer tells is None."""
+    from setpoint.artifacts import StageFolder
+
+    family, systems, training_type, name = link.relative_to(workspace.models).parts
+    stage = StageFolder(link.resolve().parent)
+    manifest = stage.read_manifest() or {}
+    model: dict[str, Any] = {
+        "run_id": name,
+        "model_type": "specialist" if family == "single_system" else "universal",
+        "systems": systems.split("+"),
+        "stage": training_type,
+        "path": str(link),
+        "finished_at": manifest.get("finished_at"),
+        "usable": stage.finished(),
+    }
+    return {**model, **_details(stage, manifest)} if detailed else model
+
+
+def _details(stage: "StageFolder", manifest: dict[str, Any]) -> dict[str, Any]:
+    from setpoint.artifacts import read_json
+
+    asked = read_json(stage.config) or {}
+    config = asked.get("config", {})
+    return {
+        "stage_id": stage.path.name,
+        "seed": asked.get("seed"),
+        "base": config.get("base"),
+        "datasets": config.get("datasets"),
+        "parameters": {group: config[group] for group in ("lora", "sft", "grpo") if group in config},
+        "summary": manifest.get("summary"),
+        "measured": manifest.get("measured"),
+    }
+
+
+def _lines(model: dict[str, Any]) -> Iterator[str]:
+    note = "" if model["usable"] else "  (files are missing: train it again)"
+    yield f"{'+'.join(model['systems'])}  {model['stage']:<4}  {model['run_id']}  {model['finished_at'] or ''}{note}"
+    if "parameters" in model:
+        yield f"    path: {model['path']}"
+        for group, values in model["parameters"].items():
+            yield f"    {group}: {', '.join(f'{name}={value}' for name, value in values.items())}"
+        yield f"    base: {(model['base'] or {}).get('name')}  seed: {model['seed']}"
+        yield f"    data: {', '.join(data['name'] for data in model['datasets'] or [])}"

@@ -1,0 +1,43 @@
+"""Options that several verbs share, and how their text is read."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from setpoint.artifacts import Workspace
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    """`--workspace`, by default SETPOINT_WORKSPACE or the current folder."""
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=Path(os.environ.get("SETPOINT_WORKSPACE") or "."),
+        metavar="FOLDER",
+        help="where results lie (default: SETPOINT_WORKSPACE, or the current folder)",
+    )
+
+
+def workspace_of(arguments: argparse.Namespace) -> "Workspace":
+    """The workspace that the command names."""
+    from setpoint.artifacts import Workspace
+
+    return Workspace(arguments.workspace)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`: the result on stdout for programs."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def print_json(value: Any) -> None:
+    """`value` on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def words(text: str) -> list[str]:
+    """`a,b,c` as a list."""
+    return [word.strip() for word in text.split(",")]

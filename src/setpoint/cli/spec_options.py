@@ -1,0 +1,133 @@
+"""The options that describe an experiment, and the specification they amount to.
+
+Values stay text here: what they mean, and whether they can be used, is decided in one place for the command line and
+for files, so that a bad value is refused with the same words and exit code either way.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from setpoint.cli.options import words
+from setpoint.errors import InputError
+
+if TYPE_CHECKING:
+    from setpoint.experiments.spec import ExperimentSpec
+
+_BASE_HELP = "builtin:tiny, a folder with a model, or owner/model of the hub"
+
+# option -> the parameter it sweeps
+_AXES = {"lora_ranks": "lora_rank", "learning_rates": "learning_rate", "batch_sizes": "batch_size"}
+
+# option -> the field of the specification, where a list of words is given
+_LISTS = {"systems": "systems", "datasets": "datasets", "training_types": "training_types", "metrics": "metrics"}
+
+# options whose one word is the value of the field of the same name
+_WORDS = ("dataset_name", "replicates", "evaluation", "evaluation_cases", "base_model", "expert", "seed")
+
+
+def add_spec_options(parser: argparse.ArgumentParser) -> None:
+    """Everything that describes an experiment."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--spec", type=Path, metavar="FILE.yaml", help="a specification; options given as well win")
+    source.add_argument("--demo", action="store_true", help="a small sweep on the built-in base, minutes on a laptop")
+    parser.add_argument("--experiment-type", metavar="TYPE", help="hyperparameter_sweep (default)")
+    parser.add_argument("--systems", "--system", type=words, metavar="A,B", help="systems, by full or short name")
+    parser.add_argument(
+        "--parameters",
+        nargs="+",
+        metavar="NAME:V,V",
+        help="swept parameters, such as lora_rank:4,8 learning_rate:1e-4,2e-4",
+    )
+    for option, name in _AXES.items():
+        parser.add_argument(f"--{option.replace('_', '-')}", type=words, metavar="V,V", help=f"sweep {name}")
+    parser.add_argument(
+        "--training-types", "--training-type", type=words, metavar="A,B", help="sft, grpo, both (default both)"
+    )
+    parser.add_argument("--datasets", type=words, metavar="A,B", help="data sets, by position with --systems")
+    parser.add_argument("--dataset-name", metavar="NAME", help="one data set that holds every system")
+    parser.add_argument("--metrics", type=words, metavar="A,B", help="the first is primary (default final_error)")
+    parser.add_argument(
+        "--replicates", metavar="N", help="runs of each configuration, with seeds of their own (default 1)"
+    )
+    add_training_options(parser)
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """What an experiment and a single run have in common."""
+    parser.add_argument(
+        "--set", nargs="+", metavar="NAME=V", help="parameters for every run, such as grpo.temperature=0.8"
+    )
+    parser.add_argument("--evaluation", metavar="KIND", help="standard (default) or comprehensive")
+    parser.add_argument("--evaluation-cases", metavar="N", help="initial states to evaluate on")
+    parser.add_argument("--base-model", metavar="BASE", help=_BASE_HELP)
+    parser.add_argument("--expert", metavar="EXPERT", help="whose trajectories teach: optimal (default) or detuned")
+    parser.add_argument("--seed", metavar="N", help="seed of the first replicate (default 0)")
+
+
+def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
+    """The specification that the options amount to.
+
+    Raises:
+        InputError: everything that is wrong with it.
+    """
+    from setpoint.experiments.parameters import parse_tokens
+    from setpoint.experiments.spec import make_spec, read_spec_file
+
+    fields: dict[str, Any] = {}
+    if arguments.demo:
+        fields = read_spec_file(demo_file())
+    elif arguments.spec is not None:
+        fields = read_spec_file(arguments.spec)
+    if arguments.experiment_type is not None:
+        fields["type"] = arguments.experiment_type
+    for option, field in _LISTS.items():
+        if getattr(arguments, option) is not None:
+            fields[field] = getattr(arguments, option)
+    axes: dict[str, list[str]] = {} if arguments.parameters is None else parse_tokens(arguments.parameters)
+    for option, name in _AXES.items():
+        if getattr(arguments, option) is not None:
+            if name in axes:
+                raise InputError(
+                    f"{name!r} is swept by --parameters and by --{option.replace('_', '-')}. Use one of them."
+                )
+            axes[name] = getattr(arguments, option)
+    if axes:
+        fields["parameters"] = axes
+    if not fields.get("systems"):
+        raise InputError(
+            "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
+        )
+    return make_spec({**fields, **training_fields(arguments)})
+
+
+def training_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields set by `add_training_options`, and other single words."""
+    fields = {name: value for name in _WORDS if (value := getattr(arguments, name, None)) is not None}
+    if arguments.set:
+        fields["fixed"] = assignments(arguments.set)
+    return fields
+
+
+def assignments(texts: list[str]) -> dict[str, str]:
+    """`name=value` texts as a table.
+
+    Raises:
+        InputError: a text without a name or a value, or a name given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"a parameter is set by name=value, but got {text!r}.")
+        if name in found:
+            raise InputError(f"parameter {name!r} is set twice. Set it once.")
+        found[name] = value
+    return found
+
+
+def demo_file() -> Path:
+    """The specification of the demonstration, shipped with the package."""
+    from importlib.resources import files
+
+    return Path(str(files("setpoint.experiments"))) / "demo.yaml"

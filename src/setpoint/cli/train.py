@@ -1,0 +1,70 @@
+"""`setpoint train`: train and evaluate one model; an experiment of one run."""
+
+import argparse
+
+from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
+from setpoint.cli.plan_view import plan_summary, plan_text
+from setpoint.cli.running import add_run_options, run_request
+from setpoint.cli.spec_options import add_training_options, training_fields
+from setpoint.errors import InputError
+
+_PARAMETERS = ("lora_rank", "learning_rate", "batch_size")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `setpoint train`."""
+    parser.add_argument("--system", metavar="SYSTEM", help="a system, by full or short name")
+    parser.add_argument("--dataset-name", metavar="NAME", help="demonstrations (default: the system's own)")
+    parser.add_argument("--training-type", default="both", metavar="TYPE", help="sft, grpo or both (default both)")
+    parser.add_argument("--run-id", metavar="ID", help="its name (default: single-<digest of the specification>)")
+    parser.add_argument("--fresh", action="store_true", help="a new run, even where the same one exists")
+    for name in _PARAMETERS:
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="V", help=f"the same as --set {name}=V")
+    add_training_options(parser)
+    add_run_options(parser)
+    add_workspace(parser)
+    add_json(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    parser.add_argument(
+        "--list-datasets", action="store_true", help="list the data sets of the workspace, and do nothing else"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train the model, or find it trained."""
+    from setpoint.experiments.launch import preview, request
+    from setpoint.experiments.single import single_spec
+
+    if arguments.list_datasets:
+        return _list_datasets(arguments)
+    if arguments.system is None:
+        raise InputError("training needs a system. Name it with --system; `setpoint systems` lists them.")
+    fields = training_fields(arguments)
+    parameters = fields.pop("fixed", {})
+    for name in _PARAMETERS:
+        if getattr(arguments, name) is not None:
+            if name in parameters:
+                raise InputError(f"{name!r} is set by --set and by --{name.replace('_', '-')}. Use one of them.")
+            parameters[name] = getattr(arguments, name)
+    spec = single_spec(arguments.system, arguments.training_type, parameters=parameters, **fields)
+    wanted = request(workspace_of(arguments), spec, experiment_id=arguments.run_id, fresh=arguments.fresh)
+    if not arguments.dry_run:
+        return run_request(wanted, arguments)
+    plan = wanted.existing or preview(wanted)
+    if arguments.json:
+        print_json(plan_summary(plan, wanted.workspace))
+    else:
+        print(plan_text(plan, wanted.workspace))
+    return 0
+
+
+def _list_datasets(arguments: argparse.Namespace) -> int:
+    from setpoint.demonstrations import list_datasets
+
+    found = list_datasets(workspace_of(arguments))
+    if arguments.json:
+        print_json([{"name": data.name, "systems": list(data.systems), "rows": data.total_rows} for data in found])
+    else:
+        for data in found:
+            print(f"{data.name}  {', '.join(data.systems)}  {data.total_rows} rows")
+    return 0

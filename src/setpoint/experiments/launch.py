@@ -1,0 +1,216 @@
+"""Start an experiment or take one up again: identity, checks, inputs, plan, and the coordinator's run."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from setpoint.artifacts import Workspace, create_json
+from setpoint.errors import InputError
+from setpoint.execution import Executor, LocalExecutor
+from setpoint.experiments.checks import check_machine, require_fit
+from setpoint.experiments.coordinator import Coordinator
+from setpoint.experiments.data import Say, canonical_datasets, ensure_datasets, find_datasets
+from setpoint.experiments.journal import Journal, Listener, read_events
+from setpoint.experiments.lease import lease
+from setpoint.experiments.links import link_models
+from setpoint.experiments.plan import Plan, plan_path, read_plan
+from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, spec_digest
+from setpoint.experiments.spec import ExperimentSpec
+from setpoint.experiments.stages import PRELOAD, STAGES
+from setpoint.experiments.status import StageState, Status, read_stages, require_plan
+from setpoint.policies import BaseModel, resolve_base
+
+# Failures that follow from the configuration: another experiment that asks for the same stage is told the same.
+RESULTS = frozenset({"diverged", "no_learning_signal"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A canonical specification under the id it will have.
+
+    Attributes:
+        existing: the frozen plan, where the experiment exists already.
+    """
+
+    workspace: Workspace
+    experiment_id: str
+    spec: ExperimentSpec
+    base: BaseModel
+    existing: Plan | None
+
+    @property
+    def folder(self) -> Path:
+        """The experiment's folder."""
+        return self.workspace.experiment(self.experiment_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run; none of it changes a result.
+
+    Attributes:
+        retry: whether failures of this class are tried again.
+        targets: stage kind -> `module:function`, in place of the package's own.
+    """
+
+    workers: int = 1
+    retry: Callable[[str], bool] = field(default=lambda _: False)
+    listeners: tuple[Listener, ...] = ()
+    executor: Executor | None = None
+    targets: Mapping[str, str] | None = None
+
+
+def request(
+    workspace: Workspace, spec: ExperimentSpec, *, experiment_id: str | None = None, fresh: bool = False
+) -> Request:
+    """Check `spec` in full and decide which experiment it is. Touches nothing on disk.
+
+    Raises:
+        InputError: the specification cannot be used, or the id belongs to another one.
+    """
+    base = resolve_base(spec.base_model)
+    spec = canonical_datasets(canonical_spec(spec, base.preset))
+    identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
+    if fresh:
+        identifier = _free_id(workspace, identifier)
+    existing = read_plan(workspace.experiment(identifier))
+    if existing is not None and existing.spec != spec:
+        raise InputError(
+            f"experiment {identifier!r} exists with another specification: "
+            f"{'; '.join(_differences(existing.spec, spec))}. Give another --experiment-id, or --fresh."
+        )
+    return Request(workspace, identifier, spec, base, existing)
+
+
+def resume_request(workspace: Workspace, experiment_id: str) -> Request:
+    """The experiment as it was first asked for.
+
+    Raises:
+        InputError: there is no such experiment.
+    """
+    plan = require_plan(workspace, experiment_id)
+    return request(workspace, plan.spec, experiment_id=experiment_id)
+
+
+def preview(request: Request) -> Plan:
+    """The plan as far as it is known before the data sets are made; touches nothing on disk.
+
+    Raises:
+        InputError: a data set is missing and cannot be made.
+    """
+    datasets = find_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking)
+    return build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets))
+
+
+def prepare(request: Request, say: Say) -> Plan:
+    """Check the machine, see that the data sets are there, and plan; the experiment's own folder is not touched yet.
+
+    Args:
+        say: told what takes time.
+
+    Raises:
+        InputError: something is missing, or has changed since the experiment was planned.
+    """
+    request.workspace.require_writable()
+    stages = len(request.existing.stages) if request.existing else 1
+    require_fit(check_machine(request.workspace, request.base, training_stages=stages))
+    blocking = request.base.preset.dialect.blocking
+    datasets = ensure_datasets(request.workspace, request.spec, blocking, say)
+    plan = build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets))
+    if request.existing is None or request.existing.stages.keys() == plan.stages.keys():
+        return request.existing or plan
+    states = read_stages(request.workspace, request.existing)
+    if all(state.status == "finished" for state in states.values()):
+        return request.existing
+    raise InputError(
+        f"experiment {request.experiment_id!r} cannot go on as planned: {', '.join(_changes(request.existing, plan))} "
+        "changed since. Use --fresh for a new experiment; stages that are still the same are reused."
+    )
+
+
+def run(request: Request, plan: Plan, options: Options) -> Status:
+    """Run `plan` to its end under the experiment's lease, and link the models.
+
+    Raises:
+        InputError: another coordinator holds the experiment.
+        KeyboardInterrupt: on SIGINT or SIGTERM, after the workers were ended; the experiment can be resumed.
+    """
+    with _terminated_like_interrupted(), lease(request.folder) as token:
+        if not create_json(plan_path(request.folder), plan.to_json()) and read_plan(request.folder) != plan:
+            raise InputError(
+                f"experiment {request.experiment_id!r} was planned by somebody else just now. Start again."
+            )
+        known_failures = {
+            event["stage"] for event in read_events(request.folder) if event.get("event") == "stage_failed"
+        }
+        states = read_stages(request.workspace, plan)
+        rerun = frozenset(name for name, state in states.items() if _rerun(name, state, known_failures, options.retry))
+        executor = options.executor or LocalExecutor(preload=PRELOAD)
+        journal = Journal(request.folder, token, options.listeners)
+        coordinator = Coordinator(
+            request.workspace, plan, executor, journal, workers=options.workers, targets=options.targets
+        )
+        try:
+            return coordinator.run(rerun_failed=rerun)
+        finally:
+            link_models(request.workspace, plan)
+
+
+def _rerun(name: str, state: StageState, known: set[str], retry: Callable[[str], bool]) -> bool:
+    """Whether a failed stage is tried again: on demand, or where the failure is another experiment's and no result."""
+    if state.failure is None:
+        return False
+    failure_class = state.failure["failure_class"]
+    return retry(failure_class) or (name not in known and failure_class not in RESULTS)
+
+
+def _free_id(workspace: Workspace, identifier: str) -> str:
+    number = 1
+    candidate = identifier
+    while workspace.experiment(candidate).exists():
+        number += 1
+        candidate = f"{identifier}-{number}"
+    return candidate
+
+
+def _differences(old: ExperimentSpec, new: ExperimentSpec) -> list[str]:
+    """`field: old -> new` for every field that differs."""
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    return [
+        f"{name} was {_shown(before[name])}, now {_shown(after[name])}"
+        for name in before
+        if before[name] != after[name]
+    ]
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _changes(old: Plan, new: Plan) -> list[str]:
+    """What stage ids depend on and is not in the specification."""
+    changed = [] if old.base == new.base else ["the base model"]
+    changed += [f"the data of {system}" for system in old.datasets if old.datasets[system] != new.datasets[system]]
+    code = [kind for kind in STAGES if old.provenance["code"].get(kind) != new.provenance["code"][kind]]
+    return changed + [f"the code of {kind} stages" for kind in code] or ["the identity of its stages"]
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Treat SIGTERM as SIGINT, so that a scheduler's polite end cleans up too; only the main thread gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
