@@ -1,0 +1,190 @@
+"""A language model that can be asked: base, adapter, chat template, batched completion."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from setpoint.artifacts import read_json
+from setpoint.errors import InputError
+from setpoint.language import Message
+from setpoint.policies.bases import BaseModel
+from setpoint.policies.runtime import Runtime
+
+ADAPTER_RECORD = "setpoint.json"
+"""Beside an adapter's own files: which base and dialect it belongs to, and how it was trained."""
+
+_LIBRARIES = ("transformers", "peft", "accelerate", "trl")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model answered.
+
+    Attributes:
+        text: without special tokens that only the chat format needs.
+        tokens: generated tokens, the end mark included.
+        ended: whether the model ended the answer itself, rather than reaching the limit.
+    """
+
+    text: str
+    tokens: int
+    ended: bool
+
+
+class LanguageModel:
+    """A causal language model with its tokenizer, ready to complete batches of chats."""
+
+    def __init__(self, model: Any, tokenizer: Any, runtime: Runtime) -> None:
+        """Take a loaded model; `load` is the usual way."""
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._runtime = runtime
+
+    @classmethod
+    def load(cls, base: BaseModel, adapter: Path | None = None, runtime: Runtime | None = None) -> "LanguageModel":
+        """Load `base`, with the adapter in the folder `adapter` if one is given.
+
+        Raises:
+            InputError: the base cannot be loaded or has no chat template; the adapter is missing or was trained on
+                another base.
+        """
+        runtime = runtime or Runtime.detect()
+        runtime.apply()
+        if adapter is not None:
+            check_adapter(adapter, base)
+        model, tokenizer = load_base(base, runtime)
+        if adapter is not None:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(adapter))
+        return cls(model, tokenizer, runtime)
+
+    def complete(
+        self, chats: Sequence[Sequence[Message]], max_new_tokens: int, temperature: float = 0.0
+    ) -> list[Completion]:
+        """One completion for every chat, in order; the most likely tokens, or samples where `temperature` > 0.
+
+        Chats of similar length are completed together.
+        """
+        prompts = [self._encode(chat) for chat in chats]
+        by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        completions: dict[int, Completion] = {}
+        size = self._runtime.generation_batch_size
+        for start in range(0, len(by_length), size):
+            rows = by_length[start : start + size]
+            found = self._generate([prompts[row] for row in rows], max_new_tokens, temperature)
+            completions.update(zip(rows, found, strict=True))
+        return [completions[index] for index in range(len(prompts))]
+
+    def _encode(self, chat: Sequence[Message]) -> list[int]:
+        encoded = self._tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=True)
+        ids: list[int] = encoded["input_ids"]
+        return ids
+
+    @torch.inference_mode()
+    def _generate(self, prompts: Sequence[list[int]], max_new_tokens: int, temperature: float) -> list[Completion]:
+        pad, ends = self._tokenizer.pad_token_id, self._end_tokens()
+        width = max(len(prompt) for prompt in prompts)
+        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=self._model.device)
+        mask = torch.tensor(
+            [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self._model.device
+        )
+        sampling: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+        output = self._model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=pad,
+            eos_token_id=sorted(ends),
+            **sampling,
+        )
+        return [self._completion(row, ends) for row in output[:, width:].tolist()]
+
+    def _completion(self, generated: list[int], ends: frozenset[int]) -> Completion:
+        """Cut `generated` after its first end mark; what follows is padding."""
+        end = next((index for index, token in enumerate(generated) if token in ends), None)
+        answer = generated if end is None else generated[:end]
+        text = self._tokenizer.decode(answer, skip_special_tokens=True)
+        return Completion(text, len(answer) + (end is not None), end is not None)
+
+    def _end_tokens(self) -> frozenset[int]:
+        declared = self._model.generation_config.eos_token_id
+        declared = declared if isinstance(declared, list) else [declared]
+        return frozenset(token for token in (*declared, self._tokenizer.eos_token_id) if token is not None)
+
+
+def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, Any]:
+    """The weights and the tokenizer of `base`, in the runtime's precision and on its device.
+
+    The hub is asked only for hub ids, and not at all under HF_HUB_OFFLINE=1.
+
+    Raises:
+        InputError: it cannot be loaded, or has no chat template.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    quieten()
+    local = {"local_files_only": True} if Path(base.location).exists() else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.location, padding_side="left", **local)
+        model = AutoModelForCausalLM.from_pretrained(base.location, dtype=runtime.dtype, **local)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"base model {base.name!r} cannot be loaded: {_first_line(error)} Name another with --base-model, or "
+            "download it first where the hub is out of reach (HF_HUB_OFFLINE=1)."
+        ) from error
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"base model {base.name!r} has no chat template, so that nobody knows how to talk to it. Use an instruction"
+            "-tuned model, or add chat_template.jinja to its folder."
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(runtime.device), tokenizer
+
+
+def check_adapter(adapter: Path, base: BaseModel) -> None:
+    """See that `adapter` is there and was trained on `base`.
+
+    Raises:
+        InputError: it is missing, incomplete, without a record of its base, or made for another base.
+    """
+    required = ("adapter_config.json", "adapter_model.safetensors", ADAPTER_RECORD)
+    missing = [name for name in required if not (adapter / name).is_file()]
+    if missing:
+        raise InputError(
+            f"an adapter must be a folder with {', '.join(required)}, but {str(adapter)!r} lacks {', '.join(missing)}. "
+            "`setpoint models` lists the adapters of this workspace."
+        )
+    record = read_json(adapter / ADAPTER_RECORD)
+    recorded = record.get("base") if isinstance(record, dict) else None
+    if not isinstance(recorded, dict) or recorded.get("digest") != base.digest:
+        found = (
+            f"{recorded.get('name')!r} ({recorded.get('digest')})" if isinstance(recorded, dict) else "no known base"
+        )
+        raise InputError(
+            f"adapter {str(adapter)!r} belongs to {found}, not to {base.name!r} ({base.digest}). An adapter works only "
+            "on the base that it was trained on; name that one with --base-model."
+        )
+
+
+def quieten() -> None:
+    """Keep progress bars and remarks of the model libraries out of the logs; errors still come through."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module=rf"{name}\.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") + "."

@@ -1,0 +1,70 @@
+"""The one place where CPU and GPU differ: device, precision, threads, batch sizes, arguments of trainers."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+_GPU_MICRO_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a model computes.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        precision: of the base's weights and of the arithmetic; adapters are always trained in float32.
+        threads: torch threads, or None to leave them alone. One is fastest for the built-in base, and makes results
+            independent of the number of cores.
+        generation_batch_size: prompts that are completed together.
+        generation_backend: what samples completions.
+    """
+
+    device: Literal["cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"]
+    threads: int | None
+    generation_batch_size: int
+    generation_backend: str = "transformers"
+
+    @classmethod
+    def detect(cls) -> "Runtime":
+        """What this machine offers: bfloat16 on a GPU that has it, otherwise float32."""
+        if torch.cuda.is_available():
+            precision: Literal["float32", "bfloat16"] = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+            return cls("cuda", precision, None, 64)
+        return cls("cpu", "float32", 1, 256)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as torch calls it."""
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return dtype
+
+    def apply(self) -> None:
+        """Set what is global to the process."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+
+    def micro_batch(self, batch_size: int) -> int:
+        """Rows of one forward pass: the largest divisor of `batch_size` that the device takes by default.
+
+        The rest is gradient accumulation, which leaves the objective as it is.
+        """
+        if self.device == "cpu":
+            return batch_size
+        return max(rows for rows in range(1, _GPU_MICRO_BATCH + 1) if batch_size % rows == 0)
+
+    def training_arguments(self) -> dict[str, Any]:
+        """The part of transformers' `TrainingArguments` that depends on the device."""
+        on_cpu = self.device == "cpu"
+        return {
+            "use_cpu": on_cpu,
+            "bf16": self.precision == "bfloat16",
+            "gradient_checkpointing": not on_cpu,
+            "dataloader_pin_memory": not on_cpu,
+        }
+
+    def describe(self) -> dict[str, str]:
+        """What a stage records, for it can change numbers."""
+        return {"precision": self.precision, "generation_backend": self.generation_backend}

@@ -1,0 +1,97 @@
+"""LoRA adapters: a fresh one, one to continue, and the folder in which a trained one is published."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from setpoint.artifacts import read_json, write_json, write_text
+from setpoint.errors import InputError
+from setpoint.policies.bases import BaseModel
+from setpoint.policies.language_model import ADAPTER_RECORD, check_adapter
+from setpoint.training.config import LoraParameters
+
+ADAPTER_FOLDER = "adapter"
+Tensors = dict[str, torch.Tensor]
+
+
+def fresh_adapter(model: Any, lora: LoraParameters, seed: int) -> Any:
+    """`model` with a new adapter on all its linear layers, initialised from `seed`."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.scale * lora.rank,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def continued_adapter(model: Any, folder: Path, base: BaseModel, lora: LoraParameters) -> Any:
+    """`model` with the adapter in `folder`, ready to be trained further.
+
+    Raises:
+        InputError: there is no adapter of this base, or it does not have the rank and scale of `lora`.
+    """
+    from peft import PeftModel
+
+    check_adapter(folder, base)
+    config = read_json(folder / "adapter_config.json")
+    recorded = {"rank": config["r"], "scale": config["lora_alpha"] / config["r"]}
+    wanted = {"rank": lora.rank, "scale": lora.scale}
+    if recorded != wanted:
+        raise InputError(
+            f"training goes on with the adapter's own shape, which is {recorded}, but {wanted} was asked for"
+        )
+    return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+
+
+def trainable_tensors(model: Any) -> Tensors:
+    """Copies of the adapter's tensors, by name."""
+    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def save_adapter(model: Any, folder: Path, record: Mapping[str, Any]) -> None:
+    """Publish the adapter of `model` in PEFT layout, with a model card and `record` beside it.
+
+    The same tensors give the same bytes: PEFT writes some lists in the order of a set.
+    """
+    base = record["base"]
+    model.peft_config["default"].base_model_name_or_path = base["name"]
+    model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
+    config = folder / "adapter_config.json"
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings["target_modules"] = sorted(settings["target_modules"])
+    write_json(config, dict(sorted(settings.items())))
+    write_json(folder / ADAPTER_RECORD, {"schema": 1, **record})
+    write_text(folder / "README.md", _model_card(record))
+
+
+def _model_card(record: Mapping[str, Any]) -> str:
+    base = record["base"]
+    systems = ", ".join(record["systems"])
+    return "\n".join(
+        (
+            "---",
+            "library_name: peft",
+            f"base_model: {json.dumps(base['name'])}",
+            "tags: [lora, control]",
+            "---",
+            "",
+            f"# LoRA adapter that controls {systems}",
+            "",
+            f"Trained by {record['kind'].upper()} on base `{base['name']}` (digest `{base['digest']}`); it works "
+            "on no other.",
+            f"How to prompt it, its data and every training parameter are in `{ADAPTER_RECORD}`:",
+            "",
+            "```json",
+            json.dumps(dict(record), indent=2, ensure_ascii=False),
+            "```",
+            "",
+        )
+    )

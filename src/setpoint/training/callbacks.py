@@ -1,0 +1,119 @@
+"""What trainers report while they run: the training curve, divergence, and the best adapter so far."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from setpoint.errors import StageError
+from setpoint.training.adapters import Tensors, trainable_tensors
+
+_NAMES = {"eval_loss": "validation_loss", "num_tokens": "tokens", "completions/mean_length": "completion_tokens"}
+_KEPT = {"loss", "learning_rate", "grad_norm", "reward", "reward_std", "frac_reward_zero_std", "entropy", "kl"}
+_OWN_PREFIX = "score/"
+"""Of the parts of the reward, which the reward function logs itself."""
+
+
+def curve_record(step: int, kind: str, logs: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of the training curve: what the trainer logged at `step`, under our names, finite numbers only."""
+    numbers = {
+        _NAMES.get(name, name.removeprefix(_OWN_PREFIX)): float(value)
+        for name, value in logs.items()
+        if (name in _KEPT or name in _NAMES or name.startswith(_OWN_PREFIX))
+        and isinstance(value, int | float)
+        and math.isfinite(value)
+    }
+    return {"step": step, "stage": kind, **numbers}
+
+
+class TrainingCurve(TrainerCallback):
+    """Writes the training curve, and stops a run that diverges.
+
+    A loss above `loss_limit` counts as diverged, and so does one that is not finite, or a gradient that is not.
+    """
+
+    def __init__(self, kind: str, log: Callable[[Mapping[str, Any]], None], loss_limit: float = math.inf) -> None:
+        """Write lines with `log`."""
+        self._kind = kind
+        self._log = log
+        self._loss_limit = loss_limit
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Write one line.
+
+        Raises:
+            StageError: the run has diverged.
+        """
+        logs = logs or {}
+        record = curve_record(state.global_step, self._kind, logs)
+        if record.keys() > {"step", "stage"}:
+            self._log(record)
+        for name in ("loss", "grad_norm", "eval_loss"):
+            value = logs.get(name, 0.0)
+            if not math.isfinite(value) or (name != "grad_norm" and value > self._loss_limit):
+                raise diverged(f"{name} is {value:g} at step {state.global_step}", state)
+
+
+def diverged(message: str, state: TrainerState) -> StageError:
+    """The failure of a run whose numbers exploded, with its last losses as evidence."""
+    losses = [str(entry["loss"]) for entry in state.log_history if "loss" in entry]
+    rates = [entry["learning_rate"] for entry in state.log_history if "learning_rate" in entry]
+    return StageError(
+        "diverged",
+        f"training diverged: {message}",
+        evidence={
+            "step": state.global_step,
+            "last_losses": losses[-10:],
+            "highest_learning_rate": max(rates, default=None),
+        },
+        suggestion="use a learning_rate three to ten times lower",
+    )
+
+
+class KeepBest(TrainerCallback):
+    """Stops after `patience` validations without a new minimum, and keeps the adapter of the minimum.
+
+    It has no state of its own that a resumed run could lack: counts come from the trainer's log, which checkpoints
+    carry, and the file of the minimum is written again when its step is repeated.
+    """
+
+    def __init__(self, patience: int, folder: Path) -> None:
+        """Keep the adapter in `folder`."""
+        self._patience = patience
+        self._file = folder / "best.safetensors"
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> TrainerControl:
+        """Keep a new minimum, or count one more validation without."""
+        losses = validation_losses(state)
+        since_best = len(losses) - 1 - best_index(losses)
+        if since_best == 0:
+            save_file(trainable_tensors(model), self._file)
+        control.should_training_stop |= since_best >= self._patience
+        return control
+
+    def best(self) -> Tensors:
+        """The adapter of the minimum."""
+        tensors: Tensors = load_file(self._file)
+        return tensors
+
+
+def validation_losses(state: TrainerState) -> list[tuple[int, float]]:
+    """(step, validation loss) of every validation so far."""
+    return [(entry["step"], entry["eval_loss"]) for entry in state.log_history if "eval_loss" in entry]
+
+
+def best_index(losses: list[tuple[int, float]]) -> int:
+    """Position of the first lowest loss."""
+    return min(range(len(losses)), key=lambda index: losses[index][1])

@@ -1,0 +1,88 @@
+"""Checkpoints that can be trusted: complete, of this very stage, and continued exactly or not at all.
+
+A checkpoint is written by the trainer and then sealed: the seal, written last, lists every file with its size and
+digest, and what the checkpoint was made by. One without a matching seal is not used.
+"""
+
+import contextlib
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from setpoint.artifacts import read_json, write_json
+from setpoint.fingerprint import file_digest
+
+SEAL = "seal.json"
+_PREFIX = "checkpoint-"
+_LONGEST_INTERVAL_S = 300.0
+
+
+def newest_complete(folder: Path, fingerprint: str) -> Path | None:
+    """The newest checkpoint in `folder` that is whole and was made under `fingerprint`; the others are deleted."""
+    newest: Path | None = None
+    for checkpoint in sorted(folder.glob(f"{_PREFIX}*"), key=_step, reverse=True):
+        if newest is None and _intact(checkpoint, fingerprint):
+            newest = checkpoint
+        else:
+            shutil.rmtree(checkpoint)
+    return newest
+
+
+def seal(checkpoint: Path, fingerprint: str) -> None:
+    """Declare `checkpoint` complete."""
+    files = {
+        path.relative_to(checkpoint).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file()
+    }
+    write_json(checkpoint / SEAL, {"schema": 1, "fingerprint": fingerprint, "files": files})
+
+
+def _intact(checkpoint: Path, fingerprint: str) -> bool:
+    content = read_json(checkpoint / SEAL)
+    if not isinstance(content, dict) or content.get("fingerprint") != fingerprint:
+        return False
+    with contextlib.suppress(OSError, KeyError):
+        return all(
+            (checkpoint / name).stat().st_size == recorded["bytes"]
+            and file_digest(checkpoint / name) == recorded["sha256"]
+            for name, recorded in content["files"].items()
+        )
+    return False
+
+
+def _step(checkpoint: Path) -> int:
+    number = checkpoint.name.removeprefix(_PREFIX)
+    return int(number) if number.isdigit() else -1
+
+
+class SealCheckpoints(TrainerCallback):
+    """Seals what the trainer saves, keeps the newest, and asks for one when the last is five minutes old.
+
+    Checkpoints fall between optimizer steps. In GRPO every step generates its own completions, so that none are lost.
+    """
+
+    def __init__(self, fingerprint: str) -> None:
+        """Seal with `fingerprint`."""
+        self._fingerprint = fingerprint
+        self._last = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Ask for a checkpoint when the last one is old."""
+        control.should_save |= time.monotonic() - self._last > _LONGEST_INTERVAL_S
+        return control
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Seal the new checkpoint and delete the older ones."""
+        folder = Path(str(args.output_dir))
+        newest = folder / f"{_PREFIX}{state.global_step}"
+        seal(newest, self._fingerprint)
+        self._last = time.monotonic()
+        for checkpoint in folder.glob(f"{_PREFIX}*"):
+            if checkpoint != newest:
+                shutil.rmtree(checkpoint)

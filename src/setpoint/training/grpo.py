@@ -1,0 +1,131 @@
+"""Group relative policy optimisation: the model answers, the simulator scores, and better answers become likelier."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from setpoint.artifacts import StageContext
+from setpoint.errors import StageError
+from setpoint.policies.controller import moves_to_generate
+from setpoint.rewards import RewardRule
+from setpoint.training.callbacks import TrainingCurve
+from setpoint.training.checkpoints import SealCheckpoints
+from setpoint.training.config import GrpoParameters
+from setpoint.training.rows import Row, load_rows, schedule
+from setpoint.training.session import Session, mean_at_ends
+
+
+def run(context: StageContext) -> dict[str, Any]:
+    """Train an adapter on rewards; writes `adapter/` and returns the summary.
+
+    With a `parent` among the needs, its adapter is trained further; otherwise a fresh one.
+
+    Raises:
+        InputError: the configuration, the base, the data or the parent's adapter cannot be used.
+        StageError: training diverged, or there was nothing to learn from.
+    """
+    parameters = GrpoParameters.model_validate(context.config["grpo"])
+    rows = load_rows(context.workspace, context.config, "train")
+    session = Session.open(context)
+    trainer = _trainer(session, parameters, rows)
+    session.train(trainer)
+    rewards = _rewards(trainer)
+    return {
+        **session.publish(trainer),
+        **rewards,
+        "rows": sum(len(found) for found in rows.values()),
+        "rows_seen": trainer.state.global_step * parameters.batch_size // parameters.group_size,
+        "completions": trainer.state.global_step * parameters.batch_size,
+    }
+
+
+def _trainer(session: Session, parameters: GrpoParameters, rows: dict[str, list[Row]]) -> Any:
+    from datasets import Dataset, disable_progress_bars
+    from trl import GRPOConfig, GRPOTrainer
+
+    disable_progress_bars()
+    context, dialect, preset = session.context, session.dialect, session.base.preset
+    horizon = parameters.reward_horizon or dialect.blocking.steps
+    moves = moves_to_generate(preset, horizon)
+    prompts = parameters.steps * parameters.batch_size // parameters.group_size
+    seen = schedule(rows, prompts, "grpo", context.seed)
+    arguments = GRPOConfig(
+        **session.arguments(parameters),
+        num_generations=parameters.group_size,
+        max_completion_length=preset.answer_tokens(moves),
+        mask_truncated_completions=False,  # answers are cut off after the moves that count, on purpose
+        temperature=parameters.temperature,
+        beta=parameters.beta,
+        loss_type=parameters.loss,
+        scale_rewards=parameters.scale_rewards,
+    )
+    rule = RewardRule(dialect, parameters.reward_horizon, parameters.reward_tolerance, cut_off=moves is not None)
+    return GRPOTrainer(
+        model=session.model,
+        reward_funcs=_reward_function(rule),
+        args=arguments,
+        train_dataset=Dataset.from_list([_problem_row(row, session) for row in seen]),
+        processing_class=session.tokenizer,
+        callbacks=[TrainingCurve("grpo", context.log), SealCheckpoints(session.fingerprint)],
+    )
+
+
+def _problem_row(row: Row, session: Session) -> dict[str, Any]:
+    return {
+        "prompt": row.prompt(session.dialect),
+        "system": row.system,
+        "state": row.state,
+        "optimal_cost": row.optimal_cost,
+    }
+
+
+def _reward_function(rule: RewardRule) -> Callable[..., list[float]]:
+    def reward(
+        completions: Sequence[Sequence[dict[str, str]]],
+        system: Sequence[str],
+        state: Sequence[Sequence[float]],
+        optimal_cost: Sequence[float],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float]:
+        """Score a batch, and log the parts of the reward."""
+        texts = [completion[0]["content"] for completion in completions]
+        scores = rule.score(texts, system, state, optimal_cost)
+        log_metric("score/readable", float(scores.readable.mean()))
+        if scores.readable.any():
+            for name in ("cost", "log_error", "violation"):
+                log_metric(f"score/{name}", float(np.nanmean(getattr(scores, name))))
+        rewards: list[float] = scores.reward.tolist()
+        return rewards
+
+    return reward
+
+
+def _rewards(trainer: Any) -> dict[str, float]:
+    """Rewards at both ends of training, and how much there was to learn from.
+
+    Raises:
+        StageError: in no step did the completions of any prompt differ in reward.
+    """
+    history = [entry for entry in trainer.state.log_history if "reward" in entry]
+    without_spread = [entry["frac_reward_zero_std"] for entry in history]
+    readable = [entry["score/readable"] for entry in history]
+    start, end = mean_at_ends([entry["reward"] for entry in history])
+    if min(without_spread) == 1.0:
+        raise StageError(
+            "no_learning_signal",
+            "all completions of a prompt always had the same reward, so that there was nothing to learn from",
+            evidence={"steps": len(history), "mean_reward": end, "readable_share": sum(readable) / len(readable)},
+            suggestion="train with SFT first where answers cannot be read; otherwise raise temperature or "
+            "num_generations, or lower reward_tolerance",
+        )
+    return {
+        "reward_start": start,
+        "reward_end": end,
+        "readable_start": mean_at_ends(readable)[0],
+        "readable_end": mean_at_ends(readable)[1],
+        "groups_with_spread": 1.0 - sum(without_spread) / len(without_spread),
+        "final_loss": mean_at_ends([entry["loss"] for entry in history])[1],
+        "tokens": max(entry["num_tokens"] for entry in history),
+    }
