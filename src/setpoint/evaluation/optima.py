@@ -1,0 +1,91 @@
+"""The certified optima of a suite's cases: what every controller is measured against, solved once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.controllers.optimal import OptimalController
+from setpoint.errors import InputError
+from setpoint.evaluation.protocol import EvaluationConfig
+from setpoint.problems import MoveBlocking, Problem, suite_states
+
+OPTIMA = "optima.parquet"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Optima:
+    """The cases of one system.
+
+    Attributes:
+        states: initial states, (C, n_x).
+        costs: J* with one move per step, (C,).
+        blocked_costs: J* with the answer's move blocking, (C,).
+    """
+
+    states: Float[np.ndarray, "C n_x"]
+    costs: Float[np.ndarray, " C"]
+    blocked_costs: Float[np.ndarray, " C"]
+
+    def __len__(self) -> int:
+        """Number of cases C."""
+        return len(self.states)
+
+
+def solve_optima(
+    problem: Problem, config: EvaluationConfig, blocking: MoveBlocking, optimum: OptimalController
+) -> Optima:
+    """The optima of the cases of `config`; `optimum` remembers their plans.
+
+    Raises:
+        SetpointError: a case has no certified optimum.
+    """
+    states = suite_states(problem, config.suite, config.cases)
+    blocked = OptimalController(problem, blocking)
+    return Optima(states, _costs(optimum, states), _costs(blocked, states))
+
+
+def _costs(controller: OptimalController, states: Sequence[np.ndarray] | np.ndarray) -> Float[np.ndarray, " C"]:
+    return np.array([controller.optimum(state).cost for state in states])
+
+
+def write_optima(path: Path, optima: Optima) -> None:
+    """Write one row per case to the Parquet file `path`."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {
+        "schema_version": pa.array([SCHEMA_VERSION] * len(optima), pa.int8()),
+        "case_id": pa.array(range(len(optima)), pa.int32()),
+        "state": pa.array(optima.states.tolist(), pa.list_(pa.float64())),
+        "optimal_cost": pa.array(optima.costs),
+        "blocked_optimal_cost": pa.array(optima.blocked_costs),
+    }
+    parquet.write_table(pa.table(columns), path)
+
+
+def read_optima(path: Path) -> Optima:
+    """The optima of a file that `write_optima` wrote.
+
+    Raises:
+        InputError: the file cannot be read or is not of this schema.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        columns = parquet.read_table(path, partitioning=None).to_pydict()
+        versions = set(columns["schema_version"])
+        found = Optima(
+            states=np.array(columns["state"], dtype=float),
+            costs=np.array(columns["optimal_cost"], dtype=float),
+            blocked_costs=np.array(columns["blocked_optimal_cost"], dtype=float),
+        )
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise InputError(f"{str(path)!r} must be a Parquet file of optima, but cannot be read: {error}") from error
+    if versions != {SCHEMA_VERSION}:
+        raise InputError(f"{str(path)!r} must have schema version {SCHEMA_VERSION}, but has {sorted(versions)}.")
+    return found

@@ -1,0 +1,78 @@
+"""What is evaluated: a suite of initial states, and how often the controller may look at the state again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from setpoint import problems, systems
+from setpoint.errors import InputError, unknown_name
+from setpoint.problems import DEFAULT_CASES, Problem
+
+Evaluation = Literal["standard", "comprehensive"]
+EVALUATIONS: tuple[Evaluation, ...] = ("standard", "comprehensive")
+
+COMPREHENSIVE_LACKS = ("tight and held-out parameters", "noise", "±10 % model mismatch")
+"""What `comprehensive` does not cover; a report that uses it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Open loop (`replan_interval` 0: one plan for the whole horizon), or a new plan every so many steps."""
+
+    replan_interval: int
+
+    @property
+    def name(self) -> str:
+        """`open_loop`, or `replan_<steps>`."""
+        return f"replan_{self.replan_interval}" if self.replan_interval else "open_loop"
+
+
+OPEN_LOOP = Mode(0)
+_REPLAN_1, _REPLAN_5 = Mode(1), Mode(5)
+
+
+def standard_modes(problem: Problem) -> tuple[Mode, ...]:
+    """The plant's own track: replanning every five steps, and open loop where that means something."""
+    return (OPEN_LOOP, _REPLAN_5) if problem.open_loop else (_REPLAN_5,)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """One system's share of an evaluation.
+
+    Attributes:
+        system: full name.
+        modes: in the order of the rows.
+        cases: number of states, the first of the suite.
+        suite: see `setpoint.problems.suites`.
+    """
+
+    system: str
+    modes: tuple[Mode, ...]
+    cases: int = DEFAULT_CASES
+    suite: str = "nominal"
+
+    def __post_init__(self) -> None:
+        """Refuse an evaluation of nothing."""
+        if self.cases < 1 or not self.modes:
+            raise InputError(
+                f"an evaluation needs at least one case and one mode, but has {self.cases} and {len(self.modes)}."
+            )
+
+    @classmethod
+    def named(cls, evaluation: str, system: str, cases: int = DEFAULT_CASES) -> "EvaluationConfig":
+        """The `standard` or the `comprehensive` evaluation of a system; the latter also replans at every step.
+
+        Raises:
+            InputError: no such evaluation or system.
+        """
+        if evaluation not in EVALUATIONS:
+            raise unknown_name("evaluation", evaluation, EVALUATIONS)
+        modes = standard_modes(problems.get(system))
+        extra = (_REPLAN_1,) if evaluation == "comprehensive" else ()
+        return cls(systems.canonical(system), (*modes, *extra), cases)
+
+    @classmethod
+    def of_stage(cls, config: Mapping[str, Any]) -> "EvaluationConfig":
+        """From the `evaluation`, `system` and `cases` of a stage's configuration."""
+        return cls.named(config["evaluation"], config["system"], config["cases"])
