@@ -1,13 +1,17 @@
 """Constrained optimal control by multiple shooting on the simulator's own integrator.
 
-The decision variables are w = [x_0, u_0, x_1, u_1, …, x_M], one node per move: a move that is held for several steps
-makes one shooting interval of as many integrator steps, whose inner states are path constraints. This order of
-variables and constraints is the one that fatrop, a structure-exploiting interior-point solver, recognises; IPOPT takes
-over where fatrop gives up. Either way the point is certified by its own KKT residual.
+The decision variables are w = [x_0, u_0, x_1, u_1, …, x_N], one node per grid step; a held move is a state of the
+inner steps of its block, u_{k+1} = u_k. This order of variables and constraints is the one that fatrop, a
+structure-exploiting interior-point solver, recognises; IPOPT takes over where fatrop gives up. Either way the point is
+certified by its own KKT residual.
+
+One node per step, rather than per move, keeps the solvers' iterates inside the state bounds: shooting over a long block
+of an unstable plant can overflow, and fatrop does not come back from a NaN.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any
 
 import casadi
@@ -109,101 +113,79 @@ class _Program:
 
     def __init__(self, problem: Problem, blocking: MoveBlocking, parameters: Sequence[casadi.SX]) -> None:
         self._n_x, self._n_u = problem.plant.n_x, problem.plant.n_u
-        self._steps, self._lengths = problem.steps, blocking.lengths
-        self._target = np.array(problem.target)
+        self._steps, self._target = problem.steps, np.array(problem.target)
+        self._starts = np.cumsum((0, *blocking.lengths[:-1]))
         x0 = casadi.SX.sym("x0", self._n_x)
-        nodes = [casadi.SX.sym(f"x_{k}", self._n_x) for k in range(blocking.moves + 1)]
-        moves = [casadi.SX.sym(f"u_{k}", self._n_u) for k in range(blocking.moves)]
+        nodes = [casadi.SX.sym(f"x_{k}", self._n_x) for k in range(problem.steps + 1)]
+        inputs = [casadi.SX.sym(f"u_{k}", self._n_u) for k in range(problem.steps)]
         cost: Any = 0
-        constraints: list[Any] = []
-        self.equality: list[bool] = []
-        for k, length in enumerate(blocking.lengths):
-            x, u = casadi.vertsplit(nodes[k]), casadi.vertsplit(moves[k])
-            inner = []
-            for step in range(length):
-                if step:
-                    inner.append(casadi.vertcat(*x))
-                cost += problem.state_cost(x) + problem.control_cost(u)
-                x = list(problem.plant.step_components(0.0, x, u, casadi))
-            constraints.append(nodes[k + 1] - casadi.vertcat(*x))
-            self.equality += [True] * self._n_x
+        gaps: list[casadi.SX] = []
+        for k, (node, following) in enumerate(pairwise(nodes)):
+            x, u = casadi.vertsplit(node), casadi.vertsplit(inputs[k])
+            cost += problem.state_cost(x) + problem.control_cost(u)
+            gaps.append(following - casadi.vertcat(*problem.plant.step_components(0.0, x, u, casadi)))
+            if k + 1 < problem.steps and k + 1 not in self._starts:
+                gaps.append(inputs[k + 1] - inputs[k])
             if k == 0:
-                constraints.append(nodes[0] - x0)
-                self.equality += [True] * self._n_x
-            constraints += inner
-            self.equality += [False] * (self._n_x * len(inner))
+                gaps.append(node - x0)
         cost += problem.terminal_weight * problem.state_cost(casadi.vertsplit(nodes[-1]))
-        w = casadi.vertcat(*(part for pair in zip(nodes, moves, strict=False) for part in pair), nodes[-1])
+        w = casadi.vertcat(*chain.from_iterable(zip(nodes, inputs, strict=False)), nodes[-1])
         p = casadi.vertcat(x0, *parameters)
-        g = casadi.vertcat(*constraints)
+        g = casadi.vertcat(*gaps)
         self.nlp = {"x": w, "p": p, "f": cost, "g": g}
+        self.equality = [True] * g.numel()
         multipliers = casadi.SX.sym("lam_g", g.numel())
         gradient = casadi.gradient(cost, w)
         lagrangian = gradient + casadi.jtimes(g, w, multipliers, True)
         self._residual = casadi.Function("residual", [w, p, multipliers], [lagrangian, gradient, g])
-        self._is_equality = np.array(self.equality)
 
     def bounds(
         self, u_bounds: tuple[np.ndarray, np.ndarray], x_bounds: tuple[np.ndarray, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Bounds of variables and constraints: controls, and states at every step but the given first one."""
-        unbounded = np.full(self._n_x, np.inf)
-        first = (-unbounded, unbounded)
-        found: dict[str, np.ndarray] = {}
-        for side, letter in enumerate("lu"):
-            blocks = [part for _ in self._lengths for part in (u_bounds[side], x_bounds[side])]
-            found[f"{letter}bx"] = np.concatenate([first[side], *blocks])
-            inner = np.zeros(len(self.equality))
-            inner[~self._is_equality] = np.resize(x_bounds[side], int((~self._is_equality).sum()))
-            found[f"{letter}bg"] = inner
+        """Bounds of the variables: moves where they begin, and states at every step but the given first one."""
+        found: dict[str, np.ndarray] = {"lbg": np.zeros(1), "ubg": np.zeros(1)}
+        for side, (letter, infinity) in enumerate((("l", -np.inf), ("u", np.inf))):
+            nodes = np.full((self._steps + 1, self._n_x), infinity)
+            nodes[1:] = x_bounds[side]
+            inputs = np.full((self._steps, self._n_u), infinity)
+            inputs[self._starts] = u_bounds[side]
+            found[f"{letter}bx"] = self._interleave(nodes, inputs)
         return found
 
     def guess(self, x0: np.ndarray) -> np.ndarray:
         """States on a straight line from `x0` to the target, zero controls."""
-        covered = np.concatenate([[0], np.cumsum(self._lengths)]) / self._steps
-        nodes = x0 + covered[:, None] * (self._target - x0)
-        padded = np.hstack([nodes, np.zeros((len(nodes), self._n_u))])
-        return padded.ravel()[: -self._n_u]
+        covered = np.linspace(0, 1, self._steps + 1)[:, None]
+        return self._interleave(x0 + covered * (self._target - x0), np.zeros((self._steps, self._n_u)))
+
+    def _interleave(self, nodes: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.hstack([nodes[:-1], inputs]).ravel(), nodes[-1]])
 
     def moves(self, w: np.ndarray) -> np.ndarray:
         """The moves (M, n_u) inside a vector of decision variables."""
-        pairs = w[: -self._n_x].reshape(len(self._lengths), self._n_x + self._n_u)
-        return np.ascontiguousarray(pairs[:, self._n_x :])
+        pairs = w[: -self._n_x].reshape(self._steps, self._n_x + self._n_u)
+        return pairs[self._starts, self._n_x :]
 
     def certify(self, solver: str, found: Any, p: np.ndarray, bounds: dict[str, np.ndarray]) -> Certificate:
         """Measure the KKT conditions at the point that a solver returned."""
-        w = np.asarray(found["x"]).ravel()
-        lam_x = np.asarray(found["lam_x"]).ravel()
-        lam_g = np.asarray(found["lam_g"]).ravel()
-        lagrangian, gradient, g = (np.asarray(part).ravel() for part in self._residual(w, p, lam_g))
-        if not (np.isfinite(w).all() and np.isfinite(lagrangian).all() and np.isfinite(lam_x).all()):
+        w, lam_x, lam_g = (np.asarray(found[name]).ravel() for name in ("x", "lam_x", "lam_g"))
+        lagrangian, gradient, gaps = (np.asarray(part).ravel() for part in self._residual(w, p, lam_g))
+        if not all(np.isfinite(part).all() for part in (w, lam_x, lagrangian, gaps)):
             return Certificate(solver, np.inf, np.inf, np.inf, np.inf)
         scale = max(1.0, float(np.abs(gradient).max()))
+        beyond = np.maximum(bounds["lbx"] - w, w - bounds["ubx"])
         return Certificate(
             solver=solver,
             stationarity=float(np.abs(lagrangian + lam_x).max()) / scale,
-            gap=float(np.abs(g[self._is_equality]).max()),
-            violation=max(
-                _violation(w, bounds["lbx"], bounds["ubx"]),
-                _violation(g, bounds["lbg"], bounds["ubg"]),
-            ),
-            complementarity=max(
-                _complementarity(lam_x, w, bounds["lbx"], bounds["ubx"]),
-                _complementarity(
-                    lam_g[~self._is_equality], *(part[~self._is_equality] for part in (g, bounds["lbg"], bounds["ubg"]))
-                ),
-            )
-            / scale,
+            gap=float(np.abs(gaps).max()),
+            violation=max(float(beyond.max()), 0.0),
+            complementarity=_complementarity(lam_x, w, bounds["lbx"], bounds["ubx"]) / scale,
         )
 
 
-def _violation(values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
-    return float(np.maximum(np.maximum(lower - values, values - upper), 0.0).max(initial=0.0))
-
-
 def _complementarity(multipliers: np.ndarray, values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
-    """Largest |multiplier × slack|: a positive multiplier belongs to the upper bound, a negative one to the lower."""
-    slack = np.where(multipliers > 0, upper - values, values - lower)
-    active = np.abs(multipliers) > 0
-    products = np.abs(multipliers[active]) * np.abs(slack[active])
-    return float(np.where(np.isfinite(products), products, np.abs(multipliers[active])).max(initial=0.0))
+    """Largest |multiplier × slack|: a positive multiplier belongs to the upper bound, a negative one to the lower.
+
+    A multiplier of a bound that does not exist counts in full.
+    """
+    slack = np.abs(np.where(multipliers > 0, upper - values, values - lower))
+    return float((np.abs(multipliers) * np.where(np.isfinite(slack), slack, 1.0)).max())

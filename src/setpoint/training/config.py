@@ -1,7 +1,7 @@
 """The parameters of training stages: small, frozen, validated, and free of heavy imports.
 
-Bare names that users sweep (`lora_rank`, `learning_rate`, `batch_size`) are resolved by the experiments layer; here every
-parameter has one place. Defaults come from the preset of the base model, see `setpoint.policies.presets`.
+Bare names that users sweep (`lora_rank`, `learning_rate`, `batch_size`) are resolved by the experiments layer; here
+every parameter has one place. Defaults come from the preset of the base model, see `setpoint.policies.presets`.
 """
 
 from typing import Annotated, Literal
@@ -80,7 +80,7 @@ class GrpoParameters(_Parameters):
     def _whole_groups(self) -> "GrpoParameters":
         if self.group_size < 2 or self.batch_size % self.group_size:
             raise ValueError(
-                f"batch_size must be a multiple of num_generations, at least 2, but batch_size is {self.batch_size} and "
-                f"num_generations {self.group_size}; choose a batch_size that {self.group_size} divides"
+                f"batch_size must be a multiple of num_generations, at least 2, but batch_size is {self.batch_size} "
+                f"and num_generations {self.group_size}; choose a batch_size that {self.group_size} divides"
             )
         return self

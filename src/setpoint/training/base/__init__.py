@@ -1,0 +1,1 @@
+"""The recipe of the built-in base model: random plants, their optima as text, a tokenizer, and pre-training."""
