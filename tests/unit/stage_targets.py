@@ -1,12 +1,12 @@
 """Stage functions for tests of execution and coordination: real, cheap, and run in real child processes."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from setpoint.artifacts import StageContext
@@ -14,13 +14,9 @@ from setpoint.errors import InputError, StageError
 
 
 def write_value(context: StageContext) -> dict[str, Any]:
-    """Publish one file, and note the execution in the ledger that the configuration names."""
-    if "ledger" in context.config:
-        with Path(context.config["ledger"]).open("a") as ledger:
-            ledger.write(f"{context.stage_id}\n")
-    time.sleep(context.config.get("sleep_s", 0.0))
+    """Publish one file that depends on the inputs."""
     inputs = {role: (folder / "value.txt").read_text() for role, folder in sorted(context.needs.items())}
-    (context.output / "value.txt").write_text(f"{context.config.get('value')} {inputs} {context.seed}")
+    (context.output / "value.txt").write_text(f"{sorted(context.config)} {inputs} {context.seed}")
     context.log({"step": 1, "stage": "sft", "loss": 0.5})
     return {"inputs": len(inputs)}
 
@@ -72,3 +68,14 @@ def sleep_with_a_child(context: StageContext) -> dict[str, Any]:
 def leave_a_child_behind(context: StageContext) -> dict[str, Any]:
     child = subprocess.Popen(["sleep", "60"])
     return {"pid": child.pid}
+
+
+def write_and_count(context: StageContext) -> dict[str, Any]:
+    """Like `write_value`, with a ledger of executions in the workspace; fails where the file `fail-<kind>` says so."""
+    with (context.workspace.root / "ledger.txt").open("a") as ledger:
+        ledger.write(f"{context.stage_id}\n")
+    switch = context.workspace.root / f"fail-{context.kind}"
+    if switch.exists() and switch.read_text() in json.dumps(context.config):
+        raise StageError("diverged", "the loss is nan", evidence={}, suggestion="lower learning_rate")
+    time.sleep(0.03)
+    return write_value(context)

@@ -34,7 +34,7 @@ class LocalExecutor:
             preload: modules the fork server imports, once for all workers.
             threads: for OpenMP and the linear-algebra libraries of each worker.
         """
-        self._preload = list(preload)
+        self._preload = [__name__, *preload]
         self._environment = {
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
