@@ -2,7 +2,7 @@
 
 from setpoint.demonstrations.dataset import DatasetInfo, Rows, list_datasets, load_rows, open_dataset
 from setpoint.demonstrations.library import create, ensure
-from setpoint.demonstrations.recipe import DEFAULT_ROWS, EXPERTS, SPLITS, Expert, Recipe, Split
+from setpoint.demonstrations.recipe import DEFAULT_ROWS, EXPERTS, SPLITS, Expert, Recipe, Split, canonical_systems
 
 __all__ = [
     "DEFAULT_ROWS",
@@ -13,6 +13,7 @@ __all__ = [
     "Recipe",
     "Rows",
     "Split",
+    "canonical_systems",
     "create",
     "ensure",
     "list_datasets",

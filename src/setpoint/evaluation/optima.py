@@ -1,6 +1,5 @@
 """The certified optima of a suite's cases: what every controller is measured against, solved once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +8,7 @@ from jaxtyping import Float
 
 from setpoint.controllers.optimal import OptimalController
 from setpoint.errors import InputError
-from setpoint.evaluation.protocol import EvaluationConfig
-from setpoint.problems import MoveBlocking, Problem, suite_states
+from setpoint.problems import MoveBlocking, Problem
 
 OPTIMA = "optima.parquet"
 SCHEMA_VERSION = 1
@@ -36,19 +34,17 @@ class Optima:
 
 
 def solve_optima(
-    problem: Problem, config: EvaluationConfig, blocking: MoveBlocking, optimum: OptimalController
+    problem: Problem, states: Float[np.ndarray, "C n_x"], blocking: MoveBlocking, optimum: OptimalController
 ) -> Optima:
-    """The optima of the cases of `config`; `optimum` remembers their plans.
+    """The optima of the cases that start in `states`; `optimum` remembers their plans.
 
     Raises:
         SetpointError: a case has no certified optimum.
     """
-    states = suite_states(problem, config.suite, config.cases)
-    blocked = OptimalController(problem, blocking)
-    return Optima(states, _costs(optimum, states), _costs(blocked, states))
+    return Optima(states, _costs(optimum, states), _costs(OptimalController(problem, blocking), states))
 
 
-def _costs(controller: OptimalController, states: Sequence[np.ndarray] | np.ndarray) -> Float[np.ndarray, " C"]:
+def _costs(controller: OptimalController, states: Float[np.ndarray, "C n_x"]) -> Float[np.ndarray, " C"]:
     return np.array([controller.optimum(state).cost for state in states])
 
 

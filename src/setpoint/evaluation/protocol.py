@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from jaxtyping import Float
+
 from setpoint import problems, systems
 from setpoint.errors import InputError, unknown_name
-from setpoint.problems import DEFAULT_CASES, Problem
+from setpoint.problems import DEFAULT_CASES, Problem, suite_states
 
 Evaluation = Literal["standard", "comprehensive"]
 EVALUATIONS: tuple[Evaluation, ...] = ("standard", "comprehensive")
@@ -71,6 +74,10 @@ class EvaluationConfig:
         modes = standard_modes(problems.get(system))
         extra = (_REPLAN_1,) if evaluation == "comprehensive" else ()
         return cls(systems.canonical(system), (*modes, *extra), cases)
+
+    def states(self) -> Float[np.ndarray, "C n_x"]:
+        """The initial states of the cases."""
+        return suite_states(problems.get(self.system), self.suite, self.cases)
 
     @classmethod
     def of_stage(cls, config: Mapping[str, Any]) -> "EvaluationConfig":

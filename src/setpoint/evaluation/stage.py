@@ -17,7 +17,7 @@ from setpoint.evaluation.references import evaluate_references
 from setpoint.evaluation.run import Evaluated, evaluate
 from setpoint.evaluation.summary import summarise
 from setpoint.language import Dialect
-from setpoint.problems import MoveBlocking, Problem, suite_states
+from setpoint.problems import MoveBlocking, Problem
 
 _ADAPTER = "adapter"
 
@@ -29,7 +29,7 @@ def run_reference(context: StageContext) -> dict[str, Any]:
     """
     config = EvaluationConfig.of_stage(context.config)
     blocking = MoveBlocking(tuple(context.config["blocks"]))
-    optima, found = evaluate_references(problems.get(config.system), config, blocking)
+    optima, found = evaluate_references(problems.get(config.system), config.states(), config.modes, blocking)
     write_optima(context.output / OPTIMA, optima)
     return _publish(context, found)
 
@@ -46,7 +46,7 @@ def run_policy(context: StageContext) -> dict[str, Any]:
     """
     config = EvaluationConfig.of_stage(context.config)
     problem = problems.get(config.system)
-    optima = _planned_optima(problem, config, context.needs["reference"])
+    optima = _planned_optima(config, context.needs["reference"])
     controller = _load_controller(context, problem)
     found = Evaluated()
     for mode in config.modes:
@@ -54,9 +54,9 @@ def run_policy(context: StageContext) -> dict[str, Any]:
     return _publish(context, found)
 
 
-def _planned_optima(problem: Problem, config: EvaluationConfig, reference: Path) -> Optima:
+def _planned_optima(config: EvaluationConfig, reference: Path) -> Optima:
     optima = read_optima(reference / OPTIMA)
-    if not np.array_equal(optima.states, suite_states(problem, config.suite, config.cases)):
+    if not np.array_equal(optima.states, config.states()):
         raise StageError(
             "data",
             f"the reference stage {str(reference)!r} is of other cases than the {config.cases} of this evaluation",

@@ -1,0 +1,160 @@
+"""`setpoint data generate|list|show`: data sets of optimal control."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
+from setpoint.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from setpoint.demonstrations import DatasetInfo, Rows
+
+_SPLITS = ("train", "validation", "test")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs below `setpoint data`."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def add(name: str, help_line: str, action: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help_line, description=help_line, allow_abbrev=False)
+        added.set_defaults(call=action)
+        add_workspace(added)
+        add_json(added)
+        return added
+
+    generate = add("generate", "make a data set of optimal control, or find it made", _generate)
+    generate.add_argument("--systems", "--system", type=words, metavar="A,B", help="systems, by full or short name")
+    generate.add_argument("--dataset-name", metavar="NAME", help="its name (default: that of its systems)")
+    generate.add_argument("--total-samples", type=int, metavar="N", help="rows over all systems (default 2000 each)")
+    generate.add_argument("--split-ratio", type=float, default=0.9, metavar="R", help="training share (default 0.9)")
+    generate.add_argument("--expert", default="optimal", metavar="E", help="optimal (default), or detuned on purpose")
+    generate.add_argument("--workers", type=int, metavar="N", help="processes (default: one per 500 rows)")
+    generate.add_argument("--list-datasets", action="store_true", help="list the data sets, and do nothing else")
+
+    add("list", "list the data sets of the workspace", _list)
+
+    show = add("show", "show some rows, with prompt and answer as a model reads them", _show)
+    show.add_argument("name", metavar="NAME", help="a data set")
+    show.add_argument("--system", metavar="SYSTEM", help="whose rows (default: the data set's first system)")
+    show.add_argument("--split", default="train", metavar="SPLIT", help="train (default), validation or test")
+    show.add_argument("--rows", type=int, default=3, metavar="N", help="how many (default 3)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    action: Callable[[argparse.Namespace], int] = arguments.call
+    return action(arguments)
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from setpoint.demonstrations import DEFAULT_ROWS, Recipe, canonical_systems, create
+
+    if arguments.list_datasets:
+        return _list(arguments)
+    if arguments.systems is None:
+        raise InputError("a data set needs systems. Name them with --systems; `setpoint systems` lists them.")
+    if arguments.workers is not None and arguments.workers < 1:
+        raise InputError(f"--workers must be at least 1, but is {arguments.workers}.")
+    systems = canonical_systems(arguments.systems)
+    rows = DEFAULT_ROWS * len(systems) if arguments.total_samples is None else arguments.total_samples
+    recipe = Recipe(systems, rows, arguments.split_ratio, expert=arguments.expert)
+    info = create(
+        workspace_of(arguments),
+        arguments.dataset_name,
+        recipe,
+        workers=arguments.workers,
+        progress=_progress,
+    )
+    _print([info], as_json=arguments.json)
+    return 0
+
+
+def _progress(done: int, total: int) -> None:
+    """A line on stderr that a terminal overwrites; elsewhere one at the end."""
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr, flush=True)
+    elif done == total:
+        print(f"{total} rows solved and certified", file=sys.stderr)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from setpoint.demonstrations import list_datasets
+
+    workspace = workspace_of(arguments)
+    found = list_datasets(workspace)
+    if not found and not arguments.json:
+        print(f"no data sets in {str(workspace.datasets)!r}; `setpoint data generate` makes one", file=sys.stderr)
+    _print(found, as_json=arguments.json)
+    return 0
+
+
+def _print(found: "list[DatasetInfo]", *, as_json: bool) -> None:
+    records = [_record(info) for info in found]
+    if as_json:
+        print_json(records)
+        return
+    for record in records:
+        rows = " + ".join(f"{sum(record['rows'][split].values())} {split}" for split in _SPLITS)
+        rejected = max(record["rejection_rate"].values())
+        print(
+            f"{record['name']}: {', '.join(record['systems'])}; {record['expert']} expert; {rows} rows of "
+            f"{record['moves']} moves; {rejected:.1%} of draws rejected; digest {record['digest']}"
+        )
+
+
+def _record(info: "DatasetInfo") -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "path": str(info.path),
+        "systems": list(info.systems),
+        "expert": info.expert,
+        "moves": info.blocking.moves,
+        "rows": info.rows,
+        "total_rows": info.total_rows,
+        "rejection_rate": info.rejection_rate,
+        "certificate": info.manifest["certificate"],
+        "digest": info.digest,
+    }
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from setpoint import systems
+    from setpoint.demonstrations import load_rows, open_dataset
+
+    if arguments.split not in _SPLITS:
+        raise unknown_name("split", arguments.split, _SPLITS)
+    info = open_dataset(workspace_of(arguments), arguments.name)
+    system = info.systems[0] if arguments.system is None else systems.canonical(arguments.system)
+    shown = list(_texts(info, system, load_rows(info, arguments.split, system), arguments.rows))
+    if arguments.json:
+        print_json(shown)
+        return 0
+    _print([info], as_json=False)
+    for row in shown:
+        print(f"\n# row {row['row_id']}, {row['kind']}, cost {row['cost']:.4f}, optimal cost {row['optimal_cost']:.4f}")
+        print(f"prompt: {row['prompt']}")
+        print(f"answer: {row['answer']}")
+    return 0
+
+
+def _texts(info: "DatasetInfo", system: str, rows: "Rows", count: int) -> Iterator[dict[str, Any]]:
+    """The first rows with the texts that the built-in base reads and writes."""
+    from setpoint import problems
+    from setpoint.language import Dialect, compose_answer, messages
+
+    problem, dialect = problems.get(system), Dialect(blocking=info.blocking)
+    for index in range(min(count, len(rows))):
+        state = rows.states[index]
+        yield {
+            "row_id": int(rows.row_ids[index]),
+            "trajectory_id": int(rows.trajectory_ids[index]),
+            "kind": rows.kinds[index],
+            "state": state.tolist(),
+            "cost": float(rows.costs[index]),
+            "optimal_cost": float(rows.optimal_costs[index]),
+            "prompt": messages(problem, state.tolist(), dialect)[-1]["content"],
+            "answer": compose_answer(problem, state, rows.moves[index], rows.feedback[index], dialect),
+        }

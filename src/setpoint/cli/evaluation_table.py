@@ -1,0 +1,42 @@
+"""The table of an evaluation, as text: one block for each system and mode, one line for each controller."""
+
+from collections.abc import Iterator, Mapping
+
+_ORDER = ("llm", "optimum", "lqr", "zero")
+
+# heading, metric, format
+_COLUMNS = (
+    ("final error", "final_error", ".4g"),
+    ("normalised", "normalised_error", ".4g"),
+    ("cost", "control_cost", ".5g"),
+    ("regret median", "regret_median", ".3%"),
+    ("regret 90 %", "regret_p90", ".3%"),
+    ("success", "success_rate", ".1%"),
+    ("within 0.1", "success_loose_rate", ".1%"),
+    ("violates", "violation_rate", ".1%"),
+    ("read", "parse_rate", ".1%"),
+)
+_MISSING = "–"
+
+Metrics = Mapping[str, float]
+
+
+def table(subject: str, summary: Mapping[str, Mapping[str, Mapping[str, Metrics]]]) -> Iterator[str]:
+    """The lines of a summary from `setpoint.evaluation.summary`; the language model is called by `subject`."""
+    yield f"llm is {subject}" if _has_model(summary) else f"subject: {subject}"
+    for system, modes in summary.items():
+        for mode, controllers in modes.items():
+            cases = next(iter(controllers.values()))["cases"]
+            yield ""
+            yield f"{system}, {mode.replace('_', ' ')}, {cases:.0f} cases"
+            yield f"{'':<8}" + "".join(f" {heading:>14}" for heading, _, _ in _COLUMNS)
+            for name in sorted(controllers, key=_ORDER.index):
+                yield f"{name:<8}" + "".join(f" {_cell(controllers[name], *column[1:]):>14}" for column in _COLUMNS)
+
+
+def _has_model(summary: Mapping[str, Mapping[str, Mapping[str, Metrics]]]) -> bool:
+    return any("llm" in controllers for modes in summary.values() for controllers in modes.values())
+
+
+def _cell(metrics: Metrics, name: str, style: str) -> str:
+    return format(metrics[name], style) if name in metrics else _MISSING

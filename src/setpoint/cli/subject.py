@@ -1,0 +1,133 @@
+"""What `setpoint evaluate` is asked about: an adapter, a base model as it is, or a reference controller."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from setpoint.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from setpoint.controllers import Controller
+    from setpoint.language import Dialect
+    from setpoint.policies import BaseModel
+    from setpoint.problems import MoveBlocking, Problem
+
+REFERENCES = ("optimum", "lqr", "zero")
+_MODEL_TYPES = ("single_system", "universal")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated.
+
+    Attributes:
+        label: for people.
+        systems: full names.
+        blocking: of its plans, for the price of blocking.
+        controller: makes it for a problem; None for a reference, which every table has anyway.
+    """
+
+    label: str
+    systems: tuple[str, ...]
+    blocking: "MoveBlocking"
+    controller: "Callable[[Problem], Controller] | None"
+
+
+def subject_of(arguments: argparse.Namespace) -> Subject:
+    """The subject that the command names.
+
+    Raises:
+        InputError: none or several are named, or the one cannot be used.
+    """
+    if arguments.controller is not None:
+        if arguments.model_path is not None or arguments.base_model is not None:
+            raise InputError("--controller excludes --model-path and --base-model. Evaluate one at a time.")
+        return _reference(arguments)
+    if arguments.model_path is not None:
+        return _adapter(arguments)
+    if arguments.base_model is not None:
+        return _base(arguments)
+    raise InputError(
+        "nothing to evaluate. Name an adapter with --model-path (`setpoint models list` shows them), a base model "
+        f"with --base-model, or one of {', '.join(REFERENCES)} with --controller."
+    )
+
+
+def _reference(arguments: argparse.Namespace) -> Subject:
+    from setpoint.problems import COARSE_TO_FINE
+
+    if arguments.controller not in REFERENCES:
+        raise unknown_name("controller", arguments.controller, REFERENCES)
+    return Subject(arguments.controller, _asked_system(arguments), COARSE_TO_FINE, None)
+
+
+def _base(arguments: argparse.Namespace) -> Subject:
+    from setpoint.policies import resolve_base
+
+    base = resolve_base(arguments.base_model)
+    dialect = base.preset.dialect
+    label = f"{base.name} without training"
+    return Subject(label, _asked_system(arguments), dialect.blocking, _language_model(base, dialect, None))
+
+
+def _adapter(arguments: argparse.Namespace) -> Subject:
+    from setpoint.language import Dialect
+    from setpoint.policies import resolve_base
+
+    path: Path = arguments.model_path
+    record = _read_record(path)
+    base = resolve_base(arguments.base_model or record["base"]["name"])
+    _check_model_type(arguments.model_type, record["systems"])
+    dialect = Dialect.from_definition(record["dialect"])
+    wanted = tuple(record["systems"]) if arguments.system is None else _asked_system(arguments)
+    return Subject(str(path), wanted, dialect.blocking, _language_model(base, dialect, path))
+
+
+def _read_record(path: Path) -> Mapping[str, Any]:
+    """What training wrote beside the adapter."""
+    if not path.is_dir():
+        raise InputError(f"there is no adapter folder {str(path)!r}. `setpoint models list` shows the trained ones.")
+    from setpoint.artifacts import read_json
+    from setpoint.policies.language_model import ADAPTER_RECORD
+
+    record = read_json(path / ADAPTER_RECORD)
+    if not (isinstance(record, dict) and {"base", "systems", "dialect"} <= record.keys()):
+        raise InputError(
+            f"{str(path)!r} is not an adapter trained by setpoint: {ADAPTER_RECORD!r} is missing or incomplete. "
+            "`setpoint models list` shows the trained ones."
+        )
+    return record
+
+
+def _check_model_type(model_type: str | None, trained_on: Sequence[str]) -> None:
+    if model_type is None:
+        return
+    if model_type not in _MODEL_TYPES:
+        raise unknown_name("model type", model_type, _MODEL_TYPES)
+    found = _MODEL_TYPES[len(trained_on) > 1]
+    if found != model_type:
+        raise InputError(
+            f"the adapter was trained on {', '.join(trained_on)}, which makes it {found}, not {model_type}. "
+            "Correct --model-type or leave it out."
+        )
+
+
+def _asked_system(arguments: argparse.Namespace) -> tuple[str, ...]:
+    from setpoint import systems
+
+    if arguments.system is None:
+        raise InputError("name the system to evaluate on with --system; `setpoint systems` lists them.")
+    return (systems.canonical(arguments.system),)
+
+
+def _language_model(base: "BaseModel", dialect: "Dialect", adapter: Path | None) -> "Callable[[Problem], Controller]":
+    """Loads the model now, so that one that cannot be used is refused before anything is computed."""
+    from setpoint.policies.controller import LLMController
+    from setpoint.policies.language_model import LanguageModel, quieten
+
+    quieten()
+    model = LanguageModel.load(base, adapter)
+    preset = replace(base.preset, dialect=dialect)
+    return lambda problem: LLMController(problem, model, preset)
