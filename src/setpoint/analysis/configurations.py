@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from setpoint.analysis.cells import Cells, replicated_cells
-from setpoint.analysis.design import Scale, ratio
+from setpoint.analysis.design import Scale
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.improvement import LEAST_POOLED_DF
 from setpoint.analysis.intervals import mean_interval, pooled_deviation
@@ -73,7 +73,7 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
             levels={factor: runs[0].level(factor) for factor in data.analysis.factors},
             runs=tuple(runs),
             values=tuple(values[key]),
-            mean=_natural(float(np.mean(samples[key])), scale) if samples[key] else None,
+            mean=scale.natural(float(np.mean(samples[key]))) if samples[key] else None,
             interval=_interval(samples[key], list(samples.values()), scale, data.analysis.alpha),
             possibly_best=None if best is None or key not in best else best[key],
         )
@@ -94,11 +94,6 @@ def _position(result: ConfigurationResult, scale: Scale) -> tuple[bool, float, i
     return False, sign * result.mean, result.configuration
 
 
-def _natural(value: float, scale: Scale) -> float:
-    sign = 1.0 if scale.quantity.better == "smaller" else -1.0
-    return ratio(sign * value) if scale.logarithmic else sign * value
-
-
 def _interval(
     sample: Sequence[float], samples: Sequence[Sequence[float]], scale: Scale, alpha: float
 ) -> tuple[float, float] | None:
@@ -111,7 +106,7 @@ def _interval(
             return None
         deviation, df = pooled_deviation([sample])
     ends = mean_interval(float(np.mean(sample)), deviation / len(sample) ** 0.5, df, alpha)
-    low, high = sorted(_natural(end, scale) for end in ends)
+    low, high = sorted(scale.natural(end) for end in ends)
     return low, high
 
 

@@ -34,6 +34,11 @@ class Scale:
         sign = 1.0 if self.quantity.better == "smaller" else -1.0
         return sign * (math.log(value) if self.logarithmic else value)
 
+    def natural(self, value: float) -> float:
+        """The metric's value that `transform` turned into `value`."""
+        sign = 1.0 if self.quantity.better == "smaller" else -1.0
+        return ratio(sign * value) if self.logarithmic else sign * value
+
     def improvement(self, difference: float) -> float:
         """What a difference of analysed values means: a relative improvement on logs, else an absolute one.
 

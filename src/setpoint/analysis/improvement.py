@@ -198,11 +198,12 @@ def _claim(
 ) -> Claim:
     name = f"{question.id}:{entry.system}" + (f":{entry.label}" if entry.label else "")
     heading = f"{question.heading}, {entry.system}" + (f", {entry.label}" if entry.label else ", mean of all cells")
+    details = {"system": entry.system, "cell": entry.label, "metric": scale.quantity.name}
     method = "t on differences of runs (own or pooled spread), Holm and Bonferroni over the cells"
     if compared is None:
         obstacle = entry.difference if isinstance(entry.difference, Obstacle) else _NO_SPREAD
         statement = f"not resolved: {obstacle.reason}"
-        return Claim(name, heading, statement, obstacle.status, obstacle.reason, method, entry.n_runs)
+        return Claim(name, heading, statement, obstacle.status, obstacle.reason, method, entry.n_runs, details=details)
     improvement, interval = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
     size, reach = percent_text(improvement), percent_interval_text(*interval)
     if not scale.logarithmic:
@@ -222,7 +223,7 @@ def _claim(
         estimate=improvement,
         interval=interval,
         p_adjusted=compared.p_adjusted,
-        details={"system": entry.system, "cell": entry.label, "metric": scale.quantity.name},
+        details=details,
     )
 
 

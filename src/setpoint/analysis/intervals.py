@@ -34,10 +34,11 @@ def pooled_deviation(samples: Sequence[Sequence[float]]) -> tuple[float, int]:
 
     Samples of one value add nothing; with nothing to pool the result is (0.0, 0).
     """
-    df = sum(len(sample) - 1 for sample in samples)
+    repeated = [np.asarray(sample, dtype=float) for sample in samples if len(sample) >= 2]
+    df = sum(len(sample) - 1 for sample in repeated)
     if df == 0:
         return 0.0, 0
-    squares = math.fsum(float(((np.asarray(s, dtype=float) - np.mean(s)) ** 2).sum()) for s in samples)
+    squares = math.fsum(float(((sample - sample.mean()) ** 2).sum()) for sample in repeated)
     return math.sqrt(squares / df), df
 
 

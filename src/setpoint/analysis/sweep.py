@@ -328,7 +328,7 @@ def _level_claim(sweep: _Sweep, factor: str) -> Claim:
             "possibly_best": [sweep.levels_of(factor)[i] for i in tied],
             "estimate_of": "improvement of the observed best over the mean of the other levels",
             "p_against_others": {name: pair.p_adjusted for name, pair in against_best.items() if pair is not None},
-            "level_means": {name: _natural(sweep, float(mean)) for name, mean in zip(names, marginal, strict=True)},
+            "level_means": {name: scale.natural(float(mean)) for name, mean in zip(names, marginal, strict=True)},
         },
     )
 
@@ -358,12 +358,6 @@ def _best_by(sweep: _Sweep, factor: str, other: str) -> str:
     return ", ".join(
         f"{other} {level_text(level)}: {name}" for level, name in zip(sweep.levels_of(other), best, strict=True)
     )
-
-
-def _natural(sweep: _Sweep, value: float) -> float:
-    """An analysed value in the metric's own unit."""
-    sign = 1.0 if sweep.design.scale.quantity.better == "smaller" else -1.0
-    return ratio(sign * value) if sweep.design.scale.logarithmic else sign * value
 
 
 def _main_effect(sweep: _Sweep, factor: str) -> Claim:

@@ -1,0 +1,181 @@
+"""Everything a report says, computed once and rendered by others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from setpoint.analysis.claims import Claim
+from setpoint.analysis.configurations import ConfigurationResult, rank_configurations, ranking_metric
+from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
+from setpoint.analysis.quantities import Metrics
+from setpoint.analysis.sweep import level_heading, sweep_claims
+from setpoint.analysis.wording import counted, factor_label, level_text, number_text, percent_text
+
+NOT_MEASURED = "not measured"
+SHOWN_CONFIGURATIONS = 10
+REFERENCES = {"optimum": "certified optimum", "lqr": "clipped LQR", "zero": "zero control"}
+CONTRACT_CLAIMS = ("most_impactful", "lora_rank", "learning_rate")
+"""What the statistical section always answers, in its order."""
+
+
+@dataclass(frozen=True)
+class RankedSystem:
+    """The configurations of one system, ranked by `metric`, with the mean final error of each."""
+
+    system: str
+    metric: str
+    configurations: tuple[ConfigurationResult, ...]
+    errors: Mapping[int, float | None]
+
+    @property
+    def with_result(self) -> tuple[ConfigurationResult, ...]:
+        """Those that have a value of the ranking metric, the best first."""
+        return tuple(c for c in self.configurations if c.mean is not None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of a report; every value comes from result files."""
+
+    data: ExperimentData
+    claims: tuple[Claim, ...]
+    ranked: tuple[RankedSystem, ...]
+
+    def claim(self, claim_id: str) -> Claim | None:
+        """The claim with this id."""
+        return next((claim for claim in self.claims if claim.id == claim_id), None)
+
+
+def build_report(data: ExperimentData) -> Report:
+    """Analyse `data` and collect what is shown."""
+    metric = ranking_metric(data)
+    ranked = []
+    for system in data.systems:
+        errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
+        ranked.append(RankedSystem(system, metric, tuple(rank_configurations(data, system, metric)), errors))
+    return Report(data, tuple(sweep_claims(data)), tuple(ranked))
+
+
+def counts(data: ExperimentData) -> tuple[int, int, int]:
+    """Total, successful and failed runs; blocked and lost runs count as failed, pending ones as neither."""
+    successful = sum(run.state == "ok" for run in data.runs)
+    failed = sum(run.state in FAILED_STATES for run in data.runs)
+    return len(data.runs), successful, failed
+
+
+def failure_counts(data: ExperimentData) -> dict[str, int]:
+    """Failed runs by failure class, the most frequent first."""
+    classes = [run.failure.failure_class for run in data.runs if run.state in FAILED_STATES and run.failure]
+    return {name: classes.count(name) for name in sorted(set(classes), key=lambda name: (-classes.count(name), name))}
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def parameter_space(data: ExperimentData) -> str:
+    """`lora_rank: 4, 8; learning_rate: 1e-4, 2e-4`, levels in the order of the plan."""
+    parts = []
+    for factor in data.analysis.factors:
+        levels = list(dict.fromkeys(run.level(factor) for run in data.runs))
+        parts.append(f"{factor}: {', '.join(level_text(level) for level in levels)}")
+    return "; ".join(parts) or "none swept"
+
+
+def configuration_label(data: ExperimentData, result: ConfigurationResult) -> str:
+    """`System: …, LoRA: …, LR: …` with every other swept parameter appended."""
+    run = result.runs[0]
+    words = [
+        f"System: {one_line(result.system)}",
+        f"LoRA: {_setting(run, 'lora_rank', ('lora', 'rank'))}",
+        f"LR: {_setting(run, 'learning_rate', ('sft', 'learning_rate'), ('grpo', 'learning_rate'))}",
+    ]
+    shown = {"lora_rank", "learning_rate", "system"}
+    words += [f"{factor}: {level_text(run.level(factor))}" for factor in data.analysis.factors if factor not in shown]
+    return ", ".join(words)
+
+
+def short_label(data: ExperimentData, result: ConfigurationResult) -> str:
+    """The swept values of a configuration, for an axis."""
+    levels = [f"{factor_label(name)} {level_text(level)}" for name, level in result.levels.items()]
+    return ", ".join(levels) or result.runs[0].training_type
+
+
+def _setting(run: RunResult, factor: str, *places: tuple[str, str]) -> str:
+    """The value of a parameter that need not be swept: of the run's factors, else of its resolved parameters."""
+    if factor in run.factors:
+        return level_text(run.factors[factor])
+    values: list[Level] = []
+    for group, field in places:
+        block: Any = run.resolved.get(group)
+        if isinstance(block, Mapping) and field in block and block[field] not in values:
+            values.append(block[field])
+    return "/".join(level_text(value) for value in values) or "not recorded"
+
+
+def seeds_text(result: ConfigurationResult) -> str:
+    """`3/3 seeds`, with what kept the others from counting."""
+    text = f"{len(result.values)}/{counted(len(result.runs), 'seed')}"
+    return f"{text}, {result.failed} failed" if result.failed else text
+
+
+def metric_text(value: float | None) -> str:
+    """A metric's value, or that there is none."""
+    return NOT_MEASURED if value is None else number_text(value, digits=4)
+
+
+def rate_text(value: float | None) -> str:
+    """A rate as a percentage, or that there is none."""
+    return NOT_MEASURED if value is None else percent_text(value)
+
+
+def statistical_lines(report: Report) -> list[tuple[str, str]]:
+    """Heading and answer of the lines that every report has, then those of the other swept parameters."""
+    lines = []
+    for wanted in CONTRACT_CLAIMS:
+        found = [claim for claim in report.claims if _answers(claim, wanted)]
+        lines += [(claim.heading, one_line(claim.statement)) for claim in found]
+        if not found:
+            lines.append((level_heading(wanted), f"not resolved: {_fixed(report.data, wanted)}"))
+    answered = {claim.id for claim in report.claims for wanted in CONTRACT_CLAIMS if _answers(claim, wanted)}
+    levels = [c for c in report.claims if c.id.startswith("optimal_level:") and c.id not in answered]
+    return [*lines, *((claim.heading, one_line(claim.statement)) for claim in levels)]
+
+
+def _answers(claim: Claim, wanted: str) -> bool:
+    kind, _, subject = claim.id.partition(":")
+    return claim.id == wanted or (kind == "optimal_level" and subject.rpartition(".")[2] == wanted)
+
+
+def _fixed(data: ExperimentData, factor: str) -> str:
+    """That a parameter was not swept, and the value it had."""
+    places = {"lora_rank": [("lora", "rank")]}.get(factor, [("sft", factor), ("grpo", factor)])
+    values = sorted({_setting(run, factor, *places) for run in data.runs})
+    return f"{factor} was not swept ({', '.join(values)} in every run)" if values else f"{factor} was not swept"
+
+
+def anchor_rows(data: ExperimentData, system: str) -> list[tuple[str, Metrics | None]]:
+    """The controllers that frame the results of a system, the best known first, and the untrained base."""
+    found = data.anchors.get(system, {})
+    rows: list[tuple[str, Metrics | None]] = [(label, found.get(name)) for name, label in REFERENCES.items()]
+    return [*rows, ("base, zero-shot", data.base.get(system))]
+
+
+def case_error_text(report: Report) -> str:
+    """What standard error the number of evaluation cases leaves in a run's mean error."""
+    finals = [o.final for run in report.data.runs if run.state == "ok" for o in run.outcomes.values() if o.final]
+    shares = sorted(
+        error / mean for m in finals if (error := m["final_error_se"]) is not None and (mean := m["final_error"])
+    )
+    cases = sorted({int(m["cases"] or 0) for m in finals})
+    if not finals:
+        return f"standard error that the cases leave: {NOT_MEASURED}"
+    numbers = "/".join(str(count) for count in cases)
+    if not shares:
+        return f"{numbers} cases per run: one case leaves no standard error to measure"
+    middle = shares[len(shares) // 2]
+    return (
+        f"{numbers} cases per run leave a standard error of {percent_text(middle)} in a run's mean error "
+        f"(largest: {percent_text(shares[-1])}); all runs meet the same cases"
+    )

@@ -1,0 +1,74 @@
+"""One section for each failed run: what happened, the evidence, and how to go on."""
+
+import json
+import shlex
+
+from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Failure, RunResult
+from setpoint.analysis.wording import level_text
+from setpoint.artifacts import read_json
+from setpoint.reports.markdown import code_block, escape
+
+LOG_LINES = 20
+
+
+def render_failures(data: ExperimentData) -> str | None:
+    """Markdown about every failed run; None where there is none."""
+    failed = [run for run in data.runs if run.state in FAILED_STATES]
+    if not failed:
+        return None
+    head = f"# Failed runs of {escape(data.id)}\n\n{len(failed)} of {len(data.runs)} runs.\n"
+    return "\n".join([head, *(_section(data, run) for run in failed)])
+
+
+def _section(data: ExperimentData, run: RunResult) -> str:
+    failure = run.failure or Failure("unknown", "not recorded")
+    factors = ", ".join(f"{name} = {level_text(level)}" for name, level in run.factors.items()) or "none swept"
+    lines = [
+        f"## {escape(run.name)}",
+        "",
+        f"- State: {escape(run.state)}",
+        f"- Class: {escape(failure.failure_class)}",
+        f"- Reason: {escape(failure.reason)}",
+        f"- Suggested change: {escape(failure.suggestion) or 'none known'}",
+        f"- Parameters: {escape(factors)}, seed {run.seed}",
+        f"- Stage: {escape(_stage_place(data, failure))}",
+        "",
+        "Try again, with this and every other failed run of the experiment:",
+        "",
+        code_block(_retry_command(data)),
+    ]
+    for title, text in _blocks(failure):
+        lines += ["", f"{title}:", "", code_block(text)]
+    return "\n".join([*lines, ""])
+
+
+def _retry_command(data: ExperimentData) -> str:
+    return shlex.join(["setpoint", "experiment", "retry", data.id, "--workspace", str(data.workspace.root)])
+
+
+def _stage_place(data: ExperimentData, failure: Failure) -> str:
+    if failure.attempt is None:
+        return "none of its own"
+    return failure.attempt.relative_to(data.workspace.root).as_posix()
+
+
+def _blocks(failure: Failure) -> list[tuple[str, str]]:
+    """Evidence, the end of the log, and the configuration of the failed stage."""
+    blocks = []
+    if failure.evidence:
+        blocks.append(("Evidence", json.dumps(dict(failure.evidence), indent=2, sort_keys=True)))
+    if failure.attempt is not None:
+        blocks.append((f"Last {LOG_LINES} lines of stderr", _last_lines(failure) or "(empty)"))
+    if failure.stage is not None:
+        blocks.append(("Configuration", json.dumps(read_json(failure.stage.config), indent=2, sort_keys=True)))
+    return blocks
+
+
+def _last_lines(failure: Failure) -> str:
+    if failure.attempt is None:
+        return ""
+    try:
+        text = (failure.attempt / "stderr.log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-LOG_LINES:])

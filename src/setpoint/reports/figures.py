@@ -1,0 +1,332 @@
+"""Figures: the error of every configuration with every seed, learning curves, and the best run's trajectories.
+
+Colours are Okabe and Ito's; nothing is told by colour alone where lines can be told apart by place or dash. Legends
+stand outside of the axes. Matplotlib is imported with this module, which is why others import it late.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from setpoint import systems
+from setpoint.analysis.configurations import ConfigurationResult
+from setpoint.analysis.experiment import RunResult, learning_curve
+from setpoint.analysis.quantities import JUDGED_MODES
+from setpoint.analysis.wording import factor_label, level_text, number_text
+from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
+from setpoint.errors import InputError
+from setpoint.reports.content import RankedSystem, Report, anchor_rows, short_label
+from setpoint.systems import Signal
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.5)),
+    (0, (6, 2, 1, 2)),
+    (0, (3, 1)),
+    (0, (8, 3)),
+    "-",
+    (0, (2, 3)),
+)
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "mathtext.default": "regular",
+    "savefig.dpi": 160,
+}
+REFERENCE_LINES = {
+    "base, zero-shot": ("#555555", (0, (1, 1.5))),
+    "zero control": ("#8C6D31", (0, (6, 2, 1, 2))),
+    "clipped LQR": ("#009E73", (0, (5, 2))),
+    "certified optimum": ("#000000", "-"),
+}
+LARGEST_CHART = 30
+"""Configurations in one chart; the rest is in the table."""
+SHOWN_CASES = 3
+
+
+def draw_figures(report: Report, folder: Path) -> list[str]:
+    """Draw every figure that the data allow into `folder`; the file names, in the order of a report."""
+    names = []
+    with mpl.rc_context(STYLE):
+        for ranked in report.ranked:
+            figures = {
+                f"errors_{ranked.system}.png": _errors(report, ranked),
+                f"learning_curves_{ranked.system}.png": _learning_curves(report, ranked.system),
+                f"trajectories_{ranked.system}.png": _trajectories(report, ranked),
+            }
+            for name, figure in figures.items():
+                if figure is not None:
+                    figure.savefig(folder / name, bbox_inches="tight", metadata={"Software": None})
+                    names.append(name)
+    return names
+
+
+def _errors(report: Report, ranked: RankedSystem) -> Figure | None:
+    """One row for each configuration, the best on top, with a dot for each seed."""
+    shown = ranked.with_result[:LARGEST_CHART]
+    if not shown:
+        return None
+    figure = Figure(figsize=(7.4, 1.5 + 0.32 * len(shown)))
+    axes = figure.add_subplot()
+    positive = all(value > 0.0 for result in shown for value in result.values)
+    axes.set_xscale("log" if positive else "linear")
+    for label, value in _reference_values(report, ranked):
+        if value > 0.0 or not positive:
+            colour, dash = REFERENCE_LINES[label]
+            axes.axvline(value, color=colour, linestyle=dash, linewidth=1.3, label=f"{label}: {number_text(value)}")
+    for row, result in enumerate(shown):
+        if result.mean is None:
+            continue
+        axes.plot(
+            result.values,
+            [row] * len(result.values),
+            "o",
+            markersize=5.5,
+            markerfacecolor="#56B4E9",
+            markeredgecolor="#08306B",
+            markeredgewidth=0.8,
+            alpha=0.85,
+            label="one seed" if row == 0 else None,
+        )
+        axes.plot(
+            [result.mean], [row], "|", color="#08306B", markersize=15, markeredgewidth=2, label=_once("mean", row)
+        )
+    _write_failures_beside(axes, shown)
+    axes.set_yticks(range(len(shown)), [short_label(report.data, result) for result in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    _plain_log_axis(axes, positive)
+    axes.set_xlabel(f"{_metric_label(ranked)}, mean over cases")
+    axes.set_title(f"{ranked.system}: {_metric_label(ranked)} of each configuration")
+    _legend_below(figure, axes, columns=3)
+    return figure
+
+
+def _once(label: str, row: int) -> str | None:
+    return label if row == 0 else None
+
+
+def _reference_values(report: Report, ranked: RankedSystem) -> list[tuple[str, float]]:
+    rows = [(label, (metrics or {}).get(ranked.metric)) for label, metrics in anchor_rows(report.data, ranked.system)]
+    return [(label, value) for label, value in rows if value is not None]
+
+
+def _write_failures_beside(axes: Any, shown: Sequence[ConfigurationResult]) -> None:
+    """At the right edge of its row, how many runs of a configuration failed."""
+    for row, result in enumerate(shown):
+        if result.failed:
+            axes.annotate(
+                f"{result.failed} of {len(result.runs)} failed",
+                (1.01, row),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8,
+                color="#B22222",
+            )
+
+
+def _metric_label(ranked: RankedSystem) -> str:
+    return "final error" if ranked.metric == "final_error" else ranked.metric.replace("_", " ")
+
+
+def _plain_log_axis(axes: Any, logarithmic: bool) -> None:
+    """Few tick labels, as plain numbers where the axis spans less than three decades."""
+    if not logarithmic:
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        return
+    low, high = axes.get_xlim()
+    decades = np.log10(high / low)
+    subs = (1.0,) if decades > 3 else (1.0, 2.0, 5.0)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1e-4 else number_text(value, 1))
+
+
+def _learning_curves(report: Report, system: str) -> Figure | None:
+    """SFT loss and GRPO reward of every run, coloured by the levels of the first swept parameter."""
+    runs = [run for run in report.data.runs if system in run.systems]
+    panels = [
+        ("sft", "loss", "SFT: training loss (dashed: validation)", "loss"),
+        ("grpo", "reward", "GRPO: mean reward", "reward"),
+    ]
+    drawn = [panel for panel in panels if any(_curve(report, run, panel[0], panel[1]) for run in runs)]
+    if not drawn:
+        return None
+    factor = next(iter(report.data.analysis.factors), None)
+    levels = list(dict.fromkeys(level_text(run.level(factor)) if factor else "all runs" for run in runs))
+    figure = Figure(figsize=(3.9 * len(drawn) + 0.4, 3.3), layout="constrained")
+    for column, (role, key, title, label) in enumerate(drawn):
+        axes = figure.add_subplot(1, len(drawn), column + 1)
+        for stage_runs in _by_stage(runs, role):
+            level = levels.index(level_text(stage_runs[0].level(factor)) if factor else "all runs")
+            _draw_curve(axes, report, stage_runs[0], role, key, level, column == 0)
+        axes.set_title(title)
+        axes.set_xlabel("optimizer step")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    handles = [
+        mpl.lines.Line2D(
+            [],
+            [],
+            color=COLOURS[k % len(COLOURS)],
+            linewidth=2,
+            label=f"{factor_label(factor)} {level}" if factor else level,
+        )
+        for k, level in enumerate(levels)
+    ]
+    figure.suptitle(f"{system}: learning curves, one line per trained stage", x=0.01, ha="left", fontsize=10)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+    return figure
+
+
+def _by_stage(runs: Iterable[RunResult], role: str) -> list[list[RunResult]]:
+    """Runs grouped by the stage of this role that they share."""
+    groups: dict[str, list[RunResult]] = {}
+    for run in runs:
+        if role in run.stages:
+            groups.setdefault(run.stages[role], []).append(run)
+    return list(groups.values())
+
+
+def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[float, float]]:
+    if role not in run.stages:
+        return []
+    records = learning_curve(report.data.workspace.stage(role, run.stages[role]))
+    points = [(float(record["step"]), record.get(key)) for record in records]
+    return [(step, float(value)) for step, value in points if isinstance(value, int | float) and np.isfinite(value)]
+
+
+def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, level: int, validation: bool) -> None:
+    colour = COLOURS[level % len(COLOURS)]
+    points = _curve(report, run, role, key)
+    if points:
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.0, alpha=0.75)
+    checked = _curve(report, run, role, "validation_loss")
+    if checked:
+        axes.plot(*zip(*checked, strict=True), color=colour, linewidth=1.2, linestyle=(0, (4, 2)), alpha=0.9)
+
+
+def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
+    """The best run against the optimum on the first cases: a row for each signal, a column for each case."""
+    best = _best_run(ranked)
+    if best is None or ranked.system not in systems.names():
+        return None
+    data = report.data
+    mode = JUDGED_MODES.get(data.analysis.judged.get(ranked.system, "open_loop"), "open_loop")
+    reference = data.plan["shared"]["reference"].get(ranked.system)
+    learned = _by_case(report, "evaluate", best.stages["evaluate"], "llm", mode, ranked.system)
+    optimal = {} if reference is None else _by_case(report, "reference", reference, "optimum", None, ranked.system)
+    cases = sorted(learned)[:SHOWN_CASES]
+    if not cases:
+        return None
+    plant = systems.get(ranked.system)
+    signals = [*plant.states, *plant.controls]
+    figure = Figure(figsize=(2.7 * len(cases) + 0.9, 1.55 * len(signals) + 0.9), layout="constrained")
+    grid = figure.subplots(len(signals), len(cases), sharex=True, sharey="row", squeeze=False)
+    for column, case in enumerate(cases):
+        for row, signal in enumerate(signals):
+            axes = grid[row, column]
+            _draw_bounds(axes, signal)
+            if case in optimal:
+                _draw_signal(axes, optimal[case], row, len(plant.states), "#000000", (0, (5, 2)), "certified optimum")
+            _draw_signal(axes, learned[case], row, len(plant.states), COLOURS[0], "-", "trained model")
+            if column == 0:
+                axes.set_ylabel(f"{signal.name}\n[{signal.unit or '1'}]".replace("^2", "²"))
+        grid[0, column].set_title(f"case {case}")
+        grid[-1, column].set_xlabel("time [s]")
+    figure.align_ylabels(grid[:, 0])
+    figure.suptitle(
+        f"{ranked.system}: best run ({_short(best.name)}), {mode.replace('_', ' ')}", x=0.01, ha="left", fontsize=10
+    )
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _short(name: str, length: int = 60) -> str:
+    plain = name.replace("$", r"\$")
+    return plain if len(plain) <= length else plain[: length - 1] + "…"
+
+
+def _best_run(ranked: RankedSystem) -> RunResult | None:
+    """The run with the smallest final error of the best configuration."""
+    for result in ranked.with_result:
+        errors = [
+            (error, run.index, run)
+            for run in result.runs
+            if run.state == "ok" and (error := (run.outcomes[ranked.system].final or {}).get("final_error")) is not None
+        ]
+        if errors:
+            return min(errors, key=lambda item: item[:2])[2]
+    return None
+
+
+def _by_case(
+    report: Report, kind: str, stage: str, controller: str, mode: str | None, system: str
+) -> dict[int, EpisodeTrajectory]:
+    """The trajectories of one controller by case; none where the file is missing or damaged."""
+    path = report.data.workspace.stage(kind, stage).path / TRAJECTORIES
+    try:
+        rows = read_trajectories(path)
+    except InputError:
+        return {}
+    return {
+        row.case_id: row
+        for row in rows
+        if row.controller == controller and row.system == system and mode in {None, row.mode}
+    }
+
+
+def _draw_signal(
+    axes: Any, trajectory: EpisodeTrajectory, row: int, n_x: int, colour: str, dash: Any, label: str
+) -> None:
+    """A state as a line, a control as the steps in which it is held."""
+    values = np.array(trajectory.states if row < n_x else trajectory.controls)
+    values = values[:, row if row < n_x else row - n_x]
+    if row < n_x:
+        axes.plot(trajectory.dt_s * np.arange(len(values)), values, color=colour, linestyle=dash, label=label)
+    else:
+        edges = trajectory.dt_s * np.arange(len(values) + 1)
+        axes.stairs(values, edges, baseline=None, color=colour, linestyle=dash, label=label, linewidth=1.5)
+
+
+def _draw_bounds(axes: Any, signal: Signal) -> None:
+    """Shade what is out of bounds."""
+    for bound, sign in ((signal.lower, -1), (signal.upper, 1)):
+        if np.isfinite(bound):
+            margin = 0.12 * (signal.upper - signal.lower)
+            axes.axhline(bound, color="#B22222", linewidth=0.9)
+            axes.axhspan(
+                bound,
+                bound + sign * margin,
+                facecolor="#B22222",
+                alpha=0.12,
+                linewidth=0,
+                label="out of bounds" if sign > 0 else None,
+            )
+
+
+def _legend_below(figure: Figure, axes: Any, columns: int) -> None:
+    """A legend under the axis label, where no data are."""
+    handles, labels = axes.get_legend_handles_labels()
+    height = figure.get_size_inches()[1]
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.11 - 0.55 / height), ncols=columns)

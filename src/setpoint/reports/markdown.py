@@ -1,0 +1,139 @@
+"""The report as Markdown, with tables and figures."""
+
+import re
+from collections.abc import Sequence
+
+from setpoint.analysis.wording import interval_text
+from setpoint.reports.content import (
+    RankedSystem,
+    Report,
+    anchor_rows,
+    case_error_text,
+    counts,
+    failure_counts,
+    metric_text,
+    one_line,
+    parameter_space,
+    rate_text,
+    seeds_text,
+    short_label,
+    statistical_lines,
+)
+from setpoint.reports.files import FIGURES, Files
+from setpoint.reports.recommendations import recommendations
+from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|#~$])")
+
+
+def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str:
+    """The whole report; `figures` are file names below `figures/`."""
+    data = report.data
+    total, successful, failed = counts(data)
+    classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
+    lines = [
+        f"# Experiment Report: {escape(data.id)}",
+        "",
+        *table(
+            ("", ""),
+            [
+                ("Date", data.finished_at),
+                ("Experiment type", data.type),
+                ("Systems", ", ".join(data.systems)),
+                ("Parameter space", parameter_space(data)),
+                ("Total experiments", str(total)),
+                ("Successful runs", str(successful)),
+                ("Failed runs", f"{failed}{f' ({classes})' if classes else ''}"),
+            ],
+        ),
+        *(line for ranked in report.ranked for line in _system(report, ranked)),
+        "",
+        "## Statistical analysis",
+        "",
+        *(f"- **{escape(heading)}:** {escape(answer)}" for heading, answer in statistical_lines(report)),
+        "",
+        *table(
+            ("claim", "status", "answer", "runs"),
+            [(claim.heading, claim.status.value, claim.statement, str(claim.n_runs)) for claim in report.claims],
+        ),
+        "",
+        "## Resource usage",
+        "",
+        f"- Total GPU hours: {gpu_hours_text(data)}",
+        f"- Average training time: {training_time_text(data)}",
+        f"- Peak memory usage: {memory_text(data)}",
+        "",
+        "## Recommendations",
+        "",
+        *(f"{number}. {escape(item)}" for number, item in enumerate(recommendations(report), start=1)),
+        "",
+        "## Files",
+        "",
+        *(f"- {label}: {escape(place)}" for label, place in files.lines()),
+    ]
+    if figures:
+        lines += ["", "## Figures"]
+        lines += [line for name in figures for line in ("", f"![{escape(_title(name))}]({FIGURES}/{name})")]
+    return "\n".join(lines) + "\n"
+
+
+def _system(report: Report, ranked: RankedSystem) -> list[str]:
+    columns = (
+        "configuration",
+        ranked.metric.replace("_", " "),
+        "interval",
+        "seeds",
+        "success",
+        "parsed",
+        "may be best",
+    )
+    words = {True: "yes", False: "no", None: "not testable"}
+    rows = [
+        (
+            short_label(report.data, result),
+            metric_text(result.mean),
+            "" if result.interval is None else interval_text(*result.interval),
+            seeds_text(result),
+            rate_text(result.average("success_rate")),
+            rate_text(result.average("parse_rate")),
+            words[result.possibly_best],
+        )
+        for result in ranked.configurations
+    ]
+    anchors = [
+        (label, metric_text((metrics or {}).get("final_error")), rate_text((metrics or {}).get("success_rate")))
+        for label, metrics in anchor_rows(report.data, ranked.system)
+    ]
+    return [
+        "",
+        f"## Configurations on {escape(ranked.system)}",
+        "",
+        *table(columns, rows),
+        "",
+        escape(case_error_text(report)) + ".",
+        "",
+        *table(("reference", "final error", "success"), anchors),
+    ]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table; cells are escaped."""
+    lines = [columns, ["---"] * len(columns), *([escape(cell) for cell in row] for row in rows)]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def escape(text: str) -> str:
+    """`text` on one line, shown as it is: no Markdown, no HTML."""
+    plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", plain)
+
+
+def code_block(text: str) -> str:
+    """`text` fenced, with a fence longer than any in it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _title(name: str) -> str:
+    return name.rpartition(".")[0].replace("_", " ")

@@ -1,0 +1,116 @@
+"""What to do next, derived from claims and counts only."""
+
+from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.wording import counted, factor_label, level_text, listed
+from setpoint.reports.content import Report, counts, failure_counts, one_line
+
+
+def recommendations(report: Report) -> list[str]:
+    """Numbered advice, the most useful first; each with its reason."""
+    total, successful, failed = counts(report.data)
+    if not successful:
+        return [_after_total_failure(report, total, failed)]
+    advice = [
+        *_pending(report),
+        *_use(report),
+        *_replicate(report),
+        *_narrow(report),
+        *_failing_levels(report),
+        *_harmful_stages(report),
+    ]
+    return advice or ["Nothing was compared: sweep a parameter, with at least 3 replicates, to learn what matters."]
+
+
+def _after_total_failure(report: Report, total: int, failed: int) -> str:
+    classes = ", ".join(f"{name} {number}" for name, number in failure_counts(report.data).items())
+    if not failed:
+        return f"Let the experiment finish: none of {counted(total, 'run')} has a result yet."
+    suggestions = {run.failure.suggestion for run in report.data.runs if run.failure and run.failure.suggestion}
+    remedy = f" Suggested: {one_line('; '.join(sorted(suggestions)))}." if suggestions else ""
+    return (
+        f"Mend the failures before anything else: no run succeeded ({classes}); failures.md has the evidence.{remedy}"
+    )
+
+
+def _pending(report: Report) -> list[str]:
+    pending = sum(run.pending for run in report.data.runs)
+    if not pending:
+        return []
+    return [f"Resume the experiment: {counted(pending, 'run')} of {len(report.data.runs)} have no result yet."]
+
+
+def _level_claims(report: Report) -> list[Claim]:
+    return [claim for claim in report.claims if claim.id.startswith("optimal_level:")]
+
+
+def _use(report: Report) -> list[str]:
+    """Levels that are shown to be best."""
+    return [
+        f"Use {claim.details['parameter']} = {one_line(claim.statement)}: {claim.reason}."
+        for claim in _level_claims(report)
+        if claim.status is Status.SUPPORTED
+    ]
+
+
+def _replicate(report: Report) -> list[str]:
+    """More seeds, where a question is open, and what they would show."""
+    unresolved = [claim for claim in _level_claims(report) if claim.status is not Status.SUPPORTED]
+    resolution = report.claim("resolution")
+    seeds = max((len(result.runs) for ranked in report.ranked for result in ranked.configurations), default=0)
+    if not unresolved:
+        return []
+    names = listed([factor_label(claim.id.partition(":")[2]) for claim in unresolved])
+    if resolution is None or resolution.estimate is None:
+        wanted = max(3, seeds + 2)
+        return [
+            f"Run the same design with --replicates {wanted}: {names} could not be judged "
+            f"({unresolved[0].reason}), and {wanted} seeds per configuration measure the spread."
+        ]
+    words: dict[str, str] = resolution.details["in_words"]
+    more = [count for count in words if int(count) > seeds]
+    if not more:
+        return []
+    now = words.get(str(seeds), resolution.statement.partition(" between")[0])
+    return [
+        f"Run the same design with --replicates {more[0]} to settle {names}: {counted(seeds, 'seed')} can show "
+        f"differences from {now}, {more[0]} seeds from {words[more[0]]} (80 % power)."
+    ]
+
+
+def _narrow(report: Report) -> list[str]:
+    """A finer sweep of the parameter that matters most, around its best level."""
+    claim = report.claim("most_impactful")
+    if claim is None or claim.status is not Status.SUPPORTED:
+        return []
+    parameter = claim.details["parameter"]
+    levels = sorted({run.level(parameter) for run in report.data.runs}, key=str)
+    if any(isinstance(level, bool) or not isinstance(level, int | float) for level in levels):
+        return []
+    numbers = sorted(float(level) for level in levels if isinstance(level, int | float))
+    level_claim = report.claim(f"optimal_level:{parameter}")
+    best = None if level_claim is None else level_claim.details.get("observed_best")
+    if best not in {numbers[0], numbers[-1]}:
+        return [f"Sweep {parameter} more finely around {level_text(best)}: it has the largest effect of all."]
+    side = "below" if best == numbers[0] else "above"
+    edge = f"{level_text(best)}, its best level so far and the edge of the sweep"
+    return [f"Extend {parameter} {side} {edge}: it has the largest effect of all."]
+
+
+def _failing_levels(report: Report) -> list[str]:
+    return [
+        f"Avoid or mend {claim.details['parameter']} where it fails: {one_line(claim.statement)}."
+        for claim in report.claims
+        if claim.id.startswith("failures:") and claim.status is Status.SUPPORTED
+    ]
+
+
+def _harmful_stages(report: Report) -> list[str]:
+    """Stages that made the result worse on average over a system's cells."""
+    return [
+        f"Drop or change this stage on {claim.details['system']}: {one_line(claim.statement)}."
+        for claim in report.claims
+        if claim.id.startswith(("sft_against_base:", "grpo_against_sft:"))
+        and not claim.details.get("cell")
+        and claim.status is Status.SUPPORTED
+        and (claim.estimate or 0.0) < 0.0
+    ]

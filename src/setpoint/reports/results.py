@@ -1,0 +1,105 @@
+"""The table of results: one row for each run and system, as CSV and Parquet."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from setpoint.analysis.experiment import ExperimentData, RunResult
+
+Cell = str | int | float | bool | None
+
+MEASUREMENT_COLUMNS = ("training_time_s", "cpu_core_hours", "gpu_hours", "peak_memory_gb", "peak_gpu_gb")
+"""Columns that clocks and counters fill: they differ between two equal experiments. All others are reproducible."""
+
+EPISODE_METRICS = (
+    "cases",
+    "final_error",
+    "final_error_se",
+    "normalised_error",
+    "control_cost",
+    "regret_median",
+    "regret_p90",
+    "success_rate",
+    "success_loose_rate",
+    "parse_rate",
+    "tokens",
+)
+PHASES = {"base_": "base", "sft_": "after_sft", "": "final"}
+"""Column prefix -> which outcome it shows; the final one has no prefix."""
+
+
+def result_rows(data: ExperimentData) -> list[dict[str, Cell]]:
+    """The rows, in the order of the plan. Every row has the same columns; None stands for what was not measured."""
+    return [_row(data, run, system) for run in data.runs for system in run.systems]
+
+
+def _row(data: ExperimentData, run: RunResult, system: str) -> dict[str, Cell]:
+    row: dict[str, Cell] = {
+        "run": run.name,
+        "index": run.index,
+        "configuration": run.configuration,
+        "replicate": run.replicate,
+        "seed": run.seed,
+        "model_type": run.model_type,
+        "training_type": run.training_type,
+        "system": system,
+        "state": run.state,
+        "failure_class": None if run.failure is None else run.failure.failure_class,
+        "failure_reason": None if run.failure is None else run.failure.reason,
+    }
+    row |= {factor: run.level(factor) for factor in data.analysis.factors if factor not in row}
+    outcome = run.outcomes.get(system)
+    for prefix, phase in PHASES.items():
+        metrics: Mapping[str, float | None] = (getattr(outcome, phase) if outcome else None) or {}
+        row |= {f"{prefix}{name}": metrics.get(name) for name in EPISODE_METRICS}
+    measured = (
+        run.training_time_s,
+        run.cost.cpu_core_hours,
+        run.cost.gpu_hours,
+        run.cost.peak_memory_gb,
+        run.cost.peak_gpu_gb,
+    )
+    return row | dict(zip(MEASUREMENT_COLUMNS, measured, strict=True))
+
+
+def csv_text(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """`rows` as CSV. Text cells cannot be taken for formulas, and every record is on one line."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    if rows:
+        writer.writerow([inert(name) for name in rows[0]])
+    writer.writerows([_csv_cell(value) for value in row.values()] for row in rows)
+    return stream.getvalue()
+
+
+def inert(text: str) -> str:
+    """`text` on one line, with an apostrophe before it where a spreadsheet would take it for a formula."""
+    line = " ".join(text.split())
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
+def _csv_cell(value: Cell) -> str:
+    if value is None:
+        return ""
+    return inert(value) if isinstance(value, str) else str(value)
+
+
+def write_parquet(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
+    """`rows` as Parquet; a column with both numbers and text is text."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names = list(rows[0]) if rows else []
+    columns = {name: _column([row[name] for row in rows]) for name in names}
+    parquet.write_table(pa.table(columns), path)
+
+
+def _column(values: list[Cell]) -> list[Cell]:
+    """One type for all: numbers of mixed kind become floats, anything else of mixed kind becomes text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} and len(kinds) > 1:
+        return [None if value is None else float(value) for value in values]
+    if len(kinds) > 1:
+        return [None if value is None else str(value) for value in values]
+    return values

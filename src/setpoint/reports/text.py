@@ -1,0 +1,196 @@
+"""The report as plain text, under the headings that its readers know."""
+
+from collections.abc import Sequence
+
+from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.configurations import ConfigurationResult
+from setpoint.analysis.quantities import Metrics
+from setpoint.analysis.wording import counted, interval_text, number_text
+from setpoint.reports.content import (
+    SHOWN_CONFIGURATIONS,
+    RankedSystem,
+    Report,
+    anchor_rows,
+    case_error_text,
+    configuration_label,
+    counts,
+    failure_counts,
+    metric_text,
+    one_line,
+    parameter_space,
+    rate_text,
+    seeds_text,
+    statistical_lines,
+)
+from setpoint.reports.files import Files
+from setpoint.reports.recommendations import recommendations
+from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
+
+ANCHOR_COLUMNS = ("controller", "error", "success", "parsed", "cost J", "median regret")
+
+
+def render_text(report: Report, files: Files) -> str:
+    """The whole report; the same data give the same text."""
+    sections = [
+        _head(report),
+        _summary(report),
+        _top(report),
+        _statistics(report),
+        _usage(report),
+        ["=== Recommendations ===", *_numbered(recommendations(report))],
+        ["=== Files Generated ===", *(f"- {label}: {place}" for label, place in files.lines())],
+    ]
+    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+
+
+def _head(report: Report) -> list[str]:
+    data = report.data
+    return [
+        f"=== Experiment Report: {one_line(data.id)} ===",
+        f"Date: {one_line(data.finished_at)}",
+        f"Experiment Type: {one_line(data.type)}",
+        f"Systems Tested: {', '.join(one_line(system) for system in data.systems)}",
+        f"Parameter Space: {parameter_space(data)}",
+    ]
+
+
+def _summary(report: Report) -> list[str]:
+    total, successful, failed = counts(report.data)
+    lines = [
+        "=== Results Summary ===",
+        f"Total Experiments: {total}",
+        f"Successful Runs: {successful}",
+        f"Failed Runs: {failed}",
+    ]
+    if failed:
+        lines.append("  " + ", ".join(f"{name}: {number}" for name, number in failure_counts(report.data).items()))
+    if total > successful + failed:
+        states = sorted(run.state for run in report.data.runs)
+        open_states = {
+            state: states.count(state) for state in states if state not in {"ok", "failed", "blocked", "lost"}
+        }
+        lines.append("Not Finished: " + ", ".join(f"{number} {state}" for state, number in open_states.items()))
+    return lines
+
+
+def _top(report: Report) -> list[str]:
+    lines = ["=== Top Performing Configurations ==="]
+    shown = max(3, SHOWN_CONFIGURATIONS // max(1, len(report.ranked)))
+    number = 0
+    for ranked in report.ranked:
+        for result in ranked.with_result[:shown]:
+            number += 1
+            lines.append(f"{number}. {_configuration_line(report, ranked, result)}")
+    if not number:
+        lines.append("none: no run has an evaluation")
+    for ranked in report.ranked:
+        lines += ["", *_below_the_top(report, ranked, shown)]
+    return lines
+
+
+def _configuration_line(report: Report, ranked: RankedSystem, result: ConfigurationResult) -> str:
+    label = configuration_label(report.data, result)
+    notes = [seeds_text(result)]
+    if result.interval is not None:
+        notes.append(f"{_confidence(report)} {interval_text(*result.interval)}")
+    notes += [
+        f"success {rate_text(result.average('success_rate'))}",
+        f"parsed {rate_text(result.average('parse_rate'))}",
+    ]
+    error = metric_text(ranked.errors.get(result.configuration))
+    if ranked.metric != "final_error":
+        notes.insert(0, f"{ranked.metric} {metric_text(result.mean)}")
+    return f"{label} -> Error: {error} ({', '.join(notes)})"
+
+
+def _confidence(report: Report) -> str:
+    return f"{100 * (1 - report.data.analysis.alpha):g} %"
+
+
+def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str]:
+    """How to read the ranking, and what frames it."""
+    judged = report.data.analysis.judged.get(ranked.system, "")
+    lines = [
+        f"{one_line(ranked.system)} ({judged.replace('_', ' ')}): error = final distance to the target, "
+        "mean over cases, geometric mean over seeds."
+    ]
+    more = len(ranked.with_result) - shown
+    if more > 0:
+        lines.append(f"{counted(more, 'more configuration')} in results.csv.")
+    without = len(ranked.configurations) - len(ranked.with_result)
+    if without:
+        lines.append(f"{counted(without, 'configuration')} without a result.")
+    if ranked.with_result:
+        lines.append(_ties(ranked))
+    lines.append(case_error_text(report) + ".")
+    table = [_anchor_row(label, metrics) for label, metrics in anchor_rows(report.data, ranked.system)]
+    return [*lines, *aligned([ANCHOR_COLUMNS, *table])]
+
+
+def _ties(ranked: RankedSystem) -> str:
+    tested = [result for result in ranked.configurations if result.possibly_best is not None]
+    if not tested:
+        return "Which configuration is best cannot be tested with these seeds; the first is the best observed."
+    tied = sum(bool(result.possibly_best) for result in tested)
+    if tied == 1:
+        return f"The first is better than the {len(tested) - 1} others that could be compared."
+    return f"Statistically tied with the best: {tied} of {len(tested)} configurations."
+
+
+def _anchor_row(label: str, metrics: Metrics | None) -> tuple[str, ...]:
+    found: Metrics = metrics or {}
+    return (
+        label,
+        metric_text(found.get("final_error")),
+        rate_text(found.get("success_rate")),
+        rate_text(found.get("parse_rate")) if label.startswith("base") else "-",
+        metric_text(found.get("control_cost")),
+        metric_text(found.get("regret_median")),
+    )
+
+
+def _statistics(report: Report) -> list[str]:
+    lines = ["=== Statistical Analysis ==="]
+    lines += [f"- {heading}: {answer}" for heading, answer in statistical_lines(report)]
+    headed = {heading for heading, _ in statistical_lines(report)}
+    others = [claim for claim in report.claims if claim.heading not in headed and not claim.details.get("cell")]
+    lines += [f"- {claim.heading}: {one_line(claim.statement)}{_in_cells(report, claim)}" for claim in others]
+    caveats = dict.fromkeys(text for claim in report.claims for text in claim.details.get("caveats", ()))
+    lines += [f"Note: {one_line(text)}." for text in caveats]
+    analysis = report.data.analysis
+    lines.append(
+        f"Primary metric: {analysis.primary_metric} on a {analysis.scale} scale, alpha {number_text(analysis.alpha)}; "
+        "the unit is the trained run. Methods, intervals and details of each line: claims.json."
+    )
+    return lines
+
+
+def _in_cells(report: Report, overall: Claim) -> str:
+    """How the cells of a claim about all of them came out; each has a line of its own in report.md."""
+    cells = [c for c in report.claims if c.details.get("cell") and c.id.startswith(f"{overall.id}:")]
+    if not cells:
+        return ""
+    helped = sum(cell.status is Status.SUPPORTED and (cell.estimate or 0.0) > 0.0 for cell in cells)
+    harmed = sum(cell.status is Status.SUPPORTED and (cell.estimate or 0.0) < 0.0 for cell in cells)
+    return f"; by cell: helps in {helped}, harms in {harmed}, open in {len(cells) - helped - harmed} of {len(cells)}"
+
+
+def _usage(report: Report) -> list[str]:
+    return [
+        "=== Resource Usage ===",
+        f"- Total GPU hours: {gpu_hours_text(report.data)}",
+        f"- Average training time: {training_time_text(report.data)}",
+        f"- Peak memory usage: {memory_text(report.data)}",
+    ]
+
+
+def _numbered(items: Sequence[str]) -> list[str]:
+    return [f"{number}. {item}" for number, item in enumerate(items, start=1)]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """`rows` as lines with columns two spaces apart."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -1,0 +1,75 @@
+"""Write all reports of an experiment from its result files."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from setpoint.analysis import claims as claims_module
+from setpoint.analysis.experiment import ExperimentData, read_experiment
+from setpoint.artifacts import write_json, write_text
+from setpoint.errors import SetpointError
+from setpoint.reports.content import Report, build_report
+from setpoint.reports.failures import render_failures
+from setpoint.reports.files import FIGURES, REPORTS, generated_files
+from setpoint.reports.markdown import render_markdown
+from setpoint.reports.results import csv_text, result_rows, write_parquet
+from setpoint.reports.text import render_text
+
+
+def write_reports(experiment_dir: Path) -> Path:
+    """Write `reports/` of the experiment in this folder; the path of report.txt.
+
+    Everything is computed from the plan and the result files, so writing again gives the same files.
+
+    Raises:
+        InputError: the folder holds no experiment.
+    """
+    report = build_report(read_experiment(experiment_dir))
+    folder = experiment_dir / REPORTS
+    folder.mkdir(exist_ok=True)
+    figures, place = _write_figures(report, folder / FIGURES)
+    files = generated_files(report.data, place)
+    rows = result_rows(report.data)
+    write_text(folder / "results.csv", csv_text(rows))
+    write_parquet(folder / "results.parquet", rows)
+    write_json(folder / "claims.json", claims_json(report))
+    write_text(folder / "report.md", render_markdown(report, files, figures))
+    _write_failures(report.data, folder / "failures.md")
+    write_text(folder / "report.txt", render_text(report, files))
+    return folder / "report.txt"
+
+
+def claims_json(report: Report) -> dict[str, Any]:
+    """The content of claims.json."""
+    return {
+        "schema": claims_module.SCHEMA,
+        "experiment": report.data.id,
+        "primary_metric": report.data.analysis.primary_metric,
+        "claims": [claims_module.to_json(claim) for claim in report.claims],
+    }
+
+
+def _write_failures(data: ExperimentData, path: Path) -> None:
+    """The failure report; one of an earlier state goes away with the failures."""
+    text = render_failures(data)
+    if text is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_text(path, text)
+
+
+def _write_figures(report: Report, folder: Path) -> tuple[list[str], str]:
+    """Draw the figures into an empty folder; their names, and what a report says about where they are."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        from setpoint.reports.figures import draw_figures
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("matplotlib"):
+            raise SetpointError(f"the figures cannot be drawn: {error}") from error
+        return [], "not drawn: matplotlib is not installed (pip install 'setpoint[report]')"
+    folder.mkdir()
+    names = draw_figures(report, folder)
+    if not names:
+        folder.rmdir()
+        return [], "none: there is nothing to draw yet"
+    return names, f"experiments/{report.data.folder.name}/{REPORTS}/{FIGURES}"
