@@ -25,7 +25,7 @@ DEFAULT: dict[str, Any] = {"systems": "di", "parameters": {"lora_rank": [4, 8]},
 
 def make_plan(*, data_digest: str = "d0", base: BaseModel = BASE, **fields: Any) -> Plan:
     """The plan of an experiment called `sweep`; with no fields, of the default one."""
-    spec = canonical_spec(make_spec(fields or DEFAULT), TINY)
+    spec = canonical_spec(make_spec(fields or DEFAULT))
     datasets = {system: Named(name=system, digest=data_digest) for system in spec.systems}
     return build_plan(spec, "sweep", Inputs(base, datasets))
 

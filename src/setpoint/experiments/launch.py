@@ -18,10 +18,10 @@ from setpoint.experiments.journal import Journal, Listener, read_events
 from setpoint.experiments.lease import lease
 from setpoint.experiments.links import link_models
 from setpoint.experiments.plan import Plan, plan_path, read_plan
-from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, spec_digest
+from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values, spec_digest
 from setpoint.experiments.spec import ExperimentSpec
 from setpoint.experiments.stages import PRELOAD, STAGES
-from setpoint.experiments.status import StageState, Status, read_stages, require_plan
+from setpoint.experiments.status import Status, read_stages, require_plan
 from setpoint.policies import BaseModel, resolve_base
 
 # Failures that follow from the configuration: another experiment that asks for the same stage is told the same.
@@ -72,8 +72,7 @@ def request(
     Raises:
         InputError: the specification cannot be used, or the id belongs to another one.
     """
-    base = resolve_base(spec.base_model)
-    spec = canonical_datasets(canonical_spec(spec, base.preset))
+    spec = canonical_datasets(canonical_spec(spec))
     identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
     if fresh:
         identifier = _free_id(workspace, identifier)
@@ -83,6 +82,8 @@ def request(
             f"experiment {identifier!r} exists with another specification: "
             f"{'; '.join(_differences(existing.spec, spec))}. Give another --experiment-id, or --fresh."
         )
+    base = resolve_base(spec.base_model)
+    check_values(spec, base.preset)
     return Request(workspace, identifier, spec, base, existing)
 
 
@@ -115,9 +116,9 @@ def prepare(request: Request, say: Say) -> Plan:
     Raises:
         InputError: something is missing, or has changed since the experiment was planned.
     """
-    request.workspace.require_writable()
-    stages = len(request.existing.stages) if request.existing else 1
+    stages = len(preview(request).stages)
     require_fit(check_machine(request.workspace, request.base, training_stages=stages))
+    request.workspace.require_writable()
     blocking = request.base.preset.dialect.blocking
     datasets = ensure_datasets(request.workspace, request.spec, blocking, say)
     plan = build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets))
@@ -141,14 +142,8 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
     """
     with _terminated_like_interrupted(), lease(request.folder) as token:
         if not create_json(plan_path(request.folder), plan.to_json()) and read_plan(request.folder) != plan:
-            raise InputError(
-                f"experiment {request.experiment_id!r} was planned by somebody else just now. Start again."
-            )
-        known_failures = {
-            event["stage"] for event in read_events(request.folder) if event.get("event") == "stage_failed"
-        }
-        states = read_stages(request.workspace, plan)
-        rerun = frozenset(name for name, state in states.items() if _rerun(name, state, known_failures, options.retry))
+            raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
+        rerun = _stages_to_rerun(request, plan, options.retry)
         executor = options.executor or LocalExecutor(preload=PRELOAD)
         journal = Journal(request.folder, token, options.listeners)
         coordinator = Coordinator(
@@ -160,12 +155,19 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
             link_models(request.workspace, plan)
 
 
-def _rerun(name: str, state: StageState, known: set[str], retry: Callable[[str], bool]) -> bool:
-    """Whether a failed stage is tried again: on demand, or where the failure is another experiment's and no result."""
-    if state.failure is None:
-        return False
-    failure_class = state.failure["failure_class"]
-    return retry(failure_class) or (name not in known and failure_class not in RESULTS)
+def _stages_to_rerun(request: Request, plan: Plan, retry: Callable[[str], bool]) -> frozenset[str]:
+    """Failed stages to try again: those that are asked for, and those of other experiments that are no results."""
+    known = {event["stage"] for event in read_events(request.folder) if event.get("event") == "stage_failed"}
+    failures = {
+        name: state.failure["failure_class"]
+        for name, state in read_stages(request.workspace, plan).items()
+        if state.failure is not None
+    }
+    return frozenset(
+        name
+        for name, failure_class in failures.items()
+        if retry(failure_class) or (name not in known and failure_class not in RESULTS)
+    )
 
 
 def _free_id(workspace: Workspace, identifier: str) -> str:

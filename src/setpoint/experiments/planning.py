@@ -31,7 +31,7 @@ class Inputs:
     datasets: Mapping[str, Named]
 
 
-def canonical_spec(spec: ExperimentSpec, preset: BasePreset) -> ExperimentSpec:
+def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
     """`spec` with canonical parameter names and parsed values, so that one experiment has one digest.
 
     Raises:
@@ -50,13 +50,27 @@ def canonical_spec(spec: ExperimentSpec, preset: BasePreset) -> ExperimentSpec:
         found.append(error)
     collect(found)
     canonical = spec.model_copy(update={"parameters": axes, "fixed": fixed})
-    for run in design_runs(canonical):
-        resolve(preset, run.training_type, {**fixed, **run.factors})
+    design_runs(canonical)
     return canonical
 
 
+def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
+    """Refuse values that exclude each other in some run, given the base's defaults.
+
+    Raises:
+        InputError: each of them, once.
+    """
+    found: dict[str, InputError] = {}
+    for run in design_runs(spec):
+        try:
+            resolve(preset, run.training_type, {**spec.fixed, **run.factors})
+        except InputError as error:
+            found[str(error)] = error
+    collect(list(found.values()))
+
+
 def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan:
-    """The plan of a canonical `spec`. Touches nothing on disk."""
+    """The plan of a canonical and checked `spec`. Touches nothing on disk."""
     designs = design_runs(spec)
     stages = _Stages(spec, inputs)
     reference = {system: stages.add_reference(system) for system in spec.systems}

@@ -1,0 +1,197 @@
+"""Files that are whole or absent, claims, and what makes a stage finished."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from setpoint.artifacts import (
+    Attempt,
+    Claim,
+    StageFolder,
+    Workspace,
+    check_identifier,
+    create_json,
+    read_claim,
+    read_json,
+    write_json,
+    write_text,
+)
+from setpoint.errors import InputError, SetpointError
+
+DESCRIPTION = {"kind": "sft", "config": {"rank": 4}, "needs": [], "seed": 0}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> StageFolder:
+    return Workspace(tmp_path).stage("sft", "a1b2")
+
+
+def claim_attempt(stage: StageFolder) -> Attempt:
+    attempt = stage.claim_attempt(description=DESCRIPTION)
+    assert attempt is not None
+    attempt.output.mkdir()
+    return attempt
+
+
+def publish(stage: StageFolder, content: str = "weights") -> Attempt:
+    attempt = claim_attempt(stage)
+    write_text(attempt.output / "adapter" / "weights.bin", content)
+    stage.publish(attempt, summary={"loss": 0.5}, measured={}, provenance={})
+    return attempt
+
+
+def abandon(attempt: Attempt) -> None:
+    """Make the attempt that of a process that is no more."""
+    claim = read_claim(attempt.claim)
+    assert claim is not None
+    write_json(attempt.claim, dataclasses.asdict(dataclasses.replace(claim, started="1")))
+
+
+@pytest.mark.parametrize("bad", ["", "../x", "a/b", ".hidden", "a b", "a\n", "ä", "x" * 121, "a=b", "/etc"])
+def test_an_identifier_cannot_leave_its_folder(tmp_path: Path, bad: str) -> None:
+    with pytest.raises(InputError, match="letters, digits"):
+        Workspace(tmp_path).experiment(bad)
+    with pytest.raises(InputError):
+        Workspace(tmp_path).stage("sft", bad)
+
+
+@given(st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True))
+def test_good_identifiers_stay_inside(identifier: str) -> None:
+    root = Path("/w")
+    assert Workspace(root).experiment(check_identifier("an id", identifier)).parent == root / "experiments"
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_folder_name_or_refused_with_one_that_is(identifier: str) -> None:
+    try:
+        assert check_identifier("an id", identifier) == identifier
+    except InputError as error:
+        check_identifier("an id", str(error).rsplit("Try '", 1)[1].removesuffix("'."))
+
+
+def test_writing_replaces_in_one_step_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.json"
+    write_json(path, {"x": 1})
+    write_json(path, {"x": 2})
+    assert read_json(path) == {"x": 2}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"x": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"x": float("nan")})
+    assert read_json(path) == {"x": 1}
+
+
+def test_the_first_to_create_wins(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert create_json(path, 1)
+    assert not create_json(path, 2)
+    assert read_json(path) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_damaged_json_reads_as_nothing(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    assert read_json(path) is None
+    assert read_json(tmp_path / "missing.json") is None
+
+
+def test_a_workspace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="--workspace"):
+        Workspace(tmp_path / "file" / "below").require_writable()
+
+
+def test_making_folders_in_words_touches_nothing(tmp_path: Path) -> None:
+    folder = Workspace(tmp_path / "w").stage("sft", "a1b2")
+    assert not folder.finished()
+    assert folder.attempts() == []
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_claim_is_alive_as_long_as_its_process() -> None:
+    claim = Claim.of_this_process()
+    assert claim.alive()
+    assert not dataclasses.replace(claim, started="1").alive()
+    assert not dataclasses.replace(claim, boot_id="another boot").alive()
+    assert not dataclasses.replace(claim, pid=2**22 + 1).alive()
+    assert dataclasses.replace(claim, host="elsewhere", pid=1).alive()
+
+
+def test_a_published_stage_is_finished(stage: StageFolder) -> None:
+    assert not stage.finished()
+    publish(stage)
+    assert stage.finished()
+    assert stage.verified()
+    manifest = stage.read_manifest()
+    assert manifest is not None
+    assert list(manifest["files"]) == ["adapter/weights.bin"]
+    assert manifest["attempt"] == 1
+    assert read_json(stage.config) == {"schema": 1, **DESCRIPTION}
+    assert stage.claim_attempt(description=DESCRIPTION) is None
+
+
+def test_only_one_attempt_runs_at_a_time(stage: StageFolder) -> None:
+    first = claim_attempt(stage)
+    assert stage.claim_attempt(description=DESCRIPTION) is None
+    abandon(first)
+    assert claim_attempt(stage).number == 2
+
+
+def test_an_attempt_that_has_ended_makes_room(stage: StageFolder) -> None:
+    write_json(claim_attempt(stage).failure, {})
+    write_json(claim_attempt(stage).resources, {})
+    assert claim_attempt(stage).number == 3
+
+
+def test_an_attempt_that_was_taken_over_cannot_publish(stage: StageFolder) -> None:
+    old = claim_attempt(stage)
+    abandon(old)
+    claim_attempt(stage)
+    with pytest.raises(SetpointError, match="taken over"):
+        stage.publish(old, summary={}, measured={}, provenance={})
+    assert not stage.finished()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "manifest"])
+def test_a_damaged_stage_is_not_finished_and_can_be_made_again(stage: StageFolder, damage: str) -> None:
+    publish(stage)
+    if damage == "truncated":
+        (stage.path / "adapter" / "weights.bin").write_text("")
+    elif damage == "missing":
+        (stage.path / "adapter" / "weights.bin").unlink()
+    else:
+        stage.manifest.write_text("{")
+    assert not stage.finished()
+    write_json(stage.attempts()[0].resources, {})
+    assert publish(stage, "weights again").number == 2
+    assert stage.verified()
+
+
+def test_changed_content_of_the_same_size_is_found_by_verifying(stage: StageFolder) -> None:
+    publish(stage, "weights")
+    (stage.path / "adapter" / "weights.bin").write_text("WEIGHTS")
+    assert stage.finished()
+    assert not stage.verified()
+
+
+def test_checkpoints_outlive_an_attempt_but_not_the_stage(stage: StageFolder) -> None:
+    first = claim_attempt(stage)
+    write_text(stage.checkpoints / "step-10", "state")
+    abandon(first)
+    publish(stage)
+    assert not stage.checkpoints.exists()
+
+
+def test_what_an_interrupted_publication_left_behind_is_replaced(stage: StageFolder) -> None:
+    write_text(stage.path / "adapter" / "half.bin", "half")
+    publish(stage)
+    assert [path.name for path in (stage.path / "adapter").iterdir()] == ["weights.bin"]

@@ -1,0 +1,90 @@
+"""Specifications: strict, complete in their complaints, and the same from a file as from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from setpoint.errors import InputError, InputErrors
+from setpoint.experiments.data import canonical_datasets
+from setpoint.experiments.spec import METRICS, make_spec, read_spec_file
+
+
+def test_single_values_need_no_brackets_and_short_names_are_resolved() -> None:
+    spec = make_spec({"systems": "di", "training_types": "sft", "metrics": "control_cost"})
+    assert spec.systems == ("double_integrator",)
+    assert spec.training_types == ("sft",)
+    assert spec.metrics == ("control_cost",)
+    assert spec.replicates == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"systems": ["vpd"]}, "Did you mean 'vdp'"),
+        ({"systems": ["di", "double_integrator"]}, "repeated"),
+        ({"systems": []}, "systems"),
+        ({}, "systems"),
+        ({"systems": "di", "metrics": ["final_eror"]}, "Did you mean 'final_error'"),
+        ({"systems": "di", "training_types": ["rlhf"]}, "'sft', 'grpo' or 'both'"),
+        ({"systems": "di", "training_types": []}, "training_types"),
+        ({"systems": "di", "replicates": 0}, "greater than or equal to 1, but is 0"),
+        ({"systems": "di", "replicates": "many"}, "but is 'many'"),
+        ({"systems": "di", "evaluation_cases": -3}, "but is -3"),
+        ({"systems": "di", "replicate": 3}, "Did you mean 'replicates'"),
+        ({"systems": "di", "datasets": ["a", "b"]}, "2 for 1"),
+        ({"systems": "di", "datasets": ["a"], "dataset_name": "b"}, "exclude each other"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_remedy(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        make_spec(fields)
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    with pytest.raises(InputErrors) as caught:
+        make_spec({"systems": ["nowhere"], "replicates": 0, "metrics": ["speed"], "colour": "red"})
+    assert len(caught.value.errors) == 4
+
+
+def test_an_unknown_metric_lists_the_known_ones() -> None:
+    with pytest.raises(InputError) as caught:
+        make_spec({"systems": "di", "metrics": "speed"})
+    assert all(name in str(caught.value) for name in METRICS)
+
+
+def test_in_yaml_1e_4_is_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        "systems: di\nparameters: {learning_rate: [1e-4, 2.5E-4, 5e-04, 1e3]}\nseed: 3\ndataset_name: '1e-4'\n"
+    )
+    fields = read_spec_file(path)
+    assert fields["parameters"]["learning_rate"] == [1e-4, 2.5e-4, 5e-4, 1e3]
+    assert all(isinstance(value, float) for value in fields["parameters"]["learning_rate"])
+    assert fields["seed"] == 3
+    assert fields["dataset_name"] == "1e-4"
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "", "1: 2"])
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"spec\.yaml"):
+        read_spec_file(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_spec_file(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", [None, "di", "double_integrator", "double_integrator_dataset"])
+def test_all_names_of_a_systems_own_data_are_one_specification(name: str | None) -> None:
+    spec = canonical_datasets(make_spec({"systems": "di", "dataset_name": name}))
+    assert spec == make_spec({"systems": "di"})
+
+
+def test_names_by_position_are_canonical_too() -> None:
+    spec = canonical_datasets(make_spec({"systems": ["di", "vdp"], "datasets": ["di", "vdp"]}))
+    assert spec == make_spec({"systems": ["di", "vdp"]})
+    mine = make_spec({"systems": ["di", "vdp"], "datasets": ["di", "mine"]})
+    assert canonical_datasets(mine).datasets == ("double_integrator", "mine")
