@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"trajectory", "systems", "problems", "controllers"},
     "metrics": {"trajectory", "problems"},
     "language": {"trajectory", "systems", "problems", "controllers"},
-    "rewards": {"trajectory", "systems", "problems", "simulation", "metrics", "language"},
+    "rewards": {"trajectory", "systems", "problems", "controllers", "simulation", "metrics", "language"},
     "episodes": {"trajectory"},
     "demonstrations": {"artifacts", "provenance", "trajectory", "systems", "problems", "controllers", "simulation", "language"},
     "policies": {"artifacts", "trajectory", "systems", "problems", "controllers", "language"},

@@ -100,12 +100,26 @@ class LanguageModel:
         output = self._model.generate(
             input_ids=ids,
             attention_mask=mask,
+            past_key_values=self._shared_cache(prompts),
             max_new_tokens=max_new_tokens,
             pad_token_id=pad,
             eos_token_id=sorted(ends),
             **sampling,
         )
         return [self._completion(row, ends) for row in output[:, width:].tolist()]
+
+    def _shared_cache(self, prompts: Sequence[list[int]]) -> Any:
+        """Keys and values of the beginning that all prompts share, computed once; None where they are not aligned.
+
+        Prompts of one plant differ only in the state at their end, and reading prompts is most of the work.
+        """
+        shared = shared_prefix(prompts)
+        if not shared:
+            return None
+        prefix = torch.tensor([prompts[0][:shared]], device=self._model.device)
+        cache = self._model(input_ids=prefix, use_cache=True, logits_to_keep=1).past_key_values
+        cache.batch_repeat_interleave(len(prompts))
+        return cache
 
     def _completion(self, generated: list[int], ends: frozenset[int]) -> Completion:
         """Cut `generated` after its first end mark; what follows is padding."""
@@ -118,6 +132,14 @@ class LanguageModel:
         declared = self._model.generation_config.eos_token_id
         declared = declared if isinstance(declared, list) else [declared]
         return frozenset(token for token in (*declared, self._tokenizer.eos_token_id) if token is not None)
+
+
+def shared_prefix(prompts: Sequence[list[int]]) -> int:
+    """Tokens at the beginning that all of `prompts` share, short of a whole prompt; 0 where their lengths differ."""
+    if len(prompts) < 2 or len({len(prompt) for prompt in prompts}) > 1:
+        return 0
+    different = (position for position, column in enumerate(zip(*prompts, strict=True)) if len(set(column)) > 1)
+    return next(different, len(prompts[0]) - 1)
 
 
 def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, Any]:

@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 import torch
 
-_GPU_MICRO_BATCH = 8
-
 
 @dataclass(frozen=True)
 class Runtime:
@@ -18,6 +16,7 @@ class Runtime:
         threads: torch threads, or None to leave them alone. One is fastest for the built-in base, and makes results
             independent of the number of cores.
         generation_batch_size: prompts that are completed together.
+        largest_micro_batch: rows of one training pass at most, before memory was tried; None for no limit.
         generation_backend: what samples completions.
     """
 
@@ -25,6 +24,7 @@ class Runtime:
     precision: Literal["float32", "bfloat16"]
     threads: int | None
     generation_batch_size: int
+    largest_micro_batch: int | None
     generation_backend: str = "transformers"
 
     @classmethod
@@ -32,8 +32,8 @@ class Runtime:
         """What this machine offers: bfloat16 on a GPU that has it, otherwise float32."""
         if torch.cuda.is_available():
             precision: Literal["float32", "bfloat16"] = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-            return cls("cuda", precision, None, 64)
-        return cls("cpu", "float32", 1, 256)
+            return cls("cuda", precision, None, 64, 8)
+        return cls("cpu", "float32", 1, 300, None)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -45,15 +45,6 @@ class Runtime:
         """Set what is global to the process."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-
-    def micro_batch(self, batch_size: int) -> int:
-        """Rows of one forward pass: the largest divisor of `batch_size` that the device takes by default.
-
-        The rest is gradient accumulation, which leaves the objective as it is.
-        """
-        if self.device == "cpu":
-            return batch_size
-        return max(rows for rows in range(1, _GPU_MICRO_BATCH + 1) if batch_size % rows == 0)
 
     def training_arguments(self) -> dict[str, Any]:
         """The part of transformers' `TrainingArguments` that depends on the device."""

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from setpoint.artifacts import read_json, write_json, write_text
-from setpoint.errors import InputError
+from setpoint.errors import InputError, SetpointError
 from setpoint.policies.bases import BaseModel
 from setpoint.policies.language_model import ADAPTER_RECORD, check_adapter
 from setpoint.training.config import LoraParameters
 
 ADAPTER_FOLDER = "adapter"
+ADAPTER_NAME = "default"
+"""What PEFT calls an adapter that has no name of its own."""
 Tensors = dict[str, torch.Tensor]
 
 
@@ -62,14 +65,23 @@ def save_adapter(model: Any, folder: Path, record: Mapping[str, Any]) -> None:
     The same tensors give the same bytes: PEFT writes some lists in the order of a set.
     """
     base = record["base"]
-    model.peft_config["default"].base_model_name_or_path = base["name"]
-    model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
+    model.peft_config[ADAPTER_NAME].base_model_name_or_path = base["name"]
+    model.save_pretrained(str(folder), selected_adapters=[ADAPTER_NAME], save_embedding_layers=False)
     config = folder / "adapter_config.json"
     settings = json.loads(config.read_text(encoding="utf-8"))
     settings["target_modules"] = sorted(settings["target_modules"])
     write_json(config, dict(sorted(settings.items())))
     write_json(folder / ADAPTER_RECORD, {"schema": 1, **record})
     write_text(folder / "README.md", _model_card(record))
+    _check_saved(folder, trainable_tensors(model))
+
+
+def _check_saved(folder: Path, tensors: Tensors) -> None:
+    """See that what was written can be read and is what was trained."""
+    saved = load_file(folder / "adapter_model.safetensors")
+    expected = {name.replace(f".{ADAPTER_NAME}.", "."): tensor for name, tensor in tensors.items()}
+    if saved.keys() != expected.keys() or any(not torch.equal(saved[n], expected[n].cpu()) for n in expected):
+        raise SetpointError(f"the adapter in {str(folder)!r} is not what was trained")
 
 
 def _model_card(record: Mapping[str, Any]) -> str:

@@ -1,18 +1,21 @@
 """Group relative policy optimisation: the model answers, the simulator scores, and better answers become likelier."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from setpoint.artifacts import StageContext
 from setpoint.errors import StageError
+from setpoint.language import Dialect
 from setpoint.policies.controller import moves_to_generate
 from setpoint.rewards import RewardRule
+from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import TrainingCurve
 from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import GrpoParameters
-from setpoint.training.rows import Row, load_rows, schedule
+from setpoint.training.rows import Example, Examples, load_examples, schedule
 from setpoint.training.session import Session, mean_at_ends
 
 
@@ -26,32 +29,38 @@ def run(context: StageContext) -> dict[str, Any]:
         StageError: training diverged, or there was nothing to learn from.
     """
     parameters = GrpoParameters.model_validate(context.config["grpo"])
-    rows = load_rows(context.workspace, context.config, "train")
+    examples = load_examples(context.workspace, context.config, "train")
     session = Session.open(context)
-    trainer = _trainer(session, parameters, rows)
-    session.train(trainer)
+
+    def build(layout: BatchLayout) -> Any:
+        return _trainer(session, parameters, layout, examples)
+
+    initial = BatchLayout.of(session.runtime, parameters.batch_size, parameters.group_size)
+    trainer, layout = session.train(build, initial)
     rewards = _rewards(trainer)
     return {
-        **session.publish(trainer),
+        **session.publish(trainer, layout),
         **rewards,
-        "rows": sum(len(found) for found in rows.values()),
+        "rows": sum(map(len, examples.values())),
         "rows_seen": trainer.state.global_step * parameters.batch_size // parameters.group_size,
         "completions": trainer.state.global_step * parameters.batch_size,
     }
 
 
-def _trainer(session: Session, parameters: GrpoParameters, rows: dict[str, list[Row]]) -> Any:
+def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, examples: Examples) -> Any:
     from datasets import Dataset, disable_progress_bars
     from trl import GRPOConfig, GRPOTrainer
 
     disable_progress_bars()
-    context, dialect, preset = session.context, session.dialect, session.base.preset
+    context, dialect = session.context, session.dialect
+    preset = replace(session.base.preset, dialect=dialect)
     horizon = parameters.reward_horizon or dialect.blocking.steps
     moves = moves_to_generate(preset, horizon)
     prompts = parameters.steps * parameters.batch_size // parameters.group_size
-    seen = schedule(rows, prompts, "grpo", context.seed)
+    seen = schedule(examples, prompts, "grpo", context.seed)
     arguments = GRPOConfig(
-        **session.arguments(parameters),
+        **session.arguments(parameters, layout),
+        steps_per_generation=layout.steps_per_generation,
         num_generations=parameters.group_size,
         max_completion_length=preset.answer_tokens(moves),
         mask_truncated_completions=False,  # answers are cut off after the moves that count, on purpose
@@ -65,18 +74,18 @@ def _trainer(session: Session, parameters: GrpoParameters, rows: dict[str, list[
         model=session.model,
         reward_funcs=_reward_function(rule),
         args=arguments,
-        train_dataset=Dataset.from_list([_problem_row(row, session) for row in seen]),
+        train_dataset=Dataset.from_list([_problem_row(example, dialect) for example in seen]),
         processing_class=session.tokenizer,
         callbacks=[TrainingCurve("grpo", context.log), SealCheckpoints(session.fingerprint)],
     )
 
 
-def _problem_row(row: Row, session: Session) -> dict[str, Any]:
+def _problem_row(example: Example, dialect: Dialect) -> dict[str, Any]:
     return {
-        "prompt": row.prompt(session.dialect),
-        "system": row.system,
-        "state": row.state,
-        "optimal_cost": row.optimal_cost,
+        "prompt": example.prompt(dialect),
+        "system": example.system,
+        "state": example.state.tolist(),
+        "optimal_cost": example.optimal_cost,
     }
 
 

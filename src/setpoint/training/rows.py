@@ -1,116 +1,105 @@
-"""From data sets to what trainers read: rows by system, the order in which they are seen, chats."""
+"""From data sets to what trainers read: examples by system, the order in which they are seen, chats."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet
 from jaxtyping import Float
 
 from setpoint import problems
-from setpoint.artifacts import Workspace, read_json
+from setpoint.artifacts import Workspace
+from setpoint.demonstrations import Split, load_rows
+from setpoint.demonstrations.dataset import DatasetInfo, read_info
 from setpoint.errors import InputError, StageError
 from setpoint.language import Dialect, Message, compose_answer, messages
 from setpoint.seeding import generator
 
-_COLUMNS = ("system", "state", "moves", "feedback", "optimal_cost")
-
 
 @dataclass(frozen=True)
-class Row:
+class Example:
     """One demonstration.
 
     Attributes:
         system: name of the plant.
-        state: where it starts, n_x numbers.
-        moves: of the optimum in the data set's blocking, (M, n_u).
-        feedback: what the linear-quadratic regulator would apply, n_u numbers.
+        state: where it starts, (n_x,).
+        moves: the expert's, (M, n_u).
+        feedback: what the linear-quadratic regulator would apply now, (n_u,).
         optimal_cost: J* with one move per step.
     """
 
     system: str
-    state: list[float]
+    state: Float[np.ndarray, " n_x"]
     moves: Float[np.ndarray, "M n_u"]
-    feedback: list[float]
+    feedback: Float[np.ndarray, " n_u"]
     optimal_cost: float
 
     def prompt(self, dialect: Dialect) -> list[Message]:
         """The chat that asks for controls."""
-        return messages(problems.get(self.system), self.state, dialect)
+        return messages(problems.get(self.system), self.state.tolist(), dialect)
 
     def answer(self, dialect: Dialect) -> list[Message]:
-        """The chat message that gives the optimal ones."""
-        problem = problems.get(self.system)
-        text = compose_answer(problem, np.array(self.state), self.moves, np.array(self.feedback), dialect)
+        """The chat message that gives the expert's."""
+        text = compose_answer(problems.get(self.system), self.state, self.moves, self.feedback, dialect)
         return [{"role": "assistant", "content": text}]
 
 
-def load_rows(workspace: Workspace, config: Mapping[str, Any], split: str) -> dict[str, list[Row]]:
-    """The rows of `split` for every system of a stage's configuration.
+Examples = dict[str, list[Example]]
+"""By system."""
 
-    Data sets go by position with the systems; a single one holds them all.
+
+def load_examples(workspace: Workspace, config: Mapping[str, Any], split: Split) -> Examples:
+    """The rows of `split` for every system of a stage's configuration; its data sets go by position with its systems.
 
     Raises:
-        InputError: a data set is not there or holds no rows of a system.
+        InputError: a data set is not there, was damaged, or does not hold its system.
         StageError: a data set is not the one that the stage was planned with.
     """
-    systems, datasets = config["systems"], config["datasets"]
-    if len(datasets) not in (1, len(systems)):
-        raise InputError(f"{len(systems)} systems need one data set or as many, but there are {len(datasets)}")
-    sources = datasets * len(systems) if len(datasets) == 1 else datasets
-    found = {}
-    for system, source in zip(systems, sources, strict=True):
-        folder = _checked_folder(workspace, source)
-        table = pyarrow.parquet.read_table(
-            folder / f"{split}.parquet", columns=list(_COLUMNS), filters=[("system", "=", system)]
-        )
-        if not table.num_rows:
-            raise InputError(f"data set {source['name']!r} has no {split} rows of {system!r}; make one with both")
-        found[system] = [_row(record) for record in table.to_pylist()]
+    blocks = tuple(config["dialect"]["blocks"])
+    found: Examples = {}
+    for system, source in zip(config["systems"], config["datasets"], strict=True):
+        rows = load_rows(_planned_dataset(workspace, source, blocks), split, system)
+        columns = (rows.states, rows.moves, rows.feedback, rows.optimal_costs.tolist())
+        found[system] = [Example(system, *values) for values in zip(*columns, strict=True)]
+        if not found[system]:
+            raise InputError(f"data set {source['name']!r} has no {split} rows of {system!r}. Make a larger one.")
     return found
 
 
-def _checked_folder(workspace: Workspace, source: Mapping[str, str]) -> Path:
-    folder = workspace.datasets / source["name"]
-    manifest = read_json(folder / "manifest.json")
-    if not isinstance(manifest, dict):
-        raise InputError(f"data set {source['name']!r} is not in {str(workspace.datasets)!r}; `setpoint data` makes it")
-    if manifest.get("digest") != source["digest"]:
+def _planned_dataset(workspace: Workspace, source: Mapping[str, str], blocks: tuple[int, ...]) -> DatasetInfo:
+    path = workspace.datasets / source["name"]
+    if not path.is_dir():
+        raise InputError(
+            f"there is no data set {source['name']!r} in {str(workspace.datasets)!r}. Plan again to make it."
+        )
+    info = read_info(path)
+    if info.digest != source["digest"] or info.blocking.lengths != blocks:
         raise StageError(
             "data",
-            f"data set {source['name']!r} has changed since this stage was planned",
-            evidence={"planned": source["digest"], "found": manifest.get("digest")},
+            f"data set {source['name']!r} is not the one that this stage was planned with",
+            evidence={
+                "planned": {"digest": source["digest"], "blocks": list(blocks)},
+                "found": {"digest": info.digest, "blocks": list(info.blocking.lengths)},
+            },
             suggestion="plan the experiment again, or restore the data set",
         )
-    return folder
+    return info
 
 
-def _row(record: Mapping[str, Any]) -> Row:
-    return Row(
-        system=record["system"],
-        state=record["state"],
-        moves=np.array(record["moves"], dtype=float),
-        feedback=record["feedback"],
-        optimal_cost=record["optimal_cost"],
-    )
-
-
-def schedule(rows: Mapping[str, Sequence[Row]], count: int, *seed: str | int) -> list[Row]:
-    """The `count` rows of a whole training run in the order in which they are seen.
+def schedule(examples: Mapping[str, Sequence[Example]], count: int, *seed: str | int) -> list[Example]:
+    """The `count` examples of a whole training run in the order in which they are seen.
 
     Systems take turns, so that each has the same share of every batch; each pass over a system's rows is shuffled anew.
     The order is all in this list: trainers read it from front to back, which is what makes resuming exact.
     """
-    turns = list(rows)
-    streams = {system: _passes(rows[system], -(-count // len(turns)), *seed, system) for system in turns}
+    turns = list(examples)
+    streams = {system: _passes(examples[system], -(-count // len(turns)), *seed, system) for system in turns}
     return [streams[turns[place % len(turns)]][place // len(turns)] for place in range(count)]
 
 
-def _passes(rows: Sequence[Row], count: int, *seed: str | int) -> list[Row]:
+def _passes(examples: Sequence[Example], count: int, *seed: str | int) -> list[Example]:
     random = generator("order", *seed)
     order: list[int] = []
     while len(order) < count:
-        order += random.permutation(len(rows)).tolist()
-    return [rows[index] for index in order[:count]]
+        order += random.permutation(len(examples)).tolist()
+    return [examples[index] for index in order[:count]]

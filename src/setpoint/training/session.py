@@ -1,6 +1,8 @@
 """What SFT and GRPO have in common: the start, the trainer's arguments, the loop with its failures, the end."""
 
+import gc
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -17,12 +19,14 @@ from setpoint.policies.runtime import Runtime
 from setpoint.seeding import derive_seed
 from setpoint.training.adapters import (
     ADAPTER_FOLDER,
+    ADAPTER_NAME,
     Tensors,
     continued_adapter,
     fresh_adapter,
     save_adapter,
     trainable_tensors,
 )
+from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import diverged
 from setpoint.training.checkpoints import newest_complete
 from setpoint.training.config import GrpoParameters, LoraParameters, SftParameters
@@ -81,7 +85,7 @@ class Session:
         else:
             model = continued_adapter(model, parent / ADAPTER_FOLDER, base, lora)
         # Where PEFT looks for the base's configuration, on the hub if need be, whenever it saves a checkpoint.
-        model.peft_config["default"].base_model_name_or_path = base.location
+        model.peft_config[ADAPTER_NAME].base_model_name_or_path = base.location
         return cls(
             context=context,
             base=base,
@@ -93,15 +97,14 @@ class Session:
             fingerprint=_fingerprint(context, runtime),
         )
 
-    def arguments(self, parameters: SftParameters | GrpoParameters) -> dict[str, Any]:
+    def arguments(self, parameters: SftParameters | GrpoParameters, layout: BatchLayout) -> dict[str, Any]:
         """The trainer's arguments that do not depend on the method."""
         seed = derive_seed("sampling", self.context.kind, self.context.seed) % _SEED_RANGE
-        micro_batch = self.runtime.micro_batch(parameters.batch_size)
         return {
             "output_dir": str(self.context.checkpoints),
             "max_steps": parameters.steps,
-            "per_device_train_batch_size": micro_batch,
-            "gradient_accumulation_steps": parameters.batch_size // micro_batch,
+            "per_device_train_batch_size": layout.micro_batch,
+            "gradient_accumulation_steps": layout.accumulation,
             "learning_rate": parameters.learning_rate,
             "lr_scheduler_type": parameters.schedule,
             "warmup_steps": parameters.warmup_steps,
@@ -119,12 +122,37 @@ class Session:
             **self.runtime.training_arguments(),
         }
 
-    def train(self, trainer: Any) -> None:
-        """Run `trainer`, from the newest checkpoint that can be continued exactly.
+    def train(self, build: Callable[[BatchLayout], Any], layout: BatchLayout) -> tuple[Any, BatchLayout]:
+        """Train, in smaller and smaller parts while memory runs out; returns the trainer and the layout that fitted.
 
         Raises:
             StageError: training diverged.
+            torch.OutOfMemoryError: single rows do not fit either.
         """
+        while True:
+            trainer = build(layout)
+            try:
+                self._run(trainer)
+                return trainer, layout
+            except torch.OutOfMemoryError:
+                smaller = layout.smaller()
+                if smaller is None:
+                    raise
+            layout = smaller
+            del trainer  # with its optimizer and buffers
+            self._restart()
+
+    def _restart(self) -> None:
+        """Bring the model back to where it was before training; a checkpoint replaces that, if there is one."""
+        for name in [name for name in self.model.peft_config if name != ADAPTER_NAME]:
+            self.model.delete_adapter(name)
+        self.model.load_state_dict(self.initial, strict=False)
+        gc.collect()
+        if self.runtime.device == "cuda":
+            torch.cuda.empty_cache()
+
+    def _run(self, trainer: Any) -> None:
+        """Run `trainer`, from the newest checkpoint that can be continued exactly."""
         from transformers import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
@@ -136,7 +164,7 @@ class Session:
                 raise diverged("the adapter holds numbers that are not finite", trainer.state) from error
             raise
 
-    def publish(self, trainer: Any) -> dict[str, Any]:
+    def publish(self, trainer: Any, layout: BatchLayout) -> dict[str, Any]:
         """Check the trained adapter, write it, and return the part of the summary that all methods share.
 
         Raises:
@@ -158,6 +186,8 @@ class Session:
         return {
             "steps": trainer.state.global_step,
             "trainable_parameters": sum(tensor.numel() for tensor in trained.values()),
+            "micro_batch": layout.micro_batch,
+            "memory_reductions": layout.reductions,
             **self.runtime.describe(),
         }
 

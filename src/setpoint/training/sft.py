@@ -4,10 +4,12 @@ import math
 from typing import Any
 
 from setpoint.artifacts import StageContext
+from setpoint.language import Dialect
+from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import KeepBest, TrainingCurve, best_index, validation_losses
 from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import SftParameters
-from setpoint.training.rows import Row, load_rows, schedule
+from setpoint.training.rows import Example, Examples, load_examples, schedule
 from setpoint.training.session import Session, mean_at_ends
 
 _VALIDATION_ROWS = 200
@@ -21,12 +23,15 @@ def run(context: StageContext) -> dict[str, Any]:
         StageError: training diverged or left the adapter unchanged.
     """
     parameters = SftParameters.model_validate(context.config["sft"])
-    rows = load_rows(context.workspace, context.config, "train")
-    validation = load_rows(context.workspace, context.config, "validation")
+    examples = load_examples(context.workspace, context.config, "train")
+    validation = load_examples(context.workspace, context.config, "validation")
     session = Session.open(context)
     keep_best = KeepBest(parameters.patience, context.checkpoints) if parameters.patience else None
-    trainer = _trainer(session, parameters, rows, validation, keep_best)
-    session.train(trainer)
+
+    def build(layout: BatchLayout) -> Any:
+        return _trainer(session, parameters, layout, examples, validation, keep_best)
+
+    trainer, layout = session.train(build, BatchLayout.of(session.runtime, parameters.batch_size))
     losses = validation_losses(trainer.state)
     if not losses or losses[-1][0] != trainer.state.global_step:
         trainer.evaluate()
@@ -35,21 +40,24 @@ def run(context: StageContext) -> dict[str, Any]:
     if keep_best is not None and best_index(losses) != best:
         best = best_index(losses)
         session.model.load_state_dict(keep_best.best(), strict=False)
+    seen = trainer.state.global_step * parameters.batch_size
     return {
-        **session.publish(trainer),
+        **session.publish(trainer, layout),
         **_training_losses(trainer),
         "validation_loss": losses[best][1],
         "kept_step": losses[best][0],
-        "rows": sum(len(found) for found in rows.values()),
-        "rows_seen": trainer.state.global_step * parameters.batch_size,
+        "rows": sum(map(len, examples.values())),
+        "rows_seen": seen,
+        "tokens": sum(map(len, trainer.train_dataset[:seen]["input_ids"])),
     }
 
 
 def _trainer(
     session: Session,
     parameters: SftParameters,
-    rows: dict[str, list[Row]],
-    validation: dict[str, list[Row]],
+    layout: BatchLayout,
+    examples: Examples,
+    validation: Examples,
     keep_best: KeepBest | None,
 ) -> Any:
     from datasets import disable_progress_bars
@@ -57,10 +65,10 @@ def _trainer(
 
     disable_progress_bars()
     context = session.context
-    seen = schedule(rows, parameters.steps * parameters.batch_size, "sft", context.seed)
+    seen = schedule(examples, parameters.steps * parameters.batch_size, "sft", context.seed)
     held_out = schedule(validation, min(_VALIDATION_ROWS, sum(map(len, validation.values()))), "validation")
     arguments = SFTConfig(
-        **session.arguments(parameters),
+        **session.arguments(parameters, layout),
         weight_decay=parameters.weight_decay,
         train_sampling_strategy="sequential",
         max_length=None,
@@ -72,30 +80,28 @@ def _trainer(
     # Guessing every token evenly costs log(vocabulary); twice that is no stage of learning.
     curve = TrainingCurve("sft", context.log, loss_limit=2 * math.log(len(session.tokenizer)))
     callbacks = [curve, *([keep_best] if keep_best else []), SealCheckpoints(session.fingerprint)]
-    distinct = {id(row): row for row in seen}
+    distinct = {id(example): example for example in seen}
     trainer = SFTTrainer(
         model=session.model,
         args=arguments,
-        train_dataset=_chats(list(distinct.values()), session),
-        eval_dataset=_chats(held_out, session),
+        train_dataset=_chats(list(distinct.values()), session.dialect),
+        eval_dataset=_chats(held_out, session.dialect),
         processing_class=session.tokenizer,
         callbacks=callbacks,
     )
+    # Only now are examples repeated, so that each is tokenised once.
     position = {key: index for index, key in enumerate(distinct)}
-    trainer.train_dataset = trainer.train_dataset.select([position[id(row)] for row in seen])  # tokenised once each
+    trainer.train_dataset = trainer.train_dataset.select([position[id(example)] for example in seen])
     return trainer
 
 
-def _chats(rows: list[Row], session: Session) -> Any:
+def _chats(examples: list[Example], dialect: Dialect) -> Any:
     from datasets import Dataset
 
-    dialect = session.dialect
-    return Dataset.from_list([{"prompt": row.prompt(dialect), "completion": row.answer(dialect)} for row in rows])
+    return Dataset.from_list([{"prompt": e.prompt(dialect), "completion": e.answer(dialect)} for e in examples])
 
 
 def _training_losses(trainer: Any) -> dict[str, float]:
-    history = trainer.state.log_history
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    tokens = [entry["num_tokens"] for entry in history if "num_tokens" in entry]
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     first, final = mean_at_ends(losses)
-    return {"first_loss": first, "final_loss": final, "min_loss": min(losses), "tokens": max(tokens)}
+    return {"first_loss": first, "final_loss": final, "min_loss": min(losses)}
