@@ -1,0 +1,28 @@
+"""The command line with cheap stages and a base that is not loaded: `python cheap_setpoint.py ARGUMENTS`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from sweeps import BASE, TARGETS
+
+import setpoint.reports
+from setpoint.artifacts import write_text
+from setpoint.cli.main import main
+from setpoint.experiments import launch, stages
+
+
+def write_reports(experiment: Path) -> Path:
+    """A report of one line."""
+    path = experiment / "reports" / "report.txt"
+    write_text(path, f"=== Experiment Report: {experiment.name} ===\n")
+    return path
+
+
+if __name__ == "__main__":
+    for kind, stage in stages.STAGES.items():
+        stages.STAGES[kind] = dataclasses.replace(stage, target=TARGETS[kind])
+    launch.PRELOAD = ("setpoint.experiments.launch", "setpoint.reports")
+    launch.resolve_base = lambda name: BASE
+    setpoint.reports.write_reports = write_reports
+    sys.exit(main(sys.argv[1:]))

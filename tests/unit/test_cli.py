@@ -1,0 +1,253 @@
+"""The command line as a user meets it: exit codes, one line for a mistake, nothing half-written, clean streams."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from setpoint.artifacts import Workspace
+from setpoint.cli.main import VERBS, main
+from setpoint.demonstrations import Recipe, create
+
+HERE = Path(__file__).parent
+SCRIPTS = HERE.parents[1] / "scripts"
+SWEEP = ["--systems", "double_integrator", "--dataset-name", "small", "--parameters", "lora_rank:4,8"]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a small data set."""
+    root = tmp_path_factory.mktemp("prepared")
+    create(Workspace(root), "small", Recipe(systems=("double_integrator",), total_samples=8), workers=1)
+    return root
+
+
+@pytest.fixture
+def root(prepared: Path, tmp_path: Path) -> Path:
+    (tmp_path / "datasets").symlink_to(prepared / "datasets")
+    return tmp_path
+
+
+def command(root: Path, *words: str) -> tuple[list[str], dict[str, str]]:
+    environment = os.environ | {"PYTHONPATH": str(HERE), "SETPOINT_WORKSPACE": str(root), "NO_COLOR": "1"}
+    return [sys.executable, str(HERE / "cheap_setpoint.py"), *words], environment
+
+
+def setpoint(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    line, environment = command(root, *words)
+    return subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("experiment run", "--systems"),
+        ("experiment run --systems di --parameters lora_rank:0", "greater than or equal to 1"),
+        ("experiment run --systems di --parameters learning_rate:abc", "'abc'"),
+        ("experiment run --systems di --lora-ranks 4,4", "repeated"),
+        ("experiment run --systems di --lora-ranks 4 --parameters lora_rank:8", "Use one of them"),
+        ("experiment run --systems vpd", "Did you mean 'vdp'"),
+        ("experiment run --systems di --replicates none", "'none'"),
+        ("experiment run --systems di --metrics speed", "unknown metric"),
+        ("experiment run --systems di --evaluation-cases 0", "evaluation_cases"),
+        ("experiment run --systems di --experiment-id ../x", "'x'"),
+        ("experiment run --systems di --experiment-type cross_system", "not available yet"),
+        ("experiment run --systems di --base-model nonsense", "--base-model"),
+        ("experiment run --spec no/such.yaml", "cannot be read"),
+        ("experiment plan --systems di --set lora_rank", "name=value"),
+        ("experiment status nothing", "no experiment 'nothing'"),
+        ("experiment resume nothing", "no experiment 'nothing'"),
+        ("train", "--system"),
+        ("train --system di --lora-rank 0", "lora_rank"),
+        ("train --system di --lora-rank 4 --set lora_rank=8", "Use one of them"),
+        ("train --system di --run-id a/b", "'a_b'"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_leaves_nothing(
+    words: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SETPOINT_WORKSPACE", str(tmp_path / "w"))
+    assert main(words.split()) == 3
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.startswith("setpoint: error: ")
+    assert len(streams.err.splitlines()) == 1
+    assert says in streams.err
+    assert not (tmp_path / "w").exists()
+
+
+def test_all_mistakes_are_named_at_once_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "plan", "--systems", "di", "--parameters", "lora_rank:0", "learning_rate:abc"]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("setpoint: error: ") for line in lines)
+
+
+def test_a_data_set_that_cannot_be_made_is_refused_with_the_command(root: Path) -> None:
+    done = setpoint(root, "experiment", "run", "--systems", "di", "--dataset-name", "mine")
+    assert done.returncode == 3
+    assert "setpoint data generate --systems double_integrator --dataset-name mine" in done.stderr
+    assert not (root / "experiments").exists()
+
+
+def test_a_workspace_that_cannot_be_written_is_refused(root: Path, prepared: Path) -> None:
+    (root / "file").write_text("")
+    line, environment = command(root / "file" / "w", "train", "--system", "di")
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["fly"], ["experiment"], ["experiment", "run", "--no-such-option"]])
+def test_wrong_syntax_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_help_names_every_verb_and_loads_nothing() -> None:
+    code = (
+        "import sys\n"
+        "from setpoint.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(*sorted({'numpy', 'pydantic', 'torch', 'psutil', 'yaml', 'rich'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(verb in done.stdout for verb in VERBS)
+    assert done.stderr.split() == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    assert f"setpoint {verb}" in capsys.readouterr().out
+
+
+def test_a_run_prints_its_report_on_stdout_and_progress_on_stderr(root: Path) -> None:
+    done = setpoint(root, "experiment", "run", *SWEEP, "--experiment-id", "mine")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "=== Experiment Report: mine ===\n"
+    assert "run lora_rank=4_both_s0" in done.stderr
+    assert "\x1b" not in done.stderr
+    again = setpoint(root, "experiment", "run", *SWEEP, "--experiment-id", "mine", "--quiet", "--json")
+    assert again.returncode == 0
+    assert again.stderr == ""
+    assert json.loads(again.stdout)["counts"] == {"ok": 2}
+    other = setpoint(root, "experiment", "run", *SWEEP, "--experiment-id", "mine", "--replicates", "3")
+    assert other.returncode == 3
+    assert "replicates was 1, now 3" in other.stderr
+
+
+def test_the_same_command_again_resumes_and_fresh_does_not(root: Path) -> None:
+    for _ in range(2):
+        assert setpoint(root, "experiment", "run", *SWEEP).returncode == 0
+    assert len(list((root / "experiments").iterdir())) == 1
+    assert setpoint(root, "experiment", "run", *SWEEP, "--fresh").returncode == 0
+    listed = json.loads(setpoint(root, "experiment", "list", "--json").stdout)
+    assert len(listed) == 2
+    assert listed[1]["experiment"] == f"{listed[0]['experiment']}-2"
+
+
+def test_failed_runs_set_the_exit_code_and_can_be_retried(root: Path) -> None:
+    (root / "fail-grpo").write_text('"rank": 4')
+    assert setpoint(root, "experiment", "run", *SWEEP, "--experiment-id", "mine").returncode == 4
+    (root / "fail-grpo").unlink()
+    assert setpoint(root, "experiment", "resume", "mine").returncode == 4
+    assert setpoint(root, "experiment", "retry", "mine", "--class", "crash").returncode == 4
+    assert "failed     lora_rank=4" in setpoint(root, "experiment", "status", "mine").stdout
+    assert setpoint(root, "experiment", "retry", "mine").returncode == 0
+    (root / "fail-reference").write_text("")
+    assert (
+        setpoint(root, "train", "--system", "di", "--dataset-name", "small", "--evaluation-cases", "5").returncode == 5
+    )
+
+
+def test_an_interrupt_prints_how_to_resume(root: Path) -> None:
+    line, environment = command(root, "experiment", "run", *SWEEP, "--experiment-id", "mine")
+    process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (root / "ledger.txt").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (
+        stderr.splitlines()[-1]
+        == f"setpoint: interrupted; resume with: setpoint experiment resume mine --workspace {root}"
+    )
+    assert "Traceback" not in stderr
+    assert setpoint(root, "experiment", "resume", "mine").returncode == 0
+
+
+def test_reading_commands_change_nothing(root: Path) -> None:
+    before = sorted(root.iterdir())
+    plan = setpoint(root, "experiment", "plan", *SWEEP, "--json")
+    dry = setpoint(root, "experiment", "run", *SWEEP, "--dry-run")
+    for done in (
+        plan,
+        dry,
+        setpoint(root, "train", "--system", "di", "--dataset-name", "small", "--dry-run"),
+        setpoint(root, "experiment", "list"),
+        setpoint(root, "models", "list", "--format", "json"),
+        setpoint(root, "train", "--list-datasets"),
+    ):
+        assert done.returncode == 0, done.stderr
+    assert json.loads(plan.stdout)["stage_ids_known"]
+    assert "2 configurations x 1 replicates = 2" in dry.stdout
+    assert sorted(root.iterdir()) == before
+
+
+def test_the_printed_single_commands_make_the_same_stages(root: Path) -> None:
+    line = [*SWEEP, "--learning-rates", "1e-4"]
+    commands = setpoint(root, "experiment", "plan", *line, "--commands").stdout.splitlines()
+    planned = json.loads(setpoint(root, "experiment", "plan", *line, "--json").stdout)
+    assert len(commands) == len(planned["runs"]) == 2
+    for text, run in zip(commands, planned["runs"], strict=True):
+        alone = json.loads(setpoint(root, *text.split()[1:], "--dry-run", "--json").stdout)
+        assert alone["runs"][0]["stages"] == run["stages"]
+
+
+def test_models_are_listed_with_their_parameters(root: Path) -> None:
+    words = ["train", "--system", "di", "--dataset-name", "small", "--lora-rank", "4", "--run-id", "my_run"]
+    assert setpoint(root, *words).returncode == 0
+    listed = json.loads(setpoint(root, "models", "list", "--detailed", "--format", "json").stdout)
+    assert [(model["run_id"], model["stage"]) for model in listed] == [("my_run", "grpo"), ("my_run", "sft")]
+    assert listed[0]["parameters"]["lora"]["rank"] == 4
+    assert listed[0]["usable"]
+    assert "my_run" in setpoint(root, "models", "list").stdout
+
+
+def test_the_demonstration_is_a_specification() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(HERE / "cheap_setpoint.py"),
+            "experiment",
+            "plan",
+            "--demo",
+            "--workspace",
+            "/nonexistent",
+        ],
+        env=os.environ | {"PYTHONPATH": str(HERE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not generated yet" in done.stdout
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.name)
+def test_scripts_hand_over_to_the_command_line(script: Path) -> None:
+    done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: setpoint" in done.stdout
