@@ -40,7 +40,7 @@ class Check:
     text: str
 
 
-def check_machine(workspace: Workspace, base: BaseModel | None = None, *, training_stages: int = 1) -> list[Check]:
+def check_machine(workspace: Workspace, base: BaseModel | None = None, *, adapters: int = 1) -> list[Check]:
     """Interpreter, packages, GPU, memory and disk, against what training `base` needs. Nothing is written."""
     base_gb = None if base is None else _base_gb(base)
     return [
@@ -48,7 +48,7 @@ def check_machine(workspace: Workspace, base: BaseModel | None = None, *, traini
         *_check_packages(),
         *_check_gpus(base_gb),
         _check_memory(base_gb),
-        _check_disk(workspace, base_gb, training_stages),
+        _check_disk(workspace, base_gb, adapters),
     ]
 
 
@@ -109,11 +109,11 @@ def _check_memory(base_gb: float | None) -> Check:
     return _fits("memory", "host memory", _HOST_GB, base_gb, _free_memory_bytes() / _GB)
 
 
-def _check_disk(workspace: Workspace, base_gb: float | None, training_stages: int) -> Check:
+def _check_disk(workspace: Workspace, base_gb: float | None, adapters: int) -> Check:
     fixed_gb, per_base_gb = _DISK_GB
     existing = next(path for path in (workspace.root.absolute(), *workspace.root.absolute().parents) if path.exists())
     free_gb = shutil.disk_usage(existing).free / _GB
-    return _fits("disk", f"disk of {existing}", (fixed_gb, per_base_gb * training_stages), base_gb, free_gb)
+    return _fits("disk", f"disk of {existing}", (fixed_gb, per_base_gb * adapters), base_gb, free_gb)
 
 
 def _fits(name: str, label: str, needs_gb: tuple[float, float], base_gb: float | None, free_gb: float) -> Check:

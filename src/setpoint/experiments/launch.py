@@ -116,8 +116,8 @@ def prepare(request: Request, say: Say) -> Plan:
     Raises:
         InputError: something is missing, or has changed since the experiment was planned.
     """
-    stages = len(preview(request).stages)
-    require_fit(check_machine(request.workspace, request.base, training_stages=stages))
+    adapters = sum(stage.kind in {"sft", "grpo"} for stage in preview(request).stages.values())
+    require_fit(check_machine(request.workspace, request.base, adapters=adapters))
     request.workspace.require_writable()
     blocking = request.base.preset.dialect.blocking
     datasets = ensure_datasets(request.workspace, request.spec, blocking, say)

@@ -1,0 +1,106 @@
+"""Which experiment a request means, and when an experiment may not go on."""
+
+from pathlib import Path
+
+import pytest
+from sweeps import make_plan, save_plan
+
+from setpoint.artifacts import Workspace, create_json
+from setpoint.errors import InputError
+from setpoint.experiments import launch
+from setpoint.experiments.journal import Journal, read_events
+from setpoint.experiments.lease import lease, lease_holder
+from setpoint.experiments.plan import Plan, plan_path, read_plan
+from setpoint.experiments.spec import make_spec
+
+
+@pytest.fixture(autouse=True)
+def a_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sweeps import BASE
+
+    monkeypatch.setattr(launch, "resolve_base", lambda _name: BASE)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+SPEC = make_spec({"systems": "di", "parameters": {"lora_rank": ["4", "8"]}})
+
+
+def test_without_an_id_the_specification_names_the_experiment(workspace: Workspace) -> None:
+    one = launch.request(workspace, SPEC)
+    assert one.experiment_id.startswith("hyperparameter_sweep-")
+    same = make_spec({"systems": "double_integrator", "dataset_name": "di", "parameters": {"lora.rank": [4, 8]}})
+    assert launch.request(workspace, same).experiment_id == one.experiment_id
+    other = make_spec({"systems": "di", "parameters": {"lora_rank": [4, 16]}})
+    assert launch.request(workspace, other).experiment_id != one.experiment_id
+
+
+def test_an_id_belongs_to_one_specification(workspace: Workspace) -> None:
+    plan = make_plan(systems="di", parameters={"lora_rank": [4, 8]})
+    save_plan(workspace.root, plan)
+    assert launch.request(workspace, SPEC, experiment_id="sweep").existing == plan
+    other = make_spec({"systems": "di", "parameters": {"lora_rank": [4]}, "seed": 3})
+    with pytest.raises(InputError, match=r"parameters was .*; seed was 0, now 3"):
+        launch.request(workspace, other, experiment_id="sweep")
+    assert launch.request(workspace, other, experiment_id="sweep", fresh=True).experiment_id == "sweep-2"
+
+
+def test_values_that_exclude_each_other_are_refused_before_anything_is_made(workspace: Workspace) -> None:
+    spec = make_spec({"systems": "di", "parameters": {"batch_size": [8, 12]}})
+    with pytest.raises(InputError, match="batch_size is 12"):
+        launch.request(workspace, spec)
+    assert list(workspace.root.iterdir()) == []
+
+
+def changed_code(plan: Plan) -> Plan:
+    """The plan as older code would have made it: other stage ids, other digests of the code."""
+    text = plan.model_dump_json(by_alias=True)
+    for name in plan.stages:
+        text = text.replace(name, f"{name[:-4]}ffff")
+    older = Plan.model_validate_json(text)
+    provenance = {**older.provenance, "code": {**older.provenance["code"], "sft": "older"}}
+    return older.model_copy(update={"provenance": provenance})
+
+
+def test_an_experiment_does_not_go_on_with_other_code(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(systems="di", parameters={"lora_rank": [4, 8]})
+    monkeypatch.setattr(launch, "ensure_datasets", lambda *_: plan.datasets)
+    save_plan(workspace.root, plan)
+    assert launch.prepare(launch.resume_request(workspace, "sweep"), print) == plan
+    save_plan(workspace.root, changed_code(plan))
+    with pytest.raises(InputError, match="the code of sft stages changed since"):
+        launch.prepare(launch.resume_request(workspace, "sweep"), print)
+
+
+def test_a_damaged_plan_is_refused(workspace: Workspace) -> None:
+    create_json(plan_path(workspace.experiment("sweep")), {"schema": 1})
+    with pytest.raises(InputError, match="damaged"):
+        read_plan(workspace.experiment("sweep"))
+
+
+def test_a_lease_names_its_holder_and_tokens_sort_by_tenure(workspace: Workspace) -> None:
+    folder = workspace.experiment("sweep")
+    tokens = []
+    for _ in range(3):
+        assert lease_holder(folder) is None
+        with lease(folder) as token:
+            tokens.append(token)
+            assert lease_holder(folder) is not None
+            with pytest.raises(InputError, match="process"), lease(folder):
+                pass
+    assert tokens == sorted(tokens)
+
+
+def test_a_journal_line_that_was_cut_off_is_skipped(workspace: Workspace) -> None:
+    folder = workspace.experiment("sweep")
+    heard: list[dict[str, object]] = []
+    journal = Journal(folder, "0001-a", (heard.append,))
+    journal.record("started", runs=1)
+    with (folder / "journal" / "0001-a.jsonl").open("a") as stream:
+        stream.write('{"event": "stage_sta')
+    Journal(folder, "0002-b").record("finished")
+    assert [event["event"] for event in read_events(folder)] == ["started", "finished"]
+    assert [event["event"] for event in heard] == ["started"]
