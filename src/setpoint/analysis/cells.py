@@ -42,6 +42,7 @@ class Cells:
         groups: disjoint sets of cell indices; means of different groups are independent.
         df: degrees of freedom of each group's block of `covariance`.
         n_runs: observations behind the means.
+        pooled: whether `covariance` is a known matrix times one estimated variance, instead of an estimate in itself.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +51,7 @@ class Cells:
     groups: tuple[Int[np.ndarray, "members"], ...]
     df: Float[np.ndarray, "groups"]
     n_runs: int
+    pooled: bool = False
 
     @cached_property
     def has_spread(self) -> bool:
@@ -126,7 +128,8 @@ def unreplicated_cells(shape: tuple[int, ...], value: Float[np.ndarray, " C"]) -
     ) - (len(shape) - 1) * float(table.mean())
     mean_square = float(((table - additive) ** 2).sum()) / error_df
     everything = (np.arange(size),)
-    return Cells(shape, value.astype(float), mean_square * np.eye(size), everything, np.array([float(error_df)]), size)
+    covariance = mean_square * np.eye(size)
+    return Cells(shape, value.astype(float), covariance, everything, np.array([float(error_df)]), size, pooled=True)
 
 
 def _connected_cells(

@@ -124,7 +124,7 @@ def _best_set(samples: Mapping[int, Sequence[float]], alpha: float) -> dict[int,
         means = np.array([np.mean(sample) for sample in tested.values()])
         covariance = np.diag(deviation**2 / counts)
         everything = (np.arange(len(counts)),)
-        cells = Cells((len(counts),), means, covariance, everything, np.array([float(df)]), len(values))
+        cells = Cells((len(counts),), means, covariance, everything, np.array([float(df)]), len(values), pooled=True)
     else:
         position = np.repeat(np.arange(len(counts)), counts)
         cells = replicated_cells((len(counts),), position, values, [str(k) for k in range(len(values))])

@@ -42,12 +42,22 @@ def anova_type_test(cells: Cells, factors: tuple[int, ...]) -> EffectTest:
     trace = float(np.trace(spread))
     statistic = float(cells.means @ projector @ cells.means) / trace
     df_effect = trace**2 / float(np.sum(spread * spread.T))
-    wobble = 0.0
+    df_error = _error_df(cells, projector, trace)
+    return EffectTest(statistic, df_effect, df_error, float(special.fdtrc(df_effect, df_error, statistic)))
+
+
+def _error_df(cells: Cells, projector: Float[np.ndarray, "C C"], trace: float) -> float:
+    """Degrees of freedom of the estimated expectation of the statistic's numerator, tr(T S) = `trace`.
+
+    Each group's block of S is a scaled Wishart matrix, whose trace with T has a known variance.
+    """
+    if cells.pooled:
+        return float(cells.df[0])
+    variance = 0.0
     for group, df in zip(cells.groups, cells.df, strict=True):
         block = projector[np.ix_(group, group)] @ cells.covariance[np.ix_(group, group)]
-        wobble += float(np.sum(block * block.T)) / float(df)
-    df_error = trace**2 / wobble
-    return EffectTest(statistic, df_effect, df_error, float(special.fdtrc(df_effect, df_error, statistic)))
+        variance += float(np.sum(block * block.T)) / float(df)
+    return trace**2 / variance
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -5,7 +5,6 @@ import shlex
 
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Failure, RunResult
 from setpoint.analysis.wording import level_text
-from setpoint.artifacts import read_json
 from setpoint.reports.markdown import code_block, escape
 
 LOG_LINES = 20
@@ -33,17 +32,17 @@ def _section(data: ExperimentData, run: RunResult) -> str:
         f"- Parameters: {escape(factors)}, seed {run.seed}",
         f"- Stage: {escape(_stage_place(data, failure))}",
         "",
-        "Try again, with this and every other failed run of the experiment:",
+        "To try again, with every other failed run of the experiment, in the workspace folder:",
         "",
         code_block(_retry_command(data)),
     ]
-    for title, text in _blocks(failure):
+    for title, text in _blocks(data, failure):
         lines += ["", f"{title}:", "", code_block(text)]
     return "\n".join([*lines, ""])
 
 
 def _retry_command(data: ExperimentData) -> str:
-    return shlex.join(["setpoint", "experiment", "retry", data.id, "--workspace", str(data.workspace.root)])
+    return shlex.join(["setpoint", "experiment", "retry", data.id])
 
 
 def _stage_place(data: ExperimentData, failure: Failure) -> str:
@@ -52,15 +51,16 @@ def _stage_place(data: ExperimentData, failure: Failure) -> str:
     return failure.attempt.relative_to(data.workspace.root).as_posix()
 
 
-def _blocks(failure: Failure) -> list[tuple[str, str]]:
-    """Evidence, the end of the log, and the configuration of the failed stage."""
+def _blocks(data: ExperimentData, failure: Failure) -> list[tuple[str, str]]:
+    """Evidence, the end of the log, and what the failed stage was asked to do."""
     blocks = []
     if failure.evidence:
         blocks.append(("Evidence", json.dumps(dict(failure.evidence), indent=2, sort_keys=True)))
     if failure.attempt is not None:
         blocks.append((f"Last {LOG_LINES} lines of stderr", _last_lines(failure) or "(empty)"))
     if failure.stage is not None:
-        blocks.append(("Configuration", json.dumps(read_json(failure.stage.config), indent=2, sort_keys=True)))
+        planned = data.plan["stages"][failure.stage.path.name]
+        blocks.append(("Stage", json.dumps(planned, indent=2, sort_keys=True)))
     return blocks
 
 

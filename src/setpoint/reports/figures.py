@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from setpoint import systems
@@ -24,16 +25,6 @@ from setpoint.reports.content import RankedSystem, Report, anchor_rows, short_la
 from setpoint.systems import Signal
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
-DASHES: tuple[Any, ...] = (
-    "-",
-    (0, (5, 2)),
-    (0, (1, 1.5)),
-    (0, (6, 2, 1, 2)),
-    (0, (3, 1)),
-    (0, (8, 3)),
-    "-",
-    (0, (2, 3)),
-)
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -57,6 +48,8 @@ REFERENCE_LINES = {
     "clipped LQR": ("#009E73", (0, (5, 2))),
     "certified optimum": ("#000000", "-"),
 }
+MODEL_LINE: dict[str, Any] = {"color": "#0072B2", "linestyle": "-", "linewidth": 2.2, "alpha": 0.85}
+OPTIMUM_LINE: dict[str, Any] = {"color": "#000000", "linestyle": (0, (4, 2)), "linewidth": 1.1}
 LARGEST_CHART = 30
 """Configurations in one chart; the rest is in the table."""
 SHOWN_CASES = 3
@@ -80,9 +73,9 @@ def draw_figures(report: Report, folder: Path) -> list[str]:
 
 
 def _errors(report: Report, ranked: RankedSystem) -> Figure | None:
-    """One row for each configuration, the best on top, with a dot for each seed."""
-    shown = ranked.with_result[:LARGEST_CHART]
-    if not shown:
+    """One row for each configuration, the best on top and those without a result below, with a dot for each seed."""
+    shown = ranked.configurations[:LARGEST_CHART]
+    if not ranked.with_result:
         return None
     figure = Figure(figsize=(7.4, 1.5 + 0.32 * len(shown)))
     axes = figure.add_subplot()
@@ -93,22 +86,7 @@ def _errors(report: Report, ranked: RankedSystem) -> Figure | None:
             colour, dash = REFERENCE_LINES[label]
             axes.axvline(value, color=colour, linestyle=dash, linewidth=1.3, label=f"{label}: {number_text(value)}")
     for row, result in enumerate(shown):
-        if result.mean is None:
-            continue
-        axes.plot(
-            result.values,
-            [row] * len(result.values),
-            "o",
-            markersize=5.5,
-            markerfacecolor="#56B4E9",
-            markeredgecolor="#08306B",
-            markeredgewidth=0.8,
-            alpha=0.85,
-            label="one seed" if row == 0 else None,
-        )
-        axes.plot(
-            [result.mean], [row], "|", color="#08306B", markersize=15, markeredgewidth=2, label=_once("mean", row)
-        )
+        _draw_seeds(axes, row, result)
     _write_failures_beside(axes, shown)
     axes.set_yticks(range(len(shown)), [short_label(report.data, result) for result in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
@@ -120,8 +98,23 @@ def _errors(report: Report, ranked: RankedSystem) -> Figure | None:
     return figure
 
 
-def _once(label: str, row: int) -> str | None:
-    return label if row == 0 else None
+def _draw_seeds(axes: Any, row: int, result: ConfigurationResult) -> None:
+    """A dot for each seed and a stroke for their mean; nothing where no run has a result."""
+    if result.mean is None:
+        return
+    axes.plot(
+        result.values,
+        [row] * len(result.values),
+        "o",
+        markersize=5.5,
+        markerfacecolor="#56B4E9",
+        markeredgecolor="#08306B",
+        markeredgewidth=0.8,
+        alpha=0.85,
+        label="one seed" if row == 0 else None,
+    )
+    label = "mean over seeds" if row == 0 else None
+    axes.plot([result.mean], [row], "|", color="#08306B", markersize=13, markeredgewidth=2, label=label)
 
 
 def _reference_values(report: Report, ranked: RankedSystem) -> list[tuple[str, float]]:
@@ -178,13 +171,13 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
         axes = figure.add_subplot(1, len(drawn), column + 1)
         for stage_runs in _by_stage(runs, role):
             level = levels.index(level_text(stage_runs[0].level(factor)) if factor else "all runs")
-            _draw_curve(axes, report, stage_runs[0], role, key, level, column == 0)
+            _draw_curve(axes, report, stage_runs[0], role, key, level)
         axes.set_title(title)
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     handles = [
-        mpl.lines.Line2D(
+        Line2D(
             [],
             [],
             color=COLOURS[k % len(COLOURS)],
@@ -215,7 +208,7 @@ def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[fl
     return [(step, float(value)) for step, value in points if isinstance(value, int | float) and np.isfinite(value)]
 
 
-def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, level: int, validation: bool) -> None:
+def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, level: int) -> None:
     colour = COLOURS[level % len(COLOURS)]
     points = _curve(report, run, role, key)
     if points:
@@ -246,20 +239,25 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
         for row, signal in enumerate(signals):
             axes = grid[row, column]
             _draw_bounds(axes, signal)
+            _draw_signal(axes, learned[case], row, len(plant.states), MODEL_LINE, "trained model")
             if case in optimal:
-                _draw_signal(axes, optimal[case], row, len(plant.states), "#000000", (0, (5, 2)), "certified optimum")
-            _draw_signal(axes, learned[case], row, len(plant.states), COLOURS[0], "-", "trained model")
+                _draw_signal(axes, optimal[case], row, len(plant.states), OPTIMUM_LINE, "certified optimum")
             if column == 0:
                 axes.set_ylabel(f"{signal.name}\n[{signal.unit or '1'}]".replace("^2", "²"))
         grid[0, column].set_title(f"case {case}")
         grid[-1, column].set_xlabel("time [s]")
     figure.align_ylabels(grid[:, 0])
     figure.suptitle(
-        f"{ranked.system}: best run ({_short(best.name)}), {mode.replace('_', ' ')}", x=0.01, ha="left", fontsize=10
+        f"{ranked.system}: best run ({_short(best.name)}), {_mode_text(mode)}", x=0.01, ha="left", fontsize=10
     )
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def _mode_text(mode: str) -> str:
+    interval = mode.removeprefix("replan_")
+    return "open loop" if interval == mode else f"replanning every {interval} steps"
 
 
 def _short(name: str, length: int = 60) -> str:
@@ -297,16 +295,16 @@ def _by_case(
 
 
 def _draw_signal(
-    axes: Any, trajectory: EpisodeTrajectory, row: int, n_x: int, colour: str, dash: Any, label: str
+    axes: Any, trajectory: EpisodeTrajectory, row: int, n_x: int, line: dict[str, Any], label: str
 ) -> None:
     """A state as a line, a control as the steps in which it is held."""
     values = np.array(trajectory.states if row < n_x else trajectory.controls)
     values = values[:, row if row < n_x else row - n_x]
     if row < n_x:
-        axes.plot(trajectory.dt_s * np.arange(len(values)), values, color=colour, linestyle=dash, label=label)
+        axes.plot(trajectory.dt_s * np.arange(len(values)), values, label=label, **line)
     else:
         edges = trajectory.dt_s * np.arange(len(values) + 1)
-        axes.stairs(values, edges, baseline=None, color=colour, linestyle=dash, label=label, linewidth=1.5)
+        axes.stairs(values, edges, baseline=None, label=label, **line)
 
 
 def _draw_bounds(axes: Any, signal: Signal) -> None:

@@ -1,10 +1,14 @@
 """States and controls of single episodes over time: what a controller did beside what is optimal."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 from setpoint import systems
 from setpoint.episodes import EpisodeTrajectory
+
+_DASHES = ("-", "--", "-.", ":")
+"""Controllers that do the same lie on top of each other; dashes show it."""
 
 
 def save_trajectory_figures(folder: Path, trajectories: Sequence[EpisodeTrajectory]) -> list[Path]:
@@ -26,11 +30,12 @@ def _save(path: Path, trajectories: Sequence[EpisodeTrajectory]) -> None:
     signals = [*plant.states, *plant.controls]
     figure = Figure(figsize=(7, 2 * len(signals)), layout="constrained")
     panels = figure.subplots(len(signals), sharex=True, squeeze=False)[:, 0]
-    for trajectory in trajectories:
+    for trajectory, dashes in zip(trajectories, cycle(_DASHES)):
         columns = [*zip(*trajectory.states, strict=True), *zip(*trajectory.controls, strict=True)]
-        for panel, values in zip(panels, columns, strict=True):
+        for panel, signal, values in zip(panels, signals, columns, strict=True):
             times = [trajectory.dt_s * step for step in range(len(values))]
-            panel.step(times, values, where="post", label=trajectory.controller, linewidth=1)
+            held = {"drawstyle": "steps-post"} if signal in plant.controls else {}
+            panel.plot(times, values, dashes, label=trajectory.controller, linewidth=1.2, **held)
     for panel, signal in zip(panels, signals, strict=True):
         panel.set_ylabel(f"{signal.name} ({signal.unit})")
         for bound in (signal.lower, signal.upper):

@@ -1,0 +1,67 @@
+"""Intervals, failure tests and the resolvable difference against scipy and published numbers."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from setpoint.analysis.failures import failure_test
+from setpoint.analysis.intervals import (
+    detectable_difference,
+    geometric_mean,
+    pooled_deviation,
+    share_interval,
+    t_interval,
+)
+from setpoint.seeding import generator
+
+
+def test_geometric_mean() -> None:
+    assert geometric_mean([1.0, 10.0, 100.0]) == pytest.approx(10.0)
+
+
+def test_t_interval() -> None:
+    sample = np.array([1.0, 2.0, 4.0])
+    expected = stats.t.interval(0.95, 2, loc=sample.mean(), scale=stats.sem(sample))
+    assert t_interval(sample, 0.05) == pytest.approx(expected)
+
+
+def test_t_interval_of_two_covers(tolerance: float = 0.02) -> None:
+    rng = generator("tests", "coverage")
+    hits = sum(low <= 0.0 <= high for low, high in (t_interval(rng.normal(size=2), 0.05) for _ in range(2000)))
+    assert hits / 2000 == pytest.approx(0.95, abs=tolerance)
+
+
+def test_pooled_deviation_ignores_single_and_empty_samples() -> None:
+    assert pooled_deviation([[1.0, 3.0], [5.0], [], [0.0, 2.0]]) == (pytest.approx(math.sqrt(2.0)), 2)
+    assert pooled_deviation([[1.0], []]) == (0.0, 0)
+
+
+@pytest.mark.parametrize(("hits", "total"), [(0, 6), (2, 6), (6, 6), (1, 1)])
+def test_share_interval_is_clopper_pearson(hits: int, total: int) -> None:
+    exact = stats.binomtest(hits, total).proportion_ci(0.95, method="exact")
+    assert share_interval(hits, total, 0.05) == pytest.approx((exact.low, exact.high))
+
+
+def test_two_levels_use_boschloo() -> None:
+    expected = stats.boschloo_exact([[1, 8], [19, 12]]).pvalue
+    assert failure_test([1, 8], [20, 20], generator("x")) == pytest.approx(expected)
+
+
+def test_permutation_agrees_with_the_exact_distribution() -> None:
+    table = np.array([[0, 0, 4], [5, 5, 1]])
+    found = failure_test(table[0], table.sum(axis=0), generator("x"))
+    # of all ways to place 4 failures on 15 runs, those with all 4 in one level are as uneven as this one
+    as_uneven = 3 * math.comb(5, 4)
+    assert found == pytest.approx(as_uneven / math.comb(15, 4), abs=0.005)
+
+
+def test_no_difference_where_none_or_all_failed() -> None:
+    assert failure_test([0, 0, 0], [3, 3, 3], generator("x")) == 1.0
+    assert failure_test([3, 3], [3, 3], generator("x")) == 1.0
+
+
+@pytest.mark.parametrize(("effect", "runs"), [(1.0, 17), (0.8, 26), (1.5, 9), (2.0, 6), (3.0, 4)])
+def test_detectable_difference_agrees_with_published_sample_sizes(effect: float, runs: int) -> None:
+    assert detectable_difference(1.0, runs, 1, 0.05) <= effect < detectable_difference(1.0, runs - 1, 1, 0.05)
