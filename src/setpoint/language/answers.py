@@ -19,7 +19,7 @@ from setpoint.problems import Problem
 from setpoint.trajectory import Termination
 
 _OPEN, _CLOSE = "<CONTROLS>", "</CONTROLS>"
-_NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,12})?")
+_NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,12})?", re.ASCII)
 REASONING_LIMIT = 99.0
 """Magnitude beyond which a number in a short reasoning text is cut off."""
 
