@@ -1,7 +1,7 @@
 """The text the built-in base learns from: prompts of random plants and the certified optimum as the answer.
 
-Rows are made in chunks of plants; chunk i depends on the seed and i alone, so that the corpus is the same on any number of
-workers.
+Rows are made in chunks of plants; chunk i depends on the seed and i alone, so that the corpus is the same on any number
+of workers.
 """
 
 from collections.abc import Iterator
@@ -195,11 +195,13 @@ def _as_text(drawn: DrawnPlant, index: int, solved: list[_Solved], rng: np.rando
 def _bounded(drawn: DrawnPlant, state_bounds: np.ndarray) -> SecondOrder:
     """The plant with the bounds that its prompt states."""
 
+    position, velocity = (
+        Signal(signal.name, signal.unit, -float(bound), float(bound))
+        for signal, bound in zip(SecondOrder.states, state_bounds, strict=True)
+    )
+
     class Bounded(SecondOrder):
-        states = tuple(
-            Signal(signal.name, signal.unit, -float(bound), float(bound))
-            for signal, bound in zip(SecondOrder.states, state_bounds, strict=True)
-        )
+        states = (position, velocity)
         controls = (Signal("input", "1", -drawn.control_bound, drawn.control_bound),)
 
     return Bounded(**drawn.coefficients, dt_s=drawn.dt_s)

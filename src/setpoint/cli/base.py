@@ -1,0 +1,92 @@
+"""`setpoint base path|show|build`: the built-in base model, and how it was made."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from setpoint.cli.options import add_json, print_json
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs below `setpoint base`."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def add(name: str, help_line: str, action: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help_line, description=help_line, allow_abbrev=False)
+        added.set_defaults(call=action)
+        return added
+
+    add("path", "print the folder of the built-in base, for PEFT's and transformers' from_pretrained", _path)
+    show = add("show", "say what the built-in base is and what it was made from", _show)
+    add_json(show)
+    build = add("build", "make the built-in base again (about an hour on one core)", _build)
+    build.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write it; must not exist")
+    build.add_argument(
+        "--workers", type=_count, default=os.cpu_count() or 1, metavar="N", help="processes for the corpus"
+    )
+    build.add_argument("--chunks", type=_count, metavar="N", help="chunks of the corpus, 250 plants each")
+    build.add_argument("--steps", type=_count, metavar="N", help="optimizer steps")
+    build.add_argument("--seed", type=int, default=0, metavar="N", help="of corpus and training (default 0)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    action: Callable[[argparse.Namespace], int] = arguments.call
+    return action(arguments)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
+    return int(text)
+
+
+def _path(arguments: argparse.Namespace) -> int:
+    from setpoint.policies import builtin_path
+
+    print(builtin_path())
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from setpoint.artifacts import read_json
+    from setpoint.policies import BUILTIN, builtin_path, resolve_base
+
+    base, record = resolve_base(BUILTIN), read_json(builtin_path() / "recipe.json")
+    if arguments.json:
+        print_json({"name": base.name, "digest": base.digest, "path": base.location, **record})
+        return 0
+    print("\n".join(_describe(base.digest, base.location, record)))
+    return 0
+
+
+def _describe(digest: str, path: str, record: dict[str, Any]) -> list[str]:
+    corpus, last = record["corpus"], record["log"][-1]
+    nearest = ", ".join(f"{name} {value:.2f}" for name, value in corpus["nearest_to_named"].items())
+    rejected = ", ".join(f"{name} {count}" for name, count in corpus["rejected_near_named"].items()) or "none"
+    return [
+        f"builtin:tiny  digest {digest}",
+        f"  folder      {path}",
+        f"  parameters  {record['parameters']:,}; vocabulary {record['vocabulary']}",
+        f"  corpus      {corpus['rows']:,} optimal answers for {corpus['plants']:,} random plants",
+        f"  held apart  plants within {record['exclusion']:.0%} of a named one were rejected ({rejected});",
+        f"              the nearest that was kept: {nearest}",
+        f"  training    {last['step']:,} steps, validation loss {last['validation_nll']} nats per token",
+        f"  cost        {record['cpu_s']['total'] / 60:.0f} CPU-minutes, corpus included",
+    ]
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from setpoint.training.base.recipe import Recipe, build_base
+
+    recipe = Recipe(seed=arguments.seed)
+    training = replace(recipe.pretraining, seed=arguments.seed, steps=arguments.steps or recipe.pretraining.steps)
+    recipe = replace(recipe, pretraining=training, chunks=arguments.chunks or recipe.chunks)
+    build_base(arguments.output, recipe, arguments.workers, lambda line: print(line, file=sys.stderr, flush=True))
+    print(arguments.output)
+    return 0

@@ -1,0 +1,155 @@
+"""Pre-training of the built-in base on the corpus: all weights, loss on the answers only.
+
+Muon on the hidden matrices and AdamW on the rest, constant rate, then linear decay: the decay matters most, an
+undecayed checkpoint looks fine by its likelihood and steers badly.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of the Qwen3 model; input and output embeddings are tied."""
+
+    hidden_size: int = 64
+    intermediate_size: int = 192
+    num_hidden_layers: int = 3
+    num_attention_heads: int = 4
+    num_key_value_heads: int = 2
+    head_dim: int = 16
+    max_position_embeddings: int = 512
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Optimisation of the base."""
+
+    steps: int = 16_000
+    batch_size: int = 32
+    muon_rate: float = 0.02
+    adam_rate: float = 4e-3
+    warmup_steps: int = 100
+    decay_share: float = 0.6
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class EncodedCorpus:
+    """Token ids, right-padded (n, T), and per row where the answer begins and where it ends (n, 2)."""
+
+    ids: np.ndarray
+    spans: np.ndarray
+
+
+def build_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
+    """A randomly initialised model with the tokenizer's vocabulary."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        **architecture.__dict__,
+    )
+    model = Qwen3ForCausalLM(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def pretrain(
+    model: Any,
+    corpus: EncodedCorpus,
+    held_out: EncodedCorpus,
+    recipe: Pretraining,
+    log: Callable[[dict[str, Any]], None],
+) -> None:
+    """Train `model` in place; `log` receives step, losses (nats per token) and CPU seconds a hundred times."""
+    torch.manual_seed(recipe.seed)
+    optimizers = _optimizers(model, recipe)
+    batches = _batches(corpus, recipe)
+    started, recent, every = process_time(), list[float](), max(1, recipe.steps // 100)
+    model.train()
+    for step in range(recipe.steps):
+        _set_rates(optimizers, recipe, step)
+        loss = answer_loss(model, *next(batches))
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, _ in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        recent.append(loss.item())
+        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+            log(
+                {
+                    "step": step + 1,
+                    "train_nll": round(float(np.mean(recent)), 4),
+                    "validation_nll": round(evaluate(model, held_out), 4),
+                    "cpu_s": round(process_time() - started, 1),
+                }
+            )
+            recent.clear()
+
+
+def answer_loss(model: Any, ids: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
+    """Mean negative log-likelihood of the answer tokens (causal, so right padding needs no mask)."""
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    position = torch.arange(1, ids.shape[1])[None]
+    in_answer = (position >= spans[:, :1]) & (position < spans[:, 1:])
+    return F.cross_entropy(model.lm_head(hidden[in_answer]), ids[:, 1:][in_answer])
+
+
+@torch.no_grad()
+def evaluate(model: Any, held_out: EncodedCorpus) -> float:
+    """Mean loss over the held-out rows."""
+    model.eval()
+    losses = [answer_loss(model, *_tensors(held_out, rows)) for rows in _split(np.arange(len(held_out.ids)), 128)]
+    model.train()
+    return float(torch.stack(losses).mean())
+
+
+def _optimizers(model: Any, recipe: Pretraining) -> list[tuple[torch.optim.Optimizer, float]]:
+    hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    rest = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        (torch.optim.Muon(hidden, lr=recipe.muon_rate, momentum=0.95, weight_decay=0.01), recipe.muon_rate),
+        (torch.optim.AdamW(rest, lr=recipe.adam_rate, betas=(0.9, 0.98), weight_decay=0.0), recipe.adam_rate),
+    ]
+
+
+def _set_rates(optimizers: list[tuple[torch.optim.Optimizer, float]], recipe: Pretraining, step: int) -> None:
+    left = 1 - step / recipe.steps
+    factor = min(1.0, (step + 1) / recipe.warmup_steps, max(left / recipe.decay_share, 0.01))
+    for optimizer, rate in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor
+
+
+def _batches(corpus: EncodedCorpus, recipe: Pretraining) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless shuffled batches; every epoch has its own order."""
+    rng = np.random.default_rng(recipe.seed)
+    while True:
+        order = rng.permutation(len(corpus.ids))
+        whole = len(order) - len(order) % recipe.batch_size
+        for rows in order[:whole].reshape(-1, recipe.batch_size):
+            yield _tensors(corpus, rows)
+
+
+def _tensors(corpus: EncodedCorpus, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    spans = corpus.spans[rows]
+    ids = corpus.ids[rows, : spans[:, 1].max()]
+    return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(spans.astype(np.int64))
+
+
+def _split(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -1,0 +1,61 @@
+"""A number-aware tokenizer: two decimals are one token, and so is the separator, sign and integer part before them.
+
+A control with two decimals is therefore exactly two tokens, whatever its sign. Any other text is still encoded, byte by
+byte where need be.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from setpoint import systems
+
+VOCABULARY = 640
+PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
+TAGS = ("<REASONING>", "</REASONING>", "<CONTROLS>", "</CONTROLS>")
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+_PIECES = r" ?[A-Za-z_]+=?\[?|(?:, | )?-?\d+\.|\d\d|\d|, |\s+|[^\sA-Za-z\d]"
+_LARGEST_INTEGER = 30
+
+
+def build_tokenizer(corpus: Iterable[str]) -> Any:
+    """A byte-level BPE tokenizer with a chat template, trained on `corpus` and on every number it must know whole."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[PAD, START, END],
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        min_frequency=2,
+    )
+    tokenizer.train_from_iterator([*corpus, *_required_texts()], trainer)
+    tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="left")
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+def _required_texts() -> list[str]:
+    """Text that makes every pair of digits, every integer part and every name of a plant one token."""
+    pairs = " ".join(f"{number:02d}" for number in range(100))
+    integers = [
+        f"{separator}{sign}{number}."
+        for separator in (", ", " ", "")
+        for number in range(_LARGEST_INTEGER)
+        for sign in ("", "-")
+        if separator or number < 10
+    ]
+    names = [f"plant={name} " for name in systems.names()]
+    return [pairs] * 200 + integers * 200 + names * 200 + ["user\n", "assistant\n", "feedback"] * 200
