@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import multiprocessing
 import os
 import signal
@@ -97,6 +98,7 @@ def _main(task: Task, environment: dict[str, str]) -> None:
     _die_with_the_coordinator()
     os.environ.update(environment)
     faulthandler.enable()
+    gc.freeze()  # the preloaded modules are no garbage; walking them would copy the pages shared with the server
     work(task)
 
 

@@ -54,4 +54,7 @@ STAGES: dict[str, StageKind] = {
 }
 
 # What the fork server imports before the first worker starts: most of the start-up time of a training stage.
-PRELOAD = ("torch", "transformers", "peft", "datasets", "trl.trainer.sft_trainer", "trl.trainer.grpo_trainer", "casadi")
+PRELOAD = (
+    *("torch", "transformers", "peft", "datasets", "trl.trainer.sft_trainer", "trl.trainer.grpo_trainer", "casadi"),
+    *sorted({stage.target.partition(":")[0] for stage in STAGES.values()}),
+)
