@@ -1,0 +1,167 @@
+"""Evaluation: a row for every case whatever became of it, references solved once, stages that check their inputs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from setpoint import problems, systems
+from setpoint.artifacts import StageContext, Workspace
+from setpoint.controllers import ClippedLqr, Plan, ZeroControl
+from setpoint.controllers.optimal import OptimalController
+from setpoint.episodes import read_episodes, read_trajectories
+from setpoint.errors import InputError, StageError
+from setpoint.evaluation import COMPREHENSIVE_LACKS, OPEN_LOOP, EvaluationConfig, Mode
+from setpoint.evaluation import stage as stages
+from setpoint.evaluation.optima import OPTIMA, Optima, read_optima, solve_optima, write_optima
+from setpoint.evaluation.run import evaluate
+from setpoint.evaluation.summary import summarise
+from setpoint.problems import COARSE_TO_FINE, Problem
+from setpoint.trajectory import Termination
+
+DI = problems.get("double_integrator")
+CONFIG = {"system": DI.name, "evaluation": "standard", "cases": 8, "blocks": list(COARSE_TO_FINE.lengths)}
+
+
+@pytest.fixture(scope="module")
+def optima() -> Optima:
+    states = EvaluationConfig.named("standard", DI.name, 8).states()
+    return solve_optima(DI, states, COARSE_TO_FINE, OptimalController(DI))
+
+
+class Unreadable:
+    """The regulator, except that every second answer cannot be read."""
+
+    name = "llm"
+
+    def __init__(self, problem: Problem) -> None:
+        self._inner = ClippedLqr(problem)
+
+    def plan(self, t: float, x: np.ndarray, steps: int) -> Plan:
+        plan = self._inner.plan(t, x, steps)
+        readable = np.arange(len(x)) % 2 == 0
+        outcomes = [Termination.COMPLETED if each else Termination.TOKEN_LIMIT for each in readable]
+        return Plan(plan.controls * readable[:, None, None], tuple(outcomes), np.full(len(x), 24))
+
+
+def context(root: Path, kind: str, config: Mapping[str, Any], **needs: Path) -> StageContext:
+    output = root / kind
+    output.mkdir()
+    return StageContext(Workspace(root), kind, "a1b2", dict(config), 0, needs, output, root / "c", root / "a")
+
+
+def test_every_plant_has_its_own_track() -> None:
+    names = {
+        evaluation: {
+            system: [mode.name for mode in EvaluationConfig.named(evaluation, system).modes]
+            for system in systems.names()
+        }
+        for evaluation in ("standard", "comprehensive")
+    }
+    assert names["standard"]["double_integrator"] == ["open_loop", "replan_5"]
+    assert names["standard"]["pendulum"] == ["replan_5"]
+    assert names["comprehensive"]["pendulum"] == ["replan_5", "replan_1"]
+    assert "noise" in COMPREHENSIVE_LACKS
+
+
+def test_an_evaluation_that_means_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown evaluation 'thorough'.*comprehensive, standard"):
+        EvaluationConfig.named("thorough", "di")
+    with pytest.raises(InputError, match="at least one case"):
+        EvaluationConfig.named("standard", "di", 0)
+
+
+def test_a_longer_suite_begins_with_the_shorter_one() -> None:
+    short, long = (EvaluationConfig.named("standard", "di", cases).states() for cases in (5, 20))
+    assert np.array_equal(long[:5], short)
+
+
+def test_failures_stay_in_every_denominator(optima: Optima) -> None:
+    found = evaluate(DI, Unreadable(DI), optima, Mode(5)).episodes
+    zero = evaluate(DI, ZeroControl(DI), optima, Mode(5)).episodes
+    assert [row.case_id for row in found] == list(range(8))
+    for row, nothing in zip(found[1::2], zero[1::2], strict=True):
+        assert (row.termination, row.parsed, row.success) == (Termination.TOKEN_LIMIT, False, False)
+        assert row.final_state == nothing.final_state
+        assert row.control_cost == nothing.control_cost
+        assert (row.plans, row.plans_parsed, row.tokens) == (10, 0, 240)
+    summary = summarise(found)[DI.name]["replan_5"]["llm"]
+    assert (summary["cases"], summary["parse_rate"], summary["success_rate"]) == (8, 0.5, 0.5)
+    assert summary["final_error"] == pytest.approx(np.mean([row.final_error for row in found]))
+
+
+def test_rows_state_cost_and_regret_against_the_certified_optimum(optima: Optima) -> None:
+    found = evaluate(DI, OptimalController(DI), optima, OPEN_LOOP)
+    for row in found.episodes:
+        assert row.regret == pytest.approx(0.0, abs=1e-6)
+        assert row.blocked_optimal_cost > row.optimal_cost
+        assert row.success
+        assert row.initial_state == tuple(optima.states[row.case_id])
+    assert len(found.trajectories) == 6
+    shown = found.trajectories[0]
+    assert (len(shown.states), len(shown.controls)) == (51, 50)
+    assert shown.states[-1] == found.episodes[0].final_state
+
+
+def test_summaries_leave_out_what_is_not_finite(optima: Optima) -> None:
+    rows = evaluate(DI, ZeroControl(DI), optima, OPEN_LOOP).episodes
+    broken = [replace(rows[0], control_cost=math.inf), *rows[1:]]
+    assert "control_cost" not in summarise(broken)[DI.name]["open_loop"]["zero"]
+    assert "final_error" in summarise(broken)[DI.name]["open_loop"]["zero"]
+
+
+def test_optima_survive_the_disk(optima: Optima, tmp_path: Path) -> None:
+    write_optima(tmp_path / OPTIMA, optima)
+    found = read_optima(tmp_path / OPTIMA)
+    assert all(np.array_equal(getattr(found, name), getattr(optima, name)) for name in vars(optima))
+    (tmp_path / OPTIMA).write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_optima(tmp_path / OPTIMA)
+
+
+def test_the_reference_stage_has_three_controllers_in_every_mode(tmp_path: Path) -> None:
+    reference = context(tmp_path, "reference", {**CONFIG, "evaluation": "comprehensive"})
+    summary = stages.run_reference(reference)
+    assert set(summary[DI.name]) == {"open_loop", "replan_5", "replan_1"}
+    assert all(set(controllers) == {"optimum", "lqr", "zero"} for controllers in summary[DI.name].values())
+    rows = read_episodes(reference.output / "episodes.parquet")
+    assert len(rows) == 3 * 3 * 8
+    assert len(read_trajectories(reference.output / "trajectories.parquet")) == 3 * 3 * 6
+    assert {row.replan_interval for row in rows if row.mode == "replan_5"} == {5}
+
+
+@pytest.mark.parametrize("controller", [ClippedLqr, ZeroControl], ids=lambda controller: controller.name)
+@pytest.mark.parametrize("name", systems.names())
+def test_replanned_references_really_equal_their_open_loop(name: str, controller: type[ClippedLqr]) -> None:
+    problem = problems.get(name)
+    states = EvaluationConfig.named("standard", name, 4).states()
+    ones = Optima(states, np.ones(4), np.ones(4))
+    planned, replanned = (evaluate(problem, controller(problem), ones, mode).episodes for mode in (OPEN_LOOP, Mode(5)))
+    for one, other in zip(planned, replanned, strict=True):
+        assert other.control_cost == pytest.approx(one.control_cost, rel=1e-6)
+        assert other.final_state == pytest.approx(one.final_state, rel=1e-6, abs=1e-9)
+
+
+def test_a_policy_is_evaluated_on_the_optima_of_its_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_load_controller", lambda _, problem: Unreadable(problem))
+    reference = context(tmp_path, "reference", CONFIG)
+    stages.run_reference(reference)
+    policy = context(tmp_path, "evaluate", CONFIG, reference=reference.output)
+    summary = stages.run_policy(policy)
+    assert set(summary[DI.name]) == {"open_loop", "replan_5"}
+    rows = read_episodes(policy.output / "episodes.parquet")
+    costs = {row.case_id: row.optimal_cost for row in read_episodes(reference.output / "episodes.parquet")}
+    assert all(row.optimal_cost == costs[row.case_id] for row in rows)
+    assert {row.controller for row in rows} == {"llm"}
+
+
+def test_a_reference_of_other_cases_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_load_controller", lambda _, problem: Unreadable(problem))
+    reference = context(tmp_path, "reference", CONFIG)
+    stages.run_reference(reference)
+    with pytest.raises(StageError, match="other cases than the 9"):
+        stages.run_policy(context(tmp_path, "evaluate", {**CONFIG, "cases": 9}, reference=reference.output))
