@@ -41,8 +41,9 @@ class Synthetic:
     """run prefix -> failure class of its first training stage."""
     unstarted: tuple[str, ...] = ()
     """Prefixes of runs that have no stage folders at all."""
+    sft_factors: tuple[str, ...] | None = None
+    """The factors that SFT reads; runs that differ in others share its stage. None stands for all."""
     measured: Mapping[str, Any] = field(default_factory=lambda: dict(MEASURED))
-    constant_episodes: bool = False
     title: str = "hyperparameter_sweep"
 
     @property
@@ -125,9 +126,10 @@ class Synthetic:
     ) -> dict[str, str]:
         own: dict[str, str] = {}
         if self.training_type in {"sft", "both"}:
-            own["sft"] = _add(stages, "sft", config, {}, seed)
+            read = {k: v for k, v in config.items() if self.sft_factors is None or k in ("system", *self.sft_factors)}
+            own["sft"] = _add(stages, "sft", read, {}, seed)
         if self.training_type == "both":
-            own["evaluate_sft"] = _add(stages, "evaluate", config, {**needs, "adapter": own["sft"]}, seed)
+            own["evaluate_sft"] = _add(stages, "evaluate", read, {**needs, "adapter": own["sft"]}, seed)
         if self.training_type in {"grpo", "both"}:
             parent = {"parent": own["sft"]} if "sft" in own else {}
             own["grpo"] = _add(stages, "grpo", config, parent, seed)
@@ -157,7 +159,7 @@ class Synthetic:
         problem = problems.get(system)
         mode = {"open_loop": "open_loop", "closed_loop": "replan_5"}[problem.judged]
         rng = np.random.default_rng([seed, 11])
-        spread = np.zeros(self.cases) if self.constant_episodes else 0.3 * rng.standard_normal(self.cases)
+        spread = 0.3 * rng.standard_normal(self.cases)
         errors = np.exp(log_error + spread - spread.mean())
         errors *= math.exp(log_error) / errors.mean()
         unread = 0 if controller != "llm" else 1

@@ -7,7 +7,6 @@ naming the best afterwards is covered. Values are "smaller is better"; a caller 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
@@ -24,29 +23,33 @@ class Comparison:
     p_adjusted: float
 
 
-def all_pairs(
-    cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float
-) -> dict[tuple[int, int], Comparison | None]:
-    """Every difference of level i minus level j (i < j): Games–Howell, simultaneous over all pairs.
+def against(
+    cells: Cells, weights: Float[np.ndarray, "levels C"], reference: int, alpha: float
+) -> dict[int, Comparison | None]:
+    """Every other level minus level `reference`: Games–Howell, simultaneous over all pairs of levels.
+
+    The reference may therefore be chosen after looking, such as the best.
 
     Returns:
-        The comparisons; None where the data show no spread to judge by.
+        A comparison for each other level; None where the data show no spread to judge by.
     """
+    others = [level for level in range(len(weights)) if level != reference]
+    contrasts = {level: cells.contrast(weights[level] - weights[reference]) for level in others}
+    return {
+        level: _games_howell(contrast, len(weights), alpha) if contrast.estimable else None
+        for level, contrast in contrasts.items()
+    }
+
+
+def _games_howell(contrast: Contrast, count: int, alpha: float) -> Comparison:
     from scipy import stats
 
-    count = len(weights)
-    compared: dict[tuple[int, int], Comparison | None] = {}
-    for i, j in combinations(range(count), 2):
-        contrast = cells.contrast(weights[i] - weights[j])
-        if not contrast.estimable:
-            compared[i, j] = None
-            continue
-        df = max(contrast.df, 1.0)
-        q = abs(contrast.value) / contrast.standard_error * math.sqrt(2.0)
-        reach = float(stats.studentized_range.ppf(1.0 - alpha, count, df)) / math.sqrt(2.0) * contrast.standard_error
-        p = min(1.0, max(0.0, float(stats.studentized_range.sf(q, count, df))))
-        compared[i, j] = Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), p)
-    return compared
+    df = max(contrast.df, 1.0)
+    q = abs(contrast.value) / contrast.standard_error * math.sqrt(2.0)
+    critical = float(stats.studentized_range.ppf(1.0 - alpha, count, df))
+    reach = critical / math.sqrt(2.0) * contrast.standard_error
+    p = min(1.0, max(0.0, float(stats.studentized_range.sf(q, count, df))))
+    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), p)
 
 
 def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:

@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from setpoint.analysis import effects, levels
 from setpoint.analysis.cells import Cells
@@ -42,12 +43,30 @@ INTERACTION_ERROR = "F test against the interactions' mean square"
 
 
 @dataclass(frozen=True)
+class _LevelTable:
+    """The levels of one parameter.
+
+    Attributes:
+        weights: rows that average the cells of each level.
+        means: of the levels, on the analysed scale.
+        ranked: positions of the levels, the best observed first.
+        against_best: every other level minus the best observed one.
+    """
+
+    weights: Float[np.ndarray, "levels C"]
+    means: Float[np.ndarray, "levels"]
+    ranked: list[int]
+    against_best: Mapping[int, levels.Comparison | None]
+
+
+@dataclass(frozen=True)
 class _Sweep:
     """A factorial that can be analysed, with the tests that several claims share."""
 
     data: ExperimentData
     design: Factorial
     cells: Cells
+    tables: Mapping[str, _LevelTable]
     main_p: Mapping[str, float]
     interaction_p: Mapping[tuple[str, str], float]
 
@@ -119,7 +138,21 @@ def _tested(data: ExperimentData, design: Factorial, cells: Cells) -> _Sweep:
     if design.replicates[0] >= 2:
         pairs = list(combinations(design.factors, 2))
     both = effects.holm([effects.anova_type_test(cells, (position[a], position[b])).p for a, b in pairs])
-    return _Sweep(data, design, cells, dict(zip(parameters, main, strict=True)), dict(zip(pairs, both, strict=True)))
+    return _Sweep(
+        data=data,
+        design=design,
+        cells=cells,
+        tables={factor: _level_table(cells, position[factor], data.analysis.alpha) for factor in parameters},
+        main_p=dict(zip(parameters, main, strict=True)),
+        interaction_p=dict(zip(pairs, both, strict=True)),
+    )
+
+
+def _level_table(cells: Cells, factor: int, alpha: float) -> _LevelTable:
+    weights = cells.marginal_weights(factor)
+    means = weights @ cells.means
+    ranked = levels.order(means)
+    return _LevelTable(weights, means, ranked, levels.against(cells, weights, ranked[0], alpha))
 
 
 def _refusals(data: ExperimentData, design: Factorial, obstacle: Obstacle) -> list[Claim]:
@@ -262,14 +295,11 @@ class _Spread:
 
 def _spread(sweep: _Sweep, factor: str) -> _Spread:
     """Worst against best level of a factor with an interval that is simultaneous over all pairs of levels."""
-    weights = sweep.cells.marginal_weights(sweep.position(factor))
-    ranked = levels.order(weights @ sweep.cells.means)
-    best, worst = ranked[0], ranked[-1]
-    compared = levels.all_pairs(sweep.cells, weights, sweep.alpha)[min(best, worst), max(best, worst)]
+    table = sweep.tables[factor]
+    compared = table.against_best.get(table.ranked[-1])
     if compared is None:
         return _Spread()
-    low, high = compared.interval if worst < best else (-compared.interval[1], -compared.interval[0])
-    value = abs(compared.value)
+    value, (low, high) = compared.value, compared.interval
     if sweep.design.scale.logarithmic:
         text = f"worst/best level ×{number_text(ratio(value))} {interval_text(ratio(low), ratio(high))}"
     else:
@@ -279,18 +309,16 @@ def _spread(sweep: _Sweep, factor: str) -> _Spread:
 
 def _level_claim(sweep: _Sweep, factor: str) -> Claim:
     """The best level of a factor: the set that may be best, and the gain of the observed best over the others."""
-    weights = sweep.cells.marginal_weights(sweep.position(factor))
+    table = sweep.tables[factor]
     names = [level_text(level) for level in sweep.levels_of(factor)]
-    marginal = weights @ sweep.cells.means
-    best = levels.order(marginal)[0]
-    tied = levels.possibly_best(sweep.cells, weights, sweep.alpha)
-    gain = levels.each_against_rest(sweep.cells, weights, sweep.alpha)[best]
-    pairs = levels.all_pairs(sweep.cells, weights, sweep.alpha)
-    against_best = {names[i + j - best]: pair for (i, j), pair in pairs.items() if best in (i, j)}
-    if gain is None or any(pair is None for pair in against_best.values()):
+    best = table.ranked[0]
+    tied = levels.possibly_best(sweep.cells, table.weights, sweep.alpha)
+    gain = levels.each_against_rest(sweep.cells, table.weights, sweep.alpha)[best]
+    pairs = {names[level]: pair for level, pair in table.against_best.items() if pair is not None}
+    if gain is None or len(pairs) < len(names) - 1:
         obstacle = Obstacle(Status.NOT_TESTABLE, "the levels show no spread between seeds to judge by")
         return _not_made(sweep.data, f"optimal_level:{factor}", level_heading(factor), obstacle, sweep.cells.n_runs)
-    p = max(pair.p_adjusted for pair in against_best.values() if pair is not None)
+    p = max(pair.p_adjusted for pair in pairs.values())
     scale = sweep.design.scale
     improvement, reach = scale.improvement(gain.value), scale.improvement_interval(gain.interval)
     in_words = (percent_text(improvement), percent_interval_text(*reach))
@@ -327,8 +355,8 @@ def _level_claim(sweep: _Sweep, factor: str) -> Claim:
             "observed_best": sweep.levels_of(factor)[best],
             "possibly_best": [sweep.levels_of(factor)[i] for i in tied],
             "estimate_of": "improvement of the observed best over the mean of the other levels",
-            "p_against_others": {name: pair.p_adjusted for name, pair in against_best.items() if pair is not None},
-            "level_means": {name: scale.natural(float(mean)) for name, mean in zip(names, marginal, strict=True)},
+            "p_against_others": {name: pair.p_adjusted for name, pair in pairs.items()},
+            "level_means": {name: scale.natural(float(mean)) for name, mean in zip(names, table.means, strict=True)},
         },
     )
 

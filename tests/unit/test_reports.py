@@ -1,0 +1,287 @@
+"""Reports against an independent recomputation, their fixed headings, and experiments that went wrong."""
+
+import csv
+import io
+import json
+import math
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from synthetic_experiment import MEASURED, Synthetic
+
+from setpoint.cli.main import main
+from setpoint.errors import InputError
+from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
+from setpoint.reports.markdown import code_block, escape
+from setpoint.reports.results import csv_text
+
+RECOMPUTE = Path(__file__).parents[1] / "pipeline" / "recompute.py"
+SECTIONS = (
+    "Experiment Report: sweep",
+    "Results Summary",
+    "Top Performing Configurations",
+    "Statistical Analysis",
+    "Resource Usage",
+    "Recommendations",
+    "Files Generated",
+)
+LINES = (
+    "Date: ",
+    "Experiment Type: hyperparameter_sweep",
+    "Systems Tested: double_integrator",
+    "Parameter Space: lora_rank: 4, 8, 16; learning_rate: 1e-4, 2e-4",
+    "Total Experiments: ",
+    "Successful Runs: ",
+    "Failed Runs: ",
+    "- Most impactful parameter: ",
+    "- Optimal LoRA rank: ",
+    "- Best learning rate: ",
+    "- Total GPU hours: ",
+    "- Average training time: ",
+    "- Peak memory usage: ",
+    "- Models: ",
+    "- Plots: ",
+    "- Raw results: ",
+    "- Detailed logs: ",
+)
+
+
+@pytest.fixture
+def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if matplotlib were not installed, which also saves the time that figures take."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "setpoint.reports.figures", raising=False)
+
+
+def effect(levels: Mapping[str, Any]) -> float:
+    return math.log(0.05) + (0.0 if levels["learning_rate"] == 1e-4 else -1.0)
+
+
+def rows_of(report: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(report.with_name("results.csv").read_text())))
+
+
+def check_form(text: str) -> None:
+    """Every heading and line of the contract is there, in order, and no number is missing in prose."""
+    headings = re.findall(r"^=== (.*) ===$", text, re.MULTILINE)
+    assert tuple(headings) == SECTIONS
+    starts = [re.search(f"^{re.escape(line)}", text, re.MULTILINE) for line in LINES]
+    positions = [match.start() for match in starts if match is not None]
+    assert len(positions) == len(LINES)
+    assert positions == sorted(positions)
+    assert re.search(r"\b(nan|inf|None)\b", text) is None
+
+
+def value_after(label: str, text: str) -> str:
+    found = re.search(f"^{re.escape(label)}(.*)$", text, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_figures_agree_with_an_independent_recomputation(tmp_path: Path) -> None:
+    failed = {"lora_rank=16_learning_rate=0.0002_double_integrator_s1": "diverged"}
+    folder = Synthetic(tmp_path, log_error=effect, failed=failed).write()
+    report = write_reports(folder)
+    done = subprocess.run([sys.executable, RECOMPUTE, folder], capture_output=True, text=True, check=True)
+    expected = json.loads(done.stdout)
+    text = report.read_text()
+    check_form(text)
+    assert value_after("Total Experiments: ", text) == str(expected["total"]) == "18"
+    assert value_after("Successful Runs: ", text) == str(expected["successful"]) == "17"
+    assert value_after("Failed Runs: ", text) == str(expected["failed"]) == "1"
+    rows = rows_of(report)
+    assert {row["run"]: float(row["final_error"]) for row in rows if row["final_error"]} == pytest.approx(
+        expected["errors"]
+    )
+    printed = [float(value) for value in re.findall(r"^\d+\. System: .* -> Error: (\S+)", text, re.MULTILINE)]
+    assert printed == pytest.approx(sorted(expected["configurations"].values()), rel=1e-3)
+    average = value_after("- Average training time: ", text)
+    assert float(average.split()[0]) == pytest.approx(expected["training_time_s"], abs=0.06)
+    hours = re.match(r"(\S+) \(CPU: (\S+) core-hours\)", value_after("- Total GPU hours: ", text))
+    assert hours is not None
+    assert float(hours[1]) == expected["gpu_hours"] == 0.0
+    assert float(hours[2]) == pytest.approx(expected["cpu_core_hours"], abs=0.006)
+    assert float(value_after("- Peak memory usage: ", text).split()[0]) == expected["peak_memory_gb"]
+
+
+def test_everything_is_written_and_parquet_equals_csv(tmp_path: Path) -> None:
+    report = write_reports(Synthetic(tmp_path, log_error=effect, systems=("double_integrator", "pendulum")).write())
+    names = {path.relative_to(report.parent).as_posix() for path in report.parent.rglob("*") if path.is_file()}
+    figures = {
+        f"figures/{kind}_{system}.png"
+        for kind in ("errors", "learning_curves", "trajectories")
+        for system in ("double_integrator", "pendulum")
+    }
+    assert names == {"report.txt", "report.md", "results.csv", "results.parquet", "claims.json"} | figures
+    table = pq.read_table(report.with_name("results.parquet")).to_pylist()
+    for written, read in zip(table, rows_of(report), strict=True):
+        assert {name: "" if value is None else str(value) for name, value in written.items()} == read
+    claims = json.loads(report.with_name("claims.json").read_text())
+    assert claims["schema"] == 1
+    assert {"id", "status", "statement", "interval", "method"} <= set(claims["claims"][0])
+
+
+def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, log_error=effect).write()
+    report = write_reports(folder)
+    files = sorted(path for path in report.parent.rglob("*") if path.is_file())
+    first = [path.read_bytes() for path in files]
+    write_reports(folder)
+    assert [path.read_bytes() for path in files] == first
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_only_what_is_declared_a_measurement_depends_on_the_clock(tmp_path: Path) -> None:
+    slower = {**MEASURED, "wall_s": 400.0, "cpu_s": 380.0, "peak_rss_gb": 3.5, "gpu_hours": 0.5, "peak_gpu_gb": 20.0}
+    fast, slow = (
+        write_reports(Synthetic(tmp_path / name, log_error=effect, measured=measured).write())
+        for name, measured in (("fast", MEASURED), ("slow", slower))
+    )
+
+    def text_without_measurements(report: Path) -> list[str]:
+        return [line for line in report.read_text().splitlines() if not line.startswith(MEASUREMENT_LINES)]
+
+    def rows_without_measurements(report: Path) -> list[dict[str, str]]:
+        return [{k: v for k, v in row.items() if k not in MEASUREMENT_COLUMNS} for row in rows_of(report)]
+
+    assert text_without_measurements(fast) == text_without_measurements(slow)
+    assert rows_without_measurements(fast) == rows_without_measurements(slow)
+    assert fast.with_name("claims.json").read_bytes() == slow.with_name("claims.json").read_bytes()
+    assert "20.00 GB on one GPU" in slow.read_text()
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_failures_are_explained(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, failed={"lora_rank=16": "diverged"}, log_error=effect).write()
+    failures = write_reports(folder).with_name("failures.md").read_text()
+    assert failures.count("\n## ") == 6
+    for words in ("Class: diverged", '"loss": "nan"', "last line <b>&</b>", "setpoint experiment retry sweep", "5e-5"):
+        assert words in failures
+    assert "&lt;NaN&gt;" in failures
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_failures_of_an_earlier_state_go_away(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path).write()
+    (folder / "reports").mkdir()
+    (folder / "reports" / "failures.md").write_text("old")
+    assert not write_reports(folder).with_name("failures.md").exists()
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_all_runs_failed(tmp_path: Path) -> None:
+    text = write_reports(Synthetic(tmp_path, failed={"": "gpu_oom"}).write()).read_text()
+    check_form(text)
+    assert value_after("Successful Runs: ", text) == "0"
+    assert value_after("Failed Runs: ", text) == "18"
+    assert "gpu_oom: 18" in text
+    assert value_after("- Average training time: ", text).startswith("not measured")
+    assert "certified optimum" in text
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_nothing_has_started(tmp_path: Path) -> None:
+    text = write_reports(Synthetic(tmp_path, unstarted=("",)).write()).read_text()
+    check_form(text)
+    assert "Not Finished: 18 planned" in text
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_stage_folders_are_gone(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path).write()
+    (tmp_path / "stages").rename(tmp_path / "elsewhere")
+    names = [run["name"] for run in json.loads((folder / "plan.json").read_text())["runs"]]
+    (folder / "state.json").write_text(json.dumps({"schema": 1, "runs": {name: {"state": "ok"} for name in names}}))
+    text = write_reports(folder).read_text()
+    check_form(text)
+    assert "lost: 18" in text
+    assert value_after("- Total GPU hours: ", text) == "not measured"
+    assert value_after("- Peak memory usage: ", text) == "not measured"
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_a_damaged_evaluation_is_a_failed_run(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path).write()
+    run = json.loads((folder / "plan.json").read_text())["runs"][0]
+    episodes = tmp_path / "stages" / "evaluate" / run["stages"]["evaluate"] / "episodes.parquet"
+    episodes.write_bytes(b"x" * episodes.stat().st_size)
+    report = write_reports(folder)
+    check_form(report.read_text())
+    assert "data: 1" in report.read_text()
+    assert "must be a Parquet file" in report.with_name("failures.md").read_text()
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_a_single_run(tmp_path: Path) -> None:
+    text = write_reports(Synthetic(tmp_path, factors={}, replicates=1, title="single").write()).read_text()
+    assert re.search(r"^1\. System: double_integrator, LoRA: 8, LR: 1e-4 -> Error: 0\.0", text, re.MULTILINE)
+    assert value_after("- Optimal LoRA rank: ", text) == "not resolved: lora_rank was not swept (8 in every run)"
+    assert (
+        value_after("- Best learning rate: ", text) == "not resolved: learning_rate was not swept (1e-4 in every run)"
+    )
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_every_swept_parameter_is_shown(tmp_path: Path) -> None:
+    factors = {"lora_rank": (4, 8), "batch_size": (2, 4), "training_type": ("both",)}
+    text = write_reports(Synthetic(tmp_path, factors=factors, replicates=2).write()).read_text()
+    assert re.search(r"System: double_integrator, LoRA: \d, LR: 1e-4, batch_size: \d, training_type: both -> E", text)
+
+
+def test_names_cannot_break_a_report(tmp_path: Path) -> None:
+    evil = '=HYPERLINK("http://x")\n<script>|`"'
+    report = write_reports(Synthetic(tmp_path, factors={"schedule": (evil, "linear")}, failed={"": "=1+1"}).write())
+    text = report.read_text()
+    assert "\n<script>" not in text
+    for row in rows_of(report):
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
+        assert "\n" not in row["schedule"]
+    markdown = report.with_name("report.md").read_text() + report.with_name("failures.md").read_text()
+    assert "<script>" not in re.sub(r"```.*?```", "", markdown, flags=re.DOTALL)
+
+
+def test_csv_cells_are_inert() -> None:
+    text = csv_text([{"a": "=1+1", "b": "-x", "c": -1.5, "d": "two\nlines", "e": None}])
+    assert text.splitlines()[1] == "'=1+1,'-x,-1.5,two lines,"
+
+
+def test_markdown_is_escaped() -> None:
+    assert escape("a|b\n<i>_x_") == "a\\|b &lt;i&gt;\\_x\\_"
+    assert code_block("```\nx").startswith("````\n")
+
+
+def test_a_folder_without_a_plan(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"plan\.json"):
+        write_reports(tmp_path / "experiments" / "none")
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_without_matplotlib_the_rest_is_written(tmp_path: Path) -> None:
+    text = write_reports(Synthetic(tmp_path).write()).read_text()
+    assert "matplotlib is not installed" in value_after("- Plots: ", text)
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_the_command_prints_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Synthetic(tmp_path, log_error=effect).write()
+    assert main(["report", "sweep", "--workspace", str(tmp_path)]) == 0
+    check_form(capsys.readouterr().out)
+    assert main(["report", "sweep", "--workspace", str(tmp_path), "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.startswith("# Experiment Report: sweep")
+    assert main(["report", "sweep", "--workspace", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["experiment"] == "sweep"
+    assert main(["report", "missing", "--workspace", str(tmp_path)]) == 3
+    assert "plan.json" in capsys.readouterr().err
+
+
+def test_the_recomputation_imports_nothing_of_the_package() -> None:
+    assert "setpoint" not in RECOMPUTE.read_text()
+    assert "recompute" in runpy.run_path(str(RECOMPUTE))
