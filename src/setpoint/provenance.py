@@ -66,9 +66,11 @@ def git_state() -> dict[str, Any] | None:
 
 
 def _git(*arguments: str) -> str | None:
+    # Without optional locks: a worker that is killed while `git status` refreshes the index would leave the user's
+    # repository locked.
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            ["git", "--no-optional-locks", *arguments],
             cwd=PACKAGE,
             capture_output=True,
             text=True,
