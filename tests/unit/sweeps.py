@@ -20,7 +20,7 @@ from setpoint.policies.presets import TINY
 
 BASE = BaseModel(name="builtin:tiny", location="nowhere", digest="b0", preset=TINY)
 TARGETS = dict.fromkeys(STAGES, "stage_targets:write_and_count")
-DEFAULT: dict[str, Any] = {"systems": "di", "parameters": {"lora_rank": [4, 8]}, "replicates": 2}
+DEFAULT: dict[str, Any] = {"systems": "di", "parameters": {"lora_rank": [4, 8]}}
 
 
 def make_plan(*, data_digest: str = "d0", base: BaseModel = BASE, **fields: Any) -> Plan:

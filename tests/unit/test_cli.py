@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, one line for a mistake, nothing half-written, clean streams."""
 
+import errno
 import json
 import os
 import signal
@@ -102,6 +103,17 @@ def test_a_workspace_that_cannot_be_written_is_refused(root: Path, prepared: Pat
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "state.json")
+
+    monkeypatch.setattr("setpoint.cli.models.run", fail)
+    assert main(["models", "list"]) == 1
+    error = capsys.readouterr().err
+    assert "No space left on device: 'state.json'" in error
+    assert "same command again" in error
 
 
 @pytest.mark.parametrize("words", [[], ["fly"], ["experiment"], ["experiment", "run", "--no-such-option"]])

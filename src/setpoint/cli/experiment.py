@@ -1,12 +1,14 @@
 """`setpoint experiment run|plan|status|resume|retry|list`."""
 
 import argparse
+import sys
 from collections.abc import Callable
 
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.running import add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
+from setpoint.errors import InputError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +122,12 @@ def _list(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.status import experiment_ids, read_status
 
     workspace = workspace_of(arguments)
-    found = [read_status(workspace, name) for name in experiment_ids(workspace)]
+    found = []
+    for name in experiment_ids(workspace):
+        try:
+            found.append(read_status(workspace, name))
+        except InputError as error:  # one damaged plan must not hide the others
+            print(f"setpoint: {error}", file=sys.stderr)
     if arguments.json:
         print_json([status.to_json() for status in found])
     elif not found:

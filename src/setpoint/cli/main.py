@@ -5,6 +5,7 @@ runs failed; 5 all runs failed; 130 interrupted. Data goes to stdout, messages g
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -15,6 +16,7 @@ from setpoint import __version__
 from setpoint.errors import InputErrors, SetpointError
 
 EXIT_INTERRUPTED = 130
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout, such as `head`, has gone; Python must not try to flush to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRORS:
+            raise
+        _complain(SetpointError(f"{error}. Free some space or mend the disk, then give the same command again."))
+        return SetpointError.exit_code
 
 
 def _run(words: list[str]) -> int:

@@ -40,6 +40,8 @@ def _log(plan: "Plan", event: dict[str, Any]) -> None:
         say(f"{plan.experiment}: {event['runs']} runs in {event['stages']} stages")
     elif kind in {"stage_started", "stage_finished"}:
         say(f"{event['kind']} {event['stage']} {kind.removeprefix('stage_')}")
+    elif kind == "stage_waiting":
+        say(f"{event['kind']} {event['stage']}: waiting; {event['reason']}")
     elif kind == "stage_failed":
         stage = f"{plan.stages[event['stage']].kind} {event['stage']}"
         again = "; trying again" if event["retry"] else ""
@@ -63,9 +65,9 @@ def _bar(plan: "Plan") -> "Iterator[Listener]":
                 bar.advance(task)
             if kind == "stage_started":
                 bar.update(task, description=f"{event['kind']} {event['stage']}")
-            elif kind in {"stage_failed", "run_finished"}:
+            elif kind in {"stage_failed", "stage_waiting", "run_finished"}:
                 with_reason = f": {event['reason']}" if event["reason"] else ""
-                outcome = event.get("state") or event["failure_class"]
+                outcome = event.get("state") or event.get("failure_class") or "waiting"
                 bar.console.print(f"{event.get('run') or event['stage']} {outcome}{with_reason}", markup=False)
 
         yield listen

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from setpoint.artifacts import StageFolder, Workspace, write_json
+from setpoint.artifacts import Attempt, StageFolder, Workspace, read_claim, write_json
 from setpoint.execution import Executor, Job, Outcome, Task
 from setpoint.experiments.journal import Journal
 from setpoint.experiments.plan import Plan
@@ -51,6 +51,7 @@ class Coordinator:
         self._retries: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}
         self._reported: set[str] = set()
+        self._awaited: set[str] = set()
         self._stop = False
 
     def run(self, *, rerun_failed: frozenset[str] = frozenset()) -> Status:
@@ -105,11 +106,24 @@ class Coordinator:
             if len(self._jobs) >= self._workers:
                 return
             latest = self._folder(name).latest_attempt()
-            if latest is None or not latest.running():  # else another experiment is computing it just now
-                self._states[name] = StageState("running")
-                self._journal.record("stage_started", stage=name, kind=self._plan.stages[name].kind)
-                self._jobs[name] = self._executor.submit(self._task(name))
-                self._note_progress("running")
+            if latest is not None and latest.running():
+                self._wait_for_another(name, latest)
+                continue
+            self._states[name] = StageState("running")
+            self._journal.record("stage_started", stage=name, kind=self._plan.stages[name].kind)
+            self._jobs[name] = self._executor.submit(self._task(name))
+            self._note_progress("running")
+
+    def _wait_for_another(self, name: str, attempt: Attempt) -> None:
+        """Note, once, that another experiment is computing the stage just now."""
+        holder = read_claim(attempt.claim)
+        if name not in self._awaited and holder is not None:
+            self._awaited.add(name)
+            reason = (
+                f"process {holder.pid} on {holder.host} is computing it; if that host is gone for good, "
+                f"remove {attempt.path}"
+            )
+            self._journal.record("stage_waiting", stage=name, kind=self._plan.stages[name].kind, reason=reason)
 
     def _collect_finished_jobs(self) -> None:
         if not self._jobs:
