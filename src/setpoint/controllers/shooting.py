@@ -9,7 +9,7 @@ One node per step, rather than per move, keeps the solvers' iterates inside the 
 of an unstable plant can overflow, and fatrop does not come back from a NaN.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
@@ -25,6 +25,11 @@ MAX_ITERATIONS = 300
 """Interior-point iterations before a solver gives up; well-posed problems need about ten."""
 
 _QUIET = {"print_time": False, "show_eval_warnings": False}
+
+
+def symbols(names: Iterable[str]) -> dict[str, Any]:
+    """A CasADi symbol for each name, to stand for a parameter of a problem."""
+    return {name: casadi.SX.sym(name) for name in names}
 
 
 @dataclass(frozen=True)

@@ -151,15 +151,14 @@ def _simulate(drawn: list[DrawnPlant], solved: list[tuple[int, np.ndarray, Any]]
 @cache
 def _optimizer() -> Any:
     """One parametric optimizer for the whole family; CasADi is imported only by the process that solves."""
-    import casadi
+    from setpoint.controllers.shooting import TrajectoryOptimizer, symbols
 
-    from setpoint.controllers.shooting import TrajectoryOptimizer
-
-    symbols = {name: casadi.SX.sym(name) for name in (*systems.TERMS, "dt_s")}
-    velocity_weight = casadi.SX.sym("velocity_weight")
-    problem = _problem(SecondOrder(**symbols), velocity_weight, (1.0, 1.0))
-    parameters = [*symbols.values(), velocity_weight]
-    return TrajectoryOptimizer(problem, Dialect().blocking, parameters, solvers=("fatrop",), max_iterations=40)
+    parameters = symbols((*systems.TERMS, "dt_s", "velocity_weight"))
+    plant = SecondOrder(**{name: symbol for name, symbol in parameters.items() if name != "velocity_weight"})
+    problem = _problem(plant, parameters["velocity_weight"], (1.0, 1.0))
+    return TrajectoryOptimizer(
+        problem, Dialect().blocking, list(parameters.values()), solvers=("fatrop",), max_iterations=40
+    )
 
 
 def _problem(plant: SecondOrder, velocity_weight: Any, half_width: tuple[float, float]) -> Problem:
