@@ -123,12 +123,11 @@ def _claims(question: _Question, cells: Sequence[_Cell], scale: Scale, data: Exp
     by_system = {system: [cell for cell in cells if cell.system == system] for system in data.systems}
     by_system = {system: family for system, family in by_system.items() if family}
     overall = [
-        _Entry(system, "", _overall(family), sum(len(cell.differences) for cell in family))
+        _Entry(system, "", _overall(family), tuple(d for cell in family for d in cell.differences))
         for system, family in by_system.items()
     ]
     single = [
-        _Entry(cell.system, cell.label, _difference(cell, by_system[cell.system]), len(cell.differences))
-        for cell in cells
+        _Entry(cell.system, cell.label, _difference(cell, by_system[cell.system]), cell.differences) for cell in cells
     ]
     return [*_family_claims(question, overall, scale, data), *_family_claims(question, single, scale, data)]
 
@@ -178,7 +177,11 @@ class _Entry:
     system: str
     label: str
     difference: Contrast | Obstacle
-    n_runs: int
+    observed: tuple[float, ...]
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.observed)
 
 
 def _family_claims(question: _Question, entries: Sequence[_Entry], scale: Scale, data: ExperimentData) -> list[Claim]:
@@ -202,13 +205,13 @@ def _claim(
     method = "t on differences of runs (own or pooled spread), Holm and Bonferroni over the cells"
     if compared is None:
         obstacle = entry.difference if isinstance(entry.difference, Obstacle) else _NO_SPREAD
-        statement = f"not resolved: {obstacle.reason}"
+        statement = f"not resolved: {_observed_text(entry, scale)}{obstacle.reason}"
         return Claim(name, heading, statement, obstacle.status, obstacle.reason, method, entry.n_runs, details=details)
     improvement, interval = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
-    size, reach = percent_text(improvement), percent_interval_text(*interval)
-    if not scale.logarithmic:
-        size, reach = number_text(improvement), interval_text(*interval)
-    facts = f"{scale.quantity.label} improved by {size} {reach}, {p_text(compared.p_adjusted)}, "
+    reach = percent_interval_text(*interval) if scale.logarithmic else interval_text(*interval)
+    facts = (
+        f"{scale.quantity.label} improved by {_size_text(improvement, scale)} {reach}, {p_text(compared.p_adjusted)}, "
+    )
     facts += counted(entry.n_runs, "run")
     status, reason = _verdict(question, compared, data)
     answer = f"{question.stage} helps" if improvement > 0 else f"{question.stage} harms"
@@ -225,6 +228,18 @@ def _claim(
         p_adjusted=compared.p_adjusted,
         details=details,
     )
+
+
+def _observed_text(entry: _Entry, scale: Scale) -> str:
+    """The mean that was seen, where there is one, as the first half of a sentence."""
+    if not entry.observed:
+        return ""
+    improvement = scale.improvement(float(np.mean(entry.observed)))
+    return f"{scale.quantity.label} improved by {_size_text(improvement, scale)} as observed, but "
+
+
+def _size_text(improvement: float, scale: Scale) -> str:
+    return percent_text(improvement) if scale.logarithmic else number_text(improvement)
 
 
 def _verdict(question: _Question, compared: Comparison, data: ExperimentData) -> tuple[Status, str]:

@@ -21,7 +21,7 @@ from setpoint.analysis.quantities import JUDGED_MODES
 from setpoint.analysis.wording import factor_label, level_text, number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
-from setpoint.reports.content import RankedSystem, Report, anchor_rows, short_label
+from setpoint.reports.content import RankedSystem, Report, anchor_rows, one_line, short_label
 from setpoint.systems import Signal
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
@@ -84,11 +84,13 @@ def _errors(report: Report, ranked: RankedSystem) -> Figure | None:
     for label, value in _reference_values(report, ranked):
         if value > 0.0 or not positive:
             colour, dash = REFERENCE_LINES[label]
-            axes.axvline(value, color=colour, linestyle=dash, linewidth=1.3, label=f"{label}: {number_text(value)}")
+            axes.axvline(
+                value, color=colour, linestyle=dash, linewidth=1.3, zorder=1, label=f"{label}: {number_text(value)}"
+            )
     for row, result in enumerate(shown):
         _draw_seeds(axes, row, result)
-    _write_failures_beside(axes, shown)
-    axes.set_yticks(range(len(shown)), [short_label(report.data, result) for result in shown])
+    _write_missing_beside(axes, shown)
+    axes.set_yticks(range(len(shown)), [_short(short_label(report.data, result)) for result in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     _plain_log_axis(axes, positive)
@@ -113,6 +115,8 @@ def _draw_seeds(axes: Any, row: int, result: ConfigurationResult) -> None:
         alpha=0.85,
         label="one seed" if row == 0 else None,
     )
+    if len(result.values) < 2:
+        return
     label = "mean over seeds" if row == 0 else None
     axes.plot([result.mean], [row], "|", color="#08306B", markersize=13, markeredgewidth=2, label=label)
 
@@ -122,18 +126,15 @@ def _reference_values(report: Report, ranked: RankedSystem) -> list[tuple[str, f
     return [(label, value) for label, value in rows if value is not None]
 
 
-def _write_failures_beside(axes: Any, shown: Sequence[ConfigurationResult]) -> None:
-    """At the right edge of its row, how many runs of a configuration failed."""
+def _write_missing_beside(axes: Any, shown: Sequence[ConfigurationResult]) -> None:
+    """At the right edge of its row, how many runs of a configuration failed, or that none has a result."""
     for row, result in enumerate(shown):
-        if result.failed:
-            axes.annotate(
-                f"{result.failed} of {len(result.runs)} failed",
-                (1.01, row),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=8,
-                color="#B22222",
-            )
+        text = f"{result.failed} of {len(result.runs)} failed" if result.failed else ""
+        if not text and result.mean is None:
+            text = "no result yet"
+        colour = "#B22222" if result.failed else "#555555"
+        place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
+        axes.annotate(text, (1.01, row), color=colour, **place)
 
 
 def _metric_label(ranked: RankedSystem) -> str:
@@ -158,7 +159,7 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
     """SFT loss and GRPO reward of every run, coloured by the levels of the first swept parameter."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = [
-        ("sft", "loss", "SFT: training loss (dashed: validation)", "loss"),
+        ("sft", "loss", "SFT: loss (dashed: validation)", "loss"),
         ("grpo", "reward", "GRPO: mean reward", "reward"),
     ]
     drawn = [panel for panel in panels if any(_curve(report, run, panel[0], panel[1]) for run in runs)]
@@ -182,11 +183,16 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
             [],
             color=COLOURS[k % len(COLOURS)],
             linewidth=2,
-            label=f"{factor_label(factor)} {level}" if factor else level,
+            label=_short(f"{factor_label(factor)} {level}" if factor else level, 30),
         )
         for k, level in enumerate(levels)
     ]
-    figure.suptitle(f"{system}: learning curves, one line per trained stage", x=0.01, ha="left", fontsize=10)
+    figure.suptitle(
+        f"{system}: learning curves, a running mean per trained stage over its faint raw values",
+        x=0.01,
+        ha="left",
+        fontsize=10,
+    )
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
     return figure
 
@@ -212,7 +218,10 @@ def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, 
     colour = COLOURS[level % len(COLOURS)]
     points = _curve(report, run, role, key)
     if points:
-        axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.0, alpha=0.75)
+        steps, values = (np.array(column) for column in zip(*points, strict=True))
+        width = max(1, len(values) // 12)
+        axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
+        axes.plot(steps[width - 1 :], running_mean(values, width), color=colour, linewidth=1.3, alpha=0.9)
     checked = _curve(report, run, role, "validation_loss")
     if checked:
         axes.plot(*zip(*checked, strict=True), color=colour, linewidth=1.2, linestyle=(0, (4, 2)), alpha=0.9)
@@ -238,7 +247,6 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     for column, case in enumerate(cases):
         for row, signal in enumerate(signals):
             axes = grid[row, column]
-            _draw_bounds(axes, signal)
             _draw_signal(axes, learned[case], row, len(plant.states), MODEL_LINE, "trained model")
             if case in optimal:
                 _draw_signal(axes, optimal[case], row, len(plant.states), OPTIMUM_LINE, "certified optimum")
@@ -246,6 +254,9 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
                 axes.set_ylabel(f"{signal.name}\n[{signal.unit or '1'}]".replace("^2", "²"))
         grid[0, column].set_title(f"case {case}")
         grid[-1, column].set_xlabel("time [s]")
+    for row, signal in enumerate(signals):
+        if np.isfinite([signal.lower, signal.upper]).all():
+            _draw_bounds(grid[row], signal)
     figure.align_ylabels(grid[:, 0])
     figure.suptitle(
         f"{ranked.system}: best run ({_short(best.name)}), {_mode_text(mode)}", x=0.01, ha="left", fontsize=10
@@ -255,14 +266,20 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     return figure
 
 
+def running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """The mean of each value and the `width` − 1 before it; shorter than `values` by as many."""
+    return np.convolve(values, np.full(width, 1.0 / width), mode="valid")
+
+
 def _mode_text(mode: str) -> str:
     interval = mode.removeprefix("replan_")
     return "open loop" if interval == mode else f"replanning every {interval} steps"
 
 
 def _short(name: str, length: int = 60) -> str:
-    plain = name.replace("$", r"\$")
-    return plain if len(plain) <= length else plain[: length - 1] + "…"
+    """`name` as it is, not as mathematics, and not longer than a label may be."""
+    line = one_line(name)
+    return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
 
 
 def _best_run(ranked: RankedSystem) -> RunResult | None:
@@ -307,20 +324,17 @@ def _draw_signal(
         axes.stairs(values, edges, baseline=None, label=label, **line)
 
 
-def _draw_bounds(axes: Any, signal: Signal) -> None:
-    """Shade what is out of bounds."""
-    for bound, sign in ((signal.lower, -1), (signal.upper, 1)):
-        if np.isfinite(bound):
-            margin = 0.12 * (signal.upper - signal.lower)
-            axes.axhline(bound, color="#B22222", linewidth=0.9)
-            axes.axhspan(
-                bound,
-                bound + sign * margin,
-                facecolor="#B22222",
-                alpha=0.12,
-                linewidth=0,
-                label="out of bounds" if sign > 0 else None,
-            )
+def _draw_bounds(row: Sequence[Any], signal: Signal) -> None:
+    """Shade what is out of bounds, up to the limits of the axes of one signal."""
+    margin = 0.12 * (signal.upper - signal.lower)
+    low, high = row[0].get_ylim()
+    low, high = min(low, signal.lower - margin), max(high, signal.upper + margin)
+    for axes in row:
+        for inner, outer in ((signal.lower, low), (signal.upper, high)):
+            axes.axhline(inner, color="#B22222", linewidth=0.9)
+            label = "out of bounds" if outer == high else None
+            axes.axhspan(inner, outer, facecolor="#B22222", alpha=0.12, linewidth=0, label=label)
+        axes.set_ylim(low, high)
 
 
 def _legend_below(figure: Figure, axes: Any, columns: int) -> None:
