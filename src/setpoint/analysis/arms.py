@@ -1,0 +1,136 @@
+"""Arms of training side by side: every system, every mode, every seed, and what each arm cost.
+
+An arm is one way to train, such as SFT alone or SFT followed by GRPO. Arms may come from several experiments over
+the same systems and test states; within an arm, seeds are kept apart.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from setpoint.artifacts import Workspace, read_json
+from setpoint.episodes import EPISODES, EpisodeResult, read_episodes
+
+BASE = "base, zero-shot"
+TRAINING_ROLES = ("sft", "grpo")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One trained model (or reference) in one mode, over all test states.
+
+    Attributes:
+        parse_rate: share of episodes in which every answer could be read.
+        success_rate: share of episodes that reached the target without violation.
+        regret_median: median of J/J* − 1.
+        regret_p90: its 90 % quantile.
+        final_error: mean distance from the target at the end (L2, state units).
+        normalised_error: median of the largest component relative to the initial set.
+        cases: number of test states.
+    """
+
+    parse_rate: float
+    success_rate: float
+    regret_median: float
+    regret_p90: float
+    final_error: float
+    normalised_error: float
+    cases: int
+
+    @classmethod
+    def of(cls, rows: Iterable[EpisodeResult]) -> "Scores":
+        """The scores of the episodes of one controller in one mode (at least one)."""
+        episodes = list(rows)
+        regret = np.array([row.regret for row in episodes])
+        return cls(
+            parse_rate=float(np.mean([row.parsed for row in episodes])),
+            success_rate=float(np.mean([row.success for row in episodes])),
+            regret_median=float(np.median(regret)),
+            regret_p90=float(np.quantile(regret, 0.9)),
+            final_error=float(np.mean([row.final_error for row in episodes])),
+            normalised_error=float(np.median([row.normalised_error for row in episodes])),
+            cases=len(episodes),
+        )
+
+
+@dataclass
+class Arm:
+    """One way of training on one system in one mode.
+
+    Attributes:
+        by_seed: scores of each seed; a reference or the untrained base has the one seed 0.
+        cpu_s: seed -> CPU-seconds of training, upstream stages included; empty where nothing was trained.
+    """
+
+    system: str
+    mode: str
+    name: str
+    by_seed: dict[int, Scores] = field(default_factory=dict)
+    cpu_s: dict[int, float] = field(default_factory=dict)
+
+    def values(self, score: str) -> list[float]:
+        """One score, by seed."""
+        return [float(getattr(scores, score)) for _, scores in sorted(self.by_seed.items())]
+
+
+def read_arms(workspace: Workspace, parts: Mapping[str, Mapping[str, str]]) -> list[Arm]:
+    """The arms of several experiments.
+
+    Args:
+        workspace: where the experiments lie.
+        parts: experiment id -> evaluation role of its runs (such as `evaluate_sft`) -> name of the arm.
+    """
+    arms: dict[tuple[str, str, str], Arm] = {}
+    for experiment_id, roles in parts.items():
+        plan = read_json(workspace.experiment(experiment_id) / "plan.json")
+        _add_shared(arms, workspace, plan)
+        for run in plan["runs"]:
+            for role, stage_id in run["stages"].items():
+                name = roles.get(role.partition(":")[0])
+                if name is not None:
+                    cost = _training_cpu_s(workspace, plan, stage_id)
+                    _add(arms, workspace, stage_id, name, run["replicate"], cost)
+    return list(arms.values())
+
+
+def _add_shared(arms: dict[tuple[str, str, str], Arm], workspace: Workspace, plan: dict[str, Any]) -> None:
+    for stage_id in plan["shared"]["evaluate_base"].values():
+        _add(arms, workspace, stage_id, BASE, 0, None)
+    for stage_id in plan["shared"]["reference"].values():
+        _add(arms, workspace, stage_id, None, 0, None)
+
+
+def _add(
+    arms: dict[tuple[str, str, str], Arm],
+    workspace: Workspace,
+    stage_id: str,
+    name: str | None,
+    seed: int,
+    cpu_s: float | None,
+) -> None:
+    """Add the episodes of an evaluation under `name`, or under the names of its controllers."""
+    kind = "evaluate" if name else "reference"
+    path = workspace.stage(kind, stage_id).path / EPISODES
+    groups: dict[tuple[str, str, str], list[EpisodeResult]] = {}
+    for row in read_episodes(path) if path.exists() else []:
+        groups.setdefault((row.system, row.mode, name or row.controller), []).append(row)
+    for key, rows in groups.items():
+        arm = arms.setdefault(key, Arm(*key))
+        arm.by_seed[seed] = Scores.of(rows)
+        if cpu_s is not None:
+            arm.cpu_s[seed] = cpu_s
+
+
+def _training_cpu_s(workspace: Workspace, plan: dict[str, Any], evaluation: str) -> float:
+    """CPU-seconds of the adapter that `evaluation` looked at, with everything it was trained from."""
+    total, open_ids = 0.0, [evaluation]
+    while open_ids:
+        stage_id = open_ids.pop()
+        stage = plan["stages"][stage_id]
+        open_ids += [needed for role, needed in stage["needs"].items() if role != "reference"]
+        if stage["kind"] in TRAINING_ROLES:
+            manifest = workspace.stage(stage["kind"], stage_id).read_manifest()
+            total += manifest["measured"]["cpu_s"] if manifest else 0.0
+    return total

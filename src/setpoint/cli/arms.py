@@ -1,0 +1,67 @@
+"""`setpoint arms`: train every arm on every system with every seed, and print one table of all of them."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from setpoint.cli.options import add_workspace, words, workspace_of
+from setpoint.cli.progress import progress, say, say_nothing
+from setpoint.cli.running import EXIT_SOME_FAILED, add_run_options
+
+if TYPE_CHECKING:
+    from setpoint.experiments.launch import Request
+    from setpoint.experiments.plan import Plan
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `setpoint arms`."""
+    parser.add_argument("--systems", type=words, metavar="A,B", help="systems (default: all)")
+    parser.add_argument("--replicates", type=int, default=3, metavar="N", help="training seeds of an arm (default 3)")
+    parser.add_argument("--evaluation-cases", type=int, default=300, metavar="N", help="test states (default 300)")
+    parser.add_argument("--rows", type=int, default=8000, metavar="N", help="demonstrations of a system (default 8000)")
+    parser.add_argument("--prefix", default="arms", metavar="ID", help="of the experiments' ids (default arms)")
+    add_workspace(parser)
+    add_run_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what is missing, and print the table."""
+    from setpoint import systems
+    from setpoint.analysis.arms import read_arms
+    from setpoint.experiments import arms, launch
+    from setpoint.experiments.status import require_plan
+    from setpoint.reports.arms import write_arms
+
+    workspace = workspace_of(arguments)
+    names = tuple(systems.canonical(name) for name in arguments.systems or systems.names())
+    settings = arms.ArmSettings(
+        names, arguments.replicates, arguments.evaluation_cases, arguments.rows, arguments.prefix
+    )
+    speak = say_nothing if arguments.quiet else say
+    arms.make_datasets(settings, workspace, speak)
+    parts, complete = {}, True
+
+    def planned(part: str) -> "Plan":
+        return require_plan(workspace, settings.experiment_id(part))
+
+    for part, spec in arms.specifications(settings, workspace, planned):
+        identifier = settings.experiment_id(part)
+        complete &= _run_part(launch.request(workspace, spec, experiment_id=identifier), arguments)
+        parts[identifier] = arms.ROLES[part]
+    report = workspace.experiment(settings.experiment_id(arms.OPTIMAL)) / "reports" / "arms.md"
+    print(write_arms(read_arms(workspace, parts), report), end="")
+    return 0 if complete else EXIT_SOME_FAILED
+
+
+def _run_part(request: "Request", arguments: argparse.Namespace) -> bool:
+    """Run one experiment to its end; whether all its runs are ok."""
+    from setpoint.experiments import launch
+
+    plan = launch.prepare(request, say_nothing if arguments.quiet else say)
+    try:
+        with progress(plan, quiet=arguments.quiet) as listener:
+            status = launch.run(request, plan, launch.Options(workers=arguments.workers, listeners=(listener,)))
+    except KeyboardInterrupt:
+        print("setpoint: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        raise
+    return status.counts.get("ok", 0) == len(status.runs)
