@@ -53,7 +53,7 @@ class LanguageModel:
             InputError: the base cannot be loaded or has no chat template; the adapter is missing or was trained on
                 another base.
         """
-        runtime = runtime or Runtime.detect()
+        runtime = runtime or Runtime.detect(base.preset)
         runtime.apply()
         if adapter is not None:
             check_adapter(adapter, base)

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import torch
 
+from setpoint.policies.presets import TINY, BasePreset
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -28,12 +30,14 @@ class Runtime:
     generation_backend: str = "transformers"
 
     @classmethod
-    def detect(cls) -> "Runtime":
-        """What this machine offers: bfloat16 on a GPU that has it, otherwise float32."""
+    def detect(cls, preset: BasePreset = TINY) -> "Runtime":
+        """What this machine offers to bases of `preset`: bfloat16 on a GPU that has it, otherwise float32."""
         if torch.cuda.is_available():
             precision: Literal["float32", "bfloat16"] = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
             return cls("cuda", precision, None, 64, 8)
-        return cls("cpu", "float32", 1, 300, None)
+        if preset.name == TINY.name:
+            return cls("cpu", "float32", 1, 300, None)
+        return cls("cpu", "float32", None, 8, 4)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -75,7 +75,7 @@ class Session:
                 f"base model {base.name!r} has digest {base.digest}, but this stage was planned with "
                 f"{config['base']['digest']}. Plan the experiment again, or restore the model."
             )
-        runtime = Runtime.detect()
+        runtime = Runtime.detect(base.preset)
         runtime.apply()
         model, tokenizer = load_base(base, runtime)
         lora = LoraParameters.model_validate(config["lora"])

@@ -6,13 +6,15 @@ from typing import Any
 from setpoint.artifacts import StageContext
 from setpoint.language import Dialect
 from setpoint.training.batches import BatchLayout
-from setpoint.training.callbacks import KeepBest, TrainingCurve, best_index, validation_losses
+from setpoint.training.callbacks import KeepBest, TrainingCurve, best_index, diverged, validation_losses
 from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import SftParameters
 from setpoint.training.rows import Example, Examples, load_examples, schedule
 from setpoint.training.session import Session, mean_at_ends
 
 _VALIDATION_ROWS = 200
+_EXPLODED = 0.9
+"""Share of log(vocabulary), the loss of guessing every token evenly, at which nothing of a language is left."""
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -32,24 +34,39 @@ def run(context: StageContext) -> dict[str, Any]:
         return _trainer(session, parameters, layout, examples, validation, keep_best)
 
     trainer, layout = session.train(build, BatchLayout.of(session.runtime, parameters.batch_size))
-    losses = validation_losses(trainer.state)
-    if not losses or losses[-1][0] != trainer.state.global_step:
-        trainer.evaluate()
-        losses = validation_losses(trainer.state)
-    best = len(losses) - 1
-    if keep_best is not None and best_index(losses) != best:
-        best = best_index(losses)
-        session.model.load_state_dict(keep_best.best(), strict=False)
+    kept_step, validation_loss = _settle(session, trainer, keep_best)
     seen = trainer.state.global_step * parameters.batch_size
     return {
         **session.publish(trainer, layout),
         **_training_losses(trainer),
-        "validation_loss": losses[best][1],
-        "kept_step": losses[best][0],
+        "validation_loss": validation_loss,
+        "kept_step": kept_step,
         "rows": sum(map(len, examples.values())),
         "rows_seen": seen,
         "tokens": sum(map(len, trainer.train_dataset[:seen]["input_ids"])),
     }
+
+
+def _settle(session: Session, trainer: Any, keep_best: KeepBest | None) -> tuple[int, float]:
+    """Decide which adapter is kept, and put it into the model; its step and validation loss.
+
+    Raises:
+        StageError: it is hardly better than guessing.
+    """
+    losses = validation_losses(trainer.state)
+    if not losses or losses[-1][0] != trainer.state.global_step:
+        trainer.evaluate()
+        losses = validation_losses(trainer.state)
+    kept = len(losses) - 1
+    if keep_best is not None and best_index(losses) != kept:
+        kept = best_index(losses)
+        session.model.load_state_dict(keep_best.best(), strict=False)
+    step, loss = losses[kept]
+    guessing = math.log(len(session.tokenizer))
+    if loss > _EXPLODED * guessing:
+        message = f"the validation loss is {loss:.3g}, and guessing tokens evenly costs {guessing:.3g}"
+        raise diverged(message, trainer.state)
+    return step, loss
 
 
 def _trainer(
@@ -77,8 +94,7 @@ def _trainer(
         eval_steps=parameters.validation_every or None,
         per_device_eval_batch_size=session.runtime.generation_batch_size,
     )
-    # Guessing every token evenly costs log(vocabulary); twice that is no stage of learning.
-    curve = TrainingCurve("sft", context.log, loss_limit=2 * math.log(len(session.tokenizer)))
+    curve = TrainingCurve("sft", context.log)
     callbacks = [curve, *([keep_best] if keep_best else []), SealCheckpoints(session.fingerprint)]
     distinct = {id(example): example for example in seen}
     trainer = SFTTrainer(

@@ -1,0 +1,163 @@
+"""A language model as a controller, and the checks before one is loaded. No model is needed here."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from setpoint import problems
+from setpoint.artifacts import write_json, write_text
+from setpoint.errors import InputError
+from setpoint.language import Message
+from setpoint.policies import PRESETS, BaseModel, resolve_base
+from setpoint.policies.controller import LLMController, moves_to_generate
+from setpoint.policies.language_model import ADAPTER_RECORD, Completion, check_adapter, shared_prefix
+from setpoint.simulation import run_controller
+from setpoint.trajectory import Termination
+
+TINY, GENERAL = PRESETS["tiny"], PRESETS["general"]
+PROBLEM = problems.get("double_integrator")
+MOVES = "1.00, -0.50, 0.25, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00"
+WHOLE = f"<REASONING>feedback 1.00</REASONING><CONTROLS>{MOVES}</CONTROLS>"
+
+
+class Scripted:
+    """Gives the same completion to every chat, and remembers what it was asked."""
+
+    def __init__(self, text: str, *, ended: bool = True) -> None:
+        self.completion = Completion(text, tokens=7, ended=ended)
+        self.chats: list[list[Message]] = []
+        self.limits: list[int] = []
+
+    def complete(self, chats: list[list[Message]], max_new_tokens: int, temperature: float = 0.0) -> list[Completion]:
+        self.chats = chats
+        self.limits.append(max_new_tokens)
+        return [self.completion] * len(chats)
+
+
+def states(count: int) -> np.ndarray:
+    return PROBLEM.initial_states(count, "test_policies")
+
+
+def test_a_whole_plan_is_expanded_to_the_grid_of_the_plant() -> None:
+    model = Scripted(WHOLE)
+    plan = LLMController(PROBLEM, model, TINY).plan(0.0, states(3), 50)
+    assert plan.controls.shape == (3, 50, 1)
+    np.testing.assert_array_equal(plan.controls[0, :6, 0], [1.0, -0.5, 0.25, 0.25, 0.0, 0.0])
+    assert plan.outcomes == (Termination.COMPLETED,) * 3
+    assert plan.tokens.tolist() == [7, 7, 7]
+    assert model.limits == [TINY.max_answer_tokens]
+
+
+def test_generation_stops_after_the_moves_that_are_needed() -> None:
+    model = Scripted("<REASONING>feedback 1.00</REASONING><CONTROLS>1.00, -0.50, 0.25", ended=False)
+    plan = LLMController(PROBLEM, model, TINY).plan(0.0, states(2), 4)
+    assert model.limits == [TINY.answer_tokens(3)]
+    np.testing.assert_array_equal(plan.controls[0, :, 0], [1.0, -0.5, 0.25, 0.25])
+    assert plan.outcomes == (Termination.COMPLETED,) * 2
+
+
+@pytest.mark.parametrize(
+    ("steps", "moves"), [(1, 1), (2, 2), (4, 3), (5, 4), (37, 9), (38, None), (50, None), (80, None)]
+)
+def test_moves_to_generate(steps: int, moves: int | None) -> None:
+    assert moves_to_generate(TINY, steps) == moves
+
+
+def test_without_a_known_layout_the_whole_answer_is_generated() -> None:
+    assert moves_to_generate(GENERAL, 1) is None
+    assert moves_to_generate(replace(TINY, header_tokens=None), 1) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "steps", "outcome"),
+    [
+        ("no controls at all", True, 50, Termination.PARSE_FAILURE),
+        ("<CONTROLS>1.00, 2.00</CONTROLS>", True, 50, Termination.WRONG_LENGTH),
+        ("<CONTROLS>1.00, 2.00, 0.", False, 50, Termination.TOKEN_LIMIT),
+        (WHOLE, False, 50, Termination.COMPLETED),
+        ("<CONTROLS>1.00, 2.00, 0.", False, 4, Termination.WRONG_LENGTH),
+    ],
+)
+def test_what_cannot_be_read_is_zero_control_with_its_reason(
+    text: str, ended: bool, steps: int, outcome: Termination
+) -> None:
+    plan = LLMController(PROBLEM, Scripted(text, ended=ended), TINY).plan(0.0, states(2), steps)
+    assert plan.outcomes == (outcome,) * 2
+    assert plan.controls.any() == outcome.parsed
+    assert plan.controls.shape[1] >= steps
+
+
+def test_the_prompt_shows_the_state_of_each_episode_and_the_whole_horizon_at_any_time() -> None:
+    model = Scripted(WHOLE)
+    x = states(2)
+    LLMController(PROBLEM, model, TINY).plan(3.0, x, 5)
+    for chat, state in zip(model.chats, x, strict=True):
+        assert f"x=[{state[0]:.4f}, {state[1]:.4f}]" in chat[-1]["content"]
+        assert "N=50" in chat[-1]["content"]
+
+
+def test_a_language_model_runs_in_the_loop_like_any_controller() -> None:
+    rollout = run_controller(PROBLEM, LLMController(PROBLEM, Scripted(WHOLE), TINY), states(4), replan_interval=5)
+    assert rollout.plans == 10
+    assert rollout.plans_parsed.tolist() == [10] * 4
+    assert rollout.tokens.tolist() == [70] * 4
+
+
+@pytest.mark.parametrize(
+    ("prompts", "shared"),
+    [
+        ([[1, 2, 3, 4], [1, 2, 5, 4]], 2),
+        ([[1, 2, 3], [1, 2, 3]], 2),
+        ([[1, 2], [3, 4]], 0),
+        ([[1, 2], [1, 2, 3]], 0),
+        ([[1, 2, 3]], 0),
+    ],
+)
+def test_shared_prefix(prompts: list[list[int]], shared: int) -> None:
+    assert shared_prefix(prompts) == shared
+
+
+@pytest.mark.parametrize("name", ["builtin:large", "./nowhere", "a/b/c", "nameonly"])
+def test_a_base_model_that_cannot_be_meant_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="--base-model"):
+        resolve_base(name)
+
+
+def test_a_folder_that_is_no_model_says_what_it_lacks(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {})
+    with pytest.raises(InputError, match=r"tokenizer_config\.json, weights"):
+        resolve_base(str(tmp_path))
+
+
+def base(digest: str = "0123456789ab") -> BaseModel:
+    return BaseModel("builtin:tiny", "nowhere", digest, TINY)
+
+
+def adapter_folder(path: Path, record: object) -> Path:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        write_text(path / name, "{}")
+    write_json(path / ADAPTER_RECORD, record)
+    return path
+
+
+def test_an_adapter_of_this_base_is_accepted(tmp_path: Path) -> None:
+    check_adapter(adapter_folder(tmp_path, {"base": {"name": "builtin:tiny", "digest": "0123456789ab"}}), base())
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
+    folder = adapter_folder(tmp_path, {"base": {"name": "other/model", "digest": "ffffffffffff"}})
+    with pytest.raises(InputError, match=r"'other/model' \(ffffffffffff\), not to 'builtin:tiny' \(0123456789ab\)"):
+        check_adapter(folder, base())
+
+
+@pytest.mark.parametrize("record", [{}, {"base": "builtin:tiny"}, []])
+def test_an_adapter_without_a_known_base_is_refused(tmp_path: Path, record: object) -> None:
+    with pytest.raises(InputError, match="belongs to no known base"):
+        check_adapter(adapter_folder(tmp_path, record), base())
+
+
+def test_a_missing_adapter_is_an_error_and_never_the_bare_base(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"lacks adapter_config\.json, adapter_model\.safetensors, setpoint\.json"):
+        check_adapter(tmp_path / "nowhere", base())
