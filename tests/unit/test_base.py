@@ -1,0 +1,109 @@
+"""The built-in base: what it was made from, and that it cannot have met a named plant."""
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+
+from setpoint import problems, systems
+from setpoint.language import Dialect, compose_answer, format_number, messages, parse_answer
+from setpoint.policies import BUILTIN, PRESETS, builtin_path, resolve_base
+from setpoint.training.base import families
+from setpoint.training.base.corpus import generate_corpus
+
+RECORD = json.loads((builtin_path() / "recipe.json").read_text())
+NAMED = families.named_coefficients()
+
+
+@pytest.fixture(scope="module")
+def tokenizer():  # type: ignore[no-untyped-def]
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(builtin_path())
+
+
+def test_no_training_plant_was_close_to_a_named_one() -> None:
+    assert RECORD["exclusion"] == families.EXCLUSION == 0.2
+    assert RECORD["corpus"]["nearest_to_named"].keys() == NAMED.keys()
+    assert min(RECORD["corpus"]["nearest_to_named"].values()) > families.EXCLUSION
+    assert sum(RECORD["corpus"]["rejected_near_named"].values()) > 0
+    assert RECORD["plant_name"] not in systems.names()
+
+
+def test_the_record_is_of_a_recipe_within_its_budget() -> None:
+    assert RECORD["cpu_s"]["total"] <= 3600
+    assert RECORD["log"][-1]["step"] == RECORD["recipe"]["pretraining"]["steps"]
+    assert RECORD["log"][-1]["validation_nll"] < RECORD["log"][0]["validation_nll"]
+
+
+def test_the_package_data_are_small() -> None:
+    assert sum(file.stat().st_size for file in builtin_path().iterdir()) <= 5_000_000
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_a_plant_is_at_no_distance_from_itself_and_far_when_a_term_differs(name: str) -> None:
+    own = NAMED[name]
+    assert families.distance(own, own) == 0.0
+    for term, factor in product(own, (0.7, 1.3)):
+        changed = {**own, term: own[term] + (factor - 1) * max(1.0, abs(own[term]))}
+        assert families.distance(changed, own) > families.EXCLUSION
+
+
+def test_the_taylor_series_of_the_pendulum_counts_as_the_pendulum() -> None:
+    polynomial = {"a": 9.81, "b": -0.1, "c": -1.635, "e": 1.0}
+    assert families.distance(polynomial, NAMED["pendulum"]) < 1e-12
+
+
+def test_chunks_of_the_corpus_depend_on_seed_and_index_alone() -> None:
+    (rows, log), (others, _) = generate_corpus(7, range(2))
+    (again, _) = next(iter(generate_corpus(7, range(1, 2))))
+    assert again == others != rows
+    assert log.rows == len(rows) > 250
+    assert min(log.nearest_to_named.values()) > families.EXCLUSION
+
+
+def test_answers_of_the_corpus_are_read_back() -> None:
+    rows, _ = next(iter(generate_corpus(3, range(1))))
+    dialect = Dialect()
+    for row in rows[:50]:
+        moves = parse_answer(row.answer, dialect.blocking.moves, 1)
+        assert isinstance(moves, np.ndarray)
+        bound = float(row.prompt.split("umax=")[1].split()[0])
+        assert np.abs(moves).max() <= bound + 0.005
+
+
+def test_a_control_is_two_tokens_whatever_its_sign(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    preset = PRESETS["tiny"]
+    for value in np.linspace(-9.99, 9.99, 41):
+        text = f"<CONTROLS>{format_number(value, 2)}, {format_number(-value, 2)}</CONTROLS>"
+        assert len(tokenizer(text)["input_ids"]) == 2 + 2 * preset.tokens_per_move
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_answers_have_the_layout_that_the_preset_states(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
+    preset, problem = PRESETS["tiny"], problems.get(name)
+    x = problem.initial_states(1, "layout")[0]
+    moves = np.linspace(-2, 2, 10)[:, None]
+    answer = compose_answer(problem, x, moves, np.array([-1.234]), preset.dialect)
+    whole = tokenizer(answer)["input_ids"]
+    assert len(whole) + 1 <= preset.max_answer_tokens
+    head = tokenizer.decode(whole[: preset.answer_tokens(4)])
+    parsed = parse_answer(head, 4, 1, complete=False, decimals=preset.dialect.control_decimals)
+    np.testing.assert_allclose(parsed, np.round(moves[:4], 2))
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_the_tokenizer_is_lossless_and_knows_the_names(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
+    problem = problems.get(name)
+    prompt = messages(problem, problem.initial_states(1, "layout")[0], Dialect())[0]["content"]
+    assert tokenizer.decode(tokenizer(prompt)["input_ids"]) == prompt
+    assert name in tokenizer.tokenize(prompt)
+    any_text = "Grüße, 世界! x^2 \n\t<tag>"
+    assert tokenizer.decode(tokenizer(any_text)["input_ids"]) == any_text
+
+
+def test_the_digest_is_of_what_transformers_loads() -> None:
+    base = resolve_base(BUILTIN)
+    assert base.preset is PRESETS["tiny"]
+    assert len(base.digest) == 12
