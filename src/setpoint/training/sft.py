@@ -14,7 +14,7 @@ from setpoint.training.session import Session, mean_at_ends
 
 _VALIDATION_ROWS = 200
 _EXPLODED = 0.9
-"""Share of log(vocabulary), the loss of guessing every token evenly, at which nothing of a language is left."""
+"""Share of log(vocabulary), the loss of guessing every token evenly, above which nothing of a language is left."""
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _settle(session: Session, trainer: Any, keep_best: KeepBest | None) -> tuple
     """Decide which adapter is kept, and put it into the model; its step and validation loss.
 
     Raises:
-        StageError: it is hardly better than guessing.
+        StageError: training made the model hardly better than guessing.
     """
     losses = validation_losses(trainer.state)
     if not losses or losses[-1][0] != trainer.state.global_step:
@@ -63,7 +63,8 @@ def _settle(session: Session, trainer: Any, keep_best: KeepBest | None) -> tuple
         session.model.load_state_dict(keep_best.best(), strict=False)
     step, loss = losses[kept]
     guessing = math.log(len(session.tokenizer))
-    if loss > _EXPLODED * guessing:
+    trained = _training_losses(trainer)
+    if loss > _EXPLODED * guessing and trained["final_loss"] > trained["first_loss"]:
         message = f"the validation loss is {loss:.3g}, and guessing tokens evenly costs {guessing:.3g}"
         raise diverged(message, trainer.state)
     return step, loss
