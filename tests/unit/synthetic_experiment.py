@@ -45,6 +45,8 @@ class Synthetic:
     """The factors that SFT reads; runs that differ in others share its stage. None stands for all."""
     measured: Mapping[str, Any] = field(default_factory=lambda: dict(MEASURED))
     title: str = "hyperparameter_sweep"
+    universal: bool = False
+    """Whether there is also a model of all systems for each replicate."""
 
     @property
     def folder(self) -> Path:
@@ -95,6 +97,8 @@ class Synthetic:
                         "stages": own,
                     }
                 )
+        for replicate in range(self.replicates if self.universal else 0):
+            runs.append(self._universal(stages, shared["reference"], len(runs), len(combinations), replicate))
         return {
             "schema": 1,
             "experiment": self.experiment,
@@ -137,8 +141,28 @@ class Synthetic:
         own["evaluate"] = _add(stages, "evaluate", config, {**needs, "adapter": adapter}, seed)
         return own
 
+    def _universal(
+        self, stages: dict[str, Any], reference: Mapping[str, str], index: int, configuration: int, replicate: int
+    ) -> dict[str, Any]:
+        own = {"sft": _add(stages, "sft", {"systems": list(self.systems)}, {}, replicate)}
+        for system in self.systems:
+            needs = {"adapter": own["sft"], "reference": reference[system]}
+            own[f"evaluate:{system}"] = _add(stages, "evaluate", {"system": system}, needs, replicate)
+        return {
+            "name": f"universal_s{replicate}",
+            "index": index,
+            "configuration": configuration,
+            "replicate": replicate,
+            "seed": replicate,
+            "model_type": "universal",
+            "systems": list(self.systems),
+            "training_type": "sft",
+            "factors": {"model_type": "universal"},
+            "resolved": {"lora": {"rank": 8}, "sft": {"learning_rate": 1e-4, "steps": 40}},
+            "stages": own,
+        }
+
     def _run(self, plan: dict[str, Any], run: dict[str, Any], done: set[str]) -> None:
-        system = run["systems"][0]
         rng = np.random.default_rng([run["index"], 5])
         failure = next((kind for prefix, kind in self.failed.items() if run["name"].startswith(prefix)), None)
         level = self.log_error(run["factors"]) + self.noise * rng.standard_normal()
@@ -152,6 +176,7 @@ class Synthetic:
                 self._failure(plan, stage, failure)
                 return
             gain = 0.5 + self.noise * rng.standard_normal() if role == "evaluate_sft" else 0.0
+            system = role.partition(":")[2] or run["systems"][0]
             episodes = self._episodes(system, "llm", level + gain, run["index"]) if "evaluate" in role else []
             self._stage(plan, stage, episodes, role)
 

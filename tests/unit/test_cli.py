@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,10 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from sweeps import BASE
 
 from setpoint.artifacts import Workspace
 from setpoint.cli.main import VERBS, main
 from setpoint.demonstrations import Recipe, create
+from setpoint.experiments import launch
 
 HERE = Path(__file__).parent
 SCRIPTS = HERE.parents[1] / "scripts"
@@ -25,6 +28,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a small data set."""
     root = tmp_path_factory.mktemp("prepared")
     create(Workspace(root), "small", Recipe(systems=("double_integrator",), total_samples=8), workers=1)
+    create(Workspace(root), "mixed", Recipe(systems=("double_integrator", "van_der_pol"), total_samples=12), workers=1)
     return root
 
 
@@ -57,7 +61,11 @@ def setpoint(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
         ("experiment run --systems di --metrics speed", "unknown metric"),
         ("experiment run --systems di --evaluation-cases 0", "evaluation_cases"),
         ("experiment run --systems di --experiment-id ../x", "'x'"),
-        ("experiment run --systems di --experiment-type cross_system", "not available yet"),
+        ("experiment run --systems di --experiment-type cross_system", "at least two systems"),
+        ("experiment run --systems di --strategies sft_only", "belongs to experiment type training_ablation"),
+        ("experiment run --experiment-type transfer_learning --source-system di", "needs --target-systems"),
+        ("experiment run --systems di --experiment-type training_ablation --strategies sft", "sft_only"),
+        ("train --system di --start-from sft/000000000000", "no finished adapter"),
         ("experiment run --systems di --base-model nonsense", "--base-model"),
         ("experiment run --spec no/such.yaml", "cannot be read"),
         ("experiment plan --systems di --set lora_rank", "name=value"),
@@ -226,6 +234,46 @@ def test_the_printed_single_commands_make_the_same_stages(root: Path) -> None:
     for text, run in zip(commands, planned["runs"], strict=True):
         alone = json.loads(setpoint(root, *text.split()[1:], "--dry-run", "--json").stdout)
         assert alone["runs"][0]["stages"] == run["stages"]
+
+
+ALL_TYPES = [
+    ["--systems", "di", "--training-types", "sft,both", "--parameters", "grpo.temperature:0.7,1.0", "--set", "steps=7"],
+    ["--experiment-type", "cross_system", "--systems", "di,vdp", "--training-type", "grpo", "--match", "total"],
+    ["--experiment-type", "cross_system", "--systems", "di,vdp", "--set", "sft.steps=9"],
+    ["--experiment-type", "training_ablation", "--system", "di", "--replicates", "2"],
+]
+
+
+@pytest.mark.parametrize("line", ALL_TYPES, ids=lambda line: line[1])
+def test_every_run_of_every_type_can_be_given_alone(
+    line: list[str], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launch, "resolve_base", lambda _name: BASE)
+
+    def printed(*words: str) -> str:
+        assert main([*words, "--workspace", str(root)]) == 0
+        return capsys.readouterr().out
+
+    plan = ["experiment", "plan", *line, "--dataset-name", "mixed"]
+    commands = printed(*plan, "--commands").splitlines()
+    planned = json.loads(printed(*plan, "--json"))
+    assert len(commands) == len(planned["runs"]) >= 3
+    for text, run in zip(commands, planned["runs"], strict=True):
+        alone = json.loads(printed(*shlex.split(text)[1:], "--dry-run", "--json"))
+        assert alone["runs"][0]["stages"] == run["stages"]
+
+
+def test_the_runs_of_a_transfer_can_be_given_alone_one_after_the_other(root: Path) -> None:
+    line = ["--experiment-type", "transfer_learning", "--source-system", "di", "--target-systems", "vdp"]
+    line += ["--training-type", "sft", "--dataset-name", "mixed"]
+    commands = setpoint(root, "experiment", "plan", *line, "--commands").stdout.splitlines()
+    planned = json.loads(setpoint(root, "experiment", "plan", *line, "--json").stdout)
+    assert len(commands) == 3
+    for text in commands:
+        assert setpoint(root, *shlex.split(text)[1:]).returncode == 0
+    done = setpoint(root, "experiment", "run", *line, "--experiment-id", "transfer")
+    assert done.returncode == 0, done.stderr
+    assert sorted((root / "ledger.txt").read_text().split()) == sorted(planned["stages"])
 
 
 def test_models_are_listed_with_their_parameters(root: Path) -> None:

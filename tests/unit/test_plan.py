@@ -124,12 +124,6 @@ def test_a_single_run_is_named_like_its_experiment_and_shares_its_stages_with_sw
     assert alone.runs[0].stages == sweep.runs[0].stages
 
 
-@pytest.mark.parametrize("kind", ["cross_system", "training_ablation", "transfer_learning"])
-def test_types_that_are_not_available_say_so(kind: str) -> None:
-    with pytest.raises(InputError, match="not available yet"):
-        make_plan(type=kind, systems="di")
-
-
 def test_an_unknown_type_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match="Did you mean 'hyperparameter_sweep'"):
         make_plan(type="hyperparameter_sweeps", systems="di")

@@ -100,8 +100,8 @@ def run_value(run: RunResult, scale: Scale) -> float | None:
 
 
 def clusters(runs: Sequence[RunResult]) -> dict[str, str]:
-    """run name -> label that is equal for runs with the same SFT parent."""
-    return {run.name: run.stages.get("sft", run.name) for run in runs}
+    """run name -> label that is equal for runs with the same SFT parent, or that trained the same adapter further."""
+    return {run.name: run.start or run.stages.get("sft", run.name) for run in runs}
 
 
 def factorial(data: ExperimentData, metric: str) -> Factorial:

@@ -16,7 +16,7 @@ from setpoint.episodes import EPISODES, EpisodeResult, read_episodes
 from setpoint.errors import InputError
 
 PLAN_SCHEMA = 1
-STAGE_ORDER = ("sft", "evaluate_sft", "grpo", "evaluate")
+STAGE_ORDER = ("evaluate_start", "sft", "evaluate_sft", "grpo", "evaluate")
 TRAINING_KINDS = frozenset({"sft", "grpo"})
 PENDING_STATES = frozenset({"planned", "waiting", "running"})
 FAILED_STATES = frozenset({"failed", "blocked", "lost"})
@@ -54,7 +54,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Metrics of one run on one system: of the base, after SFT, and at the end; None where there is no evaluation."""
+    """Metrics of one run on one system: at the start, after SFT, and at the end; None where there is no evaluation.
+
+    Attributes:
+        base: of the base, or of the adapter that the run trained further.
+    """
 
     base: Metrics | None
     after_sft: Metrics | None
@@ -69,7 +73,8 @@ class RunResult:
         configuration: runs of one configuration differ only in their replicate.
         factors: the values of the swept parameters.
         resolved: the complete parameters.
-        stages: role -> stage id.
+        stages: role -> stage id; an evaluation's role ends in `:<system>` where the run has several systems.
+        start: the stage whose adapter the run trained further; None where it began with the base.
         state: `ok`, `cancelled`, or one of `FAILED_STATES` and `PENDING_STATES`.
         outcomes: by system.
         training_time_s: seconds of the training stages.
@@ -87,6 +92,7 @@ class RunResult:
     factors: Mapping[str, Level]
     resolved: Mapping[str, Any]
     stages: Mapping[str, str]
+    start: str | None
     state: str
     failure: Failure | None
     outcomes: Mapping[str, Outcome]
@@ -106,6 +112,10 @@ class RunResult:
             "cpu_core_hours": self.cost.cpu_core_hours,
             "peak_memory_gb": self.cost.peak_memory_gb,
         }
+
+    def evaluation(self, system: str) -> str:
+        """The stage that evaluated the trained model on `system`."""
+        return self.stages.get(f"evaluate:{system}") or self.stages["evaluate"]
 
     def level(self, factor: str) -> Level:
         """The run's value of a swept parameter, or of a property that a plan may sweep."""
@@ -243,6 +253,7 @@ class _RunReader:
             factors=run["factors"],
             resolved=run.get("resolved", {}),
             stages=run["stages"],
+            start=run.get("start"),
             state=state,
             failure=failure,
             outcomes=outcomes,
@@ -282,17 +293,18 @@ class _RunReader:
         return list(found.values())
 
     def _outcome(self, run: Mapping[str, Any], system: str) -> Outcome:
-        roles = run["stages"]
-        after_sft = self._metrics([roles[role] for role in sorted(roles) if role.startswith("evaluate_sft")], system)
-        evaluations = [role for role in sorted(roles) if role.startswith("evaluate") and "evaluate_sft" not in role]
-        final = self._metrics([roles[role] for role in evaluations], system)
+        start, after_sft, final = (
+            self._metrics(run["stages"].get(role) or run["stages"].get(f"{role}:{system}"), system)
+            for role in ("evaluate_start", "evaluate_sft", "evaluate")
+        )
         if run["training_type"] == "sft":
             after_sft = final
-        return Outcome(self.base.get(system), after_sft, final)
+        return Outcome(start if run.get("start") else self.base.get(system), after_sft, final)
 
-    def _metrics(self, stage_ids: list[str], system: str) -> Metrics | None:
-        episodes = [row for stage in stage_ids for row in _episodes(self.stages[stage]) if row.system == system]
-        learned = [row for row in episodes if row.controller == "llm"]
+    def _metrics(self, stage_id: str | None, system: str) -> Metrics | None:
+        if stage_id is None:
+            return None
+        learned = [r for r in _episodes(self.stages[stage_id]) if r.system == system and r.controller == "llm"]
         return summarise(learned, self.plan["analysis"]["judged"].get(system, "open_loop"))
 
 
@@ -320,7 +332,7 @@ def _analysis_plan(block: Mapping[str, Any]) -> AnalysisPlan:
 
 
 def _stage_position(item: tuple[str, str]) -> tuple[int, str]:
-    role = item[0]
+    role = item[0].partition(":")[0]
     return (STAGE_ORDER.index(role) if role in STAGE_ORDER else len(STAGE_ORDER), role)
 
 

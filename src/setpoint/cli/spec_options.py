@@ -19,19 +19,34 @@ _BASE_HELP = "builtin:tiny, a folder with a model, or owner/model of the hub"
 # option -> the parameter it sweeps
 _AXES = {"lora_ranks": "lora_rank", "learning_rates": "learning_rate", "batch_sizes": "batch_size"}
 
-# option -> the field of the specification, where a list of words is given
-_LISTS = {"systems": "systems", "datasets": "datasets", "training_types": "training_types", "metrics": "metrics"}
+# options with a list of words, which is the value of the field of the same name
+_LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "target_systems")
 
-# options whose one word is the value of the field of the same name
-_WORDS = ("dataset_name", "replicates", "evaluation", "evaluation_cases", "base_model", "expert", "seed")
+# options whose value is that of the field of the same name
+_PLAIN = (
+    *("datasets", "dataset_name", "replicates", "evaluation", "evaluation_cases", "base_model", "expert", "seed"),
+    *("match", "source_system", "base_models", "start_from"),
+)
+
+MATCH_HELP = "steps of a universal model: per_system (default) as many for each system as a specialist has, or total"
 
 
 def add_spec_options(parser: argparse.ArgumentParser) -> None:
     """Everything that describes an experiment."""
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--spec", type=Path, metavar="FILE.yaml", help="a specification; options given as well win")
+    source.add_argument(
+        *("--spec", "--experiment-config"),
+        dest="spec",
+        type=Path,
+        metavar="FILE.yaml",
+        help="a specification; options given as well win",
+    )
     source.add_argument("--demo", action="store_true", help="a small sweep on the built-in base, minutes on a laptop")
-    parser.add_argument("--experiment-type", metavar="TYPE", help="hyperparameter_sweep (default)")
+    parser.add_argument(
+        "--experiment-type",
+        metavar="TYPE",
+        help="hyperparameter_sweep (default), cross_system, training_ablation or transfer_learning",
+    )
     parser.add_argument("--systems", "--system", type=words, metavar="A,B", help="systems, by full or short name")
     parser.add_argument(
         "--parameters",
@@ -50,7 +65,28 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replicates", metavar="N", help="runs of each configuration, with seeds of their own (default 1)"
     )
+    _add_options_of_types(parser)
     add_training_options(parser)
+
+
+def _add_options_of_types(parser: argparse.ArgumentParser) -> None:
+    """What only some types of experiments have."""
+    types = parser.add_argument_group("of some experiment types")
+    types.add_argument("--model-types", type=words, metavar="A,B", help="cross_system: specialist, universal (both)")
+    types.add_argument("--match", metavar="HOW", help=f"cross_system: {MATCH_HELP}")
+    types.add_argument(
+        "--strategies",
+        type=words,
+        metavar="A,B",
+        help="training_ablation: sft_only, sft_then_grpo, grpo_from_scratch (default all)",
+    )
+    types.add_argument("--source-system", metavar="A", help="transfer_learning: where the adapters come from")
+    types.add_argument("--target-systems", type=words, metavar="A,B", help="transfer_learning: where they go")
+    types.add_argument(
+        "--base-models",
+        metavar="WHICH",
+        help="transfer_learning: source (default), or all_available, which adds every finished adapter of the source",
+    )
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -81,9 +117,7 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
         fields = read_spec_file(arguments.spec)
     if arguments.experiment_type is not None:
         fields["type"] = arguments.experiment_type
-    for option, field in _LISTS.items():
-        if getattr(arguments, option) is not None:
-            fields[field] = getattr(arguments, option)
+    fields |= {name: value for name in _LISTS if (value := getattr(arguments, name)) is not None}
     axes: dict[str, list[str]] = {} if arguments.parameters is None else parse_tokens(arguments.parameters)
     for option, name in _AXES.items():
         if getattr(arguments, option) is not None:
@@ -94,7 +128,7 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
             axes[name] = getattr(arguments, option)
     if axes:
         fields["parameters"] = axes
-    if not fields.get("systems"):
+    if not fields.get("systems") and fields.get("type") != "transfer_learning":
         raise InputError(
             "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
         )
@@ -103,7 +137,7 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
 
 def training_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields set by `add_training_options`, and other single words."""
-    fields = {name: value for name in _WORDS if (value := getattr(arguments, name, None)) is not None}
+    fields = {name: value for name in _PLAIN if (value := getattr(arguments, name, None)) is not None}
     if arguments.set:
         fields["fixed"] = assignments(arguments.set)
     return fields

@@ -2,10 +2,10 @@
 
 import argparse
 
-from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
+from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.running import add_run_options, run_request
-from setpoint.cli.spec_options import add_training_options, training_fields
+from setpoint.cli.spec_options import MATCH_HELP, add_training_options, training_fields
 from setpoint.errors import InputError
 
 _PARAMETERS = ("lora_rank", "learning_rate", "batch_size")
@@ -13,11 +13,16 @@ _PARAMETERS = ("lora_rank", "learning_rate", "batch_size")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint train`."""
-    parser.add_argument("--system", metavar="SYSTEM", help="a system, by full or short name")
-    parser.add_argument("--dataset-name", metavar="NAME", help="demonstrations (default: the system's own)")
+    parser.add_argument(
+        "--system", "--systems", dest="systems", type=words, metavar="A,B", help="a system; several make it universal"
+    )
+    parser.add_argument("--dataset-name", metavar="NAME", help="demonstrations (default: the systems' own)")
+    parser.add_argument("--datasets", type=words, metavar="A,B", help="data sets, by position with --systems")
     parser.add_argument("--training-type", default="both", metavar="TYPE", help="sft, grpo or both (default both)")
     parser.add_argument("--run-id", metavar="ID", help="its name (default: single-<digest of the specification>)")
     parser.add_argument("--fresh", action="store_true", help="a new run, even where the same one exists")
+    parser.add_argument("--match", metavar="HOW", help=MATCH_HELP)
+    parser.add_argument("--start-from", metavar="ADAPTER", help="an adapter (folder or kind/id) to train further")
     for name in _PARAMETERS:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="V", help=f"the same as --set {name}=V")
     add_training_options(parser)
@@ -37,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.list_datasets:
         return _list_datasets(arguments)
-    if arguments.system is None:
+    if arguments.systems is None:
         raise InputError("training needs a system. Name it with --system; `setpoint systems` lists them.")
     fields = training_fields(arguments)
     parameters = fields.pop("fixed", {})
@@ -46,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             if name in parameters:
                 raise InputError(f"{name!r} is set by --set and by --{name.replace('_', '-')}. Use one of them.")
             parameters[name] = getattr(arguments, name)
-    spec = single_spec(arguments.system, arguments.training_type, parameters=parameters, **fields)
+    spec = single_spec(arguments.systems, arguments.training_type, parameters=parameters, **fields)
     wanted = request(workspace_of(arguments), spec, experiment_id=arguments.run_id, fresh=arguments.fresh)
     if not arguments.dry_run:
         return run_request(wanted, arguments)

@@ -11,6 +11,13 @@ from typing import Any
 from setpoint.artifacts import Workspace, create_json
 from setpoint.errors import InputError
 from setpoint.execution import Executor, LocalExecutor
+from setpoint.experiments.adapters import (
+    Adapter,
+    canonical_place,
+    finished_adapters,
+    named_adapter,
+    planned_adapters,
+)
 from setpoint.experiments.checks import check_machine, require_fit
 from setpoint.experiments.coordinator import Coordinator
 from setpoint.experiments.data import Say, canonical_datasets, ensure_datasets, find_datasets
@@ -73,6 +80,8 @@ def request(
         InputError: the specification cannot be used, or the id belongs to another one.
     """
     spec = canonical_datasets(canonical_spec(spec))
+    if spec.start_from is not None:
+        spec = spec.model_copy(update={"start_from": canonical_place(workspace, spec.start_from)})
     identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
     if fresh:
         identifier = _free_id(workspace, identifier)
@@ -104,7 +113,23 @@ def preview(request: Request) -> Plan:
         InputError: a data set is missing and cannot be made.
     """
     datasets = find_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking)
-    return build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets))
+    return build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets, _adapters(request)))
+
+
+def _adapters(request: Request) -> list[Adapter]:
+    """What is there to be trained further; for an experiment that exists, what was there when it was planned.
+
+    Raises:
+        InputError: the one that is named is not there.
+    """
+    if request.existing is not None:
+        return planned_adapters(request.existing, request.existing.adapters)
+    spec = request.spec
+    if spec.start_from is not None:
+        return [named_adapter(request.workspace, spec.start_from, request.base)]
+    if spec.base_models == "all_available" and spec.source_system is not None:
+        return finished_adapters(request.workspace, spec.source_system, request.base)
+    return []
 
 
 def prepare(request: Request, say: Say) -> Plan:
@@ -121,7 +146,7 @@ def prepare(request: Request, say: Say) -> Plan:
     request.workspace.require_writable()
     blocking = request.base.preset.dialect.blocking
     datasets = ensure_datasets(request.workspace, request.spec, blocking, say)
-    plan = build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets))
+    plan = build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets, _adapters(request)))
     if request.existing is None or request.existing.stages.keys() == plan.stages.keys():
         return request.existing or plan
     states = read_stages(request.workspace, request.existing)

@@ -36,9 +36,14 @@ class PlannedRun(_Record):
     systems: tuple[str, ...]
     training_type: str
     factors: dict[str, Value]
+    settings: dict[str, Value] = {}
+    """Parameters that the run's training stages read and that are not the preset's, by canonical name."""
     resolved: dict[str, dict[str, Any]]
+    start: str | None = None
+    """The stage whose adapter is trained further; None stands for the base."""
     stages: dict[str, str]
-    """Role (`sft`, `grpo`, `evaluate`) -> stage id."""
+    """Role -> stage id. Roles are `sft`, `grpo`, `evaluate`, `evaluate_sft` (between the two) and `evaluate_start` (of
+    the adapter it starts from, before training); where a run has several systems, evaluations are `<role>:<system>`."""
 
 
 class Named(_Record):
@@ -86,6 +91,8 @@ class Plan(_Record):
     runs: tuple[PlannedRun, ...]
     stages: dict[str, PlannedStage]
     shared: Shared
+    adapters: tuple[str, ...] = ()
+    """Adapters from outside the experiment that it trains further, as `kind/id`."""
     provenance: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:

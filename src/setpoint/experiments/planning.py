@@ -1,13 +1,14 @@
 """From a specification to a plan: parameters resolved, stages identified by content, equal stages planned once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from setpoint import problems, provenance
 from setpoint.errors import InputError, collect
-from setpoint.experiments.parameters import canonical_axes, canonical_fixed, resolve
+from setpoint.experiments.adapters import Adapter
+from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, find, resolve
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
 from setpoint.experiments.spec import METRICS, ExperimentSpec, Value
 from setpoint.experiments.stages import STAGES
@@ -25,10 +26,12 @@ class Inputs:
 
     Attributes:
         datasets: system -> the data set that holds its demonstrations.
+        adapters: those from outside the experiment that are trained further.
     """
 
     base: BaseModel
     datasets: Mapping[str, Named]
+    adapters: Sequence[Adapter] = ()
 
 
 def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
@@ -63,7 +66,7 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
     found: dict[str, InputError] = {}
     for run in design_runs(spec):
         try:
-            resolve(preset, run.training_type, {**spec.fixed, **run.factors})
+            _resolved(preset, run, spec)
         except InputError as error:
             found[str(error)] = error
     collect(list(found.values()))
@@ -71,13 +74,15 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
 
 def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan:
     """The plan of a canonical and checked `spec`. Touches nothing on disk."""
-    designs = design_runs(spec)
+    designs = design_runs(spec, inputs.adapters)
     stages = _Stages(spec, inputs)
     reference = {system: stages.add_reference(system) for system in spec.systems}
-    evaluate_base = {system: stages.add_evaluation(system, reference[system]) for system in spec.systems}
-    runs = tuple(_plan_run(index, design, spec, stages, reference) for index, design in enumerate(designs))
+    evaluate_base = {system: stages.add_evaluation(system) for system in spec.systems}
+    runs: list[PlannedRun] = []
+    for design in designs:
+        runs.append(_plan_run(design, spec, stages, runs))
     if spec.type == "single":
-        runs = tuple(run.model_copy(update={"name": experiment_id}) for run in runs)
+        runs = [run.model_copy(update={"name": experiment_id}) for run in runs]
     return Plan(
         schema=1,
         experiment=experiment_id,
@@ -89,16 +94,17 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         systems=spec.systems,
         base=Named(name=inputs.base.name, digest=inputs.base.digest),
         datasets=dict(inputs.datasets),
-        runs=runs,
+        runs=tuple(runs),
         stages=stages.planned,
         shared=Shared(reference=reference, evaluate_base=evaluate_base),
+        adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
         provenance={**provenance.collect(), "code": {kind: digest(stage.code()) for kind, stage in STAGES.items()}},
     )
 
 
 def spec_digest(spec: ExperimentSpec) -> str:
     """What names an experiment that was given no name."""
-    return digest(spec.model_dump(mode="json"))
+    return digest(spec.model_dump(mode="json", exclude_defaults=True))
 
 
 def stage_id(stage: PlannedStage) -> str:
@@ -138,11 +144,23 @@ class _Stages:
         needs = {} if parent is None else {"parent": parent}
         return self._add(PlannedStage(kind=kind, config=config, needs=needs, seed=_seed(self.spec, run)))
 
-    def add_evaluation(self, system: str, reference: str, adapter: str | None = None) -> str:
+    def add_adapter(self, adapter: Adapter) -> str:
+        for name, stage in adapter.chain.items():
+            self.planned.setdefault(name, stage)
+        return adapter.id
+
+    def add_evaluation(self, system: str, adapter: str | None = None) -> str:
         """Evaluate an adapter, or the base itself. The seed is not the run's: every run meets the same cases."""
         config = {**self._model(), **self._suite(system)}
-        needs = {"reference": reference} if adapter is None else {"adapter": adapter, "reference": reference}
-        return self._add(PlannedStage(kind="evaluate", config=config, needs=needs, seed=0))
+        needs = {"reference": self.add_reference(system)}
+        needs |= {} if adapter is None else {"adapter": adapter}
+        return self._add(PlannedStage(kind="evaluate", config=config, needs=dict(sorted(needs.items())), seed=0))
+
+    def add_evaluations(self, role: str, systems: Sequence[str], adapter: str) -> dict[str, str]:
+        """Role -> stage for each system, with the system in the role where there are several."""
+        if len(systems) == 1:
+            return {role: self.add_evaluation(systems[0], adapter)}
+        return {f"{role}:{system}": self.add_evaluation(system, adapter) for system in systems}
 
     def add_reference(self, system: str) -> str:
         blocks = self.inputs.base.preset.dialect.definition()["blocks"]
@@ -166,57 +184,88 @@ class _Stages:
         return identity
 
 
-def _plan_run(
-    index: int, design: RunDesign, spec: ExperimentSpec, stages: _Stages, reference: Mapping[str, str]
-) -> PlannedRun:
-    resolved = resolve(stages.inputs.base.preset, design.training_type, {**spec.fixed, **design.factors})
+def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun]) -> PlannedRun:
+    resolved = _resolved(stages.inputs.base.preset, design, spec)
+    start = _start(design, stages, earlier)
     planned: dict[str, str] = {}
-    if design.training_type != "grpo":
-        planned["sft"] = stages.add_training("sft", design, resolved, None)
-    if design.training_type != "sft":
-        planned["grpo"] = stages.add_training("grpo", design, resolved, planned.get("sft"))
-    (system,) = design.systems
-    if design.training_type == "both":  # shows what GRPO added; the same stage as an `sft` arm's evaluation
-        planned["evaluate_sft"] = stages.add_evaluation(system, reference[system], planned["sft"])
-    planned["evaluate"] = stages.add_evaluation(system, reference[system], planned.get("grpo", planned.get("sft")))
+    if start is not None:
+        planned |= stages.add_evaluations("evaluate_start", design.systems, start)
+    trained = start
+    for kind in TRAINED[design.training_type]:
+        trained = planned[kind] = stages.add_training(kind, design, resolved, trained)
+        if kind == "sft" and design.training_type == "both":
+            # Shows what GRPO added; the same stage as the evaluation of an arm that stops here.
+            planned |= stages.add_evaluations("evaluate_sft", design.systems, trained)
+    assert trained is not None
+    planned |= stages.add_evaluations("evaluate", design.systems, trained)
     return PlannedRun(
         name=_run_name(design, spec, resolved),
-        index=index,
+        index=len(earlier),
         configuration=design.configuration,
         replicate=design.replicate,
         seed=_seed(spec, design),
         model_type=design.model_type,
         systems=design.systems,
         training_type=design.training_type,
-        factors=_factors(design, spec),
+        factors={**design.arms, **design.factors},
+        settings=_settings(design, spec),
         resolved=resolved,
+        start=start,
         stages=planned,
     )
+
+
+def _start(design: RunDesign, stages: _Stages, earlier: Sequence[PlannedRun]) -> str | None:
+    """The stage whose adapter the run trains further."""
+    if design.adapter is not None:
+        return stages.add_adapter(design.adapter)
+    if design.source is None:
+        return None
+    source = earlier[design.source]
+    return source.stages[TRAINED[source.training_type][-1]]
+
+
+def _settings(design: RunDesign, spec: ExperimentSpec) -> dict[str, Value]:
+    """The parameters that the run reads and that the specification gives."""
+    given = {**spec.fixed, **design.factors}
+    return {name: value for name, value in given.items() if find(name).places_in(design.training_type)}
+
+
+def _resolved(preset: BasePreset, design: RunDesign, spec: ExperimentSpec) -> dict[str, dict[str, Any]]:
+    """Every parameter of the run. An adapter that exists already keeps its shape.
+
+    A universal model takes as many steps for each of its systems as a specialist, unless the totals are to match.
+    """
+    resolved = resolve(preset, design.training_type, _settings(design, spec))
+    if design.adapter is not None:
+        resolved["lora"] = dict(design.adapter.stage.config["lora"])
+    if spec.match == "per_system":
+        for kind in TRAINED[design.training_type]:
+            resolved[kind]["steps"] *= len(design.systems)
+    return resolved
 
 
 def _seed(spec: ExperimentSpec, run: RunDesign) -> int:
     return spec.seed + run.replicate
 
 
-def _factors(design: RunDesign, spec: ExperimentSpec) -> dict[str, Value]:
-    varies = len(spec.training_types) > 1
-    return {**({"training_type": design.training_type} if varies else {}), **design.factors}
-
-
 def _run_name(design: RunDesign, spec: ExperimentSpec, resolved: dict[str, dict[str, Any]]) -> str:
     """Readable first, unique by a digest of what is trained; the same whatever the data or the code."""
-    system = [*design.systems] if len(spec.systems) > 1 else []
+    systems = ["+".join(design.systems)] if len(spec.systems) > 1 else []
+    arms = [str(value) for name, value in design.arms.items() if name in {"model_type", "strategy"}]
+    start_arm = [f"from_{design.arms['start']}"] if "start" in design.arms else []
     factors = [f"{name}={value}" for name, value in design.factors.items()]
     seed = _seed(spec, design)
-    label = "_".join([*system, *factors])[:_LONGEST_LABEL]
-    identity = digest([design.systems, design.training_type, resolved, seed, spec.base_model], 8)
-    return "_".join([*([label] if label else []), design.training_type, f"s{seed}-{identity}"])
+    label = "_".join([*systems, *arms, *start_arm, *factors])[:_LONGEST_LABEL]
+    identity = digest([design.systems, design.training_type, resolved, seed, spec.base_model, design.arms], 8)
+    trained = [] if "strategy" in design.arms else [design.training_type]
+    return "_".join([*([label] if label else []), *trained, f"s{seed}-{identity}"])
 
 
-def _plan_analysis(spec: ExperimentSpec, designs: list[RunDesign]) -> AnalysisPlan:
+def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> AnalysisPlan:
     levels: dict[str, set[Value]] = {}
     for design in designs:
-        for name, value in _factors(design, spec).items():
+        for name, value in {**design.arms, **design.factors}.items():
             levels.setdefault(name, set()).add(value)
     factors = tuple(name for name, values in levels.items() if len(values) > 1)
     primary, *secondary = spec.metrics

@@ -1,19 +1,22 @@
 """Training one model: an experiment of one run, named by its run id."""
 
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from setpoint.artifacts import Workspace
 from setpoint.experiments.plan import Plan, PlannedRun
 from setpoint.experiments.spec import ExperimentSpec, Value, make_spec
 
+_LONGEST_ID = 120
+_IDENTITY = 40
+
 
 def single_spec(
-    system: str,
+    systems: Sequence[str],
     training_type: str,
     *,
-    dataset_name: str | None = None,
     parameters: Mapping[str, Value] | None = None,
     **fields: object,
 ) -> ExperimentSpec:
@@ -25,13 +28,18 @@ def single_spec(
     return make_spec(
         {
             "type": "single",
-            "systems": [system],
+            "systems": list(systems),
             "training_types": [training_type],
-            "dataset_name": dataset_name,
             "fixed": dict(parameters or {}),
             **fields,
         }
     )
+
+
+def run_id(name: str) -> str:
+    """The name of a run as an identifier; the end of a name, which is unique, is kept."""
+    text = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".")
+    return text if len(text) <= _LONGEST_ID else f"{text[: _LONGEST_ID - _IDENTITY - 1]}-{text[-_IDENTITY:]}"
 
 
 def training_commands(plan: Plan, workspace: Workspace) -> list[str]:
@@ -41,16 +49,17 @@ def training_commands(plan: Plan, workspace: Workspace) -> list[str]:
 
 def _training_words(plan: Plan, run: PlannedRun, workspace: Workspace) -> list[str]:
     spec = plan.spec
-    (system,) = run.systems
-    swept = {name: value for name, value in run.factors.items() if name != "training_type"}
-    settings = [f"{name}={value}" for name, value in {**spec.fixed, **swept}.items()]
-    named = dict(zip(spec.systems, spec.datasets, strict=False)).get(system, spec.dataset_name)
+    settings = [f"{name}={value}" for name, value in run.settings.items()]
+    named = dict(zip(spec.systems, spec.datasets, strict=False))
     options = {
-        "--system": system,
+        "--systems" if len(run.systems) > 1 else "--system": ",".join(run.systems),
         "--training-type": run.training_type,
-        "--run-id": run.name.replace("=", "-"),
+        "--run-id": run_id(run.name),
         "--seed": run.seed,
-        "--dataset-name": named,
+        "--datasets": ",".join(named[system] for system in run.systems) if named else None,
+        "--dataset-name": spec.dataset_name,
+        "--match": spec.match if len(run.systems) > 1 and spec.match != "per_system" else None,
+        "--start-from": None if run.start is None else f"{plan.stages[run.start].kind}/{run.start}",
         "--base-model": spec.base_model,
         "--evaluation": spec.evaluation,
         "--evaluation-cases": spec.evaluation_cases,

@@ -1,18 +1,35 @@
 """What a user asks for: one frozen, strict description of an experiment, from the command line or a YAML file."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from setpoint import systems
 from setpoint.errors import InputError, collect, unknown_name
 
 TrainingType = Literal["sft", "grpo", "both"]
+ModelType = Literal["specialist", "universal"]
+Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch"]
 Evaluation = Literal["standard", "comprehensive"]
 Value = bool | int | float | str
+
+STRATEGIES: dict[Strategy, TrainingType] = {"sft_only": "sft", "sft_then_grpo": "both", "grpo_from_scratch": "grpo"}
+"""Strategy of an ablation -> its training type."""
+
+# field -> the experiment types that read it
+_FIELDS_OF_TYPES = {
+    "model_types": ("cross_system",),
+    "match": ("cross_system", "single"),
+    "strategies": ("training_ablation",),
+    "source_system": ("transfer_learning",),
+    "target_systems": ("transfer_learning",),
+    "base_models": ("transfer_learning",),
+    "start_from": ("single",),
+}
 
 # metric -> the scale on which its effects are multiplicative ("log") or additive ("linear")
 METRICS: dict[str, Literal["log", "linear"]] = {
@@ -52,6 +69,18 @@ class ExperimentSpec(BaseModel):
     dataset_name: str | None = None
     """One data set that holds every system."""
     training_types: Listed[TrainingType] = Field(default=("both",), min_length=1)
+    model_types: Listed[ModelType] = ()
+    """Of a comparison across systems; both by default."""
+    match: Literal["per_system", "total"] = "per_system"
+    """Whether a universal model gets as many steps for each system as a specialist has, or as many in total."""
+    strategies: Listed[Strategy] = ()
+    """Of an ablation; all by default."""
+    source_system: str | None = None
+    target_systems: Listed[str] = ()
+    base_models: Literal["source", "all_available"] = "source"
+    """What a transfer starts from besides the base: the source model it trains, or every finished adapter as well."""
+    start_from: str | None = None
+    """Of a single run: the training stage, as `kind/id`, whose adapter is trained further."""
     parameters: dict[str, Listed[Value]] = {}
     """Swept parameter -> its values."""
     fixed: dict[str, Value] = {}
@@ -65,15 +94,20 @@ class ExperimentSpec(BaseModel):
     expert: Literal["optimal", "detuned"] = "optimal"
     seed: int = Field(default=0, ge=0)
 
-    @field_validator("systems")
+    @field_validator("systems", "target_systems")
     @classmethod
     def _known_systems(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _distinct("system", tuple(systems.canonical(name) for name in names))
 
-    @field_validator("training_types")
+    @field_validator("source_system")
     @classmethod
-    def _distinct_training_types(cls, names: tuple[TrainingType, ...]) -> tuple[TrainingType, ...]:
-        return _distinct("training type", names)
+    def _known_source(cls, name: str | None) -> str | None:
+        return None if name is None else systems.canonical(name)
+
+    @field_validator("training_types", "model_types", "strategies")
+    @classmethod
+    def _distinct_words(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return _distinct(str(info.field_name).replace("_", " ").removesuffix("s"), names)
 
     @field_validator("metrics")
     @classmethod
@@ -88,12 +122,12 @@ def make_spec(fields: dict[str, Any]) -> ExperimentSpec:
     Raises:
         InputError: everything that is wrong with them, at once.
     """
+    problems = _misplaced(fields)
     try:
-        spec = ExperimentSpec(**fields)
+        spec = ExperimentSpec(**_completed(fields))
     except ValidationError as error:
-        collect(_input_errors(error))
+        collect([*problems, *_input_errors(error)])
         raise
-    problems = []
     if spec.datasets and spec.dataset_name is not None:
         problems.append(InputError("--datasets and --dataset-name exclude each other. Give one of them."))
     if spec.datasets and len(spec.datasets) != len(spec.systems):
@@ -105,6 +139,42 @@ def make_spec(fields: dict[str, Any]) -> ExperimentSpec:
         )
     collect(problems)
     return spec
+
+
+def _misplaced(fields: Mapping[str, Any]) -> list[InputError]:
+    """Fields that the experiment's type does not read, or that contradict those from which they follow."""
+    kind = fields.get("type", "hyperparameter_sweep")
+    found = [
+        InputError(
+            f"{name} belongs to experiment type {' or '.join(types)}, but the type is {kind!r}. Drop one of them."
+        )
+        for name, types in _FIELDS_OF_TYPES.items()
+        if kind not in types and fields.get(name) not in (None, (), [], ExperimentSpec.model_fields[name].default)
+    ]
+    if kind == "training_ablation" and "training_types" in fields:
+        found.append(InputError("an ablation's strategies say how it trains. Drop the training types."))
+    if kind == "transfer_learning":
+        missing = [name for name in ("source_system", "target_systems") if not fields.get(name)]
+        found += [InputError(f"a transfer needs --{name.replace('_', '-')}; it is missing.") for name in missing]
+        if fields.get("systems"):
+            found.append(InputError("a transfer's systems are its source and its targets. Drop the systems."))
+    return found
+
+
+def _completed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` with those that follow from others."""
+    completed = dict(fields)
+    kind = fields.get("type")
+    if kind == "cross_system":
+        completed["model_types"] = fields.get("model_types") or ("specialist", "universal")
+    elif kind == "training_ablation":
+        strategies = _as_tuple(fields.get("strategies") or tuple(STRATEGIES))
+        known = [STRATEGIES[name] for name in strategies if name in STRATEGIES]
+        completed |= {"strategies": strategies, "training_types": tuple(dict.fromkeys(known)) or ("both",)}
+    elif kind == "transfer_learning":
+        source, targets = fields.get("source_system"), _as_tuple(fields.get("target_systems") or ())
+        completed["systems"] = [*([source] if source else []), *targets]
+    return completed
 
 
 def read_spec_file(path: Path) -> dict[str, Any]:

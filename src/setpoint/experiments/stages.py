@@ -38,7 +38,9 @@ _TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")
 
 STAGES: dict[str, StageKind] = {
     "sft": StageKind("setpoint.training.sft:run", 1, (*_MODEL, "demonstrations", "training"), _TRAINING_PACKAGES),
-    "grpo": StageKind("setpoint.training.grpo:run", 1, (*_MODEL, "rewards", "training"), _TRAINING_PACKAGES),
+    "grpo": StageKind(
+        "setpoint.training.grpo:run", 1, (*_MODEL, "controllers", "rewards", "training"), _TRAINING_PACKAGES
+    ),
     "evaluate": StageKind(
         "setpoint.evaluation.stage:run_policy",
         1,

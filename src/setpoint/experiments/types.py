@@ -1,12 +1,16 @@
 """Experiment types: functions from a specification to a list of runs, nothing else."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from setpoint.errors import InputError, unknown_name
+from setpoint.experiments.adapters import Adapter
 from setpoint.experiments.parameters import find
-from setpoint.experiments.spec import ExperimentSpec, TrainingType, Value
+from setpoint.experiments.spec import STRATEGIES, ExperimentSpec, TrainingType, Value
+
+BASE = "base"
+SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,10 @@ class RunDesign:
 
     Attributes:
         configuration: runs with the same number are replicates of each other.
-        factors: what distinguishes its configuration from others; canonical parameter name -> value.
+        arms: what distinguishes its configuration from others besides parameters, such as `strategy`.
+        factors: swept parameters by canonical name.
+        source: position of the run whose adapter it trains further.
+        adapter: an adapter from outside the experiment that it trains further.
     """
 
     configuration: int
@@ -23,60 +30,150 @@ class RunDesign:
     model_type: str
     systems: tuple[str, ...]
     training_type: TrainingType
-    factors: dict[str, Value]
+    arms: dict[str, Value] = field(default_factory=dict)
+    factors: dict[str, Value] = field(default_factory=dict)
+    source: int | None = None
+    adapter: Adapter | None = None
 
 
-def hyperparameter_sweep(spec: ExperimentSpec) -> list[RunDesign]:
-    """Every combination of system, training type and swept values, each `replicates` times.
+def hyperparameter_sweep(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
+    """Every combination of system, training type and swept values, each `replicates` times."""
+    configurations = (
+        RunDesign(0, 0, "specialist", (system,), training_type, _training_arm(spec, training_type), factors)
+        for system, training_type in product(spec.systems, spec.training_types)
+        for factors in _combinations(spec, training_type)
+    )
+    return _replicated(spec, configurations)
 
-    A parameter that a training type does not read is no axis of it, so that no two configurations are the same.
-    """
-    runs = []
-    configuration = 0
-    for system, training_type in product(spec.systems, spec.training_types):
-        axes = {name: values for name, values in spec.parameters.items() if find(name).places_in(training_type)}
-        for values in product(*axes.values()):
-            factors = dict(zip(axes, values, strict=True))
-            runs += [
-                RunDesign(configuration, replicate, "specialist", (system,), training_type, factors)
-                for replicate in range(spec.replicates)
-            ]
-            configuration += 1
+
+def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
+    """A specialist for each system beside universal models, which are one adapter for all of them."""
+    if "universal" in spec.model_types and len(spec.systems) < 2:
+        raise InputError(
+            f"a universal model controls at least two systems, but got {', '.join(spec.systems)}. Name more --systems, "
+            "or --model-types specialist."
+        )
+    models: list[tuple[str, tuple[str, ...]]] = []
+    if "specialist" in spec.model_types:
+        models += [("specialist", (system,)) for system in spec.systems]
+    if "universal" in spec.model_types:
+        models.append(("universal", spec.systems))
+    runs: list[RunDesign] = []
+    for (model_type, names), training_type in product(models, spec.training_types):
+        arms = {"model_type": model_type, **_training_arm(spec, training_type)}
+        for factors in _combinations(spec, training_type):
+            runs += _replicates(spec, runs, RunDesign(0, 0, model_type, names, training_type, arms, factors))
     return runs
 
 
-def single(spec: ExperimentSpec) -> list[RunDesign]:
-    """One run: training a model is the smallest experiment."""
-    _require_one("system", spec.systems)
-    _require_one("training type", spec.training_types)
+def training_ablation(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
+    """What each part of the training contributes: strategies on each system."""
+    configurations = (
+        RunDesign(0, 0, "specialist", (system,), STRATEGIES[strategy], {"strategy": strategy}, factors)
+        for system, strategy in product(spec.systems, spec.strategies)
+        for factors in _combinations(spec, STRATEGIES[strategy])
+    )
+    return _replicated(spec, configurations)
+
+
+def transfer_learning(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:
+    """Source models, and on each target training from the base, from them, and from adapters that exist already.
+
+    A replicate on a target goes on from the same replicate of the source, so that the seeds of both are drawn anew.
+    All runs on a target have the same steps; those of the source are a run of its own, so that its cost is seen.
+    """
+    assert spec.source_system is not None
+    recipes = _recipes(adapters)
+    if recipes and any(place[0] == "lora" for name in spec.parameters for place in find(name).places):
+        raise InputError(
+            "adapters that exist already keep their rank and scale, so these cannot be swept with "
+            "--base-models all_available. Sweep other parameters, or leave it out."
+        )
+    runs: list[RunDesign] = []
+    for training_type in spec.training_types:
+        arms = _training_arm(spec, training_type)
+        for factors in _combinations(spec, training_type):
+            first = len(runs)
+            scratch = RunDesign(
+                0, 0, "specialist", (spec.source_system,), training_type, {**arms, "start": BASE}, factors
+            )
+            runs += _replicates(spec, runs, scratch)
+            for target in spec.target_systems:
+                scratch = replace(scratch, systems=(target,))
+                runs += _replicates(spec, runs, scratch)
+                onward = _replicates(spec, runs, replace(scratch, arms={**arms, "start": SOURCE}))
+                runs += [replace(run, source=first + run.replicate) for run in onward]
+                for label, found in recipes.items():
+                    more = _replicates(spec, runs, replace(scratch, arms={**arms, "start": label}))
+                    # Two runs from one adapter would not be independent: as many replicates as there are adapters.
+                    runs += [replace(run, adapter=start) for run, start in zip(more, found, strict=False)]
+    return runs
+
+
+def single(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:
+    """One run: training a model is the smallest experiment. Several systems make it universal."""
+    if len(spec.training_types) != 1:
+        raise InputError(f"a single run has one training type, but got {', '.join(spec.training_types)}.")
     if spec.parameters or spec.replicates != 1:
         raise InputError("a single run sweeps nothing and has one replicate. Use type 'hyperparameter_sweep' instead.")
-    return [RunDesign(0, 0, "specialist", spec.systems, spec.training_types[0], {})]
+    model_type = "specialist" if len(spec.systems) == 1 else "universal"
+    adapter = next((found for found in adapters if found.place == spec.start_from), None)
+    return [RunDesign(0, 0, model_type, spec.systems, spec.training_types[0], adapter=adapter)]
 
 
-TYPES: dict[str, Callable[[ExperimentSpec], list[RunDesign]]] = {
+TYPES: dict[str, Callable[[ExperimentSpec, Sequence[Adapter]], list[RunDesign]]] = {
     "hyperparameter_sweep": hyperparameter_sweep,
+    "cross_system": cross_system,
+    "training_ablation": training_ablation,
+    "transfer_learning": transfer_learning,
     "single": single,
 }
-_NOT_AVAILABLE_YET = ("cross_system", "training_ablation", "transfer_learning")
 
 
-def design_runs(spec: ExperimentSpec) -> list[RunDesign]:
+def design_runs(spec: ExperimentSpec, adapters: Sequence[Adapter] = ()) -> list[RunDesign]:
     """The runs of `spec`, by its type.
 
+    Args:
+        adapters: those from outside the experiment that it may train further.
+
     Raises:
-        InputError: the type is unknown, not available yet, or does not go with the rest of the specification.
+        InputError: the type is unknown, or does not go with the rest of the specification.
     """
-    if spec.type in _NOT_AVAILABLE_YET:
-        raise InputError(
-            f"experiment type {spec.type!r} is not available yet. Available: {', '.join(TYPES)}; a sweep over several "
-            "--systems or --training-types trains the same specialists."
-        )
     if spec.type not in TYPES:
         raise unknown_name("experiment type", spec.type, TYPES)
-    return TYPES[spec.type](spec)
+    return TYPES[spec.type](spec, adapters)
 
 
-def _require_one(kind: str, items: Sequence[str]) -> None:
-    if len(items) != 1:
-        raise InputError(f"a single run has one {kind}, but got {', '.join(items)}.")
+def _combinations(spec: ExperimentSpec, training_type: str) -> Iterator[dict[str, Value]]:
+    """The combinations of swept values.
+
+    A parameter that a training type does not read is no axis of it, so that no two configurations are the same.
+    """
+    axes = {name: values for name, values in spec.parameters.items() if find(name).places_in(training_type)}
+    for values in product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _training_arm(spec: ExperimentSpec, training_type: TrainingType) -> dict[str, Value]:
+    return {"training_type": training_type} if len(spec.training_types) > 1 else {}
+
+
+def _replicated(spec: ExperimentSpec, configurations: Iterator[RunDesign]) -> list[RunDesign]:
+    runs: list[RunDesign] = []
+    for run in configurations:
+        runs += _replicates(spec, runs, run)
+    return runs
+
+
+def _replicates(spec: ExperimentSpec, runs: Sequence[RunDesign], run: RunDesign) -> list[RunDesign]:
+    """The replicates of `run` as the next configuration after `runs`."""
+    configuration = runs[-1].configuration + 1 if runs else 0
+    return [replace(run, configuration=configuration, replicate=replicate) for replicate in range(spec.replicates)]
+
+
+def _recipes(adapters: Sequence[Adapter]) -> Mapping[str, list[Adapter]]:
+    """Adapters that differ in their seeds alone, together."""
+    found: dict[str, list[Adapter]] = {}
+    for adapter in sorted(adapters, key=lambda adapter: adapter.seed):
+        found.setdefault(adapter.label, []).append(adapter)
+    return found

@@ -235,7 +235,7 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     data = report.data
     mode = JUDGED_MODES.get(data.analysis.judged.get(ranked.system, "open_loop"), "open_loop")
     reference = data.plan["shared"]["reference"].get(ranked.system)
-    learned = _by_case(report, "evaluate", best.stages["evaluate"], "llm", mode, ranked.system)
+    learned = _by_case(report, "evaluate", best.evaluation(ranked.system), "llm", mode, ranked.system)
     optimal = {} if reference is None else _by_case(report, "reference", reference, "optimum", None, ranked.system)
     cases = sorted(learned)[:SHOWN_CASES]
     if not cases:

@@ -1,0 +1,150 @@
+"""The experiment types: which runs each makes, and what those share."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps import BASE, make_plan, run_plan
+from synthetic_experiment import Synthetic
+
+from setpoint.analysis.experiment import read_experiment
+from setpoint.artifacts import Workspace
+from setpoint.errors import InputError
+from setpoint.experiments.adapters import canonical_place, finished_adapters, named_adapter, planned_adapters
+from setpoint.experiments.plan import Named, Plan
+from setpoint.experiments.planning import Inputs, build_plan, canonical_spec
+from setpoint.experiments.spec import make_spec
+from setpoint.reports import write_reports
+from setpoint.reports.results import result_rows
+
+CROSS = {"type": "cross_system", "systems": ["di", "vdp"]}
+ABLATION = {"type": "training_ablation", "systems": "van_der_pol"}
+TRANSFER = {"type": "transfer_learning", "source_system": "di", "target_systems": ["vdp", "pendulum"]}
+
+
+def build(workspace: Workspace, **fields: Any) -> Plan:
+    """The plan of `fields` with the adapters of a workspace."""
+    spec = canonical_spec(make_spec(fields))
+    datasets = {system: Named(name=system, digest="d0") for system in spec.systems}
+    adapters = []
+    if spec.start_from:
+        adapters = [named_adapter(workspace, spec.start_from, BASE)]
+    elif spec.source_system:
+        adapters = finished_adapters(workspace, spec.source_system, BASE)
+    return build_plan(spec, "sweep", Inputs(BASE, datasets, adapters))
+
+
+def test_across_systems_there_is_a_specialist_for_each_and_one_universal_model() -> None:
+    plan = make_plan(**CROSS, training_types="grpo", replicates=2)
+    assert [run.systems for run in plan.runs[::2]] == [
+        ("double_integrator",),
+        ("van_der_pol",),
+        ("double_integrator", "van_der_pol"),
+    ]
+    assert [run.factors["model_type"] for run in plan.runs[::2]] == ["specialist", "specialist", "universal"]
+    assert plan.analysis.factors == ("model_type",)
+    universal = plan.runs[-1]
+    assert set(universal.stages) == {"grpo", "evaluate:double_integrator", "evaluate:van_der_pol"}
+    config = plan.stages[universal.stages["grpo"]].config
+    assert config["systems"] == ["double_integrator", "van_der_pol"]
+    assert [data["name"] for data in config["datasets"]] == config["systems"]
+
+
+def test_a_universal_model_sees_as_much_of_each_system_as_a_specialist_or_as_much_in_total() -> None:
+    for match, factor in (("per_system", 2), ("total", 1)):
+        specialist, _, universal = make_plan(**CROSS, match=match, training_types="sft").runs
+        assert universal.resolved["sft"]["steps"] == factor * specialist.resolved["sft"]["steps"]
+
+
+def test_an_ablation_is_strategies_with_one_sft_parent_for_each_replicate() -> None:
+    plan = make_plan(**ABLATION, replicates=3)
+    assert [run.factors["strategy"] for run in plan.runs[::3]] == ["sft_only", "sft_then_grpo", "grpo_from_scratch"]
+    assert len([stage for stage in plan.stages.values() if stage.kind == "sft"]) == 3
+    assert plan.analysis.factors == ("strategy",)
+    assert plan.runs[3].name.startswith("sft_then_grpo_s0-")
+
+
+def test_a_transfer_trains_the_source_and_every_target_from_it_and_from_the_base() -> None:
+    plan = make_plan(**TRANSFER, training_types="sft", replicates=2)
+    assert len(plan.runs) == 2 * (1 + 2 * 2)
+    sources = plan.runs[:2]
+    onward = [run for run in plan.runs if run.factors["start"] == "source"]
+    assert [run.start for run in onward] == [sources[run.replicate].stages["sft"] for run in onward]
+    for run in onward:
+        assert plan.stages[run.stages["sft"]].needs == {"parent": run.start}
+        assert plan.stages[run.stages["evaluate_start"]].needs["adapter"] == run.start
+    scratch = [run for run in plan.runs[2:] if run.factors["start"] == "base"]
+    assert {run.resolved["sft"]["steps"] for run in onward} == {run.resolved["sft"]["steps"] for run in scratch}
+    assert all(run.start is None for run in scratch)
+
+
+def test_a_transfer_takes_every_finished_adapter_of_the_source_if_asked(tmp_path: Path) -> None:
+    earlier = make_plan(systems="di", training_types="both", fixed={"lora_rank": 4}, replicates=3)
+    run_plan(tmp_path, earlier)
+    run_plan(tmp_path, make_plan(systems="vdp").model_copy(update={"experiment": "other"}))
+    workspace = Workspace(tmp_path)
+    plan = build(workspace, **TRANSFER, base_models="all_available", training_types="sft", replicates=2)
+    starts = list(dict.fromkeys(run.factors["start"] for run in plan.runs))
+    assert starts[:2] == ["base", "source"]
+    assert [start[:7] for start in starts[2:]] == ["sft_r4-", "grpo_r4"]
+    for run in plan.runs:
+        if run.factors["start"] == starts[3]:
+            assert run.start == earlier.runs[run.replicate].stages["grpo"]
+            assert run.resolved["lora"]["rank"] == 4
+    before = run_plan(tmp_path, plan.model_copy(update={"experiment": "third"}))
+    assert before.counts == {"ok": len(plan.runs)}
+    assert {adapter.place for adapter in planned_adapters(plan, plan.adapters)} == set(plan.adapters)
+    assert build(workspace, **TRANSFER, base_models="all_available", training_types="sft").adapters != plan.adapters
+
+
+def test_existing_adapters_keep_their_shape(tmp_path: Path) -> None:
+    run_plan(tmp_path)
+    with pytest.raises(InputError, match="cannot be swept"):
+        build(Workspace(tmp_path), **TRANSFER, base_models="all_available", parameters={"lora_rank": [4, 8]})
+
+
+def test_an_adapter_is_named_by_its_stage_or_its_folder_or_a_link(tmp_path: Path) -> None:
+    plan = make_plan(systems="di", training_types="sft")
+    run_plan(tmp_path, plan)
+    workspace, (run,) = Workspace(tmp_path), plan.runs
+    place = f"sft/{run.stages['sft']}"
+    folder = tmp_path / "stages" / place
+    (folder / "adapter").mkdir()
+    link = tmp_path / "models" / "single_system" / "double_integrator" / "sft" / run.name
+    for text in (place, str(folder), str(folder / "adapter"), str(link)):
+        assert canonical_place(workspace, text) == place
+    assert named_adapter(workspace, place, BASE).id == run.stages["sft"]
+    with pytest.raises(InputError, match="no finished adapter"):
+        named_adapter(workspace, "sft/none", BASE)
+    with pytest.raises(InputError, match="another base"):
+        named_adapter(workspace, place, BASE.__class__("other", "", "b1", BASE.preset))
+
+
+def test_results_have_a_row_for_each_system_of_a_universal_model(tmp_path: Path) -> None:
+    systems = ("double_integrator", "van_der_pol")
+    folder = Synthetic(tmp_path, systems=systems, factors={}, training_type="sft", replicates=2, universal=True).write()
+    data = read_experiment(folder)
+    rows = [row for row in result_rows(data) if row["model_type"] == "universal"]
+    assert [row["system"] for row in rows] == [*systems, *systems]
+    assert all(isinstance(row["final_error"], float) for row in rows)
+    write_reports(folder)
+    assert (folder / "reports" / "results.csv").read_text().count(",universal,") == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"type": "cross_system", "systems": "di"}, "at least two systems"),
+        ({"type": "cross_system", "systems": ["di", "vdp"], "model_types": ["expert"]}, "'specialist' or 'universal'"),
+        ({"type": "training_ablation", "systems": "di", "training_types": "sft"}, "strategies say how"),
+        ({"type": "training_ablation", "systems": "di", "strategies": ["sft"]}, "'sft_only'"),
+        ({"type": "transfer_learning", "source_system": "di"}, "needs --target-systems"),
+        ({"type": "transfer_learning", "source_system": "di", "target_systems": "di"}, "repeated"),
+        ({"type": "transfer_learning", "source_system": "dj", "target_systems": "vdp"}, "Did you mean 'di'"),
+        ({"systems": "di", "strategies": "sft_only"}, "belongs to experiment type training_ablation"),
+        ({"systems": "di", "match": "total"}, "belongs to experiment type cross_system or single"),
+    ],
+)
+def test_what_does_not_go_with_a_type_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        canonical_spec(make_spec(fields))
