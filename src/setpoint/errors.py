@@ -5,7 +5,8 @@ would have been right. To add an error: subclass `SetpointError`, set `exit_code
 and raise it where the rule is checked.
 """
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 
@@ -54,6 +55,32 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
     return InputError(f"unknown {kind} {name!r}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")
+
+
+class Findings:
+    """Input errors of several checks, raised together at the end."""
+
+    def __init__(self) -> None:
+        """Nothing found yet."""
+        self.errors: list[InputError] = []
+
+    @contextlib.contextmanager
+    def check(self) -> Iterator[None]:
+        """Keep the input errors of the body, and go on after it."""
+        try:
+            yield
+        except InputErrors as error:
+            self.errors += error.errors
+        except InputError as error:
+            self.errors.append(error)
+
+    def settle(self) -> None:
+        """Raise what was found, each thing once.
+
+        Raises:
+            InputError: all of it.
+        """
+        collect(list({str(error): error for error in self.errors}.values()))
 
 
 def collect(errors: Sequence[InputError]) -> None:

@@ -97,6 +97,25 @@ def test_all_mistakes_are_named_at_once_a_line_each(capsys: pytest.CaptureFixtur
     assert all(line.startswith("setpoint: error: ") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ("--systems di --parameters lora_rank:0 learning_rate:abc --experiment-id ../x --base-model nonsense", 4),
+        ("--parameters lora_rank --set rank=0 --metrics speed --replicates 0", 5),
+        ("--systems vpd --parameters lora_rank:0 --dataset-name mine", 2),
+        ("--systems di,vdp --datasets mine,yours --set rank=0", 1),
+        ("--systems di,vdp --datasets mine,yours", 2),
+    ],
+)
+def test_mistakes_of_all_kinds_are_named_at_once(
+    words: str, count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for action in ("plan", "run"):
+        assert main(["experiment", action, *words.split(), "--workspace", str(tmp_path / "w")]) == 3
+        assert len(capsys.readouterr().err.splitlines()) == count
+    assert not (tmp_path / "w").exists()
+
+
 def test_a_data_set_that_cannot_be_made_is_refused_with_the_command(root: Path) -> None:
     done = setpoint(root, "experiment", "run", "--systems", "di", "--dataset-name", "mine")
     assert done.returncode == 3

@@ -3,12 +3,16 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.running import add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
-from setpoint.errors import InputError
+from setpoint.errors import Findings, InputError
+
+if TYPE_CHECKING:
+    from setpoint.experiments.launch import Request
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,24 +66,39 @@ def _add_identity(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import request
-
     if arguments.dry_run:
         arguments.commands = False
         return _plan(arguments)
-    wanted = request(
-        workspace_of(arguments), spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
-    )
-    return run_request(wanted, arguments)
+    return run_request(_requested(arguments), arguments)
+
+
+def _requested(arguments: argparse.Namespace) -> "Request":
+    """The experiment that the options describe.
+
+    Raises:
+        InputError: everything that is wrong with them.
+    """
+    from setpoint.artifacts import check_identifier
+    from setpoint.experiments.launch import request
+    from setpoint.policies import BUILTIN, resolve_base
+
+    findings = Findings()
+    with findings.check():
+        spec = spec_from(arguments)
+    if findings.errors:  # what can be told without a specification
+        with findings.check():
+            check_identifier("an experiment id", arguments.experiment_id or "none")
+        with findings.check():
+            resolve_base(arguments.base_model or BUILTIN)
+    findings.settle()
+    return request(workspace_of(arguments), spec, experiment_id=arguments.experiment_id, fresh=arguments.fresh)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import preview, request
+    from setpoint.experiments.launch import preview
     from setpoint.experiments.single import training_commands
 
-    wanted = request(
-        workspace_of(arguments), spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
-    )
+    wanted = _requested(arguments)
     plan = wanted.existing or preview(wanted)
     if arguments.commands:
         print("\n".join(training_commands(plan, wanted.workspace)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setpoint.cli.options import words
-from setpoint.errors import InputError
+from setpoint.errors import Findings, InputError
 
 if TYPE_CHECKING:
     from setpoint.experiments.spec import ExperimentSpec
@@ -107,9 +107,12 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
     Raises:
         InputError: everything that is wrong with it.
     """
+    from setpoint import systems
     from setpoint.experiments.parameters import parse_tokens
-    from setpoint.experiments.spec import make_spec, read_spec_file
+    from setpoint.experiments.planning import checked_spec
+    from setpoint.experiments.spec import read_spec_file
 
+    findings = Findings()
     fields: dict[str, Any] = {}
     if arguments.demo:
         fields = read_spec_file(demo_file())
@@ -118,21 +121,28 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
     if arguments.experiment_type is not None:
         fields["type"] = arguments.experiment_type
     fields |= {name: value for name in _LISTS if (value := getattr(arguments, name)) is not None}
-    axes: dict[str, list[str]] = {} if arguments.parameters is None else parse_tokens(arguments.parameters)
+    axes: dict[str, list[str]] = {}
+    with findings.check():
+        axes = {} if arguments.parameters is None else parse_tokens(arguments.parameters)
     for option, name in _AXES.items():
         if getattr(arguments, option) is not None:
             if name in axes:
-                raise InputError(
-                    f"{name!r} is swept by --parameters and by --{option.replace('_', '-')}. Use one of them."
-                )
+                words = f"--parameters and by --{option.replace('_', '-')}"
+                findings.errors.append(InputError(f"{name!r} is swept by {words}. Use one of them."))
             axes[name] = getattr(arguments, option)
     if axes:
         fields["parameters"] = axes
+    with findings.check():
+        fields |= training_fields(arguments)
     if not fields.get("systems") and fields.get("type") != "transfer_learning":
-        raise InputError(
-            "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
-        )
-    return make_spec({**fields, **training_fields(arguments)})
+        missing = "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
+        findings.errors.append(InputError(missing))
+        # Any system will do to check the rest.
+        fields = {**fields, "systems": systems.names()[:1], "datasets": ()}
+    with findings.check():
+        spec = checked_spec(fields)
+    findings.settle()
+    return spec
 
 
 def training_fields(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import Workspace, create_json
-from setpoint.errors import InputError
+from setpoint.artifacts import Workspace, check_identifier, create_json
+from setpoint.errors import Findings, InputError
 from setpoint.execution import Executor, LocalExecutor
 from setpoint.experiments.adapters import (
     Adapter,
@@ -79,7 +79,23 @@ def request(
     Raises:
         InputError: the specification cannot be used, or the id belongs to another one.
     """
-    spec = canonical_datasets(canonical_spec(spec))
+    findings = Findings()
+    base: BaseModel | None = None
+    with findings.check():
+        spec = canonical_spec(spec)
+    with findings.check():
+        spec = canonical_datasets(spec)
+    with findings.check():
+        base = resolve_base(spec.base_model)
+    with findings.check():
+        check_identifier("an experiment id", experiment_id or spec.type)
+    if base is not None and not findings.errors:
+        with findings.check():
+            check_values(spec, base.preset)
+        with findings.check():
+            find_datasets(workspace, spec, base.preset.dialect.blocking)
+    findings.settle()
+    assert base is not None
     if spec.start_from is not None:
         spec = spec.model_copy(update={"start_from": canonical_place(workspace, spec.start_from)})
     identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
@@ -91,8 +107,6 @@ def request(
             f"experiment {identifier!r} exists with another specification: "
             f"{'; '.join(_differences(existing.spec, spec))}. Give another --experiment-id, or --fresh."
         )
-    base = resolve_base(spec.base_model)
-    check_values(spec, base.preset)
     return Request(workspace, identifier, spec, base, existing)
 
 

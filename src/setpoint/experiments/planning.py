@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from setpoint import problems, provenance
-from setpoint.errors import InputError, collect
+from setpoint import problems, provenance, systems
+from setpoint.errors import Findings
 from setpoint.experiments.adapters import Adapter
 from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, find, resolve
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
-from setpoint.experiments.spec import METRICS, ExperimentSpec, Value
+from setpoint.experiments.spec import METRICS, ExperimentSpec, Value, make_spec
 from setpoint.experiments.stages import STAGES
 from setpoint.experiments.types import RunDesign, design_runs
 from setpoint.fingerprint import digest
@@ -40,21 +40,35 @@ def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
     Raises:
         InputError: everything that is wrong with its parameters, or its type.
     """
-    found: list[InputError] = []
+    findings = Findings()
     axes: dict[str, tuple[Value, ...]] = {}
     fixed: dict[str, Value] = {}
-    try:
+    with findings.check():
         axes = canonical_axes(spec.parameters, spec.training_types)
-    except InputError as error:
-        found.append(error)
-    try:
+    with findings.check():
         fixed = canonical_fixed(spec.fixed, axes, spec.training_types)
-    except InputError as error:
-        found.append(error)
-    collect(found)
     canonical = spec.model_copy(update={"parameters": axes, "fixed": fixed})
-    design_runs(canonical)
+    with findings.check():
+        design_runs(canonical)
+    findings.settle()
     return canonical
+
+
+def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
+    """The canonical specification with these fields.
+
+    Raises:
+        InputError: everything that is wrong with them; parameters are looked at even where other fields are wrong.
+    """
+    findings = Findings()
+    with findings.check():
+        spec = make_spec(dict(fields))
+    others = {name: fields[name] for name in ("parameters", "fixed") if isinstance(fields.get(name), Mapping)}
+    if findings.errors and others:
+        with findings.check():
+            canonical_spec(make_spec({"systems": systems.names()[:1], "training_types": tuple(TRAINED), **others}))
+    findings.settle()
+    return canonical_spec(spec)
 
 
 def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
@@ -63,13 +77,11 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
     Raises:
         InputError: each of them, once.
     """
-    found: dict[str, InputError] = {}
+    findings = Findings()
     for run in design_runs(spec):
-        try:
+        with findings.check():
             _resolved(preset, run, spec)
-        except InputError as error:
-            found[str(error)] = error
-    collect(list(found.values()))
+    findings.settle()
 
 
 def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan:
@@ -251,12 +263,12 @@ def _seed(spec: ExperimentSpec, run: RunDesign) -> int:
 
 def _run_name(design: RunDesign, spec: ExperimentSpec, resolved: dict[str, dict[str, Any]]) -> str:
     """Readable first, unique by a digest of what is trained; the same whatever the data or the code."""
-    systems = ["+".join(design.systems)] if len(spec.systems) > 1 else []
+    plants = ["+".join(design.systems)] if len(spec.systems) > 1 else []
     arms = [str(value) for name, value in design.arms.items() if name in {"model_type", "strategy"}]
     start_arm = [f"from_{design.arms['start']}"] if "start" in design.arms else []
     factors = [f"{name}={value}" for name, value in design.factors.items()]
     seed = _seed(spec, design)
-    label = "_".join([*systems, *arms, *start_arm, *factors])[:_LONGEST_LABEL]
+    label = "_".join([*plants, *arms, *start_arm, *factors])[:_LONGEST_LABEL]
     identity = digest([design.systems, design.training_type, resolved, seed, spec.base_model, design.arms], 8)
     trained = [] if "strategy" in design.arms else [design.training_type]
     return "_".join([*([label] if label else []), *trained, f"s{seed}-{identity}"])
