@@ -46,6 +46,10 @@ def _log(plan: "Plan", event: dict[str, Any]) -> None:
         stage = f"{plan.stages[event['stage']].kind} {event['stage']}"
         again = "; trying again" if event["retry"] else ""
         say(f"{stage} failed ({event['failure_class']}): {event['reason']}{again}")
+    elif kind == "draining":
+        say(f"stopping: {event['reason']} and may finish; interrupt again to end them now")
+    elif kind == "workers_reduced":
+        say(f"going on with {event['workers']} at the same time, because {event['reason']}")
     elif kind == "run_finished":
         say(f"run {event['run']}: {event['state']}")
 

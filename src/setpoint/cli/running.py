@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from setpoint.cli.main import EXIT_INTERRUPTED
 from setpoint.cli.options import print_json
 from setpoint.cli.progress import progress, say, say_nothing
+from setpoint.cli.spec_options import assignments
+from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.experiments.launch import Request
@@ -21,8 +23,24 @@ EXIT_ALL_FAILED = 5
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """How to run; none of it changes a result."""
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="stages that run at the same time (default 1)"
+    running = parser.add_argument_group("how to run; none of it changes a result")
+    running.add_argument(
+        "--workers", type=_count, metavar="N", help="stages that run at the same time (default: one per GPU, or core)"
+    )
+    running.add_argument("--time-limit-min", type=_amount, metavar="M", help="end an attempt that takes longer")
+    running.add_argument("--memory-limit-gb", type=_amount, metavar="G", help="end a worker that uses more")
+    running.add_argument(
+        "--stall-limit-min",
+        type=_amount,
+        default=30.0,
+        metavar="M",
+        help="end a hung attempt (default 30)",
+    )
+    running.add_argument(
+        "--retries",
+        nargs="+",
+        metavar="CLASS=N",
+        help="automatic retries, such as transient=5 crash=0",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
@@ -33,17 +51,60 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, but is {text!r}")
+    return value
+
+
+def _retries(texts: list[str] | None) -> dict[str, int]:
+    """`class=n` texts.
+
+    Raises:
+        InputError: an unknown class, or one that is a result; a number that is none.
+    """
+    from setpoint.experiments.coordinator import AUTOMATIC_RETRIES
+
+    found = assignments(texts or [])
+    findings = Findings()
+    for name, number in found.items():
+        with findings.check():
+            if name not in AUTOMATIC_RETRIES:
+                raise unknown_name("retryable failure class", name, AUTOMATIC_RETRIES)
+            if not number.isdecimal():
+                raise InputError(f"retries of {name} must be a whole number, but are {number!r}.")
+    findings.settle()
+    return {name: int(number) for name, number in found.items()}
+
+
 def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
+    from setpoint.execution import Limits, default_workers
     from setpoint.experiments import launch
     from setpoint.reports import write_reports
 
+    retries = _retries(arguments.retries)
+    limits = Limits(
+        time_s=arguments.time_limit_min and 60 * arguments.time_limit_min,
+        memory_gb=arguments.memory_limit_gb,
+        stall_s=60 * arguments.stall_limit_min,
+    )
     plan = launch.prepare(request, say_nothing if arguments.quiet else say)
     try:
         with progress(plan, quiet=arguments.quiet) as listener:
-            options = launch.Options(workers=arguments.workers, retry=retry, listeners=(listener,))
+            options = launch.Options(
+                workers=arguments.workers or default_workers(),
+                limits=limits,
+                retries=retries,
+                retry=retry,
+                listeners=(listener,),
+            )
             status = launch.run(request, plan, options)
     except KeyboardInterrupt:
         print(f"setpoint: interrupted; resume with: {resume_command(request)}", file=sys.stderr)

@@ -1,6 +1,8 @@
 """Where a stage runs: one child process for each attempt, which never outlives the coordinator."""
 
+from setpoint.execution.limits import Limits
 from setpoint.execution.local import LocalExecutor
+from setpoint.execution.machine import default_workers, gpus
 from setpoint.execution.task import Executor, Job, Outcome, Task
 
-__all__ = ["Executor", "Job", "LocalExecutor", "Outcome", "Task"]
+__all__ = ["Executor", "Job", "Limits", "LocalExecutor", "Outcome", "Task", "default_workers", "gpus"]

@@ -1,19 +1,36 @@
 """Exceptions sorted into failure classes, by type and error number; never by searching the text of a log."""
 
 import errno
+import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from setpoint.errors import InputError, StageError
 
 STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
+TRANSIENT_ERRORS = frozenset({errno.EIO, errno.ESTALE, errno.EHOSTUNREACH, errno.ENETUNREACH})
+
+# Exceptions of libraries that this layer does not import, by the name of their type.
+_CLASS_OF_TYPE = {
+    "OutOfMemoryError": "gpu_oom",
+    "DistBackendError": "transient",
+    "DistNetworkError": "transient",
+    "AcceleratorError": "node_failure",
+}
 
 SUGGESTIONS = {
     "config": "correct the value that the message names",
     "gpu_oom": "use a smaller batch_size, or a GPU with more memory",
     "host_oom": "give the run more memory, or use a smaller batch_size",
     "storage": "free some space or name another --workspace, then resume",
+    "transient": "try again; a file system or connection that fails often needs its administrator",
+    "node_failure": "try again on another GPU or node; the device reported an error of its own",
+    "timeout": "allow more time, or use fewer steps; the stage continues from its checkpoint",
+    "preempted": "resume; the stage continues from its checkpoint",
+    "stalled": "look at the last lines of stderr.log; a stage that often hangs may need another machine",
+    "corrupt_artifact": "check the disk; the stage is computed again",
+    "data": "check the data set that the message names, or make it again",
     "crash": "read stderr.log of the attempt; the traceback ends with the failing line",
     "lost": "look for a memory limit or an administrator that ended the process, then retry",
 }
@@ -30,21 +47,49 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
         "exception": f"{type(error).__module__}.{type(error).__qualname__}",
         "traceback": "".join(traceback.format_exception(error)),
         "evidence": stage_error.evidence if stage_error else {},
-        "suggestion": stage_error.suggestion if stage_error else SUGGESTIONS[failure_class],
+        "suggestion": (stage_error.suggestion if stage_error else "") or SUGGESTIONS[failure_class],
     }
 
 
-def describe_lost(exit_code: int | None) -> dict[str, Any]:
-    """The content of failure.json for a worker that ended without a word; a bare SIGKILL is no proof of low memory."""
+def describe_ended(exit_code: int | None, *, oom_kills: int = 0, peak_rss_gb: float = 0.0) -> dict[str, Any]:
+    """The content of failure.json for a worker that ended without a word.
+
+    A bare SIGKILL is no proof of low memory: that takes a kernel that says it killed for memory meanwhile.
+
+    Args:
+        exit_code: negative for a signal.
+        oom_kills: processes that the kernel ended for want of memory while the worker ran.
+        peak_rss_gb: the largest resident memory that was seen.
+    """
+    name = _signal_name(exit_code)
+    failure_class = {"SIGTERM": "preempted", "SIGKILL": "lost"}.get(name, "crash" if name else "lost")
+    if name == "SIGKILL" and oom_kills:
+        failure_class = "host_oom"
+    evidence = {"exit_code": exit_code, "signal": name, "oom_kills": oom_kills, "peak_rss_gb": round(peak_rss_gb, 3)}
+    ended = f"by {name}" if name else f"with exit code {exit_code}"
+    return describe(failure_class, f"the worker ended {ended} and without a result", evidence)
+
+
+def describe(failure_class: str, message: str, evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of failure.json for a failure that was seen from outside."""
     return {
         "schema": 1,
-        "failure_class": "lost",
-        "message": f"the worker ended without a result (exit code {exit_code})",
+        "failure_class": failure_class,
+        "message": message,
         "exception": None,
         "traceback": None,
-        "evidence": {"exit_code": exit_code},
-        "suggestion": SUGGESTIONS["lost"],
+        "evidence": dict(evidence),
+        "suggestion": SUGGESTIONS[failure_class],
     }
+
+
+def _signal_name(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return ""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
 
 
 def classify(error: BaseException) -> str:
@@ -58,9 +103,12 @@ def classify(error: BaseException) -> str:
             return "host_oom"
         if isinstance(link, OSError) and link.errno in STORAGE_ERRORS:
             return "storage"
-        # torch.OutOfMemoryError, by name: this layer does not import torch.
-        if type(link).__name__ == "OutOfMemoryError":
-            return "gpu_oom"
+        if isinstance(link, ConnectionError | TimeoutError):
+            return "transient"
+        if isinstance(link, OSError) and link.errno in TRANSIENT_ERRORS:
+            return "transient"
+        if type(link).__name__ in _CLASS_OF_TYPE:
+            return _CLASS_OF_TYPE[type(link).__name__]
     return "crash"
 
 

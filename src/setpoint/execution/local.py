@@ -9,16 +9,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 
 from setpoint.artifacts import Attempt, create_json, read_claim, read_json
-from setpoint.execution.failures import describe_lost
+from setpoint.execution.failures import describe, describe_ended
+from setpoint.execution.limits import Breach, Limits, Watch
+from setpoint.execution.machine import oom_kills
 from setpoint.execution.task import Outcome, Task
 from setpoint.execution.worker import work
 
 _PR_SET_PDEATHSIG = 1
+_LOOK_S = 0.5
+_USUAL = Limits()
 
 
 class LocalExecutor:
@@ -28,14 +34,25 @@ class LocalExecutor:
     locks and contexts behind that hang its children.
     """
 
-    def __init__(self, *, preload: Sequence[str] = (), threads: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        preload: Sequence[str] = (),
+        threads: int = 1,
+        limits: Limits = _USUAL,
+        devices: Sequence[str] = (),
+    ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             preload: modules the fork server imports, once for all workers.
             threads: for OpenMP and the linear-algebra libraries of each worker.
+            limits: of every attempt.
+            devices: GPUs, as CUDA_VISIBLE_DEVICES names them; each worker sees the one with the fewest workers.
         """
         self._preload = [__name__, *preload]
+        self._limits = limits
+        self._load = Counter(dict.fromkeys(devices, 0))
         self._environment = {
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
@@ -49,24 +66,57 @@ class LocalExecutor:
         context.set_forkserver_preload(self._preload)
         with _environment(self._environment):  # thread counts are read when a library is loaded: in the server
             forkserver.ensure_running()
-        process = context.Process(target=_main, args=(task, self._environment), name=f"{task.kind}-{task.stage_id}")
+        device = min(self._load, key=lambda name: self._load[name], default=None)
+        environment = self._environment | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
+        process = context.Process(target=_main, args=(task, environment), name=f"{task.kind}-{task.stage_id}")
         process.start()
-        return LocalJob(task, process)
+        if device is not None:
+            self._load[device] += 1
+        return LocalJob(task, process, self._limits, lambda: self._release(device))
+
+    def _release(self, device: str | None) -> None:
+        if device is not None:
+            self._load[device] -= 1
 
 
 class LocalJob:
     """A worker process and what became of it."""
 
-    def __init__(self, task: Task, process: BaseProcess) -> None:
-        """Watch `process`, which works on `task`."""
+    def __init__(
+        self,
+        task: Task,
+        process: BaseProcess,
+        limits: Limits = _USUAL,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Watch `process`, which works on `task`; call `release` once when it has ended."""
         self.task = task
         self._process = process
+        self._watch = Watch(process.pid or 0, limits)
+        self._oom_kills = oom_kills()
+        self._release = release
 
     def wait(self, timeout_s: float | None = None) -> Outcome | None:
-        """How the job ended, read from the disk, or None when it still runs after `timeout_s` seconds."""
-        self._process.join(timeout_s)
-        if self._process.exitcode is None:
-            return None
+        """How the job ended, read from the disk, or None when it still runs after `timeout_s` seconds.
+
+        A job that exceeds a limit is ended here.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left_s = _LOOK_S if deadline_s is None else deadline_s - time.monotonic()
+            self._process.join(max(0.0, min(left_s, _LOOK_S)))
+            if self._process.exitcode is not None:
+                return self._ended()
+            if self._watch.due():
+                breach = self._watch.breach(self._attempt(), self.task.stage.checkpoints)
+                if breach is not None:
+                    return self._end_for(breach)
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                return None
+
+    def _ended(self) -> Outcome:
+        """What the worker left behind; nothing of it may go on running."""
+        self._end_group()
         stage = self.task.stage
         if stage.finished():
             return Outcome("finished")
@@ -78,15 +128,35 @@ class LocalJob:
             attempt = stage.claim_attempt(description=self.task.describe())
             if attempt is None:
                 return Outcome("busy")
-        create_json(attempt.failure, describe_lost(self._process.exitcode))
+        killed = max(0, oom_kills() - self._oom_kills)
+        ended = describe_ended(self._process.exitcode, oom_kills=killed, peak_rss_gb=self._watch.peak_rss_gb)
+        create_json(attempt.failure, ended)
         return Outcome("failed", read_json(attempt.failure))
 
     def cancel(self) -> None:
         """Kill the worker's process group and wait for its end."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid or 0, signal.SIGKILL)
+        self._end_group()
         self._process.kill()  # for a worker that had no group of its own yet
         self._process.join()
+
+    def _end_for(self, breach: Breach) -> Outcome:
+        """End a worker that exceeds a limit, unless it has just finished."""
+        attempt = self._attempt()
+        self.cancel()
+        if attempt is not None and not self.task.stage.finished():
+            create_json(attempt.failure, describe(breach.failure_class, breach.message, breach.evidence))
+        return self._ended()
+
+    def _end_group(self) -> None:
+        self._release()
+        self._release = lambda: None
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid or 0, signal.SIGKILL)
+
+    def _attempt(self) -> Attempt | None:
+        """The attempt that this worker makes, once it has claimed one."""
+        attempt = self.task.stage.latest_attempt()
+        return attempt if attempt is not None and self._made(attempt) else None
 
     def _made(self, attempt: Attempt) -> bool:
         claim = read_claim(attempt.claim)

@@ -13,6 +13,7 @@ from setpoint import provenance
 from setpoint.artifacts import Attempt, StageContext, StageFolder, Workspace, write_json
 from setpoint.execution.failures import describe_failure
 from setpoint.execution.resources import Meter
+from setpoint.execution.sampling import Sampler
 from setpoint.execution.task import Task
 
 StageFunction = Callable[[StageContext], dict[str, Any]]
@@ -25,7 +26,7 @@ def work(task: Task) -> None:
     if attempt is None:
         return
     _redirect_output(attempt)
-    meter = Meter()
+    meter, sampler = Meter(), Sampler()
     try:
         _run_and_publish(task, stage, attempt, meter)
     except (Exception, SystemExit) as error:
@@ -34,7 +35,7 @@ def work(task: Task) -> None:
         write_json(attempt.failure, failure)
     finally:
         _end_descendants()
-        write_json(attempt.resources, {"schema": 1, **meter.read()})
+        write_json(attempt.resources, {"schema": 1, **meter.read(), **sampler.stop()})
         sys.stdout.flush()
         sys.stderr.flush()
 

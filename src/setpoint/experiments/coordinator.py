@@ -1,6 +1,7 @@
 """Runs every stage of a plan in dependency order; one failed stage stops only what needs it."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -15,7 +16,20 @@ from setpoint.experiments.status import StageState, Status, read_stage, run_stat
 POLL_S = 0.2
 
 # A failure that says something about the configuration is a result and is never tried again by itself.
-AUTOMATIC_RETRIES = {"crash": 1, "lost": 1, "transient": 2, "node_failure": 2, "stalled": 1}
+AUTOMATIC_RETRIES: Mapping[str, int] = {
+    "crash": 1,
+    "lost": 1,
+    "transient": 2,
+    "node_failure": 2,
+    "stalled": 1,
+    "host_oom": 1,
+    "timeout": 3,
+    "preempted": 5,
+    "corrupt_artifact": 2,
+}
+_WAITS = frozenset({"transient", "node_failure"})
+"""Classes that are tried again only after a pause, which doubles."""
+BACKOFF_S = 5.0
 
 
 class Coordinator:
@@ -34,11 +48,13 @@ class Coordinator:
         *,
         workers: int = 1,
         targets: Mapping[str, str] | None = None,
+        retries: Mapping[str, int] | None = None,
     ) -> None:
         """Prepare to run `plan`.
 
         Args:
             workers: stages that may run at the same time.
+            retries: failure class -> how often a stage is tried again by itself, in place of `AUTOMATIC_RETRIES`.
             targets: stage kind -> `module:function`; the package's own by default.
         """
         self._workspace = workspace
@@ -48,11 +64,18 @@ class Coordinator:
         self._workers = workers
         self._targets = targets or {kind: stage.target for kind, stage in STAGES.items()}
         self._states: dict[str, StageState] = {}
-        self._retries: dict[str, int] = {}
+        self._limits = {**AUTOMATIC_RETRIES, **(retries or {})}
+        self._retries: Counter[tuple[str, str]] = Counter()
+        self._not_before_s: dict[str, float] = {}
         self._jobs: dict[str, Job] = {}
         self._reported: set[str] = set()
         self._awaited: set[str] = set()
         self._stop = False
+
+    def drain(self) -> None:
+        """Start nothing more, and let what runs come to its end."""
+        self._stop = True
+        self._journal.record("draining", reason=f"{len(self._jobs)} stages are still running")
 
     def run(self, *, rerun_failed: frozenset[str] = frozenset()) -> Status:
         """Run all stages that can be run, and say what became of every run.
@@ -77,7 +100,9 @@ class Coordinator:
             self._note_progress("interrupted")
             raise
         self._journal.record("finished")
-        return self._note_progress("interrupted" if self._stop else "finished")
+        status = self._note_progress("finished")
+        left = self._stop and any(run.state in {"planned", "waiting"} for run in status.runs.values())
+        return self._note_progress("interrupted") if left else status
 
     def _initial_state(self, name: str, rerun: bool) -> StageState:
         """The state on disk; here, unlike in `status`, the content of what would be reused is checked in full."""
@@ -109,6 +134,8 @@ class Coordinator:
             if latest is not None and latest.running():
                 self._wait_for_another(name, latest)
                 continue
+            if time.monotonic() < self._not_before_s.get(name, 0.0):
+                continue
             self._states[name] = StageState("running")
             self._journal.record("stage_started", stage=name, kind=self._plan.stages[name].kind)
             self._jobs[name] = self._executor.submit(self._task(name))
@@ -138,25 +165,39 @@ class Coordinator:
         if outcome.state == "busy":  # another experiment was first: look again later
             self._states[name] = StageState("absent")
             return
-        if outcome.state == "finished":
+        if outcome.state == "failed":
+            self._settle_failure(name, outcome.failure or {})
+        elif not self._folder(name).verified():
+            damaged = {"failure_class": "corrupt_artifact", "message": "what was published is not what was written"}
+            self._settle_failure(name, damaged)
+        else:
             self._states[name] = StageState("finished")
             self._journal.record("stage_finished", stage=name, kind=self._plan.stages[name].kind)
-        else:
-            self._settle_failure(name, outcome.failure or {})
         self._note_progress("running")
 
     def _settle_failure(self, name: str, failure: dict[str, Any]) -> None:
         failure_class = failure["failure_class"]
-        retry = self._retries.get(name, 0) < AUTOMATIC_RETRIES.get(failure_class, 0)
+        tried = self._retries[name, failure_class]
+        retry = tried < self._limits.get(failure_class, 0)
         self._journal.record(
             "stage_failed", stage=name, failure_class=failure_class, reason=failure["message"], retry=retry
         )
         if retry:
-            self._retries[name] = self._retries.get(name, 0) + 1
+            self._retries[name, failure_class] += 1
             self._states[name] = StageState("absent")
+            if failure_class in _WAITS:
+                self._not_before_s[name] = time.monotonic() + BACKOFF_S * 2**tried
+            if failure_class == "host_oom":
+                self._share_memory()
             return
         self._states[name] = StageState("failed", failure)
         self._stop = self._stop or failure_class == "storage"  # every other stage would fail on the same disk
+
+    def _share_memory(self) -> None:
+        """Run half as many stages at the same time from now on, so that each has twice the memory."""
+        if self._workers > 1:
+            self._workers //= 2
+            self._journal.record("workers_reduced", workers=self._workers, reason="memory ran out")
 
     def _note_progress(self, state: Literal["running", "finished", "interrupted"]) -> Status:
         """Write the snapshot, and journal the runs that have come to an end since the last one."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from setpoint.artifacts import Workspace, check_identifier, create_json
 from setpoint.errors import Findings, InputError
-from setpoint.execution import Executor, LocalExecutor
+from setpoint.execution import Executor, Limits, LocalExecutor, gpus
 from setpoint.experiments.adapters import (
     Adapter,
     canonical_place,
@@ -60,11 +60,15 @@ class Options:
     """How to run; none of it changes a result.
 
     Attributes:
-        retry: whether failures of this class are tried again.
+        limits: of every attempt.
+        retries: failure class -> how often a stage is tried again by itself, where that is not as usual.
+        retry: whether earlier failures of this class are tried again.
         targets: stage kind -> `module:function`, in place of the package's own.
     """
 
     workers: int = 1
+    limits: Limits = field(default_factory=Limits)
+    retries: Mapping[str, int] | None = None
     retry: Callable[[str], bool] = field(default=lambda _: False)
     listeners: tuple[Listener, ...] = ()
     executor: Executor | None = None
@@ -177,21 +181,32 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
 
     Raises:
         InputError: another coordinator holds the experiment.
-        KeyboardInterrupt: on SIGINT or SIGTERM, after the workers were ended; the experiment can be resumed.
+        KeyboardInterrupt: on SIGINT, after the running stages have finished; on a second one and on SIGTERM, after they
+            were ended. The experiment can be resumed.
     """
-    with _terminated_like_interrupted(), lease(request.folder) as token:
+    with lease(request.folder) as token:
         if not create_json(plan_path(request.folder), plan.to_json()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
         rerun = _stages_to_rerun(request, plan, options.retry)
-        executor = options.executor or LocalExecutor(preload=PRELOAD)
+        executor = options.executor or LocalExecutor(preload=PRELOAD, limits=options.limits, devices=gpus())
         journal = Journal(request.folder, token, options.listeners)
         coordinator = Coordinator(
-            request.workspace, plan, executor, journal, workers=options.workers, targets=options.targets
+            request.workspace,
+            plan,
+            executor,
+            journal,
+            workers=options.workers,
+            targets=options.targets,
+            retries=options.retries,
         )
-        try:
-            return coordinator.run(rerun_failed=rerun)
-        finally:
-            link_models(request.workspace, plan)
+        with _interrupts(coordinator) as interrupts:
+            try:
+                status = coordinator.run(rerun_failed=rerun)
+            finally:
+                link_models(request.workspace, plan)
+        if interrupts and status.state == "interrupted":
+            raise KeyboardInterrupt
+        return status
 
 
 def _stages_to_rerun(request: Request, plan: Plan, retry: Callable[[str], bool]) -> frozenset[str]:
@@ -241,17 +256,25 @@ def _changes(old: Plan, new: Plan) -> list[str]:
 
 
 @contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Treat SIGTERM as SIGINT, so that a scheduler's polite end cleans up too; only the main thread gets signals."""
+def _interrupts(coordinator: Coordinator) -> Iterator[list[int]]:
+    """The first SIGINT lets running stages finish, the second ends them, as a scheduler's polite SIGTERM does at once.
+
+    Yields the interrupts so far. Only the main thread gets signals.
+    """
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield received
         return
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    def on_interrupt(number: int, _frame: object) -> None:
+        received.append(number)
+        if number == signal.SIGTERM or len(received) > 1:
+            raise KeyboardInterrupt
+        coordinator.drain()
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    previous = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

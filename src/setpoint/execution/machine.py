@@ -1,0 +1,49 @@
+"""What this machine offers to workers: cores, GPUs, and the kernel's own record of processes it ended for memory."""
+
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_OOM_RECORDS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity, and its container's quota where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_QUOTA.read_text(encoding="ascii").split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such controller, or no quota
+        return cores
+
+
+@cache
+def gpus() -> tuple[str, ...]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them. CUDA is not asked: it would stay open."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(name for name in visible.split(",") if name.strip() and name.strip() != "-1")
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(done.stdout.split())
+
+
+def default_workers() -> int:
+    """Stages to run at the same time: one for each GPU, and on a machine without one for each core."""
+    return len(gpus()) or usable_cores()
+
+
+def oom_kills() -> int:
+    """Processes of this container that the kernel has ended for want of memory; 0 where it does not tell."""
+    for record in _OOM_RECORDS:
+        try:
+            lines = record.read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return 0
