@@ -6,6 +6,8 @@ from setpoint.errors import InputError, InputErrors
 from setpoint.experiments.parameters import canonical_axes, canonical_fixed, find, parse_tokens, resolve
 from setpoint.policies.presets import TINY
 
+DI = ("double_integrator",)
+
 
 @pytest.mark.parametrize(
     ("name", "canonical", "places"),
@@ -89,15 +91,22 @@ def test_only_stages_that_are_trained_restrict_a_bare_name() -> None:
 
 
 def test_a_bare_name_sets_every_trained_stage() -> None:
-    both = resolve(TINY, "both", {"learning_rate": 3e-4, "lora_rank": 4})
+    both = resolve(TINY, "both", {"learning_rate": 3e-4, "lora_rank": 4}, DI)
     assert both["sft"]["learning_rate"] == both["grpo"]["learning_rate"] == 3e-4
     assert both["lora"]["rank"] == 4
     assert both["lora"]["scale"] == TINY.lora["scale"]
-    assert set(resolve(TINY, "sft", {"learning_rate": 3e-4})) == {"lora", "sft"}
-    one = resolve(TINY, "both", {"grpo.learning_rate": 3e-4})
+    assert set(resolve(TINY, "sft", {"learning_rate": 3e-4}, DI)) == {"lora", "sft"}
+    one = resolve(TINY, "both", {"grpo.learning_rate": 3e-4}, DI)
     assert one["sft"]["learning_rate"] == TINY.sft["learning_rate"]
 
 
 def test_values_that_exclude_each_other_are_refused() -> None:
     with pytest.raises(InputError, match="multiple of num_generations"):
-        resolve(TINY, "grpo", {"batch_size": 12})
+        resolve(TINY, "grpo", {"batch_size": 12}, DI)
+
+
+def test_the_reward_scores_what_the_systems_are_judged_by() -> None:
+    assert resolve(TINY, "grpo", {}, DI)["grpo"]["reward_horizon"] == 0
+    assert resolve(TINY, "grpo", {}, ("van_der_pol",))["grpo"]["reward_horizon"] == 5
+    assert resolve(TINY, "grpo", {}, (*DI, "pendulum"))["grpo"]["reward_horizon"] == 5
+    assert resolve(TINY, "grpo", {"grpo.reward_horizon": 3}, DI)["grpo"]["reward_horizon"] == 3

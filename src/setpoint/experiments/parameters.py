@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from setpoint import problems
 from setpoint.errors import InputError, collect, unknown_name
 from setpoint.experiments.spec import Value
 from setpoint.policies import BasePreset
+from setpoint.problems import reward_horizon
 from setpoint.training.config import GrpoParameters, LoraParameters, SftParameters
 
 MODELS: dict[str, type[BaseModel]] = {"lora": LoraParameters, "sft": SftParameters, "grpo": GrpoParameters}
@@ -105,8 +107,12 @@ def canonical_fixed(
     return {name: values[0] for name, values in axes.items()}
 
 
-def resolve(preset: BasePreset, training_type: str, values: Mapping[str, Value]) -> dict[str, dict[str, Any]]:
+def resolve(
+    preset: BasePreset, training_type: str, values: Mapping[str, Value], systems: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """Every parameter of every group that the training type reads: the preset's, overridden by `values`.
+
+    What the reward scores follows from how `systems` are judged, see `problems.reward_horizon`.
 
     Args:
         values: canonical parameter name -> value.
@@ -117,18 +123,20 @@ def resolve(preset: BasePreset, training_type: str, values: Mapping[str, Value])
     resolved: dict[str, dict[str, Any]] = {
         group: dict(getattr(preset, group)) for group in ("lora", *TRAINED[training_type])
     }
+    if "grpo" in resolved:
+        resolved["grpo"]["reward_horizon"] = reward_horizon(problems.get(system) for system in systems)
     for name, value in values.items():
         for group, field in find(name).places_in(training_type):
             resolved[group][field] = value
-    problems = []
+    found = []
     for group, fields in resolved.items():
         try:
             resolved[group] = MODELS[group](**fields).model_dump()
         except ValidationError as error:
-            problems += [
+            found += [
                 InputError(f"{group}: {detail['msg'].removeprefix('Value error, ')}.") for detail in error.errors()
             ]
-    collect(problems)
+    collect(found)
     return resolved
 
 

@@ -248,7 +248,7 @@ def _resolved(preset: BasePreset, design: RunDesign, spec: ExperimentSpec) -> di
 
     A universal model takes as many steps for each of its systems as a specialist, unless the totals are to match.
     """
-    resolved = resolve(preset, design.training_type, _settings(design, spec))
+    resolved = resolve(preset, design.training_type, _settings(design, spec), design.systems)
     if design.adapter is not None:
         resolved["lora"] = dict(design.adapter.stage.config["lora"])
     if spec.match == "per_system":

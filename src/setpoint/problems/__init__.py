@@ -1,7 +1,7 @@
 """What is asked of a plant: cost, horizon, target, initial states; and the named suites of test states."""
 
 from setpoint.problems.blocking import COARSE_TO_FINE, MoveBlocking
-from setpoint.problems.problem import STATE_DECIMALS, Problem
+from setpoint.problems.problem import STATE_DECIMALS, Problem, reward_horizon
 from setpoint.problems.registry import get
 from setpoint.problems.suites import DEFAULT_CASES, SUITES, suite_states
 
@@ -13,5 +13,6 @@ __all__ = [
     "MoveBlocking",
     "Problem",
     "get",
+    "reward_horizon",
     "suite_states",
 ]

@@ -1,6 +1,6 @@
 """What is asked of a plant: a quadratic cost over a horizon, a target, an initial set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,9 @@ from setpoint.systems import Plant, components_of
 
 STATE_DECIMALS = 4
 """Initial states are rounded to this many decimals, so that a prompt states them exactly."""
+
+CLOSED_LOOP_REPLANNING = 5
+"""Steps between two plans where a problem is judged in closed loop."""
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,12 @@ class Problem:
             "target": list(self.target),
             "half_width": list(self.half_width),
         }
+
+
+def reward_horizon(problems: Iterable[Problem]) -> int:
+    """Steps that a reward should score when one model serves `problems`; 0 stands for the whole answer.
+
+    Where only the first steps of an answer are ever applied, scoring the rest is noise, and worse where the plant is
+    unstable. Where all problems are judged by whole answers, those are scored.
+    """
+    return 0 if all(problem.judged == "open_loop" for problem in problems) else CLOSED_LOOP_REPLANNING
