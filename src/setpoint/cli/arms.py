@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from setpoint.cli.options import add_workspace, words, workspace_of
+from setpoint.cli.options import add_workspace, count, words, workspace_of
 from setpoint.cli.progress import progress, say, say_nothing
 from setpoint.cli.running import EXIT_SOME_FAILED, add_run_options
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint arms`."""
     parser.add_argument("--systems", type=words, metavar="A,B", help="systems (default: all)")
-    parser.add_argument("--replicates", type=int, default=3, metavar="N", help="training seeds of an arm (default 3)")
-    parser.add_argument("--evaluation-cases", type=int, default=300, metavar="N", help="test states (default 300)")
-    parser.add_argument("--rows", type=int, default=8000, metavar="N", help="demonstrations of a system (default 8000)")
+    parser.add_argument("--replicates", type=count, default=3, metavar="N", help="training seeds of an arm (default 3)")
+    parser.add_argument("--evaluation-cases", type=count, default=300, metavar="N", help="test states (default 300)")
+    parser.add_argument(
+        "--rows", type=count, default=8000, metavar="N", help="demonstrations of a system (default 8000)"
+    )
     parser.add_argument("--prefix", default="arms", metavar="ID", help="of the experiments' ids (default arms)")
     add_workspace(parser)
     add_run_options(parser)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from setpoint.cli.options import add_json, print_json
+from setpoint.cli.options import add_json, count, print_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build = add("build", "make the built-in base again (about an hour on one core)", _build)
     build.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write it; must not exist")
     build.add_argument(
-        "--workers", type=_count, default=os.cpu_count() or 1, metavar="N", help="processes for the corpus"
+        "--workers", type=count, default=os.cpu_count() or 1, metavar="N", help="processes for the corpus"
     )
-    build.add_argument("--chunks", type=_count, metavar="N", help="chunks of the corpus, 250 plants each")
-    build.add_argument("--steps", type=_count, metavar="N", help="optimizer steps")
+    build.add_argument("--chunks", type=count, metavar="N", help="chunks of the corpus, 250 plants each")
+    build.add_argument("--steps", type=count, metavar="N", help="optimizer steps")
     build.add_argument("--seed", type=int, default=0, metavar="N", help="of corpus and training (default 0)")
 
 
@@ -36,12 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action."""
     action: Callable[[argparse.Namespace], int] = arguments.call
     return action(arguments)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
-    return int(text)
 
 
 def _path(arguments: argparse.Namespace) -> int:

@@ -41,3 +41,10 @@ def print_json(value: Any) -> None:
 def words(text: str) -> list[str]:
     """`a,b,c` as a list."""
     return [word.strip() for word in text.split(",")]
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1, as the type of an option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
+    return int(text)

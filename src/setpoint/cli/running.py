@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from setpoint.cli.main import EXIT_INTERRUPTED
-from setpoint.cli.options import print_json
+from setpoint.cli.options import count, print_json
 from setpoint.cli.progress import progress, say, say_nothing
 from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
@@ -25,7 +25,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """How to run; none of it changes a result."""
     running = parser.add_argument_group("how to run; none of it changes a result")
     running.add_argument(
-        "--workers", type=_count, metavar="N", help="stages that run at the same time (default: one per GPU, or core)"
+        "--workers", type=count, metavar="N", help="stages that run at the same time (default: one per GPU, or core)"
     )
     running.add_argument("--time-limit-min", type=_amount, metavar="M", help="end an attempt that takes longer")
     running.add_argument("--memory-limit-gb", type=_amount, metavar="G", help="end a worker that uses more")
@@ -43,12 +43,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="automatic retries, such as transient=5 crash=0",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
-    return int(text)
 
 
 def _amount(text: str) -> float:

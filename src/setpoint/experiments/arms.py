@@ -26,6 +26,8 @@ ROLES = {
 
 VALIDATION_EVERY = 50
 SFT: dict[str, Value] = {"sft.steps": 1000, "sft.validation_every": VALIDATION_EVERY, "sft.patience": 4}
+UNIVERSAL_STEPS = 500
+"""For each of its systems."""
 DETUNED_SFT: dict[str, Value] = {"sft.steps": 400, "sft.learning_rate": 1e-3}
 GRPO: dict[str, Value] = {"grpo.steps": 100, "grpo.learning_rate": 2e-4, "grpo.reward_horizon": 5}
 
@@ -73,7 +75,7 @@ def specifications(
                 model_types=["universal"],
                 training_types=["sft"],
                 datasets=named,
-                fixed=SFT,
+                fixed={**SFT, "sft.steps": UNIVERSAL_STEPS},
             ),
         )
     steps = equal_compute_steps(planned(OPTIMAL), workspace)
