@@ -25,10 +25,10 @@ ROLES = {
 """Part -> evaluation role -> name of the arm."""
 
 VALIDATION_EVERY = 50
-SFT: dict[str, Value] = {"sft.steps": 1000, "sft.validation_every": VALIDATION_EVERY, "sft.patience": 4}
-UNIVERSAL_STEPS = 500
+SFT: dict[str, Value] = {"sft.steps": 600, "sft.validation_every": VALIDATION_EVERY, "sft.patience": 4}
+UNIVERSAL_STEPS = 300
 """For each of its systems."""
-DETUNED_SFT: dict[str, Value] = {"sft.steps": 400, "sft.learning_rate": 1e-3}
+DETUNED_SFT: dict[str, Value] = {"sft.steps": 100}
 GRPO: dict[str, Value] = {"grpo.steps": 100, "grpo.learning_rate": 2e-4, "grpo.reward_horizon": 5}
 
 
