@@ -14,7 +14,7 @@ _COLUMNS = (
     ("success", "success_rate", ".1%"),
     ("within 0.1", "success_loose_rate", ".1%"),
     ("violates", "violation_rate", ".1%"),
-    ("read", "parse_rate", ".1%"),
+    ("parsed", "parse_rate", ".1%"),
 )
 _MISSING = "–"
 

@@ -31,7 +31,7 @@ VERBS = {
     "experiment": Verb("setpoint.cli.experiment", "run, plan, resume and watch experiments"),
     "train": Verb("setpoint.cli.train", "train and evaluate one model"),
     "arms": Verb("setpoint.cli.arms", "train every arm on every system, and compare them in one table"),
-    "evaluate": Verb("setpoint.cli.evaluate", "evaluate a trained model"),
+    "evaluate": Verb("setpoint.cli.evaluate", "evaluate a model or a reference controller on test states"),
     "report": Verb("setpoint.cli.report", "write the report of an experiment again"),
     "models": Verb("setpoint.cli.models", "list trained models"),
     "data": Verb("setpoint.cli.data", "generate and list data sets of optimal trajectories"),

@@ -183,7 +183,7 @@ def check_adapter(adapter: Path, base: BaseModel) -> None:
     if missing:
         raise InputError(
             f"an adapter must be a folder with {', '.join(required)}, but {str(adapter)!r} lacks {', '.join(missing)}. "
-            "`setpoint models` lists the adapters of this workspace."
+            "`setpoint models list` shows the adapters of this workspace."
         )
     record = read_json(adapter / ADAPTER_RECORD)
     recorded = record.get("base") if isinstance(record, dict) else None
