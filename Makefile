@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow check bench chaos confusion clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -29,6 +29,12 @@ check: $(READY)
 
 bench: $(READY)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+chaos: $(READY)  ## kill coordinator and workers a hundred times; nothing may be lost, repeated or changed
+	$(BIN)/python tests/unit/chaos.py
+
+confusion: $(READY)  ## inject every fault into real training; each must be recognised
+	$(BIN)/python tests/unit/confusion.py
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache

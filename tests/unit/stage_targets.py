@@ -79,3 +79,10 @@ def write_and_count(context: StageContext) -> dict[str, Any]:
         raise StageError("diverged", "the loss is nan", evidence={}, suggestion="lower learning_rate")
     time.sleep(0.03)
     return write_value(context)
+
+
+def write_device(context: StageContext) -> dict[str, Any]:
+    """Publish which GPU the worker sees."""
+    (context.output / "device.txt").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+    time.sleep(0.3)
+    return {}

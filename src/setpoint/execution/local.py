@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 
@@ -41,6 +41,7 @@ class LocalExecutor:
         threads: int = 1,
         limits: Limits = _USUAL,
         devices: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -48,23 +49,25 @@ class LocalExecutor:
             preload: modules the fork server imports, once for all workers.
             threads: for OpenMP and the linear-algebra libraries of each worker.
             limits: of every attempt.
+            environment: more variables for the workers.
             devices: GPUs, as CUDA_VISIBLE_DEVICES names them; each worker sees the one with the fewest workers.
         """
         self._preload = [__name__, *preload]
         self._limits = limits
         self._load = Counter(dict.fromkeys(devices, 0))
-        self._environment = {
+        self._server_environment = {
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
             "OPENBLAS_NUM_THREADS": str(threads),
             "TOKENIZERS_PARALLELISM": "false",
         }
+        self._environment = {**self._server_environment, **(environment or {})}
 
     def submit(self, task: Task) -> "LocalJob":
         """Start `task` in a new process and return at once."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(self._preload)
-        with _environment(self._environment):  # thread counts are read when a library is loaded: in the server
+        with _environment(self._server_environment):  # thread counts are read when a library is loaded: in the server
             forkserver.ensure_running()
         device = min(self._load, key=lambda name: self._load[name], default=None)
         environment = self._environment | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})

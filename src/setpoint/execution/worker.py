@@ -16,6 +16,9 @@ from setpoint.execution.resources import Meter
 from setpoint.execution.sampling import Sampler
 from setpoint.execution.task import Task
 
+WRAPPER_VARIABLE = "SETPOINT_STAGE_WRAPPER"
+"""Names a function that is given every stage's function and returns the one to call; for tests that inject faults."""
+
 StageFunction = Callable[[StageContext], dict[str, Any]]
 
 
@@ -59,8 +62,14 @@ def _run_and_publish(task: Task, stage: StageFolder, attempt: Attempt, meter: Me
 
 
 def _load(target: str) -> StageFunction:
+    function = cast(StageFunction, _named(target))
+    wrapper = os.environ.get(WRAPPER_VARIABLE)
+    return cast(StageFunction, _named(wrapper)(function)) if wrapper else function
+
+
+def _named(target: str) -> Callable[..., Any]:
     module, _, function = target.partition(":")
-    return cast(StageFunction, getattr(importlib.import_module(module), function))
+    return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
 
 
 def _end_descendants() -> None:

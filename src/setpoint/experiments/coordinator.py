@@ -11,7 +11,7 @@ from setpoint.execution import Executor, Job, Outcome, Task
 from setpoint.experiments.journal import Journal
 from setpoint.experiments.plan import Plan
 from setpoint.experiments.stages import STAGES
-from setpoint.experiments.status import StageState, Status, read_stage, run_states
+from setpoint.experiments.status import StageState, Status, failure_classes, read_stage, run_states
 
 POLL_S = 0.2
 
@@ -27,6 +27,8 @@ AUTOMATIC_RETRIES: Mapping[str, int] = {
     "preempted": 5,
     "corrupt_artifact": 2,
 }
+RESUMED = frozenset({"storage"})
+"""Classes that stop the experiment, and that are tried again when it is taken up."""
 _WAITS = frozenset({"transient", "node_failure"})
 """Classes that are tried again only after a pause, which doubles."""
 BACKOFF_S = 5.0
@@ -65,7 +67,7 @@ class Coordinator:
         self._targets = targets or {kind: stage.target for kind, stage in STAGES.items()}
         self._states: dict[str, StageState] = {}
         self._limits = {**AUTOMATIC_RETRIES, **(retries or {})}
-        self._retries: Counter[tuple[str, str]] = Counter()
+        self._failures: Counter[tuple[str, str]] = Counter()
         self._not_before_s: dict[str, float] = {}
         self._jobs: dict[str, Job] = {}
         self._reported: set[str] = set()
@@ -101,7 +103,9 @@ class Coordinator:
             raise
         self._journal.record("finished")
         status = self._note_progress("finished")
-        left = self._stop and any(run.state in {"planned", "waiting"} for run in status.runs.values())
+        left = self._stop and any(
+            run.state in {"planned", "waiting"} or run.failure_class in RESUMED for run in status.runs.values()
+        )
         return self._note_progress("interrupted") if left else status
 
     def _initial_state(self, name: str, rerun: bool) -> StageState:
@@ -113,7 +117,14 @@ class Coordinator:
                 self._journal.record("stage_reused", stage=name)
                 return state
             return StageState("absent")
-        return state if state.status == "failed" and not rerun else StageState("absent")
+        if state.status != "failed" or rerun:
+            return StageState("absent")
+        self._failures.update((name, found) for found in failure_classes(folder))
+        return StageState("absent") if self._try_again(name, (state.failure or {})["failure_class"]) else state
+
+    def _try_again(self, name: str, failure_class: str) -> bool:
+        """Whether a stage is tried again after a failure; what earlier coordinators tried counts as well."""
+        return failure_class in RESUMED or self._failures[name, failure_class] <= self._limits.get(failure_class, 0)
 
     def _ready(self) -> list[str]:
         """Stages that wait for nothing but a worker."""
@@ -177,21 +188,21 @@ class Coordinator:
 
     def _settle_failure(self, name: str, failure: dict[str, Any]) -> None:
         failure_class = failure["failure_class"]
-        tried = self._retries[name, failure_class]
-        retry = tried < self._limits.get(failure_class, 0)
+        self._failures[name, failure_class] += 1
+        retry = failure_class not in RESUMED and self._try_again(name, failure_class)
         self._journal.record(
             "stage_failed", stage=name, failure_class=failure_class, reason=failure["message"], retry=retry
         )
         if retry:
-            self._retries[name, failure_class] += 1
             self._states[name] = StageState("absent")
             if failure_class in _WAITS:
-                self._not_before_s[name] = time.monotonic() + BACKOFF_S * 2**tried
+                pause_s = BACKOFF_S * 2 ** (self._failures[name, failure_class] - 1)
+                self._not_before_s[name] = time.monotonic() + pause_s
             if failure_class == "host_oom":
                 self._share_memory()
             return
         self._states[name] = StageState("failed", failure)
-        self._stop = self._stop or failure_class == "storage"  # every other stage would fail on the same disk
+        self._stop = self._stop or failure_class in RESUMED  # every other stage would fail on the same disk
 
     def _share_memory(self) -> None:
         """Run half as many stages at the same time from now on, so that each has twice the memory."""

@@ -66,6 +66,12 @@ def read_stage(folder: StageFolder) -> StageState:
     return StageState("running" if attempt.running() else "interrupted")
 
 
+def failure_classes(folder: StageFolder) -> list[str]:
+    """The failure class of every attempt at a stage that failed, oldest first."""
+    records = [read_json(attempt.failure) for attempt in folder.attempts()]
+    return [record["failure_class"] for record in records if isinstance(record, dict)]
+
+
 def read_stages(workspace: Workspace, plan: Plan) -> dict[str, StageState]:
     """Stage id -> state, for every stage of the plan."""
     return {name: read_stage(workspace.stage(stage.kind, name)) for name, stage in plan.stages.items()}

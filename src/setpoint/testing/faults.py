@@ -1,0 +1,230 @@
+"""Faults on purpose, to see what becomes of them: a stage that runs out of memory, hangs, dies, or writes nonsense.
+
+Active only in workers whose environment says so:
+
+    SETPOINT_STAGE_WRAPPER=setpoint.testing.faults:inject
+    SETPOINT_FAULTS="sft=gpu_oom_backward*2,grpo=stall"       kind=fault, with *n in the first n attempts alone
+    SETPOINT_LEDGER=/tmp/ledger.txt                           a line for the start and the end of every execution
+
+A kind may be `*`. Faults within training replace functions of torch in the worker, which ends after its stage.
+"""
+
+import errno
+import importlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from setpoint.artifacts import Attempt, StageContext, StageFolder
+from setpoint.errors import InputError, StageError, unknown_name
+
+FAULTS_VARIABLE = "SETPOINT_FAULTS"
+LEDGER_VARIABLE = "SETPOINT_LEDGER"
+WRAPPER = "setpoint.testing.faults:inject"
+
+StageFunction = Callable[[StageContext], dict[str, Any]]
+
+
+class OutOfMemoryError(RuntimeError):
+    """Stands for torch.OutOfMemoryError, which is recognised by its name."""
+
+
+class AcceleratorError(RuntimeError):
+    """Stands for torch.AcceleratorError, such as an uncorrectable memory error of a GPU."""
+
+
+def inject(function: StageFunction) -> StageFunction:
+    """`function` with the fault that the environment asks for, and a ledger of its executions."""
+
+    @wraps(function)
+    def run(context: StageContext) -> dict[str, Any]:
+        _write_ledger("start", context)
+        fault = planned_fault(os.environ.get(FAULTS_VARIABLE, ""), context.kind, Attempt(context.attempt).number)
+        if fault is not None:
+            FAULTS[fault](context)
+        summary = function(context)
+        _write_ledger("end", context)
+        return summary
+
+    return run
+
+
+def planned_fault(text: str, kind: str, attempt: int) -> str | None:
+    """The fault that `text` plans for this attempt at a stage of this kind.
+
+    Raises:
+        InputError: there is no such fault.
+    """
+    for entry in filter(None, text.split(",")):
+        wanted, _, rest = entry.partition("=")
+        name, _, times = rest.partition("*")
+        if name not in FAULTS:
+            raise unknown_name("fault", name, FAULTS)
+        if wanted in {kind, "*"} and attempt <= int(times or 10**9):
+            return name
+    return None
+
+
+def _write_ledger(event: str, context: StageContext) -> None:
+    """One line, written at once: many workers append to the same file."""
+    path = os.environ.get(LEDGER_VARIABLE)
+    if path:
+        line = f"{event} {context.kind} {context.stage_id} {os.getpid()} {time.time():.6f}\n"
+        with Path(path).open("ab", buffering=0) as ledger:
+            ledger.write(line.encode())
+
+
+def _raise(make: Callable[[], BaseException]) -> Callable[[StageContext], None]:
+    def fault(_context: StageContext) -> None:
+        raise make()
+
+    return fault
+
+
+def _end_by(number: int) -> Callable[[StageContext], None]:
+    def fault(_context: StageContext) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    return fault
+
+
+def _sleep(_context: StageContext) -> None:
+    """Hang without computing."""
+    time.sleep(86_400)
+
+
+def _spin(context: StageContext) -> None:
+    """Hang in the middle of training, computing."""
+    context.log({"step": 1})
+    while True:
+        pass
+
+
+def _grow(_context: StageContext) -> None:
+    """Use more and more memory."""
+    held = []
+    while True:
+        held.append(bytearray(os.urandom(1024) * 10_000))
+        time.sleep(0.02)
+
+
+def _fail_calls(module: str, owner: str, method: str, calls: int = 1) -> Callable[[StageContext], None]:
+    """Run out of GPU memory in the first calls of a method of torch or transformers."""
+
+    def fault(_context: StageContext) -> None:
+        place = getattr(importlib.import_module(module), owner)
+        original = getattr(place, method)
+        out_of_memory: type[Exception] = importlib.import_module("torch").OutOfMemoryError
+        left = [calls]
+
+        def failing(*arguments: Any, **keywords: Any) -> Any:
+            if left[0] > 0:
+                left[0] -= 1
+                raise out_of_memory("injected: out of memory")
+            return original(*arguments, **keywords)
+
+        setattr(place, method, failing)
+
+    return fault
+
+
+def _nan(_context: StageContext) -> None:
+    """Every gradient is NaN from here on."""
+    tensor = importlib.import_module("torch").Tensor
+    original = tensor.backward
+
+    def backward(loss: Any, *arguments: Any, **keywords: Any) -> Any:
+        return original(loss * float("nan"), *arguments, **keywords)
+
+    tensor.backward = backward
+
+
+def _equal_rewards(_context: StageContext) -> None:
+    """Every completion gets the same reward."""
+    module: Any = importlib.import_module("setpoint.training.grpo")
+    original = module._reward_function
+
+    def reward_function(rule: Any) -> Any:
+        score = original(rule)
+
+        @wraps(score)
+        def constant(*arguments: Any, **keywords: Any) -> list[float]:
+            return [0.0 for _ in score(*arguments, **keywords)]
+
+        return constant
+
+    module._reward_function = reward_function
+
+
+def _corrupt(_context: StageContext) -> None:
+    """Damage a file right after it was published."""
+    original = StageFolder.publish
+
+    def publish(self: StageFolder, attempt: Attempt, **keywords: Any) -> None:
+        original(self, attempt, **keywords)
+        manifest = self.read_manifest() or {"files": {}}
+        for name in manifest["files"]:
+            path = self.path / name
+            content = bytearray(path.read_bytes())
+            if content:
+                content[len(content) // 2] ^= 0xFF
+                path.write_bytes(bytes(content))
+                return
+
+    StageFolder.publish = publish  # type: ignore[method-assign]
+
+
+def _full_disk() -> OSError:
+    return OSError(errno.ENOSPC, "injected: no space left on device")
+
+
+FAULTS: dict[str, Callable[[StageContext], None]] = {
+    "crash": _raise(lambda: ZeroDivisionError("injected")),
+    "host_oom": _raise(lambda: MemoryError("injected")),
+    "gpu_oom": _raise(lambda: OutOfMemoryError("injected")),
+    "gpu_oom_backward": _fail_calls("torch", "Tensor", "backward"),
+    "gpu_oom_generate": _fail_calls("transformers", "GenerationMixin", "generate"),
+    "nan": _nan,
+    "equal_rewards": _equal_rewards,
+    "stall": _sleep,
+    "spin": _spin,
+    "grow": _grow,
+    "sigkill": _end_by(signal.SIGKILL),
+    "sigterm": _end_by(signal.SIGTERM),
+    "sigsegv": _end_by(signal.SIGSEGV),
+    "disk_full": _raise(_full_disk),
+    "connection": _raise(lambda: ConnectionResetError("injected")),
+    "io_error": _raise(lambda: OSError(errno.EIO, "injected: input/output error")),
+    "device": _raise(lambda: AcceleratorError("injected")),
+    "data": _raise(lambda: StageError("data", "injected", evidence={}, suggestion="")),
+    "config": _raise(lambda: InputError("injected")),
+    "corrupt": _corrupt,
+}
+"""Fault -> what it does in the worker before the stage's code runs."""
+
+CLASS_OF_FAULT = {
+    "crash": "crash",
+    "host_oom": "host_oom",
+    "gpu_oom": "gpu_oom",
+    "nan": "diverged",
+    "equal_rewards": "no_learning_signal",
+    "stall": "stalled",
+    "spin": "stalled",
+    "grow": "host_oom",
+    "sigkill": "lost",
+    "sigterm": "preempted",
+    "sigsegv": "crash",
+    "disk_full": "storage",
+    "connection": "transient",
+    "io_error": "transient",
+    "device": "node_failure",
+    "data": "data",
+    "config": "config",
+    "corrupt": "corrupt_artifact",
+}
+"""The failure class that each fault must be recognised as. Out of memory while training is survived instead."""
