@@ -39,10 +39,10 @@ TARGETS = {
 EXPERIMENT: dict[str, Any] = {
     "systems": ["di", "vdp"],
     "parameters": {"lora_rank": [4, 16]},
-    "replicates": 4,
+    "replicates": 8,
     "evaluation_cases": 5,
 }
-MEAN_PAUSE_S = 1.2
+MEAN_PAUSE_S = 0.25
 PATIENCE = dict.fromkeys(("lost", "crash", "host_oom"), 10_000)
 """Stages are killed on purpose, and more often than any machine would."""
 
@@ -114,10 +114,11 @@ def disturb(
     coordinator = start(root, ledger)
     while True:
         done, before = finished(workspace, plan), len(Ledger.read(ledger).lines)
+        busy = _wait_for_work(coordinator, ledger, before)
         time.sleep(chance.expovariate(1 / MEAN_PAUSE_S))
-        if coordinator.poll() is None and sum(struck.values()) < kills:
+        if busy and coordinator.poll() is None and sum(struck.values()) < kills:
             family = [p for p in psutil.Process(coordinator.pid).children(recursive=True) if _is_worker(p, ledger)]
-            if family and chance.random() < 0.5:
+            if family and chance.random() < 0.6:
                 victims, kind = [chance.choice(family)], "worker"
                 victims[0].kill()
             else:
@@ -135,6 +136,15 @@ def disturb(
         if coordinator.poll() is not None and finished(workspace, plan) != set(plan.stages):
             coordinator = start(root, ledger)
     return struck["coordinator"], struck["worker"], repeated, gone
+
+
+def _wait_for_work(coordinator: "subprocess.Popen[bytes]", ledger: Path, before: int) -> bool:
+    """Wait until another execution starts; False where the coordinator ends first."""
+    while coordinator.poll() is None:
+        if any(event == "start" for event, *_ in Ledger.read(ledger).lines[before:]):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _is_worker(process: psutil.Process, ledger: Path) -> bool:

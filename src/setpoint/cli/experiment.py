@@ -1,4 +1,4 @@
-"""`setpoint experiment run|plan|status|resume|retry|list`."""
+"""`setpoint experiment run|plan|status|resume|retry|recover|list`."""
 
 import argparse
 import sys
@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
+from setpoint.cli.progress import say
 from setpoint.cli.running import add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError
 
 if TYPE_CHECKING:
     from setpoint.experiments.launch import Request
+
+
+_CALIBRATE_HELP = "measure what has never run in this workspace with short runs, for the estimate"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +35,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_spec_options(run_parser)
     add_run_options(run_parser)
     run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    run_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
 
     plan_parser = add("plan", "show what an experiment would run; changes nothing", _plan)
     _add_identity(plan_parser)
     add_spec_options(plan_parser)
+    plan_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
     plan_parser.add_argument("--commands", action="store_true", help="print the command of every run alone")
 
     resume_parser = add("resume", "continue an experiment; failed runs stay failed", _resume)
@@ -45,6 +51,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     retry_parser.add_argument("experiment_id", metavar="ID")
     retry_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
     add_run_options(retry_parser)
+
+    recover_parser = add(
+        "recover", "continue an experiment, and try again what failed for no fault of its configuration", _recover
+    )
+    recover_parser.add_argument("experiment_id", metavar="ID")
+    recover_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry")
+    recover_parser.add_argument("--dry-run", action="store_true", help="say what it would do, and change nothing")
+    add_run_options(recover_parser)
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")
@@ -95,11 +109,11 @@ def _requested(arguments: argparse.Namespace) -> "Request":
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import preview
+    from setpoint.experiments.launch import prepare, preview
     from setpoint.experiments.single import training_commands
 
     wanted = _requested(arguments)
-    plan = wanted.existing or preview(wanted)
+    plan = prepare(wanted, say, calibration=True) if arguments.calibrate else wanted.existing or preview(wanted)
     if arguments.commands:
         print("\n".join(training_commands(plan, wanted.workspace)))
     elif arguments.json:
@@ -120,6 +134,26 @@ def _retry(arguments: argparse.Namespace) -> int:
 
     wanted = resume_request(workspace_of(arguments), arguments.experiment_id)
     return run_request(wanted, arguments, retry=lambda name: arguments.classes is None or name in arguments.classes)
+
+
+def _recover(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from setpoint.experiments.launch import resume_request
+    from setpoint.experiments.recovery import RECOVERABLE, recovery_steps, recovery_text
+    from setpoint.experiments.status import require_plan
+
+    classes = frozenset(arguments.classes or RECOVERABLE)
+    workspace = workspace_of(arguments)
+    if not arguments.dry_run:
+        wanted = resume_request(workspace, arguments.experiment_id)
+        return run_request(wanted, arguments, retry=lambda name: name in classes)
+    plan = require_plan(workspace, arguments.experiment_id)
+    if arguments.json:
+        print_json([asdict(step) for step in recovery_steps(workspace, plan, lambda name: name in classes)])
+    else:
+        print(recovery_text(workspace, plan, lambda name: name in classes))
+    return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -10,14 +10,21 @@ if TYPE_CHECKING:
 
 def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
     """The plan for programs, with the number of stages that are finished already; ids only where they are known."""
+    from setpoint.execution import default_workers
+    from setpoint.experiments.estimate import estimate
+    from setpoint.experiments.suggestions import suggestions
+
     known = _stage_ids_known(plan)
     finished = sum(workspace.stage(stage.kind, name).finished() for name, stage in plan.stages.items()) if known else 0
-    return {**plan.to_json(), "stage_ids_known": known, "finished_stages": finished}
+    extra = {"suggestions": suggestions(plan), "estimate": estimate(plan, workspace, default_workers()).to_json()}
+    return {**plan.to_json(), "stage_ids_known": known, "finished_stages": finished, **extra}
 
 
 def plan_text(plan: "Plan", workspace: "Workspace") -> str:
     """The plan for people."""
     summary = plan_summary(plan, workspace)
+    from setpoint.experiments.suggestions import suggestions
+
     configurations = len({run.configuration for run in plan.runs})
     replicates = plan.spec.replicates
     kinds = Counter(stage.kind for stage in plan.stages.values())
@@ -32,12 +39,35 @@ def plan_text(plan: "Plan", workspace: "Workspace") -> str:
         f" ({asked - len(plan.stages)} shared, {summary['finished_stages']} finished already)",
         *(f"  {run.name}" for run in plan.runs),
     ]
-    if replicates < 3 and plan.type != "single":
-        more = configurations * (3 - replicates)
-        lines.append(
-            f"Suggestion: --replicates 3 would add {more} runs; without replicates, chance cannot be told apart."
-        )
+    lines += [*_estimate_lines(plan, workspace), *(f"Suggestion: {text}" for text in suggestions(plan))]
     return "\n".join(lines)
+
+
+def _estimate_lines(plan: "Plan", workspace: "Workspace") -> list[str]:
+    from setpoint.experiments.estimate import estimate
+    from setpoint.experiments.launch import fitting_workers
+
+    expected = estimate(plan, workspace, fitting_workers(workspace, plan))
+    lines = []
+    if expected.stages:
+        low, high = expected.interval
+        lines.append(
+            f"Estimate: {_duration(expected.cpu_s)} of one core (90 %: {_duration(low)} to {_duration(high)}) for "
+            f"{len(expected.stages)} stages; {_duration(expected.wall_s)} with {expected.workers} at a time; "
+            f"{expected.memory_gb:.2f} GB each; {expected.gpu_hours:.2f} GPU hours"
+        )
+    if expected.unknown:
+        kinds = ", ".join(expected.unknown)
+        lines.append(f"Estimate: not known for {kinds}: none has run in this workspace; --calibrate measures it")
+    if plan.spec.equal_compute_control and plan.compute_ratio is None:
+        lines.append("The steps of the equal-compute control are provisional; they are measured before the launch.")
+    return lines or ["Estimate: nothing is left to do"]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _stage_ids_known(plan: "Plan") -> bool:

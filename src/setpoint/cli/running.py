@@ -79,7 +79,7 @@ def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
-    from setpoint.execution import Limits, default_workers
+    from setpoint.execution import Limits
     from setpoint.experiments import launch
     from setpoint.reports import write_reports
 
@@ -89,11 +89,12 @@ def run_request(
         memory_gb=arguments.memory_limit_gb,
         stall_s=60 * arguments.stall_limit_min,
     )
-    plan = launch.prepare(request, say_nothing if arguments.quiet else say)
+    calibration = getattr(arguments, "calibrate", False)
+    plan = launch.prepare(request, say_nothing if arguments.quiet else say, calibration=calibration)
     try:
         with progress(plan, quiet=arguments.quiet) as listener:
             options = launch.Options(
-                workers=arguments.workers or default_workers(),
+                workers=arguments.workers,
                 limits=limits,
                 retries=retries,
                 retry=retry,

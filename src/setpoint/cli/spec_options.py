@@ -25,7 +25,7 @@ _LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "
 # options whose value is that of the field of the same name
 _PLAIN = (
     *("datasets", "dataset_name", "replicates", "evaluation", "evaluation_cases", "base_model", "expert", "seed"),
-    *("match", "source_system", "base_models", "start_from"),
+    *("match", "source_system", "base_models", "start_from", "equal_compute_control"),
 )
 
 MATCH_HELP = "steps of a universal model: per_system (default) as many for each system as a specialist has, or total"
@@ -79,6 +79,12 @@ def _add_options_of_types(parser: argparse.ArgumentParser) -> None:
         type=words,
         metavar="A,B",
         help="training_ablation: sft_only, sft_then_grpo, grpo_from_scratch (default all)",
+    )
+    types.add_argument(
+        "--equal-compute-control",
+        action="store_const",
+        const=True,
+        help="training_ablation: also SFT alone for the compute of SFT and GRPO, which is measured first",
     )
     types.add_argument("--source-system", metavar="A", help="transfer_learning: where the adapters come from")
     types.add_argument("--target-systems", type=words, metavar="A,B", help="transfer_learning: where they go")

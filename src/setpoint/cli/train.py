@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_run_options(parser)
     add_workspace(parser)
     add_json(parser)
+    parser.add_argument("--again", action="store_true", help="try stages again that failed before, whatever the reason")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     parser.add_argument(
         "--list-datasets", action="store_true", help="list the data sets of the workspace, and do nothing else"
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = single_spec(arguments.systems, arguments.training_type, parameters=parameters, **fields)
     wanted = request(workspace_of(arguments), spec, experiment_id=arguments.run_id, fresh=arguments.fresh)
     if not arguments.dry_run:
-        return run_request(wanted, arguments)
+        return run_request(wanted, arguments, retry=lambda _: arguments.again)
     plan = wanted.existing or preview(wanted)
     if arguments.json:
         print_json(plan_summary(plan, wanted.workspace))

@@ -125,6 +125,11 @@ def _fits(name: str, label: str, needs_gb: tuple[float, float], base_gb: float |
     return Check(name, "ok" if need_gb <= free_gb else "problem", text)
 
 
+def free_memory_gb() -> float:
+    """Host memory that is free for workers, within the limit of the container."""
+    return _free_memory_bytes() / _GB
+
+
 def _free_memory_bytes() -> int:
     free = [int(psutil.virtual_memory().available)]
     for limit, used in _CGROUP_MEMORY:

@@ -5,12 +5,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import Workspace, check_identifier, create_json
+from setpoint.artifacts import Workspace, check_identifier, create_json, read_json, write_json
 from setpoint.errors import Findings, InputError
-from setpoint.execution import Executor, Limits, LocalExecutor, gpus
+from setpoint.execution import Executor, Limits, LocalExecutor, default_workers, gpus
 from setpoint.experiments.adapters import (
     Adapter,
     canonical_place,
@@ -18,18 +19,23 @@ from setpoint.experiments.adapters import (
     named_adapter,
     planned_adapters,
 )
-from setpoint.experiments.checks import check_machine, require_fit
+from setpoint.experiments.calibration import calibrate
+from setpoint.experiments.checks import check_machine, free_memory_gb, require_fit
 from setpoint.experiments.coordinator import Coordinator
 from setpoint.experiments.data import Say, canonical_datasets, ensure_datasets, find_datasets
+from setpoint.experiments.estimate import KINDS, actual_cost, compute_ratio, estimate
 from setpoint.experiments.journal import Journal, Listener, read_events
 from setpoint.experiments.lease import lease
 from setpoint.experiments.links import link_models
-from setpoint.experiments.plan import Plan, plan_path, read_plan
+from setpoint.experiments.plan import Named, Plan, plan_path, read_plan
 from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values, spec_digest
 from setpoint.experiments.spec import ExperimentSpec
 from setpoint.experiments.stages import PRELOAD, STAGES
 from setpoint.experiments.status import Status, read_stages, require_plan
 from setpoint.policies import BaseModel, resolve_base
+
+ESTIMATE = "estimate.json"
+"""In the experiment's folder: what it was expected to cost, and what it did."""
 
 # Failures that follow from the configuration: another experiment that asks for the same stage is told the same.
 RESULTS = frozenset({"diverged", "no_learning_signal"})
@@ -60,13 +66,14 @@ class Options:
     """How to run; none of it changes a result.
 
     Attributes:
+        workers: stages that run at the same time; None stands for as many as cores, GPUs and memory allow.
         limits: of every attempt.
         retries: failure class -> how often a stage is tried again by itself, where that is not as usual.
         retry: whether earlier failures of this class are tried again.
         targets: stage kind -> `module:function`, in place of the package's own.
     """
 
-    workers: int = 1
+    workers: int | None = 1
     limits: Limits = field(default_factory=Limits)
     retries: Mapping[str, int] | None = None
     retry: Callable[[str], bool] = field(default=lambda _: False)
@@ -131,7 +138,17 @@ def preview(request: Request) -> Plan:
         InputError: a data set is missing and cannot be made.
     """
     datasets = find_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking)
-    return build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets, _adapters(request)))
+    return build_plan(request.spec, request.experiment_id, _inputs(request, datasets))
+
+
+def _inputs(request: Request, datasets: Mapping[str, Named]) -> Inputs:
+    """What the runs start from; what an existing experiment was planned with stays."""
+    ratio: float | None = None
+    if request.existing is not None:
+        ratio = request.existing.compute_ratio
+    elif request.spec.equal_compute_control:
+        ratio = compute_ratio(request.workspace, request.base.digest)
+    return Inputs(request.base, datasets, _adapters(request), ratio)
 
 
 def _adapters(request: Request) -> list[Adapter]:
@@ -150,11 +167,12 @@ def _adapters(request: Request) -> list[Adapter]:
     return []
 
 
-def prepare(request: Request, say: Say) -> Plan:
+def prepare(request: Request, say: Say, *, calibration: bool = False) -> Plan:
     """Check the machine, see that the data sets are there, and plan; the experiment's own folder is not touched yet.
 
     Args:
         say: told what takes time.
+        calibration: whether short runs measure what kinds of stages cost that have never run here.
 
     Raises:
         InputError: something is missing, or has changed since the experiment was planned.
@@ -164,7 +182,8 @@ def prepare(request: Request, say: Say) -> Plan:
     request.workspace.require_writable()
     blocking = request.base.preset.dialect.blocking
     datasets = ensure_datasets(request.workspace, request.spec, blocking, say)
-    plan = build_plan(request.spec, request.experiment_id, Inputs(request.base, datasets, _adapters(request)))
+    plan = build_plan(request.spec, request.experiment_id, _inputs(request, datasets))
+    plan = _calibrated(request, plan, datasets, say, everything=calibration)
     if request.existing is None or request.existing.stages.keys() == plan.stages.keys():
         return request.existing or plan
     states = read_stages(request.workspace, request.existing)
@@ -174,6 +193,18 @@ def prepare(request: Request, say: Say) -> Plan:
         f"experiment {request.experiment_id!r} cannot go on as planned: {', '.join(_changes(request.existing, plan))} "
         "changed since. Use --fresh for a new experiment; stages that are still the same are reused."
     )
+
+
+def _calibrated(request: Request, plan: Plan, datasets: Mapping[str, Named], say: Say, *, everything: bool) -> Plan:
+    """The plan after calibration, which an equal-compute control needs in any case to know its steps."""
+    if request.existing is not None:
+        return plan
+    unknown = set(estimate(plan, request.workspace, 1).unknown) if everything else set()
+    if request.spec.equal_compute_control and plan.compute_ratio is None:
+        unknown |= {"sft", "grpo"}
+    if unknown:
+        calibrate(request.workspace, plan, [kind for kind in KINDS if kind in unknown], say)
+    return build_plan(request.spec, request.experiment_id, _inputs(request, datasets)) if unknown else plan
 
 
 def run(request: Request, plan: Plan, options: Options) -> Status:
@@ -187,6 +218,8 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
     with lease(request.folder) as token:
         if not create_json(plan_path(request.folder), plan.to_json()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
+        workers = options.workers or fitting_workers(request.workspace, plan)
+        _write_prediction(request, plan, workers)
         rerun = _stages_to_rerun(request, plan, options.retry)
         executor = options.executor or LocalExecutor(preload=PRELOAD, limits=options.limits, devices=gpus())
         journal = Journal(request.folder, token, options.listeners)
@@ -195,7 +228,7 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
             plan,
             executor,
             journal,
-            workers=options.workers,
+            workers=workers,
             targets=options.targets,
             retries=options.retries,
         )
@@ -204,9 +237,35 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
                 status = coordinator.run(rerun_failed=rerun)
             finally:
                 link_models(request.workspace, plan)
+                _write_actual(request, plan)
         if interrupts and status.state == "interrupted":
             raise KeyboardInterrupt
         return status
+
+
+def fitting_workers(workspace: Workspace, plan: Plan) -> int:
+    """Stages that may run at the same time: one for each GPU or core, as far as memory is known to suffice."""
+    expected = estimate(plan, workspace, 1)
+    if not expected.memory_gb:
+        return default_workers()
+    return max(1, min(default_workers(), int(free_memory_gb() / expected.memory_gb)))
+
+
+def _write_prediction(request: Request, plan: Plan, workers: int) -> None:
+    """Keep what the experiment was expected to cost when it was first started."""
+    path = request.folder / ESTIMATE
+    if not path.exists():
+        expected = estimate(plan, request.workspace, workers)
+        write_json(path, {"at": datetime.now(UTC).isoformat(timespec="seconds"), **expected.to_json()})
+
+
+def _write_actual(request: Request, plan: Plan) -> None:
+    """Beside the prediction, what the stages that it was about have cost so far."""
+    record = read_json(request.folder / ESTIMATE)
+    if isinstance(record, dict) and record.get("stages"):
+        write_json(
+            request.folder / ESTIMATE, {**record, "actual": actual_cost(request.workspace, plan, record["stages"])}
+        )
 
 
 def _stages_to_rerun(request: Request, plan: Plan, retry: Callable[[str], bool]) -> frozenset[str]:

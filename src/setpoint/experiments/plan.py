@@ -39,6 +39,8 @@ class PlannedRun(_Record):
     settings: dict[str, Value] = {}
     """Parameters that the run's training stages read and that are not the preset's, by canonical name."""
     resolved: dict[str, dict[str, Any]]
+    command: str = ""
+    """Trains this run alone, with the same stages; given in the workspace's folder."""
     start: str | None = None
     """The stage whose adapter is trained further; None stands for the base."""
     stages: dict[str, str]
@@ -91,6 +93,8 @@ class Plan(_Record):
     runs: tuple[PlannedRun, ...]
     stages: dict[str, PlannedStage]
     shared: Shared
+    compute_ratio: float | None = None
+    """Processor seconds of a GRPO completion over those of an SFT row, as measured; only for equal-compute controls."""
     adapters: tuple[str, ...] = ()
     """Adapters from outside the experiment that it trains further, as `kind/id`."""
     provenance: dict[str, Any]

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from setpoint import problems, provenance, systems
+from setpoint.artifacts import Workspace
 from setpoint.errors import Findings
 from setpoint.experiments.adapters import Adapter
 from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, find, resolve
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
+from setpoint.experiments.single import training_commands
 from setpoint.experiments.spec import METRICS, ExperimentSpec, Value, make_spec
 from setpoint.experiments.stages import STAGES
 from setpoint.experiments.types import RunDesign, design_runs
@@ -18,6 +21,8 @@ from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems.suites import DEFAULT_CASES
 
 _LONGEST_LABEL = 160
+PROVISIONAL_RATIO = 1.0
+"""Stands for the compute ratio of a plan that is only shown; a launch measures it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +32,13 @@ class Inputs:
     Attributes:
         datasets: system -> the data set that holds its demonstrations.
         adapters: those from outside the experiment that are trained further.
+        compute_ratio: see `Plan`; None until it was measured.
     """
 
     base: BaseModel
     datasets: Mapping[str, Named]
     adapters: Sequence[Adapter] = ()
+    compute_ratio: float | None = None
 
 
 def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
@@ -80,7 +87,7 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
     findings = Findings()
     for run in design_runs(spec):
         with findings.check():
-            _resolved(preset, run, spec)
+            _resolved(preset, run, spec, _settings(preset, run, spec))
     findings.settle()
 
 
@@ -95,7 +102,7 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         runs.append(_plan_run(design, spec, stages, runs))
     if spec.type == "single":
         runs = [run.model_copy(update={"name": experiment_id}) for run in runs]
-    return Plan(
+    plan = Plan(
         schema=1,
         experiment=experiment_id,
         type=spec.type,
@@ -109,9 +116,13 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         runs=tuple(runs),
         stages=stages.planned,
         shared=Shared(reference=reference, evaluate_base=evaluate_base),
+        compute_ratio=inputs.compute_ratio,
         adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
         provenance={**provenance.collect(), "code": {kind: digest(stage.code()) for kind, stage in STAGES.items()}},
     )
+    commands = training_commands(plan, Workspace(Path()))
+    named = (run.model_copy(update={"command": text}) for run, text in zip(plan.runs, commands, strict=True))
+    return plan.model_copy(update={"runs": tuple(named)})
 
 
 def spec_digest(spec: ExperimentSpec) -> str:
@@ -197,7 +208,8 @@ class _Stages:
 
 
 def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun]) -> PlannedRun:
-    resolved = _resolved(stages.inputs.base.preset, design, spec)
+    settings = _settings(stages.inputs.base.preset, design, spec, stages.inputs.compute_ratio)
+    resolved = _resolved(stages.inputs.base.preset, design, spec, settings)
     start = _start(design, stages, earlier)
     planned: dict[str, str] = {}
     if start is not None:
@@ -220,7 +232,7 @@ def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier:
         systems=design.systems,
         training_type=design.training_type,
         factors={**design.arms, **design.factors},
-        settings=_settings(design, spec),
+        settings=settings,
         resolved=resolved,
         start=start,
         stages=planned,
@@ -237,18 +249,29 @@ def _start(design: RunDesign, stages: _Stages, earlier: Sequence[PlannedRun]) ->
     return source.stages[TRAINED[source.training_type][-1]]
 
 
-def _settings(design: RunDesign, spec: ExperimentSpec) -> dict[str, Value]:
-    """The parameters that the run reads and that the specification gives."""
+def _settings(
+    preset: BasePreset, design: RunDesign, spec: ExperimentSpec, compute_ratio: float | None = None
+) -> dict[str, Value]:
+    """The parameters that the run reads and that the specification gives, or that follow from equal compute."""
     given = {**spec.fixed, **design.factors}
-    return {name: value for name, value in given.items() if find(name).places_in(design.training_type)}
+    settings = {name: value for name, value in given.items() if find(name).places_in(design.training_type)}
+    if not design.equal_compute:
+        return settings
+    read = {name: value for name, value in given.items() if find(name).places_in("both")}
+    both = resolve(preset, "both", read, design.systems)
+    rows = both["grpo"]["steps"] * both["grpo"]["batch_size"] * (compute_ratio or PROVISIONAL_RATIO)
+    settings = {name: v for name, v in settings.items() if ("sft", "steps") not in find(name).places}
+    return {**settings, "sft.steps": both["sft"]["steps"] + max(1, round(rows / both["sft"]["batch_size"]))}
 
 
-def _resolved(preset: BasePreset, design: RunDesign, spec: ExperimentSpec) -> dict[str, dict[str, Any]]:
+def _resolved(
+    preset: BasePreset, design: RunDesign, spec: ExperimentSpec, settings: Mapping[str, Value]
+) -> dict[str, dict[str, Any]]:
     """Every parameter of the run. An adapter that exists already keeps its shape.
 
     A universal model takes as many steps for each of its systems as a specialist, unless the totals are to match.
     """
-    resolved = resolve(preset, design.training_type, _settings(design, spec), design.systems)
+    resolved = resolve(preset, design.training_type, settings, design.systems)
     if design.adapter is not None:
         resolved["lora"] = dict(design.adapter.stage.config["lora"])
     if spec.match == "per_system":

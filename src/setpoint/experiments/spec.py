@@ -25,6 +25,7 @@ _FIELDS_OF_TYPES = {
     "model_types": ("cross_system",),
     "match": ("cross_system", "single"),
     "strategies": ("training_ablation",),
+    "equal_compute_control": ("training_ablation",),
     "source_system": ("transfer_learning",),
     "target_systems": ("transfer_learning",),
     "base_models": ("transfer_learning",),
@@ -75,6 +76,8 @@ class ExperimentSpec(BaseModel):
     """Whether a universal model gets as many steps for each system as a specialist has, or as many in total."""
     strategies: Listed[Strategy] = ()
     """Of an ablation; all by default."""
+    equal_compute_control: bool = False
+    """Whether an ablation also trains SFT alone for the compute of SFT and GRPO together."""
     source_system: str | None = None
     target_systems: Listed[str] = ()
     base_models: Literal["source", "all_available"] = "source"

@@ -11,6 +11,7 @@ from setpoint.experiments.spec import STRATEGIES, ExperimentSpec, TrainingType, 
 
 BASE = "base"
 SOURCE = "source"
+EQUAL_COMPUTE = "sft_equal_compute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class RunDesign:
         configuration: runs with the same number are replicates of each other.
         arms: what distinguishes its configuration from others besides parameters, such as `strategy`.
         factors: swept parameters by canonical name.
+        equal_compute: whether its SFT goes on for as much compute as GRPO would have taken.
         source: position of the run whose adapter it trains further.
         adapter: an adapter from outside the experiment that it trains further.
     """
@@ -32,6 +34,7 @@ class RunDesign:
     training_type: TrainingType
     arms: dict[str, Value] = field(default_factory=dict)
     factors: dict[str, Value] = field(default_factory=dict)
+    equal_compute: bool = False
     source: int | None = None
     adapter: Adapter | None = None
 
@@ -68,12 +71,20 @@ def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[Run
 
 def training_ablation(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
     """What each part of the training contributes: strategies on each system."""
-    configurations = (
-        RunDesign(0, 0, "specialist", (system,), STRATEGIES[strategy], {"strategy": strategy}, factors)
-        for system, strategy in product(spec.systems, spec.strategies)
-        for factors in _combinations(spec, STRATEGIES[strategy])
-    )
-    return _replicated(spec, configurations)
+    if spec.equal_compute_control and "sft_then_grpo" not in spec.strategies:
+        raise InputError("an equal-compute control is compared with sft_then_grpo. Add that to the --strategies.")
+    runs: list[RunDesign] = []
+    for system in spec.systems:
+        for strategy in spec.strategies:
+            arms: dict[str, Value] = {"strategy": strategy}
+            for factors in _combinations(spec, STRATEGIES[strategy]):
+                run = RunDesign(0, 0, "specialist", (system,), STRATEGIES[strategy], arms, factors)
+                runs += _replicates(spec, runs, run)
+        for factors in _combinations(spec, "both") if spec.equal_compute_control else ():
+            arms = {"strategy": EQUAL_COMPUTE}
+            run = RunDesign(0, 0, "specialist", (system,), "sft", arms, factors, equal_compute=True)
+            runs += _replicates(spec, runs, run)
+    return runs
 
 
 def transfer_learning(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:

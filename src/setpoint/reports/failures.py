@@ -32,6 +32,10 @@ def _section(data: ExperimentData, run: RunResult) -> str:
         f"- Parameters: {escape(factors)}, seed {run.seed}",
         f"- Stage: {escape(_stage_place(data, failure))}",
         "",
+        "To reproduce it alone, in the workspace folder:",
+        "",
+        code_block(_single_command(data, run)),
+        "",
         "To try again, with every other failed run of the experiment, in the workspace folder:",
         "",
         code_block(_retry_command(data)),
@@ -39,6 +43,11 @@ def _section(data: ExperimentData, run: RunResult) -> str:
     for title, text in _blocks(data, failure):
         lines += ["", f"{title}:", "", code_block(text)]
     return "\n".join([*lines, ""])
+
+
+def _single_command(data: ExperimentData, run: RunResult) -> str:
+    command = data.plan["runs"][run.index].get("command")
+    return f"{command} --again" if command else "not recorded"
 
 
 def _retry_command(data: ExperimentData) -> str:

@@ -1,0 +1,48 @@
+"""What would make a planned experiment say more; at least one suggestion for every plan."""
+
+import math
+from collections.abc import Iterator
+
+from setpoint.experiments.plan import Plan
+
+ENOUGH_REPLICATES = 3
+
+
+def suggestions(plan: Plan) -> list[str]:
+    """In words, the most useful first."""
+    return list(_improvements(plan)) or [
+        f"none needed: {plan.spec.replicates} seeds for each configuration, so that the report can tell chance apart; "
+        "repeat the best with fresh --seed values before you rely on it."
+    ]
+
+
+def _improvements(plan: Plan) -> Iterator[str]:
+    spec = plan.spec
+    configurations = len({run.configuration for run in plan.runs})
+    if plan.type == "single":
+        yield "one run compares nothing; `setpoint experiment run` sweeps parameters and repeats seeds."
+        return
+    if spec.replicates < ENOUGH_REPLICATES:
+        more = configurations * (ENOUGH_REPLICATES - spec.replicates)
+        yield (
+            f"--replicates {ENOUGH_REPLICATES} would add {more} runs; without replicates, chance cannot be told apart."
+        )
+    if plan.type == "hyperparameter_sweep" and not plan.analysis.factors:
+        yield "nothing is compared yet; --learning-rates 1e-4,2e-4,5e-4 is what matters most in most sweeps."
+    for name, values in spec.parameters.items():
+        yield from _levels(name, [float(value) for value in values if _is_number(value)])
+    if plan.type == "training_ablation" and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
+        yield "--equal-compute-control tells whether GRPO is worth its compute: SFT alone for as long as both."
+
+
+def _levels(name: str, numbers: list[float]) -> Iterator[str]:
+    numbers = sorted(numbers)
+    if len(numbers) == 1:
+        yield f"{name} has one value and is no factor; give it two or more, or set it with --set."
+    if len(numbers) == 2 and numbers[0] > 0:
+        between = math.sqrt(numbers[0] * numbers[1])
+        yield f"a third value of {name}, such as {between:.3g}, would show whether its effect bends."
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
