@@ -62,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")
+    status_parser.add_argument("--check", action="store_true", help="look at every stage instead of the snapshot")
 
     add("list", "list the experiments of the workspace", _list)
 
@@ -159,7 +160,7 @@ def _recover(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.status import read_status
 
-    status = read_status(workspace_of(arguments), arguments.experiment_id)
+    status = read_status(workspace_of(arguments), arguments.experiment_id, check=arguments.check)
     if arguments.json:
         print_json(status.to_json())
         return 0

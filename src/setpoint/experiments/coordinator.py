@@ -32,6 +32,8 @@ RESUMED = frozenset({"storage"})
 _WAITS = frozenset({"transient", "node_failure"})
 """Classes that are tried again only after a pause, which doubles."""
 BACKOFF_S = 5.0
+_SNAPSHOT_PAUSE = 10.0
+"""Between two snapshots, in units of the time that one takes."""
 
 
 class Coordinator:
@@ -73,6 +75,8 @@ class Coordinator:
         self._reported: set[str] = set()
         self._awaited: set[str] = set()
         self._stop = False
+        self._next_snapshot_s = 0.0
+        self._status = Status(plan.experiment, "running", {})
 
     def drain(self) -> None:
         """Start nothing more, and let what runs come to its end."""
@@ -211,7 +215,18 @@ class Coordinator:
             self._journal.record("workers_reduced", workers=self._workers, reason="memory ran out")
 
     def _note_progress(self, state: Literal["running", "finished", "interrupted"]) -> Status:
-        """Write the snapshot, and journal the runs that have come to an end since the last one."""
+        """Write the snapshot, and journal the runs that have come to an end since the last one.
+
+        While stages are running, this takes a small share of the time at most, however many runs there are.
+        """
+        started_s = time.monotonic()
+        if state == "running" and started_s < self._next_snapshot_s:
+            return self._status
+        self._status = self._snapshot(state)
+        self._next_snapshot_s = time.monotonic() + _SNAPSHOT_PAUSE * (time.monotonic() - started_s)
+        return self._status
+
+    def _snapshot(self, state: Literal["running", "finished", "interrupted"]) -> Status:
         status = Status(self._plan.experiment, state, run_states(self._plan, self._states))
         for name, run in status.runs.items():
             if run.state in {"ok", "failed", "blocked", "lost"} and name not in self._reported:

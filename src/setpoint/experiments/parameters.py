@@ -7,6 +7,7 @@ trained stage that has it, and a stage's name may be joined with an underscore (
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -168,16 +169,20 @@ def _parse_all(parameter: Parameter, values: Sequence[Value], training_types: Se
 def _parse(name: str, place: Place, value: Value) -> Value:
     """`value` as the number, flag or word that `place` accepts."""
     group, field = place
-    info = MODELS[group].model_fields[field]
-    adapter: TypeAdapter[Value] = TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
     try:
-        parsed = adapter.validate_python(value)
+        parsed = _adapter(group, field).validate_python(value)
     except ValidationError as error:
         message = error.errors()[0]["msg"]
         raise InputError(f"{name}: {message[:1].lower()}{message[1:]}, but is {value!r}.") from error
     if isinstance(parsed, float) and not math.isfinite(parsed):
         raise InputError(f"{name}: values must be finite, but one is {value!r}.")
     return parsed
+
+
+@cache
+def _adapter(group: str, field: str) -> TypeAdapter[Value]:
+    info = MODELS[group].model_fields[field]
+    return TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
 
 
 def _refuse_overlap(parameter: Parameter, others: Iterable[Parameter]) -> None:

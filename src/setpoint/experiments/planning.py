@@ -155,6 +155,7 @@ class _Stages:
     spec: ExperimentSpec
     inputs: Inputs
     planned: dict[str, PlannedStage] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
 
     def add_training(self, kind: str, run: RunDesign, resolved: dict[str, dict[str, Any]], parent: str | None) -> str:
         config = {
@@ -186,8 +187,11 @@ class _Stages:
         return {f"{role}:{system}": self.add_evaluation(system, adapter) for system in systems}
 
     def add_reference(self, system: str) -> str:
-        blocks = self.inputs.base.preset.dialect.definition()["blocks"]
-        return self._add(PlannedStage(kind="reference", config={**self._suite(system), "blocks": blocks}, seed=0))
+        if system not in self.references:
+            blocks = self.inputs.base.preset.dialect.definition()["blocks"]
+            config = {**self._suite(system), "blocks": blocks}
+            self.references[system] = self._add(PlannedStage(kind="reference", config=config, seed=0))
+        return self.references[system]
 
     def _model(self) -> dict[str, Any]:
         base = self.inputs.base

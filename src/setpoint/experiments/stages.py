@@ -1,6 +1,7 @@
 """The kinds of stages: the code that runs them, and what of that code belongs to their identity."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from setpoint import provenance
@@ -27,11 +28,16 @@ class StageKind:
 
     def code(self) -> dict[str, Any]:
         """The identity of the code of this kind."""
-        return {
-            "version": self.version,
-            "sources": provenance.code_digest(self.layers),
-            "packages": provenance.package_versions(self.packages),
-        }
+        return _code(self)
+
+
+@cache
+def _code(stage: StageKind) -> dict[str, Any]:
+    return {
+        "version": stage.version,
+        "sources": provenance.code_digest(stage.layers),
+        "packages": provenance.package_versions(stage.packages),
+    }
 
 
 _TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")

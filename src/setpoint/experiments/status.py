@@ -105,20 +105,39 @@ def run_states(plan: Plan, stages: Mapping[str, StageState]) -> dict[str, RunSta
     return {run.name: run_state(plan, run, stages) for run in plan.runs}
 
 
-def read_status(workspace: Workspace, experiment_id: str) -> Status:
-    """The state of an experiment.
+def read_status(workspace: Workspace, experiment_id: str, *, check: bool = False) -> Status:
+    """The state of an experiment: the coordinator's snapshot, or what the stages say where that is out of date.
+
+    Args:
+        check: look at every stage in any case; files may have gone since.
 
     Raises:
         InputError: there is no such experiment.
     """
     experiment = workspace.experiment(experiment_id)
+    running = lease_holder(experiment) is not None
+    snapshot = None if check else _read_snapshot(experiment)
+    if snapshot is not None and (snapshot.state == "running") == running:
+        return snapshot
     plan = require_plan(workspace, experiment_id)
     runs = run_states(plan, read_stages(workspace, plan))
-    if lease_holder(experiment) is not None:
+    if running:
         return Status(experiment_id, "running", runs)
     open_states = {"planned", "waiting", "running", "cancelled"}
     unfinished = any(run.state in open_states for run in runs.values())
     return Status(experiment_id, "interrupted" if unfinished else "finished", runs)
+
+
+def _read_snapshot(experiment: Path) -> Status | None:
+    found = read_json(experiment / "state.json")
+    try:
+        runs = {
+            name: RunState(run["state"], run.get("failure_class"), run.get("reason"))
+            for name, run in found["runs"].items()
+        }
+        return Status(found["experiment"], found["state"], runs)
+    except (TypeError, KeyError, AttributeError):
+        return None
 
 
 def require_plan(workspace: Workspace, experiment_id: str) -> Plan:

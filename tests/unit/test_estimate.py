@@ -1,0 +1,126 @@
+"""What an experiment is expected to cost, what would make it say more, and what recovering it would do."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps import make_plan, run_plan
+
+from setpoint.artifacts import Workspace, read_json
+from setpoint.experiments.estimate import Observation, compute_ratio, estimate, observations, work_of
+from setpoint.experiments.plan import Plan, PlannedStage
+from setpoint.experiments.recovery import RECOVERABLE, recovery_steps, recovery_text
+from setpoint.experiments.suggestions import suggestions
+
+SWEEP: dict[str, Any] = {"systems": "di", "parameters": {"sft.steps": [40, 80, 160], "batch_size": [8, 32]}}
+RATES = {"sft": (2.0, 0.004), "grpo": (3.0, 0.02), "evaluate": (1.0, 0.01), "reference": (0.3, 0.005)}
+
+
+def cost_s(stage: PlannedStage) -> float:
+    """The true cost: start-up and so much per unit."""
+    start_s, per_unit_s = RATES[stage.kind]
+    return start_s + per_unit_s * work_of(stage.kind, stage.config).units
+
+
+def seen(plan: Plan, noise: float = 0.05) -> list[Observation]:
+    """Every stage of `plan` as if it had run."""
+    chance = random.Random(3)
+    found = []
+    for stage in plan.stages.values():
+        cpu_s = cost_s(stage) * (1 + noise * chance.gauss(0, 1))
+        measured = {"cpu_s": cpu_s, "wall_s": 2 * cpu_s, "peak_rss_gb": 0.7, "gpu_hours": None, "peak_gpu_gb": None}
+        found.append(Observation(work_of(stage.kind, stage.config), measured))
+    return found
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"systems": "di", "parameters": {"lora_rank": [4, 8, 16]}, "replicates": 3},
+        {"systems": "di", "training_types": "grpo", "fixed": {"grpo.steps": 200}},
+        {"type": "training_ablation", "systems": "di", "evaluation_cases": 1000},
+    ],
+)
+def test_costs_of_other_experiments_follow_from_those_of_one(tmp_path: Path, other: dict[str, Any]) -> None:
+    history, plan = seen(make_plan(**SWEEP)), make_plan(**other)
+    expected = estimate(plan, Workspace(tmp_path), 2, history)
+    truth = sum(map(cost_s, plan.stages.values()))
+    assert abs(expected.cpu_s / truth - 1) < 0.15
+    assert expected.interval[0] < truth < expected.interval[1]
+    assert expected.unknown == ()
+    assert expected.memory_gb == 0.7
+    assert 2 * truth / 2 * 0.8 < expected.wall_s < 2 * truth
+    assert estimate(plan, Workspace(tmp_path), 1, history).wall_s > expected.wall_s
+
+
+def test_one_observation_is_an_estimate_with_a_wide_interval(tmp_path: Path) -> None:
+    plan = make_plan(systems="di", training_types="sft")
+    few = estimate(plan, Workspace(tmp_path), 1, seen(plan, noise=0.0))
+    assert few.interval[1] / few.interval[0] > 1.5
+
+
+def test_what_never_ran_is_unknown(tmp_path: Path) -> None:
+    plan = make_plan(**SWEEP)
+    nothing = estimate(plan, Workspace(tmp_path), 1, [])
+    assert set(nothing.unknown) == {"reference", "evaluate", "sft", "grpo"}
+    assert nothing.cpu_s == 0.0
+    other_base = [
+        Observation(found.work.__class__(found.work.kind, ("b1",), 1.0), {"cpu_s": 1.0}) for found in seen(plan)
+    ]
+    assert "sft" in estimate(plan, Workspace(tmp_path), 1, other_base).unknown
+
+
+def test_prediction_and_actual_cost_lie_beside_the_plan(tmp_path: Path) -> None:
+    run_plan(tmp_path, make_plan())
+    assert read_json(tmp_path / "experiments" / "sweep" / "estimate.json")["stages"] == {}
+    assert {found.work.kind for found in observations(Workspace(tmp_path))} == {"reference", "evaluate", "sft", "grpo"}
+    later = make_plan(systems="di", parameters={"lora_rank": [16, 32]}).model_copy(update={"experiment": "later"})
+    run_plan(tmp_path, later)
+    record = read_json(tmp_path / "experiments" / "later" / "estimate.json")
+    assert record["predicted"]["cpu_s"] > 0
+    assert record["actual"]["stages_finished"] == record["actual"]["stages_predicted"] == len(record["stages"]) > 0
+    assert record["actual"]["actual_over_predicted"] > 0
+
+
+def test_equal_compute_is_counted_from_measured_costs(tmp_path: Path) -> None:
+    assert compute_ratio(Workspace(tmp_path), "b0") is None
+    plan = make_plan(type="training_ablation", systems="di", equal_compute_control=True, replicates=2)
+    control = [run for run in plan.runs if run.factors["strategy"] == "sft_equal_compute"]
+    both = next(run for run in plan.runs if run.factors["strategy"] == "sft_then_grpo").resolved
+    rows = both["grpo"]["steps"] * both["grpo"]["batch_size"]
+    assert len(control) == 2
+    assert control[0].resolved["sft"]["steps"] == both["sft"]["steps"] + round(rows / both["sft"]["batch_size"])
+    assert control[0].settings == {"sft.steps": control[0].resolved["sft"]["steps"]}
+    assert f"sft.steps={control[0].resolved['sft']['steps']}" in control[0].command
+
+
+def test_something_is_always_suggested() -> None:
+    for fields, words in (
+        ({"systems": "di"}, "--replicates 3"),
+        ({"systems": "di"}, "nothing is compared"),
+        ({"systems": "di", "parameters": {"lora_rank": [4, 16]}, "replicates": 3}, "such as 8"),
+        ({"systems": "di", "parameters": {"lora_rank": [4, 8, 16]}, "replicates": 3}, "none needed"),
+        ({"type": "training_ablation", "systems": "di"}, "--equal-compute-control"),
+        ({"type": "single", "systems": "di"}, "compares nothing"),
+    ):
+        assert any(words in text for text in suggestions(make_plan(**fields)))
+
+
+def test_recovery_says_what_it_would_do_and_does_nothing(tmp_path: Path) -> None:
+    (tmp_path / "fail-sft").write_text('"rank": 4')
+    plan = make_plan()
+    run_plan(tmp_path, plan)
+    before = sorted(tmp_path.rglob("*"))
+    steps = recovery_steps(Workspace(tmp_path), plan, lambda name: name in RECOVERABLE)
+    assert [(step.kind, step.action) for step in steps] == [
+        ("sft", "keep"),
+        ("evaluate", "blocked"),
+        ("grpo", "blocked"),
+        ("evaluate", "blocked"),
+    ]
+    assert "lower learning_rate" in steps[0].why
+    retried = recovery_steps(Workspace(tmp_path), plan, lambda _: True)
+    assert [step.action for step in retried] == ["retry", "run", "run", "run"]
+    assert "stages are finished and stay" in recovery_text(Workspace(tmp_path), plan, lambda _: True)
+    assert sorted(tmp_path.rglob("*")) == before
