@@ -1,7 +1,7 @@
 """A sweep against the shell loop that it replaces: the same runs one by one with `train_single_system.py`.
 
-Both start with the same data set and make the same stages; only the wall time differs. The loop pays the start of Python,
-torch and the trainers for every run, and computes what runs share again where it does not find it.
+Both start with the same data set and make the same stages; only the wall time differs. The loop starts Python, torch
+and the trainers for every stage anew, and runs one stage at a time.
 """
 
 import argparse

@@ -41,6 +41,7 @@ class Parameter:
         return tuple(place for place in self.places if place[0] in groups)
 
 
+@cache
 def find(name: str) -> Parameter:
     """The parameter called `name`, under its canonical name.
 

@@ -85,7 +85,7 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
         InputError: each of them, once.
     """
     findings = Findings()
-    for run in design_runs(spec):
+    for run in (run for run in design_runs(spec) if run.replicate == 0):
         with findings.check():
             _resolved(preset, run, spec, _settings(preset, run, spec))
     findings.settle()
