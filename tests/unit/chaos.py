@@ -121,12 +121,15 @@ def disturb(
             if family and chance.random() < 0.6:
                 victims, kind = [chance.choice(family)], "worker"
                 victims[0].kill()
+                gone[victims[0].pid] = time.time()  # SIGKILL: it computes nothing from here on
             else:
                 victims, kind = family, "coordinator"
                 coordinator.kill()
                 coordinator.wait()
             psutil.wait_procs(victims, timeout=20)
-            gone |= {victim.pid: time.time() for victim in victims if not victim.is_running()}
+            for _, _, pid, _ in Ledger.read(ledger).lines:  # those that were started meanwhile included
+                if pid not in gone and not psutil.pid_exists(pid):
+                    gone[pid] = time.time()
             struck[kind] += 1
         elif coordinator.poll() == 0 and len(done) == len(plan.stages):
             break
@@ -170,12 +173,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--replicates", type=int, default=EXPERIMENT["replicates"], help="size of the experiment")
     parser.add_argument("--coordinate", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
     if arguments.coordinate is not None:
         coordinate(arguments.coordinate)
         return 0
-    plan = make_plan(**EXPERIMENT)
+    plan = make_plan(**{**EXPERIMENT, "replicates": arguments.replicates})
     with tempfile.TemporaryDirectory() as folder:
         calm, wild = Path(folder) / "calm", Path(folder) / "wild"
         for root in (calm, wild):

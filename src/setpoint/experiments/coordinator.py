@@ -105,8 +105,8 @@ class Coordinator:
             self._journal.record("interrupted", reason=type(error).__name__)
             self._note_progress("interrupted")
             raise
-        self._journal.record("finished")
         status = self._note_progress("finished")
+        self._journal.record("finished")
         left = self._stop and any(
             run.state in {"planned", "waiting"} or run.failure_class in RESUMED for run in status.runs.values()
         )
