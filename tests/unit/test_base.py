@@ -5,12 +5,15 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 from setpoint import problems, systems
 from setpoint.language import Dialect, compose_answer, format_number, messages, parse_answer
 from setpoint.policies import BUILTIN, PRESETS, builtin_path, resolve_base
 from setpoint.training.base import families
 from setpoint.training.base.corpus import generate_corpus
+from setpoint.training.base.pretrain import Architecture, TokenKinds, answer_loss, build_model
+from setpoint.training.base.tokenizer import prompt_only_tokens
 
 RECORD = json.loads((builtin_path() / "recipe.json").read_text())
 NAMED = families.named_coefficients()
@@ -33,7 +36,9 @@ def test_no_training_plant_was_close_to_a_named_one() -> None:
 
 def test_the_record_is_of_a_recipe_within_its_budget() -> None:
     assert RECORD["cpu_s"]["total"] <= 3600
-    assert RECORD["log"][-1]["step"] == RECORD["recipe"]["pretraining"]["steps"]
+    for phase in ("pretraining", "settling"):
+        entries = [entry for entry in RECORD["log"] if entry["phase"] == phase]
+        assert entries[-1]["step"] == RECORD["recipe"][phase]["steps"]
     assert RECORD["log"][-1]["validation_nll"] < RECORD["log"][0]["validation_nll"]
 
 
@@ -107,3 +112,36 @@ def test_the_digest_is_of_what_transformers_loads() -> None:
     base = resolve_base(BUILTIN)
     assert base.preset is PRESETS["tiny"]
     assert len(base.digest) == 12
+
+
+def test_kinds_of_tokens_hold_what_may_stand_in_each_others_place(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    kinds = TokenKinds.of(tokenizer)
+    members: dict[int, set[str]] = {}
+    for token, kind in enumerate(kinds.of_token.tolist()):
+        members.setdefault(kind, set()).add(tokenizer.decode([token]))
+    groups = [group for group in members.values() if len(group) > 1]
+    assert {f"{number:02d}" for number in range(100)} in groups
+    assert any({", 0.", ", -6."} <= group and "-6." not in group for group in groups)
+    np.testing.assert_allclose(kinds.averages.sum(dim=0), 1.0, rtol=1e-5)
+
+
+def test_smoothing_penalises_tokens_of_other_kinds(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    kinds = TokenKinds.of(tokenizer)
+    model = build_model(Architecture(), tokenizer, seed=0)
+    pair, other = (tokenizer.convert_tokens_to_ids(name) for name in ("37", "plant="))
+    ids, spans = torch.tensor([[5, 6, pair]]), torch.tensor([[2, 3]])
+    with torch.no_grad():
+        plain, smooth = (answer_loss(model, ids, spans, kinds, share) for share in (0.0, 0.5))
+        model.lm_head.weight[other] += 3 * model.model(input_ids=ids).last_hidden_state[0, 1]
+        worse_plain, worse_smooth = (answer_loss(model, ids, spans, kinds, share) for share in (0.0, 0.5))
+    assert worse_plain > plain
+    assert worse_smooth > smooth
+
+
+def test_tokens_of_prompts_alone_are_never_generated(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    suppressed = set(json.loads((builtin_path() / "generation_config.json").read_text())["suppress_tokens"])
+    assert suppressed == set(prompt_only_tokens(tokenizer))
+    assert tokenizer.convert_tokens_to_ids("plant=") in suppressed
+    rows, _ = next(iter(generate_corpus(5, range(1))))
+    answered = {token for row in rows for token in tokenizer(row.answer + "<|im_end|>\n")["input_ids"]}
+    assert not answered & suppressed

@@ -59,6 +59,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _describe(digest: str, path: str, record: dict[str, Any]) -> list[str]:
     corpus, last = record["corpus"], record["log"][-1]
+    steps = sum(record["recipe"][phase]["steps"] for phase in ("pretraining", "settling"))
     nearest = ", ".join(f"{name} {value:.2f}" for name, value in corpus["nearest_to_named"].items())
     rejected = ", ".join(f"{name} {count}" for name, count in corpus["rejected_near_named"].items()) or "none"
     return [
@@ -68,7 +69,7 @@ def _describe(digest: str, path: str, record: dict[str, Any]) -> list[str]:
         f"  corpus      {corpus['rows']:,} optimal answers for {corpus['plants']:,} random plants",
         f"  held apart  plants within {record['exclusion']:.0%} of a named one were rejected ({rejected});",
         f"              the nearest that was kept: {nearest}",
-        f"  training    {last['step']:,} steps, validation loss {last['validation_nll']} nats per token",
+        f"  training    {steps:,} steps, validation loss {last['validation_nll']} nats per token",
         f"  cost        {record['cpu_s']['total'] / 60:.0f} CPU-minutes, corpus included",
     ]
 

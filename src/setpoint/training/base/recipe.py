@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -21,7 +22,15 @@ from setpoint.errors import InputError
 from setpoint.provenance import package_versions
 from setpoint.training.base.corpus import PLANT_NAME, CorpusLog, TextRow, generate_corpus
 from setpoint.training.base.families import EXCLUSION
-from setpoint.training.base.pretrain import Architecture, EncodedCorpus, Pretraining, build_model, pretrain
+from setpoint.training.base.pretrain import (
+    SETTLING,
+    Architecture,
+    EncodedCorpus,
+    Pretraining,
+    TokenKinds,
+    build_model,
+    pretrain,
+)
 from setpoint.training.base.tokenizer import END, build_tokenizer
 
 _HELD_OUT_CHUNKS = 1
@@ -36,6 +45,9 @@ class Recipe:
     chunks: int = 250
     architecture: Architecture = field(default_factory=Architecture)
     pretraining: Pretraining = field(default_factory=Pretraining)
+    settling: Pretraining = SETTLING
+    settling_rows: int = 64_000
+    """Rows of the corpus, from its beginning, that the last phase sees."""
 
 
 def build_base(output: Path, recipe: Recipe, workers: int, report: Callable[[str], None]) -> None:
@@ -52,15 +64,16 @@ def build_base(output: Path, recipe: Recipe, workers: int, report: Callable[[str
     rows, held_out, corpus_log, corpus_cpu_s = _corpus(recipe, workers, report)
     tokenizer = build_tokenizer(text for row in rows[:_TOKENIZER_ROWS] for text in (row.prompt, row.answer))
     model = build_model(recipe.architecture, tokenizer, recipe.pretraining.seed)
-    history: list[dict[str, Any]] = []
-
-    def log(entry: dict[str, Any]) -> None:
-        history.append(entry)
-        report(f"step {entry['step']}/{recipe.pretraining.steps}  loss {entry['train_nll']}  cpu {entry['cpu_s']} s")
-
-    encoded = _encode(tokenizer, rows)
+    encoded, unseen, kinds = _encode(tokenizer, rows), _encode(tokenizer, held_out), TokenKinds.of(tokenizer)
     report(f"{len(rows)} rows, {encoded.spans[:, 1].mean():.0f} tokens each, {model.num_parameters()} parameters")
-    pretrain(model, encoded, _encode(tokenizer, held_out), recipe.pretraining, log)
+    history: list[dict[str, Any]] = []
+    phases = {
+        "pretraining": (recipe.pretraining, encoded),
+        "settling": (recipe.settling, encoded.head(recipe.settling_rows)),
+    }
+    for name, (phase, data) in phases.items():
+        pretrain(model, data, unseen, kinds, phase, partial(_note, history, name, report))
+        model.half().float()  # weights are kept in half precision between phases, as they are shipped
     record = {
         "recipe": asdict(recipe),
         "plant_name": PLANT_NAME,
@@ -73,6 +86,11 @@ def build_base(output: Path, recipe: Recipe, workers: int, report: Callable[[str
         "log": history,
     }
     _publish(output, model, tokenizer, record)
+
+
+def _note(history: list[dict[str, Any]], phase: str, report: Callable[[str], None], entry: dict[str, Any]) -> None:
+    history.append({"phase": phase, **entry})
+    report(f"{phase} step {entry['step']}  loss {entry['train_nll']}  cpu {entry['cpu_s']} s")
 
 
 def _corpus(

@@ -4,6 +4,7 @@ A control with two decimals is therefore exactly two tokens, whatever its sign. 
 byte where need be.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ CHAT_TEMPLATE = (
 )
 _PIECES = r" ?[A-Za-z_]+=?\[?|(?:, | )?-?\d+\.|\d\d|\d|, |\s+|[^\sA-Za-z\d]"
 _LARGEST_INTEGER = 30
+NUMBER_SHAPES = (r"\d\d", r"-?\d+\.", r", -?\d+\.", r" -?\d+\.")
+"""Two decimals; integer parts at the beginning, after a comma, and after a space."""
 
 
 def build_tokenizer(corpus: Iterable[str]) -> Any:
@@ -59,3 +62,14 @@ def _required_texts() -> list[str]:
     ]
     names = [f"plant={name} " for name in systems.names()]
     return [pairs] * 200 + integers * 200 + names * 200 + ["user\n", "assistant\n", "feedback"] * 200
+
+
+def prompt_only_tokens(tokenizer: Any) -> list[int]:
+    """Tokens that no answer holds: neither numbers with two decimals nor the words and tags around them."""
+    around = set(tokenizer("".join((TAGS[0], "feedback", *TAGS[1:], END, "\n")))["input_ids"])
+    texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]
+    return [
+        token
+        for token, text in enumerate(texts)
+        if token not in around and not any(re.fullmatch(shape, text) for shape in NUMBER_SHAPES)
+    ]
