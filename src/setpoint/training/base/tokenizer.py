@@ -66,10 +66,11 @@ def _required_texts() -> list[str]:
 
 def prompt_only_tokens(tokenizer: Any) -> list[int]:
     """Tokens that no answer holds: neither numbers with two decimals nor the words and tags around them."""
-    around = set(tokenizer("".join((TAGS[0], "feedback", *TAGS[1:], END, "\n")))["input_ids"])
+    numbers = "".join(f"{sep}{sign}{n}.00" for sep in (", ", " ") for sign in ("", "-") for n in range(100))
+    used = set(tokenizer("".join((TAGS[0], "feedback", numbers, *TAGS[1:], END, "\n")))["input_ids"])
     texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]
     return [
         token
         for token, text in enumerate(texts)
-        if token not in around and not any(re.fullmatch(shape, text) for shape in NUMBER_SHAPES)
+        if token not in used and not any(re.fullmatch(shape, text) for shape in NUMBER_SHAPES)
     ]
