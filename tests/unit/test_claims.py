@@ -11,12 +11,12 @@ import pytest
 from synthetic_experiment import Synthetic
 
 from setpoint.analysis.claims import Claim, Status, from_json, to_json
-from setpoint.analysis.experiment import read_experiment
-from setpoint.analysis.sweep import sweep_claims
+from setpoint.analysis.overview import experiment_claims
+from setpoint.analysis.reading import read_experiment
 
 
 def claims_of(synthetic: Synthetic) -> dict[str, Claim]:
-    claims = sweep_claims(read_experiment(synthetic.write()))
+    claims = experiment_claims(read_experiment(synthetic.write()))
     for claim in claims:
         text = json.dumps(to_json(claim), allow_nan=False)
         assert from_json(json.loads(text)).statement == claim.statement
