@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate, and print or write the table."""
+    """Simulate, and print or write the table; exit code 4 where a target is missed by more than chance."""
     from setpoint.truth.scenarios import scenarios
     from setpoint.truth.verification import chosen, duplicates_refused, to_markdown
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json([{**asdict(row), "held": row.held} for row in rows])
     else:
         print(to_markdown(rows), end="")
-    return EXIT_MISSED if any(row.held is False for row in rows) else 0
+    return EXIT_MISSED if any(row.held is False and not row.within_chance for row in rows) else 0
 
 
 def _grade(job: tuple[str, int, int]) -> "list[Reached]":

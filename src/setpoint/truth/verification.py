@@ -70,6 +70,14 @@ class Reached:
         return f"{'≤' if self.target.relation == 'at most' else '≥'} {self.target.bound:g}"
 
     @property
+    def within_chance(self) -> bool:
+        """Whether a missed bound is no further away than two standard errors of so many simulations."""
+        if self.measured is None or self.target.relation == "of" or self.target.bound in {0.0, 1.0}:
+            return False
+        error = (self.target.bound * (1.0 - self.target.bound) / max(1, self.simulations)) ** 0.5
+        return abs(self.measured - self.target.bound) <= 2.0 * error
+
+    @property
     def held(self) -> bool | None:
         """Whether the target was reached; None where nothing was measured."""
         if self.measured is None:
@@ -155,7 +163,7 @@ def to_markdown(rows: Iterable[Reached]) -> str:
         reference = "" if row.reference is None else f" = {row.target.bound * row.reference:.3f}"
         lines.append(
             f"| {row.scenario} | {row.title} | {row.target.quantity} | {measured} | {row.text}{reference} | "
-            f"{row.simulations} | {words[row.held]} |"
+            f"{row.simulations} | {'within chance' if row.held is False and row.within_chance else words[row.held]} |"
         )
     return "\n".join(lines) + "\n"
 
