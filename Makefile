@@ -19,8 +19,9 @@ demo: $(READY)  ## set up, run a real sweep on the built-in base, end with its r
 test: $(READY)  ## set up, pass the tests
 	$(BIN)/pytest -m "not slow"
 
-test-slow: $(READY)
+test-slow: $(READY)  ## the long tests; the claims are graded on experiments whose truth is known
 	$(BIN)/pytest -m slow
+	$(BIN)/setpoint verify-claims --simulations 2000 --folders 20 --workers 2
 
 check: $(READY)
 	$(BIN)/ruff check .

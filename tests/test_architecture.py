@@ -45,10 +45,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "analysis": {"artifacts", "episodes"},
     "reports": {"artifacts", "analysis", "trajectory", "systems", "problems", "episodes"},
+    "truth": {"artifacts", "analysis", "episodes", "trajectory"},
     "testing": {"trajectory", "systems", "problems", "controllers", "simulation", "execution", "artifacts"},
     "cli": {
         "artifacts", "provenance", "systems", "problems", "controllers", "simulation", "metrics", "language", "demonstrations",
-        "policies", "training", "evaluation", "execution", "experiments", "analysis", "reports", "episodes",
+        "policies", "training", "evaluation", "execution", "experiments", "analysis", "reports", "episodes", "truth",
     },
 }  # fmt: skip
 
@@ -61,7 +62,7 @@ HEAVY = {
     "trl": {"training"},
     "datasets": {"training"},
     "casadi": {"systems", "controllers"},
-    "scipy": {"systems", "controllers", "analysis"},
+    "scipy": {"systems", "controllers", "analysis", "truth"},
     "matplotlib": {"reports"},
 }
 

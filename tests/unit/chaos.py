@@ -156,7 +156,7 @@ def _is_worker(process: psutil.Process, ledger: Path) -> bool:
 
 def outcome(root: Path) -> tuple[list[dict[str, Any]], Any]:
     """Result rows and claims, without what clocks and counters measured."""
-    from setpoint.analysis.experiment import read_experiment
+    from setpoint.analysis.reading import read_experiment
     from setpoint.reports.results import result_rows
 
     folder = root / "experiments" / "sweep"

@@ -120,10 +120,12 @@ def test_everything_is_written_and_parquet_equals_csv(tmp_path: Path) -> None:
         for kind in ("errors", "learning_curves", "trajectories")
         for system in ("double_integrator", "pendulum")
     }
-    assert names == {"report.txt", "report.md", "results.csv", "results.parquet", "claims.json"} | figures
+    assert (
+        names == {"report.txt", "report.md", "report.html", "results.csv", "results.parquet", "claims.json"} | figures
+    )
     table = pq.read_table(report.with_name("results.parquet")).to_pylist()
-    for written, read in zip(table, rows_of(report), strict=True):
-        assert {name: "" if value is None else str(value) for name, value in written.items()} == read
+    for stored, read in zip(table, rows_of(report), strict=True):
+        assert {name: "" if value is None else str(value) for name, value in stored.items()} == read
     claims = json.loads(report.with_name("claims.json").read_text())
     assert claims["schema"] == 1
     assert {"id", "status", "statement", "interval", "method"} <= set(claims["claims"][0])
@@ -166,6 +168,35 @@ def test_failures_are_explained(tmp_path: Path) -> None:
     for words in ("Class: diverged", '"loss": "nan"', "last line <b>&</b>", "setpoint experiment retry sweep", "5e-5"):
         assert words in failures
     assert "&lt;NaN&gt;" in failures
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_a_failed_run_can_be_repeated_alone(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, failed={"lora_rank=16_learning_rate=0.0002": "diverged"}).write()
+    failures = write_reports(folder).with_name("failures.md").read_text()
+    command = next(line for line in failures.splitlines() if line.startswith("setpoint train"))
+    assert "--system double_integrator --training-type both --seed 0" in command
+    assert "--set lora_rank=16 learning_rate=0.0002" in command
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_the_page_is_small_and_needs_nothing(tmp_path: Path) -> None:
+    factors = {"lora_rank": (4, 8, 16, 32, 64), "learning_rate": (1e-4, 2e-4, 4e-4, 8e-4, 1e-3)}
+    synthetic = Synthetic(tmp_path, factors=factors, replicates=20, cases=2, log_error=effect)
+    page = write_reports(synthetic.write()).with_name("report.html")
+    text = page.read_text()
+    assert page.stat().st_size < 500_000
+    assert "default-src 'none'" in text
+    assert not re.search(r"(src|href)=[\"'](?!#|data:)", text)
+    assert re.search(r">\s*(nan|inf|None)\s*<", text) is None
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_recommendations_give_the_command_that_confirms(tmp_path: Path) -> None:
+    text = write_reports(Synthetic(tmp_path, log_error=effect, replicates=4).write()).read_text()
+    command = re.search(r"whose numbers alone are unbiased: (setpoint experiment run .*)$", text, re.MULTILINE)
+    assert command is not None
+    assert "--replicates 5 --seed 4" in command[1] and "learning_rate:0.0002" in command[1]
 
 
 @pytest.mark.usefixtures("without_matplotlib")

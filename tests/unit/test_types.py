@@ -7,7 +7,7 @@ import pytest
 from sweeps import BASE, make_plan, run_plan
 from synthetic_experiment import Synthetic
 
-from setpoint.analysis.experiment import read_experiment
+from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError
 from setpoint.experiments.adapters import canonical_place, finished_adapters, named_adapter, planned_adapters

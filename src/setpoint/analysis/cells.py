@@ -38,7 +38,7 @@ class Cells:
     Attributes:
         shape: number of levels of each factor; their product is the number of cells C.
         means: cell means, (C,).
-        covariance: estimated covariance of the means, (C, C).
+        covariance: estimated covariance of the means, (C, C); only its diagonal, (C,), where all means are independent.
         groups: disjoint sets of cell indices; means of different groups are independent.
         df: degrees of freedom of each group's block of `covariance`.
         n_runs: observations behind the means.
@@ -47,29 +47,57 @@ class Cells:
 
     shape: tuple[int, ...]
     means: Float[np.ndarray, " C"]
-    covariance: Float[np.ndarray, "C C"]
+    covariance: Float[np.ndarray, "C C"] | Float[np.ndarray, " C"]
     groups: tuple[Int[np.ndarray, "members"], ...]
     df: Float[np.ndarray, "groups"]
     n_runs: int
     pooled: bool = False
 
+    @property
+    def independent(self) -> bool:
+        """Whether `covariance` holds the diagonal alone."""
+        return self.covariance.ndim == 1
+
+    @cached_property
+    def variances(self) -> Float[np.ndarray, " C"]:
+        """The estimated variance of each mean."""
+        return np.asarray(self.covariance if self.independent else np.diag(self.covariance))
+
     @cached_property
     def has_spread(self) -> bool:
         """Whether equal runs differ at all; without, nothing can be tested."""
-        typical = math.sqrt(float(np.trace(self.covariance)) / len(self.means))
+        typical = math.sqrt(float(np.mean(self.variances)))
         return typical > NO_SPREAD * max(1.0, float(np.abs(self.means).max()))
+
+    @cached_property
+    def total_df(self) -> float:
+        """Degrees of freedom of the average variance."""
+        return satterthwaite(self.group_sums(self.variances), self.df)
+
+    def group_sums(self, values: Float[np.ndarray, " C"]) -> Float[np.ndarray, "groups"]:
+        """The sum of `values` over each group."""
+        if len(self.groups) == len(self.means):
+            return np.asarray(values[self._group_order])
+        return np.array([values[group].sum() for group in self.groups])
+
+    @cached_property
+    def _group_order(self) -> Int[np.ndarray, " C"]:
+        return np.concatenate(self.groups)
 
     def contrast(self, weights: Float[np.ndarray, " C"]) -> Contrast:
         """The contrast with `weights`. Where its own cells show no spread, the average spread of all cells is used."""
-        blocks = [float(weights[g] @ self.covariance[np.ix_(g, g)] @ weights[g]) for g in self.groups]
-        variance = sum(blocks)
+        blocks = self._variance_by_group(weights)
+        variance = float(blocks.sum())
         value = float(weights @ self.means)
         if math.sqrt(max(variance, 0.0)) > NO_SPREAD * max(1.0, abs(value)):
             return Contrast(value, math.sqrt(variance), satterthwaite(blocks, self.df))
-        average = float(np.trace(self.covariance)) / len(self.means)
-        diagonal = np.diag(self.covariance)
-        pooled_df = satterthwaite([float(diagonal[g].sum()) for g in self.groups], self.df)
-        return Contrast(value, math.sqrt(average * float(weights @ weights)), pooled_df)
+        average = float(np.mean(self.variances))
+        return Contrast(value, math.sqrt(average * float(weights @ weights)), self.total_df)
+
+    def _variance_by_group(self, weights: Float[np.ndarray, " C"]) -> Float[np.ndarray, "groups"]:
+        if self.independent:
+            return self.group_sums(weights**2 * self.variances)
+        return np.array([float(weights[g] @ self.covariance[np.ix_(g, g)] @ weights[g]) for g in self.groups])
 
     def marginal_weights(self, factor: int) -> Float[np.ndarray, "levels C"]:
         """Rows that average the cells of each level of `factor`."""
@@ -77,11 +105,13 @@ class Cells:
         return reduce(np.kron, rows)
 
 
-def satterthwaite(variances: Sequence[float], df: Sequence[float] | Float[np.ndarray, "groups"]) -> float:
+def satterthwaite(
+    variances: Sequence[float] | Float[np.ndarray, "groups"], df: Sequence[float] | Float[np.ndarray, "groups"]
+) -> float:
     """Degrees of freedom of a sum of independent variance estimates."""
-    total = math.fsum(variances)
-    spread = math.fsum(v * v / d for v, d in zip(variances, df, strict=True) if v != 0.0)
-    return total * total / spread if spread > 0.0 else 0.0
+    parts = np.asarray(variances, dtype=float)
+    spread = float(np.sum(parts**2 / np.asarray(df, dtype=float)))
+    return float(parts.sum()) ** 2 / spread if spread > 0.0 else 0.0
 
 
 def replicated_cells(
@@ -100,11 +130,16 @@ def replicated_cells(
     if counts.min() < 2:
         raise ValueError("every cell needs two runs")
     means = np.bincount(cell, weights=value, minlength=size) / counts
-    labels = sorted(set(cluster))
-    column = np.array([labels.index(label) for label in cluster])
+    deviation = value - means[cell]
+    if len(set(cluster)) == len(cluster):
+        variances = np.bincount(cell, weights=deviation**2, minlength=size) / (counts * (counts - 1.0))
+        singles = tuple(np.arange(size)[:, None])
+        return Cells(shape, means, variances, singles, counts - 1.0, len(value))
+    number = {label: k for k, label in enumerate(sorted(set(cluster)))}
+    column = np.array([number[label] for label in cluster])
     # One row per cell, one column per cluster; scaled so that the diagonal of its square is s²/n.
-    scores = np.zeros((size, len(labels)))
-    scores[cell, column] = (value - means[cell]) / np.sqrt(counts * (counts - 1.0))[cell]
+    scores = np.zeros((size, len(number)))
+    scores[cell, column] = deviation / np.sqrt(counts * (counts - 1.0))[cell]
     groups = _connected_cells(size, cell, column)
     covariance = np.zeros((size, size))
     for group in groups:
@@ -128,7 +163,7 @@ def unreplicated_cells(shape: tuple[int, ...], value: Float[np.ndarray, " C"]) -
     ) - (len(shape) - 1) * float(table.mean())
     mean_square = float(((table - additive) ** 2).sum()) / error_df
     everything = (np.arange(size),)
-    covariance = mean_square * np.eye(size)
+    covariance = np.full(size, mean_square)
     return Cells(shape, value.astype(float), covariance, everything, np.array([float(error_df)]), size, pooled=True)
 
 

@@ -10,8 +10,7 @@ from setpoint.analysis.design import Scale
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.improvement import LEAST_POOLED_DF
 from setpoint.analysis.intervals import mean_interval, pooled_deviation
-from setpoint.analysis.levels import possibly_best
-from setpoint.analysis.quantities import quantity
+from setpoint.analysis.levels import possibly_best_cells
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class ConfigurationResult:
 
 def ranking_metric(data: ExperimentData) -> str:
     """The metric that configurations are ranked by: the primary one where episodes give it, else the final error."""
-    primary = quantity(data.analysis.primary_metric)
-    return primary.name if primary.source == "episodes" else "final_error"
+    primary = data.quantity(data.analysis.primary_metric)
+    return primary.name if primary.source != "measured" else "final_error"
 
 
 def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[ConfigurationResult]:
@@ -63,9 +62,10 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
     values = {key: _values(runs, system, metric) for key, runs in groups.items()}
     everything = [value for found in values.values() for value in found]
     logarithmic = data.analysis.scale == "log" and all(value > 0.0 for value in everything)
-    scale = Scale(quantity(metric), logarithmic)
+    scale = Scale(data.quantity(metric), logarithmic)
     samples = {key: [scale.transform(value) for value in found] for key, found in values.items()}
     best = _best_set(samples, data.analysis.alpha)
+    pooled = pooled_deviation(list(samples.values()))
     results = [
         ConfigurationResult(
             configuration=key,
@@ -74,7 +74,7 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
             runs=tuple(runs),
             values=tuple(values[key]),
             mean=scale.natural(float(np.mean(samples[key]))) if samples[key] else None,
-            interval=_interval(samples[key], list(samples.values()), scale, data.analysis.alpha),
+            interval=_interval(samples[key], pooled, scale, data.analysis.alpha),
             possibly_best=None if best is None or key not in best else best[key],
         )
         for key, runs in groups.items()
@@ -95,12 +95,12 @@ def _position(result: ConfigurationResult, scale: Scale) -> tuple[bool, float, i
 
 
 def _interval(
-    sample: Sequence[float], samples: Sequence[Sequence[float]], scale: Scale, alpha: float
+    sample: Sequence[float], pooled: tuple[float, int], scale: Scale, alpha: float
 ) -> tuple[float, float] | None:
     """The interval of one configuration's mean; up to three runs borrow the spread of the others."""
     if len(sample) < 2:
         return None
-    deviation, df = pooled_deviation(samples if len(sample) <= 3 else [sample])
+    deviation, df = pooled if len(sample) <= 3 else pooled_deviation([sample])
     if len(sample) <= 3 and df < LEAST_POOLED_DF:
         if len(sample) < 3:
             return None
@@ -122,7 +122,7 @@ def _best_set(samples: Mapping[int, Sequence[float]], alpha: float) -> dict[int,
         if df < LEAST_POOLED_DF:
             return None
         means = np.array([np.mean(sample) for sample in tested.values()])
-        covariance = np.diag(deviation**2 / counts)
+        covariance = deviation**2 / counts
         everything = (np.arange(len(counts)),)
         cells = Cells((len(counts),), means, covariance, everything, np.array([float(df)]), len(values), pooled=True)
     else:
@@ -130,5 +130,5 @@ def _best_set(samples: Mapping[int, Sequence[float]], alpha: float) -> dict[int,
         cells = replicated_cells((len(counts),), position, values, [str(k) for k in range(len(values))])
     if not cells.has_spread:
         return None
-    best = possibly_best(cells, np.eye(len(counts)), alpha)
+    best = set(possibly_best_cells(cells, alpha))
     return {key: k in best for k, key in enumerate(tested)}

@@ -1,8 +1,13 @@
-"""From runs to cells: which runs and levels can be analysed for one metric, and why others cannot."""
+"""From runs to cells: which runs and levels can be analysed for one metric, and why others cannot.
+
+What is counted is an observation: one run on one system. A run on several systems gives one for each, and those are
+correlated, as are runs with the same SFT parent and, where the plan declares it, runs with the same seed.
+"""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -10,7 +15,7 @@ import numpy as np
 from setpoint.analysis.cells import Cells, replicated_cells, unreplicated_cells
 from setpoint.analysis.claims import Status
 from setpoint.analysis.experiment import ExperimentData, Level, RunResult
-from setpoint.analysis.quantities import Quantity, quantity
+from setpoint.analysis.quantities import Quantity
 from setpoint.analysis.wording import counted, level_text
 
 SYSTEM = "system"
@@ -62,16 +67,36 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
+class Observation:
+    """One run on one system.
+
+    Attributes:
+        system: where it was measured; all systems of the run where one number covers them.
+        value: on the analysed scale; None where the run has none.
+        cluster: observations with equal labels are correlated.
+    """
+
+    run: RunResult
+    system: str
+    value: float | None
+    cluster: str
+
+    def level(self, factor: str) -> Level:
+        """The value of a swept parameter, or the system."""
+        return self.system if factor == SYSTEM else self.run.level(factor)
+
+
+@dataclass(frozen=True)
 class Factorial:
-    """The runs of one experiment as a complete factorial of one metric.
+    """The observations of one experiment as a complete factorial of one metric.
 
     Attributes:
         scale: how the metric was transformed.
         factors: names of the factors with at least two levels left.
         levels: the levels of each of them, in order.
         cells: their means, or the `Obstacle` that prevents them.
-        runs: the runs behind the cells.
-        replicates: the smallest and the largest number of runs in a cell.
+        observations: those behind the cells, all with a value.
+        replicates: the smallest and the largest number of observations in a cell.
         dropped: factor and level that had to be left out because cells were empty.
         notes: what was left out and why, in words.
     """
@@ -80,51 +105,109 @@ class Factorial:
     factors: tuple[str, ...]
     levels: tuple[tuple[Level, ...], ...]
     cells: Cells | Obstacle
-    runs: tuple[RunResult, ...]
+    observations: tuple[Observation, ...]
     replicates: tuple[int, int]
     dropped: tuple[tuple[str, Level], ...]
     notes: tuple[str, ...]
 
+    def cell_indices(self, observations: Sequence[Observation]) -> np.ndarray:
+        """The cell of each observation, all of whose levels must be among `levels`."""
+        return _cell_indices(observations, dict(zip(self.factors, self.levels, strict=True)))
 
-def run_value(run: RunResult, scale: Scale) -> float | None:
-    """The analysed value of a run: the mean over its systems; None where one was not measured or has no logarithm."""
-    values: list[float | None]
+    @property
+    def n_runs(self) -> int:
+        """Distinct runs behind the cells."""
+        return len({observation.run.name for observation in self.observations})
+
+
+def observed_value(run: RunResult, system: str, scale: Scale) -> float | None:
+    """The analysed value of a run on a system; None where it was not measured or has no logarithm."""
     if scale.quantity.source == "measured":
-        values = [run.measured().get(scale.quantity.name)]
+        value = run.measured().get(scale.quantity.name)
     else:
-        values = [(outcome.final or {}).get(scale.quantity.name) for outcome in run.outcomes.values()]
-    numbers = [value for value in values if value is not None]
-    if not numbers or len(numbers) < len(values) or (scale.logarithmic and min(numbers) <= 0.0):
+        outcome = run.outcomes.get(system)
+        value = (outcome.final or {}).get(scale.quantity.name) if outcome else None
+    if value is None or not math.isfinite(value) or (scale.logarithmic and value <= 0.0):
         return None
-    return float(np.mean([scale.transform(value) for value in numbers]))
+    return scale.transform(value)
 
 
-def clusters(runs: Sequence[RunResult]) -> dict[str, str]:
-    """run name -> label that is equal for runs with the same SFT parent, or that trained the same adapter further."""
-    return {run.name: run.start or run.stages.get("sft", run.name) for run in runs}
+def observe(data: ExperimentData, scale: Scale) -> list[Observation]:
+    """Every run on every system it is judged on, also those without a value."""
+    found = []
+    labels = clusters(data)
+    for run in data.runs:
+        systems = ("+".join(run.systems),) if scale.quantity.source == "measured" else run.systems
+        for system in systems:
+            value = observed_value(run, system, scale) if run.state == "ok" else None
+            found.append(Observation(run, system, value, labels[run.name]))
+    return found
 
 
-def factorial(data: ExperimentData, metric: str) -> Factorial:
-    """The factorial of `metric` over the plan's factors; the system is one more where runs differ in it."""
-    scale = Scale(quantity(metric), data.analysis.scale == "log")
-    finished = [run for run in data.runs if run.state == "ok"]
-    usable = [run for run in finished if run_value(run, scale) is not None]
-    factors = _factors(data)
+def clusters(data: ExperimentData) -> dict[str, str]:
+    """run name -> label of what it shares with others: its seed where the plan declares it, else its training.
+
+    Runs that trained the same adapter further share it, unless all runs of their configuration did: then it is a part
+    of the configuration, and the claim is about that adapter.
+    """
+    if data.analysis.blocked_by_seed:
+        return {run.name: f"seed {run.replicate}" for run in data.runs}
+    starts: dict[tuple[int, str], int] = Counter((run.configuration, run.start or "") for run in data.runs)
+    labels = {}
+    for run in data.runs:
+        own = run.stages.get("sft") or run.stages.get("grpo") or run.name
+        labels[run.name] = run.start if run.start and starts[run.configuration, run.start] == 1 else own
+    return labels
+
+
+def factorial(
+    data: ExperimentData, metric: str, *, system: str | None = None, logarithmic: bool | None = None
+) -> Factorial:
+    """The factorial of `metric` over the plan's factors; the system is one more where runs differ in it.
+
+    Args:
+        data: the experiment.
+        metric: its name.
+        system: only what was observed there.
+        logarithmic: the scale, where it is not the plan's.
+    """
+    scale = Scale(data.quantity(metric), data.analysis.scale == "log" if logarithmic is None else logarithmic)
+    observations = [o for o in observe(data, scale) if system is None or o.system == system]
+    finished = [o for o in observations if o.run.state == "ok"]
+    usable = [o for o in finished if o.value is not None]
+    factors = _factors(data, observations)
     notes: list[str] = []
     obstacle = _obstacle(data, factors, finished, scale)
     if len(usable) < len(finished) and obstacle is None:
         notes.append(f"{metric} is missing in {counted(len(finished) - len(usable), 'finished run')}, left out")
-    levels = {factor: ordered_levels(run.level(factor) for run in data.runs) for factor in factors}
+    levels = {factor: ordered_levels(o.level(factor) for o in observations) for factor in factors}
+    usable = _one_per_cluster(usable, factors)
     wanted = 2 if _most_replicates(usable, factors) >= 2 else 1
     levels, dropped = _complete_levels(usable, levels, wanted)
     enough = counted(wanted, "finished run")
     notes += [f"{factor} {level_text(level)} left out: fewer than {enough} in a cell" for factor, level in dropped]
-    kept = tuple(run for run in usable if all(run.level(factor) in levels[factor] for factor in factors))
+    kept = tuple(o for o in usable if all(o.level(factor) in levels[factor] for factor in factors))
     left = tuple(factor for factor in factors if len(levels[factor]) >= 2)
     cells = obstacle or _cells(kept, {factor: levels[factor] for factor in left}, scale, wanted, notes)
     counts = _counts(kept, left).values()
     replicates = (min(counts, default=0), max(counts, default=0))
     return Factorial(scale, left, tuple(levels[f] for f in left), cells, kept, replicates, tuple(dropped), tuple(notes))
+
+
+def _one_per_cluster(observations: Sequence[Observation], factors: Sequence[str]) -> list[Observation]:
+    """Observations of one cluster in one cell are one observation, their mean: a copy is no second seed."""
+    groups: dict[tuple[Level, ...], list[Observation]] = {}
+    for o in observations:
+        groups.setdefault((o.cluster, *(o.level(factor) for factor in factors)), []).append(o)
+    return [
+        group[0] if len(group) == 1 else replace(group[0], value=float(np.mean([o.value for o in group])))
+        for group in groups.values()
+    ]
+
+
+def swept(data: ExperimentData) -> list[str]:
+    """The plan's factors in which runs differ."""
+    return [factor for factor in data.analysis.factors if len({run.level(factor) for run in data.runs}) >= 2]
 
 
 def ordered_levels(values: Iterable[Level]) -> tuple[Level, ...]:
@@ -137,14 +220,14 @@ def _level_position(level: Level) -> tuple[bool, float, str]:
     return (not numeric, float(level) if isinstance(level, int | float) else 0.0, str(level))
 
 
-def _factors(data: ExperimentData) -> tuple[str, ...]:
-    planned = [f for f in data.analysis.factors if len({run.level(f) for run in data.runs}) >= 2]
-    by_system = len({run.systems for run in data.runs}) >= 2
+def _factors(data: ExperimentData, observations: Sequence[Observation]) -> tuple[str, ...]:
+    planned = [f for f in data.analysis.factors if len({o.level(f) for o in observations}) >= 2]
+    by_system = len({o.system for o in observations}) >= 2
     return (*planned, SYSTEM) if by_system and SYSTEM not in planned else tuple(planned)
 
 
 def _obstacle(
-    data: ExperimentData, factors: Sequence[str], finished: Sequence[RunResult], scale: Scale
+    data: ExperimentData, factors: Sequence[str], finished: Sequence[Observation], scale: Scale
 ) -> Obstacle | None:
     """Reasons that hold whatever the cells are, the most basic first."""
     name = scale.quantity.name
@@ -155,11 +238,11 @@ def _obstacle(
     if not [factor for factor in factors if factor != SYSTEM]:
         return Obstacle(Status.NOT_TESTABLE, "no parameter was swept")
     raw = Scale(scale.quantity, logarithmic=False)
-    measured = [value for run in finished if (value := run_value(run, raw)) is not None]
-    if not measured:
+    values = [observed_value(o.run, o.system, raw) for o in finished]
+    if all(value is None for value in values):
         return Obstacle(Status.NOT_TESTABLE, f"{name} was not measured")
     if scale.logarithmic:
-        without = sum(run_value(run, raw) is not None and run_value(run, scale) is None for run in finished)
+        without = sum(raw is not None and o.value is None for raw, o in zip(values, finished, strict=True))
         if without:
             runs = counted(without, "run")
             return Obstacle(Status.REFUSED, f"{name} is zero or negative in {runs}, so it has no logarithm")
@@ -167,7 +250,7 @@ def _obstacle(
 
 
 def _cells(
-    runs: Sequence[RunResult],
+    observations: Sequence[Observation],
     levels: Mapping[str, tuple[Level, ...]],
     scale: Scale,
     wanted: int,
@@ -177,23 +260,28 @@ def _cells(
     if not [factor for factor in levels if factor != SYSTEM]:
         reason = f"no parameter has two levels with enough finished runs ({'; '.join(notes)})"
         return Obstacle(Status.NOT_TESTABLE, reason)
-    values = np.array([run_value(run, scale) for run in runs], dtype=float)
+    values = np.array([o.value for o in observations], dtype=float)
     shape = tuple(len(levels[factor]) for factor in levels)
-    positions = [[levels[factor].index(run.level(factor)) for factor in levels] for run in runs]
-    cell = np.ravel_multi_index(tuple(np.array(positions).T), shape)
-    labels = clusters(runs)
+    cell = _cell_indices(observations, levels)
+    labels = [o.cluster for o in observations]
     if wanted >= 2:
-        cells = replicated_cells(shape, np.asarray(cell), values, [labels[run.name] for run in runs])
+        cells = replicated_cells(shape, cell, values, labels)
         if not cells.has_spread:
             return Obstacle(Status.NOT_TESTABLE, f"{scale.quantity.name} does not vary between replicates")
         return cells
-    return _cells_of_one(shape, np.asarray(cell), values, shared=len(set(labels.values())) < len(runs))
+    return _cells_of_one(shape, cell, values, shared=len(set(labels)) < len(labels))
+
+
+def _cell_indices(observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]]) -> np.ndarray:
+    places = {factor: {level: k for k, level in enumerate(found)} for factor, found in levels.items()}
+    positions = np.array([[places[factor][o.level(factor)] for factor in levels] for o in observations])
+    return np.asarray(np.ravel_multi_index(tuple(positions.T), tuple(len(found) for found in levels.values())))
 
 
 def _cells_of_one(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, shared: bool) -> Cells | Obstacle:
     """Cells of a design with one seed each."""
     if shared:
-        reason = "one seed per configuration, and runs share SFT parents: nothing shows how much a parent matters"
+        reason = "one seed per configuration, and runs share SFT parents or seeds: nothing shows how much those matter"
         return Obstacle(Status.NOT_TESTABLE, reason)
     cells = unreplicated_cells(shape, values[np.argsort(cell)])
     if cells is None:
@@ -204,23 +292,19 @@ def _cells_of_one(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, 
     return cells
 
 
-def _counts(runs: Sequence[RunResult], factors: Sequence[str]) -> dict[tuple[Level, ...], int]:
-    counts: dict[tuple[Level, ...], int] = {}
-    for run in runs:
-        key = tuple(run.level(factor) for factor in factors)
-        counts[key] = counts.get(key, 0) + 1
-    return counts
+def _counts(observations: Sequence[Observation], factors: Sequence[str]) -> Counter[tuple[Level, ...]]:
+    return Counter(tuple(o.level(factor) for factor in factors) for o in observations)
 
 
-def _most_replicates(runs: Sequence[RunResult], factors: Sequence[str]) -> int:
-    return max(_counts(runs, factors).values(), default=0)
+def _most_replicates(observations: Sequence[Observation], factors: Sequence[str]) -> int:
+    return max(_counts(observations, factors).values(), default=0)
 
 
 def _complete_levels(
-    runs: Sequence[RunResult], levels: Mapping[str, tuple[Level, ...]], wanted: int
+    observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]], wanted: int
 ) -> tuple[dict[str, tuple[Level, ...]], list[tuple[str, Level]]]:
-    """Drop levels, the emptiest first, until every cell that is left has `wanted` runs."""
-    counts = _counts(runs, list(levels))
+    """Drop levels, the emptiest first, until every cell that is left has `wanted` observations."""
+    counts = _counts(observations, list(levels))
     kept = dict(levels)
     dropped: list[tuple[str, Level]] = []
     while True:

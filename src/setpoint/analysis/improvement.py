@@ -16,7 +16,7 @@ from setpoint.analysis.effects import holm
 from setpoint.analysis.experiment import ExperimentData, Outcome, RunResult
 from setpoint.analysis.intervals import pooled_deviation
 from setpoint.analysis.levels import Comparison, t_comparison
-from setpoint.analysis.quantities import Metrics, quantity
+from setpoint.analysis.quantities import Metrics
 from setpoint.analysis.wording import (
     counted,
     interval_text,
@@ -57,8 +57,8 @@ GRPO = _Question("grpo_against_sft", "GRPO against its SFT parent", "GRPO")
 
 def improvement_claims(data: ExperimentData) -> list[Claim]:
     """For both stages the claim over all cells of a system, and one for each cell."""
-    primary = quantity(data.analysis.primary_metric)
-    metric = primary if primary.source == "episodes" else quantity("final_error")
+    primary = data.quantity(data.analysis.primary_metric)
+    metric = primary if primary.source != "measured" else data.quantity("final_error")
     scale = Scale(metric, data.analysis.scale == "log")
     cells = {SFT: _sft_cells(data, scale), GRPO: _grpo_cells(data, scale)}
     return [claim for question, found in cells.items() for claim in _claims(question, found, scale, data)]

@@ -59,13 +59,13 @@ def detectable_difference(deviation: float, runs_per_level: int, comparisons: in
         runs_per_level: runs behind each of the two means, at least 2.
         comparisons: Bonferroni's correction for so many tests.
     """
-    from scipy import special, stats
+    from scipy import special
 
     df = 2.0 * (runs_per_level - 1)
     critical = float(special.stdtrit(df, 1.0 - alpha / comparisons / 2.0))
     low, high = 0.0, 200.0
-    while high - low > 1e-6:
+    while high - low > 1e-5:
         middle = (low + high) / 2.0
-        power = 1.0 - float(stats.nct.cdf(critical, df, middle))
+        power = 1.0 - float(special.nctdtr(df, middle, critical))
         low, high = (middle, high) if power < 0.8 else (low, middle)
     return high * deviation * math.sqrt(2.0 / runs_per_level)

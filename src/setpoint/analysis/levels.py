@@ -7,11 +7,13 @@ naming the best afterwards is covered. Values are "smaller is better"; a caller 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.analysis.cells import Cells, Contrast
+from setpoint.analysis.cells import NO_SPREAD, Cells, Contrast
+from setpoint.analysis.studentized import critical_value, survival
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,24 @@ def against(
 
 
 def _games_howell(contrast: Contrast, count: int, alpha: float) -> Comparison:
-    from scipy import stats
-
     df = max(contrast.df, 1.0)
     q = abs(contrast.value) / contrast.standard_error * math.sqrt(2.0)
-    critical = float(stats.studentized_range.ppf(1.0 - alpha, count, df))
-    reach = critical / math.sqrt(2.0) * contrast.standard_error
-    p = min(1.0, max(0.0, float(stats.studentized_range.sf(q, count, df))))
-    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), p)
+    reach = critical_value(alpha, count, df) / math.sqrt(2.0) * contrast.standard_error
+    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), survival(q, count, df))
+
+
+def all_pairs(
+    cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float
+) -> dict[tuple[int, int], Comparison | None]:
+    """For every pair of levels the second minus the first: Games–Howell, simultaneous over all pairs."""
+    contrasts = {
+        (first, second): cells.contrast(weights[second] - weights[first])
+        for first, second in combinations(range(len(weights)), 2)
+    }
+    return {
+        pair: _games_howell(contrast, len(weights), alpha) if contrast.estimable else None
+        for pair, contrast in contrasts.items()
+    }
 
 
 def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:
@@ -78,6 +90,32 @@ def possibly_best(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: f
     """
     count = len(weights)
     return [i for i in range(count) if not any(_beats(cells, weights, j, i, alpha) for j in range(count) if j != i)]
+
+
+def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
+    """`possibly_best` of single cells that are independent; thousands of them are no burden."""
+    from scipy import special
+
+    means, variances, share = cells.means, cells.variances, 1.0 - alpha / max(1, len(cells.means) - 1)
+    df = np.full(len(means), cells.df[0]) if cells.pooled else cells.df
+    least = float(special.ndtri(share))
+    alive = np.ones(len(means), dtype=bool)
+    for winner in order(means):
+        rivals = np.flatnonzero(alive & (means > means[winner]))
+        error = np.sqrt(variances[rivals] + variances[winner])
+        # The normal quantile is the smallest of all t quantiles: most rivals need no exact one.
+        rivals = rivals[means[rivals] - means[winner] > np.maximum(least * error, _rounding(means))]
+        squared = variances[rivals] + variances[winner]
+        spread = variances[rivals] ** 2 / df[rivals] + variances[winner] ** 2 / df[winner]
+        joint = df[rivals] if cells.pooled else squared**2 / np.where(spread > 0.0, spread, 1.0)
+        critical = special.stdtrit(np.maximum(joint, 1e-9), share)
+        beaten = (means[rivals] - means[winner] > critical * np.sqrt(squared)) & (squared > 0.0)
+        alive[rivals[beaten]] = False
+    return [int(i) for i in np.flatnonzero(alive)]
+
+
+def _rounding(means: Float[np.ndarray, " C"]) -> float:
+    return NO_SPREAD * max(1.0, float(np.abs(means).max()))
 
 
 def _beats(cells: Cells, weights: Float[np.ndarray, "levels C"], winner: int, loser: int, alpha: float) -> bool:

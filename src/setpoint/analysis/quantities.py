@@ -1,12 +1,12 @@
 """What is measured about a run: names, units, and which direction is better."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from setpoint.episodes import EpisodeResult
+from setpoint.episodes import EpisodeColumns
 from setpoint.errors import unknown_name
 
 Metrics = Mapping[str, float | None]
@@ -57,30 +57,58 @@ def quantity(name: str) -> Quantity:
     return QUANTITIES[name]
 
 
-def summarise(episodes: Iterable[EpisodeResult], judged: str) -> dict[str, float | None] | None:
+@dataclass(frozen=True)
+class CaseValues:
+    """The values of single cases: what runs on the same cases can be paired by.
+
+    Attributes:
+        case_id: (cases,).
+        values: metric -> (cases,).
+    """
+
+    case_id: np.ndarray
+    values: Mapping[str, np.ndarray]
+
+
+CASE_METRICS = ("final_error", "normalised_error", "control_cost")
+"""Metrics of a run that are means over its cases."""
+
+
+def judged_episodes(episodes: EpisodeColumns, judged: str) -> EpisodeColumns:
+    """The episodes of the judged mode."""
+    return episodes.where(episodes.mode == JUDGED_MODES.get(judged, judged))
+
+
+def case_values(episodes: EpisodeColumns, judged: str) -> CaseValues | None:
+    """The single cases of the judged mode; None where there are none."""
+    rows = judged_episodes(episodes, judged)
+    if not len(rows.case_id):
+        return None
+    return CaseValues(rows.case_id, {name: getattr(rows, name) for name in CASE_METRICS})
+
+
+def summarise(episodes: EpisodeColumns, judged: str) -> dict[str, float | None] | None:
     """Metrics over the cases of the judged mode; None where there are no such episodes.
 
     Besides the metrics of `QUANTITIES` that come from episodes: `cases`, `success_loose_rate`, and `final_error_se`,
     the standard error that the number of cases leaves in `final_error` (None for one case).
     """
-    mode = JUDGED_MODES.get(judged, judged)
-    rows = [episode for episode in episodes if episode.mode == mode]
-    if not rows:
+    rows = judged_episodes(episodes, judged)
+    count = len(rows.case_id)
+    if not count:
         return None
-    errors = np.array([row.final_error for row in rows])
-    regrets = np.array([row.regret for row in rows])
-    spread = float(errors.std(ddof=1)) / len(rows) ** 0.5 if len(rows) > 1 else float("nan")
+    spread = float(rows.final_error.std(ddof=1)) / count**0.5 if count > 1 else float("nan")
     values = {
-        "cases": float(len(rows)),
-        "final_error": float(errors.mean()),
+        "cases": float(count),
+        "final_error": float(rows.final_error.mean()),
         "final_error_se": spread,
-        "normalised_error": float(np.mean([row.normalised_error for row in rows])),
-        "control_cost": float(np.mean([row.control_cost for row in rows])),
-        "regret_median": float(np.median(regrets)),
-        "regret_p90": float(np.quantile(regrets, 0.9)),
-        "success_rate": float(np.mean([row.success for row in rows])),
-        "success_loose_rate": float(np.mean([row.success_loose for row in rows])),
-        "parse_rate": float(np.mean([row.parsed for row in rows])),
-        "tokens": float(np.mean([row.tokens for row in rows])),
+        "normalised_error": float(rows.normalised_error.mean()),
+        "control_cost": float(rows.control_cost.mean()),
+        "regret_median": float(np.median(rows.regret)),
+        "regret_p90": float(np.quantile(rows.regret, 0.9)),
+        "success_rate": float(rows.success.mean()),
+        "success_loose_rate": float(rows.success_loose.mean()),
+        "parse_rate": float(rows.parsed.mean()),
+        "tokens": float(rows.tokens.mean()),
     }
     return {name: value if np.isfinite(value) else None for name, value in values.items()}

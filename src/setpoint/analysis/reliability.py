@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.design import Scale, clusters, ordered_levels, run_value
+from setpoint.analysis.design import clusters, ordered_levels, swept
 from setpoint.analysis.effects import holm
 from setpoint.analysis.experiment import ExperimentData, Level
 from setpoint.analysis.failures import failure_test
@@ -19,11 +17,13 @@ OWN_FAILURES = frozenset({"failed", "lost"})
 
 def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[int, int]]:
     """For each level of `factor` the failed runs and the runs that ended."""
-    counts: dict[Level, tuple[int, int]] = {}
-    for level in ordered_levels(run.level(factor) for run in data.runs):
-        ended = [run.state for run in data.runs if run.level(factor) == level and run.state in {*OWN_FAILURES, "ok"}]
-        counts[level] = (sum(state in OWN_FAILURES for state in ended), len(ended))
-    return counts
+    levels = ordered_levels(run.level(factor) for run in data.runs)
+    failed, total = dict.fromkeys(levels, 0), dict.fromkeys(levels, 0)
+    for run in data.runs:
+        if run.state in {*OWN_FAILURES, "ok"}:
+            total[run.level(factor)] += 1
+            failed[run.level(factor)] += run.state in OWN_FAILURES
+    return {level: (failed[level], total[level]) for level in levels}
 
 
 def survivor_caveat(data: ExperimentData) -> list[str]:
@@ -32,32 +32,14 @@ def survivor_caveat(data: ExperimentData) -> list[str]:
     return [f"means are of the runs that survived; {counted(failed, 'run')} failed"] if failed else []
 
 
-def worst_rank_best(data: ExperimentData, factor: str, scale: Scale) -> Level:
-    """The best level by mean rank with failed runs ranked worst; None where no run failed or levels tie."""
-    ended = [run for run in data.runs if run.state in {*OWN_FAILURES, "ok"}]
-    values = [run_value(run, scale) if run.state == "ok" else None for run in ended]
-    if all(value is not None for value in values):
-        return None
-    finite = np.array([np.inf if value is None else value for value in values])
-    ranks = np.array([(np.sum(finite < value) + (np.sum(finite == value) + 1) / 2) for value in finite])
-    means = {
-        level: float(ranks[[run.level(factor) == level for run in ended]].mean())
-        for level in ordered_levels(run.level(factor) for run in ended)
-    }
-    best = min(means.values())
-    winners = [level for level, mean in means.items() if mean == best]
-    return winners[0] if len(winners) == 1 else None
-
-
 def failure_claims(data: ExperimentData) -> list[Claim]:
     """For each swept parameter whether its levels fail equally often; nothing where no run failed, or all did."""
     if not any(run.state == "ok" for run in data.runs):
         return []
-    swept = [f for f in data.analysis.factors if len({run.level(f) for run in data.runs}) >= 2]
-    tables = {factor: failures_by_level(data, factor) for factor in swept}
+    tables = {factor: failures_by_level(data, factor) for factor in swept(data)}
     tables = {f: {k: v for k, v in table.items() if v[1]} for f, table in tables.items()}
     tables = {f: table for f, table in tables.items() if len(table) >= 2 and any(v[0] for v in table.values())}
-    shared = len(set(clusters(data.runs).values())) < len(data.runs)
+    shared = not data.analysis.blocked_by_seed and len(set(clusters(data).values())) < len(data.runs)
     p_values = [] if shared else holm([_p_value(data, factor, table) for factor, table in tables.items()])
     return [
         _failure_claim(data, factor, table, None if shared else p_values[k])

@@ -1,14 +1,20 @@
 """`setpoint report EXPERIMENT`: write the reports again from the result files, and print one."""
 
 import argparse
+from pathlib import Path
 
 from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
+
+SUFFIXES = {"text": ".txt", "markdown": ".md", "html": ".html"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("experiment", metavar="EXPERIMENT", help="the experiment's id")
-    parser.add_argument("--format", choices=("text", "markdown"), default="text", help="what to print (default: text)")
+    parser.add_argument(
+        "--format", choices=("text", "markdown", "html"), default="text", help="what to print (default: text)"
+    )
+    parser.add_argument("--open", action="store_true", help="open the HTML report in a browser")
     add_json(parser)
     add_workspace(parser)
 
@@ -22,6 +28,19 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(read_json(report.with_name("claims.json")))
         return 0
-    shown = report if args.format == "text" else report.with_name("report.md")
+    if args.open:
+        _open(report.with_name("report.html"))
+        return 0
+    shown = report.with_suffix(SUFFIXES[args.format])
     print(shown.read_text(encoding="utf-8"), end="")
     return 0
+
+
+def _open(page: Path) -> None:
+    """Show `page`, or say where it is."""
+    import sys
+    import webbrowser
+
+    print(page)
+    if not webbrowser.open(page.resolve().as_uri()):
+        print("setpoint: no browser was found; open the file yourself", file=sys.stderr)

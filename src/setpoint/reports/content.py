@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from setpoint.analysis.claims import Claim
+from setpoint.analysis.composing import level_heading
 from setpoint.analysis.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
+from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.quantities import Metrics
-from setpoint.analysis.sweep import level_heading, sweep_claims
 from setpoint.analysis.wording import counted, factor_label, level_text, number_text, percent_text
 
 NOT_MEASURED = "not measured"
@@ -53,7 +54,7 @@ def build_report(data: ExperimentData) -> Report:
     for system in data.systems:
         errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
         ranked.append(RankedSystem(system, metric, tuple(rank_configurations(data, system, metric)), errors))
-    return Report(data, tuple(sweep_claims(data)), tuple(ranked))
+    return Report(data, tuple(experiment_claims(data)), tuple(ranked))
 
 
 def counts(data: ExperimentData) -> tuple[int, int, int]:

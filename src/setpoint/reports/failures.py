@@ -8,6 +8,8 @@ from setpoint.analysis.wording import level_text
 from setpoint.reports.markdown import code_block, escape
 
 LOG_LINES = 20
+ARMS = frozenset({"training_type", "model_type", "strategy", "start", "system"})
+"""Factors that are no parameters of a run."""
 
 
 def render_failures(data: ExperimentData) -> str | None:
@@ -40,6 +42,9 @@ def _section(data: ExperimentData, run: RunResult) -> str:
         "",
         code_block(_retry_command(data)),
     ]
+    command = _reproduction_command(data, run)
+    if command is not None:
+        lines += ["", "To repeat this run alone:", "", code_block(command)]
     for title, text in _blocks(data, failure):
         lines += ["", f"{title}:", "", code_block(text)]
     return "\n".join([*lines, ""])
@@ -52,6 +57,26 @@ def _single_command(data: ExperimentData, run: RunResult) -> str:
 
 def _retry_command(data: ExperimentData) -> str:
     return shlex.join(["setpoint", "experiment", "retry", data.id])
+
+
+def _reproduction_command(data: ExperimentData, run: RunResult) -> str | None:
+    """One run of its own with the same training; None where it went on from another run's adapter."""
+    if len(run.systems) != 1 or run.start is not None:
+        return None
+    spec = data.plan.get("spec") or {}
+    (system,) = run.systems
+    words = ["setpoint", "train", "--system", system, "--training-type", run.training_type, "--seed", str(run.seed)]
+    words += ["--base-model", str(data.plan["base"]["name"])]
+    dataset = data.plan.get("datasets", {}).get(system)
+    if dataset:
+        words += ["--dataset-name", str(dataset["name"])]
+    for field, option in (("evaluation", "--evaluation"), ("evaluation_cases", "--evaluation-cases")):
+        if spec.get(field) is not None:
+            words += [option, str(spec[field])]
+    parameters = {**(spec.get("fixed") or {}), **{k: v for k, v in run.factors.items() if k not in ARMS}}
+    if parameters:
+        words += ["--set", *(f"{name}={value}" for name, value in parameters.items())]
+    return shlex.join(words)
 
 
 def _stage_place(data: ExperimentData, failure: Failure) -> str:

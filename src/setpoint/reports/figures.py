@@ -16,8 +16,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocato
 
 from setpoint import systems
 from setpoint.analysis.configurations import ConfigurationResult
-from setpoint.analysis.experiment import RunResult, learning_curve
+from setpoint.analysis.experiment import RunResult
 from setpoint.analysis.quantities import JUDGED_MODES
+from setpoint.analysis.reading import learning_curve
 from setpoint.analysis.wording import factor_label, level_text, number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError

@@ -19,6 +19,7 @@ from setpoint.reports.content import (
     short_label,
     statistical_lines,
 )
+from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import FIGURES, Files
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
@@ -62,6 +63,8 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         f"- Total GPU hours: {gpu_hours_text(data)}",
         f"- Average training time: {training_time_text(data)}",
         f"- Peak memory usage: {memory_text(data)}",
+        f"- Cheapest of the best: {escape(cheapest_text(report))}",
+        f"- Pareto front: {escape(front_text(report))}",
         "",
         "## Recommendations",
         "",

@@ -1,8 +1,15 @@
 """What to do next, derived from claims and counts only."""
 
+import shlex
+from collections.abc import Sequence
+
 from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.configurations import ConfigurationResult
 from setpoint.analysis.wording import counted, factor_label, level_text, listed
 from setpoint.reports.content import Report, counts, failure_counts, one_line
+
+LARGEST_CONFIRMATION = 6
+"""Configurations up to which confirming them is cheaper than more seeds for all."""
 
 
 def recommendations(report: Report) -> list[str]:
@@ -13,6 +20,8 @@ def recommendations(report: Report) -> list[str]:
     advice = [
         *_pending(report),
         *_use(report),
+        *_better_arms(report),
+        *_confirm(report),
         *_replicate(report),
         *_narrow(report),
         *_failing_levels(report),
@@ -50,6 +59,48 @@ def _use(report: Report) -> list[str]:
         for claim in _level_claims(report)
         if claim.status is Status.SUPPORTED
     ]
+
+
+def _better_arms(report: Report) -> list[str]:
+    """Model types, strategies or starting points that are shown to be better."""
+    return [
+        f"Prefer {claim.details['better']} ({claim.heading}): {one_line(claim.statement)}."
+        for claim in report.claims
+        if claim.id.startswith(("difference:", "these_systems:")) and claim.status is Status.SUPPORTED
+    ]
+
+
+def _confirm(report: Report) -> list[str]:
+    """Fresh seeds for those that may be best: only their numbers are not flattered by having been chosen."""
+    advice = []
+    for ranked in report.ranked:
+        claim = report.claim(f"best_configurations:{ranked.system}")
+        chosen = [] if claim is None else claim.details.get("possibly_best", [])
+        if report.data.type != "hyperparameter_sweep" or not 1 <= len(chosen) <= LARGEST_CONFIRMATION:
+            continue
+        kept = [result for result in ranked.configurations if result.configuration in chosen]
+        command = _confirmation_command(report, ranked.system, kept)
+        subject = "the best configuration" if len(kept) == 1 else f"the {len(kept)} configurations that may be best"
+        advice.append(
+            f"Confirm {subject} on {ranked.system} with fresh seeds, whose numbers alone are unbiased: {command}"
+        )
+    return advice
+
+
+def _confirmation_command(report: Report, system: str, kept: Sequence[ConfigurationResult]) -> str:
+    """A sweep over the levels of `kept`, with seeds that were not used."""
+    levels: dict[str, list[str]] = {}
+    for result in kept:
+        for factor, level in result.levels.items():
+            texts = levels.setdefault(factor, [])
+            if str(level) not in texts:
+                texts.append(str(level))
+    types = levels.pop("training_type", [kept[0].runs[0].training_type])
+    seeds = [run.seed for run in report.data.runs]
+    words = ["setpoint", "experiment", "run", "--systems", system, "--training-types", ",".join(types)]
+    if levels:
+        words += ["--parameters", *(f"{factor}:{','.join(texts)}" for factor, texts in levels.items())]
+    return shlex.join([*words, "--replicates", "5", "--seed", str(max(seeds) + 1)])
 
 
 def _replicate(report: Report) -> list[str]:

@@ -22,6 +22,7 @@ from setpoint.reports.content import (
     seeds_text,
     statistical_lines,
 )
+from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import Files
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
@@ -181,6 +182,8 @@ def _usage(report: Report) -> list[str]:
         f"- Total GPU hours: {gpu_hours_text(report.data)}",
         f"- Average training time: {training_time_text(report.data)}",
         f"- Peak memory usage: {memory_text(report.data)}",
+        f"- Cheapest of the best: {one_line(cheapest_text(report))}",
+        f"- Pareto front: {one_line(front_text(report))}",
     ]
 
 

@@ -4,7 +4,14 @@ from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.wording import counted
 from setpoint.reports.content import NOT_MEASURED
 
-MEASUREMENT_LINES = ("Date:", "- Total GPU hours:", "- Average training time:", "- Peak memory usage:")
+MEASUREMENT_LINES = (
+    "Date:",
+    "- Total GPU hours:",
+    "- Average training time:",
+    "- Peak memory usage:",
+    "- Cheapest of the best:",
+    "- Pareto front:",
+)
 """Beginnings of the lines of a report that differ between two equal experiments. All others are reproducible."""
 
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.analysis import claims as claims_module
-from setpoint.analysis.experiment import ExperimentData, read_experiment
+from setpoint.analysis.experiment import ExperimentData
+from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import write_json, write_text
 from setpoint.errors import SetpointError
 from setpoint.reports.content import Report, build_report
 from setpoint.reports.failures import render_failures
 from setpoint.reports.files import FIGURES, REPORTS, generated_files
+from setpoint.reports.html import render_html
 from setpoint.reports.markdown import render_markdown
 from setpoint.reports.results import csv_text, result_rows, write_parquet
 from setpoint.reports.text import render_text
@@ -34,6 +36,7 @@ def write_reports(experiment_dir: Path) -> Path:
     write_parquet(folder / "results.parquet", rows)
     write_json(folder / "claims.json", claims_json(report))
     write_text(folder / "report.md", render_markdown(report, files, figures))
+    write_text(folder / "report.html", render_html(report, files))
     _write_failures(report.data, folder / "failures.md")
     write_text(folder / "report.txt", render_text(report, files))
     return folder / "report.txt"

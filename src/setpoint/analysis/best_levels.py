@@ -1,0 +1,97 @@
+"""The best level of each parameter: the set that may be best, and what the observed best gains."""
+
+from setpoint.analysis import levels
+from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.composing import judged, level_heading, not_made
+from setpoint.analysis.design import Obstacle
+from setpoint.analysis.interactions import best_by
+from setpoint.analysis.sensitivity import Sensitivity, sensitivity
+from setpoint.analysis.tested import Sweep
+from setpoint.analysis.wording import (
+    factor_label,
+    interval_text,
+    level_text,
+    listed,
+    number_text,
+    p_text,
+    percent_interval_text,
+    percent_text,
+)
+
+
+def level_claim(sweep: Sweep, factor: str) -> Claim:
+    """The best level of a factor: the set that may be best, and the gain of the observed best over the others."""
+    table = sweep.tables[factor]
+    names = [level_text(level) for level in sweep.levels_of(factor)]
+    best = table.ranked[0]
+    tied = levels.possibly_best(sweep.cells, table.weights, sweep.alpha)
+    gain = levels.each_against_rest(sweep.cells, table.weights, sweep.alpha)[best]
+    pairs = {names[level]: pair for level, pair in table.against_best.items() if pair is not None}
+    if gain is None or len(pairs) < len(names) - 1:
+        obstacle = Obstacle(Status.NOT_TESTABLE, "the levels show no spread between seeds to judge by")
+        return not_made(sweep.data, f"optimal_level:{factor}", level_heading(factor), obstacle, sweep.design)
+    p = max(pair.p_adjusted for pair in pairs.values())
+    scale = sweep.design.scale
+    improvement, reach = scale.improvement(gain.value), scale.improvement_interval(gain.interval)
+    in_words = (percent_text(improvement), percent_interval_text(*reach))
+    if not scale.logarithmic:
+        in_words = (number_text(improvement), interval_text(*reach))
+    by_rank = factor.rpartition(".")[2] == "lora_rank"
+    separated = (tied == [best] and gain.p_adjusted < sweep.alpha) if by_rank else p < sweep.alpha
+    others = [names[i] for i in tied if i != best]
+    rivals = listed(others) or listed([name for i, name in enumerate(names) if i != best])
+    verdict = Status.UNRESOLVED, f"not distinguishable from {rivals}"
+    if separated and sweep.main_p[factor] < sweep.alpha:
+        verdict = Status.SUPPORTED, "better than every other level tried"
+    elif separated:
+        reason = f"separated on its own, not after correction for all parameters ({p_text(sweep.main_p[factor])})"
+        verdict = Status.SUGGESTIVE, reason
+    other_ways = sensitivity(sweep, factor)
+    gained = f"avg improvement: {in_words[0]} {in_words[1]} against the mean of the others"
+    significance = "statistical significance: p<" + number_text(sweep.alpha) if p < sweep.alpha else ""
+    facts = [gained, p_text(p)] if by_rank else [significance, p_text(p) + " over all pairs", gained]
+    facts.append(other_ways.words(sweep.levels_of(factor)[best]))
+    return judged(
+        sweep,
+        claim=f"optimal_level:{factor}",
+        heading=level_heading(factor),
+        answer=names[best],
+        observed=f"{names[best]} observed best",
+        facts=", ".join(text for text in facts if text),
+        verdict=verdict,
+        weakened_by=_level_caveats(sweep, factor, best, other_ways),
+        method="set of possibly best levels (Welch–Bonferroni MCB); Games–Howell over all pairs; "
+        "each level against the geometric mean of the others (Bonferroni t)",
+        estimate=improvement,
+        interval=reach,
+        p_adjusted=p,
+        details={
+            "parameter": factor,
+            "observed_best": sweep.levels_of(factor)[best],
+            "possibly_best": [sweep.levels_of(factor)[i] for i in tied],
+            "estimate_of": "improvement of the observed best over the mean of the other levels",
+            "p_against_others": {name: pair.p_adjusted for name, pair in pairs.items()},
+            "sensitivity": {
+                "failed_runs_ranked_worst": other_ways.worst_rank,
+                "arithmetic_means": other_ways.raw_scale,
+                "without_seed": {str(seed): level for seed, level in other_ways.without_seed.items()},
+            },
+            "level_means": {name: scale.natural(float(mean)) for name, mean in zip(names, table.means, strict=True)},
+        },
+    )
+
+
+def _level_caveats(sweep: Sweep, factor: str, best: int, other_ways: Sensitivity) -> list[str]:
+    """What keeps the best level from being a recommendation although the test says so."""
+    caveats = [
+        f"{level_text(level)} could not be compared: too few of its runs finished"
+        for name, level in sweep.design.dropped
+        if name == factor
+    ]
+    caveats += sweep.case_caveat(factor)
+    for other in sweep.interacting(factor):
+        caveats.append(f"the best {factor_label(factor)} depends on {other} ({best_by(sweep, factor, other)})")
+    by_rank = other_ways.worst_rank
+    if by_rank is not None and by_rank != sweep.levels_of(factor)[best]:
+        caveats.append(f"with failed runs ranked worst, {level_text(by_rank)} is best")
+    return caveats

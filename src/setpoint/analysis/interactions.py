@@ -1,0 +1,42 @@
+"""Whether the effect of one parameter depends on another."""
+
+import numpy as np
+
+from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.composing import judged
+from setpoint.analysis.tested import ATS, Sweep
+from setpoint.analysis.wording import factor_label, level_text, p_text
+
+
+def interactions(sweep: Sweep) -> list[Claim]:
+    """Whether the effect of one parameter depends on another."""
+    return [
+        judged(
+            sweep,
+            claim=f"interaction:{first}:{second}",
+            heading=f"Interaction of {factor_label(first)} and {factor_label(second)}",
+            answer=f"the effect of one depends on the other; best {factor_label(first)} by {second}: "
+            f"{best_by(sweep, first, second)}",
+            observed="an interaction is seen" if p < sweep.alpha else "no interaction shown",
+            facts=f"{p_text(p)} after Holm",
+            verdict=(Status.SUPPORTED, "significant interaction")
+            if p < sweep.alpha
+            else (Status.UNRESOLVED, "not told apart from the spread between seeds"),
+            weakened_by=sweep.case_caveat((first, second)),
+            method=f"{ATS}, Holm over the pairs",
+            p_adjusted=p,
+        )
+        for (first, second), p in sweep.interaction_p.items()
+    ]
+
+
+def best_by(sweep: Sweep, factor: str, other: str) -> str:
+    """The observed best level of `factor` for each level of `other`."""
+    table = sweep.cells.means.reshape(sweep.cells.shape)
+    keep = tuple(sorted({sweep.position(factor), sweep.position(other)}))
+    table = table.mean(axis=tuple(k for k in range(table.ndim) if k not in keep))
+    rows = table if sweep.position(other) < sweep.position(factor) else table.T
+    best = [level_text(sweep.levels_of(factor)[int(np.argmin(row))]) for row in rows]
+    return ", ".join(
+        f"{other} {level_text(level)}: {name}" for level, name in zip(sweep.levels_of(other), best, strict=True)
+    )

@@ -1,0 +1,57 @@
+"""How much of a comparison belongs to the cases that happened to be tried.
+
+All runs meet the same cases, so cases cancel out of comparisons, except where configurations do well on different
+ones. That part is estimated from the table of configurations and cases (expected mean squares, runs nested in
+configurations, cases crossed) and added to the variance of every mean: a claim that survives it holds for new cases.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from setpoint.analysis.cells import Cells
+from setpoint.analysis.design import Factorial
+from setpoint.analysis.quantities import CASE_METRICS
+
+LEAST_CASES = 5
+
+
+def cells_for_new_cases(design: Factorial, cells: Cells) -> Cells | None:
+    """`cells` with the variance that a new draw of cases adds; None where single cases are not known."""
+    if design.scale.quantity.name not in CASE_METRICS or not cells.independent or cells.pooled:
+        return None
+    profiles = _profiles(design)
+    if profiles is None:
+        return None
+    cell = design.cell_indices(design.observations)
+    counts = np.bincount(cell, minlength=len(cells.means))
+    means = np.zeros((len(cells.means), profiles.shape[1]))
+    np.add.at(means, cell, profiles)
+    means /= counts[:, None]
+    within = float(((profiles - means[cell]) ** 2).sum()) / ((len(cell) - len(counts)) * (profiles.shape[1] - 1))
+    between = float((counts[:, None] * (means - means.mean(axis=0)) ** 2).sum())
+    between /= (len(counts) - 1) * (profiles.shape[1] - 1)
+    typical = len(counts) / float(np.sum(1.0 / counts))
+    added = max(0.0, between - within) / (typical * profiles.shape[1])
+    return replace(cells, covariance=cells.variances + added)
+
+
+def _profiles(design: Factorial) -> np.ndarray | None:
+    """Each run's cases as deviations from its mean, on the analysed scale to first order, (runs, cases)."""
+    name = design.scale.quantity.name
+    rows = []
+    identity: np.ndarray | None = None
+    for observation in design.observations:
+        outcome = observation.run.outcomes.get(observation.system)
+        cases = None if outcome is None else outcome.cases
+        if cases is None or len(cases.case_id) < LEAST_CASES:
+            return None
+        if identity is None:
+            identity = cases.case_id
+        if not np.array_equal(identity, cases.case_id):
+            return None
+        values = cases.values[name]
+        mean = float(values.mean())
+        rows.append(values / mean - 1.0 if design.scale.logarithmic else values - mean)
+    table = np.array(rows)
+    return table if len(table) and np.isfinite(table).all() else None

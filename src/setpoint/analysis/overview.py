@@ -1,0 +1,43 @@
+"""Every claim of an experiment, by its type."""
+
+from collections.abc import Callable
+
+from setpoint.analysis.ablation import ablation_claims
+from setpoint.analysis.arm_claims import arm_claims
+from setpoint.analysis.best_set import best_set_claims
+from setpoint.analysis.checkpoints import checkpoint_claims
+from setpoint.analysis.claims import Claim
+from setpoint.analysis.experiment import ExperimentData
+from setpoint.analysis.improvement import improvement_claims
+from setpoint.analysis.reliability import failure_claims
+from setpoint.analysis.secondary import secondary_claims
+from setpoint.analysis.sweep import sweep_claims
+from setpoint.analysis.transfer import transfer_claims
+
+MODEL_TYPE = "model_type"
+
+
+def cross_system_claims(data: ExperimentData) -> list[Claim]:
+    """Universal against specialist models on every system, over these systems and over others."""
+    return arm_claims(data, MODEL_TYPE) if len({run.model_type for run in data.runs}) >= 2 else []
+
+
+BY_TYPE: dict[str, Callable[[ExperimentData], list[Claim]]] = {
+    "cross_system": cross_system_claims,
+    "training_ablation": ablation_claims,
+    "transfer_learning": transfer_claims,
+}
+
+
+def experiment_claims(data: ExperimentData) -> list[Claim]:
+    """All claims, in the order of a report."""
+    own = BY_TYPE.get(data.type)
+    return [
+        *sweep_claims(data),
+        *(own(data) if own is not None else []),
+        *best_set_claims(data),
+        *checkpoint_claims(data),
+        *improvement_claims(data),
+        *failure_claims(data),
+        *secondary_claims(data),
+    ]

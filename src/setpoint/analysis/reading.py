@@ -1,0 +1,344 @@
+"""Read an experiment from its folder: the frozen plan, what the stages published, and what the runs came to.
+
+`state.json` is asked only about what the stages cannot tell, such as whether a run is waiting.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from setpoint.analysis.experiment import (
+    PENDING_STATES,
+    AnalysisPlan,
+    Cost,
+    ExperimentData,
+    Failure,
+    Outcome,
+    RunResult,
+)
+from setpoint.analysis.quantities import CaseValues, Metrics, case_values, summarise
+from setpoint.artifacts import Attempt, StageFolder, Workspace, read_json
+from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns
+from setpoint.errors import InputError
+
+PLAN_SCHEMA = 1
+STAGE_ORDER = ("evaluate_start", "sft", "evaluate_sft", "grpo", "evaluate")
+TRAINING_KINDS = frozenset({"sft", "grpo"})
+
+
+def read_experiment(folder: Path) -> ExperimentData:
+    """Read the experiment in `folder`, which is `<workspace>/experiments/<id>`.
+
+    Raises:
+        InputError: there is no plan, or one of another schema, or one that names a run twice.
+    """
+    plan = _read_plan(folder)
+    workspace = Workspace(folder.resolve().parents[1])
+    stages = {
+        name: _Stage(workspace.stage(stage["kind"], name), tuple(stage.get("needs", {}).values()))
+        for name, stage in plan["stages"].items()
+    }
+    judged = plan["analysis"]["judged"]
+    shared = plan.get("shared", {})
+    base = _controllers(stages, shared.get("evaluate_base", {}), judged)
+    state = read_json(folder / "state.json") or {}
+    reader = _RunReader(plan, stages, {system: found["llm"] for system, found in base.items() if "llm" in found})
+    runs = tuple(reader.read(run, state.get("runs", {}).get(run["name"], {})) for run in plan["runs"])
+    costs, unmeasured = _all_costs(stages.values())
+    return ExperimentData(
+        folder=folder,
+        workspace=workspace,
+        id=plan["experiment"],
+        type=plan["type"],
+        created_at=plan["created_at"],
+        finished_at=_finished_at(stages.values()) or plan["created_at"],
+        systems=tuple(plan["systems"]),
+        analysis=_analysis_plan(plan["analysis"]),
+        runs=runs,
+        anchors=_controllers(stages, shared.get("reference", {}), judged),
+        base=reader.base,
+        cost=total_cost(costs),
+        unmeasured_attempts=unmeasured,
+        plan=plan,
+    )
+
+
+@dataclass
+class _Stage:
+    """A stage as it was when it was first looked at; every file is read once."""
+
+    folder: StageFolder
+    needs: tuple[str, ...]
+    manifest: dict[str, Any] | None = field(init=False)
+    finished: bool = field(init=False)
+    _columns: EpisodeColumns | None = None
+
+    def __post_init__(self) -> None:
+        self.manifest = self.folder.read_manifest()
+        self.finished = self.manifest is not None and all(
+            _size(self.folder.path / name) == file["bytes"] for name, file in self.manifest["files"].items()
+        )
+
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        """Time and memory of the attempt that succeeded."""
+        measured: Mapping[str, Any] = (self.manifest or {}).get("measured", {})
+        return measured
+
+    def episodes(self) -> EpisodeColumns | None:
+        """The published episodes; None of an unfinished stage."""
+        if self._columns is None and self.finished:
+            self._columns = read_episode_columns(self.folder.path / EPISODES)
+        return self._columns
+
+    def other_attempts(self) -> list[Attempt]:
+        """Every attempt but the one that succeeded."""
+        succeeded = (self.manifest or {}).get("attempt")
+        try:
+            names = [entry.name for entry in self.folder.attempts_folder.iterdir()]
+        except OSError:
+            return []
+        if succeeded is not None and names == [f"{succeeded:04d}"]:
+            return []
+        return [attempt for attempt in self.folder.attempts() if attempt.number != succeeded]
+
+    def failure(self) -> Failure | None:
+        """The failure of the last attempt of a stage that is not finished."""
+        attempt = None if self.finished else self.folder.latest_attempt()
+        record = None if attempt is None else read_json(attempt.failure)
+        if attempt is None or not isinstance(record, dict):
+            return None
+        return Failure(
+            failure_class=str(record.get("failure_class", "crash")),
+            reason=str(record.get("message", "not recorded")),
+            suggestion=str(record.get("suggestion") or ""),
+            evidence=record.get("evidence") or {},
+            stage=self.folder,
+            attempt=attempt.path,
+        )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def total_cost(measured: Iterable[Mapping[str, Any]]) -> Cost:
+    """Sums of times and maxima of memory over `measured` blocks of manifests or resources files."""
+    blocks = list(measured)
+    cpu_s = _sum(blocks, "cpu_s")
+    return Cost(
+        wall_s=_sum(blocks, "wall_s"),
+        cpu_core_hours=None if cpu_s is None else cpu_s / 3600.0,
+        gpu_hours=_sum(blocks, "gpu_hours"),
+        peak_memory_gb=max(_numbers(blocks, "peak_rss_gb"), default=None),
+        peak_gpu_gb=max(_numbers(blocks, "peak_gpu_gb"), default=None),
+    )
+
+
+def learning_curve(stage: StageFolder) -> list[dict[str, float | str]]:
+    """The records of all attempts of a training stage by step; a later attempt replaces the steps it repeats."""
+    by_step: dict[tuple[str, float], dict[str, float | str]] = {}
+    for attempt in stage.attempts():
+        for record in _json_lines(attempt.metrics):
+            if isinstance(record.get("step"), int | float):
+                by_step.setdefault((str(record.get("stage", "")), float(record["step"])), {}).update(record)
+    return [by_step[key] for key in sorted(by_step)]
+
+
+@dataclass(frozen=True)
+class _RunReader:
+    """Turns entries of the plan into results."""
+
+    plan: Mapping[str, Any]
+    stages: Mapping[str, _Stage]
+    base: Mapping[str, Metrics]
+
+    def read(self, run: Mapping[str, Any], cached: Mapping[str, Any]) -> RunResult:
+        own = {stage: self.stages[stage] for _, stage in sorted(run["stages"].items(), key=_stage_position)}
+        state, failure = self._state(list(own.values()), cached)
+        outcomes: Mapping[str, Outcome] = {}
+        try:
+            outcomes = {system: self._outcome(run, system) for system in run["systems"]}
+        except InputError as error:
+            state, failure = "failed", Failure("data", str(error), "verify the workspace, then run the stage again")
+        if state == "ok" and any(outcome.final is None for outcome in outcomes.values()):
+            state = "failed"
+            failure = Failure("data", "the evaluation holds no episode of the judged mode", "evaluate again")
+        training = [s.measured for name, s in own.items() if self.plan["stages"][name]["kind"] in TRAINING_KINDS]
+        return RunResult(
+            **{key: run[key] for key in ("name", "index", "configuration", "replicate", "seed", "model_type")},
+            training_type=run["training_type"],
+            systems=tuple(run["systems"]),
+            factors=run["factors"],
+            resolved=run.get("resolved", {}),
+            stages=run["stages"],
+            start=run.get("start"),
+            state=state,
+            failure=failure,
+            outcomes=outcomes,
+            training_time_s=total_cost(training).wall_s,
+            cost=total_cost(stage.measured for stage in own.values()),
+        )
+
+    def _state(self, own: list[_Stage], cached: Mapping[str, Any]) -> tuple[str, Failure | None]:
+        """The run's state from its stages, from what they need, and only then from the snapshot."""
+        if all(stage.finished for stage in own):
+            return "ok", None
+        for stage in own:
+            failure = stage.failure()
+            if failure is not None:
+                return "failed", failure
+        for stage in self._upstream(own):
+            failure = stage.failure()
+            if failure is not None:
+                kind, name = stage.folder.path.parts[-2:]
+                return "blocked", Failure("blocked", f"{kind} stage {name} failed: {failure.reason}")
+        state = str(cached.get("state", "planned"))
+        if state == "ok":
+            return "lost", Failure("lost", "the run was finished, but files of its stages are missing or damaged")
+        if state in PENDING_STATES:
+            return state, None
+        return state, Failure(str(cached.get("failure_class") or state), str(cached.get("reason") or "not recorded"))
+
+    def _upstream(self, own: list[_Stage]) -> list[_Stage]:
+        """Every stage that `own` need, directly or not."""
+        found: dict[str, _Stage] = {}
+        queue = list(own)
+        while queue:
+            for needed in queue.pop().needs:
+                # A parent may belong to another experiment, whose plan is not read.
+                if needed not in found and needed in self.stages:
+                    found[needed] = self.stages[needed]
+                    queue.append(found[needed])
+        return list(found.values())
+
+    def _outcome(self, run: Mapping[str, Any], system: str) -> Outcome:
+        (start, _), (after_sft, _), (final, cases) = (
+            self._metrics(run["stages"].get(role) or run["stages"].get(f"{role}:{system}"), system)
+            for role in ("evaluate_start", "evaluate_sft", "evaluate")
+        )
+        if run["training_type"] == "sft":
+            after_sft = final
+        return Outcome(start if run.get("start") else self.base.get(system), after_sft, final, cases)
+
+    def _metrics(self, stage_id: str | None, system: str) -> tuple[Metrics | None, CaseValues | None]:
+        judged = self.plan["analysis"]["judged"].get(system, "open_loop")
+        episodes = None if stage_id is None else self.stages[stage_id].episodes()
+        if episodes is None:
+            return None, None
+        learned = episodes.where((episodes.system == system) & (episodes.controller == "llm"))
+        return summarise(learned, judged), case_values(learned, judged)
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
+    plan = read_json(folder / "plan.json")
+    if not isinstance(plan, dict):
+        raise InputError(
+            f"an experiment is a folder with a plan.json, but {folder} has none that can be read. "
+            "Name one that `setpoint experiment list` shows."
+        )
+    if plan.get("schema") != PLAN_SCHEMA:
+        raise InputError(f"{folder / 'plan.json'} must have schema {PLAN_SCHEMA}, but has {plan.get('schema')!r}.")
+    _refuse_duplicates(folder, plan["runs"])
+    return plan
+
+
+def _refuse_duplicates(folder: Path, runs: Iterable[Mapping[str, Any]]) -> None:
+    """A run that counts twice would make every interval too narrow."""
+    seen: dict[Any, str] = {}
+    for run in runs:
+        for identity in (run["name"], (run["configuration"], run["replicate"], tuple(run["systems"]))):
+            if identity in seen:
+                raise InputError(
+                    f"{folder / 'plan.json'} must name every run once, but {seen[identity]!r} and {run['name']!r} are "
+                    "the same run. Plan the experiment again under a new id."
+                )
+            seen[identity] = run["name"]
+
+
+def _analysis_plan(block: Mapping[str, Any]) -> AnalysisPlan:
+    return AnalysisPlan(
+        primary_metric=block["primary_metric"],
+        secondary_metrics=tuple(block.get("secondary_metrics", ())),
+        scale=block.get("scale", "log"),
+        factors=tuple(block["factors"]),
+        alpha=float(block.get("alpha", 0.05)),
+        judged=block["judged"],
+        families=tuple(tuple(family) for family in block.get("families", ())),
+        blocks=tuple(block.get("blocks", ())),
+    )
+
+
+def _stage_position(item: tuple[str, str]) -> tuple[int, str]:
+    role = item[0].partition(":")[0]
+    return (STAGE_ORDER.index(role) if role in STAGE_ORDER else len(STAGE_ORDER), role)
+
+
+def _controllers(
+    stages: Mapping[str, _Stage], shared: Mapping[str, str], judged: Mapping[str, str]
+) -> dict[str, dict[str, Metrics]]:
+    """system -> controller -> metrics of the shared stage of each system."""
+    found: dict[str, dict[str, Metrics]] = {}
+    for system, stage in shared.items():
+        episodes = stages[stage].episodes()
+        found[system] = {}
+        if episodes is None:
+            continue
+        rows = episodes.where(episodes.system == system)
+        for name in dict.fromkeys(rows.controller.tolist()):
+            metrics = summarise(rows.where(rows.controller == name), judged.get(system, "open_loop"))
+            if metrics is not None:
+                found[system][name] = metrics
+    return found
+
+
+def _all_costs(stages: Iterable[_Stage]) -> tuple[list[Mapping[str, Any]], int]:
+    """The measured block of every attempt at every stage, and how many attempts left none."""
+    blocks: list[Mapping[str, Any]] = []
+    unmeasured = 0
+    for stage in stages:
+        if stage.manifest is not None:
+            blocks.append(stage.measured)
+        for attempt in stage.other_attempts():
+            resources = read_json(attempt.resources)
+            blocks.append(resources or {})
+            unmeasured += resources is None
+    return blocks, unmeasured
+
+
+def _finished_at(stages: Iterable[_Stage]) -> str | None:
+    times = [str((stage.manifest or {}).get("finished_at", "")) for stage in stages]
+    return max(times, default="") or None
+
+
+def _numbers(blocks: Iterable[Mapping[str, Any]], key: str) -> list[float]:
+    values = [block.get(key) for block in blocks]
+    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def _sum(blocks: Iterable[Mapping[str, Any]], key: str) -> float | None:
+    numbers = _numbers(blocks, key)
+    return math.fsum(numbers) if numbers else None
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; a line that was cut off by a crash is skipped."""
+    records: list[dict[str, Any]] = []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return records
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    return records

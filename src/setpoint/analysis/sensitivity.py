@@ -1,0 +1,105 @@
+"""Whether the best level stays the best when one thing is done differently.
+
+Failed runs ranked worst, the metric as it is instead of its logarithm, and every seed left out once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from setpoint.analysis.design import Observation, Scale, observe, observed_value, ordered_levels
+from setpoint.analysis.experiment import ExperimentData, Level
+from setpoint.analysis.reliability import OWN_FAILURES
+from setpoint.analysis.tested import Sweep
+from setpoint.analysis.wording import counted, level_text, listed
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The best level of a parameter under other analyses.
+
+    Attributes:
+        worst_rank: by mean rank with failed runs ranked worst; None where no run failed or levels tie.
+        raw_scale: by arithmetic means; None where the analysis is not on logarithms.
+        without_seed: with each seed left out; empty where there are fewer than three.
+    """
+
+    worst_rank: Level
+    raw_scale: Level
+    without_seed: Mapping[int, Level]
+
+    def words(self, best: Level) -> str:
+        """What changes if `best` is the best of the main analysis; empty where nothing does."""
+        parts = []
+        if self.raw_scale is not None and self.raw_scale != best:
+            parts.append(f"by arithmetic means {level_text(self.raw_scale)} is best")
+        others = [level for level in self.without_seed.values() if level != best]
+        if others:
+            names = listed([level_text(level) for level in dict.fromkeys(others)])
+            parts.append(f"without one of {counted(len(self.without_seed), 'seed')} {names} is best ({len(others)}×)")
+        return ", ".join(parts)
+
+
+def sensitivity(sweep: Sweep, factor: str) -> Sensitivity:
+    """The other analyses of `factor`."""
+    scale = sweep.design.scale
+    return Sensitivity(
+        worst_rank=worst_rank_best(sweep.data, factor, scale),
+        raw_scale=_raw_scale_best(sweep, factor) if scale.logarithmic else None,
+        without_seed=_without_each_seed(sweep, factor),
+    )
+
+
+def worst_rank_best(data: ExperimentData, factor: str, scale: Scale) -> Level:
+    """The best level by mean rank within systems, failed runs ranked worst; None where no run failed or levels tie."""
+    ended = [o for o in observe(data, scale) if o.value is not None or o.run.state in OWN_FAILURES]
+    if all(o.value is not None for o in ended):
+        return None
+    ranks = np.empty(len(ended))
+    systems = np.array([o.system for o in ended])
+    for system in np.unique(systems):
+        here = np.flatnonzero(systems == system)
+        ranks[here] = _ranks([ended[k].value for k in here])
+    labels = [o.level(factor) for o in ended]
+    means = {level: float(ranks[[label == level for label in labels]].mean()) for level in ordered_levels(labels)}
+    best = min(means.values())
+    winners = [level for level, mean in means.items() if mean == best]
+    return winners[0] if len(winners) == 1 else None
+
+
+def _ranks(values: Sequence[float | None]) -> np.ndarray:
+    """Mid-ranks; a missing value is worse than every other."""
+    finite = np.array([np.inf if value is None else value for value in values])
+    order = np.sort(finite)
+    return (np.searchsorted(order, finite, "left") + np.searchsorted(order, finite, "right") + 1) / 2.0
+
+
+def _raw_scale_best(sweep: Sweep, factor: str) -> Level:
+    raw = Scale(sweep.design.scale.quantity, logarithmic=False)
+    observations = sweep.design.observations
+    return _best(sweep, factor, observations, [observed_value(o.run, o.system, raw) or 0.0 for o in observations])
+
+
+def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
+    replicates = sorted({o.run.replicate for o in sweep.design.observations})
+    found: dict[int, Level] = {}
+    if len(replicates) < 3:
+        return found
+    for left_out in replicates:
+        kept = [o for o in sweep.design.observations if o.run.replicate != left_out]
+        best = _best(sweep, factor, kept, [o.value or 0.0 for o in kept])
+        if best is not None:
+            found[left_out] = best
+    return found
+
+
+def _best(sweep: Sweep, factor: str, observations: Sequence[Observation], values: Sequence[float]) -> Level:
+    """The level with the smallest mean of cell means; None where a cell would be empty."""
+    size = len(sweep.cells.means)
+    cell = sweep.design.cell_indices(observations)
+    counts = np.bincount(cell, minlength=size)
+    if counts.min() == 0:
+        return None
+    means = np.bincount(cell, weights=np.asarray(values), minlength=size) / counts
+    return sweep.levels_of(factor)[int(np.argmin(sweep.tables[factor].weights @ means))]

@@ -1,0 +1,162 @@
+"""A tidy table of results as an experiment, so that any data can be analysed like our own.
+
+One row is one run. An empty or non-finite response is a failed run; a block is what equal labels share.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from setpoint.analysis.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
+from setpoint.analysis.quantities import QUANTITIES, Quantity
+from setpoint.artifacts import Workspace
+from setpoint.errors import InputError, unknown_name
+
+_NO_COST = Cost(None, None, None, None, None)
+_DAY = "1970-01-01T00:00:00+00:00"
+
+
+@dataclass(frozen=True)
+class TableQuestion:
+    """What is asked of a table.
+
+    Attributes:
+        response: the column with the metric.
+        factors: columns with the parameters that may matter.
+        block: the column whose equal labels share something, such as a seed.
+        larger_is_better: the direction of the response.
+        logarithmic: whether the response is analysed on a logarithmic scale.
+    """
+
+    response: str
+    factors: tuple[str, ...]
+    block: str | None = None
+    larger_is_better: bool = False
+    logarithmic: bool = True
+    alpha: float = 0.05
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header.
+
+    Raises:
+        InputError: it cannot be read, or has no rows.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} must be a CSV file in UTF-8 with a header line, but: {error}") from error
+    if not rows:
+        raise InputError(f"{path} must have a header line and at least one row, but has no rows.")
+    if any(None in row for row in rows):
+        raise InputError(f"{path} must have as many cells in every line as its header has, but a line has more.")
+    return rows
+
+
+def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion, name: str) -> ExperimentData:
+    """The rows as an experiment called `name`.
+
+    Raises:
+        InputError: a column does not exist or is asked for twice, or the response holds text.
+    """
+    columns = [*question.factors, question.response, *([question.block] if question.block else [])]
+    for column in columns:
+        if column not in rows[0]:
+            raise unknown_name("column", column, list(rows[0]))
+    if len(set(columns)) < len(columns):
+        raise InputError(f"response, factors and block must be different columns, but are {', '.join(columns)}.")
+    levels = {factor: _levels([row[factor] for row in rows]) for factor in question.factors}
+    blocks = [row[question.block] for row in rows] if question.block else []
+    label = {block: k for k, block in enumerate(dict.fromkeys(blocks))}
+    configurations: dict[tuple[Level, ...], int] = {}
+    seen: dict[int, int] = {}
+    runs = []
+    for index, row in enumerate(rows):
+        factors = {factor: levels[factor][index] for factor in question.factors}
+        configuration = configurations.setdefault(tuple(factors.values()), len(configurations))
+        replicate = label[row[question.block]] if question.block else seen.get(configuration, 0)
+        seen[configuration] = seen.get(configuration, 0) + 1
+        value = _number(row[question.response], question.response, index)
+        runs.append(_run(index, configuration, replicate, factors, {question.response: value}))
+    return _experiment(tuple(runs), question, name)
+
+
+def _experiment(runs: tuple[RunResult, ...], question: TableQuestion, name: str) -> ExperimentData:
+    quantity = Quantity(
+        question.response, question.response, "", "larger" if question.larger_is_better else "smaller", "episodes"
+    )
+    return ExperimentData(
+        folder=Path(name),
+        workspace=Workspace(Path()),
+        id=name,
+        type="table",
+        created_at=_DAY,
+        finished_at=_DAY,
+        systems=("table",),
+        analysis=AnalysisPlan(
+            primary_metric=question.response,
+            secondary_metrics=(),
+            scale="log" if question.logarithmic else "linear",
+            factors=question.factors,
+            alpha=question.alpha,
+            judged={},
+            blocks=("seed",) if question.block else (),
+        ),
+        runs=runs,
+        anchors={},
+        base={},
+        cost=_NO_COST,
+        unmeasured_attempts=0,
+        plan={"runs": [], "stages": {}, "shared": {"reference": {}}},
+        quantities={**QUANTITIES, question.response: quantity},
+    )
+
+
+def _run(
+    index: int, configuration: int, replicate: int, factors: Mapping[str, Level], metrics: Mapping[str, float | None]
+) -> RunResult:
+    failed = all(value is None for value in metrics.values())
+    return RunResult(
+        name=f"row {index + 1}",
+        index=index,
+        configuration=configuration,
+        replicate=replicate,
+        seed=replicate,
+        model_type="table",
+        training_type="table",
+        systems=("table",),
+        factors=factors,
+        resolved={},
+        stages={},
+        start=None,
+        state="failed" if failed else "ok",
+        failure=Failure("no_value", "the response is empty or not finite") if failed else None,
+        outcomes={} if failed else {"table": Outcome(None, None, metrics)},
+        training_time_s=None,
+        cost=_NO_COST,
+    )
+
+
+def _number(text: str, column: str, index: int) -> float | None:
+    """The response; None where it is empty or not finite."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise InputError(f"column {column!r} must hold numbers, but row {index + 1} has {text!r}.") from error
+    return value if math.isfinite(value) else None
+
+
+def _levels(texts: Sequence[str]) -> list[Level]:
+    """The cells of a factor: numbers where all of them are."""
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        return [text.strip() for text in texts]
+    if not all(math.isfinite(number) for number in numbers):
+        return [text.strip() for text in texts]
+    return [int(number) if number.is_integer() and abs(number) < 1e15 else number for number in numbers]

@@ -1,0 +1,51 @@
+"""`setpoint analyze FILE.csv --response y --factors a,b`: the claims that a table of results earns."""
+
+import argparse
+from pathlib import Path
+
+from setpoint.cli.options import add_json, print_json, words
+from setpoint.errors import InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("table", type=Path, metavar="FILE.csv", help="one row a run, with a header line")
+    parser.add_argument("--response", required=True, metavar="COLUMN", help="the metric")
+    parser.add_argument("--factors", required=True, metavar="A,B", help="columns with the swept parameters")
+    parser.add_argument("--block", metavar="COLUMN", help="rows with equal labels share something, such as a seed")
+    parser.add_argument("--scale", choices=("log", "linear"), default="log", help="of the response (default: log)")
+    parser.add_argument("--larger-is-better", action="store_true", help="the best level has the largest response")
+    parser.add_argument("--alpha", type=float, default=0.05, help="the level of all tests (default: 0.05)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Analyse the table and print the claims."""
+    from setpoint.analysis import claims as claims_module
+    from setpoint.analysis.overview import experiment_claims
+    from setpoint.analysis.tables import TableQuestion, read_table, table_experiment
+    from setpoint.reports.content import one_line
+
+    if not 0.0 < arguments.alpha < 1.0:
+        raise InputError(f"--alpha must lie between 0 and 1, but is {arguments.alpha:g}.")
+    question = TableQuestion(
+        response=arguments.response,
+        factors=tuple(words(arguments.factors)),
+        block=arguments.block,
+        larger_is_better=arguments.larger_is_better,
+        logarithmic=arguments.scale == "log",
+        alpha=arguments.alpha,
+    )
+    data = table_experiment(read_table(arguments.table), question, arguments.table.stem)
+    claims = experiment_claims(data)
+    if arguments.json:
+        found = [claims_module.to_json(claim) for claim in claims]
+        print_json({"schema": claims_module.SCHEMA, "table": arguments.table.name, "claims": found})
+        return 0
+    for claim in claims:
+        print(f"- {one_line(claim.heading)} [{claim.status.value}]: {one_line(claim.statement)}")
+    for note in dict.fromkeys(text for claim in claims for text in claim.details.get("caveats", ())):
+        print(f"Note: {one_line(note)}.")
+    scale = f"{data.analysis.scale} scale, alpha {arguments.alpha:g}"
+    print(f"Response {one_line(question.response)} on a {scale}; one row is one run.")
+    return 0

@@ -1,0 +1,335 @@
+"""The figures of the HTML report as SVG: effects, seeds, interactions, failures, learning curves, trajectories."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from setpoint import systems
+from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.design import Scale, observe, ordered_levels, swept
+from setpoint.analysis.experiment import FAILED_STATES, Level, RunResult
+from setpoint.analysis.quantities import JUDGED_MODES
+from setpoint.analysis.reading import learning_curve
+from setpoint.analysis.wording import factor_label, level_text, number_text
+from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
+from setpoint.errors import InputError
+from setpoint.reports import svg
+from setpoint.reports.content import RankedSystem, Report, short_label
+from setpoint.reports.costs import configuration_costs, pareto_front
+
+SHOWN_CONFIGURATIONS = 30
+SHOWN_EFFECTS = 40
+SHOWN_CURVES = 40
+SHOWN_MAPS = 6
+LARGEST_MAP = 15
+WIDTH, LABELS = 860.0, 300.0
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with its caption, which is also its text alternative."""
+
+    caption: str
+    body: str
+
+
+def forest(report: Report) -> Chart | None:
+    """Every claim that has an interval, as a ratio where the scale is logarithmic."""
+    logarithmic = report.data.analysis.scale == "log"
+    rows = [
+        (claim, _percent(claim.estimate), _percent(claim.interval[0]), _percent(claim.interval[1]))
+        for claim in report.claims
+        if claim.interval is not None and claim.estimate is not None and _drawn(claim)
+    ][:SHOWN_EFFECTS]
+    if not rows:
+        return None
+    axis = svg.axis_over([0.0, *(v for _, *values in rows for v in values)], LABELS + 20, WIDTH - 20)
+    bottom = 20.0 + 24.0 * len(rows)
+    body = svg.bottom_axis(axis, 10, bottom, "improvement, %" if logarithmic else "improvement")
+    body.append(svg.line(axis.at(0.0), 10, axis.at(0.0), bottom, "zero"))
+    for row, (claim, value, low, high) in enumerate(rows):
+        y = 26.0 + 24.0 * row
+        sure = claim.status is Status.SUPPORTED
+        body.append(svg.text(LABELS, y + 4, svg.shortened(claim.heading, 46), anchor="end"))
+        body.append(svg.line(axis.at(low), y, axis.at(high), y, "reach"))
+        body.append(svg.dot(axis.at(value), y, "sure" if sure else "open", 5.0))
+    names = ", ".join(claim.heading for claim, *_ in rows if claim.status is Status.SUPPORTED) or "none"
+    caption = (
+        "Effects with simultaneous intervals; filled: supported, hollow: open; the dashed line is no effect. "
+        f"Supported: {names}."
+    )
+    return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
+
+
+def _drawn(claim: Claim) -> bool:
+    return claim.id.startswith(
+        ("optimal_level:", "difference:", "these_systems:", "systems_in_general:", "sft_against", "grpo_against")
+    ) and not claim.details.get("cell")
+
+
+def _percent(value: float) -> float:
+    """As a percentage, cut off where an interval reaches far into harm."""
+    return max(-400.0, 100.0 * value)
+
+
+def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
+    """Every seed of every configuration as a dot, with the mean and its interval."""
+    shown = ranked.with_result[:SHOWN_CONFIGURATIONS]
+    if not shown:
+        return None
+    values = [v for r in shown for v in (*r.values, *(r.interval or ()))]
+    logarithmic = all(v > 0.0 for v in values)
+    axis = svg.axis_over(values, LABELS + 20, WIDTH - 90, logarithmic=logarithmic)
+    bottom = 20.0 + 22.0 * len(shown)
+    metric = report.data.quantity(ranked.metric).label
+    body = svg.bottom_axis(axis, 10, bottom, metric)
+    for row, result in enumerate(shown):
+        y = 25.0 + 22.0 * row
+        body.append(svg.text(LABELS, y + 4, svg.shortened(short_label(report.data, result), 46), anchor="end"))
+        if result.interval is not None:
+            body.append(svg.line(axis.at(result.interval[0]), y, axis.at(result.interval[1]), y, "reach"))
+        body += [svg.dot(axis.at(value), y) for value in result.values]
+        if len(result.values) > 1 and result.mean is not None:
+            body.append(svg.line(axis.at(result.mean), y - 8, axis.at(result.mean), y + 8, "mean"))
+        if result.failed:
+            body.append(svg.text(WIDTH - 80, y + 4, f"{result.failed} failed", classes="failed"))
+    first = short_label(report.data, shown[0])
+    caption = (
+        f"{ranked.system}: {metric} of each configuration, one dot a seed, a stroke for the mean with its interval. "
+        f"Best observed: {first}, {number_text(shown[0].mean or 0.0, 4)}."
+    )
+    return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
+
+
+def maps(report: Report) -> list[Chart]:
+    """For each pair of swept parameters the mean of each cell with its runs and failures; for one a column."""
+    data = report.data
+    factors = swept(data)
+    pairs: list[tuple[str, str | None]] = list(combinations(factors, 2))
+    charts = [_map(report, *pair) for pair in pairs[:SHOWN_MAPS] or [(factor, None) for factor in factors]]
+    return [chart for chart in charts if chart is not None]
+
+
+def _map(report: Report, rows: str, columns: str | None) -> Chart | None:
+    data = report.data
+    scale = Scale(data.quantity(data.analysis.primary_metric), data.analysis.scale == "log")
+    ys = ordered_levels(run.level(rows) for run in data.runs)
+    xs = ordered_levels(run.level(columns) if columns else None for run in data.runs)
+    if len(ys) > LARGEST_MAP or len(xs) > LARGEST_MAP:
+        return None
+    values: dict[tuple[object, object], list[float]] = {}
+    for o in observe(data, scale):
+        if o.value is not None:
+            values.setdefault((o.level(rows), o.level(columns) if columns else None), []).append(o.value)
+    means = {place: float(np.mean(found)) for place, found in values.items()}
+    low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
+    left, top, width, height = 130.0, 46.0, 104.0, 44.0
+    body = [svg.text(left, 14, factor_label(columns) if columns else "", classes="soft")]
+    body += [svg.text(left + (k + 0.5) * width, 38, _level(x, columns), anchor="middle") for k, x in enumerate(xs)]
+    body.append(svg.text(left - 8, 38, factor_label(rows), anchor="end", classes="soft"))
+    for j, y in enumerate(ys):
+        body.append(svg.text(left - 8, top + (j + 0.6) * height, svg.shortened(level_text(y), 16), anchor="end"))
+        for k, x in enumerate(xs):
+            here = [r for r in data.runs if r.level(rows) == y and (columns is None or r.level(columns) == x)]
+            mean = means.get((y, x))
+            corner = (left + k * width, top + j * height)
+            body.append(svg.rectangle(*corner, width - 3, height - 3, "cell"))
+            if mean is not None:
+                share = 0.5 if high == low else (mean - low) / (high - low)
+                body.append(svg.rectangle(*corner, width - 3, height - 3, "heat", 0.38 * (1.0 - share) + 0.02))
+                body.append(_centred(corner, width, 17, number_text(scale.natural(mean))))
+            body.append(_centred(corner, width, 33, _counts(here), "failed" if _failed(here) else "soft"))
+    size = (left + len(xs) * width + 10, top + len(ys) * height + 6)
+    name = f"{factor_label(rows)} and {factor_label(columns)}" if columns else factor_label(rows)
+    caption = (
+        f"{scale.quantity.label} by {name}: the {'geometric ' if scale.logarithmic else ''}mean of the runs of each "
+        "cell (darker is better), their number, and how many failed."
+    )
+    return Chart(caption, svg.document(*size, caption, body))
+
+
+def _level(level: Level, factor: str | None) -> str:
+    return svg.shortened(level_text(level), 14) if factor else ""
+
+
+def _centred(corner: tuple[float, float], width: float, down: float, value: str, classes: str = "") -> str:
+    return svg.text(corner[0] + width / 2, corner[1] + down, value, anchor="middle", classes=classes)
+
+
+def _failed(runs: Sequence[RunResult]) -> int:
+    return sum(run.state in FAILED_STATES for run in runs)
+
+
+def _counts(runs: Sequence[RunResult]) -> str:
+    failed = _failed(runs)
+    return f"n={sum(run.state == 'ok' for run in runs)}{f', {failed} failed' if failed else ''}"
+
+
+def failure_map(report: Report) -> Chart | None:
+    """For each level of each parameter the share of runs that failed, by class."""
+    data = report.data
+    if not any(run.state in FAILED_STATES for run in data.runs):
+        return None
+    rows = [(f, level) for f in swept(data) for level in ordered_levels(run.level(f) for run in data.runs)][:40]
+    rows = rows or [("", None)]
+    axis = svg.Axis(0.0, 100.0, LABELS + 20, WIDTH - 250)
+    bottom = 20.0 + 24.0 * len(rows)
+    body = svg.bottom_axis(axis, 10, bottom, "failed, %")
+    for k, (factor, level) in enumerate(rows):
+        y = 26.0 + 24.0 * k
+        here = [run for run in data.runs if not factor or run.level(factor) == level]
+        ended = [run for run in here if run.state == "ok" or run.state in FAILED_STATES]
+        failed = [run for run in here if run.state in FAILED_STATES]
+        share = 100.0 * len(failed) / max(1, len(ended))
+        name = f"{factor_label(factor)} {level_text(level)}" if factor else "all runs"
+        body.append(svg.text(LABELS, y + 4, svg.shortened(name, 46), anchor="end"))
+        body.append(svg.rectangle(axis.start, y - 7, axis.at(share) - axis.start, 14, "bad", 0.75))
+        classes = [run.failure.failure_class if run.failure else "unknown" for run in failed]
+        words = ", ".join(f"{classes.count(c)} {c}" for c in dict.fromkeys(classes))
+        label = f"{len(failed)}/{len(ended)} {words}"
+        body.append(svg.text(axis.at(share) + 6, y + 4, svg.shortened(label, 40)))
+    caption = "Failed runs by level of each parameter, with their classes."
+    return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
+
+
+def learning_curves(report: Report, system: str) -> list[Chart]:
+    """SFT loss and GRPO reward over steps, coloured by the levels of the first swept parameter."""
+    runs = [run for run in report.data.runs if system in run.systems]
+    panels = (("sft", "loss", "SFT loss"), ("grpo", "reward", "GRPO mean reward"))
+    charts = [_curves(report, runs, role, key, f"{system}: {title}") for role, key, title in panels]
+    return [chart for chart in charts if chart is not None]
+
+
+def _curves(report: Report, runs: Sequence[RunResult], role: str, key: str, title: str) -> Chart | None:
+    stages = list({run.stages[role]: run for run in runs if role in run.stages}.values())
+    chosen = svg.thinned([(float(k), 0.0) for k in range(len(stages))], SHOWN_CURVES)
+    factor = next(iter(swept(report.data)), None)
+    curves = []
+    for run in (stages[int(k)] for k, _ in chosen):
+        records = learning_curve(report.data.workspace.stage(role, run.stages[role]))
+        points = [(float(r["step"]), float(v)) for r in records if isinstance(v := r.get(key), int | float)]
+        points = [(x, y) for x, y in points if math.isfinite(y)]
+        if len(points) >= 2:
+            curves.append((level_text(run.level(factor)) if factor else "all runs", svg.thinned(points)))
+    if not curves:
+        return None
+    levels = list(dict.fromkeys(level for level, _ in curves))
+    x_axis = svg.axis_over([x for _, points in curves for x, _ in points], 60, 400)
+    y_axis = svg.axis_over([y for _, points in curves for _, y in points], 240, 30)
+    body = [*svg.bottom_axis(x_axis, 30, 240, "optimizer step"), *svg.left_axis(y_axis, 60, 400, key)]
+    for level, points in curves:
+        colour = f"line thin c{levels.index(level) % 6}"
+        body.append(svg.path([(x_axis.at(x), y_axis.at(y)) for x, y in points], colour))
+    for k, level in enumerate(levels[:6]):
+        x = 60 + (k % 3) * 125
+        y = 295 + 16 * (k // 3)
+        body.append(svg.line(x, y - 4, x + 18, y - 4, f"line c{k}"))
+        name = f"{factor_label(factor)} {level}" if factor else level
+        body.append(svg.text(x + 22, y, svg.shortened(name, 16)))
+    shown = f", {len(curves)} of {len(stages)} shown" if len(curves) < len(stages) else ""
+    caption = f"{title}, one line a trained stage{shown}."
+    return Chart(caption, svg.document(420, 320, caption, body))
+
+
+def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
+    """The best and the worst run of a system against the optimum, on the first case."""
+    if ranked.system not in systems.names():
+        return []
+    both = (("best", _extreme(ranked, worst=False)), ("worst", _extreme(ranked, worst=True)))
+    ends = [(word, run) for word, run in both if run is not None]
+    if len(ends) == 2 and ends[0][1] is ends[1][1]:
+        ends = ends[:1]
+    charts = [_trajectory(report, ranked.system, word, run) for word, run in ends]
+    return [chart for chart in charts if chart is not None]
+
+
+def _extreme(ranked: RankedSystem, *, worst: bool) -> RunResult | None:
+    """The run with the smallest or the largest final error."""
+    found = [
+        (error, -run.index, run)
+        for result in ranked.with_result
+        for run in result.runs
+        if run.state == "ok" and (error := (run.outcomes[ranked.system].final or {}).get("final_error")) is not None
+    ]
+    if not found:
+        return None
+    return (max if worst else min)(found, key=lambda item: item[:2])[2]
+
+
+def _trajectory(report: Report, system: str, word: str, run: RunResult) -> Chart | None:
+    data = report.data
+    mode = JUDGED_MODES.get(data.analysis.judged.get(system, "open_loop"), "open_loop")
+    learned = _first_case(report, "evaluate", run.evaluation(system), "llm", mode, system)
+    reference = data.plan.get("shared", {}).get("reference", {}).get(system)
+    optimal = _first_case(report, "reference", reference, "optimum", None, system) if reference else None
+    if learned is None:
+        return None
+    plant = systems.get(system)
+    signals = [*plant.states, *plant.controls]
+    body: list[str] = []
+    for k, signal in enumerate(signals):
+        top = 34.0 + 130.0 * k
+        drawn = [("line c0", _signal(learned, k, len(plant.states)))]
+        if optimal is not None and optimal.case_id == learned.case_id:
+            drawn.append(("line optimum", _signal(optimal, k, len(plant.states))))
+        times = svg.axis_over([t for _, points in drawn for t, _ in points], 60, 400)
+        axis = svg.axis_over([v for _, points in drawn for _, v in points], top + 100, top)
+        body += svg.left_axis(axis, 60, 400, f"{signal.name} [{signal.unit or '1'}]")
+        for bound in (signal.lower, signal.upper):
+            if math.isfinite(bound) and axis.low < bound < axis.high:
+                body.append(svg.line(60, axis.at(bound), 400, axis.at(bound), "bound"))
+        body += [svg.path([(times.at(t), axis.at(v)) for t, v in points], classes) for classes, points in drawn]
+        if k == len(signals) - 1:
+            body += svg.bottom_axis(times, top + 100, top + 100, "time, s")
+    error = (run.outcomes[system].final or {}).get("final_error")
+    caption = (
+        f"{system}: the {word} run ({svg.shortened(run.name, 60)}), final error "
+        f"{'not measured' if error is None else number_text(error, 4)}, case {learned.case_id}; dashed: the optimum."
+    )
+    return Chart(caption, svg.document(420, 34 + 130 * len(signals) + 30, caption, body))
+
+
+def _first_case(
+    report: Report, kind: str, stage: str, controller: str, mode: str | None, system: str
+) -> EpisodeTrajectory | None:
+    """The trajectory of the first case; None where the file is missing or damaged."""
+    try:
+        rows = read_trajectories(report.data.workspace.stage(kind, stage).path / TRAJECTORIES)
+    except InputError:
+        return None
+    found = [r for r in rows if r.controller == controller and r.system == system and mode in {None, r.mode}]
+    return min(found, key=lambda row: row.case_id, default=None)
+
+
+def _signal(trajectory: EpisodeTrajectory, k: int, n_x: int) -> list[tuple[float, float]]:
+    """Time and value of a state, or of a control as the steps in which it is held."""
+    rows = trajectory.states if k < n_x else trajectory.controls
+    values = [row[k if k < n_x else k - n_x] for row in rows]
+    points = [(trajectory.dt_s * step, value) for step, value in enumerate(values) if math.isfinite(value)]
+    if k < n_x:
+        return points
+    return [corner for t, value in points for corner in ((t, value), (t + trajectory.dt_s, value))]
+
+
+def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
+    """Mean error against measured cost of each configuration; those that nothing beats in both are named."""
+    costs = configuration_costs(report, ranked)
+    if len(costs) < 2:
+        return None
+    unit = costs[0].unit
+    logarithmic = all(cost.error > 0.0 for cost in costs)
+    x_axis = svg.axis_over([cost.hours for cost in costs], 70, 560)
+    y_axis = svg.axis_over([cost.error for cost in costs], 280, 30, logarithmic=logarithmic)
+    metric = report.data.quantity(ranked.metric).label
+    body = [*svg.bottom_axis(x_axis, 30, 280, f"{unit} per run"), *svg.left_axis(y_axis, 70, 560, metric)]
+    front = pareto_front(costs)
+    for cost in costs:
+        body.append(svg.dot(x_axis.at(cost.hours), y_axis.at(cost.error), "sure" if cost in front else "dot", 4.5))
+    for cost in front[:8]:
+        x, y = x_axis.at(cost.hours), y_axis.at(cost.error)
+        body.append(svg.text(x + 7, y - 6, svg.shortened(cost.name, 44)))
+    caption = f"{ranked.system}: {metric} against {unit}; on the Pareto front: {'; '.join(c.name for c in front[:8])}."
+    return Chart(caption, svg.document(860, 330, caption, body))

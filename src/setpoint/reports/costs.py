@@ -1,0 +1,76 @@
+"""What configurations cost, measured: the cheapest of those that may be best, and the front of error against cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from setpoint.analysis.configurations import ConfigurationResult
+from setpoint.analysis.wording import number_text
+from setpoint.reports.content import RankedSystem, Report, short_label
+
+
+@dataclass(frozen=True)
+class ConfigurationCost:
+    """One configuration: its mean error, and the mean cost of its runs in `unit`."""
+
+    name: str
+    error: float
+    hours: float
+    unit: str
+    possibly_best: bool
+
+
+def configuration_costs(report: Report, ranked: RankedSystem) -> list[ConfigurationCost]:
+    """Those with a result and a measured cost: GPU hours where all have them, else CPU core-hours."""
+    results = ranked.with_result
+    for unit, attribute in (("GPU hours", "gpu_hours"), ("CPU core-hours", "cpu_core_hours")):
+        found = [(result, _mean_cost(result, attribute)) for result in results]
+        costs = [(result, cost) for result, cost in found if cost is not None]
+        if costs and len(costs) == len(results) and any(cost > 0.0 for _, cost in costs):
+            return [
+                ConfigurationCost(
+                    short_label(report.data, result), result.mean or 0.0, cost, unit, bool(result.possibly_best)
+                )
+                for result, cost in costs
+            ]
+    return []
+
+
+def _mean_cost(result: ConfigurationResult, attribute: str) -> float | None:
+    costs = [getattr(run.cost, attribute) for run in result.runs if run.state == "ok"]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) / len(known) if known else None
+
+
+def pareto_front(costs: Sequence[ConfigurationCost]) -> list[ConfigurationCost]:
+    """Those that no other beats in both error and cost, the cheapest first."""
+    front: list[ConfigurationCost] = []
+    for cost in sorted(costs, key=lambda c: (c.hours, c.error)):
+        if not front or cost.error < front[-1].error:
+            front.append(cost)
+    return front
+
+
+def cheapest_text(report: Report) -> str:
+    """The cheapest configuration of each system's set of possibly best ones."""
+    parts = []
+    for ranked in report.ranked:
+        best = [cost for cost in configuration_costs(report, ranked) if cost.possibly_best]
+        if best:
+            cheapest = min(best, key=lambda cost: cost.hours)
+            parts.append(
+                f"{cheapest.name} on {ranked.system} ({number_text(cheapest.hours, 2)} {cheapest.unit} per run, of "
+                f"{len(best)} that may be best)"
+            )
+    return "; ".join(parts) or "not resolved: too few seeds to say which configurations may be best"
+
+
+def front_text(report: Report) -> str:
+    """The Pareto front of error against cost of each system."""
+    parts = []
+    for ranked in report.ranked:
+        costs = configuration_costs(report, ranked)
+        if len(costs) >= 2:
+            front = pareto_front(costs)[:6]
+            names = ", ".join(f"{c.name} ({number_text(c.error)}, {number_text(c.hours, 2)})" for c in front)
+            parts.append(f"{ranked.system}: {names} [error, {costs[0].unit} per run]")
+    return "; ".join(parts) or "not measured"

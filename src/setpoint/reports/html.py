@@ -1,0 +1,313 @@
+"""The report as one HTML file that needs nothing else: no network, no library, a strict content security policy.
+
+Without scripts everything but the sorting and filtering of runs works. All text from outside goes through `text_of`.
+"""
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.resources import files
+
+from setpoint.analysis.claims import Claim
+from setpoint.analysis.wording import counted, interval_text, number_text, p_text
+from setpoint.reports.charts import (
+    Chart,
+    failure_map,
+    forest,
+    learning_curves,
+    maps,
+    pareto,
+    seeds,
+    trajectories,
+)
+from setpoint.reports.content import (
+    RankedSystem,
+    Report,
+    anchor_rows,
+    case_error_text,
+    counts,
+    failure_counts,
+    metric_text,
+    parameter_space,
+    rate_text,
+    seeds_text,
+    short_label,
+    statistical_lines,
+)
+from setpoint.reports.costs import cheapest_text, front_text
+from setpoint.reports.files import Files
+from setpoint.reports.recommendations import recommendations
+from setpoint.reports.results import Cell, result_rows
+from setpoint.reports.svg import text_of
+from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
+
+STATIC_RUNS = 300
+"""Runs up to which the table is there without scripts too."""
+SHOWN_ROWS = 60
+RUN_COLUMNS = {
+    "run": "run",
+    "system": "system",
+    "state": "state",
+    "failure_class": "failure",
+    "final_error": "final error",
+    "success_rate": "success",
+    "control_cost": "cost J",
+    "training_time_s": "training, s",
+}
+SECTIONS = {
+    "claims": "Statistical analysis",
+    "recommendations": "Recommendations",
+    "configurations": "Configurations",
+    "maps": "Parameters",
+    "failures": "Failures",
+    "curves": "Learning curves",
+    "trajectories": "Best and worst run",
+    "usage": "Resources",
+    "runs": "All runs",
+    "files": "Files",
+}
+
+
+def render_html(report: Report, generated: Files) -> str:
+    """The whole document; the same data give the same bytes."""
+    style, script = (_asset(name) for name in ("report.css", "report.js"))
+    title = f"Experiment Report: {report.data.id}"
+    body = {
+        "claims": _claims(report),
+        "recommendations": _list(recommendations(report), ordered=True),
+        "configurations": "".join(_configurations(report, ranked) for ranked in report.ranked),
+        "maps": _figures(maps(report)),
+        "failures": _failures(report),
+        "curves": _figures([c for r in report.ranked for c in learning_curves(report, r.system)]),
+        "trajectories": _figures([c for r in report.ranked for c in trajectories(report, r)]),
+        "usage": _usage(report),
+        "runs": _runs(report),
+        "files": _definitions(generated.lines()),
+    }
+    shown = {name: content for name, content in body.items() if content}
+    links = "".join(f'<li><a href="#{name}">{SECTIONS[name]}</a></li>' for name in shown)
+    sections = "".join(
+        f'<section id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{SECTIONS[name]}</h2>{content}</section>'
+        for name, content in shown.items()
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_policy(style, script)}'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>{text_of(title)}</title><style>{style}</style></head><body>"
+        f'<a class="skip" href="#claims">Skip to the results</a><header><h1>{text_of(title)}</h1>{_summary(report)}'
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav></header><main>{sections}</main>'
+        f"<script>{script}</script></body></html>\n"
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("setpoint.reports") / "assets" / name).read_text(encoding="utf-8").strip()
+
+
+def _policy(style: str, script: str) -> str:
+    """Only this style and this script; nothing is fetched, sent or framed."""
+    hashes = [b64encode(sha256(text.encode()).digest()).decode() for text in (style, script)]
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+
+
+def _summary(report: Report) -> str:
+    data = report.data
+    total, successful, failed = counts(data)
+    classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
+    return _definitions(
+        [
+            ("Date", data.finished_at),
+            ("Experiment type", data.type),
+            ("Systems tested", ", ".join(data.systems)),
+            ("Parameter space", parameter_space(data)),
+            ("Total experiments", str(total)),
+            ("Successful runs", str(successful)),
+            ("Failed runs", f"{failed}{f' ({classes})' if classes else ''}"),
+        ]
+    )
+
+
+def _definitions(pairs: Sequence[tuple[str, str]]) -> str:
+    rows = "".join(f"<dt>{text_of(label)}</dt><dd>{text_of(value)}</dd>" for label, value in pairs)
+    return f'<dl class="facts">{rows}</dl>'
+
+
+def _list(items: Sequence[str], *, ordered: bool) -> str:
+    kind = "ol" if ordered else "ul"
+    return f"<{kind}>{''.join(f'<li>{text_of(item)}</li>' for item in items)}</{kind}>"
+
+
+def _claims(report: Report) -> str:
+    """The literal lines first, then the effects, then everything that was asked."""
+    by_heading = {claim.heading: claim for claim in report.claims}
+    lines = []
+    for heading, answer in statistical_lines(report):
+        claim = by_heading.get(heading)
+        lines.append(f"<li>{_badge(claim)}<strong>{text_of(heading)}:</strong> {text_of(answer)}</li>")
+    analysis = report.data.analysis
+    note = (
+        f"Primary metric: {analysis.primary_metric} on a {analysis.scale} scale, alpha {number_text(analysis.alpha)}. "
+        "The unit is the trained run."
+    )
+    caveats = list(dict.fromkeys(text for claim in report.claims for text in claim.details.get("caveats", ())))
+    figures = _figures([chart for chart in (forest(report),) if chart is not None])
+    notes = _list(caveats, ordered=False) if caveats else ""
+    answers = f'<ul class="claims">{"".join(lines)}</ul>'
+    return f"{answers}<p>{text_of(note)}</p>{notes}{figures}{_claims_table(report)}"
+
+
+def _badge(claim: Claim | None) -> str:
+    status = "not_testable" if claim is None else claim.status.value
+    return f'<span class="status {status}">{status.replace("_", " ")}</span>'
+
+
+def _claims_table(report: Report) -> str:
+    rows = [
+        (
+            claim.heading,
+            claim.status.value.replace("_", " "),
+            claim.statement,
+            "" if claim.interval is None else interval_text(*claim.interval),
+            "" if claim.p_adjusted is None else p_text(claim.p_adjusted),
+            str(claim.n_runs),
+            claim.method,
+        )
+        for claim in report.claims
+    ]
+    columns = ("claim", "status", "answer", "interval", "p adjusted", "runs", "method")
+    more = f"First {4 * SHOWN_ROWS} of {len(rows)}; all in claims.json." if len(rows) > 4 * SHOWN_ROWS else ""
+    table = _table(columns, rows[: 4 * SHOWN_ROWS], more or "Everything that was asked.")
+    return f"<details><summary>Every claim ({len(rows)})</summary>{table}</details>"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    head = "".join(f'<th scope="col">{text_of(column)}</th>' for column in columns)
+    lines = "".join(
+        f'<tr><th scope="row">{text_of(row[0])}</th>{"".join(f"<td>{text_of(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in rows
+    )
+    label = text_of(caption)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><caption>{label}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _figures(charts: Sequence[Chart]) -> str:
+    if not charts:
+        return ""
+    drawn = "".join(
+        f"<figure>{chart.body}<figcaption>{text_of(chart.caption)}</figcaption></figure>" for chart in charts
+    )
+    return f'<div class="charts">{drawn}</div>'
+
+
+def _configurations(report: Report, ranked: RankedSystem) -> str:
+    words = {True: "yes", False: "no", None: "not testable"}
+    rows = [
+        (
+            short_label(report.data, result),
+            metric_text(result.mean),
+            "" if result.interval is None else interval_text(*result.interval),
+            seeds_text(result),
+            rate_text(result.average("success_rate")),
+            rate_text(result.average("parse_rate")),
+            words[result.possibly_best],
+        )
+        for result in ranked.configurations[:SHOWN_ROWS]
+    ]
+    anchors = [
+        (label, metric_text((m or {}).get("final_error")), rate_text((m or {}).get("success_rate")))
+        for label, m in anchor_rows(report.data, ranked.system)
+    ]
+    metric = report.data.quantity(ranked.metric).label
+    columns = ("configuration", metric, "interval", "seeds", "success", "parsed", "may be best")
+    count = len(ranked.configurations)
+    caption = f"{counted(count, 'configuration')} on {ranked.system}, best first"
+    caption += f"; the first {SHOWN_ROWS} are shown." if count > SHOWN_ROWS else "."
+    charts = [chart for chart in (seeds(report, ranked), pareto(report, ranked)) if chart is not None]
+    return (
+        f"<h3>{text_of(ranked.system)}</h3>{_figures(charts)}{_table(columns, rows, caption)}"
+        f"<p>{text_of(case_error_text(report))}.</p>"
+        f"{_table(('reference', 'final error', 'success'), anchors, 'What frames the results.')}"
+    )
+
+
+def _failures(report: Report) -> str:
+    chart = failure_map(report)
+    if chart is None:
+        return ""
+    failed = [run for run in report.data.runs if run.failure is not None]
+    rows = [
+        (run.name, run.failure.failure_class, run.failure.reason[:300], run.failure.suggestion or "none known")
+        for run in failed[:SHOWN_ROWS]
+        if run.failure is not None
+    ]
+    caption = "Failed runs; evidence and the commands that repeat them are in failures.md."
+    return _figures([chart]) + _table(("run", "class", "reason", "suggested change"), rows, caption)
+
+
+def _usage(report: Report) -> str:
+    lines = [
+        ("Total GPU hours", gpu_hours_text(report.data)),
+        ("Average training time", training_time_text(report.data)),
+        ("Peak memory usage", memory_text(report.data)),
+        ("Cheapest of the best", cheapest_text(report)),
+        ("Pareto front", front_text(report)),
+    ]
+    return _definitions(lines) + _predicted(report)
+
+
+def _predicted(report: Report) -> str:
+    """What the plan expected beside what was measured, where the plan says."""
+    expected = report.data.plan.get("estimate") or {}
+    measured = {"gpu_hours": report.data.cost.gpu_hours, "wall_s": report.data.cost.wall_s}
+    measured |= {"cpu_core_hours": report.data.cost.cpu_core_hours, "peak_memory_gb": report.data.cost.peak_memory_gb}
+    rows = [
+        (name.replace("_", " "), metric_text(float(expected[name])), metric_text(value))
+        for name, value in measured.items()
+        if isinstance(expected.get(name), int | float)
+    ]
+    return _table(("cost", "predicted", "measured"), rows, "Predicted and actual cost.") if rows else ""
+
+
+def _runs(report: Report) -> str:
+    """A table that scripts sort, filter and page through; complete without them where it is not too long."""
+    rows = result_rows(report.data)
+    factors = [name for name in report.data.analysis.factors if name not in RUN_COLUMNS]
+    names = ["run", *factors, *(name for name in RUN_COLUMNS if name != "run")]
+    names = [name for name in names if any(row.get(name) is not None for row in rows)]
+    columns = [
+        {"name": name, "label": RUN_COLUMNS.get(name, name), "digits": any(isinstance(r[name], float) for r in rows)}
+        for name in names
+    ]
+    cells = [[_compact(row[name]) for name in names] for row in rows]
+    data = json.dumps({"columns": columns, "rows": cells}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    # Inside a script element only `<` can end it or open another.
+    inert = data.replace("<", "\\u003c")
+    static = [["not measured" if cell is None else str(cell) for cell in row] for row in cells[:STATIC_RUNS]]
+    note = "All runs." if len(rows) <= STATIC_RUNS else f"The first {STATIC_RUNS} of {len(rows)}; all in results.csv."
+    labels = [str(column["label"]) for column in columns]
+    return (
+        f'<noscript>{_table(labels, static, note)}</noscript><div id="runs-view" hidden><div class="controls">'
+        '<label>Filter<input id="runs-search" type="search" autocomplete="off"></label>'
+        '<label>State<select id="runs-state"><option value="">all</option></select></label>'
+        '<button id="runs-before" type="button">Previous page</button>'
+        '<button id="runs-after" type="button">Next page</button><output id="runs-status" aria-live="polite"></output>'
+        '</div><div class="scroll" tabindex="0" role="region" aria-label="All runs"><table><caption>One row for each '
+        "run and system. The buttons in the head sort.</caption><thead><tr></tr></thead><tbody></tbody></table></div>"
+        f'</div><script type="application/json" id="runs-data">{inert}</script>'
+    )
+
+
+def _compact(value: Cell) -> Cell:
+    """Five digits are enough to read and to sort."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else str(value)
+    return " ".join(value.split())[:200] if isinstance(value, str) else value

@@ -1,0 +1,166 @@
+"""One simulated experiment: what was planted, and the results as the analysis sees them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from setpoint.analysis.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
+from setpoint.analysis.quantities import CaseValues
+from setpoint.artifacts import Workspace
+
+CREATED_AT = "2026-01-01T00:00:00+00:00"
+FINISHED_AT = "2026-01-02T03:04:05+00:00"
+_COST = Cost(12.5, 0.003, None, 1.25, None)
+
+
+@dataclass(frozen=True)
+class PlantedRun:
+    """One run with its results.
+
+    Attributes:
+        configuration: equal for replicates.
+        errors: system -> final errors of its cases, (cases,).
+        state: `ok`, `failed` or `planned`.
+        stage: runs with equal names share their training.
+    """
+
+    configuration: int
+    replicate: int
+    factors: Mapping[str, Level]
+    systems: tuple[str, ...]
+    errors: Mapping[str, np.ndarray]
+    state: str = "ok"
+    model_type: str = "specialist"
+    stage: str = ""
+
+    @property
+    def name(self) -> str:
+        """Unique within the experiment."""
+        levels = "_".join(f"{name}={value}" for name, value in self.factors.items())
+        return f"{levels}_{'+'.join(self.systems)}_c{self.configuration}_s{self.replicate}"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A simulated experiment.
+
+    Attributes:
+        truth: levels of all factors, in their order, -> true mean of the logarithm; of one entry per cell.
+    """
+
+    factors: tuple[str, ...]
+    runs: tuple[PlantedRun, ...]
+    truth: Mapping[tuple[Level, ...], float]
+    systems: tuple[str, ...] = ("double_integrator",)
+    type: str = "hyperparameter_sweep"
+    scale: str = "log"
+    metric: str = "final_error"
+    blocks: tuple[str, ...] = ()
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Further truths, by name."""
+
+    def marginal(self, factor: str) -> dict[Level, float]:
+        """The true mean of each level over all cells."""
+        position = self.factors.index(factor)
+        found: dict[Level, list[float]] = {}
+        for levels, value in self.truth.items():
+            found.setdefault(levels[position], []).append(value)
+        return {level: float(np.mean(values)) for level, values in found.items()}
+
+    def interacts(self, first: str, second: str) -> bool:
+        """Whether the true effect of one depends on the other."""
+        a, b = self.factors.index(first), self.factors.index(second)
+        cells: dict[tuple[Level, Level], list[float]] = {}
+        for levels, value in self.truth.items():
+            cells.setdefault((levels[a], levels[b]), []).append(value)
+        means = {pair: float(np.mean(values)) for pair, values in cells.items()}
+        rows, columns = self.marginal(first), self.marginal(second)
+        grand = float(np.mean(list(means.values())))
+        return any(abs(mean - rows[x] - columns[y] + grand) > 1e-9 for (x, y), mean in means.items())
+
+
+def analysis_block(planted: Planted) -> dict[str, object]:
+    """The plan's `analysis` block."""
+    return {
+        "primary_metric": planted.metric,
+        "secondary_metrics": [],
+        "scale": planted.scale,
+        "factors": list(planted.factors),
+        "families": [list(planted.factors)],
+        "blocks": list(planted.blocks),
+        "alpha": 0.05,
+        "judged": dict.fromkeys(planted.systems, "open_loop"),
+    }
+
+
+def as_data(planted: Planted) -> ExperimentData:
+    """The experiment as it would be read from its folder, without one."""
+    return ExperimentData(
+        folder=Path("planted"),
+        workspace=Workspace(Path()),
+        id="planted",
+        type=planted.type,
+        created_at=CREATED_AT,
+        finished_at=FINISHED_AT,
+        systems=planted.systems,
+        analysis=AnalysisPlan(
+            primary_metric=planted.metric,
+            secondary_metrics=(),
+            scale=planted.scale,
+            factors=planted.factors,
+            alpha=0.05,
+            judged=dict.fromkeys(planted.systems, "open_loop"),
+            families=(planted.factors,),
+            blocks=planted.blocks,
+        ),
+        runs=tuple(_result(index, run) for index, run in enumerate(planted.runs)),
+        anchors={},
+        base={},
+        cost=_COST,
+        unmeasured_attempts=0,
+        plan={"runs": [], "stages": {}, "shared": {"reference": {}}},
+    )
+
+
+def _result(index: int, run: PlantedRun) -> RunResult:
+    failed = run.state == "failed"
+    return RunResult(
+        name=run.name,
+        index=index,
+        configuration=run.configuration,
+        replicate=run.replicate,
+        seed=run.replicate,
+        model_type=run.model_type,
+        training_type="grpo",
+        systems=run.systems,
+        factors=run.factors,
+        resolved={},
+        stages={"grpo": run.stage or run.name, "evaluate": run.name},
+        start=None,
+        state=run.state,
+        failure=Failure("diverged", "the loss became NaN") if failed else None,
+        outcomes={system: _outcome(run.errors[system]) for system in run.systems} if run.state == "ok" else {},
+        training_time_s=12.5,
+        cost=_COST,
+    )
+
+
+def _outcome(errors: np.ndarray) -> Outcome:
+    mean = float(errors.mean())
+    finite = np.isfinite(mean)
+    metrics = {"final_error": mean if finite else None, "cases": float(len(errors))}
+    values = dict.fromkeys(("final_error", "normalised_error", "control_cost"), errors)
+    return Outcome(None, None, metrics, CaseValues(np.arange(len(errors)), values))
+
+
+def crossed(levels: Mapping[str, Sequence[Level]]) -> list[tuple[Level, ...]]:
+    """Every combination of levels, in order."""
+    return list(product(*levels.values()))
+
+
+def truth_of(cells: Iterable[tuple[Level, ...]], means: np.ndarray) -> dict[tuple[Level, ...], float]:
+    """Cell -> true mean."""
+    return dict(zip(cells, means.tolist(), strict=True))

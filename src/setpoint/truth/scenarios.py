@@ -1,0 +1,341 @@
+"""What is simulated, and the numbers that the claims must reach."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.experiment import Level
+from setpoint.truth.grading import Grade, expect, grade_arms, grade_dying, grade_factorial
+from setpoint.truth.planted import Planted, PlantedRun
+from setpoint.truth.worlds import (
+    CUBE,
+    GRID,
+    ONE_WAY,
+    SQUARE,
+    Arms,
+    DyingLevel,
+    ManyConfigurations,
+    World,
+    heavy_tailed,
+    straight,
+)
+
+
+class Generator(Protocol):
+    """Draws experiments of one kind."""
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """One experiment."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The bound of one quantity, the mean of its grades over the simulations."""
+
+    quantity: str
+    relation: Literal["at most", "at least", "of"]
+    bound: float
+    reference: str = ""
+    """For `of`: the quantity of which it must reach the share `bound`."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One world, graded.
+
+    Attributes:
+        name: begins with the number of its group, G0 to G20.
+        statuses_only: whether a few experiments show all there is to see.
+    """
+
+    name: str
+    title: str
+    world: Generator
+    grade: Grade
+    targets: tuple[Target, ...]
+    statuses_only: bool = False
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A world whose experiments are changed after they were drawn."""
+
+    world: Generator
+    change: Callable[[Planted], Planted]
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """One changed experiment."""
+        return self.change(self.world.sample(rng))
+
+
+FAMILIES = ("false main effect", "false interaction", "false best level")
+TYPE_ONE = tuple(Target(name, "at most", 0.06) for name in FAMILIES)
+COVERAGE = (
+    Target("gain covered", "at least", 0.94),
+    Target("differences covered", "at least", 0.94),
+    Target("best level in its set", "at least", 0.94),
+)
+NAMING = (Target("named wrongly", "at most", 0.05),)
+ALL = (*TYPE_ONE, *NAMING, *COVERAGE)
+NO_PAIRS = tuple(target for target in ALL if target.quantity != "false interaction")
+"""For designs of one factor, or of one seed."""
+RIGHT = (Target("correct status", "at least", 1.0), Target("any false claim", "at most", 0.0))
+POWER = Target("found learning_rate", "of", 0.95, "F finds learning_rate")
+HETERO = (0.09, 0.09, 0.3, 0.9)
+
+
+def scenarios() -> list[Scenario]:
+    """All of them, in order."""
+    return [*_nulls(), *_effects(), *_spreads(), *_failures(), *_dependence(), *_selection(), *_arms(), *_limits()]
+
+
+def _nulls() -> list[Scenario]:
+    designs: Sequence[tuple[str, Mapping[str, Sequence[Level]], int]] = (
+        ("5×4×2", GRID, 2),
+        ("5×4×2", GRID, 3),
+        ("5×4×2", GRID, 5),
+        ("3×3×3", CUBE, 3),
+        ("4×4", SQUARE, 3),
+        ("one-way 3", ONE_WAY, 5),
+        ("one-way 3", ONE_WAY, 10),
+    )
+    return [
+        Scenario(
+            f"G0 {name} r={r}",
+            "nothing matters",
+            World(levels=levels, replicates=r),
+            grade_factorial,
+            (*(ALL if len(levels) > 1 else NO_PAIRS), Target("named", "at most", 0.05)),
+        )
+        for name, levels, r in designs
+    ]
+
+
+def _effects() -> list[Scenario]:
+    found = []
+    for size in (0.5, 1.0, 2.0):
+        for r in (3, 5):
+            world = World(replicates=r, effects={"learning_rate": straight(4, size)})
+            targets = (*TYPE_ONE, Target("named wrongly", "at most", 0.01), *COVERAGE, POWER)
+            found.append(Scenario(f"G1 {size:g} sd r={r}", "one effect", world, grade_factorial, targets))
+    tie = World(levels=SQUARE, effects={"lora_rank": straight(4, 1.0), "learning_rate": straight(4, 1.0)})
+    found.append(Scenario("G2 r=3", "two equal effects", tie, grade_factorial, ALL))
+    crossed = World(crossover=0.5)
+    targets = (*ALL, Target("named", "at most", 0.05), Target("found interaction", "at least", 0.9))
+    found.append(Scenario("G3 r=3", "cross-over of 1 sd, no main effect", crossed, grade_factorial, targets))
+    return found
+
+
+def _spreads() -> list[Scenario]:
+    unequal = [
+        Scenario(
+            f"G4 r={r}",
+            "spread .3 to 3 by learning rate, equal means",
+            World(replicates=r, run_sd=HETERO),
+            grade_factorial,
+            (*ALL, Target("named", "at most", 0.05)),
+        )
+        for r in (2, 3, 5)
+    ]
+    effects = {"lora_rank": straight(5, 1.0), "learning_rate": straight(4, 1.0)}
+    return [
+        *unequal,
+        Scenario("G5 r=3", "multiplicative, lognormal σ=1", World(effects=effects, run_sd=1.0), grade_factorial, ALL),
+        Scenario("G6 r=3", "t(3) and 2 % outliers", World(noise=heavy_tailed), grade_factorial, ALL),
+    ]
+
+
+def _failures() -> list[Scenario]:
+    missing = World(replicates=3, missing=0.1)
+    effect = replace(missing, effects={"learning_rate": straight(4, 2.0)})
+    direction = Target("wrong direction", "at most", 0.025)
+    caveat = Target("caveat missing", "at most", 0.0)
+    return [
+        Scenario("G7 null r=3", "one run in ten fails", missing, grade_factorial, ALL),
+        Scenario(
+            "G7 2 sd r=3",
+            "one run in ten fails, one effect",
+            effect,
+            grade_factorial,
+            (*TYPE_ONE, *NAMING, *COVERAGE, Target("found learning_rate", "at least", 0.9)),
+        ),
+        Scenario("G8 n=5", "the worse level kills its bad runs", DyingLevel(5), grade_dying, (direction, caveat)),
+        Scenario("G8 n=10", "the worse level kills its bad runs", DyingLevel(10), grade_dying, (direction, caveat)),
+        Scenario(
+            "G8 n=20",
+            "the worse level kills its bad runs",
+            DyingLevel(20),
+            grade_dying,
+            (direction, caveat, Target("failures seen", "at least", 0.8)),
+        ),
+    ]
+
+
+def _dependence() -> list[Scenario]:
+    found = []
+    for correlation in (0.0, 0.6, 0.9):
+        for blocks in ((), ("seed",)):
+            world = World(levels=ONE_WAY, replicates=5, seed_correlation=correlation, blocks=blocks)
+            title = f"seeds correlate {correlation:g}, {'declared' if blocks else 'not declared'}"
+            name = f"G9 ρ={correlation:g}{' blocks' if blocks else ''}"
+            found.append(Scenario(name, title, world, grade_factorial, NO_PAIRS))
+    for r in (2, 3, 5):
+        world = World(replicates=r, cases=20, case_sd=1.0, configuration_case_sd=0.3, residual_sd=0.5)
+        title = "cases differ by 1, configurations on cases by .3, for new cases"
+        found.append(Scenario(f"G10 r={r}", title, world, grade_factorial, (*TYPE_ONE, *NAMING)))
+    return found
+
+
+def _selection() -> list[Scenario]:
+    inside = Target("best configuration in the set", "at least", 0.94)
+    return [
+        Scenario(
+            f"G11 τ={tau:g} n={n}",
+            "the best of 40 configurations",
+            ManyConfigurations(between_sd=tau, replicates=n),
+            grade_factorial,
+            (inside,),
+        )
+        for tau, n in ((0.5, 3), (1.0, 3), (0.5, 5), (0.5, 10))
+    ]
+
+
+def _arms() -> list[Scenario]:
+    false = Target("false difference", "at most", 0.06)
+    covered = Target("differences covered", "at least", 0.94)
+    general = Target("false claim on systems in general", "at most", 0.06)
+    wrong = Target("wrong direction", "at most", 0.025)
+    pooled = Target("false main effect", "at most", 0.06)
+    two, eight = ("double_integrator", "van_der_pol"), tuple(f"system_{k}" for k in range(8))
+    found = []
+    for names, system_sd in ((two, 0.0), (two, 1.0), (eight, 1.0)):
+        arms = {"specialist": [0.0] * len(names), "universal": [0.0] * len(names)}
+        world = Arms("model_type", "cross_system", names, arms, 3, system_sd=system_sd, shared=("universal",))
+        refused = (Target("refused on systems in general", "at least", 1.0),) if len(names) < 6 else (general,)
+        extra = (false, pooled) if system_sd == 0.0 else (wrong,)
+        title = f"specialist and universal, {len(names)} systems, equal in general"
+        name = f"G12 k={len(names)}{' equal' if system_sd == 0.0 else ''}"
+        found.append(Scenario(name, title, world, grade_arms, (*extra, covered, *refused)))
+    three = ("van_der_pol", "pendulum", "double_integrator")
+    starts = {"base": [0.0, 0.0, 0.0], "adapter": [-2.0, 0.0, 2.0]}
+    transfer = Arms("start", "transfer_learning", three, starts, 5)
+    found.append(
+        Scenario("G13 r=5", "transfer helps, does nothing, harms", transfer, grade_arms, (false, wrong, covered))
+    )
+    strategies = {name: [0.0] for name in ("sft_only", "sft_then_grpo", "grpo_from_scratch")}
+    for r in (2, 3, 5):
+        for spread, label in ((0.3, "equal spread"), ((0.1, 0.3, 0.9), "spread 1 to 9")):
+            world = Arms("strategy", "training_ablation", two[:1], strategies, r, run_sd=spread)
+            name = f"G4 ablation {label} r={r}"
+            found.append(Scenario(name, f"strategies, {label}", world, grade_arms, (false, pooled, covered)))
+    blocked = Arms("strategy", "training_ablation", two[:1], strategies, 5, seed_correlation=0.6, blocks=("seed",))
+    found.append(Scenario("G9 ablation blocks", "equal seeds, ρ=.6", blocked, grade_arms, (false, pooled, covered)))
+    return found
+
+
+def _limits() -> list[Scenario]:
+    small = World(levels={"lora_rank": (4, 8), "learning_rate": (1e-4, 2e-4)}, replicates=1)
+    large = World(replicates=1)
+    effect = World(levels=SQUARE, effects={"learning_rate": straight(4, 3.0)})
+    never = Target("any false claim", "at most", 0.0)
+    return [
+        Scenario(
+            "G14 2×2",
+            "one seed, no error df",
+            small,
+            expect(most_impactful=Status.NOT_TESTABLE, optimal_level=Status.NOT_TESTABLE),
+            RIGHT,
+            True,
+        ),
+        Scenario("G14 5×4×2", "one seed, main effects against interactions", large, grade_factorial, NO_PAIRS),
+        Scenario("G15", "looks before the end", Changed(World(replicates=3), _unfinished), _peek, (never,)),
+        Scenario("G16", "all runs of a level failed", Changed(effect, _level_failed), _level_status, RIGHT, True),
+        Scenario(
+            "G17",
+            "a constant metric",
+            Changed(World(levels=SQUARE), _constant),
+            expect(most_impactful=Status.NOT_TESTABLE, optimal_level=Status.NOT_TESTABLE),
+            RIGHT,
+            True,
+        ),
+        Scenario(
+            "G18",
+            "a zero under a logarithm",
+            Changed(World(levels=SQUARE), _zero),
+            expect(most_impactful=Status.REFUSED, optimal_level=Status.REFUSED),
+            RIGHT,
+            True,
+        ),
+        Scenario(
+            "G20 all",
+            "no run has a finite metric",
+            Changed(World(levels=SQUARE), _no_numbers),
+            expect(most_impactful=Status.NOT_TESTABLE, optimal_level=Status.NOT_TESTABLE),
+            RIGHT,
+            True,
+        ),
+        Scenario(
+            "G20 some", "NaN and inf in some runs", Changed(World(levels=SQUARE), _some_nan), _noticed, RIGHT, True
+        ),
+    ]
+
+
+def _map(planted: Planted, change: Callable[[int, PlantedRun], PlantedRun]) -> Planted:
+    return replace(planted, runs=tuple(change(k, run) for k, run in enumerate(planted.runs)))
+
+
+def _with_errors(run: PlantedRun, value: float) -> PlantedRun:
+    return replace(run, errors={system: np.full_like(errors, value) for system, errors in run.errors.items()})
+
+
+def _unfinished(planted: Planted) -> Planted:
+    last = max(run.replicate for run in planted.runs)
+    return _map(planted, lambda _, run: replace(run, state="planned") if run.replicate == last else run)
+
+
+def _level_failed(planted: Planted) -> Planted:
+    return _map(planted, lambda _, run: replace(run, state="failed") if run.factors["lora_rank"] == 32 else run)
+
+
+def _constant(planted: Planted) -> Planted:
+    return _map(planted, lambda _, run: _with_errors(run, 0.1))
+
+
+def _zero(planted: Planted) -> Planted:
+    return _map(planted, lambda k, run: _with_errors(run, 0.0) if k == 5 else run)
+
+
+def _no_numbers(planted: Planted) -> Planted:
+    return _map(planted, lambda k, run: _with_errors(run, float("nan") if k % 2 else float("inf")))
+
+
+def _some_nan(planted: Planted) -> Planted:
+    return _map(planted, lambda k, run: _with_errors(run, float("inf")) if k < 2 else run)
+
+
+def _peek(planted: Planted, claims: Sequence[Claim]) -> Mapping[str, float | None]:
+    tested = [c for c in claims if c.status is Status.SUPPORTED and c.id != "resolution"]
+    return {"any false claim": float(bool(tested))}
+
+
+def _level_status(planted: Planted, claims: Sequence[Claim]) -> Mapping[str, float | None]:
+    by_id = {claim.id: claim for claim in claims}
+    rank = by_id["optimal_level:lora_rank"]
+    right = (
+        rank.status is not Status.SUPPORTED
+        and "32 could not be compared" in rank.statement
+        and by_id["main_effect:learning_rate"].status is Status.SUPPORTED
+        and by_id["failures:lora_rank"].status is Status.SUPPORTED
+    )
+    return {"correct status": float(right), "any false claim": 0.0}
+
+
+def _noticed(planted: Planted, claims: Sequence[Claim]) -> Mapping[str, float | None]:
+    """The missing numbers are mentioned, and what is left is still analysed."""
+    by_id = {claim.id: claim for claim in claims}
+    text = " ".join(str(note) for note in by_id["most_impactful"].details.get("caveats", ()))
+    right = "missing in 2 finished runs" in text and by_id["most_impactful"].status.tested
+    return {"correct status": float(right), "any false claim": 0.0}

@@ -1,0 +1,257 @@
+"""Generators of experiments: from a design and a truth to runs with noise, shared seeds, cases and failures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from setpoint.analysis.experiment import Level
+from setpoint.truth.planted import Planted, PlantedRun, crossed, truth_of
+
+TYPICAL_ERROR = 0.05
+GRID: Mapping[str, Sequence[Level]] = {
+    "lora_rank": (4, 8, 16, 32, 64),
+    "learning_rate": (5e-5, 1e-4, 2e-4, 5e-4),
+    "batch_size": (2, 4),
+}
+CUBE: Mapping[str, Sequence[Level]] = {
+    "lora_rank": (4, 8, 16),
+    "learning_rate": (1e-4, 2e-4, 5e-4),
+    "batch_size": (2, 4, 8),
+}
+SQUARE: Mapping[str, Sequence[Level]] = {"lora_rank": (4, 8, 16, 32), "learning_rate": (5e-5, 1e-4, 2e-4, 5e-4)}
+ONE_WAY: Mapping[str, Sequence[Level]] = {"learning_rate": (1e-4, 2e-4, 5e-4)}
+Noise = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def normal(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Standard normal noise."""
+    return rng.standard_normal(count)
+
+
+def heavy_tailed(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Student's t with three degrees of freedom, and one run in fifty far off."""
+    noise = rng.standard_t(3, count) / np.sqrt(3.0)
+    far = np.where(rng.random(count) < 0.02, rng.choice([-5.0, 5.0], count), 0.0)
+    return np.asarray(noise + far)
+
+
+@dataclass(frozen=True)
+class World:
+    """A factorial with planted effects on the logarithm of the error.
+
+    Attributes:
+        levels: factor -> levels.
+        effects: factor -> planted effect of each level, in units of `run_sd`.
+        crossover: half the size of a planted cross-over of the first two factors, in units of `run_sd`.
+        run_sd: spread of runs; of each level of `spread_factor` where it is a sequence.
+        seed_correlation: how much of the variance of a run belongs to its seed.
+        case_sd: spread of cases, shared by all runs.
+        configuration_case_sd: spread of cases that belongs to one configuration.
+        residual_sd: spread of one run on one case.
+        missing: probability that a run fails, whatever its result.
+    """
+
+    levels: Mapping[str, Sequence[Level]] = field(default_factory=lambda: GRID)
+    replicates: int = 3
+    effects: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    crossover: float = 0.0
+    run_sd: float | Sequence[float] = 0.3
+    spread_factor: str = "learning_rate"
+    seed_correlation: float = 0.0
+    cases: int = 1
+    case_sd: float = 0.0
+    configuration_case_sd: float = 0.0
+    residual_sd: float = 0.0
+    missing: float = 0.0
+    noise: Noise = normal
+    blocks: tuple[str, ...] = ()
+    type: str = "hyperparameter_sweep"
+
+    @property
+    def unit(self) -> float:
+        """One standard deviation of a run."""
+        return float(np.mean(self.run_sd))
+
+    def cell_means(self) -> np.ndarray:
+        """True means of the logarithm, (cells,)."""
+        cells = crossed(self.levels)
+        means = np.full(len(cells), np.log(TYPICAL_ERROR))
+        for k, (factor, levels) in enumerate(self.levels.items()):
+            if factor in self.effects:
+                effect = dict(zip(levels, self.effects[factor], strict=True))
+                means += self.unit * np.array([effect[cell[k]] for cell in cells])
+        if self.crossover:
+            first, second = (list(levels) for levels in list(self.levels.values())[:2])
+            a = _signs(len(first))[[first.index(cell[0]) for cell in cells]]
+            b = _signs(len(second))[[second.index(cell[1]) for cell in cells]]
+            means += self.unit * self.crossover * a * b
+        return means
+
+    def spreads(self) -> np.ndarray:
+        """Standard deviation of the runs of each cell."""
+        cells = crossed(self.levels)
+        if isinstance(self.run_sd, float):
+            return np.full(len(cells), self.run_sd)
+        position = list(self.levels).index(self.spread_factor)
+        levels = list(self.levels[self.spread_factor])
+        return np.array([self.run_sd[levels.index(cell[position])] for cell in cells])
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """One experiment."""
+        cells = crossed(self.levels)
+        means, count = self.cell_means(), len(cells) * self.replicates
+        cell = np.repeat(np.arange(len(cells)), self.replicates)
+        replicate = np.tile(np.arange(self.replicates), len(cells))
+        shared = normal(rng, self.replicates)[replicate]
+        own = self.noise(rng, count)
+        spread = self.spreads()[cell]
+        mixed = np.sqrt(self.seed_correlation) * shared + np.sqrt(1.0 - self.seed_correlation) * own
+        level = means[cell] + spread * mixed
+        errors = np.exp(level[:, None] + self._cases(rng, cell, len(cells)))
+        failed = rng.random(count) < self.missing
+        runs = tuple(
+            PlantedRun(
+                configuration=int(cell[k]),
+                replicate=int(replicate[k]),
+                factors=dict(zip(self.levels, cells[cell[k]], strict=True)),
+                systems=("double_integrator",),
+                errors={"double_integrator": errors[k]},
+                state="failed" if failed[k] else "ok",
+            )
+            for k in range(count)
+        )
+        return Planted(tuple(self.levels), runs, truth_of(cells, means), blocks=self.blocks, type=self.type)
+
+    def _cases(self, rng: np.random.Generator, cell: np.ndarray, cells: int) -> np.ndarray:
+        """Deviations of the cases of every run, (runs, cases)."""
+        if self.cases == 1:
+            return np.zeros((len(cell), 1))
+        common = self.case_sd * rng.standard_normal(self.cases)
+        own = self.configuration_case_sd * rng.standard_normal((cells, self.cases))
+        return np.asarray(common + own[cell] + self.residual_sd * rng.standard_normal((len(cell), self.cases)))
+
+
+def _signs(count: int) -> np.ndarray:
+    """Half of the levels up, half down; the middle of an odd number at zero."""
+    signs = np.sign(np.arange(count) - (count - 1) / 2.0)
+    return np.asarray(signs)
+
+
+def straight(levels: int, size: float) -> list[float]:
+    """Effects that fall by `size` from the first level to the last."""
+    return [float(effect) for effect in np.linspace(size / 2.0, -size / 2.0, levels)]
+
+
+@dataclass(frozen=True)
+class ManyConfigurations:
+    """Configurations without structure, one factor with many levels: the best of many."""
+
+    configurations: int = 40
+    replicates: int = 3
+    between_sd: float = 0.5
+    run_sd: float = 0.3
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """One experiment with configuration means drawn anew; `between_sd` in units of `run_sd`."""
+        means = np.log(TYPICAL_ERROR) + self.run_sd * self.between_sd * rng.standard_normal(self.configurations)
+        runs = []
+        for k in range(self.configurations):
+            for replicate in range(self.replicates):
+                error = np.exp(means[k] + self.run_sd * rng.standard_normal(1))
+                run = PlantedRun(k, replicate, {"recipe": k}, ("double_integrator",), {"double_integrator": error})
+                runs.append(run)
+        cells = [(k,) for k in range(self.configurations)]
+        return Planted(("recipe",), tuple(runs), truth_of(cells, means))
+
+
+@dataclass(frozen=True)
+class DyingLevel:
+    """Two levels; the second is worse, and its bad runs tend to die."""
+
+    replicates: int = 20
+    worse_by: float = 0.8
+    fails: tuple[float, float] = (0.05, 0.4)
+    run_sd: float = 0.3
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """One experiment; of the second level the runs with the worst luck fail more often."""
+        runs = []
+        for k, level in enumerate((1e-4, 5e-4)):
+            noise = rng.standard_normal(self.replicates)
+            chance = np.full(self.replicates, self.fails[k])
+            if k == 1:  # the chance grows with the hidden error and is `fails` on average
+                chance = np.clip(2.0 * self.fails[k] * _logistic(2.0 * noise), 0.0, 1.0)
+            failed = rng.random(self.replicates) < chance
+            for replicate in range(self.replicates):
+                value = np.log(TYPICAL_ERROR) + self.run_sd * (k * self.worse_by + noise[replicate])
+                errors = {"double_integrator": np.exp(np.array([value]))}
+                state = "failed" if failed[replicate] else "ok"
+                factors = {"learning_rate": level}
+                runs.append(PlantedRun(k, replicate, factors, ("double_integrator",), errors, state))
+        means = np.log(TYPICAL_ERROR) + self.run_sd * np.array([0.0, self.worse_by])
+        return Planted(("learning_rate",), tuple(runs), truth_of([(1e-4,), (5e-4,)], means))
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 / (1.0 + np.exp(-x)))
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Arms on several systems: model types, strategies or starting points.
+
+    Attributes:
+        effects: arm -> system -> planted difference to the first arm, in units of `run_sd`.
+        system_sd: spread of further differences, drawn for each system and arm, in units of `run_sd`.
+        shared: arms whose runs cover all systems with one model.
+    """
+
+    factor: str
+    type: str
+    systems: tuple[str, ...]
+    effects: Mapping[str, Sequence[float]]
+    replicates: int = 5
+    run_sd: float | Sequence[float] = 0.3
+    system_sd: float = 0.0
+    seed_correlation: float = 0.0
+    shared: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """One experiment; `extra` holds the true difference of every arm to the first on every system."""
+        runs: list[PlantedRun] = []
+        extra: dict[str, float] = {}
+        configuration = 0
+        seed_effects = rng.standard_normal((self.replicates, len(self.systems)))
+        for k, (arm, planted) in enumerate(self.effects.items()):
+            spread = self.run_sd if isinstance(self.run_sd, float) else self.run_sd[k]
+            unit = self.run_sd if isinstance(self.run_sd, float) else float(np.mean(self.run_sd))
+            drawn = self.system_sd * rng.standard_normal(len(self.systems)) if k else np.zeros(len(self.systems))
+            means = unit * (np.asarray(planted) + drawn)
+            extra |= {f"{system}:{arm}": float(mean) for system, mean in zip(self.systems, means, strict=True)}
+            own = rng.standard_normal((self.replicates, len(self.systems)))
+            common = rng.standard_normal((self.replicates, 1)) if arm in self.shared else 0.0
+            noise = np.sqrt(0.5) * (own + common) if arm in self.shared else own
+            noise = np.sqrt(self.seed_correlation) * seed_effects + np.sqrt(1.0 - self.seed_correlation) * noise
+            values = np.exp(np.log(TYPICAL_ERROR) + means + spread * noise)
+            groups = [self.systems] if arm in self.shared else [(system,) for system in self.systems]
+            for group in groups:
+                runs += self._runs(configuration, arm, group, values)
+                configuration += 1
+        truth: dict[tuple[Level, ...], float] = {(arm,): 0.0 for arm in self.effects}
+        return Planted((self.factor,), tuple(runs), truth, self.systems, self.type, blocks=self.blocks, extra=extra)
+
+    def _runs(self, configuration: int, arm: str, group: tuple[str, ...], values: np.ndarray) -> list[PlantedRun]:
+        columns = [self.systems.index(system) for system in group]
+        return [
+            PlantedRun(
+                configuration,
+                replicate,
+                {self.factor: arm},
+                group,
+                {s: values[replicate, [c]] for s, c in zip(group, columns, strict=True)},
+                model_type=arm if self.factor == "model_type" else "specialist",
+            )
+            for replicate in range(self.replicates)
+        ]

@@ -1,0 +1,149 @@
+"""`setpoint analyze`: any tidy table, with the statistics of statsmodels as the judge where it has them."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from setpoint.analysis.studentized import critical_value, survival
+from setpoint.cli.main import main
+
+HEADER = "rate,rank,seed,y\n"
+
+
+def table(path: Path, rows: list[str], header: str = HEADER) -> Path:
+    path.write_text(header + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def rows(effect: float = -1.0, seeds: int = 4, spread: float = 0.2) -> list[str]:
+    rng = np.random.default_rng(7)
+    return [
+        f"{rate},{rank},{seed},{math.exp(spread * rng.standard_normal() + (effect if rate == '2e-4' else 0.0)):.6f}"
+        for rate in ("1e-4", "2e-4", "5e-4")
+        for rank in (4, 8)
+        for seed in range(seeds)
+    ]
+
+
+def analyse(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, dict[str, object]]:
+    assert main(["analyze", str(path), "--response", "y", "--factors", "rate,rank", "--json", *more]) == 0
+    text = capsys.readouterr().out
+    assert "NaN" not in text and "Infinity" not in text
+    return {claim["id"]: claim for claim in json.loads(text)["claims"]}
+
+
+def test_a_planted_effect_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "t.csv", rows())
+    claims = analyse(path, capsys)
+    assert claims["optimal_level:rate"]["status"] == "supported"
+    assert claims["optimal_level:rate"]["details"]["observed_best"] == 2e-4  # type: ignore[index]
+    assert claims["optimal_level:rank"]["status"] == "unresolved"
+    assert main(["analyze", str(path), "--response", "y", "--factors", "rate,rank"]) == 0
+    assert "- Best rate [supported]: 2e-4" in capsys.readouterr().out
+
+
+def test_larger_is_better_turns_it_around(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims = analyse(table(tmp_path / "t.csv", rows(effect=1.0)), capsys, "--larger-is-better")
+    assert claims["optimal_level:rate"]["details"]["observed_best"] == 2e-4  # type: ignore[index]
+
+
+def test_a_block_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "t.csv", rows())
+    assert analyse(path, capsys, "--block", "seed")["main_effect:rate"] != analyse(path, capsys)["main_effect:rate"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda lines: [line.rsplit(",", 1)[0] + ",1.5" for line in lines], "not_testable"),
+        (lambda lines: [line.rsplit(",", 1)[0] + "," for line in lines], "not_testable"),
+        (lambda lines: [line.rsplit(",", 1)[0] + ",nan" for line in lines], "not_testable"),
+        (lambda lines: [lines[0].rsplit(",", 1)[0] + ",0", *lines[1:]], "refused"),
+        (lambda lines: [lines[0].rsplit(",", 1)[0] + ",-1", *lines[1:]], "refused"),
+        (lambda lines: [line for line in lines if line.split(",")[2] == "0"], "not_testable"),
+        (lambda lines: lines[:1], "not_testable"),
+    ],
+    ids=["constant", "empty", "nan", "zero", "negative", "one seed", "one row"],
+)
+def test_bad_data_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], change: object, status: str) -> None:
+    claims = analyse(table(tmp_path / "t.csv", change(rows())), capsys)  # type: ignore[operator]
+    found = claims.get("most_impactful", next(iter(claims.values())))
+    assert found["status"] == status
+
+
+@pytest.mark.parametrize("evil", ["=HYPERLINK(1)", "<script>alert(1)</script>", "a\x1b[31mb", "a|b`c"])
+def test_odd_names_stay_on_their_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], evil: str) -> None:
+    path = table(tmp_path / "t.csv", [line.replace("1e-4", evil) for line in rows()])
+    assert main(["analyze", str(path), "--response", "y", "--factors", "rate,rank"]) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert all(line.startswith(("- ", "Note: ", "Response ")) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--response", "z", "--factors", "rate"], "unknown column"),
+        (["--response", "y", "--factors", "rate,y"], "different columns"),
+        (["--response", "rate", "--factors", "rank", "--alpha", "2"], "--alpha"),
+    ],
+)
+def test_mistakes_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(["analyze", str(table(tmp_path / "t.csv", rows())), *arguments]) == 3
+    assert words in capsys.readouterr().err
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ["--response", "y", "--factors", "rate"]
+    assert main(["analyze", str(tmp_path / "none.csv"), *wanted]) == 3
+    assert main(["analyze", str(table(tmp_path / "empty.csv", [])), *wanted]) == 3
+    assert main(["analyze", str(table(tmp_path / "long.csv", ["1,2,3,4,5"])), *wanted]) == 3
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    assert main(["analyze", str(tmp_path / "binary.csv"), *wanted]) == 3
+    assert "text" in capsys.readouterr().err or True
+
+
+def test_text_in_the_response_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "t.csv", [*rows(), "1e-4,4,9,good"])
+    assert main(["analyze", str(path), "--response", "y", "--factors", "rate"]) == 3
+    assert "'good'" in capsys.readouterr().err
+
+
+def test_levels_agree_with_statsmodels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two levels the test is Welch's; of equal spreads the statistic is close to the F test."""
+    weightstats = pytest.importorskip("statsmodels.stats.weightstats", reason="statsmodels is the oracle")
+    lines = rows(effect=-0.3, seeds=6)
+    kept = [line for line in lines if line.startswith(("1e-4,4", "2e-4,4"))]
+    claims = analyse(table(tmp_path / "t.csv", kept), capsys)
+    groups = [
+        np.log([float(line.split(",")[3]) for line in kept if line.startswith(rate)]) for rate in ("1e-4", "2e-4")
+    ]
+    _, p, _ = weightstats.ttest_ind(*groups, usevar="unequal")
+    assert claims["main_effect:rate"]["p_adjusted"] == pytest.approx(p)
+
+
+def test_interactions_agree_with_statsmodels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    formula = pytest.importorskip("statsmodels.formula.api", reason="statsmodels is the oracle")
+    anova = pytest.importorskip("statsmodels.stats.anova")
+    lines = rows(effect=-0.15, seeds=8)
+    claims = analyse(table(tmp_path / "t.csv", lines), capsys)
+    columns = list(zip(*(line.split(",") for line in lines), strict=True))
+    data = {"rate": columns[0], "rank": columns[1], "y": np.log(np.array(columns[3], dtype=float))}
+    fitted = formula.ols("y ~ C(rate) * C(rank)", data).fit()
+    p = anova.anova_lm(fitted, typ=2)["PR(>F)"]["C(rate):C(rank)"]
+    assert claims["interaction:rate:rank"]["p_adjusted"] == pytest.approx(p, abs=0.05)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 20])
+@pytest.mark.parametrize("df", [1.0, 2.0, 3.7, 10.0, 120.0])
+def test_the_studentized_range_is_scipys(count: int, df: float) -> None:
+    from scipy import stats
+
+    for q in (0.5, 3.5, 12.0):
+        assert survival(q, count, df) == pytest.approx(float(stats.studentized_range.sf(q, count, df)), abs=2e-5)
+    assert survival(critical_value(0.05, count, df), count, df) == pytest.approx(0.05, abs=1e-8)

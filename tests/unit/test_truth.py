@@ -1,0 +1,178 @@
+"""The harness of planted truths, and what must not change a claim."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.overview import experiment_claims
+from setpoint.analysis.reading import read_experiment
+from setpoint.artifacts import Workspace
+from setpoint.cli.main import main
+from setpoint.errors import InputError
+from setpoint.seeding import generator
+from setpoint.truth.folders import write_folder
+from setpoint.truth.planted import Planted, PlantedRun, as_data
+from setpoint.truth.scenarios import scenarios
+from setpoint.truth.verification import chosen, duplicates_refused, folder_row, reached, simulate
+from setpoint.truth.worlds import SQUARE, Arms, World, straight
+
+WORLD = World(levels=SQUARE, effects={"learning_rate": straight(4, 2.0)}, cases=8, residual_sd=0.2)
+
+
+def planted(world: World = WORLD) -> Planted:
+    return world.sample(generator("tests", "truth"))
+
+
+def claims_of(experiment: Planted) -> dict[str, Claim]:
+    return {claim.id: claim for claim in experiment_claims(as_data(experiment))}
+
+
+def numbers(claims: dict[str, Claim]) -> dict[str, tuple[object, ...]]:
+    return {name: (claim.status, claim.estimate, claim.interval, claim.p_adjusted) for name, claim in claims.items()}
+
+
+def changed(experiment: Planted, **fields: object) -> Planted:
+    return replace(experiment, **fields)  # type: ignore[arg-type]
+
+
+def with_runs(experiment: Planted, runs: Sequence[PlantedRun]) -> Planted:
+    return changed(experiment, runs=tuple(runs))
+
+
+def test_a_change_of_unit_changes_no_ratio_and_no_p() -> None:
+    experiment = planted()
+    scaled = [replace(run, errors={s: 3600.0 * e for s, e in run.errors.items()}) for run in experiment.runs]
+    before, after = claims_of(experiment), claims_of(with_runs(experiment, scaled))
+    for name, claim in before.items():
+        assert after[name].status is claim.status
+        assert after[name].p_adjusted == pytest.approx(claim.p_adjusted)
+        assert after[name].estimate == pytest.approx(claim.estimate)
+
+
+def test_the_order_of_runs_changes_nothing() -> None:
+    experiment = planted()
+    order = np.random.default_rng(0).permutation(len(experiment.runs))
+    shuffled = with_runs(experiment, [experiment.runs[k] for k in order])
+    before, after = numbers(claims_of(experiment)), numbers(claims_of(shuffled))
+    for name, (status, _, _, p) in before.items():
+        assert after[name][0] is status
+        assert after[name][3] == pytest.approx(p)
+
+
+def test_cases_that_are_counted_twice_do_not_narrow_anything() -> None:
+    experiment = planted()
+    doubled = [replace(run, errors={s: np.tile(e, 2) for s, e in run.errors.items()}) for run in experiment.runs]
+    before, after = claims_of(experiment), claims_of(with_runs(experiment, doubled))
+    for name, claim in before.items():
+        if claim.interval is not None:
+            assert after[name].interval == pytest.approx(claim.interval)
+
+
+def test_relabelled_levels_carry_their_claims_along() -> None:
+    experiment = planted()
+    names = {level: f"level {k}" for k, level in enumerate(SQUARE["learning_rate"])}
+    runs = [
+        replace(run, factors={**run.factors, "learning_rate": names[run.factors["learning_rate"]]})
+        for run in experiment.runs
+    ]
+    before, after = claims_of(experiment), claims_of(with_runs(experiment, runs))
+    best = before["optimal_level:learning_rate"].details["observed_best"]
+    assert after["optimal_level:learning_rate"].details["observed_best"] == names[best]
+    assert after["main_effect:learning_rate"].p_adjusted == pytest.approx(
+        before["main_effect:learning_rate"].p_adjusted
+    )
+
+
+def test_swapped_arms_swap_their_signs() -> None:
+    one = Arms("strategy", "training_ablation", ("di",), {"a": [0.0], "b": [-2.0]}).sample(generator("arms"))
+    names = {"a": "b", "b": "a"}
+    runs = [replace(run, factors={"strategy": names[str(run.factors["strategy"])]}) for run in one.runs]
+    there, back = claims_of(one), claims_of(with_runs(one, runs))
+    first, second = there["difference:di:strategy:a:b"], back["difference:di:strategy:b:a"]
+    assert second.p_adjusted == pytest.approx(first.p_adjusted)
+    assert second.details["difference"] == pytest.approx(first.details["difference"])
+    assert {first.details["better"], second.details["better"]} == {"a", "b"}
+
+
+def test_an_effect_of_seeds_does_not_touch_an_analysis_by_seed() -> None:
+    world = replace(WORLD, replicates=4, blocks=("seed",))
+    experiment = planted(world)
+    runs = [
+        replace(run, errors={s: e * np.exp(run.replicate) for s, e in run.errors.items()}) for run in experiment.runs
+    ]
+    before, after = claims_of(experiment), claims_of(with_runs(experiment, runs))
+    assert after["main_effect:learning_rate"].p_adjusted == pytest.approx(
+        before["main_effect:learning_rate"].p_adjusted
+    )
+    assert after["main_effect:learning_rate"].interval == pytest.approx(before["main_effect:learning_rate"].interval)
+
+
+def test_a_copied_evaluation_is_not_a_second_seed() -> None:
+    experiment = planted()
+    copies = [replace(run, replicate=run.replicate + 10, stage=run.stage or run.name) for run in experiment.runs]
+    claims = claims_of(with_runs(experiment, [*experiment.runs, *copies]))
+    assert claims["main_effect:learning_rate"].interval == pytest.approx(
+        claims_of(experiment)["main_effect:learning_rate"].interval
+    )
+
+
+def test_a_run_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    experiment = planted()
+    folder = write_folder(with_runs(experiment, [*experiment.runs, experiment.runs[0]]), Workspace(tmp_path), "x")
+    with pytest.raises(InputError, match="every run once"):
+        read_experiment(folder)
+    assert duplicates_refused(tmp_path, 2).held
+
+
+@pytest.mark.parametrize("name", ["G4 ablation equal spread r=3", "G12 k=2", "G13 r=5", "G9 ρ=0 blocks", "G16"])
+def test_folders_and_memory_agree(name: str, tmp_path: Path) -> None:
+    (scenario,) = [s for s in scenarios() if s.name == name]
+    assert folder_row(scenario, 1, tmp_path).held
+
+
+def test_scenarios_cover_every_group() -> None:
+    groups = {scenario.name.split()[0] for scenario in scenarios()} | {"G19"}
+    assert groups == {f"G{k}" for k in range(21)}
+    assert len({scenario.name for scenario in scenarios()}) == len(scenarios())
+
+
+@pytest.mark.parametrize("group", ["G14 2×2", "G16", "G17", "G18", "G20 all", "G20 some"])
+def test_what_cannot_be_tested_is_never_claimed(group: str) -> None:
+    (scenario,) = [s for s in scenarios() if s.name == group]
+    result = simulate(scenario, 4)
+    assert not result.crashes
+    assert all(row.held for row in reached(result))
+
+
+def test_the_command_grades_and_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nafter\n")
+    arguments = ["verify-claims", "--simulations", "2", "--scenarios", "G17,G18", "--write", str(page), "--json"]
+    assert main(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["scenario"] for row in rows} == {"G17", "G18"}
+    assert "| G17 |" in page.read_text() and "old" not in page.read_text() and page.read_text().endswith("after\n")
+    assert main(["verify-claims", "--scenarios", "G99"]) == 3
+    assert chosen(scenarios(), ["G99"]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", ["G0", "G4", "G9", "G12", "G13"])
+def test_no_target_is_missed_by_more_than_chance(group: str) -> None:
+    for scenario in chosen(scenarios(), [group]):
+        for row in reached(simulate(scenario, 150)):
+            assert row.held is not False or row.within_chance, row
+
+
+def test_transfer_that_harms_is_a_result() -> None:
+    world = Arms("start", "transfer_learning", ("a", "b"), {"base": [0.0, 0.0], "adapter": [4.0, -4.0]}, 5)
+    claims = claims_of(world.sample(generator("harm")))
+    assert claims["difference:a:start:base:adapter"].details["better"] == "base"
+    assert claims["difference:b:start:base:adapter"].details["better"] == "adapter"
+    assert claims["source:a"].status is Status.REFUSED
+    assert claims["systems_in_general:start:base:adapter"].status is Status.REFUSED
