@@ -32,6 +32,8 @@ VERBS = {
     "train": Verb("setpoint.cli.train", "train and evaluate one model"),
     "arms": Verb("setpoint.cli.arms", "train every arm on every system, and compare them in one table"),
     "evaluate": Verb("setpoint.cli.evaluate", "evaluate a model or a reference controller on test states"),
+    "slurm": Verb("setpoint.cli.slurm", "run experiments as jobs of a SLURM cluster"),
+    "stage": Verb("setpoint.cli.stage", "run one stage of an experiment, as the jobs of a cluster do"),
     "report": Verb("setpoint.cli.report", "write the report of an experiment again"),
     "models": Verb("setpoint.cli.models", "list trained models"),
     "data": Verb("setpoint.cli.data", "generate and list data sets of optimal trajectories"),

@@ -54,7 +54,10 @@ class Job(Protocol):
         """How the job ended, or None when it still runs after `timeout_s` seconds."""
 
     def cancel(self) -> None:
-        """End the job, and everything it started, now. The attempt counts as interrupted, not as failed."""
+        """End the job, and everything it started, now. The attempt counts as interrupted, not as failed.
+
+        A job that outlives its coordinator is let go instead: the next one adopts it.
+        """
 
 
 class Executor(Protocol):
@@ -62,3 +65,6 @@ class Executor(Protocol):
 
     def submit(self, task: Task) -> Job:
         """Start `task` and return at once."""
+
+    def adopt(self, task: Task) -> Job | None:
+        """The job that an earlier coordinator started for `task` and that this one must see to its end, if any."""

@@ -145,15 +145,18 @@ class Coordinator:
         for name in self._ready():
             if len(self._jobs) >= self._workers:
                 return
-            latest = self._folder(name).latest_attempt()
-            if latest is not None and latest.running():
-                self._wait_for_another(name, latest)
-                continue
-            if time.monotonic() < self._not_before_s.get(name, 0.0):
-                continue
+            task = self._task(name)
+            job = self._executor.adopt(task)
+            if job is None:
+                latest = self._folder(name).latest_attempt()
+                if latest is not None and latest.running():
+                    self._wait_for_another(name, latest)
+                    continue
+                if time.monotonic() < self._not_before_s.get(name, 0.0):
+                    continue
             self._states[name] = StageState("running")
             self._journal.record("stage_started", stage=name, kind=self._plan.stages[name].kind)
-            self._jobs[name] = self._executor.submit(self._task(name))
+            self._jobs[name] = self._executor.submit(task) if job is None else job
             self._note_progress("running")
 
     def _wait_for_another(self, name: str, attempt: Attempt) -> None:
