@@ -47,9 +47,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS=N",
         help="automatic retries, such as transient=5 crash=0",
     )
-    running.add_argument("--on", choices=("local", "slurm"), default="local", help="where (default: this machine)")
-    add_cluster_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Where to run."""
+    parser.add_argument("--on", choices=("local", "slurm"), default="local", help="where (default: this machine)")
+    add_cluster_options(parser)
 
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,6 @@ import os
 
 from setpoint.cli.options import add_workspace, workspace_of
 
-_WORDS = {0: "finished", 75: "saved its state and ended", 76: "is being computed by somebody else"}
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -20,14 +18,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the stage. What it prints goes to the folder of its attempt, one line on its end to stderr."""
+    from setpoint.execution.attempt import EXIT_BUSY, EXIT_SAVED
     from setpoint.experiments.one_stage import run_stage
     from setpoint.experiments.status import require_plan
 
+    endings = {0: "finished", EXIT_SAVED: "saved its state", EXIT_BUSY: "is being computed by somebody else"}
     workspace = workspace_of(arguments)
     plan = require_plan(workspace, arguments.experiment)
     with os.fdopen(os.dup(2), "w", encoding="utf-8") as messages:
         code = run_stage(workspace, plan, arguments.stage)
         kind = plan.stages[arguments.stage].kind
         folder = workspace.stage(kind, arguments.stage).path
-        print(f"setpoint: {kind} stage {arguments.stage} {_WORDS.get(code, 'failed')}; see {folder}", file=messages)
+        print(f"setpoint: {kind} stage {arguments.stage} {endings.get(code, 'failed')}; see {folder}", file=messages)
     return code

@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from setpoint.artifacts import Attempt, StageFolder, read_claim, read_json
+from setpoint.execution.attempt import EXIT_BUSY
 from setpoint.execution.slurm.client import Client, Node, Refused, SubmitLimit, Unavailable
 from setpoint.execution.slurm.resources import Resources
-from setpoint.execution.slurm.script import EXIT_BUSY, LOGS, Batch, Site, add_job, job_name, write_batch
+from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name, write_batch
 from setpoint.execution.slurm.tracking import Fate, Tracker, settle
 from setpoint.execution.task import Outcome, Task
 

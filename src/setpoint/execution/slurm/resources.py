@@ -1,5 +1,6 @@
 """What a job asks the cluster for, read from `gpu:1,mem:32GB,time:24:00:00`."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -62,7 +63,7 @@ class Resources:
     def grown(self, *, memory: int = 0, time: int = 0, most: "Resources | None" = None) -> "Resources":
         """Half as much again for every failure for want of memory or time, up to `most`."""
         mem_mb, time_min = (
-            int(value * _GROWTH**times) for value, times in ((self.mem_mb, memory), (self.time_min, time))
+            math.ceil(value * _GROWTH**times) for value, times in ((self.mem_mb, memory), (self.time_min, time))
         )
         if most is not None:
             mem_mb, time_min = (

@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from setpoint.artifacts import read_json, write_json, write_text
+from setpoint.execution.attempt import EXIT_SAVED
 from setpoint.execution.machine import worker_variables
 from setpoint.execution.slurm.profile import Profile
 from setpoint.execution.slurm.resources import Resources
 
-EXIT_SAVED = 75
-"""Of a stage that saved its state and wants to be started again; EX_TEMPFAIL, which some clusters requeue by itself."""
-EXIT_BUSY = 76
-"""Of a stage that another job was computing all the time."""
 MARKS = "marks"
 LOGS = "logs"
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from setpoint.artifacts import Attempt, StageFolder, create_json, read_claim, read_json
+from setpoint.execution.attempt import EXIT_BUSY, EXIT_SAVED
 from setpoint.execution.failures import describe
 from setpoint.execution.slurm.client import Client, Unavailable
 from setpoint.execution.slurm.parsing import Seen, control
-from setpoint.execution.slurm.script import EXIT_BUSY, EXIT_SAVED, LOGS, MARKS, read_batches, read_jobs
+from setpoint.execution.slurm.script import LOGS, MARKS, read_batches, read_jobs
 from setpoint.execution.task import Outcome
 
 RECORDS = "records"
@@ -261,9 +262,12 @@ def explain(fate: Fate) -> tuple[str, str]:
         if seen.state in _CLASS_OF_STATE:
             failure_class, words = _CLASS_OF_STATE[seen.state]
             return failure_class, f"{where} {words}"
-    if fate.exit_code is None:
-        return "crash", f"{where} ended as {seen.state if seen else '?'} ({seen.exit_code if seen else '?'})"
-    return _of_exit_code(where, fate.exit_code)
+    if fate.exit_code is not None:
+        return _of_exit_code(where, fate.exit_code)
+    code, _, signal = (seen.exit_code if seen is not None else "").partition(":")
+    if signal.isdecimal() and int(signal):
+        return _of_exit_code(where, 128 + int(signal))
+    return _of_exit_code(where, int(code) if code.isdecimal() else 1)
 
 
 def _of_exit_code(where: str, code: int) -> tuple[str, str]:
