@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check bench chaos confusion clean
+.PHONY: demo test test-slow test-slurm check bench chaos confusion clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -21,6 +21,9 @@ test: $(READY)  ## set up, pass the tests
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+test-slurm: $(READY)  ## real SLURM daemons on loopback; needs root and the packages of tests/slurm/cluster/up.sh
+	$(BIN)/pytest -s tests/slurm
 
 check: $(READY)
 	$(BIN)/ruff check .
