@@ -34,6 +34,8 @@ class LocalExecutor:
     locks and contexts behind that hang its children.
     """
 
+    shares_memory = True
+
     def __init__(
         self,
         *,

@@ -61,10 +61,19 @@ class Job(Protocol):
 
 
 class Executor(Protocol):
-    """A place where tasks run."""
+    """A place where tasks run.
+
+    Attributes:
+        shares_memory: whether fewer tasks at the same time leave more memory to each.
+    """
+
+    shares_memory: bool
 
     def submit(self, task: Task) -> Job:
         """Start `task` and return at once."""
 
     def adopt(self, task: Task) -> Job | None:
-        """The job that an earlier coordinator started for `task` and that this one must see to its end, if any."""
+        """The job that an earlier coordinator started for `task` and that must be seen to its end, if any.
+
+        It may be asked for again.
+        """

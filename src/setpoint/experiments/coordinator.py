@@ -121,7 +121,7 @@ class Coordinator:
                 self._journal.record("stage_reused", stage=name)
                 return state
             return StageState("absent")
-        if state.status != "failed" or rerun:
+        if state.status != "failed" or rerun or self._executor.adopt(self._task(name)) is not None:
             return StageState("absent")
         self._failures.update((name, found) for found in failure_classes(folder))
         return StageState("absent") if self._try_again(name, (state.failure or {})["failure_class"]) else state
@@ -205,7 +205,7 @@ class Coordinator:
             if failure_class in _WAITS:
                 pause_s = BACKOFF_S * 2 ** (self._failures[name, failure_class] - 1)
                 self._not_before_s[name] = time.monotonic() + pause_s
-            if failure_class == "host_oom":
+            if failure_class == "host_oom" and self._executor.shares_memory:
                 self._share_memory()
             return
         self._states[name] = StageState("failed", failure)

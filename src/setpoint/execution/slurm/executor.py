@@ -56,6 +56,8 @@ class SlurmExecutor:
     A coordinator that ends leaves the jobs to the cluster; the next one finds them by `adopt`.
     """
 
+    shares_memory = False
+
     def __init__(
         self, client: Client, site: Site, terms: Terms, *, poll_s: float = 2.0, lost_after_s: float = 30.0
     ) -> None:
@@ -87,8 +89,8 @@ class SlurmExecutor:
 
     def adopt(self, task: Task) -> "SlurmJob | None":
         """The job that an earlier coordinator or somebody by hand submitted for `task`, if it is not settled yet."""
-        if task.stage_id in self._waiting or task.stage_id in self._live:
-            return None
+        if task.stage_id in self._waiting:
+            return SlurmJob(self, task)
         if self._looked_s == float("-inf"):
             self._look()
         fate = self._fates.get(task.stage_id)

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import Workspace, write_json
 from setpoint.execution.slurm import Client, Fate, Tracker, settle
 from setpoint.execution.slurm.script import read_jobs
 from setpoint.experiments.journal import Journal
@@ -14,7 +15,7 @@ from setpoint.experiments.lease import lease
 from setpoint.experiments.links import link_models
 from setpoint.experiments.one_stage import make_task
 from setpoint.experiments.plan import Plan
-from setpoint.experiments.status import read_stage
+from setpoint.experiments.status import read_stage, read_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,9 @@ def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: f
                 found[name] = failure_class
                 journal.record("stage_failed", stage=name, failure_class=failure_class, reason=fate.job, retry=False)
         link_models(workspace, plan)
+    snapshot = read_status(workspace, plan.experiment, check=True).to_json()
+    snapshot["updated_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(workspace.experiment(plan.experiment) / "state.json", snapshot)
     return found
 
 
