@@ -106,13 +106,9 @@ class SlurmExecutor:
             Refused: the cluster will not take the stage as it is.
         """
         self._refresh()
-        if task.stage.finished():
-            self._waiting.pop(task.stage_id, None)
-            self._live.discard(task.stage_id)
-            return Outcome("finished")
         fate = self._fates.get(task.stage_id)
-        if task.stage_id in self._waiting or fate is None:
-            return None
+        if fate is None or fate.state in {"queued", "running"} or task.stage_id in self._waiting:
+            return None  # without a look at the disk, which for thousands of stages would cost more than SLURM does
         found = settle(task.stage, fate, task.describe())
         if found is not None:
             self._live.discard(task.stage_id)

@@ -146,6 +146,8 @@ class Tracker:
         if seen is not None and not seen.ended:
             state: Literal["queued", "running"] = "queued" if seen.state in {"PENDING", "REQUEUED"} else "running"
             return Fate(place.job, state, seen, node=seen.node, log=log)
+        if seen is not None and seen.state == "COMPLETED":
+            return Fate(place.job, "ended", seen, 0, True, seen.node, log)
         started, exit_code, node = self._marks(stage, place.job)
         ended = seen is not None or exit_code is not None
         found = seen.node if seen is not None and seen.node else node
