@@ -1,5 +1,6 @@
 """Two clusters: one with accounting and cgroups, one with neither, small arrays and a short memory."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pytest
 from lab import Experiment, Lab, missing
 
+PORT = 20000 + 40 * (os.getpid() % 250)
+"""The first of forty ports, so that two runs of these tests do not meet."""
 SETTINGS = {
-    "accounting": {"DBD": "1", "BASE_PORT": "26817", "ENFORCE": "limits"},
-    "bare": {"DBD": "0", "BASE_PORT": "26917", "CGROUP": "0", "MAXARRAY": "11", "MIN_JOB_AGE": "15"},
+    "accounting": {"DBD": "1", "BASE_PORT": str(PORT), "ENFORCE": "limits"},
+    "bare": {"DBD": "0", "BASE_PORT": str(PORT + 20), "CGROUP": "0", "MAXARRAY": "11", "MIN_JOB_AGE": "15"},
 }
 
 

@@ -137,7 +137,7 @@ class Client:
         Raises:
             Unavailable: no answer.
         """
-        done = self._call("scontrol", "-o", "show", "job", job)
+        done = self._call("scontrol", "-d", "-o", "show", "job", job)
         if done.returncode and "invalid job id" not in done.stderr.lower():
             raise Unavailable(_words(done.stderr))
         return control(done.stdout)

@@ -175,8 +175,11 @@ class Tracker:
             answered = False
         try:
             if self._client.limits.accounting:
-                rows = self._client.accounting(arrays)
-                known |= {row.job: row for row in rows if row.ended or row.job not in known}
+                for row in self._client.accounting(arrays):
+                    before = known.get(row.job)
+                    memory = row.out_of_memory or (before is not None and before.out_of_memory)
+                    if row.ended or before is None:
+                        known[row.job] = replace(row, out_of_memory=memory)
         except Unavailable:
             answered = False
         return known, answered

@@ -285,7 +285,7 @@ def _write_helpers(site: Site, folder: Path, *, recorder: bool) -> None:
         body = (
             "# Without accounting, SLURM soon forgets how jobs ended.\n"
             f"mkdir -p {records} && cd {records} &&\n"
-            '    scontrol -o show job "$recorded" >".$recorded" && mv ".$recorded" "$recorded"'
+            '    scontrol -d -o show job "$recorded" >".$recorded" && mv ".$recorded" "$recorded"'
         )
         described[RECORD] = (body, {"time": "0-00:05:00"})
     for name, (body, options) in described.items():
