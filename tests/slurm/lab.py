@@ -59,12 +59,12 @@ class Lab:
     def pid(self, daemon: str) -> int:
         return int((self.root / "run" / f"{daemon}.pid").read_text())
 
-    def kill(self, daemon: str) -> None:
-        """Kill one daemon, and wait until it is gone."""
+    def kill(self, daemon: str, number: int = signal.SIGKILL) -> None:
+        """End one daemon, and wait until it is gone."""
         pid = self.pid(daemon)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         until(lambda: not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z", 20)
-        (self.root / "run" / f"{daemon}.pid").unlink()
+        (self.root / "run" / f"{daemon}.pid").unlink(missing_ok=True)
 
     def kill_node(self, node: str, *, workers: bool) -> None:
         """End a node's daemons, as a power cut does; without `workers` as on a node out of reach, whose jobs go on."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from setpoint.artifacts import StageContext, Workspace, write_text
 from setpoint.errors import StageError
-from setpoint.execution.attempt import attempt_task
+from setpoint.execution.attempt import EXIT_NOT_READY, attempt_task
 from setpoint.execution.task import Task
 
 
@@ -96,7 +96,7 @@ def main() -> int:
     task = task_of(Path(given.workspace), given.experiment, given.stage)
     if not all((folder / "manifest.json").exists() for folder in task.needs.values()):
         print("what it needs is not finished", file=sys.stderr)
-        return 3
+        return EXIT_NOT_READY
     return attempt_task(task)
 
 

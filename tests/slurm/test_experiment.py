@@ -1,6 +1,8 @@
 """Whole experiments on a real cluster: by hand, handed in by the command line, and under a coordinator."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,3 +182,44 @@ def test_cancel_ends_every_job(lab: Lab, tmp_path: Path) -> None:
     show(cancelled=len(ended))
     assert len(ended) >= len(generated.batches)
     assert jobs.cancel(Workspace(tmp_path), plan, Client()) == []
+
+
+def published(root: Path) -> dict[str, object]:
+    """Stage -> digests of its files."""
+    return {
+        path.parent.name: {name: file["sha256"] for name, file in json.loads(path.read_text())["files"].items()}
+        for path in root.glob("stages/*/*/manifest.json")
+    }
+
+
+def test_the_contracts_command_trains_what_the_local_run_trains(accounting_lab: Lab, tmp_path: Path) -> None:
+    """The built-in base, from sbatch to report; and once more by hand, and locally: the same files to the last bit."""
+    spec = tmp_path / "config.yaml"
+    fields = {"systems": "double_integrator", "parameters": {"lora_rank": [2, 4]}, "evaluation_cases": 5}
+    spec.write_text(json.dumps({**fields, "fixed": {"sft.steps": 6, "grpo.steps": 2}}))
+    roots = {name: tmp_path / name for name in ("batch", "hand", "local")}
+    script = [sys.executable, str(HERE.parents[1] / "scripts" / "generate_slurm_experiments.py")]
+    options = [
+        "--experiment-config",
+        str(spec),
+        "--experiment-id",
+        "real",
+        "--resource-limits",
+        "gpu:1,mem:6GB,time:1:00:00",
+    ]
+    submit = [*script, *options, "--submit-batch", "--workspace", str(roots["batch"])]
+    print(subprocess.run(submit, capture_output=True, text=True, check=True).stdout)
+    for name in ("hand", "local"):
+        shutil.copytree(roots["batch"] / "datasets", roots[name] / "datasets")
+    subprocess.run([*script, *options, "--workspace", str(roots["hand"])], check=True)
+    (submit_all,) = roots["hand"].glob("experiments/real/slurm/scripts1/submit.sh")
+    reports = {name: root / "experiments" / "real" / "reports" / "report.txt" for name, root in roots.items()}
+    until(reports["batch"].exists, 1200)
+    subprocess.run([str(submit_all)], check=True, capture_output=True, cwd="/")
+    until(reports["hand"].exists, 1200)
+    local = ["experiment", "run", "--spec", str(spec), "--experiment-id", "real", "--quiet"]
+    assert main([*local, "--workspace", str(roots["local"])]) == 0
+    found = {name: published(root) for name, root in roots.items()}
+    show(stages=len(found["local"]), batch=found["batch"] == found["local"], hand=found["hand"] == found["local"])
+    assert "Successful Runs: 2" in reports["batch"].read_text()
+    assert found["batch"] == found["hand"] == found["local"]

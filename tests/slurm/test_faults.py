@@ -1,6 +1,7 @@
 """What goes wrong on a cluster, made to happen on a real one; each test shows the final state and what is done."""
 
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -168,7 +169,7 @@ def test_the_controller_is_down_for_half_a_minute(lab: Lab, experiment: Experime
     for number, name in enumerate(stages):
         experiment.add(name, do="count", steps=10 + 60 * number)
     executor = experiment.executor()
-    later(4, lab.kill, "slurmctld")
+    later(4, lab.kill, "slurmctld", signal.SIGTERM)
     back = later(34, lab.up)
     found = wait_for(executor, [experiment.task(name) for name in stages])
     back.join()

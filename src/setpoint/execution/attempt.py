@@ -12,6 +12,8 @@ EXIT_SAVED = 75
 """The stage saved its state and wants to be started again; EX_TEMPFAIL, which some clusters requeue by themselves."""
 EXIT_BUSY = 76
 """Somebody else was computing the stage all the time."""
+EXIT_NOT_READY = 77
+"""What the stage needs is not finished, so that nothing was tried."""
 _LOOK_S = 2.0
 
 

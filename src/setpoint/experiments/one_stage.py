@@ -3,12 +3,18 @@
 from collections.abc import Mapping
 
 from setpoint.artifacts import StageFolder, Workspace
-from setpoint.errors import InputError
+from setpoint.errors import InputError, SetpointError
 from setpoint.execution import Task
-from setpoint.execution.attempt import attempt_task
+from setpoint.execution.attempt import EXIT_NOT_READY, attempt_task
 from setpoint.experiments.plan import Plan
 from setpoint.experiments.planning import stage_id
 from setpoint.experiments.stages import STAGES
+
+
+class NotReady(SetpointError):
+    """A stage whose turn has not come."""
+
+    exit_code = EXIT_NOT_READY
 
 
 def make_task(workspace: Workspace, plan: Plan, name: str, targets: Mapping[str, str] | None = None) -> Task:
@@ -30,7 +36,8 @@ def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
     """Make one attempt, as local workers do; the exit code, as `attempt_task` gives it.
 
     Raises:
-        InputError: there is no such stage, what it needs is not finished, or the code is not that of the plan.
+        InputError: there is no such stage, or the code is not that of the plan.
+        NotReady: what it needs is not finished.
     """
     if name not in plan.stages:
         raise InputError(f"experiment {plan.experiment!r} has no stage {name!r}.")
@@ -39,7 +46,7 @@ def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
     stage = plan.stages[name]
     missing = [need for need in stage.needs.values() if not _folder(workspace, plan, need).finished()]
     if missing:
-        raise InputError(f"stage {name} needs stage {' and '.join(missing)}, which is not finished. Run that first.")
+        raise NotReady(f"stage {name} needs stage {' and '.join(missing)}, which is not finished. Run that first.")
     if stage_id(stage) != name:
         raise InputError(
             f"stage {name} was planned with other code of {stage.kind} stages, or other versions of its packages. "

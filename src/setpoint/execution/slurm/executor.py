@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from setpoint.artifacts import Attempt, StageFolder, read_claim, read_json
-from setpoint.execution.attempt import EXIT_BUSY
 from setpoint.execution.slurm.client import Client, Node, Refused, SubmitLimit, Unavailable
 from setpoint.execution.slurm.resources import Resources
 from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name, write_batch
@@ -94,7 +93,7 @@ class SlurmExecutor:
         if self._looked_s == float("-inf"):
             self._look()
         fate = self._fates.get(task.stage_id)
-        if fate is None or (fate.over and (fate.exit_code == EXIT_BUSY or _settled(task.stage, fate.job))):
+        if fate is None or fate.never_tried or (fate.over and _settled(task.stage, fate.job)):
             return None
         self._live.add(task.stage_id)
         return SlurmJob(self, task)

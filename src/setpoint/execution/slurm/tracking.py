@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from setpoint.artifacts import Attempt, StageFolder, create_json, read_claim, read_json
-from setpoint.execution.attempt import EXIT_BUSY, EXIT_SAVED
+from setpoint.execution.attempt import EXIT_BUSY, EXIT_NOT_READY, EXIT_SAVED
 from setpoint.execution.failures import describe
 from setpoint.execution.slurm.client import Client, Unavailable
 from setpoint.execution.slurm.parsing import Seen, control
@@ -56,6 +56,12 @@ class Fate:
     def over(self) -> bool:
         """Whether nothing more will come of this job."""
         return self.state in {"ended", "lost"}
+
+    @property
+    def never_tried(self) -> bool:
+        """Whether the job came to nothing for others' sake: a dependency failed, or another job has the stage."""
+        cancelled = self.seen is not None and self.seen.state == "CANCELLED" and not self.started
+        return self.over and (cancelled or self.exit_code in {EXIT_BUSY, EXIT_NOT_READY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +239,7 @@ def settle(stage: StageFolder, fate: Fate, description: Mapping[str, Any]) -> Ou
         return None
     attempt = stage.latest_attempt()
     if attempt is None or not _made_by(attempt, fate.job):
-        if fate.exit_code == EXIT_BUSY or (attempt is not None and attempt.running()):
+        if fate.exit_code in {EXIT_BUSY, EXIT_NOT_READY} or (attempt is not None and attempt.running()):
             return Outcome("busy")
         attempt = stage.claim_attempt(description=description)
         if attempt is None:

@@ -96,16 +96,10 @@ def _settle(workspace: Workspace, plan: Plan, name: str, fate: Fate) -> str | No
     if stage is None:
         return None
     folder = workspace.stage(stage.kind, name)
-    if read_stage(folder).status in {"finished", "failed"} or _never_had_its_turn(workspace, plan, name, fate):
+    if read_stage(folder).status in {"finished", "failed"} or fate.never_tried:
         return None
     outcome = settle(folder, fate, make_task(workspace, plan, name).describe())
     return None if outcome is None or outcome.failure is None else str(outcome.failure["failure_class"])
-
-
-def _never_had_its_turn(workspace: Workspace, plan: Plan, name: str, fate: Fate) -> bool:
-    """Whether the job did not start because a stage that it needs has not finished: that is no failure of its own."""
-    needs = plan.stages[name].needs.values()
-    return not all(workspace.stage(plan.stages[need].kind, need).finished() for need in needs)
 
 
 ACTIONS: Mapping[str, str] = {
@@ -143,7 +137,7 @@ def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> S
         return StageReport(state="failed", action=failure.get("suggestion", ""), **common)
     elif any(read_stage(workspace.stage(plan.stages[up].kind, up)).failure for up in plan.upstream(name)):
         state = "blocked"
-    elif fate is None:
+    elif fate is None or fate.never_tried:
         state = "planned"
     else:
         state = "lost" if fate.over else "unknown"
