@@ -16,33 +16,52 @@ SETTINGS = {
 }
 
 
-def _cluster(name: str) -> Iterator[Lab]:
-    settings = SETTINGS[name]
-    reason = missing(accounting=settings["DBD"] == "1")
-    if reason is not None:
-        pytest.skip(f"NO REAL SLURM: {reason}")
-    lab = Lab(Path(tempfile.mkdtemp(prefix="setpoint-slurm-")), settings)
+class Clusters:
+    """Clusters that are brought up when they are first asked for, and stay up."""
+
+    def __init__(self) -> None:
+        self._up: dict[str, Lab] = {}
+
+    def use(self, name: str) -> Lab:
+        """The cluster that SLURM's commands mean from now on; each test starts with all its daemons."""
+        settings = SETTINGS[name]
+        reason = missing(accounting=settings["DBD"] == "1")
+        if reason is not None:
+            pytest.skip(f"NO REAL SLURM: {reason}")
+        if name not in self._up:
+            self._up[name] = Lab(Path(tempfile.mkdtemp(prefix="setpoint-slurm-")), settings)
+        self._up[name].up()
+        return self._up[name]
+
+    def down(self) -> None:
+        for lab in self._up.values():
+            lab.down()
+
+
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[Clusters]:
+    """All clusters, taken down in the end."""
+    found = Clusters()
     try:
-        lab.up()
-        yield lab
+        yield found
     finally:
-        lab.down()
+        found.down()
 
 
-@pytest.fixture(scope="module", params=list(SETTINGS))
-def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+@pytest.fixture(params=list(SETTINGS))
+def lab(clusters: Clusters, request: pytest.FixtureRequest) -> Lab:
     """Each of the two clusters in turn."""
-    yield from _cluster(request.param)
+    return clusters.use(request.param)
 
 
-@pytest.fixture(scope="module")
-def accounting_lab() -> Iterator[Lab]:
-    yield from _cluster("accounting")
+@pytest.fixture
+def accounting_lab(clusters: Clusters) -> Lab:
+    return clusters.use("accounting")
 
 
-@pytest.fixture(scope="module")
-def bare_lab() -> Iterator[Lab]:
-    yield from _cluster("bare")
+@pytest.fixture
+def bare_lab(clusters: Clusters) -> Lab:
+    return clusters.use("bare")
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class Lab:
         return self.settings.get("DBD", "1") == "1"
 
     def up(self) -> None:
-        """Start what is not running."""
+        """Start what is not running, and wait for all nodes; the cluster that SLURM's commands mean from now on."""
         self._run("up.sh")
         os.environ["SLURM_CONF"] = str(self.root / "etc" / "slurm.conf")
 
