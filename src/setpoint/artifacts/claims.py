@@ -2,6 +2,9 @@
 
 Claims are numbered and only ever added (`0001`, `0002`, …): the newest one counts, and to take over from a dead holder
 is to be the first to create the next number. There is no clock in it and no lock that a network file system could lose.
+
+Nobody can tell whether a process of another host is alive. Where a batch system runs both, it can: a job that it
+started again has ended before, wherever that was.
 """
 
 import os
@@ -19,22 +22,32 @@ from setpoint.artifacts.atomic import create_json, read_json
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One process, told apart from every other: a pid alone is reused, a host alone reboots."""
+    """One process, told apart from every other: a pid alone is reused, a host alone reboots.
+
+    Attributes:
+        job: the SLURM job or array task that the process belongs to, as `id/restarts`; empty outside of one.
+    """
 
     host: str
     boot_id: str
     pid: int
     started: str
     token: str
+    job: str = ""
 
     @classmethod
     def of_this_process(cls) -> "Claim":
         """A claim by the calling process, with a fresh token."""
         pid = os.getpid()
-        return cls(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "", secrets.token_hex(8))
+        return cls(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "", secrets.token_hex(8), _job())
 
     def alive(self) -> bool:
-        """Whether the holder may still be running. One on another host counts as running: nobody here can tell."""
+        """Whether the holder may still be running. One on another host counts as running: nobody here can tell.
+
+        An earlier start of the job that asks is over, even if its node does not know that yet.
+        """
+        if _is_earlier_start(self.job, _job()):
+            return False
         if self.host != socket.gethostname():
             return True
         return self.boot_id == _boot_id() and _start_time(self.pid) == self.started
@@ -48,9 +61,25 @@ def read_claim(path: Path) -> Claim | None:
     """The claim in `path`, or None where there is none that can be read."""
     fields: Any = read_json(path)
     try:
-        return Claim(fields["host"], fields["boot_id"], fields["pid"], fields["started"], fields["token"])
+        return Claim(
+            fields["host"], fields["boot_id"], fields["pid"], fields["started"], fields["token"], fields.get("job", "")
+        )
     except (TypeError, KeyError):
         return None
+
+
+def _job() -> str:
+    """The SLURM job of this process as `squeue` names it, and how often it was started again."""
+    job, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
+    if not job:
+        return ""
+    name = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}" if array else job
+    return f"{name}/{os.environ.get('SLURM_RESTART_COUNT') or 0}"
+
+
+def _is_earlier_start(job: str, of: str) -> bool:
+    (name, _, start), (wanted, _, current) = job.partition("/"), of.partition("/")
+    return bool(name) and name == wanted and start.isdecimal() and current.isdecimal() and int(start) < int(current)
 
 
 @cache

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from setpoint.artifacts import interruption
 from setpoint.artifacts.workspace import Workspace
 
 
@@ -31,6 +32,11 @@ class StageContext:
     output: Path
     checkpoints: Path
     attempt: Path
+
+    def must_end(self) -> str | None:
+        """Why the stage should save its state and end now, or None; cheap enough for every step."""
+        signal = interruption.requested()
+        return None if signal is None else f"asked to end by {signal}"
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to the attempt's `metrics.jsonl`."""

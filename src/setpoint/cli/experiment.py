@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.progress import say
-from setpoint.cli.running import add_run_options, run_request
+from setpoint.cli.running import add_place_options, add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError
 
@@ -34,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_identity(run_parser)
     add_spec_options(run_parser)
     add_run_options(run_parser)
+    add_place_options(run_parser)
     run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     run_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
 
@@ -46,11 +47,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     resume_parser = add("resume", "continue an experiment; failed runs stay failed", _resume)
     resume_parser.add_argument("experiment_id", metavar="ID")
     add_run_options(resume_parser)
+    add_place_options(resume_parser)
 
     retry_parser = add("retry", "continue an experiment and try its failed runs again", _retry)
     retry_parser.add_argument("experiment_id", metavar="ID")
     retry_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
     add_run_options(retry_parser)
+    add_place_options(retry_parser)
 
     recover_parser = add(
         "recover", "continue an experiment, and try again what failed for no fault of its configuration", _recover
@@ -59,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     recover_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry")
     recover_parser.add_argument("--dry-run", action="store_true", help="say what it would do, and change nothing")
     add_run_options(recover_parser)
+    add_place_options(recover_parser)
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")

@@ -14,11 +14,16 @@ from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
+    from setpoint.execution import Executor
     from setpoint.experiments.launch import Request
+    from setpoint.experiments.plan import Plan
+    from setpoint.experiments.slurm.scripts import Cluster
     from setpoint.experiments.status import Status
 
 EXIT_SOME_FAILED = 4
 EXIT_ALL_FAILED = 5
+_ALL = 1_000_000
+"""More stages than there are: a cluster has a queue of its own."""
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +48,37 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="automatic retries, such as transient=5 crash=0",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Where to run."""
+    parser.add_argument("--on", choices=("local", "slurm"), default="local", help="where (default: this machine)")
+    add_cluster_options(parser)
+
+
+def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """What a SLURM cluster is like, and what is asked of it."""
+    cluster = parser.add_argument_group("on a SLURM cluster")
+    cluster.add_argument("--profile", type=Path, metavar="FILE.yaml", help="the cluster, as in configs/slurm/")
+    cluster.add_argument(
+        "--resource-limits",
+        metavar="R:V,R:V",
+        help="of a stage that uses the model, such as gpu:1,mem:32GB,time:24:00:00 (default: the profile's)",
+    )
+
+
+def cluster_of(arguments: argparse.Namespace) -> "Cluster":
+    """The cluster that the options describe.
+
+    Raises:
+        InputError: everything that is wrong with them.
+    """
+    from setpoint.execution.slurm import Profile, Resources
+    from setpoint.execution.slurm.profile import read_profile
+    from setpoint.experiments.slurm.scripts import Cluster
+
+    profile = Profile() if arguments.profile is None else read_profile(arguments.profile)
+    return Cluster(profile, Resources.parse(arguments.resource_limits or profile.resources))
 
 
 def _amount(text: str) -> float:
@@ -90,11 +126,15 @@ def run_request(
         stall_s=60 * arguments.stall_limit_min,
     )
     calibration = getattr(arguments, "calibrate", False)
+    on_slurm = getattr(arguments, "on", "local") == "slurm"
+    executor = _slurm_executor(request, arguments) if on_slurm else None
     plan = launch.prepare(request, say_nothing if arguments.quiet else say, calibration=calibration)
     try:
         with progress(plan, quiet=arguments.quiet) as listener:
             options = launch.Options(
-                workers=arguments.workers,
+                workers=_ALL if on_slurm and arguments.workers is None else arguments.workers,
+                executor=executor(plan) if executor else None,
+                drain=not on_slurm,
                 limits=limits,
                 retries=retries,
                 retry=retry,
@@ -102,12 +142,33 @@ def run_request(
             )
             status = launch.run(request, plan, options)
     except KeyboardInterrupt:
-        print(f"setpoint: interrupted; resume with: {resume_command(request)}", file=sys.stderr)
+        again = resume_command(request) + (" --on slurm" if on_slurm else "")
+        print(f"setpoint: interrupted; resume with: {again}", file=sys.stderr)
+        if on_slurm:
+            print(
+                f"setpoint: the jobs go on; end them with: setpoint slurm cancel {request.experiment_id}",
+                file=sys.stderr,
+            )
         return EXIT_INTERRUPTED
     _print_result(status, write_reports(request.folder), as_json=arguments.json)
     if status.state == "interrupted":
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
     return exit_code(status)
+
+
+def _slurm_executor(request: "Request", arguments: argparse.Namespace) -> "Callable[[Plan], Executor]":
+    """What makes the executor of a plan; what can be wrong with it is found here, before anything is prepared.
+
+    Raises:
+        InputError: there is no SLURM here, or the options are wrong.
+    """
+    from setpoint.execution.slurm import Client
+    from setpoint.experiments.slurm.scripts import executor
+
+    client = Client()
+    client.require()
+    cluster = cluster_of(arguments)
+    return lambda plan: executor(request.workspace, plan, cluster, client)
 
 
 def exit_code(status: "Status") -> int:

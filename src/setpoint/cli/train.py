@@ -4,7 +4,7 @@ import argparse
 
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
-from setpoint.cli.running import add_run_options, run_request
+from setpoint.cli.running import add_place_options, add_run_options, run_request
 from setpoint.cli.spec_options import MATCH_HELP, add_training_options, training_fields
 from setpoint.errors import InputError
 
@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="V", help=f"the same as --set {name}=V")
     add_training_options(parser)
     add_run_options(parser)
+    add_place_options(parser)
     add_workspace(parser)
     add_json(parser)
     parser.add_argument("--again", action="store_true", help="try stages again that failed before, whatever the reason")

@@ -32,6 +32,7 @@ SUGGESTIONS = {
     "corrupt_artifact": "check the disk; the stage is computed again",
     "data": "check the data set that the message names, or make it again",
     "crash": "read stderr.log of the attempt; the traceback ends with the failing line",
+    "cancelled": "somebody ended it on purpose; retry it where it is wanted after all",
     "lost": "look for a memory limit or an administrator that ended the process, then retry",
 }
 

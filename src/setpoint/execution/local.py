@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from setpoint.artifacts import Attempt, create_json, read_claim, read_json
 from setpoint.execution.failures import describe, describe_ended
 from setpoint.execution.limits import Breach, Limits, Watch
-from setpoint.execution.machine import oom_kills
+from setpoint.execution.machine import oom_kills, worker_variables
 from setpoint.execution.task import Outcome, Task
 from setpoint.execution.worker import work
 
@@ -33,6 +33,8 @@ class LocalExecutor:
     The fork server starts with the first task. It only imports: a tensor operation or a CUDA query in it would leave
     locks and contexts behind that hang its children.
     """
+
+    shares_memory = True
 
     def __init__(
         self,
@@ -55,12 +57,7 @@ class LocalExecutor:
         self._preload = [__name__, *preload]
         self._limits = limits
         self._load = Counter(dict.fromkeys(devices, 0))
-        self._server_environment = {
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "OPENBLAS_NUM_THREADS": str(threads),
-            "TOKENIZERS_PARALLELISM": "false",
-        }
+        self._server_environment = worker_variables(threads)
         self._environment = {**self._server_environment, **(environment or {})}
 
     def submit(self, task: Task) -> "LocalJob":
@@ -76,6 +73,9 @@ class LocalExecutor:
         if device is not None:
             self._load[device] += 1
         return LocalJob(task, process, self._limits, lambda: self._release(device))
+
+    def adopt(self, task: Task) -> None:
+        """Nothing: local workers end with their coordinator."""
 
     def _release(self, device: str | None) -> None:
         if device is not None:

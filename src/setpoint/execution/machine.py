@@ -33,6 +33,16 @@ def gpus() -> tuple[str, ...]:
     return tuple(done.stdout.split())
 
 
+def worker_variables(threads: int = 1) -> dict[str, str]:
+    """The environment of every worker, local or on a cluster: results must not depend on where it runs."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
 def default_workers() -> int:
     """Stages to run at the same time: one for each GPU, and on a machine without one for each core."""
     return len(gpus()) or usable_cores()

@@ -54,11 +54,26 @@ class Job(Protocol):
         """How the job ended, or None when it still runs after `timeout_s` seconds."""
 
     def cancel(self) -> None:
-        """End the job, and everything it started, now. The attempt counts as interrupted, not as failed."""
+        """End the job, and everything it started, now. The attempt counts as interrupted, not as failed.
+
+        A job that outlives its coordinator is let go instead: the next one adopts it.
+        """
 
 
 class Executor(Protocol):
-    """A place where tasks run."""
+    """A place where tasks run.
+
+    Attributes:
+        shares_memory: whether fewer tasks at the same time leave more memory to each.
+    """
+
+    shares_memory: bool
 
     def submit(self, task: Task) -> Job:
         """Start `task` and return at once."""
+
+    def adopt(self, task: Task) -> Job | None:
+        """The job that an earlier coordinator started for `task` and that must be seen to its end, if any.
+
+        It may be asked for again.
+        """

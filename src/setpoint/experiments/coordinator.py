@@ -121,7 +121,7 @@ class Coordinator:
                 self._journal.record("stage_reused", stage=name)
                 return state
             return StageState("absent")
-        if state.status != "failed" or rerun:
+        if state.status != "failed" or rerun or self._executor.adopt(self._task(name)) is not None:
             return StageState("absent")
         self._failures.update((name, found) for found in failure_classes(folder))
         return StageState("absent") if self._try_again(name, (state.failure or {})["failure_class"]) else state
@@ -145,15 +145,18 @@ class Coordinator:
         for name in self._ready():
             if len(self._jobs) >= self._workers:
                 return
-            latest = self._folder(name).latest_attempt()
-            if latest is not None and latest.running():
-                self._wait_for_another(name, latest)
-                continue
-            if time.monotonic() < self._not_before_s.get(name, 0.0):
-                continue
+            task = self._task(name)
+            job = self._executor.adopt(task)
+            if job is None:
+                latest = self._folder(name).latest_attempt()
+                if latest is not None and latest.running():
+                    self._wait_for_another(name, latest)
+                    continue
+                if time.monotonic() < self._not_before_s.get(name, 0.0):
+                    continue
             self._states[name] = StageState("running")
             self._journal.record("stage_started", stage=name, kind=self._plan.stages[name].kind)
-            self._jobs[name] = self._executor.submit(self._task(name))
+            self._jobs[name] = self._executor.submit(task) if job is None else job
             self._note_progress("running")
 
     def _wait_for_another(self, name: str, attempt: Attempt) -> None:
@@ -202,7 +205,7 @@ class Coordinator:
             if failure_class in _WAITS:
                 pause_s = BACKOFF_S * 2 ** (self._failures[name, failure_class] - 1)
                 self._not_before_s[name] = time.monotonic() + pause_s
-            if failure_class == "host_oom":
+            if failure_class == "host_oom" and self._executor.shares_memory:
                 self._share_memory()
             return
         self._states[name] = StageState("failed", failure)

@@ -71,6 +71,7 @@ class Options:
         retries: failure class -> how often a stage is tried again by itself, where that is not as usual.
         retry: whether earlier failures of this class are tried again.
         targets: stage kind -> `module:function`, in place of the package's own.
+        drain: whether the first interrupt lets running stages finish; jobs that go on without us need no waiting for.
     """
 
     workers: int | None = 1
@@ -80,6 +81,7 @@ class Options:
     listeners: tuple[Listener, ...] = ()
     executor: Executor | None = None
     targets: Mapping[str, str] | None = None
+    drain: bool = True
 
 
 def request(
@@ -232,7 +234,7 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
             targets=options.targets,
             retries=options.retries,
         )
-        with _interrupts(coordinator) as interrupts:
+        with _interrupts(coordinator, drain=options.drain) as interrupts:
             try:
                 status = coordinator.run(rerun_failed=rerun)
             finally:
@@ -315,7 +317,7 @@ def _changes(old: Plan, new: Plan) -> list[str]:
 
 
 @contextlib.contextmanager
-def _interrupts(coordinator: Coordinator) -> Iterator[list[int]]:
+def _interrupts(coordinator: Coordinator, *, drain: bool) -> Iterator[list[int]]:
     """The first SIGINT lets running stages finish, the second ends them, as a scheduler's polite SIGTERM does at once.
 
     Yields the interrupts so far. Only the main thread gets signals.
@@ -327,7 +329,7 @@ def _interrupts(coordinator: Coordinator) -> Iterator[list[int]]:
 
     def on_interrupt(number: int, _frame: object) -> None:
         received.append(number)
-        if number == signal.SIGTERM or len(received) > 1:
+        if number == signal.SIGTERM or len(received) > 1 or not drain:
             raise KeyboardInterrupt
         coordinator.drain()
 

@@ -7,12 +7,14 @@ digest, and what the checkpoint was made by. One without a matching seal is not 
 import contextlib
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from setpoint.artifacts import read_json, write_json
+from setpoint.errors import StageError
 from setpoint.fingerprint import file_digest
 
 SEAL = "seal.json"
@@ -62,23 +64,31 @@ def _step(checkpoint: Path) -> int:
 class SealCheckpoints(TrainerCallback):
     """Seals what the trainer saves, keeps the newest, and asks for one when the last is five minutes old.
 
+    A stage that must end saves one at once, and ends there.
+
     Checkpoints fall between optimizer steps. In GRPO every step generates its own completions, so that none are lost.
     """
 
-    def __init__(self, fingerprint: str) -> None:
-        """Seal with `fingerprint`."""
+    def __init__(self, fingerprint: str, must_end: Callable[[], str | None] = lambda: None) -> None:
+        """Seal with `fingerprint`; `must_end` says why the stage must end now, if it must."""
         self._fingerprint = fingerprint
+        self._must_end = must_end
         self._last = time.monotonic()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        """Ask for a checkpoint when the last one is old."""
-        control.should_save |= time.monotonic() - self._last > _LONGEST_INTERVAL_S
+        """Ask for a checkpoint when the last one is old, or there will be no time for another."""
+        old = time.monotonic() - self._last > _LONGEST_INTERVAL_S
+        control.should_save |= old or self._must_end() is not None
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Seal the new checkpoint and delete the older ones."""
+        """Seal the new checkpoint and delete the older ones.
+
+        Raises:
+            StageError: the stage must end; its next attempt continues from here.
+        """
         folder = Path(str(args.output_dir))
         newest = folder / f"{_PREFIX}{state.global_step}"
         seal(newest, self._fingerprint)
@@ -86,3 +96,11 @@ class SealCheckpoints(TrainerCallback):
         for checkpoint in folder.glob(f"{_PREFIX}*"):
             if checkpoint != newest:
                 shutil.rmtree(checkpoint)
+        reason = self._must_end()
+        if reason is not None and state.global_step < state.max_steps:
+            raise StageError(
+                "preempted",
+                f"{reason}, after saving step {state.global_step} of {state.max_steps}",
+                evidence={"step": state.global_step},
+                suggestion="resume; the stage continues from its checkpoint",
+            )

@@ -76,7 +76,7 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         args=arguments,
         train_dataset=Dataset.from_list([_problem_row(example, dialect) for example in seen]),
         processing_class=session.tokenizer,
-        callbacks=[TrainingCurve("grpo", context.log), SealCheckpoints(session.fingerprint)],
+        callbacks=[TrainingCurve("grpo", context.log), SealCheckpoints(session.fingerprint, context.must_end)],
     )
 
 

@@ -96,7 +96,7 @@ def _trainer(
         per_device_eval_batch_size=session.runtime.generation_batch_size,
     )
     curve = TrainingCurve("sft", context.log)
-    callbacks = [curve, *([keep_best] if keep_best else []), SealCheckpoints(session.fingerprint)]
+    callbacks = [curve, *([keep_best] if keep_best else []), SealCheckpoints(session.fingerprint, context.must_end)]
     distinct = {id(example): example for example in seen}
     trainer = SFTTrainer(
         model=session.model,

@@ -1,0 +1,44 @@
+"""One attempt at a task in this very process, for jobs that a batch system starts and may start again."""
+
+import os
+import signal
+import time
+
+from setpoint.artifacts import Attempt, interruption, read_claim, read_json
+from setpoint.execution.task import Task
+from setpoint.execution.worker import work
+
+EXIT_SAVED = 75
+"""The stage saved its state and wants to be started again; EX_TEMPFAIL, which some clusters requeue by themselves."""
+EXIT_BUSY = 76
+"""Somebody else was computing the stage all the time."""
+EXIT_NOT_READY = 77
+"""What the stage needs is not finished, so that nothing was tried."""
+_LOOK_S = 2.0
+
+
+def attempt_task(task: Task, *, patience_s: float = 600.0) -> int:
+    """Do what a local worker does, and say in an exit code what came of it; only the main thread may call this.
+
+    0 finished, now or before; 1 failed, as failure.json says; 75 asked to end by SIGUSR1 or SIGTERM, with its state
+    saved; 76 somebody else was computing it for longer than `patience_s`.
+    """
+    interruption.watch((signal.SIGUSR1, signal.SIGTERM))
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        work(task)
+        if task.stage.finished():
+            return 0
+        attempt = task.stage.latest_attempt()
+        if attempt is not None and _ours(attempt):
+            failure = read_json(attempt.failure)
+            saved = isinstance(failure, dict) and failure.get("failure_class") == "preempted"
+            return EXIT_SAVED if saved else 1
+        if time.monotonic() > deadline_s or interruption.requested() is not None:
+            return EXIT_BUSY
+        time.sleep(_LOOK_S)
+
+
+def _ours(attempt: Attempt) -> bool:
+    claim = read_claim(attempt.claim)
+    return claim is not None and claim.pid == os.getpid() and claim.alive()

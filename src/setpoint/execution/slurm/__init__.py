@@ -1,0 +1,24 @@
+"""Stages as jobs of a SLURM cluster: scripts, submission, and what became of every job."""
+
+from setpoint.execution.slurm.client import Client, Refused, SubmitLimit, Unavailable
+from setpoint.execution.slurm.executor import SlurmExecutor
+from setpoint.execution.slurm.profile import Profile
+from setpoint.execution.slurm.resources import Resources
+from setpoint.execution.slurm.script import Batch, Link, write_batch
+from setpoint.execution.slurm.tracking import Fate, Tracker, settle
+
+__all__ = [
+    "Batch",
+    "Client",
+    "Fate",
+    "Link",
+    "Profile",
+    "Refused",
+    "Resources",
+    "SlurmExecutor",
+    "SubmitLimit",
+    "Tracker",
+    "Unavailable",
+    "settle",
+    "write_batch",
+]

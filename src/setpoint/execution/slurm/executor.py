@@ -1,0 +1,314 @@
+"""Stages as tasks of arrays: collected for a moment, handed in as the queue has room, adopted by the next coordinator.
+
+Nothing here is remembered that is not on the disk: which job a stage has is read from the scripts and their `.jobs`
+files, how often it failed and why from its attempts.
+"""
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from setpoint.artifacts import Attempt, StageFolder, read_claim, read_json
+from setpoint.execution.slurm.client import Client, Node, Refused, SubmitLimit, Unavailable
+from setpoint.execution.slurm.resources import Resources
+from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name, write_batch
+from setpoint.execution.slurm.tracking import Fate, Tracker, settle
+from setpoint.execution.task import Outcome, Task
+
+_GATHER_S = 0.5
+_RETRY_S = 5.0
+_GROWN_BY = {"host_oom": "memory", "timeout": "time"}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What stages ask the cluster for.
+
+    Attributes:
+        resources: of a stage that uses the model.
+        cpu_kinds: stages that compute on the processor alone.
+        comments: stage id -> a word on it, for the reader of a script.
+    """
+
+    resources: Resources
+    cpu_kinds: Collection[str] = ()
+    comments: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, kind: str) -> Resources:
+        """What a stage of this kind asks for at first."""
+        return self.resources.without_gpu() if kind in self.cpu_kinds else self.resources
+
+
+@dataclass
+class _Waiting:
+    """A stage that has no job yet."""
+
+    task: Task
+    since_s: float
+
+
+class SlurmExecutor:
+    """Hands stages to the cluster.
+
+    A coordinator that ends leaves the jobs to the cluster; the next one finds them by `adopt`.
+    """
+
+    shares_memory = False
+
+    def __init__(
+        self, client: Client, site: Site, terms: Terms, *, poll_s: float = 2.0, lost_after_s: float = 30.0
+    ) -> None:
+        """Prepare; SLURM is asked for the first time when a stage is submitted.
+
+        Args:
+            poll_s: seconds between two looks at the queue.
+            lost_after_s: how long a job must be unknown to every source before it counts as lost.
+        """
+        self._client = client
+        self._site = site
+        self._terms = terms
+        self._poll_s = poll_s
+        self._tracker = Tracker(client, site.folder, lost_after_s=lost_after_s)
+        self._folder = site.folder / f"run-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        self._waiting: dict[str, _Waiting] = {}
+        self._live: set[str] = set()
+        self._fates: dict[str, Fate] = {}
+        self._looked_s = float("-inf")
+        self._not_before_s = 0.0
+        self._batches = 0
+        self._unsure: tuple[Batch, Sequence[Task]] | None = None
+
+    def submit(self, task: Task) -> "SlurmJob":
+        """Take `task`; it reaches the cluster with others of its kind, as soon as the queue has room."""
+        self._fates.pop(task.stage_id, None)
+        self._waiting[task.stage_id] = _Waiting(task, time.monotonic())
+        return SlurmJob(self, task)
+
+    def adopt(self, task: Task) -> "SlurmJob | None":
+        """The job that an earlier coordinator or somebody by hand submitted for `task`, if it is not settled yet."""
+        if task.stage_id in self._waiting:
+            return SlurmJob(self, task)
+        if self._looked_s == float("-inf"):
+            self._look()
+        fate = self._fates.get(task.stage_id)
+        if fate is None or fate.never_tried or (fate.over and _settled(task.stage, fate.job)):
+            return None
+        self._live.add(task.stage_id)
+        return SlurmJob(self, task)
+
+    def outcome(self, task: Task) -> Outcome | None:
+        """How the stage's job ended; None while it goes on.
+
+        Raises:
+            Refused: the cluster will not take the stage as it is.
+        """
+        self._refresh()
+        fate = self._fates.get(task.stage_id)
+        if fate is None or fate.state in {"queued", "running"} or task.stage_id in self._waiting:
+            return None  # without a look at the disk, which for thousands of stages would cost more than SLURM does
+        found = settle(task.stage, fate, task.describe())
+        if found is not None:
+            self._live.discard(task.stage_id)
+            self._fates.pop(task.stage_id, None)
+            fate.log.parent.mkdir(parents=True, exist_ok=True)  # a job whose log cannot be opened does not start
+        return found
+
+    def _refresh(self) -> None:
+        now_s = time.monotonic()
+        if self._waiting and now_s >= self._not_before_s:
+            oldest_s = min(each.since_s for each in self._waiting.values())
+            if now_s - oldest_s >= _GATHER_S:
+                self._hand_in()
+        if now_s - self._looked_s >= self._poll_s:
+            self._look()
+
+    def _look(self) -> None:
+        wanted = None if self._looked_s == float("-inf") else self._live
+        found = self._tracker.look(wanted) if wanted is None or wanted else {}
+        self._fates = found if wanted is None else {**self._fates, **found}
+        self._looked_s = time.monotonic()
+
+    def _hand_in(self) -> None:
+        """Submit what waits, array by array, as far as the cluster takes it now."""
+        self._not_before_s = time.monotonic() + _RETRY_S
+        try:
+            if self._unsure is not None:
+                self._resolve(*self._unsure)
+            room = self._room()
+            for group in self._groups():
+                left = group
+                while left and room > 0:
+                    taken = self._hand_in_some(left[: min(room, self._client.limits.max_array_size)])
+                    if not taken:
+                        return
+                    left, room = left[taken:], room - taken
+        except Unavailable:
+            return
+
+    def _hand_in_some(self, tasks: Sequence[Task]) -> int:
+        """Submit as many of `tasks` as the cluster takes in one array, and say how many those were."""
+        size = len(tasks)
+        while size:
+            batch = self._batch(tasks[:size])
+            write_batch(self._site, batch)
+            try:
+                self._register(batch, tasks[:size], self._client.submit(batch.script))
+                return size
+            except SubmitLimit:
+                _withdraw(batch)
+                size //= 2
+            except Unavailable:
+                self._unsure = (batch, tasks[:size])
+                raise
+            except Refused as error:
+                _withdraw(batch)
+                fit = nearest_fit(self._client, self._site, batch)
+                raise Refused(f"SLURM refuses a {batch.kind} stage: {error}. {fit}") from error
+        return 0
+
+    def _register(self, batch: Batch, tasks: Sequence[Task], job: str) -> None:
+        add_job(batch, job)
+        for index, task in enumerate(tasks):
+            self._waiting.pop(task.stage_id, None)
+            self._live.add(task.stage_id)
+            log = batch.folder / LOGS / f"{batch.name}-{job}_{index}.log"
+            self._fates[task.stage_id] = Fate(f"{job}_{index}", "queued", log=log)
+
+    def _resolve(self, batch: Batch, tasks: Sequence[Task]) -> None:
+        """Find out whether a submission that was not answered was taken all the same.
+
+        Raises:
+            Unavailable: that is still not known.
+        """
+        job = self._client.find([batch.name]).get(batch.name)
+        self._unsure = None
+        if job is None:
+            _withdraw(batch)
+        else:
+            self._register(batch, tasks, job)
+
+    def _groups(self) -> Iterable[list[Task]]:
+        """What waits, in arrays of equal needs."""
+        groups: dict[object, list[Task]] = {}
+        for each in self._waiting.values():
+            groups.setdefault((each.task.kind, *self._needs(each.task)), []).append(each.task)
+        return list(groups.values())
+
+    def _needs(self, task: Task) -> tuple[Resources, tuple[str, ...]]:
+        """What a stage asks for after what happened to it so far, and the nodes that it avoids."""
+        failures = [read_json(attempt.failure) for attempt in task.stage.attempts()]
+        records = [record for record in failures if isinstance(record, dict)]
+        counts = Counter(_GROWN_BY.get(str(record.get("failure_class")), "") for record in records)
+        nodes = {
+            str(record["evidence"].get("node", ""))
+            for record in records
+            if record.get("failure_class") == "node_failure" and isinstance(record.get("evidence"), dict)
+        }
+        resources = self._terms.of(task.kind)
+        if counts["memory"] or counts["time"]:
+            resources = resources.grown(memory=counts["memory"], time=counts["time"], most=self._most(task.kind))
+        return resources, tuple(sorted(nodes - {""}))
+
+    def _most(self, kind: str) -> Resources | None:
+        """The most that a node of the partition gives."""
+        wanted = self._site.profile.allocation(gpu=kind not in self._terms.cpu_kinds).get("partition")
+        try:
+            nodes = [node for node in self._client.nodes() if wanted in {None, node.partition}]
+        except Unavailable:
+            return None
+        times = [node.time_min for node in nodes]
+        longest = max((time for time in times if time), default=0) if None not in times else 10**6
+        return Resources(mem_mb=max((node.mem_mb for node in nodes), default=0), time_min=longest)
+
+    def _batch(self, tasks: Sequence[Task]) -> Batch:
+        self._batches += 1
+        kind = tasks[0].kind
+        resources, exclude = self._needs(tasks[0])
+        return Batch(
+            name=job_name(self._site.experiment, self._folder.name[4:], str(self._batches), kind),
+            folder=self._folder,
+            kind=kind,
+            stages=tuple(task.stage_id for task in tasks),
+            resources=resources,
+            gpu=kind not in self._terms.cpu_kinds,
+            exclude=exclude,
+            comments={task.stage_id: self._terms.comments.get(task.stage_id, "") for task in tasks},
+        )
+
+    def _room(self) -> int:
+        limits = (self._site.profile.submit_limit, self._client.limits.submit_limit)
+        return min((limit for limit in limits if limit is not None), default=10**6) - len(self._live)
+
+
+class SlurmJob:
+    """A stage that was given to the cluster."""
+
+    def __init__(self, executor: SlurmExecutor, task: Task) -> None:
+        """Follow `task`."""
+        self.task = task
+        self._executor = executor
+
+    def wait(self, timeout_s: float | None = None) -> Outcome | None:
+        """How the job ended, or None when it still waits or runs after `timeout_s` seconds."""
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            found = self._executor.outcome(self.task)
+            left_s = 0.5 if deadline_s is None else deadline_s - time.monotonic()
+            if found is not None or left_s <= 0:
+                return found
+            time.sleep(min(left_s, 0.5))
+
+    def cancel(self) -> None:
+        """Let go of the job: it belongs to the cluster, and whoever takes the experiment up finds it again."""
+
+
+def nearest_fit(client: Client, site: Site, batch: Batch) -> str:
+    """What the cluster offers that comes nearest to what it refused."""
+    try:
+        nodes = client.nodes()
+    except Unavailable:
+        return ""
+    from difflib import get_close_matches
+
+    wanted = site.profile.allocation(gpu=batch.gpu).get("partition")
+    partitions = sorted({node.partition for node in nodes})
+    if wanted and wanted not in partitions:
+        near = get_close_matches(wanted, partitions, n=1, cutoff=0.3)
+        nearest = f" Did you mean {near[0]!r}?" if near else ""
+        return f"There is no partition {wanted!r}.{nearest} Known: {', '.join(partitions)}."
+    here = [node for node in nodes if wanted in {None, node.partition}]
+    offers = sorted({_offer(node) for node in here})
+    asked = ", ".join(f"{name}={value}" for name, value in batch.resources.options())
+    return (
+        f"Asked for {asked}; the cluster has {'; '.join(offers)}. Lower --resource-limits, or name another partition."
+    )
+
+
+def _offer(node: Node) -> str:
+    gres = "" if node.gres in {"", "(null)"} else f", {node.gres}"
+    limit = "any time" if node.time_min is None else f"{node.time_min} min"
+    return f"{node.partition}: {node.cpus} cpus, {node.mem_mb}M{gres}, {limit}"
+
+
+def _settled(stage: StageFolder, job: str) -> bool:
+    """Whether the end of the job is on the disk already."""
+    return any(
+        _job_of(attempt) == job and (attempt.failure.exists() or attempt.resources.exists())
+        for attempt in stage.attempts()
+    )
+
+
+def _job_of(attempt: Attempt) -> str:
+    """The job that made the attempt, or the one for which a coordinator did after its end."""
+    claim, failure = read_claim(attempt.claim), read_json(attempt.failure)
+    evidence = failure.get("evidence") if isinstance(failure, dict) else None
+    recorded = evidence.get("job") if isinstance(evidence, dict) else None
+    return str(recorded or (claim.job.partition("/")[0] if claim else ""))
+
+
+def _withdraw(batch: Batch) -> None:
+    """Remove a script that the cluster has not taken."""
+    for path in (batch.script, batch.script.with_suffix(".json")):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""The text of `squeue`, `sacct` and `scontrol`, read defensively: versions differ, and odd lines are left out."""
+
+import re
+from dataclasses import dataclass, replace
+
+QUEUE_FORMAT = "%i|%A|%T|%r|%N|%j"
+ACCOUNTING_FIELDS = ("JobID", "JobIDRaw", "State", "ExitCode", "DerivedExitCode", "NodeList", "Reason")
+
+ENDED = frozenset(
+    {
+        *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "BOOT_FAIL"),
+        *("DEADLINE", "LAUNCH_FAILED", "RECONFIG_FAIL", "REVOKED"),
+    }
+)
+_OOM_EXIT = "0:125"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A job or array task as one of SLURM's commands shows it.
+
+    Attributes:
+        job: as users write it: `12`, or `12_3` for a task of an array.
+        state: the bare word. One that is not known here stands for a job that has not ended.
+        exit_code: `code:signal`; empty where the command does not say.
+        out_of_memory: whether the job or one of its steps ran out of memory.
+    """
+
+    job: str
+    state: str
+    reason: str = ""
+    exit_code: str = ""
+    node: str = ""
+    name: str = ""
+    out_of_memory: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether this is over; a job that waits to be started again is not."""
+        return self.state in ENDED
+
+
+def queue(text: str) -> list[Seen]:
+    """Lines of `squeue -r -o QUEUE_FORMAT`."""
+    rows = [line.split("|", 5) for line in text.splitlines() if line.count("|") >= 5]
+    return [
+        Seen(job=row[0], state=_state(row[2]), reason=row[3], node=row[4], name=row[5])
+        for row in rows
+        if _is_job(row[0])
+    ]
+
+
+def accounting(text: str) -> list[Seen]:
+    """Lines of `sacct -D -n -P`, steps merged into their jobs; the last start of a job counts."""
+    found: dict[str, Seen] = {}
+    for line in text.splitlines():
+        row = line.split("|")
+        if len(row) < len(ACCOUNTING_FIELDS):
+            continue
+        job, _, step = row[0].partition(".")
+        state, exit_code = _state(row[2]), row[3]
+        memory = state == "OUT_OF_MEMORY" or exit_code == _OOM_EXIT or row[4] == _OOM_EXIT
+        if step and job in found:
+            found[job] = replace(found[job], out_of_memory=found[job].out_of_memory or memory)
+        elif not step and _is_job(job):
+            found[job] = Seen(job, state, row[6], exit_code, row[5], out_of_memory=memory)
+    return list(found.values())
+
+
+def control(text: str) -> list[Seen]:
+    """Lines of `scontrol -o show job`."""
+    return [seen for line in text.splitlines() if (seen := _control_line(line)) is not None]
+
+
+def _control_line(line: str) -> Seen | None:
+    # Paths and comments, which may hold anything, come late: the first of equal names is SLURM's own.
+    fields = dict(reversed(re.findall(r"(?:^|\s)([A-Z][A-Za-z/:]*)=(\S*)", line)))
+    if not fields.get("JobId", "").isdecimal() or "JobState" not in fields:
+        return None
+    task = fields.get("ArrayTaskId", "")
+    job = f"{fields['ArrayJobId']}_{task}" if fields.get("ArrayJobId") and task else fields["JobId"]
+    if not _is_job(job):
+        return None
+    state = _state(fields["JobState"])
+    memory = state == "OUT_OF_MEMORY" or _OOM_EXIT in (fields.get("ExitCode"), fields.get("DerivedExitCode"))
+    return Seen(
+        job=job,
+        state=state,
+        reason=fields.get("Reason", ""),
+        exit_code=fields.get("ExitCode", ""),
+        node=fields.get("NodeList", "").replace("(null)", ""),
+        out_of_memory=memory,
+    )
+
+
+def _state(text: str) -> str:
+    """`CANCELLED by 1000` and `CANCELLED+` are CANCELLED."""
+    return (text.split() or [""])[0].rstrip("+").upper()
+
+
+def _is_job(text: str) -> bool:
+    """Whether `text` names one job or task; `12_[4-9]` names tasks that share a line."""
+    return re.fullmatch(r"\d+(_\d+)?", text) is not None

@@ -1,0 +1,125 @@
+"""What a job asks the cluster for, read from `gpu:1,mem:32GB,time:24:00:00`."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from setpoint.errors import Findings, InputError, unknown_name
+
+_MB_OF_UNIT = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
+_NAMES = ("gpu", "mem", "time", "cpus")
+_GROWTH = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Of one job on one node.
+
+    Attributes:
+        gpus: 0 for none.
+        gpu_type: such as `a100`; empty for any.
+    """
+
+    gpus: int = 0
+    gpu_type: str = ""
+    mem_mb: int = 4096
+    time_min: int = 60
+    cpus: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Resources":
+        """Read `name:value` pairs; what is left out has its default.
+
+        Raises:
+            InputError: everything that is wrong with `text`.
+        """
+        values: dict[str, int | str] = {}
+        findings = Findings()
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, colon, value = part.partition(":")
+            with findings.check():
+                if name not in _NAMES:
+                    raise unknown_name("resource", name, _NAMES, "Write 'gpu:1,mem:32GB,time:24:00:00'.")
+                if not colon or not value:
+                    raise InputError(f"resource {name!r} needs a value, as in 'gpu:1,mem:32GB,time:24:00:00'.")
+                values |= _READ[name](value)
+        findings.settle()
+        return cls(**values)  # type: ignore[arg-type]
+
+    def options(self) -> Iterator[tuple[str, str]]:
+        """`sbatch` options and their values."""
+        yield "time", duration(self.time_min)
+        yield "mem", f"{self.mem_mb}M"
+        yield "cpus-per-task", str(self.cpus)
+        if self.gpus:
+            kind = f":{self.gpu_type}" if self.gpu_type else ""
+            yield "gres", f"gpu{kind}:{self.gpus}"
+
+    def without_gpu(self) -> "Resources":
+        """The same for a stage that computes on the processor alone."""
+        return replace(self, gpus=0, gpu_type="")
+
+    def grown(self, *, memory: int = 0, time: int = 0, most: "Resources | None" = None) -> "Resources":
+        """Half as much again for every failure for want of memory or time, up to `most`."""
+        mem_mb, time_min = (
+            math.ceil(value * _GROWTH**times) for value, times in ((self.mem_mb, memory), (self.time_min, time))
+        )
+        if most is not None:
+            mem_mb, time_min = (
+                max(self.mem_mb, min(mem_mb, most.mem_mb)),
+                max(self.time_min, min(time_min, most.time_min)),
+            )
+        return replace(self, mem_mb=mem_mb, time_min=time_min)
+
+
+def duration(minutes: int) -> str:
+    """`minutes` as SLURM writes it: `days-hours:minutes:seconds`."""
+    days, rest = divmod(minutes, 24 * 60)
+    return f"{days}-{rest // 60:02d}:{rest % 60:02d}:00"
+
+
+def minutes(text: str) -> int | None:
+    """Whole minutes, rounded up, of `minutes`, `h:mm:ss`, `mm:ss`, `d-h`, `d-h:mm` or `d-h:mm:ss`; None for others."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
+    if match is None:
+        return None
+    days, first, second, third = (None if part is None else int(part) for part in match.groups())
+    if days is not None:
+        seconds = days * 86400 + (first or 0) * 3600 + (second or 0) * 60 + (third or 0)
+    elif third is not None:
+        seconds = (first or 0) * 3600 + (second or 0) * 60 + third
+    else:
+        seconds = (first or 0) * 60 + (second or 0)
+    return -(-seconds // 60)
+
+
+def _gpu(value: str) -> dict[str, int | str]:
+    kind, _, number = value.rpartition(":")
+    if not number.isdecimal() or (kind and re.fullmatch(r"[\w.-]+", kind) is None):
+        raise InputError(f"gpu must be a number, or type:number as in gpu:a100:2, but is {value!r}.")
+    return {"gpus": int(number), "gpu_type": kind}
+
+
+def _mem(value: str) -> dict[str, int | str]:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", value, re.IGNORECASE)
+    size = 0 if match is None else int(float(match[1]) * _MB_OF_UNIT[match[2].upper()])
+    if size < 1:
+        raise InputError(f"mem must be a size such as 32GB or 500M, but is {value!r}.")
+    return {"mem_mb": size}
+
+
+def _time(value: str) -> dict[str, int | str]:
+    found = minutes(value)
+    if not found:
+        raise InputError(f"time must be hours:minutes:seconds, days-hours or minutes, but is {value!r}.")
+    return {"time_min": found}
+
+
+def _cpus(value: str) -> dict[str, int | str]:
+    if not value.isdecimal() or int(value) < 1:
+        raise InputError(f"cpus must be a whole number of at least 1, but is {value!r}.")
+    return {"cpus": int(value)}
+
+
+_READ = {"gpu": _gpu, "mem": _mem, "time": _time, "cpus": _cpus}

@@ -1,0 +1,333 @@
+"""What became of a job. The sources are asked in the order in which they can be trusted.
+
+1. the stage folder: a finished stage is finished, whatever anybody says of its job
+2. our marks: the script leaves one when it starts and, from its EXIT trap, one with its exit code
+3. `squeue --states=all`, for what is queued, runs or has just ended
+4. `sacct`, where there is accounting: why a job ended, and whether a step ran out of memory
+5. `scontrol`, and what the recorder job kept of it where there is no accounting
+6. a job that nobody knows and that left no mark at its end is lost; it is never a success
+
+A source that does not answer changes nothing.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from setpoint.artifacts import Attempt, StageFolder, create_json, read_claim, read_json
+from setpoint.execution.attempt import EXIT_BUSY, EXIT_NOT_READY, EXIT_SAVED
+from setpoint.execution.failures import describe
+from setpoint.execution.slurm.client import Client, Unavailable
+from setpoint.execution.slurm.parsing import Seen, control
+from setpoint.execution.slurm.script import LOGS, MARKS, read_batches, read_jobs
+from setpoint.execution.task import Outcome
+
+RECORDS = "records"
+_NO_LOG = "0:53"
+_LOG_TAIL = 4000
+_OOM_LINE = re.compile(r"^slurmstepd(-\w+)?: error: .*(exceeded (job|step) memory limit|oom[-_ ]kill)", re.I | re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """The last job of a stage.
+
+    Attributes:
+        job: `12_3`.
+        state: `unknown` while no source says anything; `lost` when they all answer and none knows it.
+        seen: what SLURM says.
+        exit_code: what the script's end mark says, where it came that far.
+        started: whether there is a start mark.
+        log: the script's log, which need not exist.
+    """
+
+    job: str
+    state: Literal["queued", "running", "ended", "lost", "unknown"]
+    seen: Seen | None = None
+    exit_code: int | None = None
+    started: bool = False
+    node: str = ""
+    log: Path = Path()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of this job."""
+        return self.state in {"ended", "lost"}
+
+    @property
+    def never_tried(self) -> bool:
+        """Whether the job came to nothing for others' sake: a dependency failed, or another job has the stage."""
+        cancelled = self.seen is not None and self.seen.state == "CANCELLED" and not self.started
+        return self.over and (cancelled or self.exit_code in {EXIT_BUSY, EXIT_NOT_READY})
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a stage stands: the array's id, its index, and the folder of its script."""
+
+    array: str
+    index: int
+    name: str
+    folder: Path
+
+    @property
+    def job(self) -> str:
+        return f"{self.array}_{self.index}"
+
+
+class Tracker:
+    """Follows the jobs of one experiment."""
+
+    def __init__(self, client: Client, folder: Path, *, lost_after_s: float = 30.0) -> None:
+        """Look at the scripts below `folder`.
+
+        Args:
+            lost_after_s: how long a job must be unknown to every source before it counts as lost.
+        """
+        self._client = client
+        self._folder = folder
+        self._lost_after_s = lost_after_s
+        self._unseen_since_s: dict[str, float] = {}
+        self._by_name: dict[str, str] = {}
+        self._over: dict[str, Fate] = {}
+        self._lists: dict[Path, dict[str, Any]] = {}
+
+    def places(self) -> dict[str, _Place]:
+        """Stage -> where it was submitted last."""
+        found: dict[str, _Place] = {}
+        unsubmitted: dict[str, list[tuple[str, _Place]]] = {}
+        self._lists |= read_batches(self._folder, but=self._lists)
+        for path, described in self._lists.items():
+            jobs = read_jobs(path.with_suffix(".jobs"))
+            name = described["name"]
+            for index, stage in enumerate(described["stages"]):
+                place = _Place(jobs[-1] if jobs else "", index, name, path.parent)
+                if jobs:
+                    _keep_newest(found, stage, place)
+                else:
+                    unsubmitted.setdefault(name, []).append((stage, place))
+        self._find_by_name(name for name in unsubmitted if name not in self._by_name)
+        for name, members in unsubmitted.items():
+            for stage, place in members:
+                array = self._by_name.get(name) or self._marked_array(stage, place.index)
+                if array:
+                    _keep_newest(found, stage, replace(place, array=array))
+        return found
+
+    def look(self, stages: Iterable[str] | None = None) -> dict[str, Fate]:
+        """Stage -> fate, of those (by default all) that were ever submitted."""
+        places = self.places()
+        wanted = places if stages is None else {name: places[name] for name in stages if name in places}
+        open_places = {name: place for name, place in wanted.items() if place.job not in self._over}
+        fates = {name: self._over[place.job] for name, place in wanted.items() if place.job in self._over}
+        fates |= self._look(open_places)
+        self._over |= {fate.job: fate for fate in fates.values() if fate.over}
+        return fates
+
+    def _look(self, places: Mapping[str, _Place]) -> dict[str, Fate]:
+        arrays = sorted({place.array for place in places.values()})
+        queued = self._ask_queue(arrays) if arrays else {}
+        fates: dict[str, Fate] = {}
+        unexplained: dict[str, tuple[_Place, Fate]] = {}
+        for name, place in places.items():
+            fate = self._from_marks_and_queue(name, place, None if queued is None else queued.get(place.job))
+            fates[name] = fate
+            if fate.state == "unknown" or (fate.over and fate.exit_code != 0):
+                unexplained[name] = (place, fate)
+        if unexplained:
+            fates |= self._explain(unexplained, answered=queued is not None)
+        return fates
+
+    def _ask_queue(self, arrays: list[str]) -> dict[str, Seen] | None:
+        try:
+            return {seen.job: seen for seen in self._client.queue(arrays)}
+        except Unavailable:
+            return None
+
+    def _from_marks_and_queue(self, stage: str, place: _Place, seen: Seen | None) -> Fate:
+        log = place.folder / LOGS / f"{place.name}-{place.job}.log"
+        if seen is not None and not seen.ended:
+            state: Literal["queued", "running"] = "queued" if seen.state in {"PENDING", "REQUEUED"} else "running"
+            return Fate(place.job, state, seen, node=seen.node, log=log)
+        if seen is not None and seen.state == "COMPLETED":
+            return Fate(place.job, "ended", seen, 0, True, seen.node, log)
+        started, exit_code, node = self._marks(stage, place.job)
+        ended = seen is not None or exit_code is not None
+        found = seen.node if seen is not None and seen.node else node
+        return Fate(place.job, "ended" if ended else "unknown", seen, exit_code, started, found, log)
+
+    def _explain(self, open_fates: Mapping[str, tuple[_Place, Fate]], *, answered: bool) -> dict[str, Fate]:
+        """Ask the slower sources about jobs that did not end well, or that the controller has forgotten."""
+        arrays = sorted({place.array for place, _ in open_fates.values()})
+        known, all_answered = self._slow_sources(arrays)
+        return {
+            name: self._decide(fate, known.get(place.job), answered=answered and all_answered)
+            for name, (place, fate) in open_fates.items()
+        }
+
+    def _slow_sources(self, arrays: list[str]) -> tuple[dict[str, Seen], bool]:
+        """What is known of each task, and whether every source that there is has answered."""
+        known: dict[str, Seen] = {}
+        answered = True
+        for array in arrays:
+            known |= {seen.job: seen for seen in _recorded(self._folder, array)}
+        try:
+            for array in arrays:
+                known |= {seen.job: seen for seen in self._client.control(array)}
+        except Unavailable:
+            answered = False
+        try:
+            if self._client.limits.accounting:
+                for row in self._client.accounting(arrays):
+                    before = known.get(row.job)
+                    memory = row.out_of_memory or (before is not None and before.out_of_memory)
+                    if row.ended or before is None:
+                        known[row.job] = replace(row, out_of_memory=memory)
+        except Unavailable:
+            answered = False
+        return known, answered
+
+    def _decide(self, fate: Fate, seen: Seen | None, *, answered: bool) -> Fate:
+        best = seen if seen is not None and (seen.ended or fate.seen is None) else fate.seen
+        if best is not None and fate.seen is not None and fate.seen.out_of_memory:
+            best = replace(best, out_of_memory=True)
+        if fate.over or (best is not None and best.ended):
+            self._unseen_since_s.pop(fate.job, None)
+            return replace(fate, state="ended", seen=best, node=fate.node or (best.node if best else ""))
+        if not answered:
+            return fate
+        since_s = self._unseen_since_s.setdefault(fate.job, time.monotonic())
+        return replace(fate, state="lost") if time.monotonic() - since_s >= self._lost_after_s else fate
+
+    def _marks(self, stage: str, job: str) -> tuple[bool, int | None, str]:
+        """Whether the job's last start left a mark, the exit code of its end if it has ended, and its node."""
+        starts = [read_json(path) for path in (self._folder / MARKS / stage).glob(f"{job}-*.start.json")]
+        last = max(
+            (start for start in starts if isinstance(start, dict)), key=lambda start: start["restart"], default=None
+        )
+        if last is None:
+            return False, None, ""
+        end = read_json(self._folder / MARKS / stage / f"{job}-{last['restart']}.end.json")
+        code = end.get("exit_code") if isinstance(end, dict) else None
+        return True, code if isinstance(code, int) else None, str(last.get("node", ""))
+
+    def _marked_array(self, stage: str, index: int) -> str:
+        """The newest array that this stage was a task of, by its start marks: for scripts submitted by hand."""
+        names = (path.name.partition("-")[0] for path in (self._folder / MARKS / stage).glob(f"*_{index}-*.start.json"))
+        return max((name.partition("_")[0] for name in names), key=int, default="")
+
+    def _find_by_name(self, names: Iterable[str]) -> None:
+        wanted = sorted(set(names))
+        try:
+            self._by_name |= self._client.find(wanted) if wanted else {}
+        except Unavailable:
+            return
+
+
+def settle(stage: StageFolder, fate: Fate, description: Mapping[str, Any]) -> Outcome | None:
+    """The end of a stage's job, kept on the disk if the worker could not; None while the job goes on.
+
+    Args:
+        description: of the task, for a job that ended before it could claim the stage.
+    """
+    if stage.finished():
+        return Outcome("finished")
+    if not fate.over:
+        return None
+    attempt = stage.latest_attempt()
+    if attempt is None or not _made_by(attempt, fate.job):
+        if fate.exit_code in {EXIT_BUSY, EXIT_NOT_READY} or (attempt is not None and attempt.running()):
+            return Outcome("busy")
+        attempt = stage.claim_attempt(description=description)
+        if attempt is None:
+            return Outcome("finished" if stage.finished() else "busy")
+    failure_class, message = explain(fate)
+    seen = fate.seen
+    evidence = {
+        "job": fate.job,
+        "slurm_state": seen.state if seen else None,
+        "reason": seen.reason if seen else None,
+        "slurm_exit_code": seen.exit_code if seen else None,
+        "exit_code": fate.exit_code,
+        "node": fate.node,
+        "log": str(fate.log),
+    }
+    create_json(attempt.failure, describe(failure_class, message, evidence))
+    return Outcome("failed", read_json(attempt.failure))
+
+
+def explain(fate: Fate) -> tuple[str, str]:
+    """The failure class of a job that ended without a result, and a line on it."""
+    seen = fate.seen
+    where = f"job {fate.job}{f' on {fate.node}' if fate.node else ''}"
+    if fate.state == "lost" or (seen is None and fate.exit_code is None):
+        return "lost", f"{where} is unknown to SLURM and left no mark at its end"
+    if seen is not None:
+        if seen.out_of_memory or _logged_oom(seen, fate.log):
+            return "host_oom", f"{where} used more memory than it asked for"
+        if seen.exit_code == _NO_LOG:
+            return "transient", f"{where} could not open its log {str(fate.log)!r}"
+        if seen.state in _CLASS_OF_STATE:
+            failure_class, words = _CLASS_OF_STATE[seen.state]
+            return failure_class, f"{where} {words}"
+    if fate.exit_code is not None:
+        return _of_exit_code(where, fate.exit_code)
+    code, _, signal = (seen.exit_code if seen is not None else "").partition(":")
+    if signal.isdecimal() and int(signal):
+        return _of_exit_code(where, 128 + int(signal))
+    return _of_exit_code(where, int(code) if code.isdecimal() else 1)
+
+
+def _of_exit_code(where: str, code: int) -> tuple[str, str]:
+    if code == EXIT_SAVED:
+        return "preempted", f"{where} saved its state and was not started again"
+    if code in {126, 127}:
+        return "config", f"{where} has no setpoint there; look at the environment that the profile activates"
+    if code > 128:
+        return "lost", f"{where} was ended by signal {code - 128}"
+    return ("lost" if code == 0 else "crash"), f"{where} ended with exit code {code} and without a result"
+
+
+_CLASS_OF_STATE = {
+    "TIMEOUT": ("timeout", "reached its time limit"),
+    "DEADLINE": ("timeout", "reached its deadline"),
+    "NODE_FAIL": ("node_failure", "lost its node"),
+    "BOOT_FAIL": ("node_failure", "could not be started on its node"),
+    "LAUNCH_FAILED": ("node_failure", "could not be started on its node"),
+    "RECONFIG_FAIL": ("node_failure", "could not be started on its node"),
+    "PREEMPTED": ("preempted", "had to make room for another job"),
+    "REVOKED": ("preempted", "was taken over by another cluster"),
+    "CANCELLED": ("cancelled", "was cancelled"),
+}
+
+
+def _logged_oom(seen: Seen, log: Path) -> bool:
+    """Whether SLURM itself wrote that it ended the job for its memory, which without cgroups shows nowhere else."""
+    if seen.state != "FAILED" or not seen.exit_code.endswith(":9"):
+        return False
+    try:
+        tail = log.read_bytes()[-_LOG_TAIL:].decode("utf-8", errors="replace")
+    except OSError:
+        return False
+    return _OOM_LINE.search(tail) is not None
+
+
+def _made_by(attempt: Attempt, job: str) -> bool:
+    claim = read_claim(attempt.claim)
+    return claim is not None and claim.job.partition("/")[0] == job
+
+
+def _recorded(folder: Path, array: str) -> list[Seen]:
+    """What the recorder job kept of an array."""
+    try:
+        return control((folder / RECORDS / array).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return []
+
+
+def _keep_newest(found: dict[str, _Place], stage: str, place: _Place) -> None:
+    if stage not in found or int(found[stage].array) <= int(place.array):
+        found[stage] = place

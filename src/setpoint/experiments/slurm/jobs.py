@@ -1,0 +1,148 @@
+"""The jobs of an experiment: how its stages are doing, the record of how they ended, and their cancellation."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from setpoint.artifacts import Workspace, write_json
+from setpoint.execution.slurm import Client, Fate, Tracker, settle
+from setpoint.execution.slurm.script import read_jobs
+from setpoint.experiments.journal import Journal
+from setpoint.experiments.lease import lease
+from setpoint.experiments.links import link_models
+from setpoint.experiments.one_stage import make_task
+from setpoint.experiments.plan import Plan
+from setpoint.experiments.status import read_stage, read_status
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """A stage in the eyes of SLURM and of the disk.
+
+    Attributes:
+        state: finished, failed, running, queued, waiting (for others), planned, or lost.
+    """
+
+    stage: str
+    kind: str
+    state: str
+    job: str = ""
+    slurm_state: str = ""
+    reason: str = ""
+    node: str = ""
+    failure_class: str = ""
+    action: str = ""
+
+
+def status(workspace: Workspace, plan: Plan, client: Client) -> list[StageReport]:
+    """Every stage of the plan; it only reads."""
+    tracker = Tracker(client, _folder(workspace, plan))
+    fates = tracker.look()
+    return [_report(workspace, plan, name, fates.get(name)) for name in plan.stages]
+
+
+def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: float = 30.0) -> dict[str, str]:
+    """Keep on the disk why jobs ended, and link the models; stage -> failure class of what was new.
+
+    Raises:
+        InputError: a coordinator is at work, and does the same.
+    """
+    tracker = Tracker(client, _folder(workspace, plan), lost_after_s=lost_after_s)
+    found: dict[str, str] = {}
+    with lease(workspace.experiment(plan.experiment)) as token:
+        journal = Journal(workspace.experiment(plan.experiment), token)
+        for name, fate in _ended(tracker, lost_after_s).items():
+            failure_class = _settle(workspace, plan, name, fate)
+            if failure_class is not None:
+                found[name] = failure_class
+                journal.record("stage_failed", stage=name, failure_class=failure_class, reason=fate.job, retry=False)
+        link_models(workspace, plan)
+    snapshot = read_status(workspace, plan.experiment, check=True).to_json()
+    snapshot["updated_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(workspace.experiment(plan.experiment) / "state.json", snapshot)
+    return found
+
+
+def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
+    """End every job of the experiment; their ids.
+
+    Raises:
+        Unavailable: SLURM does not answer.
+    """
+    folder = _folder(workspace, plan)
+    jobs = {job for path in folder.glob("*/*.jobs") for job in read_jobs(path)}
+    jobs |= {place.array for place in Tracker(client, folder).places().values()}
+    live = sorted({seen.job.partition("_")[0] for seen in client.queue(sorted(jobs)) if not seen.ended}) if jobs else []
+    client.cancel(live)
+    return live
+
+
+def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, Fate]:
+    """The fates of all jobs that are over; a job that nobody knows is looked for a little longer."""
+    deadline_s = time.monotonic() + patience_s + 5.0
+    while True:
+        fates = tracker.look()
+        if all(fate.state != "unknown" for fate in fates.values()) or time.monotonic() > deadline_s:
+            return {name: fate for name, fate in fates.items() if fate.over}
+        time.sleep(1.0)
+
+
+def _settle(workspace: Workspace, plan: Plan, name: str, fate: Fate) -> str | None:
+    """The failure class of a stage whose job has ended, where that was not known yet."""
+    stage = plan.stages.get(name)
+    if stage is None:
+        return None
+    folder = workspace.stage(stage.kind, name)
+    if read_stage(folder).status in {"finished", "failed"} or fate.never_tried:
+        return None
+    outcome = settle(folder, fate, make_task(workspace, plan, name).describe())
+    return None if outcome is None or outcome.failure is None else str(outcome.failure["failure_class"])
+
+
+ACTIONS: Mapping[str, str] = {
+    "queued": "",
+    "running": "",
+    "finished": "",
+    "planned": "submit it: `setpoint slurm submit`, or `setpoint experiment run --on slurm`",
+    "waiting": "",
+    "blocked": "mend the stage that it needs, then retry",
+    "lost": "`setpoint slurm collect` records it, then submit again",
+    "unknown": "SLURM does not answer, or not yet; look again",
+}
+
+
+def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> StageReport:
+    stage = plan.stages[name]
+    found = read_stage(workspace.stage(stage.kind, name))
+    seen = fate.seen if fate is not None else None
+    common: dict[str, Any] = {
+        "stage": name,
+        "kind": stage.kind,
+        "job": fate.job if fate else "",
+        "slurm_state": seen.state if seen else "",
+        "reason": seen.reason if seen and seen.reason != "None" else "",
+        "node": fate.node if fate else "",
+    }
+    live = fate is not None and fate.state in {"queued", "running"}
+    failure = found.failure or {}
+    if found.status == "finished":
+        state = "finished"
+    elif fate is not None and live:
+        state = "waiting" if seen is not None and seen.reason == "Dependency" else fate.state
+    elif found.status == "failed":
+        common["failure_class"] = failure["failure_class"]
+        return StageReport(state="failed", action=failure.get("suggestion", ""), **common)
+    elif any(read_stage(workspace.stage(plan.stages[up].kind, up)).failure for up in plan.upstream(name)):
+        state = "blocked"
+    elif fate is None or fate.never_tried:
+        state = "planned"
+    else:
+        state = "lost" if fate.over else "unknown"
+    return StageReport(state=state, action=ACTIONS[state], **common)
+
+
+def _folder(workspace: Workspace, plan: Plan) -> Path:
+    return workspace.experiment(plan.experiment).absolute() / "slurm"

@@ -1,0 +1,353 @@
+"""Scripts for all stages of an experiment, one array for each level and kind, and their submission."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from setpoint.artifacts import Workspace, create_json, write_text
+from setpoint.errors import InputError, SetpointError
+from setpoint.execution.slurm import (
+    Batch,
+    Client,
+    Link,
+    Profile,
+    Refused,
+    Resources,
+    SlurmExecutor,
+    SubmitLimit,
+    Unavailable,
+    write_batch,
+)
+from setpoint.execution.slurm.client import Limits
+from setpoint.execution.slurm.executor import Terms, nearest_fit
+from setpoint.execution.slurm.script import (
+    LOGS,
+    Site,
+    add_job,
+    job_name,
+    plain_text,
+    read_batches,
+    read_jobs,
+    submit_text,
+)
+from setpoint.execution.slurm.tracking import RECORDS
+from setpoint.experiments.launch import Request
+from setpoint.experiments.lease import lease
+from setpoint.experiments.plan import Plan, plan_path, read_plan
+from setpoint.experiments.status import read_stages
+
+CPU_KINDS = frozenset({"reference"})
+"""Kinds of stages that never use a GPU."""
+SUBMIT = "submit.sh"
+COLLECT = "collect"
+RECORD = "record"
+COORDINATE = "coordinate"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """How an experiment uses the cluster.
+
+    Attributes:
+        command: the words that start the command line on a node; by default those that started it here.
+    """
+
+    profile: Profile
+    resources: Resources
+    command: tuple[str, ...] = ()
+
+    def site(self, workspace: Workspace, experiment: str) -> Site:
+        """Where the experiment's jobs run."""
+        activated = self.profile.venv or self.profile.conda
+        here = ("setpoint",) if activated else (sys.executable, "-m", "setpoint")
+        return Site(workspace.root.absolute(), experiment, self.profile, self.command or here)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The scripts of an experiment, in the order of their submission.
+
+    Attributes:
+        folder: where they lie, with `submit.sh`.
+    """
+
+    site: Site
+    folder: Path
+    batches: tuple[Batch, ...]
+    recorder: bool
+
+    @property
+    def submit(self) -> Path:
+        """The script that hands in everything."""
+        return self.folder / SUBMIT
+
+
+def executor(workspace: Workspace, plan: Plan, cluster: Cluster, client: Client) -> SlurmExecutor:
+    """What runs the plan's stages as jobs."""
+    terms = Terms(cluster.resources, CPU_KINDS, _comments(plan))
+    return SlurmExecutor(client, cluster.site(workspace, plan.experiment), terms)
+
+
+def freeze(request: Request, plan: Plan) -> None:
+    """Make `plan` the plan of its experiment.
+
+    Raises:
+        InputError: another coordinator holds the experiment, or has planned it otherwise.
+    """
+    if request.existing == plan and plan_path(request.folder).exists():
+        return
+    with lease(request.folder):
+        if not create_json(plan_path(request.folder), plan.to_json()) and read_plan(request.folder) != plan:
+            raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
+
+
+def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits) -> Generated:
+    """Write scripts for every stage that is not finished; earlier ones stay, for their jobs may still run.
+
+    Raises:
+        InputError: everything is finished already.
+    """
+    site = cluster.site(workspace, plan.experiment)
+    folder = _new_folder(site.folder)
+    open_stages = {name for name, state in read_stages(workspace, plan).items() if state.status != "finished"}
+    if not open_stages:
+        raise InputError(
+            f"every stage of experiment {plan.experiment!r} is finished already. "
+            f"Write its report with `setpoint report {plan.experiment}`."
+        )
+    batches = tuple(_batches(plan, open_stages, cluster, folder, limits.max_array_size))
+    for batch in batches:
+        write_batch(site, batch)
+    recorder = not limits.accounting
+    _write_helpers(site, folder, recorder=recorder)
+    write_text(
+        folder / SUBMIT,
+        submit_text(site, batches, folder / f"{COLLECT}.sbatch", folder / f"{RECORD}.sbatch" if recorder else None),
+    )
+    (folder / SUBMIT).chmod(0o755)
+    return Generated(site, folder, batches, recorder)
+
+
+def submit(generated: Generated, client: Client) -> dict[str, str]:
+    """Hand in the scripts as `submit.sh` does; batch name -> job id.
+
+    Raises:
+        Refused: SLURM's reason, with the nearest thing that it would take; what was handed in before is withdrawn.
+        SetpointError: SLURM took only a part, or does not answer; the part is withdrawn.
+    """
+    client.require()
+    jobs: dict[str, str] = {}
+    try:
+        for batch in generated.batches:
+            after = ",".join(f"{link.kind}:{jobs[link.batch]}" for link in batch.after)
+            jobs[batch.name] = client.submit(batch.script, [f"--dependency={after}"] if after else [])
+            add_job(batch, jobs[batch.name])
+            if generated.recorder:
+                array = jobs[batch.name]
+                options = [f"--dependency=afterany:{array}", f"--export=ALL,recorded={array}"]
+                _add(generated.folder, RECORD, client.submit(generated.folder / f"{RECORD}.sbatch", options))
+        collect = [f"--dependency=afterany:{':'.join(jobs.values())}"]
+        _add(generated.folder, COLLECT, client.submit(generated.folder / f"{COLLECT}.sbatch", collect))
+    except SetpointError as error:
+        _withdraw(client, generated, list(jobs.values()))
+        raise _explained(error, generated, client, len(jobs)) from error
+    return jobs
+
+
+def _explained(error: SetpointError, generated: Generated, client: Client, taken: int) -> SetpointError:
+    batch = generated.batches[min(taken, len(generated.batches) - 1)]
+    if isinstance(error, Refused):
+        return Refused(f"SLURM refuses {batch.script.name!r}: {error}. {nearest_fit(client, generated.site, batch)}")
+    if isinstance(error, SubmitLimit):
+        tasks = sum(len(each.stages) for each in generated.batches)
+        return InputError(
+            f"SLURM does not take all {tasks} stages at once: {error}. Use `setpoint experiment run --on slurm`, which "
+            "hands them in as the queue has room. Nothing was left in the queue."
+        )
+    return error
+
+
+def _withdraw(client: Client, generated: Generated, jobs: Sequence[str]) -> None:
+    """Leave no half of an experiment in the queue; where SLURM does not answer, its jobs fence each other anyway."""
+    others = [job for name in (RECORD, COLLECT) for job in read_jobs(generated.folder / f"{name}.jobs")]
+    try:
+        client.cancel([*jobs, *others])
+    except Unavailable:
+        return
+    for path in generated.folder.glob("*.jobs"):
+        path.unlink()
+
+
+def _new_folder(parent: Path) -> Path:
+    number = 1 + max(
+        (int(path.name[7:]) for path in parent.glob("scripts[0-9]*") if path.name[7:].isdecimal()), default=0
+    )
+    folder = parent / f"scripts{number}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _batches(plan: Plan, open_stages: set[str], cluster: Cluster, folder: Path, most: int) -> Iterator[Batch]:
+    """Scripts level by level. Where each stage needs one of the level below, its task waits for that task alone."""
+    terms = Terms(cluster.resources, CPU_KINDS)
+    comments = _comments(plan)
+    made: dict[str, Batch] = {}
+    levels = _levels(plan, open_stages)
+    tag = folder.name.removeprefix("scripts")
+    for level, kind in sorted(set(levels.values())):
+        members = [name for name in plan.stages if levels.get(name) == (level, kind)]
+        for number, stages in enumerate(_chunks(plan, members, made, most)):
+            batch = Batch(
+                name=job_name(plan.experiment, tag, str(level), kind, str(number)),
+                folder=folder,
+                kind=kind,
+                stages=stages,
+                resources=terms.of(kind),
+                gpu=kind not in CPU_KINDS,
+                after=tuple(_links(plan, stages, made)),
+                comments={name: comments.get(name, "") for name in stages},
+            )
+            made |= dict.fromkeys(stages, batch)
+            yield batch
+
+
+def _levels(plan: Plan, open_stages: set[str]) -> dict[str, tuple[int, str]]:
+    """Open stage -> how many open stages stand one upon the other below it, and its kind."""
+    levels: dict[str, tuple[int, str]] = {}
+    for name, stage in plan.stages.items():  # upstream stages come first
+        if name in open_stages:
+            below = [levels[need][0] for need in stage.needs.values() if need in open_stages]
+            levels[name] = (1 + max(below, default=-1), stage.kind)
+    return levels
+
+
+def _chunks(plan: Plan, members: Sequence[str], made: Mapping[str, Batch], most: int) -> Iterator[tuple[str, ...]]:
+    """`members` in arrays of at most `most`, those that wait for the same batches together and in their order."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in members:
+        key = tuple(sorted({made[need].name for need in plan.stages[name].needs.values() if need in made}))
+        groups.setdefault(key, []).append(name)
+    for group in groups.values():
+        ordered = sorted(group, key=lambda name: _position(plan, name, made))
+        for start in range(0, len(ordered), most):
+            yield tuple(ordered[start : start + most])
+
+
+def _position(plan: Plan, name: str, made: Mapping[str, Batch]) -> tuple[int, ...]:
+    return tuple(made[need].stages.index(need) for need in plan.stages[name].needs.values() if need in made)
+
+
+def _links(plan: Plan, stages: Sequence[str], made: Mapping[str, Batch]) -> Iterator[Link]:
+    """What the array waits for, batch by batch.
+
+    Where neither each task needs its counterpart nor every task needs all, the array waits for the end of all, and
+    each task finds on the disk whether what it needs is there: one failed stage must not stop its neighbours.
+    """
+    needs = [[need for need in plan.stages[name].needs.values() if need in made] for name in stages]
+    for batch in {made[need].name: made[need] for own in needs for need in own}.values():
+        own = [tuple(need for need in each if made[need].name == batch.name) for each in needs]
+        if [name for each in own for name in each] == list(batch.stages) and all(len(each) == 1 for each in own):
+            yield Link("aftercorr", batch.name)
+        elif all(set(each) == set(batch.stages) for each in own):
+            yield Link("afterok", batch.name)
+        else:
+            yield Link("afterany", batch.name)
+
+
+def _comments(plan: Plan) -> dict[str, str]:
+    """Stage -> the runs that it serves."""
+    found: dict[str, list[str]] = {}
+    for run in plan.runs:
+        for name in run.stages.values():
+            found.setdefault(name, []).append(run.name)
+    return {
+        name: ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+        for name, runs in found.items()
+    }
+
+
+def _write_helpers(site: Site, folder: Path, *, recorder: bool) -> None:
+    """The job that collects in the end, one that coordinates from within the cluster, and the recorder."""
+    words = shlex.join(site.command)
+    where = f"{shlex.quote(site.experiment)} --workspace {shlex.quote(str(site.workspace))}"
+    described = {
+        COLLECT: (f"{words} slurm collect {where}", {}),
+        COORDINATE: (
+            f"# In place of submit.sh: hands the stages in as the queue has room, and tries failed ones again.\n"
+            f"exec {words} experiment resume {where} --on slurm",
+            {"time": "7-00:00:00", "requeue": ""},
+        ),
+    }
+    if recorder:
+        records = shlex.quote(str(site.folder / RECORDS))
+        body = (
+            "# Without accounting, SLURM soon forgets how jobs ended.\n"
+            f"mkdir -p {records} && cd {records} &&\n"
+            '    scontrol -d -o show job "$recorded" >".$recorded" && mv ".$recorded" "$recorded"'
+        )
+        described[RECORD] = (body, {"time": "0-00:05:00"})
+    for name, (body, options) in described.items():
+        log = folder / LOGS / f"{name}-%j.log"
+        write_text(
+            folder / f"{name}.sbatch", plain_text(site, job_name(site.experiment, name), log, body, dict(options))
+        )
+
+
+def _latest(workspace: Workspace, plan: Plan) -> Path | None:
+    """The folder of the scripts that were generated last."""
+    numbers = [
+        path
+        for path in (workspace.experiment(plan.experiment) / "slurm").glob("scripts[0-9]*")
+        if path.name[7:].isdecimal()
+    ]
+    return max(numbers, key=lambda path: int(path.name[7:]), default=None)
+
+
+def _add(folder: Path, name: str, job: str) -> None:
+    with (folder / f"{name}.jobs").open("a", encoding="utf-8") as stream:
+        stream.write(f"{job}\n")
+
+
+def read_generated(workspace: Workspace, plan: Plan) -> Generated:
+    """The scripts that were generated last, as they were described then.
+
+    Raises:
+        InputError: there are none.
+    """
+    folder = _latest(workspace, plan)
+    if folder is None:
+        raise InputError(
+            f"there are no scripts of experiment {plan.experiment!r} yet. Make them with "
+            f"`setpoint slurm generate --experiment-id {plan.experiment} …`."
+        )
+    described = [content for path, content in read_batches(folder.parent) if path.parent == folder]
+    batches = tuple(
+        Batch(
+            name=content["name"],
+            folder=folder,
+            kind=content["kind"],
+            stages=tuple(content["stages"]),
+            resources=Resources(**content["resources"]),
+            gpu=content["kind"] not in CPU_KINDS,
+            after=tuple(Link(**link) for link in content["after"]),
+        )
+        for content in described
+    )
+    recorder = (folder / f"{RECORD}.sbatch").exists()
+    site = Cluster(Profile(), Resources()).site(workspace, plan.experiment)
+    return Generated(site, folder, tuple(_in_order(batches)), recorder)
+
+
+def _in_order(batches: Sequence[Batch]) -> list[Batch]:
+    """`batches`, each after those that it waits for."""
+    placed: dict[str, Batch] = {}
+    while len(placed) < len(batches):
+        ready = [
+            batch for batch in batches if batch.name not in placed and all(link.batch in placed for link in batch.after)
+        ]
+        if not ready:
+            raise InputError("the lists of the scripts contradict each other. Generate them again.")
+        placed |= {batch.name: batch for batch in ready}
+    return list(placed.values())

@@ -1,0 +1,225 @@
+"""Whole experiments on a real cluster: by hand, handed in by the command line, and under a coordinator."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from lab import HERE, STUB, Lab, frozen_path, show, until
+
+sys.path.insert(0, str(HERE.parent / "unit"))
+from sweeps import BASE, make_plan, save_plan
+
+from setpoint.artifacts import Workspace
+from setpoint.cli.main import main
+from setpoint.execution import LocalExecutor
+from setpoint.execution.slurm import Client, Profile, Refused, Resources
+from setpoint.experiments import launch
+from setpoint.experiments.plan import Plan
+from setpoint.experiments.slurm import jobs, scripts
+from setpoint.experiments.stages import STAGES
+from setpoint.experiments.status import read_status
+
+pytestmark = pytest.mark.slow
+
+TARGETS = dict.fromkeys(STAGES, "stub:act")
+
+
+def cluster(resources: str = "mem:100MB,time:5", **profile: object) -> scripts.Cluster:
+    """The cluster, with the stand-in as the command line of its nodes."""
+    path = ":".join([str(HERE), str(HERE.parent / "unit"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    fields = {"environment": {"PYTHONPATH": path}, **profile}
+    return scripts.Cluster(Profile.model_validate(fields), Resources.parse(resources), STUB)
+
+
+def planned(root: Path) -> Plan:
+    plan = make_plan()
+    save_plan(root, plan)
+    return plan
+
+
+def results(root: Path) -> dict[str, str]:
+    """Stage -> what it published."""
+    return {path.parent.name: path.read_text() for path in root.glob("stages/*/*/value.txt")}
+
+
+def run(root: Path, plan: Plan, **options: object) -> str:
+    request = launch.Request(Workspace(root), plan.experiment, plan.spec, BASE, None)
+    return launch.run(request, plan, launch.Options(targets=TARGETS, **options)).state  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the experiment publishes when it runs on this machine."""
+    root = tmp_path_factory.mktemp("local")
+    assert run(root, planned(root), executor=LocalExecutor(preload=["stub"])) == "finished"
+    return results(root)
+
+
+def collected(root: Path) -> bool:
+    return (root / "experiments" / "sweep" / "reports" / "report.txt").exists()
+
+
+def test_scripts_submitted_by_hand_give_what_the_local_run_gives(
+    lab: Lab, tmp_path: Path, local: dict[str, str]
+) -> None:
+    plan = planned(tmp_path)
+    generated = scripts.generate(Workspace(tmp_path), plan, cluster(), Client().limits)
+    assert (generated.folder / "record.sbatch").exists() == (not lab.accounting)
+    done = subprocess.run([str(generated.submit)], capture_output=True, text=True, cwd="/", check=True)
+    print(done.stderr)
+    until(lambda: collected(tmp_path), 240)
+    status = read_status(Workspace(tmp_path), "sweep")
+    show(scripts=len(generated.batches), runs=status.counts, stages=len(results(tmp_path)))
+    assert status.counts == {"ok": 2}
+    assert results(tmp_path) == local
+
+
+def test_plain_sbatch_one_script_after_the_other(lab: Lab, tmp_path: Path, local: dict[str, str]) -> None:
+    plan = planned(tmp_path)
+    generated = scripts.generate(Workspace(tmp_path), plan, cluster(), Client().limits)
+    for batch in generated.batches:
+        subprocess.run(["sbatch", "--wait", str(batch.script)], check=True, cwd="/", capture_output=True, timeout=120)
+    reports = jobs.status(Workspace(tmp_path), plan, Client())
+    show(states={report.state for report in reports}, jobs=sorted({report.job.partition("_")[0] for report in reports}))
+    assert {report.state for report in reports} == {"finished"}
+    assert results(tmp_path) == local
+
+
+def test_a_failed_stage_stops_only_what_needs_it(lab: Lab, tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    (tmp_path / "fail-sft").write_text('"rank": 8')
+    generated = scripts.generate(Workspace(tmp_path), plan, cluster(), Client().limits)
+    scripts.submit(generated, Client())
+    until(lambda: collected(tmp_path), 240)
+    status = read_status(Workspace(tmp_path), "sweep")
+    reports = jobs.status(Workspace(tmp_path), plan, Client())
+    for report in reports:
+        show(kind=report.kind, state=report.state, slurm=report.slurm_state, action=report.action or "nothing to do")
+    assert status.counts == {"ok": 1, "failed": 1}
+    assert sorted(report.state for report in reports) == ["blocked"] * 3 + ["failed"] + ["finished"] * 6
+    (tmp_path / "fail-sft").unlink()
+    workspace = Workspace(tmp_path)
+    executor = scripts.executor(workspace, plan, cluster(), Client())
+    assert run(tmp_path, plan, executor=executor, workers=100, drain=False, retry=lambda _: True) == "finished"
+    assert read_status(workspace, "sweep").counts == {"ok": 2}
+
+
+def start_coordinator(root: Path) -> "subprocess.Popen[str]":
+    """A coordinator in a process of its own, for the plan that is there."""
+    code = (
+        "import sys; from pathlib import Path; import test_experiment as tests\n"
+        "from setpoint.artifacts import Workspace; from setpoint.execution.slurm import Client\n"
+        "from setpoint.experiments.plan import read_plan\n"
+        "workspace = Workspace(Path(sys.argv[1])); plan = read_plan(workspace.experiment('sweep'))\n"
+        "executor = tests.scripts.executor(workspace, plan, tests.cluster(), Client())\n"
+        "print(tests.run(workspace.root, plan, executor=executor, workers=100, drain=False))\n"
+    )
+    return subprocess.Popen([sys.executable, "-c", code, str(root)], cwd=HERE, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_coordinator_that_is_killed_again_and_again(lab: Lab, tmp_path: Path, local: dict[str, str]) -> None:
+    planned(tmp_path)
+    journals = tmp_path / "experiments" / "sweep" / "journal"
+    for kills, number in enumerate([signal.SIGKILL, signal.SIGTERM, signal.SIGKILL], start=1):
+        process = start_coordinator(tmp_path)
+        until(lambda wanted=kills: len(list(journals.glob("*"))) >= wanted, 120)
+        time.sleep(2 + kills)
+        process.send_signal(number)
+        process.wait()
+    process = start_coordinator(tmp_path)
+    out, _ = process.communicate(timeout=240)
+    workspace = Workspace(tmp_path)
+    attempts = [len(workspace.stage(stage.kind, name).attempts()) for name, stage in make_plan().stages.items()]
+    show(kills=3, state=out.strip(), attempts_of_stages=attempts)
+    assert out.strip() == "finished"
+    assert results(tmp_path) == local
+    assert set(attempts) == {1}
+
+
+def test_requests_that_the_cluster_refuses(lab: Lab, tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    workspace = Workspace(tmp_path)
+    for limits, profile, words in (
+        ("mem:900GB,time:5", {}, "Requested node configuration is not available.*40000M"),
+        ("gpu:3,mem:100MB,time:5", {}, "Requested node configuration is not available.*gpu:2"),
+        ("mem:100MB,time:5", {"partition": "mian"}, "nvalid partition.*Did you mean 'main'"),
+    ):
+        generated = scripts.generate(workspace, plan, cluster(limits, **profile), Client().limits)
+        with pytest.raises(Refused, match=words) as refused:
+            scripts.submit(generated, Client())
+        show(request=limits, profile=profile, message=refused.value)
+        assert Client().find([batch.name for batch in generated.batches]) == {} or not list(
+            generated.folder.glob("*.jobs")
+        )
+    executor = scripts.executor(workspace, plan, cluster("mem:900GB,time:5"), Client())
+    with pytest.raises(Refused, match="Lower --resource-limits"):
+        run(tmp_path, plan, executor=executor, workers=100, drain=False)
+
+
+def test_without_slurm_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--systems", "di", "--parameters", "lora_rank:4,8", "--workspace", str(tmp_path)]
+    with frozen_path("/nowhere"):
+        assert main(["slurm", "generate", *options, "--submit-batch"]) == 3
+        assert main(["experiment", "run", *options, "--on", "slurm"]) == 3
+    message = capsys.readouterr().err
+    show(message=message)
+    assert message.count("there is no `sbatch` on this machine") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cancel_ends_every_job(lab: Lab, tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    held = cluster(options={"hold": ""})
+    generated = scripts.generate(Workspace(tmp_path), plan, held, Client().limits)
+    scripts.submit(generated, Client())
+    ended = jobs.cancel(Workspace(tmp_path), plan, Client())
+    show(cancelled=len(ended))
+    assert len(ended) >= len(generated.batches)
+    assert jobs.cancel(Workspace(tmp_path), plan, Client()) == []
+
+
+def published(root: Path) -> dict[str, object]:
+    """Stage -> digests of its files."""
+    return {
+        path.parent.name: {name: file["sha256"] for name, file in json.loads(path.read_text())["files"].items()}
+        for path in root.glob("stages/*/*/manifest.json")
+    }
+
+
+def test_the_contracts_command_trains_what_the_local_run_trains(accounting_lab: Lab, tmp_path: Path) -> None:
+    """The built-in base, from sbatch to report; and once more by hand, and locally: the same files to the last bit."""
+    spec = tmp_path / "config.yaml"
+    fields = {"systems": "double_integrator", "parameters": {"lora_rank": [2, 4]}, "evaluation_cases": 5}
+    spec.write_text(json.dumps({**fields, "fixed": {"sft.steps": 6, "grpo.steps": 2}}))
+    roots = {name: tmp_path / name for name in ("batch", "hand", "local")}
+    script = [sys.executable, str(HERE.parents[1] / "scripts" / "generate_slurm_experiments.py")]
+    options = [
+        "--experiment-config",
+        str(spec),
+        "--experiment-id",
+        "real",
+        "--resource-limits",
+        "gpu:1,mem:6GB,time:1:00:00",
+    ]
+    submit = [*script, *options, "--submit-batch", "--workspace", str(roots["batch"])]
+    print(subprocess.run(submit, capture_output=True, text=True, check=True).stdout)
+    for name in ("hand", "local"):
+        shutil.copytree(roots["batch"] / "datasets", roots[name] / "datasets")
+    subprocess.run([*script, *options, "--workspace", str(roots["hand"])], check=True)
+    (submit_all,) = roots["hand"].glob("experiments/real/slurm/scripts1/submit.sh")
+    reports = {name: root / "experiments" / "real" / "reports" / "report.txt" for name, root in roots.items()}
+    until(reports["batch"].exists, 1200)
+    subprocess.run([str(submit_all)], check=True, capture_output=True, cwd="/")
+    until(reports["hand"].exists, 1200)
+    local = ["experiment", "run", "--spec", str(spec), "--experiment-id", "real", "--quiet"]
+    assert main([*local, "--workspace", str(roots["local"])]) == 0
+    found = {name: published(root) for name, root in roots.items()}
+    show(stages=len(found["local"]), batch=found["batch"] == found["local"], hand=found["hand"] == found["local"])
+    assert "Successful Runs: 2" in reports["batch"].read_text()
+    assert found["batch"] == found["hand"] == found["local"]

@@ -1,0 +1,149 @@
+"""Texts that go to SLURM and come back from it; no cluster needed."""
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from lab import HERE
+
+from setpoint.artifacts import Claim
+from setpoint.errors import InputError
+from setpoint.execution.slurm import Profile, Resources
+from setpoint.execution.slurm.client import SubmitLimit, Unavailable, _refusal
+from setpoint.execution.slurm.parsing import Seen, accounting, control, queue
+from setpoint.execution.slurm.profile import read_profile
+from setpoint.execution.slurm.resources import minutes
+from setpoint.execution.slurm.script import Batch, Site, job_name, script_text
+from setpoint.execution.slurm.tracking import Fate, explain
+
+ROOT = HERE.parents[1]
+
+
+def test_resources_are_read_as_users_write_them() -> None:
+    assert Resources.parse("gpu:1,mem:32GB,time:24:00:00") == Resources(gpus=1, mem_mb=32768, time_min=1440)
+    assert dict(Resources.parse("gpu:a100:2,cpus:8").options())["gres"] == "gpu:a100:2"
+    assert [minutes(text) for text in ("90", "1:30:00", "2-0", "1-12:30", "0:30", "x")] == [90, 90, 2880, 2190, 1, None]
+
+
+def test_everything_wrong_with_resources_is_named_at_once() -> None:
+    with pytest.raises(InputError) as error:
+        Resources.parse("gpus:1,mem:much,time:,cpus:0")
+    assert len(str(error.value).splitlines()) == 4
+    assert "Did you mean 'gpu'" in str(error.value)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/slurm/*.yaml")), ids=lambda path: path.name)
+def test_every_profile_in_the_repository_can_be_used(path: Path) -> None:
+    Resources.parse(read_profile(path).resources)
+
+
+def test_a_profile_with_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump({"partitoin": "gpu"}))
+    with pytest.raises(InputError, match="Did you mean 'partition'"):
+        read_profile(path)
+    path.write_text(yaml.safe_dump({"at_once": 0}))
+    with pytest.raises(InputError, match="at_once"):
+        read_profile(path)
+
+
+ODD = "a b'c\"d$(touch pwned)`touch pwned`;e\\f\ng"
+
+
+def script(folder: Path, **profile: object) -> str:
+    site = Site(folder, "sweep", Profile.model_validate(profile), ("setpoint",))
+    batch = Batch("sweep-1", site.folder / "scripts1", "sft", ("aa", "bb"), Resources(), comments={"aa": ODD})
+    return script_text(site, batch)
+
+
+def test_a_script_is_bash_whatever_the_names(tmp_path: Path) -> None:
+    text = script(tmp_path / ODD, partition=ODD, environment={"NAME": ODD}, venv=ODD)
+    assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+    head = text.partition("stage=${stages")[0].replace("source", "true")
+    shown = subprocess.run(
+        ["bash", "-c", f'{head}\nprintf "%s|%s|%s" "$workspace" "$NAME" "${{stages[*]}}"'],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": "0"},
+        check=True,
+    )
+    log = tmp_path / ODD / "experiments" / "sweep" / "slurm" / "scripts1" / "logs" / "sweep-1-1_0.log"
+    assert log.read_text() == f"{tmp_path / ODD}|{ODD}|aa bb"
+    assert shown.stderr == ""
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_directives_are_one_line_each() -> None:
+    lines = script(Path("/w"), partition="x\n#SBATCH --account=other").splitlines()
+    directives = [line for line in lines if line.startswith("#SBATCH")]
+    assert '#SBATCH --partition="x?#SBATCH --account=other"' in directives
+    assert not any(line.startswith("#SBATCH --account") for line in directives)
+    assert job_name("a b", "$(x)", "1") == "a_b-_x_-1"
+
+
+def test_squeue_lines() -> None:
+    text = "7_0|8|RUNNING|None|n1|name\n7_[1-3%2]|7|PENDING|Dependency||name\nnonsense\n9|9|CANCELLED+|None||a|b\n"
+    assert queue(text) == [
+        Seen("7_0", "RUNNING", "None", node="n1", name="name"),
+        Seen("9", "CANCELLED", "None", name="a|b"),
+    ]
+    assert not Seen("1", "SOME_NEW_STATE").ended
+
+
+def test_sacct_rows_of_a_requeued_job_and_of_its_steps() -> None:
+    text = (
+        "7_0|8|NODE_FAIL|0:0|0:0|n1|None\n7_0|8|FAILED|1:0|0:125|n2|None\n7_0.0|8.0|OUT_OF_MEMORY|0:125||n2|\n"
+        "7_1|9|CANCELLED by 1000|0:0|0:0|None assigned|None\n"
+    )
+    first, second = accounting(text)
+    assert (first.state, first.node, first.out_of_memory) == ("FAILED", "n2", True)
+    assert (second.state, second.out_of_memory) == ("CANCELLED", False)
+
+
+def test_scontrol_is_not_deceived_by_paths() -> None:
+    line = "JobId=8 ArrayJobId=7 ArrayTaskId=0 JobState=FAILED Reason=x ExitCode=0:9 NodeList=n1"
+    line += " WorkDir=/a JobState=COMPLETED ExitCode=0:0"
+    (seen,) = control(line + "\nslurm_load_jobs error\n")
+    assert (seen.job, seen.state, seen.exit_code) == ("7_0", "FAILED", "0:9")
+
+
+def test_refusals_are_told_apart() -> None:
+    failed = "sbatch: error: Batch job submission failed: "
+    limit = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+    assert isinstance(_refusal(f"{failed}Socket timed out on send/recv operation"), Unavailable)
+    assert isinstance(_refusal(f"sbatch: error: AssocMaxSubmitJobLimit\n{failed}{limit}"), SubmitLimit)
+    assert str(_refusal("sbatch: error: invalid partition specified: x\n")) == "invalid partition specified: x"
+
+
+@pytest.mark.parametrize(
+    ("fate", "expected"),
+    [
+        (Fate("1_0", "lost"), "lost"),
+        (Fate("1_0", "ended", exit_code=75), "preempted"),
+        (Fate("1_0", "ended", exit_code=127), "config"),
+        (Fate("1_0", "ended", exit_code=0), "lost"),
+        (Fate("1_0", "ended", Seen("1_0", "NODE_FAIL"), node="n1"), "node_failure"),
+        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:53")), "transient"),
+        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:9")), "lost"),
+        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="1:0", out_of_memory=True), 137), "host_oom"),
+    ],
+)
+def test_what_an_end_means(fate: Fate, expected: str) -> None:
+    assert explain(fate)[0] == expected
+
+
+def test_a_claim_of_an_earlier_start_of_the_same_job_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = Claim("another-host", "boot", 1, "1", "token", "12_3/0")
+    monkeypatch.setenv("SLURM_JOB_ID", "15")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert Claim.of_this_process().job == "12_3/1"
+    assert not elsewhere.alive()
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
+    assert elsewhere.alive()
+    assert Claim(socket.gethostname(), "boot", 1, "1", "token").alive() is False
