@@ -8,7 +8,7 @@ import pytest
 from setpoint import problems, systems
 from setpoint.controllers import Certificate, ClippedLqr
 from setpoint.controllers.optimal import OptimalController
-from setpoint.controllers.shooting import TrajectoryOptimizer
+from setpoint.controllers.shooting import TrajectoryOptimizer, tightened
 from setpoint.errors import SetpointError
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking, Problem
 from setpoint.simulation import run_controller, simulate
@@ -99,7 +99,7 @@ def test_the_certificate_notices_a_point_that_was_moved(name: str, index: int, b
         (problem.plant.control_lower, problem.plant.control_upper),
         (problem.plant.state_lower, problem.plant.state_upper),
     )
-    found = optimizer._solver("fatrop")(x0=program.guess(x0), p=x0, **bounds)
+    found = optimizer._solver("fatrop")(x0=program.guess(x0), p=x0, **tightened(bounds))
     assert program.certify("fatrop", Moved(found, name, index, 0.0), x0, bounds).holds
     assert not program.certify("fatrop", Moved(found, name, index, by), x0, bounds).holds
 
