@@ -78,6 +78,7 @@ _PROBLEMS = {
             target=(0.0, 0.0),
             half_width=(1.2, 0.6),
             judged="closed_loop",
+            detuned_gain=0.3,
         ),
         Problem(
             plant=systems.get("pendulum_swingup"),
@@ -131,6 +132,7 @@ _PROBLEMS = {
             terminal_weight=10.0,
             target=(0.0, 0.0, 0.0),
             half_width=(1.0, 1.0, 1.0),
+            detuned_gain=0.3,
         ),
         Problem(
             plant=systems.get("attitude_mrp"),
@@ -140,6 +142,7 @@ _PROBLEMS = {
             terminal_weight=50.0,
             target=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
             half_width=(0.5, 0.5, 0.5, 0.15, 0.15, 0.15),
+            detuned_gain=0.3,
         ),
     )
 }
