@@ -111,53 +111,57 @@ _TEXT = (
 )
 
 
+_ERROR = (
+    ("final_error_median", lambda value: _number(value)),
+    ("within_fixed_error", lambda value: _share(value)),
+    ("success_rate", lambda value: _share(value)),
+)
+
+
 def _text(found: "Sequence[SystemAnchors]") -> Table:
-    rows = []
-    for each in found:
-        cells = [each.system]
-        for name, _ in _TEXT:
-            cells += _row(each, name, ("final_error_median", _number), ("within_fixed_error", _share))
-            cells += _row(each, name, ("success_rate", _share))
-        rows.append(tuple(cells))
-    header = [f"{label}: {what}" for _, label in _TEXT for what in ("median error", "error < 0.1", "success")]
+    columns = [(name, _ERROR) for name, _ in _TEXT]
     note = (
-        "The optimum in open loop, with normal noise of 1 % of the control's range on every control, with controls "
-        "rounded as a text would, and planned for the initial state rounded to two decimals."
+        "The optimum in open loop, with normal noise of 1 % of half the control's range on every control, with controls "
+        "rounded as a text would, and planned for the initial state rounded to two decimals. Each cell: median L2 "
+        "error; share with an error below 0.1; success."
     )
-    return Table("What text costs in open loop", note, ("system", *header), tuple(rows))
+    return Table("What text costs in open loop", note, *_packed(found, columns, [label for _, label in _TEXT]))
 
 
 def _clones(found: "Sequence[SystemAnchors]", clones: Sequence[str]) -> Table:
-    rows = []
-    for each in found:
-        cells = [each.system]
-        for name in clones:
-            cells += _row(each, name, ("final_error_median", _number), ("within_fixed_error", _share))
-            cells += _row(each, name, ("regret_median", _percent), ("success_rate", _share))
-        rows.append(tuple(cells))
-    header = [f"{name}: {what}" for name in clones for what in ("median error", "error < 0.1", "regret", "success")]
-    note = "Linear regression, five nearest neighbours and a 64 × 64 network from state to controls, in open loop."
-    return Table("Cloned controllers", note, ("system", *header), tuple(rows))
+    columns = [(name, (*_ERROR, ("regret_median", _percent))) for name in clones]
+    note = (
+        "Linear regression, five nearest neighbours and a 64 × 64 network from state to controls, in open loop. Each "
+        "cell: median L2 error; share with an error below 0.1; success; median regret."
+    )
+    return Table("Cloned controllers", note, *_packed(found, columns, clones))
 
 
 _NOISY = ", closed loop with noise"
 
 
 def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
-    rows = []
-    for each in found:
-        cells = [each.system]
-        for name in names:
-            cells += _row(each, name, ("success_rate", _share), ("success_loose_rate", _share))
-            cells += _row(each, name, ("regret_median", _percent))
-        rows.append(tuple(cells))
-    labels = [name.removesuffix(_NOISY) for name in names]
-    header = [f"{label}: {what}" for label in labels for what in ("success", "within 0.1", "regret")]
+    metrics = (("success_rate", _share), ("success_loose_rate", _share), ("regret_median", _percent))
     note = (
         "A new plan every five steps, measured states off by 1 % of the initial set's half width and controls by 5 % of "
-        "half their range (normal noise). `mpc` falls back on the clipped LQR where a state has no certified plan."
+        "half their range (normal noise). `mpc` falls back on the clipped LQR where a state has no certified plan. Each "
+        "cell: success; success within 0.1; median regret."
     )
-    return Table("Closed loop under noise", note, ("system", *header), tuple(rows))
+    columns = [(name, metrics) for name in names]
+    return Table(
+        "Closed loop under noise", note, *_packed(found, columns, [name.removesuffix(_NOISY) for name in names])
+    )
+
+
+_Metrics = tuple[tuple[str, Callable[[float], str]], ...]
+
+
+def _packed(
+    found: "Sequence[SystemAnchors]", columns: Sequence[tuple[str, _Metrics]], labels: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Header and rows with several metrics in a cell."""
+    rows = [(each.system, *("; ".join(_row(each, name, *metrics)) for name, metrics in columns)) for each in found]
+    return ("system", *labels), tuple(rows)
 
 
 def _row(each: "SystemAnchors", name: str, *columns: tuple[str, Callable[[float], str]]) -> list[str]:
@@ -169,7 +173,7 @@ def _cell(row: Row, metric: str, style: Callable[[float], str]) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{value:.1%}".replace("%", " %")
+    return f"{100 * value:.3g} %"
 
 
 def _percent(value: float) -> str:

@@ -78,7 +78,7 @@ def _regressor(kind: str, seed: int) -> Any:
         return LinearRegression()
     if kind == "knn":
         return KNeighborsRegressor(_NEIGHBOURS, weights="distance")
-    return MLPRegressor(_HIDDEN, max_iter=_EPOCHS, early_stopping=True, n_iter_no_change=20, random_state=seed)
+    return MLPRegressor(hidden_layer_sizes=_HIDDEN, max_iter=_EPOCHS, early_stopping=True, n_iter_no_change=20, random_state=seed)
 
 
 def _scaled_states(problem: Problem, states: np.ndarray) -> np.ndarray:
