@@ -4,6 +4,7 @@ scikit-learn does the fitting and is imported here alone; `pip install 'setpoint
 demonstrations are arrays that the caller hands in, so that any expert can be cloned.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,24 +17,40 @@ from setpoint.problems import MoveBlocking, Problem
 CLONES = ("linear", "knn", "mlp")
 _NEIGHBOURS = 5
 _HIDDEN = (64, 64)
-_EPOCHS = 400
+_NETWORK = {"max_iter": 600, "n_iter_no_change": 30, "tol": 1e-7, "learning_rate_init": 3e-3, "alpha": 1e-6}
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """States and moves of the demonstrations with mean zero and a spread of one."""
+
+    state_mean: np.ndarray
+    state_spread: np.ndarray
+    move_mean: np.ndarray
+    move_spread: float
+
+    @classmethod
+    def of(cls, states: np.ndarray, moves: np.ndarray) -> "_Scale":
+        tiny = np.finfo(float).tiny
+        return cls(states.mean(axis=0), states.std(axis=0) + tiny, moves.mean(axis=0), float(moves.std()) + tiny)
 
 
 class ClonedController:
     """Maps a state to all moves of a plan at once, as an answer in text does; the same map at all times."""
 
-    def __init__(self, problem: Problem, name: str, regressor: Any, blocking: MoveBlocking) -> None:
+    def __init__(self, problem: Problem, name: str, regressor: Any, scale: _Scale, blocking: MoveBlocking) -> None:
         """Use a fitted `regressor` from scaled states (B, n_x) to scaled moves (B, M n_u)."""
         self.name = name
         self._problem = problem
         self._regressor = regressor
+        self._scale = scale
         self._blocking = blocking
 
     def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """The predicted moves within the bounds, for the whole horizon."""
-        plant = self._problem.plant
-        scaled = self._regressor.predict(_scaled_states(self._problem, x))
-        moves = _control_middle(self._problem) + _control_range(self._problem) * scaled.reshape(len(x), -1, plant.n_u)
+        plant, scale = self._problem.plant, self._scale
+        predicted = self._regressor.predict((x - scale.state_mean) / scale.state_spread)
+        moves = scale.move_mean + scale.move_spread * predicted.reshape(len(x), -1, plant.n_u)
         return Plan.of(self._blocking.expand(np.clip(moves, plant.control_lower, plant.control_upper)))
 
 
@@ -60,9 +77,10 @@ def clone(
             f"demonstrations of {problem.name} must be more than {_NEIGHBOURS} states (R, {plant.n_x}) and moves "
             f"(R, {blocking.moves}, {plant.n_u}), but are {states.shape} and {moves.shape}."
         )
-    scaled = (moves - _control_middle(problem)) / _control_range(problem)
-    regressor = _regressor(kind, seed).fit(_scaled_states(problem, states), scaled.reshape(len(moves), -1))
-    return ClonedController(problem, kind, regressor, blocking)
+    scale = _Scale.of(states, moves)
+    inputs = (states - scale.state_mean) / scale.state_spread
+    outputs = ((moves - scale.move_mean) / scale.move_spread).reshape(len(moves), -1)
+    return ClonedController(problem, kind, _regressor(kind, seed).fit(inputs, outputs), scale, blocking)
 
 
 def _regressor(kind: str, seed: int) -> Any:
@@ -78,16 +96,4 @@ def _regressor(kind: str, seed: int) -> Any:
         return LinearRegression()
     if kind == "knn":
         return KNeighborsRegressor(_NEIGHBOURS, weights="distance")
-    return MLPRegressor(hidden_layer_sizes=_HIDDEN, max_iter=_EPOCHS, early_stopping=True, n_iter_no_change=20, random_state=seed)
-
-
-def _scaled_states(problem: Problem, states: np.ndarray) -> np.ndarray:
-    return np.asarray((states - problem.initial_centre) / np.array(problem.half_width))
-
-
-def _control_middle(problem: Problem) -> np.ndarray:
-    return np.asarray((problem.plant.control_upper + problem.plant.control_lower) / 2)
-
-
-def _control_range(problem: Problem) -> np.ndarray:
-    return np.asarray((problem.plant.control_upper - problem.plant.control_lower) / 2)
+    return MLPRegressor(hidden_layer_sizes=_HIDDEN, random_state=seed, **_NETWORK)

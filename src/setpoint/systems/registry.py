@@ -7,13 +7,13 @@ from setpoint.systems.attitude_mrp import AttitudeMrp
 from setpoint.systems.cart_pole import CartPole
 from setpoint.systems.cw_rendezvous import CwRendezvous
 from setpoint.systems.detumble import Detumble
+from setpoint.systems.discovery import Plugins, load_plugins
 from setpoint.systems.double_integrator import DoubleIntegrator, DoubleIntegratorTight
 from setpoint.systems.duffing import Duffing
 from setpoint.systems.linear_oscillator import LinearOscillator
 from setpoint.systems.orbit_raising import OrbitRaising
 from setpoint.systems.pendulum import Pendulum, PendulumSwingup
 from setpoint.systems.plant import Plant
-from setpoint.systems.plugins import Plugins, load_plugins
 from setpoint.systems.van_der_pol import VanDerPol, VanDerPolTight
 
 _PLANTS: dict[str, type[Plant]] = {
