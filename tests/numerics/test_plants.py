@@ -165,7 +165,9 @@ def rotation(s: np.ndarray) -> np.ndarray:
     return np.asarray(np.eye(3) + (8 * cross @ cross - 4 * (1 - squared) * cross) / (1 + squared) ** 2)
 
 
-@pytest.mark.parametrize("name", ["linear_oscillator", "pendulum_swingup", "orbit_raising", "attitude_mrp", "cart_pole"])
+@pytest.mark.parametrize(
+    "name", ["linear_oscillator", "pendulum_swingup", "orbit_raising", "attitude_mrp", "cart_pole"]
+)
 def test_a_conservative_plant_runs_backwards_to_where_it_began(name: str) -> None:
     plant = replace(
         systems.get(name),  # type: ignore[type-var]

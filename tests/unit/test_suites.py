@@ -41,7 +41,7 @@ def test_the_states_of_the_suites_are_apart() -> None:
     nominal, held_out = (suite_states(problem, suite, 200) for suite in ("nominal", "held_out"))
     assert smallest_distance(problem, nominal, held_out) > 0
     require_disjoint(problem, problem.initial_states(20, "elsewhere"), nominal[:20])
-    with pytest.raises(InputError, match="must differ by more than 0.001 of the half width"):
+    with pytest.raises(InputError, match=r"must differ by more than 0\.001 of the half width"):
         require_disjoint(problem, nominal[5:6] + 1e-4, nominal)
     assert smallest_distance(problem, nominal, np.empty((0, 2))) == float("inf")
 

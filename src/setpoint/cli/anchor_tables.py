@@ -26,7 +26,9 @@ class Table:
         yield self.title
         for row in (self.header, *self.rows):
             cells = zip(row, widths, strict=True)
-            yield "  ".join(f"{cell:<{width}}" if not i else f"{cell:>{width}}" for i, (cell, width) in enumerate(cells))
+            yield "  ".join(
+                f"{cell:<{width}}" if not i else f"{cell:>{width}}" for i, (cell, width) in enumerate(cells)
+            )
 
     def as_markdown(self) -> Iterator[str]:
         """A section with the note and the table."""
@@ -89,7 +91,9 @@ def _regulator(found: "Sequence[SystemAnchors]") -> Table:
             each.system,
             *_row(each, "lqr", ("regret_median", _percent), ("regret_mean", _percent), ("within_fixed_error", _share)),
             *_row(each, "lqr", ("violation_rate", _share), ("success_rate", _share)),
-            *_row(each, "zero", ("final_error_median", _number), ("within_fixed_error", _share), ("success_rate", _share)),
+            *_row(
+                each, "zero", ("final_error_median", _number), ("within_fixed_error", _share), ("success_rate", _share)
+            ),
         )
         for each in found
     ]
@@ -111,25 +115,18 @@ _TEXT = (
 )
 
 
-_ERROR = (
-    ("final_error_median", lambda value: _number(value)),
-    ("within_fixed_error", lambda value: _share(value)),
-    ("success_rate", lambda value: _share(value)),
-)
-
-
 def _text(found: "Sequence[SystemAnchors]") -> Table:
-    columns = [(name, _ERROR) for name, _ in _TEXT]
+    columns = [(name, _error()) for name, _ in _TEXT]
     note = (
-        "The optimum in open loop, with normal noise of 1 % of half the control's range on every control, with controls "
-        "rounded as a text would, and planned for the initial state rounded to two decimals. Each cell: median L2 "
+        "The optimum in open loop: with normal noise of 1 % of half the range on every control, with controls rounded "
+        "as a text would, and planned for the initial state rounded to two decimals. Each cell: median L2 "
         "error; share with an error below 0.1; success."
     )
     return Table("What text costs in open loop", note, *_packed(found, columns, [label for _, label in _TEXT]))
 
 
 def _clones(found: "Sequence[SystemAnchors]", clones: Sequence[str]) -> Table:
-    columns = [(name, (*_ERROR, ("regret_median", _percent))) for name in clones]
+    columns = [(name, (*_error(), ("regret_median", _percent))) for name in clones]
     note = (
         "Linear regression, five nearest neighbours and a 64 × 64 network from state to controls, in open loop. Each "
         "cell: median L2 error; share with an error below 0.1; success; median regret."
@@ -143,14 +140,18 @@ _NOISY = ", closed loop with noise"
 def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
     metrics = (("success_rate", _share), ("success_loose_rate", _share), ("regret_median", _percent))
     note = (
-        "A new plan every five steps, measured states off by 1 % of the initial set's half width and controls by 5 % of "
-        "half their range (normal noise). `mpc` falls back on the clipped LQR where a state has no certified plan. Each "
-        "cell: success; success within 0.1; median regret."
+        "A new plan every five steps, measured states off by 1 % of the initial set's half width and controls by 5 % "
+        "of half their range (normal noise). `mpc` falls back on the clipped LQR where a state has no certified plan. "
+        "Each cell: success; success within 0.1; median regret."
     )
     columns = [(name, metrics) for name in names]
     return Table(
         "Closed loop under noise", note, *_packed(found, columns, [name.removesuffix(_NOISY) for name in names])
     )
+
+
+def _error() -> "_Metrics":
+    return ("final_error_median", _number), ("within_fixed_error", _share), ("success_rate", _share)
 
 
 _Metrics = tuple[tuple[str, Callable[[float], str]], ...]

@@ -72,10 +72,10 @@ def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> It
     yield "# Systems"
     yield ""
     yield (
-        f"Written by `setpoint baselines {' '.join(options)} --markdown`: what every controller is measured against, then "
-        "the data sheets, as `setpoint systems NAME` prints them; `setpoint systems NAME --plot` draws one. Each system "
-        "can be called by its short name too. A data set of a system's own has its name, with or without `_dataset`: "
-        "`di`, `double_integrator` and `double_integrator_dataset` are the same."
+        f"Written by `setpoint baselines {' '.join(options)} --markdown`: what every controller is measured against, "
+        "then the data sheets, as `setpoint systems NAME` prints them; `setpoint systems NAME --plot` draws one. Each "
+        "system can be called by its short name too. A data set of a system's own has its name, with or without "
+        "`_dataset`: `di`, `double_integrator` and `double_integrator_dataset` are the same."
     )
     yield ""
     yield "How a system is added is in [adding_a_system.md](adding_a_system.md)."
@@ -91,5 +91,3 @@ def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> It
         yield "```text"
         yield from data_sheet(problems.get(each.system))
         yield "```"
-
-

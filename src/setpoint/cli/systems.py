@@ -52,8 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for problem in known:
             print(
-                f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; "
-                f"judged in {_track(problem)}"
+                f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; judged in {_track(problem)}"
             )
     for name, reason in systems.plugins().broken.items():
         print(f"{name}: broken plug-in, left out ({reason})", file=sys.stderr)
@@ -123,7 +122,8 @@ def data_sheet(problem: "Problem") -> Iterator[str]:
         f"cost: sum over {problem.steps} steps of e'Qe + u'Ru, plus {problem.terminal_weight:g} e'Qe at the end; "
         "e is the distance from the target, the weights are the diagonals of Q and R"
     )
-    yield f"horizon: {problem.steps} steps of {plant.dt_s:g} s ({problem.horizon_s:g} s), Runge–Kutta of order 4{_substeps(plant.substeps)}"
+    horizon = f"{problem.steps} steps of {plant.dt_s:g} s ({problem.horizon_s:g} s)"
+    yield f"horizon: {horizon}, Runge–Kutta of order 4{_substeps(plant.substeps)}"
     for name, interval in plant.family.items():
         yield (
             f"family: {name} is {plant.parameters[name]:g}, and {interval.low:g} … {interval.high:g} in the family, of "

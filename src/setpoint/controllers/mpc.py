@@ -38,6 +38,6 @@ class ModelPredictive:
         optimum = self._optimizer.solve(x)
         if optimum is None:
             self.unsolved += 1
-            return self._regulator.plan(0.0, x[None], self._steps).controls[0]
+            return np.asarray(self._regulator.plan(0.0, x[None], self._steps).controls[0])
         self.solved += 1
         return optimum.controls

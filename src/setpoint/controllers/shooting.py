@@ -251,8 +251,8 @@ class _Program:
         beyond_upper, beyond_lower = (np.where(np.isfinite(b), w - b, 0.0) for b in (bounds["ubx"], bounds["lbx"]))
         along_bounds = np.where(lam_x > 0, lam_x * beyond_upper, lam_x * beyond_lower)
         lift = 0.5 * float((residual**2 / curvature).sum())
-        cost = np.asarray(found["f"]).item()
-        return abs(lift - float(along_bounds.sum()) - float(lam_g @ gaps)) / max(1.0, abs(cost))
+        cost = float(np.asarray(found["f"]).item())
+        return float(abs(lift - float(along_bounds.sum()) - float(lam_g @ gaps)) / max(1.0, abs(cost)))
 
 
 def _complementarity(multipliers: np.ndarray, values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:

@@ -208,7 +208,9 @@ def _manifest(name: str, folder: Path, recipe: Recipe, generated: Generated) -> 
         "certificate": {
             "solvers": {solver: sum(row.solver == solver for row in every_row) for solver in _solvers(every_row)},
             **{f"worst_{name}": max(getattr(row, name) for row in every_row) for name in _WORST},
-            "worst_duality_gap": max((row.duality_gap for row in every_row if row.duality_gap is not None), default=None),
+            "worst_duality_gap": max(
+                (row.duality_gap for row in every_row if row.duality_gap is not None), default=None
+            ),
             "optimum": {system: problems.get(system).optimum_word for system in recipe.systems},
         },
         "recipe": recipe.definition(),

@@ -30,8 +30,8 @@ class Row:
         cost: J of the moves in the simulator.
         optimal_cost: J* with one move per step.
         expert: who gave the moves.
-        solver, stationarity, gap, violation, complementarity, duality_gap: the worst of the certificates behind the row, see
-            `setpoint.controllers.certificate`.
+        solver, stationarity, gap, violation, complementarity, duality_gap: the worst of the certificates behind the
+            row, see `setpoint.controllers.certificate`.
     """
 
     row_id: int

@@ -135,9 +135,7 @@ def _touches(values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.nda
     return np.asarray((distance <= _ACTIVE).any(axis=(1, 2)))
 
 
-def _episodes(
-    group: _Solved, clones: Sequence[Controller], disturbed: bool
-) -> "list[tuple[str, Trajectory]]":
+def _episodes(group: _Solved, clones: Sequence[Controller], disturbed: bool) -> "list[tuple[str, Trajectory]]":
     problem, x0, controls = group.problem, group.states, group.controls
     noise = Disturbance(input_noise=_CONTROL_NOISE)
     found = [

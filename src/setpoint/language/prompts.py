@@ -58,7 +58,9 @@ def _short_bounds(letter: str, signals: Sequence[Signal], *, scalar: bool) -> li
     sides = {f"{letter}max": [signal.upper for signal in signals]}
     if any(signal.lower != -signal.upper for signal in signals):
         sides = {f"{letter}min": [signal.lower for signal in signals], **sides}
-    return [f"{key}={format_shortest(values[0], 1) if scalar else _shortest(values, 1)}" for key, values in sides.items()]
+    return [
+        f"{key}={format_shortest(values[0], 1) if scalar else _shortest(values, 1)}" for key, values in sides.items()
+    ]
 
 
 def _departures(problem: Problem) -> list[str]:
@@ -90,6 +92,7 @@ def _english_task(problem: Problem, dialect: Dialect) -> str:
     plant, blocking = problem.plant, dialect.blocking
     states = ", ".join(signal.name for signal in plant.states)
     weights = format_vector(problem.q, 2), format_vector(problem.r, 2)
+    target = format_vector(problem.target, _target_decimals(problem))
     if blocking.moves == blocking.steps:
         moves = f"exactly {blocking.moves} moves, one per time step"
     else:
@@ -104,9 +107,9 @@ def _english_task(problem: Problem, dialect: Dialect) -> str:
             f"Dynamics: {'; '.join(plant.equations)}.",
             " ".join(_describe_bounds(plant.controls)),
             f"The horizon is {problem.steps} time steps of {plant.dt_s:g} s ({problem.horizon_s:g} s in all).",
-            f"Target: {format_vector(problem.target, _target_decimals(problem))}. Cost: the sum over all steps of e'Qe + u'Ru with Q = diag"
-            f"{weights[0]}, R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the "
-            "distance from the target.",
+            f"Target: {target}. Cost: the sum over all steps of e'Qe + u'Ru with Q = diag{weights[0]}, "
+            f"R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the distance from the "
+            "target.",
             f"Explain briefly between <REASONING> and </REASONING>. Then give {moves}, each move {inputs} with "
             f"{dialect.control_decimals} decimals, separated by commas, between <CONTROLS> and </CONTROLS>.",
         )

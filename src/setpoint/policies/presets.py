@@ -17,8 +17,8 @@ class BasePreset:
         dialect: template, moves and decimals.
         lora, sft, grpo: default parameters of the training stages.
         header_tokens: tokens of an answer before its first move, where answers have a fixed layout; else None.
-        tokens_per_move: tokens of one control of a move, where that is constant; else None. With both known, generation stops after
-            the moves that are needed.
+        tokens_per_move: tokens of one control of a move, where that is constant; else None. With both known,
+            generation stops after the moves that are needed.
         max_answer_tokens: upper bound of a whole answer for a plant with one control; twice that for two, and so on.
     """
 

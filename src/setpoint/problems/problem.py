@@ -73,8 +73,7 @@ class Problem:
                 wrong.append(InputError(f"{self.name}: {field} must have {length} values, but has {len(values)}."))
             elif not _finite(values):
                 wrong.append(InputError(f"{self.name}: {field} must be finite numbers, but is {values}."))
-        if wrong:
-            raise collect(wrong)
+        collect(wrong)
 
     @property
     def name(self) -> str:

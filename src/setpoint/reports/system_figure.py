@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _COLUMNS = 3
 _MARGIN = 0.08
 _FIELD_POINTS = 40
-_BOUND = {"color": "black", "linestyle": ":", "linewidth": 1.0}
+_BOUND: dict[str, Any] = {"color": "black", "linestyle": ":", "linewidth": 1.0}
 _FIELD_COLOUR = "0.75"
 _MAP = "viridis"
 
@@ -86,9 +86,7 @@ def _draw_flow(axes: "Axes", problem: Problem) -> None:
     axes.streamplot(across, along, rate_x, rate_y, color=_FIELD_COLOUR, linewidth=0.6, arrowsize=0.7, density=1.1)
 
 
-def _draw_signal(
-    axes: "Axes", signal: Signal, index: int, problem: Problem, optimal: Trajectory, colours: Any
-) -> None:
+def _draw_signal(axes: "Axes", signal: Signal, index: int, problem: Problem, optimal: Trajectory, colours: Any) -> None:
     n_x = problem.plant.n_x
     is_state = index < n_x
     values = optimal.states[..., index] if is_state else optimal.controls[..., index - n_x]

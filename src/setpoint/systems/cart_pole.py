@@ -1,8 +1,8 @@
 """A pole balanced on a cart that a force pushes along its rail."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from setpoint.systems.family import Interval
 from setpoint.systems.plant import Plant, Signal
@@ -37,7 +37,10 @@ class CartPole(Plant):
         Signal("angular_velocity", "rad/s", -3.0, 3.0),
     )
     controls = (Signal("force", "N", -6.0, 6.0),)
-    family = {"cart_mass": Interval(0.8, 1.2, 1.05, 1.15), "pole_mass": Interval(0.05, 0.2, 0.13, 0.17)}
+    family: ClassVar[Mapping[str, Interval]] = {
+        "cart_mass": Interval(0.8, 1.2, 1.05, 1.15),
+        "pole_mass": Interval(0.05, 0.2, 0.13, 0.17),
+    }
 
     cart_mass: float = 1.0
     pole_mass: float = 0.1

@@ -7,9 +7,7 @@ from typing import Any
 from setpoint.systems.plant import Plant, Signal
 
 
-def euler_equations(
-    inertia: Sequence[Any], rates: Sequence[Any], torques: Sequence[Any]
-) -> tuple[Any, Any, Any]:
+def euler_equations(inertia: Sequence[Any], rates: Sequence[Any], torques: Sequence[Any]) -> tuple[Any, Any, Any]:
     """w' of J w' = −w × J w + u for the principal moments `inertia`."""
     (j1, j2, j3), (w1, w2, w3) = inertia, rates
     return (

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from setpoint.systems.family import Interval
 from setpoint.systems.plant import Plant, Signal
@@ -29,7 +29,7 @@ class DoubleIntegrator(Plant):
     controls = (Signal("acceleration", "m/s^2", -3.0, 3.0),)
 
     linear = True
-    family = {"mass": Interval(0.5, 2.0, 1.3, 1.6)}
+    family: ClassVar[Mapping[str, Interval]] = {"mass": Interval(0.5, 2.0, 1.3, 1.6)}
 
     mass: float = 1.0
     dt_s: float = 0.1

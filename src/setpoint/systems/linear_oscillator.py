@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from setpoint.systems.family import Interval
 from setpoint.systems.plant import Plant, Signal
@@ -28,7 +28,10 @@ class LinearOscillator(Plant):
     states = (Signal("position", "1", -1.2, 1.2), Signal("velocity", "1/s", -1.8, 1.8))
     controls = (Signal("force", "1/s^2", -1.0, 1.0),)
     linear = True
-    family = {"omega": Interval(1.0, 3.0, 2.3, 2.6), "zeta": Interval(0.0, 0.1, 0.07, 0.09)}
+    family: ClassVar[Mapping[str, Interval]] = {
+        "omega": Interval(1.0, 3.0, 2.3, 2.6),
+        "zeta": Interval(0.0, 0.1, 0.07, 0.09),
+    }
 
     omega: float = 2.0
     zeta: float = 0.05
@@ -37,7 +40,7 @@ class LinearOscillator(Plant):
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
         """(velocity, −omega² x − 2 zeta omega v + u)."""
         position, velocity = x
-        return velocity, -self.omega**2 * position - 2 * self.zeta * self.omega * velocity + u[0]
+        return velocity, -(self.omega**2) * position - 2 * self.zeta * self.omega * velocity + u[0]
 
     @property
     def coefficients(self) -> Mapping[str, float]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from setpoint.systems.family import Interval
 from setpoint.systems.plant import Plant, Signal
@@ -29,7 +29,10 @@ class Pendulum(Plant):
     states = (Signal("angle", "rad", -0.7, 0.7), Signal("angular_velocity", "rad/s", -2.0, 2.0))
     controls = (Signal("torque", "rad/s^2", -6.0, 6.0),)
 
-    family = {"gravity_per_length": Interval(7.0, 11.0, 8.0, 9.0), "damping": Interval(0.0, 0.3, 0.18, 0.24)}
+    family: ClassVar[Mapping[str, Interval]] = {
+        "gravity_per_length": Interval(7.0, 11.0, 8.0, 9.0),
+        "damping": Interval(0.0, 0.3, 0.18, 0.24),
+    }
 
     gravity_per_length: float = 9.81
     damping: float = 0.1
@@ -69,6 +72,6 @@ class PendulumSwingup(Pendulum):
     title = "pendulum, swung up with a weak torque"
     states = (Signal("angle", "rad", -2 * math.pi, 2 * math.pi), Signal("angular_velocity", "rad/s", -8.0, 8.0))
     substeps = 2
-    family = {}
+    family: ClassVar[Mapping[str, Interval]] = {}
 
     dt_s: float = 0.1

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from setpoint.systems.family import Interval
 from setpoint.systems.plant import Plant, Signal
@@ -28,7 +28,7 @@ class VanDerPol(Plant):
     states = (Signal("position", "1", -2.0, 2.0), Signal("velocity", "1/s", -2.0, 2.0))
     controls = (Signal("force", "1/s^2", -5.0, 5.0),)
 
-    family = {"mu": Interval(0.5, 2.0, 1.3, 1.6)}
+    family: ClassVar[Mapping[str, Interval]] = {"mu": Interval(0.5, 2.0, 1.3, 1.6)}
 
     mu: float = 1.0
     dt_s: float = 0.1
@@ -67,4 +67,4 @@ class VanDerPolTight(VanDerPol):
     title = "van der Pol oscillator with a weak actuator"
     states = (Signal("position", "1", -2.2, 2.2), Signal("velocity", "1/s", -2.2, 2.2))
     controls = (Signal("force", "1/s^2", -1.0, 1.0),)
-    family = {}
+    family: ClassVar[Mapping[str, Interval]] = {}
