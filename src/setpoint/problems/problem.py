@@ -174,9 +174,12 @@ def reward_horizon(problems: Iterable[Problem]) -> int:
     """Steps that a reward should score when one model serves `problems`; 0 stands for the whole answer.
 
     Where only the first steps of an answer are ever applied, scoring the rest is noise, and worse where the plant is
-    unstable. Where all problems are judged by whole answers, those are scored.
+    unstable. Where all problems are judged by whole answers, those are scored. They are also scored where a problem has
+    local optima, for there the cost to go of the linearisation says nothing about the steps that are left.
     """
-    return 0 if all(problem.judged == "open_loop" for problem in problems) else CLOSED_LOOP_REPLANNING
+    posed = list(problems)
+    whole = all(problem.judged == "open_loop" for problem in posed) or any(problem.starts > 1 for problem in posed)
+    return 0 if whole else CLOSED_LOOP_REPLANNING
 
 
 def _finite(values: Sequence[Any]) -> bool:
