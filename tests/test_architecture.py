@@ -46,7 +46,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis": {"artifacts", "episodes"},
     "reports": {"artifacts", "analysis", "trajectory", "systems", "problems", "episodes"},
     "truth": {"artifacts", "analysis", "episodes", "trajectory"},
-    "testing": {"trajectory", "systems", "problems", "controllers", "simulation", "execution", "artifacts"},
+    "testing": {
+        "artifacts", "trajectory", "systems", "problems", "controllers", "simulation", "metrics", "rewards", "language",
+        "execution",
+    },
     "cli": {
         "artifacts", "provenance", "systems", "problems", "controllers", "simulation", "metrics", "language", "demonstrations",
         "policies", "training", "evaluation", "execution", "experiments", "analysis", "reports", "episodes", "truth",
@@ -63,6 +66,7 @@ HEAVY = {
     "datasets": {"training"},
     "casadi": {"systems", "controllers"},
     "scipy": {"systems", "controllers", "analysis", "truth"},
+    "sklearn": {"controllers"},
     "matplotlib": {"reports"},
 }
 

@@ -10,7 +10,8 @@ ranks last. The logarithm keeps a gradient among bad answers. What is added to a
 are relative to the group.
 
 Not covered: P_H knows neither bounds nor nonlinearity, so that near the optimum answers are told apart only to about
-5e-4 of J* at H = 5 on the registered plants. `tolerance` should not be below that.
+5e-4 of J* at H = 5 on the registered plants. `tolerance` should not be below that. Far from the target of a plant with
+local optima (a swing-up) P_H means nothing; score the whole horizon there.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,14 @@
-"""Batched simulation: open loop and receding horizon."""
+"""Batched simulation: open loop and receding horizon, as planned or under disturbances."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from setpoint.controllers import Controller
+from setpoint.errors import InputError
 from setpoint.problems import Problem
+from setpoint.seeding import generator
 from setpoint.systems import Plant
 from setpoint.trajectory import Termination, Trajectory
 
@@ -53,34 +55,138 @@ class Rollout:
     plans_parsed: Int[np.ndarray, " B"]
 
 
+@dataclass(frozen=True)
+class Disturbance:
+    """What the world does that a controller does not know of. Zeros are the undisturbed world.
+
+    Everything random is drawn per case, from `seed` and the case's number alone.
+
+    Attributes:
+        state_noise: standard deviation of the error of a measured state, as a share of the initial set's half width.
+        input_noise: standard deviation of the error of an applied control, as a share of half its range.
+        mismatch: share by which every parameter of the real plant is off, up or down as drawn.
+        delay_steps: grid intervals until a control takes effect; before the first one, the controls are zero.
+        seed: of all draws.
+    """
+
+    state_noise: float = 0.0
+    input_noise: float = 0.0
+    mismatch: float = 0.0
+    delay_steps: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a size."""
+        sizes = (self.state_noise, self.input_noise, self.mismatch, self.delay_steps)
+        if not all(np.isfinite(size) and size >= 0 for size in sizes) or self.mismatch >= 1:
+            raise InputError(
+                "noise, mismatch and delay must be finite and not negative, and mismatch below 1, but are "
+                f"{self.state_noise:g}, {self.input_noise:g}, {self.mismatch:g} and {self.delay_steps}."
+            )
+
+    @property
+    def name(self) -> str:
+        """What differs from the undisturbed world, such as `state_noise=0.01`; empty where nothing does."""
+        sizes = {name: getattr(self, name) for name in ("state_noise", "input_noise", "mismatch", "delay_steps")}
+        return ",".join(f"{name}={size:g}" for name, size in sizes.items() if size)
+
+    def measurement_errors(self, problem: Problem, cases: int, plans: int) -> Float[np.ndarray, "B plans n_x"]:
+        """Errors of the states that a controller sees when it plans."""
+        spread = self.state_noise * np.array(problem.half_width)
+        return np.asarray(spread * self._normal(problem, "state noise", cases, (plans, problem.plant.n_x)))
+
+    def control_errors(self, problem: Problem, cases: int) -> Float[np.ndarray, "B N n_u"]:
+        """Errors of the applied controls."""
+        plant = problem.plant
+        spread = self.input_noise * (plant.control_upper - plant.control_lower) / 2
+        return np.asarray(spread * self._normal(problem, "input noise", cases, (problem.steps, plant.n_u)))
+
+    def real_plant(self, plant: Plant, cases: int) -> Plant:
+        """The plant as it is, with one value of each parameter for every case."""
+        if not self.mismatch:
+            return plant
+        signs = {
+            name: np.array(
+                [generator("mismatch", self.seed, plant.name, name, case).choice([-1.0, 1.0]) for case in range(cases)]
+            )
+            for name in plant.parameters
+        }
+        changed = {name: plant.parameters[name] * (1.0 + self.mismatch * sign) for name, sign in signs.items()}
+        return replace(plant, **changed)  # type: ignore[type-var]
+
+    def _normal(self, problem: Problem, stream: str, cases: int, shape: tuple[int, ...]) -> np.ndarray:
+        draws = [
+            generator("disturbance", self.seed, stream, problem.name, case).standard_normal(shape)
+            for case in range(cases)
+        ]
+        return np.array(draws).reshape(cases, *shape)
+
+
+NO_DISTURBANCE = Disturbance()
+
+
 def run_controller(
-    problem: Problem, controller: Controller, x0: Float[np.ndarray, "B n_x"], replan_interval: int = 0
+    problem: Problem,
+    controller: Controller,
+    x0: Float[np.ndarray, "B n_x"],
+    replan_interval: int = 0,
+    disturbance: Disturbance = NO_DISTURBANCE,
 ) -> Rollout:
     """Let `controller` steer the episodes that start in `x0`.
 
     `replan_interval` 0 is open loop: one plan for the whole horizon. Otherwise the first `replan_interval` steps of a
     plan are applied before the controller is asked again. A plan that could not be read counts as zero control.
+    Under a disturbance the rows of `x0` are its cases 0, 1, …; what was commanded is recorded when it takes effect.
     """
-    plant, interval = problem.plant, replan_interval or problem.steps
-    x, count = x0, len(x0)
-    commanded: list[np.ndarray] = []
+    interval, count = replan_interval or problem.steps, len(x0)
+    starts = range(0, problem.steps, interval)
+    world = _World(problem, disturbance, x0, len(starts))
     worst = [Termination.COMPLETED] * count
     tokens = np.zeros(count, dtype=np.int64)
     parsed = np.zeros(count, dtype=np.int64)
-    starts = range(0, problem.steps, interval)
-    for start in starts:
+    for number, start in enumerate(starts):
         steps = min(interval, problem.steps - start)
-        plan = controller.plan(start * plant.dt_s, x, steps)
-        chosen = plan.controls[:, :steps]
-        commanded.append(chosen)
+        plan = controller.plan(start * problem.plant.dt_s, world.measured(number), steps)
+        world.apply(plan.controls[:, :steps])
         tokens += plan.tokens
         parsed += np.array([outcome.parsed for outcome in plan.outcomes])
         worst = [_first(*pair) for pair in zip(worst, plan.outcomes, strict=True)]
-        x = simulate(plant, x, chosen).states[:, -1]
-    trajectory = simulate(plant, x0, np.concatenate(commanded, axis=1))
+    trajectory = world.trajectory()
     ends = [Termination.DIVERGED if gone else Termination.COMPLETED for gone in trajectory.diverged]
     worst = [_first(*pair) for pair in zip(worst, ends, strict=True)]
     return Rollout(trajectory, tuple(worst), tokens, len(starts), parsed)
+
+
+class _World:
+    """The real plant, between what a controller commands and what it sees."""
+
+    def __init__(self, problem: Problem, disturbance: Disturbance, x0: np.ndarray, plans: int) -> None:
+        self._x0 = self._x = x0
+        self._plant = disturbance.real_plant(problem.plant, len(x0))
+        self._delay = disturbance.delay_steps
+        self._seen = disturbance.measurement_errors(problem, len(x0), plans) if disturbance.state_noise else None
+        self._errors = disturbance.control_errors(problem, len(x0)) if disturbance.input_noise else None
+        self._commanded = np.zeros((len(x0), self._delay, problem.plant.n_u))
+        self._done = 0
+
+    def measured(self, number: int) -> np.ndarray:
+        """The states as plan `number` sees them."""
+        return self._x if self._seen is None else self._x + self._seen[:, number]
+
+    def apply(self, chosen: np.ndarray) -> None:
+        """Let the controls act, each after the delay."""
+        self._commanded = np.concatenate([self._commanded, chosen], axis=1)
+        start, self._done = self._done, self._done + chosen.shape[1]
+        self._x = simulate(self._plant, self._x, self._acting(start, self._done)).states[:, -1]
+
+    def trajectory(self) -> Trajectory:
+        """The whole episodes."""
+        found = simulate(self._plant, self._x0, self._acting(0, self._done))
+        return replace(found, commanded=self._commanded[:, : self._done])
+
+    def _acting(self, start: int, end: int) -> np.ndarray:
+        acting = self._commanded[:, start:end]
+        return acting if self._errors is None else np.asarray(acting + self._errors[:, start:end])
 
 
 def _first(one: Termination, other: Termination) -> Termination:

@@ -53,7 +53,7 @@ def test_without_bounds_the_cost_is_the_quadratic_form() -> None:
     assert problem.cost(trajectory.states, trajectory.controls) == pytest.approx(expected, rel=1e-10)
 
 
-@by_name
+@pytest.mark.parametrize("problem", [p for p in PROBLEMS if p.starts == 1], ids=lambda problem: problem.name)
 def test_the_detuned_expert_is_stable_and_worse(problem: Problem) -> None:
     x0 = problem.initial_states(30, "test")
     costs = []

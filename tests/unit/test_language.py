@@ -1,5 +1,7 @@
 """Numbers to text and back: what is written can be read, and what cannot be read is named."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -88,22 +90,58 @@ def test_the_beginning_of_an_answer_can_be_read() -> None:
 @pytest.mark.parametrize("name", systems.names())
 def test_composed_answers_can_be_read(name: str, dialect: Dialect) -> None:
     problem = problems.get(name)
-    moves = np.linspace(-1, 1, dialect.blocking.moves)[:, None]
-    text = compose_answer(problem, np.array([0.1, -0.2]), moves, np.array([1e6]), dialect)
-    assert parse_answer(text, dialect.blocking.moves, 1) == pytest.approx(moves, abs=0.0051)
+    n_u = problem.plant.n_u
+    moves = np.linspace(-1, 1, dialect.blocking.moves * n_u).reshape(-1, n_u)
+    text = compose_answer(problem, np.full(problem.plant.n_x, 0.1), moves, np.full(n_u, 1e6), dialect)
+    assert parse_answer(text, dialect.blocking.moves, n_u) == pytest.approx(moves, abs=0.0051)
 
 
 @pytest.mark.parametrize("dialect", [Dialect(), ENGLISH], ids=lambda dialect: dialect.template)
 @pytest.mark.parametrize("name", systems.names())
 def test_prompts_carry_the_problem_and_differ_in_the_state_alone(name: str, dialect: Dialect) -> None:
     problem = problems.get(name)
-    one, other = (messages(problem, state, dialect) for state in ([0.1234, -0.5], [0.1235, -0.5]))
+    rest = [-0.5] * (problem.plant.n_x - 1)
+    one, other = (messages(problem, [first, *rest], dialect) for first in (0.1234, 0.1235))
     assert one[:-1] == other[:-1]
     assert "0.1234" in one[-1]["content"]
     assert one[-1]["content"].replace("0.1234", "0.1235") == other[-1]["content"]
     everything = " ".join(message["content"] for message in one)
     assert str(problem.steps) in everything
     assert all(f"{abs(value):g}" in everything for value in problem.plant.coefficients.values())
+    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", everything)]
+    signals = (*problem.plant.states, *problem.plant.controls)
+    for bound in {abs(value) for signal in signals for value in (signal.lower, signal.upper)}:
+        assert any(number == pytest.approx(bound, rel=1e-4) for number in numbers)
+
+
+def test_the_short_prompt_that_the_built_in_base_learned_never_changes() -> None:
+    prompts = [
+        messages(problems.get(name), state, Dialect())
+        for name, state in (("di", [0.5, -0.25]), ("vdp", [-1.2345, 0.0]), ("pend", [0.1, -0.3999]))
+    ]
+    assert prompts == [
+        [{"role": "user", "content": text}]
+        for text in (
+            "plant=double_integrator a=0.00 b=0.00 c=0.00 d=0.00 g=0.00 e=1.00 dt=0.10 N=50 umax=3.0 xmax=[1.0, 1.0] "
+            "q=[10, 10] r=0.1 x=[0.5000, -0.2500]",
+            "plant=van_der_pol a=-1.00 b=1.00 c=0.00 d=-1.00 g=0.00 e=1.00 dt=0.10 N=50 umax=5.0 xmax=[2.0, 2.0] "
+            "q=[10, 10] r=0.1 x=[-1.2345, 0.0000]",
+            "plant=pendulum a=0.00 b=-0.10 c=0.00 d=0.00 g=9.81 e=1.00 dt=0.05 N=50 umax=6.0 xmax=[0.7, 2.0] "
+            "q=[10, 1] r=0.1 x=[0.1000, -0.3999]",
+        )
+    ]
+
+
+def test_the_short_prompt_says_what_departs_from_what_the_base_learned() -> None:
+    raised = messages(problems.get("orbit"), [1.0, 0.0, 1.0], Dialect())[0]["content"]
+    for part in (
+        "eq=[r' = v; v' = w^2/r - 1/r^2 + u1; w' = -v*w/r + u2] ",
+        "umax=[0.08, 0.08] xmin=[0.5, -0.5, 0.5] xmax=[1.5, 0.5, 1.5] ",
+        "r=[1.0, 1.0] qT=100 goal=[1.1, 0.0, 0.9535] x=[1.0000, 0.0000, 1.0000]",
+    ):
+        assert part in raised
+    tight = messages(problems.get("di_tight"), [0.0, 0.0], Dialect())[0]["content"]
+    assert "umax=1.0 xmax=[1.0, 0.35] q=[10, 1] r=0.1 x=" in tight
 
 
 def test_a_dialect_survives_its_definition() -> None:

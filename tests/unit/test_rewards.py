@@ -65,6 +65,8 @@ def score_all(the_rule: RewardRule, system: str, moves: np.ndarray) -> tuple[np.
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize(("horizon", "dialect"), [(0, EVERY_STEP), (0, BLOCKED), (5, EVERY_STEP), (25, EVERY_STEP)])
 def test_the_optimum_is_at_least_any_feasible_answer(system: str, horizon: int, dialect: Dialect) -> None:
+    if horizon and problems.get(system).starts > 1:
+        pytest.skip("the cost to go of the linearisation says nothing where there are local optima")
     the_rule = rule(horizon, dialect)
     best, violated = score_all(the_rule, system, optima(system, dialect.blocking)[1])
     assert not violated.any()

@@ -43,7 +43,7 @@ def test_what_plans_by_simulating_itself_does_the_same_in_open_and_in_closed_loo
     x0 = problem.initial_states(6, "test")
     planned, replanned = (run_controller(problem, make(problem), x0, every).trajectory for every in (0, interval))
     assert replanned.states == pytest.approx(planned.states, rel=1e-6, abs=1e-9)
-    assert replanned.controls.shape == (6, problem.steps, 1)
+    assert replanned.controls.shape == (6, problem.steps, problem.plant.n_u)
 
 
 @by_name

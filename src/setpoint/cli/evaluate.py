@@ -74,6 +74,8 @@ def _evaluate(
     tell = say_nothing if arguments.quiet else say
     tell(f"{problem.name}: {len(states)} cases, optimum, lqr and zero")
     optima, found = evaluate_references(problem, states, modes, subject.blocking)
+    if optima.rejected:
+        tell(f"{problem.name}: {optima.rejected} of {len(states)} cases have no certified optimum and are left out")
     if subject.controller is not None:
         controller = subject.controller(problem)
         for mode in modes:

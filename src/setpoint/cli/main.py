@@ -37,10 +37,10 @@ VERBS = {
     "verify-claims": Verb("setpoint.cli.verify_claims", "grade the statistics on experiments whose truth is known"),
     "slurm": Verb("setpoint.cli.slurm", "run experiments as jobs of a SLURM cluster"),
     "stage": Verb("setpoint.cli.stage", "run one stage of an experiment, as the jobs of a cluster do"),
-    "report": Verb("setpoint.cli.report", "write the report of an experiment again"),
     "models": Verb("setpoint.cli.models", "list trained models"),
     "data": Verb("setpoint.cli.data", "generate and list data sets of optimal trajectories"),
-    "systems": Verb("setpoint.cli.systems", "list the dynamical systems"),
+    "systems": Verb("setpoint.cli.systems", "list the dynamical systems, show or draw one"),
+    "baselines": Verb("setpoint.cli.baselines", "measure optimum, LQR, zero control and clones on a suite"),
     "base": Verb("setpoint.cli.base", "show and rebuild base models"),
     "doctor": Verb("setpoint.cli.doctor", "check this machine, its packages and the workspace"),
 }

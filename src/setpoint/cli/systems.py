@@ -1,18 +1,33 @@
-"""`setpoint systems [NAME]`: which systems there are, and the data sheet of one."""
+"""`setpoint systems [NAME]`: which systems there are, and the data sheet or a picture of one."""
 
 import argparse
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setpoint.cli.options import add_json, print_json
+from setpoint.errors import InputError
 
 if TYPE_CHECKING:
     from setpoint.problems import Problem
 
 
+_PLOTTED_CASES = 12
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint systems`."""
     parser.add_argument("name", nargs="?", metavar="SYSTEM", help="show the data sheet of this system")
+    parser.add_argument(
+        "--plot",
+        nargs="?",
+        const=Path(),
+        type=Path,
+        metavar="FILE",
+        help="draw phase portrait, optimal trajectories and bounds (default: SYSTEM.png)",
+    )
     add_json(parser)
 
 
@@ -22,20 +37,47 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.name is not None:
         problem = problems.get(arguments.name)
-        if arguments.json:
+        if arguments.plot is not None:
+            print(_plot(problem, arguments.plot))
+        elif arguments.json:
             print_json(_record(problem))
         else:
-            print("\n".join(_data_sheet(problem)))
+            print("\n".join(data_sheet(problem)))
         return 0
+    if arguments.plot is not None:
+        raise InputError("--plot needs the name of a system: `setpoint systems NAME --plot`.")
     known = [problems.get(name) for name in systems.names()]
     if arguments.json:
         print_json([_record(problem) for problem in known])
     else:
         for problem in known:
             print(
-                f"{problem.name:<20} {problem.plant.short_name:<6} {problem.plant.title}; judged in {_track(problem)}"
+                f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; judged in {_track(problem)}"
             )
+    for name, reason in systems.plugins().broken.items():
+        print(f"{name}: broken plug-in, left out ({reason})", file=sys.stderr)
     return 0
+
+
+def _plot(problem: "Problem", file: Path) -> Path:
+    """Solve a few cases and draw them; where the picture is."""
+    from setpoint.controllers.optimal import OptimalController
+    from setpoint.evaluation.optima import solve_optima
+    from setpoint.problems import MoveBlocking, suite_states
+    from setpoint.simulation import simulate
+
+    path = Path(f"{problem.name}.png") if file == Path() else file
+    try:
+        from setpoint.reports.system_figure import save_system_figure
+
+        optimum = OptimalController(problem)
+        unblocked = MoveBlocking.none(problem.steps)
+        states = solve_optima(problem, suite_states(problem, "nominal", _PLOTTED_CASES), unblocked, optimum).states
+        plan = optimum.plan(0.0, states, problem.steps)
+        save_system_figure(path, problem, simulate(problem.plant, states, plan.controls))
+    except ImportError as error:
+        raise InputError("--plot needs matplotlib. Install it with: pip install 'setpoint[report]'") from error
+    return path
 
 
 def _record(problem: "Problem") -> dict[str, Any]:
@@ -48,6 +90,8 @@ def _record(problem: "Problem") -> dict[str, Any]:
         "equations": list(plant.equations),
         "states": [_signal(signal) for signal in plant.states],
         "controls": [_signal(signal) for signal in plant.controls],
+        "family": {name: asdict(interval) for name, interval in plant.family.items()},
+        "optimum": problem.optimum_word,
         "horizon_s": problem.horizon_s,
         "judged": problem.judged,
         "open_loop": problem.open_loop,
@@ -58,7 +102,8 @@ def _signal(signal: Any) -> dict[str, Any]:
     return {"name": signal.name, "unit": signal.unit, "lower": signal.lower, "upper": signal.upper}
 
 
-def _data_sheet(problem: "Problem") -> Iterator[str]:
+def data_sheet(problem: "Problem") -> Iterator[str]:
+    """The lines of a system's data sheet."""
     plant = problem.plant
     yield f"{plant.name} (short: {plant.short_name}): {plant.title}"
     yield f"source: {plant.source}"
@@ -66,9 +111,9 @@ def _data_sheet(problem: "Problem") -> Iterator[str]:
     yield from (f"    {equation}" for equation in plant.equations)
     yield ""
     yield f"{'signal':<20} {'unit':<8} {'lower':>8} {'upper':>8} {'target':>8} {'initial':>16} {'weight':>8}"
-    goals = zip(plant.states, problem.target, problem.half_width, problem.q, strict=True)
-    for state, target, width, weight in goals:
-        initial = f"{target - width:g} … {target + width:g}"
+    goals = zip(plant.states, problem.target, problem.initial_centre, problem.half_width, problem.q, strict=True)
+    for state, target, centre, width, weight in goals:
+        initial = f"{centre - width:g} … {centre + width:g}"
         yield f"{_bounds(state)} {target:>8g} {initial:>16} {weight:>8g}"
     for control, weight in zip(plant.controls, problem.r, strict=True):
         yield f"{_bounds(control)} {'':>8} {'':>16} {weight:>8g}"
@@ -77,8 +122,20 @@ def _data_sheet(problem: "Problem") -> Iterator[str]:
         f"cost: sum over {problem.steps} steps of e'Qe + u'Ru, plus {problem.terminal_weight:g} e'Qe at the end; "
         "e is the distance from the target, the weights are the diagonals of Q and R"
     )
-    yield f"horizon: {problem.steps} steps of {plant.dt_s:g} s ({problem.horizon_s:g} s), Runge–Kutta of order 4"
+    horizon = f"{problem.steps} steps of {plant.dt_s:g} s ({problem.horizon_s:g} s)"
+    yield f"horizon: {horizon}, Runge–Kutta of order 4{_substeps(plant.substeps)}"
+    for name, interval in plant.family.items():
+        yield (
+            f"family: {name} is {plant.parameters[name]:g}, and {interval.low:g} … {interval.high:g} in the family, of "
+            f"which {interval.held_low:g} … {interval.held_high:g} is held out"
+        )
+    if problem.optimum_word == "best known":
+        yield f"optimum: best known of {problem.starts} starts, for there are local optima"
     yield f"judged in: {_track(problem)}"
+
+
+def _substeps(count: int) -> str:
+    return "" if count == 1 else f" in {count} sub-steps"
 
 
 def _bounds(signal: Any) -> str:

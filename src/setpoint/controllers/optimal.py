@@ -23,19 +23,25 @@ class OptimalController:
         self._optimizer = TrajectoryOptimizer(problem, blocking)
         self._solved: dict[bytes, Optimum] = {}
 
+    def find(self, x: Float[np.ndarray, " n_x"]) -> Optimum | None:
+        """The certified optimum from `x`, or None where no solver finds a point that can be certified."""
+        key = x.tobytes()
+        found = self._solved.get(key) or self._optimizer.solve(x)
+        if found is not None:
+            self._solved[key] = found
+        return found
+
     def optimum(self, x: Float[np.ndarray, " n_x"]) -> Optimum:
         """The certified optimum from `x`.
 
         Raises:
             SetpointError: no solver finds a point that can be certified; most often none is feasible.
         """
-        key = x.tobytes()
-        found = self._solved.get(key) or self._optimizer.solve(x)
+        found = self.find(x)
         if found is None:
             raise SetpointError(
                 f"{self._problem.name}: no certified optimum from {x.tolist()}; there may be no feasible control"
             )
-        self._solved[key] = found
         return found
 
     def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:

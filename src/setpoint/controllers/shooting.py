@@ -5,6 +5,10 @@ inner steps of its block, u_{k+1} = u_k. This order of variables and constraints
 structure-exploiting interior-point solver, recognises; IPOPT takes over where fatrop gives up. Either way the point is
 certified by its own KKT residual.
 
+A problem with linear dynamics is a convex quadratic program; its certificate carries the duality gap, which the same
+multipliers prove. A problem with known local optima is solved from several guesses, and the cheapest certified point
+is kept: the best known one, which need not be the global optimum.
+
 One node per step, rather than per move, keeps the solvers' iterates inside the state bounds: shooting over a long block
 of an unstable plant can overflow, and fatrop does not come back from a NaN.
 """
@@ -20,16 +24,26 @@ from jaxtyping import Float
 
 from setpoint.controllers.certificate import Certificate
 from setpoint.problems import MoveBlocking, Problem
+from setpoint.seeding import generator
 
 MAX_ITERATIONS = 300
 """Interior-point iterations before a solver gives up; well-posed problems need about ten."""
 
+_RELAXATION = 1e-8
+_GUESSED_MOVES = 5
 _QUIET = {"print_time": False, "show_eval_warnings": False}
 
 
 def symbols(names: Iterable[str]) -> dict[str, Any]:
     """A CasADi symbol for each name, to stand for a parameter of a problem."""
     return {name: casadi.SX.sym(name) for name in names}
+
+
+def tightened(bounds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The bounds to give a solver, which relaxes them by 1e-8 of their size (at least of one) on its own."""
+    lower, upper = (bounds[name] for name in ("lbx", "ubx"))
+    inward = (_RELAXATION * np.where(np.isfinite(side), np.maximum(1.0, np.abs(side)), 0.0) for side in (lower, upper))
+    return {**bounds, "lbx": lower + next(inward), "ubx": upper - next(inward)}
 
 
 @dataclass(frozen=True)
@@ -88,13 +102,28 @@ class TrajectoryOptimizer:
         u_bounds = control_bounds or (plant.control_lower, plant.control_upper)
         x_bounds = state_bounds or (plant.state_lower, plant.state_upper)
         bounds = self._program.bounds(u_bounds, x_bounds)
-        guess = self._program.guess(x0)
         parameters = np.concatenate([x0, np.asarray(values, dtype=float)])
+        best: Optimum | None = None
+        for start in range(self.problem.starts):
+            guess = self._program.guess(x0, start, u_bounds, x_bounds)
+            found = self._solve_from(guess, parameters, bounds, u_bounds)
+            if found is not None and (best is None or found.cost < best.cost):
+                best = found
+        return best
+
+    def _solve_from(
+        self,
+        guess: np.ndarray,
+        parameters: np.ndarray,
+        bounds: dict[str, np.ndarray],
+        u_bounds: tuple[np.ndarray, np.ndarray],
+    ) -> Optimum | None:
+        """The point of the first solver that can be certified."""
         for name in self._order:
-            found = self._solver(name)(x0=guess, p=parameters, **bounds)
+            found = self._solver(name)(x0=guess, p=parameters, **tightened(bounds))
             certificate = self._program.certify(name, found, parameters, bounds)
             if certificate.holds:
-                # The solvers relax bounds by 1e-8 of their size; the plant would saturate what is beyond.
+                # What is left beyond a bound is rounding; the plant would saturate it.
                 moves = np.clip(self._program.moves(np.asarray(found["x"]).ravel()), *u_bounds)
                 return Optimum(moves, self.blocking.expand(moves), float(found["f"]), certificate)
         return None
@@ -117,6 +146,7 @@ class _Program:
     """The nonlinear program of a problem: symbols, layout of variables, bounds, and the KKT residual."""
 
     def __init__(self, problem: Problem, blocking: MoveBlocking, parameters: Sequence[casadi.SX]) -> None:
+        self._problem = problem
         self._n_x, self._n_u = problem.plant.n_x, problem.plant.n_u
         self._steps, self._target = problem.steps, np.array(problem.target)
         self._starts = np.cumsum((0, *blocking.lengths[:-1]))
@@ -139,6 +169,9 @@ class _Program:
         g = casadi.vertcat(*gaps)
         self.nlp = {"x": w, "p": p, "f": cost, "g": g}
         self.equality = [True] * g.numel()
+        self._convex = problem.plant.linear
+        if self._convex:
+            self._curvature = casadi.Function("curvature", [p], [casadi.diag(casadi.hessian(cost, w)[0])])
         multipliers = casadi.SX.sym("lam_g", g.numel())
         gradient = casadi.gradient(cost, w)
         lagrangian = gradient + casadi.jtimes(g, w, multipliers, True)
@@ -157,10 +190,27 @@ class _Program:
             found[f"{letter}bx"] = self._interleave(nodes, inputs)
         return found
 
-    def guess(self, x0: np.ndarray) -> np.ndarray:
-        """States on a straight line from `x0` to the target, zero controls."""
-        covered = np.linspace(0, 1, self._steps + 1)[:, None]
-        return self._interleave(x0 + covered * (self._target - x0), np.zeros((self._steps, self._n_u)))
+    def guess(
+        self,
+        x0: np.ndarray,
+        start: int = 0,
+        u_bounds: tuple[np.ndarray, np.ndarray] | None = None,
+        x_bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """The first guess: states on a straight line from `x0` to the target, zero controls.
+
+        Every further one follows the plant under a few random moves, which are the same for all states.
+        """
+        if start == 0 or u_bounds is None or x_bounds is None:
+            covered = np.linspace(0, 1, self._steps + 1)[:, None]
+            return self._interleave(x0 + covered * (self._target - x0), np.zeros((self._steps, self._n_u)))
+        rng = generator("multistart", self._problem.name, start)
+        moves = rng.uniform(*u_bounds, (_GUESSED_MOVES, self._n_u))
+        inputs = np.repeat(moves, -(-self._steps // _GUESSED_MOVES), axis=0)[: self._steps]
+        nodes = [x0]
+        for control in inputs:
+            nodes.append(np.clip(self._problem.plant.step(0.0, nodes[-1], control), *x_bounds))
+        return self._interleave(np.array(nodes), inputs)
 
     def _interleave(self, nodes: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         return np.concatenate([np.hstack([nodes[:-1], inputs]).ravel(), nodes[-1]])
@@ -184,7 +234,25 @@ class _Program:
             gap=float(np.abs(gaps).max()),
             violation=max(float(beyond.max()), 0.0),
             complementarity=_complementarity(lam_x, w, bounds["lbx"], bounds["ubx"]) / scale,
+            duality_gap=self._duality_gap(found, p, lagrangian + lam_x, bounds) if self._convex else None,
         )
+
+    def _duality_gap(self, found: Any, p: np.ndarray, residual: np.ndarray, bounds: dict[str, np.ndarray]) -> float:
+        """f − d relative to f (at least 1), with d the least value of the Lagrangian over all w: no point costs less.
+
+        The Lagrangian is quadratic in w with the diagonal curvature H of the cost. Where its gradient is `residual`, it
+        lies ½ residual' H⁻¹ residual above its minimum. Boyd & Vandenberghe, Convex Optimization, §5.1–5.2.
+        """
+        w, lam_x, lam_g = (np.asarray(found[name]).ravel() for name in ("x", "lam_x", "lam_g"))
+        gaps = np.asarray(found["g"]).ravel()
+        curvature = np.asarray(self._curvature(p)).ravel()
+        if not (curvature > 0).all():
+            return np.inf
+        beyond_upper, beyond_lower = (np.where(np.isfinite(b), w - b, 0.0) for b in (bounds["ubx"], bounds["lbx"]))
+        along_bounds = np.where(lam_x > 0, lam_x * beyond_upper, lam_x * beyond_lower)
+        lift = 0.5 * float((residual**2 / curvature).sum())
+        cost = float(np.asarray(found["f"]).item())
+        return float(abs(lift - float(along_bounds.sum()) - float(lam_g @ gaps)) / max(1.0, abs(cost)))
 
 
 def _complementarity(multipliers: np.ndarray, values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from setpoint import problems
 from setpoint.artifacts import Workspace, read_json, write_json
 from setpoint.artifacts.atomic import sync_file, sync_folder
 from setpoint.demonstrations import names
@@ -207,6 +208,10 @@ def _manifest(name: str, folder: Path, recipe: Recipe, generated: Generated) -> 
         "certificate": {
             "solvers": {solver: sum(row.solver == solver for row in every_row) for solver in _solvers(every_row)},
             **{f"worst_{name}": max(getattr(row, name) for row in every_row) for name in _WORST},
+            "worst_duality_gap": max(
+                (row.duality_gap for row in every_row if row.duality_gap is not None), default=None
+            ),
+            "optimum": {system: problems.get(system).optimum_word for system in recipe.systems},
         },
         "recipe": recipe.definition(),
         "digest": digest({"recipe": recipe.definition(), "rows": [asdict(row) for row in every_row]}),

@@ -10,12 +10,11 @@ from setpoint.controllers.shooting import Optimum
 from setpoint.demonstrations.solve import Solution, StateSolver
 from setpoint.errors import SetpointError
 from setpoint.problems import STATE_DECIMALS, Problem
+from setpoint.problems.suites import MIN_DISTANCE
 from setpoint.seeding import generator
 
 STREAM = "demonstrations"
 """First part of every seed; the suites have another."""
-MIN_DISTANCE = 1e-3
-"""States nearer than this to each other, as a share of the half width, count as the same."""
 _LAST_VISITED = 0.8
 """States are visited in this first share of the horizon."""
 _LARGEST_NOISE = 0.1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Kind = Literal["initial", "visited"]
 KINDS: tuple[Kind, ...] = ("initial", "visited")
@@ -30,8 +30,8 @@ class Row:
         cost: J of the moves in the simulator.
         optimal_cost: J* with one move per step.
         expert: who gave the moves.
-        solver, stationarity, gap, violation, complementarity: the worst of the certificates behind the row, see
-            `setpoint.controllers.certificate`.
+        solver, stationarity, gap, violation, complementarity, duality_gap: the worst of the certificates behind the
+            row, see `setpoint.controllers.certificate`.
     """
 
     row_id: int
@@ -49,6 +49,7 @@ class Row:
     gap: float
     violation: float
     complementarity: float
+    duality_gap: float | None
 
 
 @cache
@@ -74,8 +75,9 @@ def row_schema() -> "pa.Schema":
         "gap": number,
         "violation": number,
         "complementarity": number,
+        "duality_gap": number,
     }
-    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+    return pa.schema([pa.field(name, kind, nullable=name == "duality_gap") for name, kind in columns.items()])
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -27,14 +27,7 @@ class Solution:
     @property
     def certificate(self) -> Certificate:
         """The worst of both, number by number."""
-        one, other = self.optimum.certificate, self.blocked.certificate
-        return Certificate(
-            solver=one.solver if one.solver == other.solver else f"{one.solver}+{other.solver}",
-            stationarity=max(one.stationarity, other.stationarity),
-            gap=max(one.gap, other.gap),
-            violation=max(one.violation, other.violation),
-            complementarity=max(one.complementarity, other.complementarity),
-        )
+        return self.optimum.certificate.worst(self.blocked.certificate)
 
 
 class StateSolver:

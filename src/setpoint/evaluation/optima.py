@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint.controllers.optimal import OptimalController
-from setpoint.errors import InputError
+from setpoint.errors import InputError, SetpointError
 from setpoint.problems import MoveBlocking, Problem
 
 OPTIMA = "optima.parquet"
 SCHEMA_VERSION = 1
+_REJECTED = b"rejected"
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Optima:
         states: initial states, (C, n_x).
         costs: J* with one move per step, (C,).
         blocked_costs: J* with the answer's move blocking, (C,).
+        rejected: states that were asked for too, but have no certified optimum.
     """
 
     states: Float[np.ndarray, "C n_x"]
     costs: Float[np.ndarray, " C"]
     blocked_costs: Float[np.ndarray, " C"]
+    rejected: int = 0
 
     def __len__(self) -> int:
         """Number of cases C."""
@@ -38,14 +41,19 @@ def solve_optima(
 ) -> Optima:
     """The optima of the cases that start in `states`; `optimum` remembers their plans.
 
+    States without a certified optimum, most often because no control keeps the bounds, are left out and counted.
+
     Raises:
-        SetpointError: a case has no certified optimum.
+        SetpointError: no state has a certified optimum.
     """
-    return Optima(states, _costs(optimum, states), _costs(OptimalController(problem, blocking), states))
-
-
-def _costs(controller: OptimalController, states: Float[np.ndarray, "C n_x"]) -> Float[np.ndarray, " C"]:
-    return np.array([controller.optimum(state).cost for state in states])
+    blocked = OptimalController(problem, blocking)
+    found = [(x, one.cost, other.cost) for x in states if (one := optimum.find(x)) and (other := blocked.find(x))]
+    if not found:
+        raise SetpointError(
+            f"{problem.name}: none of {len(states)} states has a certified optimum; there may be no feasible control"
+        )
+    kept, costs, blocked_costs = (np.array(column) for column in zip(*found, strict=True))
+    return Optima(kept, costs, blocked_costs, rejected=len(states) - len(found))
 
 
 def write_optima(path: Path, optima: Optima) -> None:
@@ -60,7 +68,8 @@ def write_optima(path: Path, optima: Optima) -> None:
         "optimal_cost": pa.array(optima.costs),
         "blocked_optimal_cost": pa.array(optima.blocked_costs),
     }
-    parquet.write_table(pa.table(columns), path)
+    table = pa.table(columns).replace_schema_metadata({_REJECTED: str(optima.rejected)})
+    parquet.write_table(table, path)
 
 
 def read_optima(path: Path) -> Optima:
@@ -73,12 +82,14 @@ def read_optima(path: Path) -> Optima:
     from pyarrow import parquet
 
     try:
-        columns = parquet.read_table(path, partitioning=None).to_pydict()
+        table = parquet.read_table(path, partitioning=None)
+        columns = table.to_pydict()
         versions = set(columns["schema_version"])
         found = Optima(
             states=np.array(columns["state"], dtype=float),
             costs=np.array(columns["optimal_cost"], dtype=float),
             blocked_costs=np.array(columns["blocked_optimal_cost"], dtype=float),
+            rejected=int((table.schema.metadata or {}).get(_REJECTED, 0)),
         )
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise InputError(f"{str(path)!r} must be a Parquet file of optima, but cannot be read: {error}") from error

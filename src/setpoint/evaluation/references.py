@@ -22,8 +22,10 @@ def evaluate_references(
     that plans by simulating itself comes to the same controls, and zero stays zero. So these controllers are run in
     open loop, and their rows in the other modes equal those.
 
+    Cases without a certified optimum are left out of all of it and counted in the optima.
+
     Raises:
-        SetpointError: a case has no certified optimum.
+        SetpointError: no case has a certified optimum.
     """
     optimum = OptimalController(problem)
     optima = solve_optima(problem, states, blocking, optimum)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+_ROUNDING = 1e-12
+
 
 def format_number(value: float, decimals: int) -> str:
     """`value` with exactly `decimals` decimals; what rounds to zero is written without a sign."""
@@ -12,3 +14,11 @@ def format_number(value: float, decimals: int) -> str:
 def format_vector(values: Iterable[float], decimals: int) -> str:
     """`[v1, v2, …]` with fixed decimals."""
     return f"[{', '.join(format_number(value, decimals) for value in values)}]"
+
+
+def format_shortest(value: float, at_least: int, at_most: int = 4) -> str:
+    """`value` with `at_least` decimals, or as many more, up to `at_most`, as it takes to say it exactly."""
+    decimals = at_least
+    while decimals < at_most and abs(round(value, decimals) - value) > _ROUNDING * max(1.0, abs(value)):
+        decimals += 1
+    return format_number(value, decimals)

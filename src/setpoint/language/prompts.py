@@ -1,13 +1,16 @@
 """From a problem and a state to chat messages that carry the equation with its numbers, bounds, horizon and state."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from setpoint.language.dialect import Dialect
-from setpoint.language.numbers import format_number, format_vector
+from setpoint.language.numbers import format_number, format_shortest, format_vector
 from setpoint.problems import Problem
-from setpoint.systems import TERMS, Signal
+from setpoint.systems import TERMS, Plant, Signal
 
 Message = dict[str, str]
+
+_USUAL_TERMINAL_WEIGHT = 10.0
+"""Of every plant that the built-in base learned from."""
 
 
 def messages(problem: Problem, x: Sequence[float], dialect: Dialect) -> list[Message]:
@@ -22,23 +25,56 @@ def _short(problem: Problem, x: Sequence[float], dialect: Dialect) -> list[Messa
 def short_prompt(problem: Problem, x: Sequence[float], dialect: Dialect, plant_name: str | None = None) -> str:
     """One line of `key=value`; the state comes last, so that all prompts of a plant share their beginning.
 
-    `c` and `d` are cubic terms, see `setpoint.systems.second_order`; terms a plant does not have are zero.
+    Plants of the second-order family state its coefficients (`c` and `d` are cubic terms, see
+    `setpoint.systems.second_order`; terms a plant does not have are zero), others their equations. What the built-in
+    base learned as given is left out where it holds: symmetric bounds, the origin as the target, ten times the weights
+    at the end.
     """
     plant = problem.plant
-    terms = _terms(plant.coefficients)
     return " ".join(
         (
             f"plant={plant_name or plant.name}",
-            *(f"{term}={format_number(value, 2)}" for term, value in terms.items()),
-            f"dt={format_number(plant.dt_s, 2)}",
+            *_dynamics(plant),
+            f"dt={format_shortest(plant.dt_s, 2)}",
             f"N={problem.steps}",
-            f"umax={format_number(plant.controls[0].upper, 1)}",
-            f"xmax={format_vector((signal.upper for signal in plant.states), 1)}",
-            f"q={format_vector(problem.q, 0)}",
-            f"r={format_number(problem.r[0], 1)}",
+            *_short_bounds("u", plant.controls, scalar=plant.n_u == 1),
+            *_short_bounds("x", plant.states, scalar=False),
+            f"q={_shortest(problem.q, 0)}",
+            f"r={format_shortest(problem.r[0], 1) if plant.n_u == 1 else _shortest(problem.r, 1)}",
+            *_departures(problem),
             f"x={format_vector(x, dialect.state_decimals)}",
         )
     )
+
+
+def _dynamics(plant: Plant) -> list[str]:
+    if not plant.coefficients:
+        return [f"eq=[{'; '.join(plant.equations)}]"]
+    return [f"{term}={format_number(value, 2)}" for term, value in _terms(plant.coefficients).items()]
+
+
+def _short_bounds(letter: str, signals: Sequence[Signal], *, scalar: bool) -> list[str]:
+    """`umax=…`, and `umin=…` before it where a bound is not symmetric."""
+    sides = {f"{letter}max": [signal.upper for signal in signals]}
+    if any(signal.lower != -signal.upper for signal in signals):
+        sides = {f"{letter}min": [signal.lower for signal in signals], **sides}
+    return [
+        f"{key}={format_shortest(values[0], 1) if scalar else _shortest(values, 1)}" for key, values in sides.items()
+    ]
+
+
+def _departures(problem: Problem) -> list[str]:
+    """What is not as it was for the plants that the built-in base learned from."""
+    found = []
+    if problem.terminal_weight != _USUAL_TERMINAL_WEIGHT:
+        found.append(f"qT={format_shortest(problem.terminal_weight, 0)}")
+    if any(problem.target):
+        found.append(f"goal={_shortest(problem.target, 1)}")
+    return found
+
+
+def _shortest(values: Iterable[float], at_least: int) -> str:
+    return f"[{', '.join(format_shortest(value, at_least) for value in values)}]"
 
 
 def _terms(coefficients: Mapping[str, float]) -> dict[str, float]:
@@ -56,6 +92,7 @@ def _english_task(problem: Problem, dialect: Dialect) -> str:
     plant, blocking = problem.plant, dialect.blocking
     states = ", ".join(signal.name for signal in plant.states)
     weights = format_vector(problem.q, 2), format_vector(problem.r, 2)
+    target = format_vector(problem.target, _target_decimals(problem))
     if blocking.moves == blocking.steps:
         moves = f"exactly {blocking.moves} moves, one per time step"
     else:
@@ -70,13 +107,18 @@ def _english_task(problem: Problem, dialect: Dialect) -> str:
             f"Dynamics: {'; '.join(plant.equations)}.",
             " ".join(_describe_bounds(plant.controls)),
             f"The horizon is {problem.steps} time steps of {plant.dt_s:g} s ({problem.horizon_s:g} s in all).",
-            f"Target: {format_vector(problem.target, 2)}. Cost: the sum over all steps of e'Qe + u'Ru with Q = diag"
-            f"{weights[0]}, R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the "
-            "distance from the target.",
+            f"Target: {target}. Cost: the sum over all steps of e'Qe + u'Ru with Q = diag{weights[0]}, "
+            f"R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the distance from the "
+            "target.",
             f"Explain briefly between <REASONING> and </REASONING>. Then give {moves}, each move {inputs} with "
             f"{dialect.control_decimals} decimals, separated by commas, between <CONTROLS> and </CONTROLS>.",
         )
     )
+
+
+def _target_decimals(problem: Problem) -> int:
+    """Two, or four where two would not say the target exactly."""
+    return 2 if all(value == round(value, 2) for value in problem.target) else 4
 
 
 def _describe_bounds(signals: Sequence[Signal]) -> list[str]:

@@ -17,9 +17,9 @@ class BasePreset:
         dialect: template, moves and decimals.
         lora, sft, grpo: default parameters of the training stages.
         header_tokens: tokens of an answer before its first move, where answers have a fixed layout; else None.
-        tokens_per_move: tokens of one move, where that is constant; else None. With both known, generation stops after
-            the moves that are needed.
-        max_answer_tokens: upper bound of a whole answer.
+        tokens_per_move: tokens of one control of a move, where that is constant; else None. With both known,
+            generation stops after the moves that are needed.
+        max_answer_tokens: upper bound of a whole answer for a plant with one control; twice that for two, and so on.
     """
 
     name: str
@@ -31,11 +31,14 @@ class BasePreset:
     header_tokens: int | None = None
     tokens_per_move: int | None = None
 
-    def answer_tokens(self, moves: int | None = None) -> int:
-        """Tokens to generate for the first `moves` moves (None: the whole answer, with its end)."""
+    def answer_tokens(self, moves: int | None = None, n_u: int = 1) -> int:
+        """Tokens to generate for the first `moves` moves of `n_u` controls (None: the whole answer, with its end).
+
+        The reasoning before the moves also has `n_u` numbers.
+        """
         if moves is None or self.header_tokens is None or self.tokens_per_move is None:
-            return self.max_answer_tokens
-        return self.header_tokens + moves * self.tokens_per_move
+            return self.max_answer_tokens * n_u
+        return self.header_tokens + (n_u - 1 + moves * n_u) * self.tokens_per_move
 
 
 TINY = BasePreset(

@@ -3,16 +3,30 @@
 from setpoint.problems.blocking import COARSE_TO_FINE, MoveBlocking
 from setpoint.problems.problem import STATE_DECIMALS, Problem, reward_horizon
 from setpoint.problems.registry import get
-from setpoint.problems.suites import DEFAULT_CASES, SUITES, suite_states
+from setpoint.problems.suites import (
+    DEFAULT_CASES,
+    NAMED_SUITES,
+    SUITES,
+    TestCases,
+    require_disjoint,
+    suite_cases,
+    suite_states,
+    suite_systems,
+)
 
 __all__ = [
     "COARSE_TO_FINE",
     "DEFAULT_CASES",
+    "NAMED_SUITES",
     "STATE_DECIMALS",
     "SUITES",
     "MoveBlocking",
     "Problem",
+    "TestCases",
     "get",
+    "require_disjoint",
     "reward_horizon",
+    "suite_cases",
     "suite_states",
+    "suite_systems",
 ]

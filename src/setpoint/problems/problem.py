@@ -1,5 +1,6 @@
 """What is asked of a plant: a quadratic cost over a horizon, a target, an initial set."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from setpoint.errors import InputError, collect
 from setpoint.seeding import generator
 from setpoint.systems import Plant, components_of
 
@@ -30,10 +32,13 @@ class Problem:
         r: diagonal of R, (n_u,).
         terminal_weight: factor of Q at the end.
         target: x*, an equilibrium of the plant with zero control, (n_x,).
-        half_width: of the box of initial states around the target, (n_x,).
+        half_width: of the box of initial states, (n_x,).
+        centre: of that box, (n_x,); the target where none is given.
         judged: `closed_loop` for plants that are unstable in open loop, where an open-loop answer says nothing.
         open_loop: whether open loop is evaluated at all.
         detuned_gain: share of the LQR gain that the deliberately imperfect expert uses.
+        starts: from how many guesses the optimum is sought. More than one says that local optima are known: then what
+            is found is the best known solution, and nothing more.
     """
 
     plant: Plant
@@ -46,6 +51,29 @@ class Problem:
     judged: Literal["open_loop", "closed_loop"] = "open_loop"
     open_loop: bool = True
     detuned_gain: float = 0.5
+    centre: tuple[float, ...] | None = None
+    starts: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse, all at once, what cannot be asked."""
+        plant = self.plant
+        wrong: list[InputError] = []
+        if self.steps < 1 or self.starts < 1:
+            wrong.append(
+                InputError(
+                    f"{self.name}: horizon and starts must be at least 1, but are {self.steps} and {self.starts}."
+                )
+            )
+        lengths = {"q": plant.n_x, "target": plant.n_x, "half_width": plant.n_x, "r": plant.n_u}
+        if self.centre is not None:
+            lengths["centre"] = plant.n_x
+        for field, length in lengths.items():
+            values = getattr(self, field)
+            if len(values) != length:
+                wrong.append(InputError(f"{self.name}: {field} must have {length} values, but has {len(values)}."))
+            elif not _finite(values):
+                wrong.append(InputError(f"{self.name}: {field} must be finite numbers, but is {values}."))
+        collect(wrong)
 
     @property
     def name(self) -> str:
@@ -80,10 +108,43 @@ class Problem:
         along_controls = self.control_cost(components_of(controls))
         return np.asarray((along_states + along_controls).sum(axis=-1))
 
+    @property
+    def initial_centre(self) -> Float[np.ndarray, " n_x"]:
+        """The middle of the initial set."""
+        return np.array(self.target if self.centre is None else self.centre)
+
+    @property
+    def optimum_word(self) -> str:
+        """What a certified solution may be called: `global optimum`, `optimum` or `best known`.
+
+        A convex problem has no other optimum; a nonlinear one has none that is known, unless it takes several starts.
+        """
+        if self.plant.linear:
+            return "global optimum"
+        return "optimum" if self.starts == 1 else "best known"
+
+    def require_initial(self, states: Float[np.ndarray, "B n_x"]) -> None:
+        """Check that `states` are finite and in the initial set (to rounding).
+
+        Raises:
+            InputError: one is not.
+        """
+        beyond = np.abs(states - self.initial_centre) - np.array(self.half_width)
+        wrong = ~(beyond <= 10.0**-STATE_DECIMALS).all(axis=-1)
+        if wrong.any():
+            box = ", ".join(
+                f"{signal.name} {centre - width:g} … {centre + width:g}"
+                for signal, centre, width in zip(self.plant.states, self.initial_centre, self.half_width, strict=True)
+            )
+            raise InputError(
+                f"initial states of {self.name} must lie in its initial set ({box}), but {states[wrong][0].tolist()} "
+                "does not."
+            )
+
     def initial_states(self, count: int, *seed: str | int) -> Float[np.ndarray, "count n_x"]:
         """`count` states drawn evenly from the initial set; state i depends on `seed` and i alone."""
         unit = np.array([generator(*seed, self.name, i).uniform(-1.0, 1.0, len(self.target)) for i in range(count)])
-        states = np.array(self.target) + unit.reshape(count, -1) * np.array(self.half_width)
+        states = self.initial_centre + unit.reshape(count, -1) * np.array(self.half_width)
         return np.asarray(np.round(states, STATE_DECIMALS))
 
     def definition(self) -> dict[str, object]:
@@ -102,6 +163,10 @@ class Problem:
             "terminal_weight": self.terminal_weight,
             "target": list(self.target),
             "half_width": list(self.half_width),
+            # Present only where they say something, so that the identities of other problems stay what they were.
+            **({} if plant.coefficients else {"parameters": dict(plant.parameters)}),
+            **({} if self.centre is None else {"centre": list(self.centre)}),
+            **({} if self.starts == 1 else {"starts": self.starts}),
         }
 
 
@@ -109,6 +174,14 @@ def reward_horizon(problems: Iterable[Problem]) -> int:
     """Steps that a reward should score when one model serves `problems`; 0 stands for the whole answer.
 
     Where only the first steps of an answer are ever applied, scoring the rest is noise, and worse where the plant is
-    unstable. Where all problems are judged by whole answers, those are scored.
+    unstable. Where all problems are judged by whole answers, those are scored. They are also scored where a problem has
+    local optima, for there the cost to go of the linearisation says nothing about the steps that are left.
     """
-    return 0 if all(problem.judged == "open_loop" for problem in problems) else CLOSED_LOOP_REPLANNING
+    posed = list(problems)
+    whole = all(problem.judged == "open_loop" for problem in posed) or any(problem.starts > 1 for problem in posed)
+    return 0 if whole else CLOSED_LOOP_REPLANNING
+
+
+def _finite(values: Sequence[Any]) -> bool:
+    """Whether the numbers among `values` are finite; symbols of a solver pass."""
+    return all(math.isfinite(value) for value in values if isinstance(value, float | int))

@@ -1,7 +1,11 @@
 """Problems by the name of their plant."""
 
+import math
+
 from setpoint import systems
 from setpoint.problems.problem import Problem
+
+_RAISED_RADIUS = 1.1
 
 _PROBLEMS = {
     problem.name: problem
@@ -37,6 +41,109 @@ _PROBLEMS = {
             open_loop=False,
             detuned_gain=0.7,
         ),
+        Problem(
+            plant=systems.get("double_integrator_tight"),
+            steps=50,
+            q=(10.0, 1.0),
+            r=(0.1,),
+            terminal_weight=10.0,
+            target=(0.0, 0.0),
+            half_width=(0.9, 0.3),
+        ),
+        Problem(
+            plant=systems.get("linear_oscillator"),
+            steps=50,
+            q=(10.0, 1.0),
+            r=(0.1,),
+            terminal_weight=10.0,
+            target=(0.0, 0.0),
+            half_width=(1.0, 1.2),
+        ),
+        Problem(
+            plant=systems.get("van_der_pol_tight"),
+            steps=50,
+            q=(10.0, 10.0),
+            r=(0.1,),
+            terminal_weight=10.0,
+            target=(0.0, 0.0),
+            half_width=(1.2, 1.2),
+            judged="closed_loop",
+        ),
+        Problem(
+            plant=systems.get("duffing"),
+            steps=50,
+            q=(10.0, 1.0),
+            r=(0.1,),
+            terminal_weight=50.0,
+            target=(0.0, 0.0),
+            half_width=(1.2, 0.6),
+            judged="closed_loop",
+            detuned_gain=0.3,
+        ),
+        Problem(
+            plant=systems.get("pendulum_swingup"),
+            steps=50,
+            q=(10.0, 1.0),
+            r=(0.1,),
+            terminal_weight=100.0,
+            target=(0.0, 0.0),
+            half_width=(math.pi, 1.0),
+            judged="closed_loop",
+            open_loop=False,
+            detuned_gain=0.7,
+            starts=8,
+        ),
+        Problem(
+            plant=systems.get("cart_pole"),
+            steps=50,
+            q=(10.0, 1.0, 10.0, 1.0),
+            r=(0.01,),
+            terminal_weight=50.0,
+            target=(0.0, 0.0, 0.0, 0.0),
+            half_width=(0.5, 0.3, 0.2, 0.2),
+            judged="closed_loop",
+            open_loop=False,
+            detuned_gain=0.7,
+        ),
+        Problem(
+            plant=systems.get("cw_rendezvous"),
+            steps=50,
+            q=(10.0, 10.0, 1.0, 1.0),
+            r=(0.1, 0.1),
+            terminal_weight=50.0,
+            target=(0.0, 0.0, 0.0, 0.0),
+            half_width=(0.4, 1.0, 0.1, 0.1),
+        ),
+        Problem(
+            plant=systems.get("orbit_raising"),
+            steps=50,
+            q=(10.0, 10.0, 10.0),
+            r=(1.0, 1.0),
+            terminal_weight=100.0,
+            target=(_RAISED_RADIUS, 0.0, _RAISED_RADIUS**-0.5),
+            half_width=(0.03, 0.03, 0.03),
+            centre=(1.0, 0.0, 1.0),
+        ),
+        Problem(
+            plant=systems.get("detumble"),
+            steps=50,
+            q=(10.0, 10.0, 10.0),
+            r=(0.1, 0.1, 0.1),
+            terminal_weight=10.0,
+            target=(0.0, 0.0, 0.0),
+            half_width=(1.0, 1.0, 1.0),
+            detuned_gain=0.3,
+        ),
+        Problem(
+            plant=systems.get("attitude_mrp"),
+            steps=50,
+            q=(10.0, 10.0, 10.0, 1.0, 1.0, 1.0),
+            r=(0.1, 0.1, 0.1),
+            terminal_weight=50.0,
+            target=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+            half_width=(0.5, 0.5, 0.5, 0.15, 0.15, 0.15),
+            detuned_gain=0.3,
+        ),
     )
 }
 
@@ -47,4 +154,8 @@ def get(name: str) -> Problem:
     Raises:
         InputError: no such plant.
     """
-    return _PROBLEMS[systems.canonical(name)]
+    full = systems.canonical(name)
+    if full in _PROBLEMS:
+        return _PROBLEMS[full]
+    problem: Problem = systems.plugins().problems[full]
+    return problem

@@ -1,13 +1,51 @@
-"""Named sets of test states. Training states come from other seeds and are checked against these."""
+"""Named sets of test cases. Training states come from other seeds and are checked against these.
+
+| suite              | what is tested                                                                       |
+| ------------------ | ------------------------------------------------------------------------------------ |
+| `nominal`          | every system with its own parameters and bounds                                      |
+| `tight`            | the systems whose bounds the optimum meets and a clipped regulator does not          |
+| `held_out`         | members of a family with parameters that `systems.draw_member` keeps from training   |
+| `held_out_systems` | systems that no universal model of the benchmark is trained on                       |
+
+The states of `tight` and `held_out_systems` are the nominal ones of those systems.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.errors import unknown_name
+from setpoint import systems
+from setpoint.errors import InputError, unknown_name
+from setpoint.problems import registry
 from setpoint.problems.problem import Problem
+from setpoint.seeding import generator
+from setpoint.systems import draw_member
 
 DEFAULT_CASES = 300
-SUITES = ("nominal",)
+SUITES = ("nominal", "held_out")
+"""Suites with states of their own."""
+NAMED_SUITES = ("nominal", "tight", "held_out", "held_out_systems")
+TIGHT = ("double_integrator_tight", "van_der_pol_tight")
+HELD_OUT_SYSTEMS = ("duffing", "orbit_raising", "attitude_mrp")
+CASES_PER_MEMBER = 10
+MIN_DISTANCE = 1e-3
+"""States nearer than this to each other, as a share of the half width, count as the same."""
+
+
+@dataclass(frozen=True)
+class TestCases:
+    """Cases of one plant.
+
+    Attributes:
+        problem: with the parameters of these cases.
+        states: where they start, (B, n_x).
+    """
+
+    __test__ = False  # not a test class, whatever pytest makes of its name
+
+    problem: Problem
+    states: Float[np.ndarray, "B n_x"]
 
 
 def suite_states(problem: Problem, suite: str, cases: int) -> Float[np.ndarray, "cases n_x"]:
@@ -16,6 +54,72 @@ def suite_states(problem: Problem, suite: str, cases: int) -> Float[np.ndarray, 
     Raises:
         InputError: no such suite.
     """
-    if suite not in SUITES:
-        raise unknown_name("suite", suite, SUITES)
-    return problem.initial_states(cases, "suite", suite)
+    if suite not in NAMED_SUITES:
+        raise unknown_name("suite", suite, NAMED_SUITES)
+    return problem.initial_states(cases, "suite", suite if suite in SUITES else "nominal")
+
+
+def suite_systems(suite: str) -> tuple[str, ...]:
+    """The systems of `suite`, by full name.
+
+    Raises:
+        InputError: no such suite.
+    """
+    if suite not in NAMED_SUITES:
+        raise unknown_name("suite", suite, NAMED_SUITES)
+    if suite == "held_out":
+        return tuple(name for name in systems.names() if systems.get(name).family)
+    return {"nominal": systems.names(), "tight": TIGHT, "held_out_systems": HELD_OUT_SYSTEMS}[suite]
+
+
+def suite_cases(suite: str, system: str, cases: int) -> tuple[TestCases, ...]:
+    """The first `cases` cases of `system` in `suite`: one group, or one for every held-out member of its family.
+
+    Member g depends on its number alone, and so does every state.
+
+    Raises:
+        InputError: no such suite, fewer than one case, or the system is not in the suite.
+    """
+    full = systems.canonical(system)
+    if full not in suite_systems(suite):
+        raise InputError(f"{full} is not in suite {suite!r}. It holds {', '.join(suite_systems(suite))}.")
+    if cases < 1:
+        raise InputError(f"a suite needs at least one case, but {cases} were asked for.")
+    problem = registry.get(full)
+    states = suite_states(problem, suite, cases)
+    if suite != "held_out":
+        return (TestCases(problem, states),)
+    groups = [states[start : start + CASES_PER_MEMBER] for start in range(0, cases, CASES_PER_MEMBER)]
+    return tuple(TestCases(held_out_member(problem, number), group) for number, group in enumerate(groups))
+
+
+def held_out_member(problem: Problem, number: int) -> Problem:
+    """The same task for held-out member `number` of the plant's family."""
+    rng = generator("suite", "held_out", "member", problem.name, number)
+    return replace(problem, plant=draw_member(problem.plant, rng, held_out=True))
+
+
+def smallest_distance(
+    problem: Problem, states: Float[np.ndarray, "B n_x"], others: Float[np.ndarray, "C n_x"]
+) -> float:
+    """Between any of `states` and any of `others`, as a share of the half width, in the largest component."""
+    if not len(states) or not len(others):
+        return float("inf")
+    width = np.array(problem.half_width)
+    return min(float(np.abs((others - x) / width).max(axis=-1).min()) for x in states)
+
+
+def require_disjoint(
+    problem: Problem, training: Float[np.ndarray, "B n_x"], testing: Float[np.ndarray, "C n_x"]
+) -> None:
+    """Check that no training state is a test state, by more than rounding.
+
+    Raises:
+        InputError: two are nearer than `MIN_DISTANCE`.
+    """
+    distance = smallest_distance(problem, training, testing)
+    if distance <= MIN_DISTANCE:
+        raise InputError(
+            f"training and test states of {problem.name} must differ by more than {MIN_DISTANCE:g} of the half width, "
+            f"but two are {distance:.2g} apart. Draw the training states again."
+        )

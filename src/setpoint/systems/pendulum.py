@@ -1,9 +1,11 @@
 """A damped pendulum held near its upright position by a torque."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from setpoint.systems.family import Interval
 from setpoint.systems.plant import Plant, Signal
 
 
@@ -27,6 +29,11 @@ class Pendulum(Plant):
     states = (Signal("angle", "rad", -0.7, 0.7), Signal("angular_velocity", "rad/s", -2.0, 2.0))
     controls = (Signal("torque", "rad/s^2", -6.0, 6.0),)
 
+    family: ClassVar[Mapping[str, Interval]] = {
+        "gravity_per_length": Interval(7.0, 11.0, 8.0, 9.0),
+        "damping": Interval(0.0, 0.3, 0.18, 0.24),
+    }
+
     gravity_per_length: float = 9.81
     damping: float = 0.1
     dt_s: float = 0.05
@@ -45,3 +52,26 @@ class Pendulum(Plant):
     def equations(self) -> tuple[str, ...]:
         """x' = v, v' = (g/l) sin(x) − damping v + u."""
         return ("x' = v", f"v' = {self.gravity_per_length:g}*sin(x) - {self.damping:g}*v + u")
+
+
+@dataclass(frozen=True)
+class PendulumSwingup(Pendulum):
+    """The same pendulum from anywhere on its circle, with a torque too weak to lift it at once.
+
+    | signal           | unit    | bounds      |
+    | ---------------- | ------- | ----------- |
+    | angle            | rad     | −2π … 2π    |
+    | angular velocity | rad/s   | −8 … 8      |
+    | torque           | rad/s²  | −6 … 6      |
+
+    Swinging more than once, or the other way round, are local optima: what is found is the best of several starts.
+    """
+
+    name = "pendulum_swingup"
+    short_name = "swingup"
+    title = "pendulum, swung up with a weak torque"
+    states = (Signal("angle", "rad", -2 * math.pi, 2 * math.pi), Signal("angular_velocity", "rad/s", -8.0, 8.0))
+    substeps = 2
+    family: ClassVar[Mapping[str, Interval]] = {}
+
+    dt_s: float = 0.1

@@ -6,13 +6,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
+from setpoint.errors import InputError
 from setpoint.systems.integrators import rk4_step
+
+if TYPE_CHECKING:
+    from setpoint.systems.family import Interval
 
 Component = Any
 """One scalar signal: a float, a NumPy array of a batch, or a CasADi symbol."""
@@ -47,6 +51,8 @@ class Plant(ABC):
         states: the n_x states, in order.
         controls: the n_u controls, in order.
         substeps: RK4 steps per grid interval.
+        linear: whether x' is linear in x and u, which makes optimal control a convex problem.
+        family: ranges of the parameters that may vary, by name; empty for a plant that is one of a kind.
         dt_s: grid interval in seconds.
     """
 
@@ -57,7 +63,17 @@ class Plant(ABC):
     states: ClassVar[tuple[Signal, ...]]
     controls: ClassVar[tuple[Signal, ...]]
     substeps: ClassVar[int] = 1
+    linear: ClassVar[bool] = False
+    family: ClassVar[Mapping[str, "Interval"]] = {}
     dt_s: float
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that are not finite, and a grid that stands still."""
+        for name, value in {**self.parameters, "dt_s": self.dt_s}.items():
+            if isinstance(value, float | int | np.ndarray) and not np.isfinite(value).all():
+                raise InputError(f"parameter {name} of {self.name} must be finite, but is {value}.")
+        if isinstance(self.dt_s, float | int) and self.dt_s <= 0:
+            raise InputError(f"the grid interval dt_s of {self.name} must be positive, but is {self.dt_s:g} s.")
 
     @abstractmethod
     def derivative(
@@ -66,14 +82,22 @@ class Plant(ABC):
         """The n_x components of x' at time `t` (s), state components `x` and control components `u`."""
 
     @property
-    @abstractmethod
     def coefficients(self) -> Mapping[str, float]:
-        """The numbers that make the equation in a short prompt, by the names that `equations` uses."""
+        """Those of the second-order family (`setpoint.systems.second_order`); empty for plants outside of it.
+
+        A short prompt states them instead of `equations`.
+        """
+        return {}
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The physical parameters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "dt_s"}  # type: ignore[arg-type]
 
     @property
     @abstractmethod
     def equations(self) -> tuple[str, ...]:
-        """The equations of motion in plain text with their numbers, one per line."""
+        """The equations of motion in plain text with their numbers, one for every state and in their order."""
 
     @property
     def n_x(self) -> int:

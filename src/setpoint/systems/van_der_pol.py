@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from setpoint.systems.family import Interval
 from setpoint.systems.plant import Plant, Signal
 
 
@@ -27,6 +28,8 @@ class VanDerPol(Plant):
     states = (Signal("position", "1", -2.0, 2.0), Signal("velocity", "1/s", -2.0, 2.0))
     controls = (Signal("force", "1/s^2", -5.0, 5.0),)
 
+    family: ClassVar[Mapping[str, Interval]] = {"mu": Interval(0.5, 2.0, 1.3, 1.6)}
+
     mu: float = 1.0
     dt_s: float = 0.1
 
@@ -44,3 +47,24 @@ class VanDerPol(Plant):
     def equations(self) -> tuple[str, ...]:
         """x' = v, v' = mu (1 − x²) v − x + u."""
         return ("x' = v", f"v' = {self.mu:g}*(1 - x^2)*v - x + u")
+
+
+@dataclass(frozen=True)
+class VanDerPolTight(VanDerPol):
+    """The same oscillator with a weak actuator, which is saturated most of the time.
+
+    | signal   | unit | bounds      |
+    | -------- | ---- | ----------- |
+    | position | 1    | −2.2 … 2.2  |
+    | velocity | 1/s  | −2.2 … 2.2  |
+    | force    | 1/s² | −1 … 1      |
+
+    Its parameter is not varied: with more damping of the wrong sign the weak actuator no longer holds every state.
+    """
+
+    name = "van_der_pol_tight"
+    short_name = "vdp_tight"
+    title = "van der Pol oscillator with a weak actuator"
+    states = (Signal("position", "1", -2.2, 2.2), Signal("velocity", "1/s", -2.2, 2.2))
+    controls = (Signal("force", "1/s^2", -1.0, 1.0),)
+    family: ClassVar[Mapping[str, Interval]] = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from setpoint import problems
 from setpoint.artifacts import StageContext
 from setpoint.errors import StageError
 from setpoint.language import Dialect
@@ -62,7 +63,7 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         **session.arguments(parameters, layout),
         steps_per_generation=layout.steps_per_generation,
         num_generations=parameters.group_size,
-        max_completion_length=preset.answer_tokens(moves),
+        max_completion_length=preset.answer_tokens(moves, max(problems.get(name).plant.n_u for name in examples)),
         mask_truncated_completions=False,  # answers are cut off after the moves that count, on purpose
         temperature=parameters.temperature,
         beta=parameters.beta,

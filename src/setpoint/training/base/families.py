@@ -43,8 +43,12 @@ def distance(coefficients: dict[str, float], other: dict[str, float]) -> float:
 
 
 def named_coefficients() -> dict[str, dict[str, float]]:
-    """The coefficients of every registered plant that belongs to the second-order family."""
-    return {name: dict(systems.get(name).coefficients) for name in systems.names()}
+    """The coefficients of every plant of this package that belongs to the second-order family.
+
+    Plug-ins are left out: what the base learned from must not depend on what else is installed.
+    """
+    found = {name: dict(systems.get(name).coefficients) for name in systems.shipped_names()}
+    return {name: coefficients for name, coefficients in found.items() if coefficients}
 
 
 def draw_plant(rng: np.random.Generator) -> DrawnPlant:

@@ -60,7 +60,7 @@ def _required_texts() -> list[str]:
         for sign in ("", "-")
         if separator or number < 10
     ]
-    names = [f"plant={name} " for name in systems.names()]
+    names = [f"plant={name} " for name in systems.shipped_names()]
     return [pairs] * 200 + integers * 200 + names * 200 + ["user\n", "assistant\n", "feedback"] * 200
 
 

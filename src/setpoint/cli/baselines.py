@@ -1,0 +1,93 @@
+"""`setpoint baselines --suite S`: what optimum, regulator, zero control and clones reach on every system of a suite."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from setpoint.cli.anchor_tables import anchor_tables
+from setpoint.cli.options import add_json, print_json, words
+from setpoint.cli.progress import say, say_nothing
+from setpoint.errors import InputError
+
+if TYPE_CHECKING:
+    from setpoint.evaluation.anchors import SystemAnchors
+
+_CASES = 200
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `setpoint baselines`."""
+    parser.add_argument("--suite", default="nominal", metavar="SUITE", help="nominal (default), tight, held_out, …")
+    parser.add_argument("--systems", type=words, metavar="A,B", help="only these systems of the suite")
+    parser.add_argument("--cases", type=int, default=_CASES, metavar="N", help=f"cases per system (default {_CASES})")
+    parser.add_argument("--clones", type=int, default=0, metavar="N", help="also clone N optima (needs scikit-learn)")
+    parser.add_argument("--disturbed", action="store_true", help="also the closed loop under noise, with MPC (slow)")
+    parser.add_argument("--markdown", action="store_true", help="print the page docs/systems.md")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compute and print the tables."""
+    from setpoint import systems
+    from setpoint.evaluation.anchors import system_anchors
+    from setpoint.problems import suite_systems
+
+    known = suite_systems(arguments.suite)
+    wanted = known if arguments.systems is None else tuple(systems.canonical(name) for name in arguments.systems)
+    if arguments.cases < 1 or arguments.clones < 0:
+        raise InputError(
+            f"--cases must be at least 1 and --clones not negative, but are {arguments.cases} and {arguments.clones}."
+        )
+    tell = say_nothing if arguments.quiet else say
+    found: list[SystemAnchors] = []
+    for name in wanted:
+        tell(f"{name}: {arguments.cases} cases of {arguments.suite}")
+        found.append(
+            system_anchors(
+                arguments.suite,
+                name,
+                arguments.cases,
+                demonstrations=arguments.clones,
+                disturbed=arguments.disturbed,
+            )
+        )
+    if arguments.json:
+        print_json({"suite": arguments.suite, "systems": [asdict(each) for each in found]})
+    elif arguments.markdown:
+        print("\n".join(_page(arguments, found)))
+    else:
+        print("\n\n".join("\n".join(table.as_text()) for table in anchor_tables(found)))
+    return 0
+
+
+def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> Iterator[str]:
+    from setpoint import problems
+    from setpoint.cli.systems import data_sheet
+
+    options = [f"--suite {arguments.suite}", f"--cases {arguments.cases}"]
+    options += [f"--clones {arguments.clones}"] if arguments.clones else []
+    options += ["--disturbed"] if arguments.disturbed else []
+    yield "# Systems"
+    yield ""
+    yield (
+        f"Written by `setpoint baselines {' '.join(options)} --markdown`: what every controller is measured against, "
+        "then the data sheets, as `setpoint systems NAME` prints them; `setpoint systems NAME --plot` draws one. Each "
+        "system can be called by its short name too. A data set of a system's own has its name, with or without "
+        "`_dataset`: `di`, `double_integrator` and `double_integrator_dataset` are the same."
+    )
+    yield ""
+    yield "How a system is added is in [adding_a_system.md](adding_a_system.md)."
+    for table in anchor_tables(found):
+        yield ""
+        yield from table.as_markdown()
+    yield ""
+    yield "## Data sheets"
+    for each in found:
+        yield ""
+        yield f"### {each.system}"
+        yield ""
+        yield "```text"
+        yield from data_sheet(problems.get(each.system))
+        yield "```"

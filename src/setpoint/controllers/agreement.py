@@ -1,0 +1,44 @@
+"""Whether two solvers that share no code come to the same optimum: a check on demand, not a column of every row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.controllers.shooting import TrajectoryOptimizer
+from setpoint.problems import Problem
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What fatrop and IPOPT, each alone, make of the same states.
+
+    Attributes:
+        states: how many were given to both.
+        certified: how many each of them certified, by name.
+        compared: how many both certified.
+        largest_difference: of the two costs, relative to the smaller one; 0 where none was compared.
+    """
+
+    states: int
+    certified: dict[str, int]
+    compared: int
+    largest_difference: float
+
+
+def agreement(problem: Problem, states: Float[np.ndarray, "B n_x"]) -> Agreement:
+    """Solve the problem from `states` with either solver alone, and compare the costs."""
+    costs = {}
+    for solver in ("fatrop", "ipopt"):
+        optimizer = TrajectoryOptimizer(problem, solvers=(solver,))
+        found = [optimizer.solve(x) for x in states]
+        costs[solver] = np.array([np.nan if optimum is None else optimum.cost for optimum in found])
+    one, other = costs.values()
+    both = np.isfinite(one) & np.isfinite(other)
+    difference = np.abs(one - other)[both] / np.maximum(np.minimum(one, other)[both], np.finfo(float).tiny)
+    return Agreement(
+        states=len(states),
+        certified={solver: int(np.isfinite(cost).sum()) for solver, cost in costs.items()},
+        compared=int(both.sum()),
+        largest_difference=float(difference.max(initial=0.0)),
+    )

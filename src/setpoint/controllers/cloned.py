@@ -1,0 +1,99 @@
+"""What imitates an expert without a language model: linear regression, nearest neighbours, a small network.
+
+scikit-learn does the fitting and is imported here alone; `pip install 'setpoint[baselines]'` brings it. The
+demonstrations are arrays that the caller hands in, so that any expert can be cloned.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.controllers.interface import Plan
+from setpoint.errors import InputError, unknown_name
+from setpoint.problems import MoveBlocking, Problem
+
+CLONES = ("linear", "knn", "mlp")
+_NEIGHBOURS = 5
+_HIDDEN = (64, 64)
+_NETWORK = {"max_iter": 600, "n_iter_no_change": 30, "tol": 1e-7, "learning_rate_init": 3e-3, "alpha": 1e-6}
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """States and moves of the demonstrations with mean zero and a spread of one."""
+
+    state_mean: np.ndarray
+    state_spread: np.ndarray
+    move_mean: np.ndarray
+    move_spread: float
+
+    @classmethod
+    def of(cls, states: np.ndarray, moves: np.ndarray) -> "_Scale":
+        tiny = np.finfo(float).tiny
+        return cls(states.mean(axis=0), states.std(axis=0) + tiny, moves.mean(axis=0), float(moves.std()) + tiny)
+
+
+class ClonedController:
+    """Maps a state to all moves of a plan at once, as an answer in text does; the same map at all times."""
+
+    def __init__(self, problem: Problem, name: str, regressor: Any, scale: _Scale, blocking: MoveBlocking) -> None:
+        """Use a fitted `regressor` from scaled states (B, n_x) to scaled moves (B, M n_u)."""
+        self.name = name
+        self._problem = problem
+        self._regressor = regressor
+        self._scale = scale
+        self._blocking = blocking
+
+    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+        """The predicted moves within the bounds, for the whole horizon."""
+        plant, scale = self._problem.plant, self._scale
+        predicted = self._regressor.predict((x - scale.state_mean) / scale.state_spread)
+        moves = scale.move_mean + scale.move_spread * predicted.reshape(len(x), -1, plant.n_u)
+        return Plan.of(self._blocking.expand(np.clip(moves, plant.control_lower, plant.control_upper)))
+
+
+def clone(
+    kind: str,
+    problem: Problem,
+    states: Float[np.ndarray, "R n_x"],
+    moves: Float[np.ndarray, "R M n_u"],
+    blocking: MoveBlocking | None = None,
+    seed: int = 0,
+) -> ClonedController:
+    """Fit a `kind` of controller (see `CLONES`) to demonstrations; `blocking` says how long each move is held.
+
+    Raises:
+        InputError: no such kind, arrays that do not belong together, or scikit-learn is missing.
+    """
+    if kind not in CLONES:
+        raise unknown_name("cloned controller", kind, CLONES)
+    blocking = blocking or MoveBlocking.none(problem.steps)
+    plant = problem.plant
+    wanted = (len(states), blocking.moves, plant.n_u)
+    if states.shape[1:] != (plant.n_x,) or moves.shape != wanted or len(states) <= _NEIGHBOURS:
+        raise InputError(
+            f"demonstrations of {problem.name} must be more than {_NEIGHBOURS} states (R, {plant.n_x}) and moves "
+            f"(R, {blocking.moves}, {plant.n_u}), but are {states.shape} and {moves.shape}."
+        )
+    scale = _Scale.of(states, moves)
+    inputs = (states - scale.state_mean) / scale.state_spread
+    outputs = ((moves - scale.move_mean) / scale.move_spread).reshape(len(moves), -1)
+    return ClonedController(problem, kind, _regressor(kind, seed).fit(inputs, outputs), scale, blocking)
+
+
+def _regressor(kind: str, seed: int) -> Any:
+    try:
+        from sklearn.linear_model import LinearRegression
+        from sklearn.neighbors import KNeighborsRegressor
+        from sklearn.neural_network import MLPRegressor
+    except ImportError as error:
+        raise InputError(
+            "cloned controllers need scikit-learn. Install it with: pip install 'setpoint[baselines]'"
+        ) from error
+    if kind == "linear":
+        return LinearRegression()
+    if kind == "knn":
+        return KNeighborsRegressor(_NEIGHBOURS, weights="distance")
+    return MLPRegressor(hidden_layer_sizes=_HIDDEN, random_state=seed, **_NETWORK)

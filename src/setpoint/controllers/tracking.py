@@ -1,0 +1,79 @@
+"""Linear-quadratic regulation around an optimal trajectory, with the linearisation of every step along it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.controllers.interface import Plan
+from setpoint.controllers.optimal import OptimalController
+from setpoint.controllers.riccati import plan_feedback
+from setpoint.errors import InputError
+from setpoint.problems import Problem
+from setpoint.systems import linearise
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """Optimal trajectories of B episodes and the gains around them."""
+
+    states: Float[np.ndarray, "B nodes n_x"]
+    controls: Float[np.ndarray, "B N n_u"]
+    gains: Float[np.ndarray, "B N n_u n_x"]
+
+
+class TrackingLqr:
+    """u_k = u*_k − K_k (x_k − x*_k) clipped to the bounds, around the optimum of the state it saw at time 0.
+
+    It remembers those optima, so its episodes must be asked about in the same order at all times.
+    Source of the gains: Bertsekas, Dynamic Programming and Optimal Control I, §4.1, with A_k and B_k of every step.
+    """
+
+    name = "tracking_lqr"
+
+    def __init__(self, problem: Problem) -> None:
+        """Build the nonlinear program."""
+        self._problem = problem
+        self._optimum = OptimalController(problem)
+        self._reference: _Reference | None = None
+
+    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+        """The controls that the feedback would apply to the undisturbed plant.
+
+        Raises:
+            SetpointError: at time 0, a state has no certified optimum.
+            InputError: later, these are not as many episodes as at time 0.
+        """
+        if t == 0:
+            self._reference = self._prepare(x)
+        if self._reference is None or len(self._reference.states) != len(x):
+            raise InputError(f"{self.name} must be asked at time 0 first, and then about the same episodes.")
+        return plan_feedback(self._problem, self._feedback, t, x, steps)
+
+    def _feedback(self, step: int, x: np.ndarray) -> np.ndarray:
+        reference, k = self._reference, min(step, self._problem.steps - 1)
+        assert reference is not None
+        error = x - reference.states[:, k]
+        unclipped = reference.controls[:, k] - np.einsum("bij,bj->bi", reference.gains[:, k], error)
+        return np.asarray(np.clip(unclipped, self._problem.plant.control_lower, self._problem.plant.control_upper))
+
+    def _prepare(self, x: np.ndarray) -> _Reference:
+        controls = np.stack([self._optimum.optimum(state).controls for state in x])
+        states = [x]
+        for k in range(self._problem.steps):
+            states.append(self._problem.plant.step(k * self._problem.plant.dt_s, states[-1], controls[:, k]))
+        along = np.stack(states, axis=1)
+        return _Reference(along, controls, np.stack([self._gains(*pair) for pair in zip(along, controls, strict=True)]))
+
+    def _gains(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        """The gains along one trajectory, backwards."""
+        problem = self._problem
+        q, r = np.diag(problem.q), np.diag(problem.r)
+        value, gains = problem.terminal_weight * q, []
+        for k in reversed(range(problem.steps)):
+            a, b = linearise(problem.plant, states[k], controls[k])
+            gain = np.linalg.solve(r + b.T @ value @ b, b.T @ value @ a)
+            value = q + a.T @ value @ (a - b @ gain)
+            value = (value + value.T) / 2
+            gains.append(gain)
+        return np.array(gains[::-1])

@@ -1,0 +1,60 @@
+"""Plants from other packages: the entry-point group `setpoint.systems`.
+
+An entry point is named after its plant and leads to a `setpoint.problems.Problem`, or to a function without arguments
+that returns one. A plug-in that cannot be used is kept with the reason, and the others work all the same.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any
+
+from setpoint.errors import InputError
+from setpoint.systems.plant import Plant
+
+GROUP = "setpoint.systems"
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """What the installed packages bring.
+
+    Attributes:
+        problems: by the name of their plant.
+        broken: why each of the others cannot be used, by the name of its entry point.
+    """
+
+    problems: MappingProxyType[str, Any]
+    broken: MappingProxyType[str, str]
+
+
+@cache
+def load_plugins(taken: frozenset[str]) -> Plugins:
+    """Load every entry point of the group once; names and short names in `taken` belong to the shipped plants."""
+    problems: dict[str, Any] = {}
+    broken: dict[str, str] = {}
+    used = set(taken)
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        try:
+            problem = _load(point, used)
+        except Exception as error:  # whatever a stranger's module raises on import, the others shall work
+            broken[point.name] = f"{point.value}: {type(error).__name__}: {error}"
+            continue
+        problems[point.name] = problem
+        used |= {problem.plant.name, problem.plant.short_name}
+    return Plugins(MappingProxyType(problems), MappingProxyType(broken))
+
+
+def _load(point: EntryPoint, used: set[str]) -> Any:
+    loaded = point.load()
+    problem = loaded() if callable(loaded) else loaded
+    plant = getattr(problem, "plant", None)
+    if not isinstance(plant, Plant):
+        raise InputError("the entry point must lead to a Problem with a Plant, or to a function that returns one.")
+    if plant.name != point.name:
+        raise InputError(f"the entry point must be named after its plant, {plant.name!r}.")
+    clash = used & {plant.name, plant.short_name}
+    if clash:
+        raise InputError(f"another system has the name {sorted(clash)[0]!r} already.")
+    return problem

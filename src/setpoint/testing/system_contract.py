@@ -1,0 +1,242 @@
+"""The contract of a system, as a class of tests. Give `system` the name of a registered one:
+
+class TestMyPlant(SystemContract):
+    system = "my_plant"
+"""
+
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+
+from setpoint import metrics, problems, systems
+from setpoint.controllers import ClippedLqr, solve_riccati
+from setpoint.controllers.agreement import agreement
+from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
+from setpoint.language import Dialect, compose_answer, format_moves, format_vector, messages, parse_answer
+from setpoint.problems import COARSE_TO_FINE, MoveBlocking, Problem
+from setpoint.rewards import RewardRule
+from setpoint.simulation import run_controller, simulate
+from setpoint.systems import Plant, components_of, linearise, rk4_step
+
+_STATES = 8
+_FEWEST_SOLVED = 0.5
+_FINE = 256
+
+
+class SystemContract:
+    """What every system must keep. Each test says in its name what it checks."""
+
+    system: ClassVar[str]
+
+    @property
+    def problem(self) -> Problem:
+        """The problem posed for the system."""
+        return problems.get(self.system)
+
+    @property
+    def plant(self) -> Plant:
+        """Its plant."""
+        return self.problem.plant
+
+    @property
+    def dialects(self) -> tuple[Dialect, Dialect]:
+        """The ways of speaking about it."""
+        steps = self.problem.steps
+        short = COARSE_TO_FINE if COARSE_TO_FINE.steps == steps else MoveBlocking.none(steps)
+        return Dialect(blocking=short), Dialect("english", MoveBlocking.none(steps), control_decimals=3)
+
+    def states(self, count: int = _STATES) -> np.ndarray:
+        """Initial states that are no one's test states, (count, n_x)."""
+        return self.problem.initial_states(count, "contract")
+
+    def solved(self) -> list[tuple[np.ndarray, Optimum]]:
+        """States with their certified optima; those that have none are left out."""
+        return _solve(self.system)
+
+    def test_it_is_registered_under_its_names(self) -> None:
+        assert self.system in systems.names()
+        assert systems.get(self.system) == self.plant
+        assert systems.canonical(self.plant.short_name) == self.system == self.plant.name
+
+    def test_signals_have_names_units_and_bounds(self) -> None:
+        signals = (*self.plant.states, *self.plant.controls)
+        assert len({signal.name for signal in signals}) == len(signals), "two signals have the same name"
+        for signal in signals:
+            assert signal.name.isidentifier(), f"{signal.name!r} is not a snake_case name"
+            assert signal.unit, f"{signal.name} has no unit; write '1' where it is a plain number"
+            assert np.isfinite([signal.lower, signal.upper]).all(), f"{signal.name} needs finite bounds"
+            assert signal.lower < signal.upper, f"the bounds of {signal.name} are not in order"
+
+    def test_there_is_an_equation_for_every_state(self) -> None:
+        assert len(self.plant.equations) == self.plant.n_x
+
+    def test_shapes_and_batches(self) -> None:
+        plant, x = self.plant, self.states(6)
+        u = np.linspace(plant.control_lower, plant.control_upper, 6)
+        assert len(plant.derivative(0.0, components_of(x), components_of(u), np)) == plant.n_x
+        together = plant.step(0.0, x.reshape(2, 3, -1), u.reshape(2, 3, -1)).reshape(6, -1)
+        alone = np.array([plant.step(0.0, state, control) for state, control in zip(x, u, strict=True)])
+        np.testing.assert_allclose(together, alone, rtol=1e-12, atol=1e-12)
+
+    def test_the_target_is_an_equilibrium_within_the_bounds(self) -> None:
+        target = np.array(self.problem.target)
+        reached = self.plant.step(0.0, target, np.zeros(self.plant.n_u))
+        np.testing.assert_allclose(reached, target, rtol=0, atol=1e-12)
+        assert (self.plant.state_lower < target).all()
+        assert (target < self.plant.state_upper).all()
+
+    def test_no_control_is_allowed(self) -> None:
+        assert (self.plant.control_lower <= 0).all()
+        assert (self.plant.control_upper >= 0).all()
+
+    def test_initial_states_lie_within_their_set_and_are_reproducible(self) -> None:
+        states = self.states(50)
+        self.problem.require_initial(states)
+        np.testing.assert_array_equal(states[:7], self.states(7))
+        assert (states >= self.plant.state_lower - 1e-9).all()
+        assert (states <= self.plant.state_upper + 1e-9).all()
+
+    def test_the_integrator_is_of_fourth_order_here(self) -> None:
+        x = components_of(self.problem.initial_centre + 0.3 * (self.states(4) - self.problem.initial_centre))
+        u = components_of(np.tile(0.3 * self.plant.control_upper, (4, 1)))
+        time_s = 5 * self.plant.dt_s
+        exact = np.array(rk4_step(self.plant.derivative, 0.0, x, u, time_s, np, 2 * _FINE))
+        counts = np.array([8, 16, 32])
+        errors = [
+            np.abs(np.array(rk4_step(self.plant.derivative, 0.0, x, u, time_s, np, n)) - exact).max()
+            for n in counts.tolist()
+        ]
+        if min(errors) > 1e-13:
+            order = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
+            assert order > 3.5, f"order {order:.2f}: `derivative` is not smooth, or depends on more than (t, x, u)"
+
+    def test_one_grid_interval_is_integrated_well(self) -> None:
+        x, plant = self.states(), self.plant
+        u = np.tile(plant.control_upper, (len(x), 1))
+        parts = (components_of(x), components_of(u))
+        exact = np.stack(rk4_step(plant.derivative, 0.0, *parts, plant.dt_s, np, _FINE), axis=-1)
+        error = np.abs(plant.step(0.0, x, u) - exact) / np.array(self.problem.half_width)
+        assert error.max() < 1e-3, "raise `substeps` or lower `dt_s`"
+
+    def test_the_linearisation_agrees_with_finite_differences(self) -> None:
+        x, u, h = self.states(1)[0], 0.3 * self.plant.control_upper, 1e-6
+        a, b = linearise(self.plant, x, u)
+        for column, direction in enumerate(np.eye(self.plant.n_x)):
+            difference = (self.plant.step(0.0, x + h * direction, u) - self.plant.step(0.0, x - h * direction, u)) / h
+            np.testing.assert_allclose(a[:, column], difference / 2, rtol=1e-6, atol=1e-7)
+        for column, direction in enumerate(np.eye(self.plant.n_u)):
+            difference = (self.plant.step(0.0, x, u + h * direction) - self.plant.step(0.0, x, u - h * direction)) / h
+            np.testing.assert_allclose(b[:, column], difference / 2, rtol=1e-6, atol=1e-7)
+
+    def test_linear_means_linear(self) -> None:
+        if self.plant.linear:
+            x, u = self.states(), np.tile(0.5 * self.plant.control_upper, (_STATES, 1))
+            a, b = linearise(self.plant, np.zeros(self.plant.n_x), np.zeros(self.plant.n_u))
+            np.testing.assert_allclose(self.plant.step(0.0, x, u), x @ a.T + u @ b.T, rtol=0, atol=1e-10)
+
+    def test_the_family_holds_parameters_out(self) -> None:
+        for name, interval in self.plant.family.items():
+            nominal = self.plant.parameters[name]
+            assert interval.low <= nominal <= interval.high
+            assert not interval.holds_out(nominal), f"the nominal {name} is in the held-out range"
+
+    def test_the_riccati_recursion_leaves_no_residual(self) -> None:
+        problem, found = self.problem, solve_riccati(self.problem)
+        a, b = linearise(problem.plant, np.array(problem.target), np.zeros(problem.plant.n_u))
+        for gain, value, following in zip(found.gains, found.values, found.values[1:], strict=False):
+            closed = a - b @ gain
+            cost_to_go = np.diag(problem.q) + gain.T @ np.diag(problem.r) @ gain + closed.T @ following @ closed
+            np.testing.assert_allclose(value, cost_to_go, rtol=1e-8, atol=1e-8)
+
+    def test_commands_beyond_the_bounds_are_saturated_and_counted(self) -> None:
+        commanded = np.tile(3 * self.plant.control_upper + 1, (1, 3, 1))
+        found = simulate(self.plant, self.states(1), commanded)
+        np.testing.assert_array_equal(found.controls[0, 0], self.plant.control_upper)
+        assert metrics.violation_count(metrics.violations(self.problem, found))[0] == 3
+
+    def test_most_initial_states_have_a_certified_optimum(self) -> None:
+        solved = self.solved()
+        assert len(solved) >= _FEWEST_SOLVED * _STATES, f"only {len(solved)} of {_STATES} states have one"
+        for _, optimum in solved:
+            assert optimum.certificate.holds
+            assert optimum.certificate.residual <= 1e-8
+            assert (optimum.certificate.duality_gap is not None) == self.plant.linear
+
+    def test_the_simulator_confirms_the_optimum(self) -> None:
+        x0 = np.array([x for x, _ in self.solved()])
+        controls = np.array([optimum.controls for _, optimum in self.solved()])
+        trajectory = simulate(self.plant, x0, controls)
+        costs = np.array([optimum.cost for _, optimum in self.solved()])
+        np.testing.assert_allclose(self.problem.cost(trajectory.states, trajectory.controls), costs, rtol=1e-6)
+        assert metrics.violations(self.problem, trajectory).max() <= 1e-6
+
+    def test_nothing_feasible_is_cheaper_than_the_optimum(self) -> None:
+        x0 = np.array([x for x, _ in self.solved()])
+        costs = np.array([optimum.cost for _, optimum in self.solved()])
+        controls = np.array([optimum.controls for _, optimum in self.solved()])
+        rng, spread = np.random.default_rng(0), self.plant.control_upper - self.plant.control_lower
+        plans = [controls + size * spread * rng.standard_normal(controls.shape) for size in (1e-4, 1e-3, 1e-2)]
+        rollouts = [simulate(self.plant, x0, plan) for plan in plans]
+        rollouts.append(run_controller(self.problem, ClippedLqr(self.problem), x0).trajectory)
+        for trajectory in rollouts:
+            states, applied = trajectory.states, trajectory.controls
+            bounds = (self.plant.state_lower, self.plant.state_upper)
+            feasible = ((states[:, 1:] >= bounds[0]) & (states[:, 1:] <= bounds[1])).all(axis=(1, 2))
+            assert (self.problem.cost(states, applied)[feasible] >= costs[feasible] * (1 - 1e-7)).all()
+
+    def test_two_solvers_agree(self) -> None:
+        found = agreement(self.problem, np.array([x for x, _ in self.solved()][:2]))
+        assert found.largest_difference <= 1e-5
+
+    def test_prompts_state_the_problem_and_differ_in_the_state_alone(self) -> None:
+        for dialect in self.dialects:
+            x = np.round(self.states(1)[0], dialect.state_decimals)
+            moved = x + np.eye(self.plant.n_x)[0] * 10.0**-dialect.state_decimals
+            one, other = (messages(self.problem, state.tolist(), dialect) for state in (x, moved))
+            assert one[:-1] == other[:-1]
+            assert one[-1] != other[-1]
+            text = " ".join(message["content"] for message in one)
+            assert str(self.problem.steps) in text
+            if dialect.template == "short":
+                assert text.endswith(f"x={format_vector(x, dialect.state_decimals)}")
+            if not self.plant.coefficients or dialect.template == "english":
+                assert all(equation in text for equation in self.plant.equations)
+
+    def test_answers_can_be_read_back(self) -> None:
+        for dialect in self.dialects:
+            x, n_u = self.states(1)[0], self.plant.n_u
+            moves = np.linspace(self.plant.control_lower, self.plant.control_upper, dialect.blocking.moves)
+            text = compose_answer(self.problem, x, moves, np.full(n_u, -1.5), dialect)
+            found = parse_answer(text, dialect.blocking.moves, n_u)
+            assert isinstance(found, np.ndarray)
+            np.testing.assert_allclose(found, moves, atol=0.51 * 10.0**-dialect.control_decimals)
+
+    def test_rewards_keep_the_order_of_the_cost(self) -> None:
+        dialect = Dialect(blocking=MoveBlocking.none(self.problem.steps), control_decimals=6)
+        rule = RewardRule(dialect, horizon=0, tolerance=1e-3)
+        for x, optimum in self.solved()[:3]:
+            zero = np.zeros_like(optimum.controls)
+            texts = [_answer(optimum.controls), _answer(0.7 * optimum.controls), _answer(zero), "nothing to read"]
+            rewards = self._score(rule, texts, x, optimum)
+            assert np.isfinite(rewards).all()
+            assert rewards[0] >= rewards[:3].max() - 1e-2
+            assert rewards[3] < rewards[:3].min()
+            alone = np.concatenate([self._score(rule, [text], x, optimum) for text in texts])
+            np.testing.assert_allclose(alone, rewards, rtol=1e-9)
+
+    def _score(self, rule: RewardRule, texts: list[str], x: np.ndarray, optimum: Optimum) -> np.ndarray:
+        count = len(texts)
+        return rule.score(texts, [self.system] * count, [x.tolist()] * count, [optimum.cost] * count).reward
+
+
+def _answer(moves: np.ndarray) -> str:
+    return f"<CONTROLS>{format_moves(moves, 6)}</CONTROLS>"
+
+
+@cache
+def _solve(system: str) -> list[tuple[np.ndarray, Optimum]]:
+    problem = problems.get(system)
+    optimizer = TrajectoryOptimizer(problem)
+    states = problem.initial_states(_STATES, "contract")
+    return [(x, optimum) for x in states if (optimum := optimizer.solve(x)) is not None]

@@ -1,0 +1,66 @@
+"""`setpoint systems` and `setpoint baselines`, as a user meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from setpoint import systems
+from setpoint.cli.main import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("name", systems.shipped_names())
+def test_every_system_has_a_data_sheet(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "systems", name)
+    assert code == 0
+    assert all(equation in out for equation in systems.get(name).equations)
+    record = json.loads(run(capsys, "systems", name, "--json")[1])
+    assert record["plant"] == name
+    assert record["optimum"] in {"global optimum", "optimum", "best known"}
+
+
+def test_data_sheets_name_family_centre_and_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "mu is 1, and 0.5 … 2 in the family, of which 1.3 … 1.6 is held out" in run(capsys, "systems", "vdp")[1]
+    assert "0.97 … 1.03" in run(capsys, "systems", "orbit")[1]
+    assert "best known of 8 starts" in run(capsys, "systems", "swingup")[1]
+
+
+@pytest.mark.parametrize("name", ["van_der_pol", "orbit_raising"])
+def test_a_system_is_drawn(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "drawn" / "it.png"
+    assert run(capsys, "systems", name, "--plot", picture)[:2] == (0, f"{picture}\n")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_baselines_are_printed_in_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("baselines", "--suite", "tight", "--systems", "di_tight", "--cases", "4", "--quiet")
+    code, text, err = run(capsys, *words)
+    assert (code, err) == (0, "")
+    assert "Clipped LQR and zero control" in text
+    (found,) = json.loads(run(capsys, *words, "--json")[1])["systems"]
+    assert (found["system"], found["cases"] + found["rejected"]) == ("double_integrator_tight", 4)
+    page = run(capsys, *words, "--markdown")[1]
+    assert page.startswith("# Systems\n\nWritten by `setpoint baselines --suite tight --cases 4 --markdown`")
+    assert run(capsys, "systems", "di_tight")[1] in page
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["baselines", "--suite", "nominla"], "Did you mean 'nominal'?"),
+        (["baselines", "--cases", "0"], "--cases must be at least 1"),
+        (["baselines", "--systems", "pendulm"], "Did you mean 'pendulum'?"),
+        (["baselines", "--suite", "tight", "--systems", "pend"], "pendulum is not in suite 'tight'"),
+        (["systems", "--plot"], "--plot needs the name of a system"),
+    ],
+)
+def test_mistakes_are_named(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, *words, "--quiet") if words[0] == "baselines" else run(capsys, *words)
+    assert (code, out) == (3, "")
+    assert message in err

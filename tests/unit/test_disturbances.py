@@ -1,0 +1,74 @@
+"""Disturbances: nothing changes without them, they are drawn per case, and each does what it says."""
+
+import numpy as np
+import pytest
+
+from setpoint import problems
+from setpoint.controllers import ClippedLqr, ZeroControl
+from setpoint.errors import InputError
+from setpoint.simulation import Disturbance, run_controller, simulate
+
+CW = problems.get("cw_rendezvous")
+X0 = CW.initial_states(6, "disturbed")
+KINDS = [
+    Disturbance(state_noise=0.05),
+    Disturbance(input_noise=0.05),
+    Disturbance(mismatch=0.1),
+    Disturbance(delay_steps=2),
+    Disturbance(0.02, 0.03, 0.1, 1, seed=3),
+]
+every_kind = pytest.mark.parametrize("disturbance", KINDS, ids=lambda disturbance: disturbance.name)
+
+
+@every_kind
+@pytest.mark.parametrize("interval", [1, 5, 10, 50])
+def test_a_case_does_not_depend_on_the_others(disturbance: Disturbance, interval: int) -> None:
+    together = run_controller(CW, ClippedLqr(CW), X0, interval, disturbance).trajectory
+    fewer = run_controller(CW, ClippedLqr(CW), X0[:3], interval, disturbance).trajectory
+    again = run_controller(CW, ClippedLqr(CW), X0, interval, disturbance).trajectory
+    assert np.array_equal(again.states, together.states)
+    assert fewer.states == pytest.approx(together.states[:3], rel=1e-12, abs=1e-12)
+
+
+@every_kind
+def test_every_disturbance_changes_what_happens(disturbance: Disturbance) -> None:
+    calm = run_controller(CW, ClippedLqr(CW), X0, 5).trajectory
+    rough = run_controller(CW, ClippedLqr(CW), X0, 5, disturbance).trajectory
+    assert np.abs(rough.states - calm.states).max() > 1e-3
+    assert rough.states.shape == calm.states.shape
+    assert rough.commanded.shape == calm.commanded.shape
+
+
+def test_nothing_changes_without_a_disturbance() -> None:
+    one = run_controller(CW, ClippedLqr(CW), X0, 5).trajectory
+    other = run_controller(CW, ClippedLqr(CW), X0, 5, Disturbance(seed=9)).trajectory
+    assert np.array_equal(one.states, other.states)
+
+
+def test_a_delay_shifts_what_acts() -> None:
+    calm = run_controller(CW, ClippedLqr(CW), X0).trajectory
+    late = run_controller(CW, ClippedLqr(CW), X0, 0, Disturbance(delay_steps=3)).trajectory
+    assert (late.commanded[:, :3] == 0).all()
+    assert np.array_equal(late.commanded[:, 3:], calm.commanded[:, :-3])
+
+
+def test_noise_of_the_controls_is_not_a_violation_of_the_command() -> None:
+    found = run_controller(CW, ZeroControl(CW), X0, 0, Disturbance(input_noise=0.1)).trajectory
+    assert (found.commanded == 0).all()
+    assert np.abs(found.controls).max() > 0
+    assert float(found.controls.std()) == pytest.approx(0.12, rel=0.15)
+    assert simulate(CW.plant, X0, found.controls).states == pytest.approx(found.states, rel=1e-9, abs=1e-12)
+
+
+def test_a_mismatch_moves_every_parameter_by_just_that_much() -> None:
+    plant = problems.get("cart_pole").plant
+    real = Disturbance(mismatch=0.2).real_plant(plant, 40)
+    for name, value in plant.parameters.items():
+        off = np.unique(np.round(np.asarray(real.parameters[name]) / value, 12))
+        assert off.tolist() == [0.8, 1.2]
+
+
+def test_impossible_sizes_are_refused() -> None:
+    for wrong in ({"state_noise": -1.0}, {"mismatch": 1.0}, {"input_noise": float("nan")}, {"delay_steps": -1}):
+        with pytest.raises(InputError, match="must be finite and not negative"):
+            Disturbance(**wrong)  # type: ignore[arg-type]
