@@ -28,19 +28,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "language": {"trajectory", "systems", "problems", "controllers"},
     "rewards": {"trajectory", "systems", "problems", "controllers", "simulation", "metrics", "language"},
     "episodes": {"trajectory"},
-    "demonstrations": {"artifacts", "provenance", "trajectory", "systems", "problems", "controllers", "simulation", "language"},
+    "demonstrations": {
+        "artifacts", "provenance", "trajectory", "systems", "problems", "controllers", "simulation", "language",
+    },
     "policies": {"artifacts", "trajectory", "systems", "problems", "controllers", "language"},
     "training": {
-        "artifacts", "provenance", "trajectory", "systems", "problems", "controllers", "simulation", "metrics", "rewards",
+        "artifacts", "provenance", "trajectory", "systems", "problems", "controllers", "simulation", "metrics",
+        "rewards",
         "language", "demonstrations", "policies",
     },
     "evaluation": {
-        "artifacts", "trajectory", "systems", "problems", "controllers", "simulation", "metrics", "episodes", "language",
+        "artifacts", "trajectory", "systems", "problems", "controllers", "simulation", "metrics", "episodes",
+        "language",
         "policies",
     },
     "execution": {"artifacts", "provenance"},
     "experiments": {
-        "artifacts", "provenance", "systems", "problems", "demonstrations", "policies", "training", "evaluation", "execution",
+        "artifacts", "provenance", "systems", "problems", "demonstrations", "policies", "training", "evaluation",
+        "execution",
         "episodes",
     },
     "analysis": {"artifacts", "episodes"},
@@ -51,7 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "execution",
     },
     "cli": {
-        "artifacts", "provenance", "systems", "problems", "controllers", "simulation", "metrics", "language", "demonstrations",
+        "artifacts", "provenance", "systems", "problems", "controllers", "simulation", "metrics", "language",
+        "demonstrations",
         "policies", "training", "evaluation", "execution", "experiments", "analysis", "reports", "episodes", "truth",
     },
 }  # fmt: skip

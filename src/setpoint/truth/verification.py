@@ -75,7 +75,7 @@ class Reached:
         if self.measured is None or self.target.relation == "of" or self.target.bound in {0.0, 1.0}:
             return False
         error = (self.target.bound * (1.0 - self.target.bound) / max(1, self.simulations)) ** 0.5
-        return abs(self.measured - self.target.bound) <= 2.0 * error
+        return bool(abs(self.measured - self.target.bound) <= 2.0 * error)
 
     @property
     def held(self) -> bool | None:
