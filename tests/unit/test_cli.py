@@ -215,6 +215,7 @@ def test_an_interrupt_prints_how_to_resume(root: Path) -> None:
     line, environment = command(root, "experiment", "run", *SWEEP, "--experiment-id", "mine")
     process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
     while not (root / "ledger.txt").exists():
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
