@@ -86,11 +86,12 @@ def test_directives_are_one_line_each() -> None:
 
 
 def test_squeue_lines() -> None:
-    text = "7_0|8|RUNNING|None|n1|name\n7_[1-3%2]|7|PENDING|Dependency||name\nnonsense\n9|9|CANCELLED+|None||a|b\n"
-    assert queue(text) == [
-        Seen("7_0", "RUNNING", "None", node="n1", name="name"),
-        Seen("9", "CANCELLED", "None", name="a|b"),
-    ]
+    text = "7_0|8|RUNNING|None|n1|name\n7_[1-2,5%2]|7|PENDING|Dependency||name\nnonsense\n9|9|CANCELLED+|None||a|b\n"
+    found = queue(text)
+    assert found.keys() == {"7_0", "7_1", "7_2", "7_5", "9"}
+    assert found["7_0"] == Seen("7_0", "RUNNING", "None", node="n1", name="name")
+    assert found["7_5"].reason == "Dependency"
+    assert (found["9"].state, found["9"].name) == ("CANCELLED", "a|b")
     assert not Seen("1", "SOME_NEW_STATE").ended
 
 
