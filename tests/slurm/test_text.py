@@ -25,6 +25,8 @@ ROOT = HERE.parents[1]
 def test_resources_are_read_as_users_write_them() -> None:
     assert Resources.parse("gpu:1,mem:32GB,time:24:00:00") == Resources(gpus=1, mem_mb=32768, time_min=1440)
     assert dict(Resources.parse("gpu:a100:2,cpus:8").options())["gres"] == "gpu:a100:2"
+    for text in ("gpu:a100:2,mem:500M,time:1-0,cpus:8", "mem:3GB", "gpu:2,time:90"):
+        assert Resources.parse(Resources.parse(text).text()) == Resources.parse(text)
     assert [minutes(text) for text in ("90", "1:30:00", "2-0", "1-12:30", "0:30", "x")] == [90, 90, 2880, 2190, 1, None]
 
 
