@@ -193,7 +193,7 @@ def published(root: Path) -> dict[str, object]:
 
 
 def test_the_contracts_command_trains_what_the_local_run_trains(accounting_lab: Lab, tmp_path: Path) -> None:
-    """The built-in base, from sbatch to report; by hand, by a coordinator that is a job, and locally: the same files."""
+    """The built-in base: from sbatch to report, by hand, by a coordinator that is a job, locally: the same files."""
     spec = tmp_path / "config.yaml"
     fields = {"systems": "double_integrator", "parameters": {"lora_rank": [2, 4]}, "evaluation_cases": 5}
     spec.write_text(json.dumps({**fields, "fixed": {"sft.steps": 6, "grpo.steps": 2}}))
