@@ -70,8 +70,7 @@ def ours(root: Path) -> None:
     tasks = [Task(root, "sft", name, "none:none", {}, 0, {}) for name in names("b")]
     jobs = [executor.submit(task) for task in tasks]
     while jobs:
-        jobs = [job for job in jobs if job.wait(0) is None]
-        time.sleep(0.5 if jobs else 0)
+        jobs = [job for at, job in enumerate(jobs) if job.wait(executor.poll_s if at == 0 else 0) is None]
     assert len(list(root.glob("stages/sft/*/manifest.json"))) == STAGES
 
 

@@ -193,11 +193,11 @@ def published(root: Path) -> dict[str, object]:
 
 
 def test_the_contracts_command_trains_what_the_local_run_trains(accounting_lab: Lab, tmp_path: Path) -> None:
-    """The built-in base, from sbatch to report; and once more by hand, and locally: the same files to the last bit."""
+    """The built-in base: from sbatch to report, by hand, by a coordinator that is a job, locally: the same files."""
     spec = tmp_path / "config.yaml"
     fields = {"systems": "double_integrator", "parameters": {"lora_rank": [2, 4]}, "evaluation_cases": 5}
     spec.write_text(json.dumps({**fields, "fixed": {"sft.steps": 6, "grpo.steps": 2}}))
-    roots = {name: tmp_path / name for name in ("batch", "hand", "local")}
+    roots = {name: tmp_path / name for name in ("batch", "hand", "job", "local")}
     script = [sys.executable, str(HERE.parents[1] / "scripts" / "generate_slurm_experiments.py")]
     options = [
         "--experiment-config",
@@ -209,17 +209,21 @@ def test_the_contracts_command_trains_what_the_local_run_trains(accounting_lab: 
     ]
     submit = [*script, *options, "--submit-batch", "--workspace", str(roots["batch"])]
     print(subprocess.run(submit, capture_output=True, text=True, check=True).stdout)
-    for name in ("hand", "local"):
+    for name in ("hand", "job", "local"):
         shutil.copytree(roots["batch"] / "datasets", roots[name] / "datasets")
-    subprocess.run([*script, *options, "--workspace", str(roots["hand"])], check=True)
+    for name in ("hand", "job"):
+        subprocess.run([*script, *options, "--workspace", str(roots[name])], check=True)
     (submit_all,) = roots["hand"].glob("experiments/real/slurm/scripts1/submit.sh")
+    (coordinate,) = roots["job"].glob("experiments/real/slurm/scripts1/coordinate.sbatch")
     reports = {name: root / "experiments" / "real" / "reports" / "report.txt" for name, root in roots.items()}
     until(reports["batch"].exists, 1200)
     subprocess.run([str(submit_all)], check=True, capture_output=True, cwd="/")
-    until(reports["hand"].exists, 1200)
+    subprocess.run(["sbatch", str(coordinate)], check=True, capture_output=True, cwd="/")
+    until(lambda: reports["hand"].exists() and reports["job"].exists(), 1800)
     local = ["experiment", "run", "--spec", str(spec), "--experiment-id", "real", "--quiet"]
     assert main([*local, "--workspace", str(roots["local"])]) == 0
     found = {name: published(root) for name, root in roots.items()}
     show(stages=len(found["local"]), batch=found["batch"] == found["local"], hand=found["hand"] == found["local"])
+    assert found["job"] == found["local"]
     assert "Successful Runs: 2" in reports["batch"].read_text()
     assert found["batch"] == found["hand"] == found["local"]

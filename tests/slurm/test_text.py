@@ -25,6 +25,8 @@ ROOT = HERE.parents[1]
 def test_resources_are_read_as_users_write_them() -> None:
     assert Resources.parse("gpu:1,mem:32GB,time:24:00:00") == Resources(gpus=1, mem_mb=32768, time_min=1440)
     assert dict(Resources.parse("gpu:a100:2,cpus:8").options())["gres"] == "gpu:a100:2"
+    for text in ("gpu:a100:2,mem:500M,time:1-0,cpus:8", "mem:3GB", "gpu:2,time:90"):
+        assert Resources.parse(Resources.parse(text).text()) == Resources.parse(text)
     assert [minutes(text) for text in ("90", "1:30:00", "2-0", "1-12:30", "0:30", "x")] == [90, 90, 2880, 2190, 1, None]
 
 
@@ -86,11 +88,12 @@ def test_directives_are_one_line_each() -> None:
 
 
 def test_squeue_lines() -> None:
-    text = "7_0|8|RUNNING|None|n1|name\n7_[1-3%2]|7|PENDING|Dependency||name\nnonsense\n9|9|CANCELLED+|None||a|b\n"
-    assert queue(text) == [
-        Seen("7_0", "RUNNING", "None", node="n1", name="name"),
-        Seen("9", "CANCELLED", "None", name="a|b"),
-    ]
+    text = "7_0|8|RUNNING|None|n1|name\n7_[1-2,5%2]|7|PENDING|Dependency||name\nnonsense\n9|9|CANCELLED+|None||a|b\n"
+    found = queue(text)
+    assert found.keys() == {"7_0", "7_1", "7_2", "7_5", "9"}
+    assert found["7_0"] == Seen("7_0", "RUNNING", "None", node="n1", name="name")
+    assert found["7_5"].reason == "Dependency"
+    assert (found["9"].state, found["9"].name) == ("CANCELLED", "a|b")
     assert not Seen("1", "SOME_NEW_STATE").ended
 
 

@@ -67,17 +67,19 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def cluster_of(arguments: argparse.Namespace) -> "Cluster":
-    """The cluster that the options describe.
+def cluster_of(arguments: argparse.Namespace, experiment: Path) -> "Cluster":
+    """The cluster that the options describe, or else the one that the experiment in this folder used before.
 
     Raises:
         InputError: everything that is wrong with them.
     """
     from setpoint.execution.slurm import Profile, Resources
     from setpoint.execution.slurm.profile import read_profile
-    from setpoint.experiments.slurm.scripts import Cluster
+    from setpoint.experiments.slurm.scripts import PROFILE, Cluster
 
-    profile = Profile() if arguments.profile is None else read_profile(arguments.profile)
+    kept = experiment / "slurm" / PROFILE
+    path = arguments.profile or (kept if kept.exists() else None)
+    profile = Profile() if path is None else read_profile(path)
     return Cluster(profile, Resources.parse(arguments.resource_limits or profile.resources))
 
 
@@ -167,7 +169,7 @@ def _slurm_executor(request: "Request", arguments: argparse.Namespace) -> "Calla
 
     client = Client()
     client.require()
-    cluster = cluster_of(arguments)
+    cluster = cluster_of(arguments, request.folder)
     return lambda plan: executor(request.workspace, plan, cluster, client)
 
 

@@ -60,11 +60,11 @@ def _generate(arguments: argparse.Namespace) -> int:
     client = Client()
     if arguments.submit_batch:
         client.require()
-    cluster = cluster_of(arguments)
     workspace = workspace_of(arguments)
     request: Request = launch.request(
         workspace, spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
     )
+    cluster = cluster_of(arguments, request.folder)
     plan = launch.prepare(request, say_nothing if arguments.quiet else say)
     scripts.freeze(request, plan)
     try:

@@ -34,6 +34,7 @@ class LocalExecutor:
     locks and contexts behind that hang its children.
     """
 
+    poll_s = 0.2
     shares_memory = True
 
     def __init__(

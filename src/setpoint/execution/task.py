@@ -64,9 +64,11 @@ class Executor(Protocol):
     """A place where tasks run.
 
     Attributes:
+        poll_s: how often it is worth while to ask what became of a task.
         shares_memory: whether fewer tasks at the same time leave more memory to each.
     """
 
+    poll_s: float
     shares_memory: bool
 
     def submit(self, task: Task) -> Job:

@@ -174,7 +174,7 @@ class Coordinator:
         if not self._jobs:
             time.sleep(POLL_S)
         for position, (name, job) in enumerate(list(self._jobs.items())):
-            outcome = job.wait(POLL_S if position == 0 else 0)
+            outcome = job.wait(self._executor.poll_s if position == 0 else 0)
             if outcome is not None:
                 del self._jobs[name]
                 self._settle(name, outcome)

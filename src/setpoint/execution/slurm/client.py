@@ -97,13 +97,19 @@ class Client:
             raise _refusal(done.stderr)
         return done.stdout.strip().splitlines()[-1].partition(";")[0]
 
-    def queue(self, jobs: Sequence[str]) -> list[Seen]:
-        """What the controller knows of jobs (arrays by their one id); those it has forgotten are missing.
+    def queue(self, jobs: Sequence[str], *, ended: bool = True) -> dict[str, Seen]:
+        """Job or task -> what the controller knows of these jobs (arrays by their one id).
+
+        Args:
+            ended: whether those that ended are of interest too, until the controller forgets them.
 
         Raises:
             Unavailable: no answer.
         """
-        return [seen for some in _chunks(jobs) for seen in queue(self._squeue("--jobs", ",".join(some)))]
+        found: dict[str, Seen] = {}
+        for some in _chunks(jobs):
+            found |= queue(self._squeue("--jobs", ",".join(some), *(["--states=all"] if ended else [])))
+        return found
 
     def find(self, names: Sequence[str]) -> dict[str, str]:
         """Job name -> id of the job or array, of those that the controller still knows.
@@ -113,8 +119,8 @@ class Client:
         """
         found: dict[str, str] = {}
         for some in _chunks(names):
-            for seen in queue(self._squeue("--name", ",".join(some))):
-                found[seen.name] = seen.job.partition("_")[0]
+            for job, seen in queue(self._squeue("--name", ",".join(some), "--states=all")).items():
+                found[seen.name] = job.partition("_")[0]
         return found
 
     def accounting(self, jobs: Sequence[str]) -> list[Seen]:
@@ -215,7 +221,7 @@ class Client:
         return min(found, default=None)
 
     def _squeue(self, *which: str) -> str:
-        done = self._call("squeue", "-r", "-h", "--states=all", "-o", QUEUE_FORMAT, *which)
+        done = self._call("squeue", "-h", "-o", QUEUE_FORMAT, *which)
         if done.returncode and "invalid job id" not in done.stderr.lower():
             raise Unavailable(_words(done.stderr))
         return done.stdout

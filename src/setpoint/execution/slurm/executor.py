@@ -69,11 +69,11 @@ class SlurmExecutor:
         self._client = client
         self._site = site
         self._terms = terms
-        self._poll_s = poll_s
+        self.poll_s = poll_s
         self._tracker = Tracker(client, site.folder, lost_after_s=lost_after_s)
         self._folder = site.folder / f"run-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         self._waiting: dict[str, _Waiting] = {}
-        self._live: set[str] = set()
+        self._live: dict[str, Task] = {}
         self._fates: dict[str, Fate] = {}
         self._looked_s = float("-inf")
         self._not_before_s = 0.0
@@ -95,7 +95,7 @@ class SlurmExecutor:
         fate = self._fates.get(task.stage_id)
         if fate is None or fate.never_tried or (fate.over and _settled(task.stage, fate.job)):
             return None
-        self._live.add(task.stage_id)
+        self._live[task.stage_id] = task
         return SlurmJob(self, task)
 
     def outcome(self, task: Task) -> Outcome | None:
@@ -110,7 +110,7 @@ class SlurmExecutor:
             return None  # without a look at the disk, which for thousands of stages would cost more than SLURM does
         found = settle(task.stage, fate, task.describe())
         if found is not None:
-            self._live.discard(task.stage_id)
+            self._live.pop(task.stage_id, None)
             self._fates.pop(task.stage_id, None)
             fate.log.parent.mkdir(parents=True, exist_ok=True)  # a job whose log cannot be opened does not start
         return found
@@ -121,14 +121,17 @@ class SlurmExecutor:
             oldest_s = min(each.since_s for each in self._waiting.values())
             if now_s - oldest_s >= _GATHER_S:
                 self._hand_in()
-        if now_s - self._looked_s >= self._poll_s:
+        if now_s - self._looked_s >= self.poll_s:
             self._look()
 
     def _look(self) -> None:
         wanted = None if self._looked_s == float("-inf") else self._live
-        found = self._tracker.look(wanted) if wanted is None or wanted else {}
+        found = self._tracker.look(wanted, finished=self._finished) if wanted is None or wanted else {}
         self._fates = found if wanted is None else {**self._fates, **found}
         self._looked_s = time.monotonic()
+
+    def _finished(self, stage: str) -> bool:
+        return stage in self._live and self._live[stage].stage.finished()
 
     def _hand_in(self) -> None:
         """Submit what waits, array by array, as far as the cluster takes it now."""
@@ -172,9 +175,9 @@ class SlurmExecutor:
         add_job(batch, job)
         for index, task in enumerate(tasks):
             self._waiting.pop(task.stage_id, None)
-            self._live.add(task.stage_id)
-            log = batch.folder / LOGS / f"{batch.name}-{job}_{index}.log"
-            self._fates[task.stage_id] = Fate(f"{job}_{index}", "queued", log=log)
+            self._live[task.stage_id] = task
+            stem = batch.folder / LOGS / batch.name
+            self._fates[task.stage_id] = Fate(f"{job}_{index}", "queued", log_stem=stem)
 
     def _resolve(self, batch: Batch, tasks: Sequence[Task]) -> None:
         """Find out whether a submission that was not answered was taken all the same.

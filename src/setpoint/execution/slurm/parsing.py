@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 QUEUE_FORMAT = "%i|%A|%T|%r|%N|%j"
+_TOGETHER = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")
 ACCOUNTING_FIELDS = ("JobID", "JobIDRaw", "State", "ExitCode", "DerivedExitCode", "NodeList", "Reason")
 
 ENDED = frozenset(
@@ -40,14 +41,27 @@ class Seen:
         return self.state in ENDED
 
 
-def queue(text: str) -> list[Seen]:
-    """Lines of `squeue -r -o QUEUE_FORMAT`."""
-    rows = [line.split("|", 5) for line in text.splitlines() if line.count("|") >= 5]
-    return [
-        Seen(job=row[0], state=_state(row[2]), reason=row[3], node=row[4], name=row[5])
-        for row in rows
-        if _is_job(row[0])
-    ]
+def queue(text: str) -> dict[str, Seen]:
+    """Job -> what a line of `squeue -o QUEUE_FORMAT` says of it, or of several waiting tasks together."""
+    found: dict[str, Seen] = {}
+    for line in text.splitlines():
+        row = line.split("|", 5)
+        if len(row) == 6:
+            seen = Seen(job=row[0], state=_state(row[2]), reason=row[3], node=row[4], name=row[5])
+            found |= dict.fromkeys(_jobs(row[0]), seen)
+    return found
+
+
+def _jobs(text: str) -> list[str]:
+    """`12`, `12_3`, or every task of `12_[4-6,9%2]`; nothing for what is neither."""
+    together = _TOGETHER.fullmatch(text)
+    if together is None:
+        return [text] if _is_job(text) else []
+    found: list[str] = []
+    for part in filter(None, together[2].split(",")):
+        first, _, last = part.partition("-")
+        found += [f"{together[1]}_{index}" for index in range(int(first), int(last or first) + 1)]
+    return found
 
 
 def accounting(text: str) -> list[Seen]:

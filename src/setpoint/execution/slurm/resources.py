@@ -56,6 +56,11 @@ class Resources:
             kind = f":{self.gpu_type}" if self.gpu_type else ""
             yield "gres", f"gpu{kind}:{self.gpus}"
 
+    def text(self) -> str:
+        """What `parse` reads."""
+        gpu = f"gpu:{self.gpu_type}:{self.gpus}" if self.gpu_type else f"gpu:{self.gpus}"
+        return f"{gpu},mem:{self.mem_mb}MB,time:{self.time_min},cpus:{self.cpus}"
+
     def without_gpu(self) -> "Resources":
         """The same for a stage that computes on the processor alone."""
         return replace(self, gpus=0, gpu_type="")

@@ -12,7 +12,7 @@ A source that does not answer changes nothing.
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +41,7 @@ class Fate:
         seen: what SLURM says.
         exit_code: what the script's end mark says, where it came that far.
         started: whether there is a start mark.
-        log: the script's log, which need not exist.
+        log_stem: the path of the script's log, which need not exist, without the job.
     """
 
     job: str
@@ -50,7 +50,12 @@ class Fate:
     exit_code: int | None = None
     started: bool = False
     node: str = ""
-    log: Path = Path()
+    log_stem: Path = Path()
+
+    @property
+    def log(self) -> Path:
+        """The log of the script."""
+        return Path(f"{self.log_stem}-{self.job}.log")
 
     @property
     def over(self) -> bool:
@@ -66,16 +71,17 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a stage stands: the array's id, its index, and the folder of its script."""
+    """Where a stage stands.
+
+    Attributes:
+        array: the id of the array, of which `index` is its task.
+        log_stem: the log's path without the job.
+    """
 
     array: str
     index: int
-    name: str
-    folder: Path
-
-    @property
-    def job(self) -> str:
-        return f"{self.array}_{self.index}"
+    job: str
+    log_stem: Path
 
 
 class Tracker:
@@ -94,42 +100,64 @@ class Tracker:
         self._by_name: dict[str, str] = {}
         self._over: dict[str, Fate] = {}
         self._lists: dict[Path, dict[str, Any]] = {}
+        self._jobs: dict[Path, tuple[str, ...]] = {}
+        self._places: dict[str, _Place] = {}
 
     def places(self) -> dict[str, _Place]:
         """Stage -> where it was submitted last."""
-        found: dict[str, _Place] = {}
-        unsubmitted: dict[str, list[tuple[str, _Place]]] = {}
         self._lists |= read_batches(self._folder, but=self._lists)
+        jobs = {path: tuple(read_jobs(path.with_suffix(".jobs"))) for path in self._lists}
+        unknown = {described["name"] for path, described in self._lists.items() if not jobs[path]}
+        self._find_by_name(unknown - self._by_name.keys())
+        if jobs != self._jobs or unknown:
+            self._jobs, self._places = jobs, self._placed(jobs)
+        return self._places
+
+    def _placed(self, jobs: Mapping[Path, tuple[str, ...]]) -> dict[str, _Place]:
+        found: dict[str, _Place] = {}
         for path, described in self._lists.items():
-            jobs = read_jobs(path.with_suffix(".jobs"))
             name = described["name"]
+            submitted = jobs[path][-1] if jobs[path] else self._by_name.get(name)
             for index, stage in enumerate(described["stages"]):
-                place = _Place(jobs[-1] if jobs else "", index, name, path.parent)
-                if jobs:
-                    _keep_newest(found, stage, place)
-                else:
-                    unsubmitted.setdefault(name, []).append((stage, place))
-        self._find_by_name(name for name in unsubmitted if name not in self._by_name)
-        for name, members in unsubmitted.items():
-            for stage, place in members:
-                array = self._by_name.get(name) or self._marked_array(stage, place.index)
-                if array:
-                    _keep_newest(found, stage, replace(place, array=array))
+                array = submitted or self._marked_array(stage, index)
+                if array and (stage not in found or int(found[stage].array) <= int(array)):
+                    found[stage] = _Place(array, index, f"{array}_{index}", path.parent / LOGS / name)
         return found
 
-    def look(self, stages: Iterable[str] | None = None) -> dict[str, Fate]:
-        """Stage -> fate, of those (by default all) that were ever submitted."""
+    def look(
+        self, stages: Iterable[str] | None = None, *, finished: Callable[[str], bool] = lambda _: False
+    ) -> dict[str, Fate]:
+        """Stage -> fate, of those (by default all) that were ever submitted.
+
+        Args:
+            finished: whether a stage is finished on the disk; its job is then not asked about any further.
+        """
         places = self.places()
         wanted = places if stages is None else {name: places[name] for name in stages if name in places}
         open_places = {name: place for name, place in wanted.items() if place.job not in self._over}
         fates = {name: self._over[place.job] for name, place in wanted.items() if place.job in self._over}
-        fates |= self._look(open_places)
+        if open_places:
+            fates |= self._look(open_places, finished)
         self._over |= {fate.job: fate for fate in fates.values() if fate.over}
         return fates
 
-    def _look(self, places: Mapping[str, _Place]) -> dict[str, Fate]:
-        arrays = sorted({place.array for place in places.values()})
-        queued = self._ask_queue(arrays) if arrays else {}
+    def _look(self, places: Mapping[str, _Place], finished: Callable[[str], bool]) -> dict[str, Fate]:
+        live = self._ask_queue(places.values(), ended=False)
+        fates: dict[str, Fate] = {}
+        gone: dict[str, _Place] = {}
+        for name, place in places.items():
+            seen = None if live is None else live.get(place.job)
+            if seen is not None and not seen.ended:
+                fates[name] = _live(place, seen)
+            elif finished(name):
+                fates[name] = Fate(place.job, "ended", exit_code=0, started=True, log_stem=place.log_stem)
+            else:
+                gone[name] = place
+        return fates | self._look_closer(gone, answered=live is not None) if gone else fates
+
+    def _look_closer(self, places: Mapping[str, _Place], *, answered: bool) -> dict[str, Fate]:
+        """The fates of jobs that no longer wait or run, or of which the controller does not say so."""
+        queued = self._ask_queue(places.values(), ended=True) if answered else None
         fates: dict[str, Fate] = {}
         unexplained: dict[str, tuple[_Place, Fate]] = {}
         for name, place in places.items():
@@ -141,41 +169,37 @@ class Tracker:
             fates |= self._explain(unexplained, answered=queued is not None)
         return fates
 
-    def _ask_queue(self, arrays: list[str]) -> dict[str, Seen] | None:
+    def _ask_queue(self, places: Iterable[_Place], *, ended: bool) -> dict[str, Seen] | None:
         try:
-            return {seen.job: seen for seen in self._client.queue(arrays)}
+            return self._client.queue(sorted({place.array for place in places}), ended=ended)
         except Unavailable:
             return None
 
     def _from_marks_and_queue(self, stage: str, place: _Place, seen: Seen | None) -> Fate:
-        log = place.folder / LOGS / f"{place.name}-{place.job}.log"
         if seen is not None and not seen.ended:
-            state: Literal["queued", "running"] = "queued" if seen.state in {"PENDING", "REQUEUED"} else "running"
-            return Fate(place.job, state, seen, node=seen.node, log=log)
-        if seen is not None and seen.state == "COMPLETED":
-            return Fate(place.job, "ended", seen, 0, True, seen.node, log)
+            return _live(place, seen)
         started, exit_code, node = self._marks(stage, place.job)
         ended = seen is not None or exit_code is not None
         found = seen.node if seen is not None and seen.node else node
-        return Fate(place.job, "ended" if ended else "unknown", seen, exit_code, started, found, log)
+        return Fate(place.job, "ended" if ended else "unknown", seen, exit_code, started, found, place.log_stem)
 
     def _explain(self, open_fates: Mapping[str, tuple[_Place, Fate]], *, answered: bool) -> dict[str, Fate]:
         """Ask the slower sources about jobs that did not end well, or that the controller has forgotten."""
         arrays = sorted({place.array for place, _ in open_fates.values()})
-        known, all_answered = self._slow_sources(arrays)
+        known, all_answered = self._slow_sources(arrays, controller=answered)
         return {
             name: self._decide(fate, known.get(place.job), answered=answered and all_answered)
             for name, (place, fate) in open_fates.items()
         }
 
-    def _slow_sources(self, arrays: list[str]) -> tuple[dict[str, Seen], bool]:
+    def _slow_sources(self, arrays: list[str], *, controller: bool) -> tuple[dict[str, Seen], bool]:
         """What is known of each task, and whether every source that there is has answered."""
         known: dict[str, Seen] = {}
         answered = True
         for array in arrays:
             known |= {seen.job: seen for seen in _recorded(self._folder, array)}
         try:
-            for array in arrays:
+            for array in arrays if controller else ():  # one that does not answer would be waited for each time
                 known |= {seen.job: seen for seen in self._client.control(array)}
         except Unavailable:
             answered = False
@@ -328,6 +352,6 @@ def _recorded(folder: Path, array: str) -> list[Seen]:
         return []
 
 
-def _keep_newest(found: dict[str, _Place], stage: str, place: _Place) -> None:
-    if stage not in found or int(found[stage].array) <= int(place.array):
-        found[stage] = place
+def _live(place: _Place, seen: Seen) -> Fate:
+    state: Literal["queued", "running"] = "queued" if seen.state in {"PENDING", "REQUEUED"} else "running"
+    return Fate(place.job, state, seen, node=seen.node, log_stem=place.log_stem)

@@ -75,7 +75,8 @@ def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
     folder = _folder(workspace, plan)
     jobs = {job for path in folder.glob("*/*.jobs") for job in read_jobs(path)}
     jobs |= {place.array for place in Tracker(client, folder).places().values()}
-    live = sorted({seen.job.partition("_")[0] for seen in client.queue(sorted(jobs)) if not seen.ended}) if jobs else []
+    queued = client.queue(sorted(jobs), ended=False) if jobs else {}
+    live = sorted({job.partition("_")[0] for job, seen in queued.items() if not seen.ended})
     client.cancel(live)
     return live
 

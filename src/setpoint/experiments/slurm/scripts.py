@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from setpoint.artifacts import Workspace, create_json, write_text
+from setpoint.artifacts import Workspace, create_json, write_json, write_text
 from setpoint.errors import InputError, SetpointError
 from setpoint.execution.slurm import (
     Batch,
@@ -41,6 +41,8 @@ from setpoint.experiments.status import read_stages
 CPU_KINDS = frozenset({"reference"})
 """Kinds of stages that never use a GPU."""
 SUBMIT = "submit.sh"
+PROFILE = "profile.yaml"
+"""How an experiment used the cluster last; what holds when it is taken up without a profile."""
 COLLECT = "collect"
 RECORD = "record"
 COORDINATE = "coordinate"
@@ -86,8 +88,14 @@ class Generated:
 
 def executor(workspace: Workspace, plan: Plan, cluster: Cluster, client: Client) -> SlurmExecutor:
     """What runs the plan's stages as jobs."""
-    terms = Terms(cluster.resources, CPU_KINDS, _comments(plan))
-    return SlurmExecutor(client, cluster.site(workspace, plan.experiment), terms)
+    site = cluster.site(workspace, plan.experiment)
+    _keep_profile(site, cluster)
+    return SlurmExecutor(client, site, Terms(cluster.resources, CPU_KINDS, _comments(plan)))
+
+
+def _keep_profile(site: Site, cluster: Cluster) -> None:
+    fields = cluster.profile.model_dump(exclude_defaults=True)
+    write_json(site.folder / PROFILE, {**fields, "resources": cluster.resources.text()})
 
 
 def freeze(request: Request, plan: Plan) -> None:
@@ -120,6 +128,7 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits)
     batches = tuple(_batches(plan, open_stages, cluster, folder, limits.max_array_size))
     for batch in batches:
         write_batch(site, batch)
+    _keep_profile(site, cluster)
     recorder = not limits.accounting
     _write_helpers(site, folder, recorder=recorder)
     write_text(
