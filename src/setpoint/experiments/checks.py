@@ -69,6 +69,10 @@ def _check_interpreter() -> Check:
     return Check("interpreter", "remark", f"{text}, which is not {EXPECTED_ENVIRONMENT!r}; any environment will do")
 
 
+_NEEDED = frozenset({"", "train"})
+"""Groups of requirements without which no experiment runs; the others serve reports and comparisons."""
+
+
 def _check_packages() -> list[Check]:
     """Every requirement of this distribution against what is installed; extras may be missing, training may not."""
     checks = []
@@ -82,7 +86,7 @@ def _check_packages() -> list[Check]:
         installed = provenance.package_versions([name])[name]
         if installed is None:
             remedy = f"pip install 'setpoint[{group}]'" if group else "pip install setpoint"
-            checks.append(Check(name, "remark" if group == "report" else "problem", f"not installed; {remedy}"))
+            checks.append(Check(name, "problem" if group in _NEEDED else "remark", f"not installed; {remedy}"))
         elif _release(installed) < _release(bound):
             checks.append(Check(name, "problem", f"needs {bound} or newer, has {installed}; pip install -U {name}"))
         else:
