@@ -17,6 +17,8 @@ from setpoint.training.base.tokenizer import prompt_only_tokens
 
 RECORD = json.loads((builtin_path() / "recipe.json").read_text())
 NAMED = families.named_coefficients()
+HELD_APART = set(RECORD["corpus"]["nearest_to_named"])
+"""Plants that were known when the base was built. It may have met any other member of the family."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def tokenizer():  # type: ignore[no-untyped-def]
 
 def test_no_training_plant_was_close_to_a_named_one() -> None:
     assert RECORD["exclusion"] == families.EXCLUSION == 0.2
-    assert RECORD["corpus"]["nearest_to_named"].keys() == NAMED.keys()
+    assert HELD_APART == {"double_integrator", "van_der_pol", "pendulum"}
     assert min(RECORD["corpus"]["nearest_to_named"].values()) > families.EXCLUSION
     assert sum(RECORD["corpus"]["rejected_near_named"].values()) > 0
     assert RECORD["plant_name"] not in systems.names()
@@ -46,7 +48,7 @@ def test_the_package_data_are_small() -> None:
     assert sum(file.stat().st_size for file in builtin_path().iterdir()) <= 5_000_000
 
 
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", sorted(NAMED))
 def test_a_plant_is_at_no_distance_from_itself_and_far_when_a_term_differs(name: str) -> None:
     own = NAMED[name]
     assert families.distance(own, own) == 0.0
@@ -98,7 +100,7 @@ def test_answers_have_the_layout_that_the_preset_states(name: str, tokenizer) ->
     np.testing.assert_allclose(parsed, np.round(moves[:4], 2))
 
 
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", sorted(HELD_APART))
 def test_the_tokenizer_is_lossless_and_knows_the_names(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
     problem = problems.get(name)
     prompt = messages(problem, problem.initial_states(1, "layout")[0], Dialect())[0]["content"]
