@@ -30,7 +30,7 @@ def tokenizer():  # type: ignore[no-untyped-def]
 
 def test_no_training_plant_was_close_to_a_named_one() -> None:
     assert RECORD["exclusion"] == families.EXCLUSION == 0.2
-    assert HELD_APART == {"double_integrator", "van_der_pol", "pendulum"}
+    assert {"double_integrator", "van_der_pol", "pendulum"} == HELD_APART
     assert min(RECORD["corpus"]["nearest_to_named"].values()) > families.EXCLUSION
     assert sum(RECORD["corpus"]["rejected_near_named"].values()) > 0
     assert RECORD["plant_name"] not in systems.names()
