@@ -74,6 +74,7 @@ class SlurmExecutor:
         self._folder = site.folder / f"run-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         self._waiting: dict[str, _Waiting] = {}
         self._live: dict[str, Task] = {}
+        self._stages: dict[str, StageFolder] = {}
         self._fates: dict[str, Fate] = {}
         self._looked_s = float("-inf")
         self._not_before_s = 0.0
@@ -108,7 +109,7 @@ class SlurmExecutor:
         fate = self._fates.get(task.stage_id)
         if fate is None or fate.state in {"queued", "running"} or task.stage_id in self._waiting:
             return None  # without a look at the disk, which for thousands of stages would cost more than SLURM does
-        found = settle(task.stage, fate, task.describe())
+        found = Outcome("finished") if fate.found_finished else settle(self._stage(task), fate, task.describe())
         if found is not None:
             self._live.pop(task.stage_id, None)
             self._fates.pop(task.stage_id, None)
@@ -131,7 +132,11 @@ class SlurmExecutor:
         self._looked_s = time.monotonic()
 
     def _finished(self, stage: str) -> bool:
-        return stage in self._live and self._live[stage].stage.finished()
+        return stage in self._live and self._stage(self._live[stage]).finished()
+
+    def _stage(self, task: Task) -> StageFolder:
+        """The folder of `task`, made once: its path is put together anew each time that a task is asked for it."""
+        return self._stages.get(task.stage_id) or self._stages.setdefault(task.stage_id, task.stage)
 
     def _hand_in(self) -> None:
         """Submit what waits, array by array, as far as the cluster takes it now."""
@@ -201,7 +206,8 @@ class SlurmExecutor:
 
     def _needs(self, task: Task) -> tuple[Resources, tuple[str, ...]]:
         """What a stage asks for after what happened to it so far, and the nodes that it avoids."""
-        failures = [read_json(attempt.failure) for attempt in task.stage.attempts()]
+        stage = self._stage(task)
+        failures = [read_json(each.failure) for each in stage.attempts()] if stage.attempts_folder.exists() else []
         records = [record for record in failures if isinstance(record, dict)]
         counts = Counter(_GROWN_BY.get(str(record.get("failure_class")), "") for record in records)
         nodes = {

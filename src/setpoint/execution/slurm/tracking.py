@@ -42,6 +42,7 @@ class Fate:
         exit_code: what the script's end mark says, where it came that far.
         started: whether there is a start mark.
         log_stem: the path of the script's log, which need not exist, without the job.
+        found_finished: whether the stage was finished on the disk, so that SLURM was not asked how its job ended.
     """
 
     job: str
@@ -51,6 +52,7 @@ class Fate:
     started: bool = False
     node: str = ""
     log_stem: Path = Path()
+    found_finished: bool = False
 
     @property
     def log(self) -> Path:
@@ -150,7 +152,7 @@ class Tracker:
             if seen is not None and not seen.ended:
                 fates[name] = _live(place, seen)
             elif finished(name):
-                fates[name] = Fate(place.job, "ended", exit_code=0, started=True, log_stem=place.log_stem)
+                fates[name] = Fate(place.job, "ended", started=True, log_stem=place.log_stem, found_finished=True)
             else:
                 gone[name] = place
         return fates | self._look_closer(gone, answered=live is not None) if gone else fates
