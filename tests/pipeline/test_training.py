@@ -398,6 +398,27 @@ def test_only_whole_checkpoints_of_this_stage_are_continued(tmp_path: Path) -> N
     assert newest_complete(tmp_path, "another") is None
 
 
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_a_stage_that_is_asked_to_end_saves_its_state_and_is_continued_exactly(
+    kind: str, make: Make, finished: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = make(kind, "asked")
+    curve = asked.attempt / "metrics.jsonl"
+
+    def must_end(_context: StageContext) -> str | None:
+        return "asked to end by SIGUSR1" if curve.exists() and '"step": 3' in curve.read_text() else None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StageContext, "must_end", must_end)
+        with pytest.raises(StageError, match="asked to end by SIGUSR1, after saving step") as ended:
+            RUN[kind](asked)
+    assert ended.value.failure_class == "preempted"
+    assert len(list(asked.checkpoints.glob("checkpoint-*"))) == 1
+    resumed = make(kind, "asked")
+    RUN[kind](resumed)
+    assert adapter_digest(resumed) == adapter_digest(finished(kind).context)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sft", "grpo"])
 def test_a_worker_ended_by_sigkill_is_continued_exactly(kind: str, make: Make, tmp_path: Path) -> None:
