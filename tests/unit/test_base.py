@@ -17,6 +17,8 @@ from setpoint.training.base.tokenizer import prompt_only_tokens
 
 RECORD = json.loads((builtin_path() / "recipe.json").read_text())
 NAMED = families.named_coefficients()
+KEPT_APART = RECORD["corpus"]["nearest_to_named"]
+"""The plants that were there when the base was made: it cannot have met them, and its tokenizer knows their names."""
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,8 @@ def tokenizer():  # type: ignore[no-untyped-def]
 
 def test_no_training_plant_was_close_to_a_named_one() -> None:
     assert RECORD["exclusion"] == families.EXCLUSION == 0.2
-    assert RECORD["corpus"]["nearest_to_named"].keys() == NAMED.keys()
-    assert min(RECORD["corpus"]["nearest_to_named"].values()) > families.EXCLUSION
+    assert {"double_integrator", "van_der_pol", "pendulum"} <= KEPT_APART.keys() <= NAMED.keys()
+    assert min(KEPT_APART.values()) > families.EXCLUSION
     assert sum(RECORD["corpus"]["rejected_near_named"].values()) > 0
     assert RECORD["plant_name"] not in systems.names()
 
@@ -46,7 +48,7 @@ def test_the_package_data_are_small() -> None:
     assert sum(file.stat().st_size for file in builtin_path().iterdir()) <= 5_000_000
 
 
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", NAMED)
 def test_a_plant_is_at_no_distance_from_itself_and_far_when_a_term_differs(name: str) -> None:
     own = NAMED[name]
     assert families.distance(own, own) == 0.0
@@ -103,7 +105,8 @@ def test_the_tokenizer_is_lossless_and_knows_the_names(name: str, tokenizer) -> 
     problem = problems.get(name)
     prompt = messages(problem, problem.initial_states(1, "layout")[0], Dialect())[0]["content"]
     assert tokenizer.decode(tokenizer(prompt)["input_ids"]) == prompt
-    assert name in tokenizer.tokenize(prompt)
+    if name in KEPT_APART:
+        assert name in tokenizer.tokenize(prompt)
     any_text = "Grüße, 世界! x^2 \n\t<tag>"
     assert tokenizer.decode(tokenizer(any_text)["input_ids"]) == any_text
 
