@@ -62,6 +62,7 @@ def time_slsqp(problem: Problem, states: np.ndarray, optima: np.ndarray) -> Timi
     plant, shape = problem.plant, (problem.steps, problem.plant.n_u)
     count = int(np.prod(shape))
     bounds = [*zip(plant.control_lower, plant.control_upper, strict=True)] * problem.steps
+    upper = np.tile(plant.control_upper, problem.steps)
     succeeded, started = 0, process_time()
     for x, optimum in zip(states, optima, strict=True):
 
@@ -71,13 +72,15 @@ def time_slsqp(problem: Problem, states: np.ndarray, optima: np.ndarray) -> Timi
             trajectory = simulate(plant, np.tile(x, (len(plans), 1)), plans)
             reached = trajectory.states[:, 1:]
             margins = np.concatenate([reached - plant.state_lower, plant.state_upper - reached], axis=-1)
-            costs = problem.cost(trajectory.states, trajectory.commanded)
+            costs = problem.cost(trajectory.states, trajectory.controls)
             return np.concatenate([costs[:, None], margins.reshape(len(plans), -1)], axis=1)
 
         def slopes(u: np.ndarray, of: Callable[[np.ndarray], np.ndarray] = outcome) -> np.ndarray:
-            """Forward differences, all in one batch."""
-            values = of(np.concatenate([u[None], u + STEP * np.eye(count)]))
-            return np.asarray((values[1:] - values[0]).T / STEP)
+            """Differences towards the inside of the bounds, all in one batch."""
+            steps = np.where(u + STEP > upper, -STEP, STEP)
+            values = of(np.concatenate([u[None], u + np.diag(steps)]))
+            # SciPy 1.17 misreads gradients that are not contiguous in memory.
+            return np.ascontiguousarray((values[1:] - values[0]).T / steps)
 
         found = minimize(
             lambda u, of=outcome: float(of(u)[0, 0]),
