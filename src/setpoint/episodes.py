@@ -205,7 +205,9 @@ def read_episode_columns(path: Path) -> EpisodeColumns:
 
     names = [column.name for column in fields(EpisodeColumns)]
     try:
-        table = parquet.ParquetFile(path).read(columns=["schema_version", *names], use_threads=False)
+        # One read of the file: Parquet's own way asks the disk several times, which shows with thousands of files.
+        whole = pa.BufferReader(path.read_bytes())
+        table = parquet.ParquetFile(whole).read(columns=["schema_version", *names], use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} must be a Parquet file, but cannot be read: {error}") from error
     _check(path, table, names)

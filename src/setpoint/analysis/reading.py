@@ -6,6 +6,8 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ def read_experiment(folder: Path) -> ExperimentData:
         name: _Stage(workspace.stage(stage["kind"], name), tuple(stage.get("needs", {}).values()))
         for name, stage in plan["stages"].items()
     }
+    _read_ahead(stage for name, stage in stages.items() if plan["stages"][name]["kind"] == "evaluate")
     judged = plan["analysis"]["judged"]
     shared = plan.get("shared", {})
     base = _controllers(stages, shared.get("evaluate_base", {}), judged)
@@ -119,6 +122,17 @@ class _Stage:
             stage=self.folder,
             attempt=attempt.path,
         )
+
+
+def _read_ahead(stages: Iterable[_Stage]) -> None:
+    """Read all episodes with several threads; what cannot be read is reported when it is asked for."""
+
+    def read(stage: _Stage) -> None:
+        with suppress(InputError):
+            stage.episodes()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, stages))
 
 
 def _size(path: Path) -> int | None:

@@ -53,6 +53,8 @@ MODEL_LINE: dict[str, Any] = {"color": "#0072B2", "linestyle": "-", "linewidth":
 OPTIMUM_LINE: dict[str, Any] = {"color": "#000000", "linestyle": (0, (4, 2)), "linewidth": 1.1}
 LARGEST_CHART = 30
 """Configurations in one chart; the rest is in the table."""
+LARGEST_CURVES = 100
+"""Stages with a learning curve in one chart."""
 SHOWN_CASES = 3
 
 
@@ -163,7 +165,11 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
         ("sft", "loss", "SFT: loss (dashed: validation)", "loss"),
         ("grpo", "reward", "GRPO: mean reward", "reward"),
     ]
-    drawn = [panel for panel in panels if any(_curve(report, run, panel[0], panel[1]) for run in runs)]
+    drawn = [
+        panel
+        for panel in panels
+        if any(_curve(report, group[0], panel[0], panel[1]) for group in _by_stage(runs, panel[0]))
+    ]
     if not drawn:
         return None
     factor = next(iter(report.data.analysis.factors), None)
@@ -199,12 +205,13 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
 
 
 def _by_stage(runs: Iterable[RunResult], role: str) -> list[list[RunResult]]:
-    """Runs grouped by the stage of this role that they share."""
+    """Runs grouped by the stage of this role that they share; of very many a part, evenly spread."""
     groups: dict[str, list[RunResult]] = {}
     for run in runs:
         if role in run.stages:
             groups.setdefault(run.stages[role], []).append(run)
-    return list(groups.values())
+    found = list(groups.values())
+    return found[:: 1 + len(found) // LARGEST_CURVES]
 
 
 def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[float, float]]:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -146,18 +147,21 @@ def _reference_test(planted: Planted) -> dict[str, float]:
         levels = tuple(run.factors[factor] for factor in planted.factors)
         values.setdefault(levels, []).append(math.log(float(run.errors[run.systems[0]].mean())))
     table = np.array([values[cell] for cell in cells])
-    if table.shape[1] < 2 or not _true_factors(planted):
+    if table.shape[1] < 2:
         return {}
     shape = tuple(len(planted.marginal(factor)) for factor in planted.factors)
     error_df = table.size - len(cells)
     mean_square = float(((table - table.mean(axis=1, keepdims=True)) ** 2).sum()) / error_df
     p_values = []
-    for axis, levels_of in enumerate(shape):
-        explained = table.mean(axis=1) @ effect_projector(shape, (axis,)) @ table.mean(axis=1) * table.shape[1]
-        ratio = float(explained) / (levels_of - 1) / mean_square
-        p_values.append(float(special.fdtrc(levels_of - 1.0, float(error_df), ratio)))
-    found = dict(zip(planted.factors, holm(p_values), strict=True))
-    return {factor: float(found[factor] < 0.05) for factor in _true_factors(planted)}
+    pairs = list(combinations(range(len(shape)), 2))
+    for axes in [*((axis,) for axis in range(len(shape))), *pairs]:
+        explained = table.mean(axis=1) @ effect_projector(shape, axes) @ table.mean(axis=1) * table.shape[1]
+        df = math.prod(shape[axis] - 1 for axis in axes)
+        p_values.append(float(special.fdtrc(float(df), float(error_df), float(explained) / df / mean_square)))
+    main, both = holm(p_values[: len(shape)]), holm(p_values[len(shape) :])
+    found = dict(zip(planted.factors, main, strict=True))
+    reference = {factor: float(found[factor] < 0.05) for factor in _true_factors(planted)}
+    return {**reference, **({"interaction": float(min(both) < 0.05)} if both else {})}
 
 
 def _configurations(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:
@@ -176,7 +180,8 @@ def grade_dying(planted: Planted, claims: Sequence[Claim]) -> Grades:
     best = next((c for c in claims if c.id == "optimal_level:learning_rate"), None)
     flagged = bool(supported(claims, "failures:learning_rate"))
     wrong = best is not None and best.status is Status.SUPPORTED and best.details["observed_best"] == 5e-4
-    hidden = any(run.state == "failed" for run in planted.runs) and not any("survive" in _caveats(c) for c in claims)
+    compared = best is not None and best.status.tested and any(run.state == "failed" for run in planted.runs)
+    hidden = compared and not any("survive" in _caveats(c) for c in claims)
     return {"wrong direction": float(wrong), "failures seen": float(flagged), "caveat missing": float(hidden)}
 
 

@@ -123,9 +123,15 @@ def _effects() -> list[Scenario]:
             found.append(Scenario(f"G1 {size:g} sd r={r}", "one effect", world, grade_factorial, targets))
     tie = World(levels=SQUARE, effects={"lora_rank": straight(4, 1.0), "learning_rate": straight(4, 1.0)})
     found.append(Scenario("G2 r=3", "two equal effects", tie, grade_factorial, ALL))
-    crossed = World(crossover=0.5)
-    targets = (*ALL, Target("named", "at most", 0.05), Target("found interaction", "at least", 0.9))
-    found.append(Scenario("G3 r=3", "cross-over of 1 sd, no main effect", crossed, grade_factorial, targets))
+    # A cross-over of 1 sd: the second factor's effect is half a standard deviation, up or down by the first.
+    best_test = Target("found interaction", "of", 0.95, "F finds interaction")
+    named = Target("named", "at most", 0.05)
+    for size in (1.0, 1.5):
+        world = World(crossover=size / 2.0)
+        enough = (Target("found interaction", "at least", 0.9),) if size > 1.0 else ()
+        title = f"cross-over of {size:g} sd, no main effect"
+        targets = (*ALL, named, best_test, *enough)
+        found.append(Scenario(f"G3 {size:g} sd r=3", title, world, grade_factorial, targets))
     return found
 
 

@@ -1,5 +1,6 @@
 """Run scenarios and tabulate how often the claims were right."""
 
+import math
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -74,8 +75,8 @@ class Reached:
         """Whether a missed bound is no further away than two standard errors of so many simulations."""
         if self.measured is None or self.target.relation == "of" or self.target.bound in {0.0, 1.0}:
             return False
-        error = (self.target.bound * (1.0 - self.target.bound) / max(1, self.simulations)) ** 0.5
-        return bool(abs(self.measured - self.target.bound) <= 2.0 * error)
+        error = math.sqrt(self.target.bound * (1.0 - self.target.bound) / max(1, self.simulations))
+        return abs(self.measured - self.target.bound) <= 2.0 * error
 
     @property
     def held(self) -> bool | None:
