@@ -13,12 +13,23 @@ from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import Workspace
 from setpoint.cli.main import main
+from setpoint.cli.verify_claims import reported_claims
 from setpoint.errors import InputError
 from setpoint.seeding import generator
 from setpoint.truth.folders import write_folder
 from setpoint.truth.planted import Planted, PlantedRun, as_data
-from setpoint.truth.scenarios import scenarios
-from setpoint.truth.verification import chosen, duplicates_refused, folder_row, reached, simulate
+from setpoint.truth.scenarios import Target, scenarios
+from setpoint.truth.verification import (
+    Reached,
+    chosen,
+    duplicates_refused,
+    earliness,
+    folder_row,
+    reached,
+    simulate,
+    to_markdown,
+    uniformity,
+)
 from setpoint.truth.worlds import SQUARE, Arms, World, straight
 
 WORLD = World(levels=SQUARE, effects={"learning_rate": straight(4, 2.0)}, cases=8, residual_sd=0.2)
@@ -129,10 +140,62 @@ def test_a_run_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     assert duplicates_refused(tmp_path, 2).held
 
 
-@pytest.mark.parametrize("name", ["G4 ablation equal spread r=3", "G12 k=2", "G13 r=5", "G9 ρ=0 blocks", "G16"])
-def test_folders_and_memory_agree(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["G4 ablation equal spread r=3", "G12 k=2", "G13 r=5", "G9 ρ=0 r=5 blocks", "G16"])
+def test_reports_of_folders_and_memory_agree(name: str, tmp_path: Path) -> None:
     (scenario,) = [s for s in scenarios() if s.name == name]
-    assert folder_row(scenario, 1, tmp_path).held
+    assert folder_row(scenario, 1, tmp_path, reported_claims).held
+
+
+def test_a_report_that_fails_is_no_agreement(tmp_path: Path) -> None:
+    (scenario,) = [s for s in scenarios() if s.name == "G16"]
+    assert folder_row(scenario, 1, tmp_path, lambda *_: None).held is False
+    assert reported_claims(tmp_path, "missing") is None
+
+
+def test_a_metric_that_is_not_analysed_changes_nothing(tmp_path: Path) -> None:
+    """Neither another column of every run nor another secondary metric touches the primary claims."""
+    experiment = planted()
+    data = as_data(experiment)
+    noisy = []
+    for run in data.runs:
+        outcomes = {
+            s: replace(o, final={**(o.final or {}), "success_rate": 1.0 / (1.0 + run.index), "tokens": 80.0})
+            for s, o in run.outcomes.items()
+        }
+        noisy.append(replace(run, outcomes=outcomes, training_time_s=10.0 + run.index % 7))
+    more = replace(data.analysis, secondary_metrics=("training_time", "success_rate"))
+    before = {c.id: c for c in experiment_claims(data)}
+    after = {c.id: c for c in experiment_claims(replace(data, runs=tuple(noisy), analysis=more))}
+    assert {name: after[name] for name in before} == before
+    assert any(name.startswith("secondary:training_time") for name in after)
+
+
+def test_p_values_are_judged_by_their_distribution() -> None:
+    rng = np.random.default_rng(3)
+    even = rng.random(2000).tolist()
+    assert uniformity(even) > 0.001 and earliness(even) < 3.0
+    assert uniformity([p**1.5 for p in even]) < 0.001 and earliness([p**1.5 for p in even]) > 3.0
+    assert earliness([p**0.5 for p in even]) < 0.0
+
+
+@pytest.mark.parametrize(
+    ("relation", "bound", "good", "bad"),
+    [
+        ("at most", 0.06, 0.06, 0.2),
+        ("at least", 0.94, 0.95, 0.5),
+        ("near", 0.95, 0.93, 0.999),
+        ("of", 0.95, 0.76, 0.75),
+        ("uniform", 0.001, 0.5, 1e-4),
+        ("never early", 3.0, 2.0, 4.0),
+    ],
+)
+def test_a_target_can_be_missed(relation: str, bound: float, good: float, bad: float) -> None:
+    target = Target("x", relation, bound, "y")  # type: ignore[arg-type]
+    held, missed = (Reached("G0", "title", 2000, target, measured, 0.8) for measured in (good, bad))
+    assert held.held and held.margin is not None and held.margin >= -1e-12
+    assert missed.held is False and not missed.within_chance
+    page = to_markdown([held, missed])
+    assert page.count("**missed**") == 2 and page.count("reached") == 1  # the summary shows the worst
 
 
 def test_scenarios_cover_every_group() -> None:

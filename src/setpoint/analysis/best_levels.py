@@ -1,10 +1,13 @@
 """The best level of each parameter: the set that may be best, and what the observed best gains."""
 
+from collections.abc import Sequence
+
 from setpoint.analysis import levels
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.composing import judged, level_heading, not_made
 from setpoint.analysis.design import Obstacle
 from setpoint.analysis.interactions import best_by
+from setpoint.analysis.intervals import mean_interval
 from setpoint.analysis.sensitivity import Sensitivity, sensitivity
 from setpoint.analysis.tested import Sweep
 from setpoint.analysis.wording import (
@@ -77,8 +80,20 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
                 "without_seed": {str(seed): level for seed, level in other_ways.without_seed.items()},
             },
             "level_means": {name: scale.natural(float(mean)) for name, mean in zip(names, table.means, strict=True)},
+            "level_intervals": _level_intervals(sweep, factor, names),
         },
     )
+
+
+def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[str, list[float]]:
+    """The interval of each level's mean by itself, in the metric's unit."""
+    found = {}
+    for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
+        mean = sweep.cells.contrast(weights)
+        if mean.estimable:
+            ends = mean_interval(mean.value, mean.standard_error, mean.df, sweep.alpha)
+            found[name] = sorted(sweep.design.scale.natural(end) for end in ends)
+    return found
 
 
 def _level_caveats(sweep: Sweep, factor: str, best: int, other_ways: Sensitivity) -> list[str]:

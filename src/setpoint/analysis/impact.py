@@ -86,6 +86,7 @@ def main_effect(sweep: Sweep, factor: str) -> Claim:
         details={
             "parameter": factor,
             "estimate_of": "difference between the worst and the best level",
+            "p_unadjusted": sweep.raw_p[factor],
             "best_level": sweep.levels_of(factor)[sweep.tables[factor].ranked[0]],
             "worst_level": sweep.levels_of(factor)[sweep.tables[factor].ranked[-1]],
         },

@@ -25,6 +25,7 @@ def interactions(sweep: Sweep) -> list[Claim]:
             weakened_by=sweep.case_caveat((first, second)),
             method=f"{ATS}, Holm over the pairs",
             p_adjusted=p,
+            details={"p_unadjusted": sweep.raw_p[first, second]},
         )
         for (first, second), p in sweep.interaction_p.items()
     ]

@@ -40,7 +40,8 @@ def failure_claims(data: ExperimentData) -> list[Claim]:
     tables = {f: {k: v for k, v in table.items() if v[1]} for f, table in tables.items()}
     tables = {f: table for f, table in tables.items() if len(table) >= 2 and any(v[0] for v in table.values())}
     shared = not data.analysis.blocked_by_seed and len(set(clusters(data).values())) < len(data.runs)
-    p_values = [] if shared else holm([_p_value(data, factor, table) for factor, table in tables.items()])
+    raw = [] if shared else [_p_value(data, factor, table) for factor, table in tables.items()]
+    p_values = list(zip(raw, holm(raw), strict=True))
     return [
         _failure_claim(data, factor, table, None if shared else p_values[k])
         for k, (factor, table) in enumerate(tables.items())
@@ -53,8 +54,15 @@ def _p_value(data: ExperimentData, factor: str, table: Mapping[Level, tuple[int,
     return failure_test(failed, total, generator("failures", factor, *text, *failed, *total))
 
 
-def _failure_claim(data: ExperimentData, factor: str, table: Mapping[Level, tuple[int, int]], p: float | None) -> Claim:
+def _failure_claim(
+    data: ExperimentData,
+    factor: str,
+    table: Mapping[Level, tuple[int, int]],
+    p_values: tuple[float, float] | None,
+) -> Claim:
+    """The claim about one parameter; `p_values` before and after Holm's correction."""
     alpha = data.analysis.alpha
+    p = None if p_values is None else p_values[1]
     rates = ", ".join(
         f"{level_text(level)}: {failed} of {total} failed "
         f"{percent_interval_text(*share_interval(failed, total, alpha))}"
@@ -81,6 +89,7 @@ def _failure_claim(data: ExperimentData, factor: str, table: Mapping[Level, tupl
         p_adjusted=p,
         details={
             "parameter": factor,
+            **({} if p_values is None else {"p_unadjusted": p_values[0]}),
             "failed_and_total": {level_text(level): list(count) for level, count in table.items()},
         },
     )

@@ -14,6 +14,7 @@ _NORMAL_NODES = {nodes: np.polynomial.legendre.leggauss(nodes) for nodes in (48,
 _FEW_GROUPS = 10
 """Up to so many groups the integrand is smooth enough for the short rule."""
 _NODES_S, _WEIGHTS_S = np.polynomial.legendre.leggauss(64)
+_CHART_FROM, _CHART_NODES = 2.0, 16
 _REACH = 8.0
 """Beyond so many standard deviations the normal density is nothing."""
 
@@ -25,9 +26,24 @@ def survival(q: float, count: int, df: float) -> float:
     return min(1.0, max(0.0, 1.0 - below))
 
 
-@lru_cache(maxsize=4096)
 def critical_value(alpha: float, count: int, df: float) -> float:
-    """The q with `survival(q, count, df)` = `alpha`."""
+    """The q with `survival(q, count, df)` = `alpha`, to six digits or better."""
+    if df < _CHART_FROM:
+        return _solve(alpha, count, df)
+    # log q is a smooth function of 1/df, so a few exact values give all others.
+    return math.exp(float(np.polynomial.chebyshev.chebval(2.0 * _CHART_FROM / df - 1.0, _chart(alpha, count))))
+
+
+@lru_cache(maxsize=256)
+def _chart(alpha: float, count: int) -> Float[np.ndarray, "coefficients"]:
+    """Chebyshev coefficients of log q over 1/df, from df = `_CHART_FROM` to infinity."""
+    nodes = np.cos(np.pi * (np.arange(_CHART_NODES) + 0.5) / _CHART_NODES)
+    values = [math.log(_solve(alpha, count, 2.0 * _CHART_FROM / (node + 1.0))) for node in nodes.tolist()]
+    return np.asarray(np.polynomial.chebyshev.chebfit(nodes, values, _CHART_NODES - 1))
+
+
+@lru_cache(maxsize=4096)
+def _solve(alpha: float, count: int, df: float) -> float:
     low, high = 0.0, 2.0
     while survival(high, count, df) > alpha:
         low, high = high, 1.6 * high

@@ -46,6 +46,7 @@ class Sweep:
     tables: Mapping[str, LevelTable]
     main_p: Mapping[str, float]
     interaction_p: Mapping[tuple[str, str], float]
+    raw_p: Mapping[str | tuple[str, str], float]
     only_these_cases: frozenset[str | tuple[str, str]]
     """Factors and pairs whose effect is significant on the cases that were tried, and would not be for new ones."""
 
@@ -101,11 +102,12 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> Sweep:
     pairs: list[tuple[str, str]] = []
     if design.replicates[0] >= 2:
         pairs = list(combinations(design.factors, 2))
-    main, both = _adjusted(cells, design, pairs, data)
+    raw = _raw(cells, design, pairs)
+    main, both = _adjusted(raw, data)
     for_new = cells_for_new_cases(design, cells)
     only_these: set[str | tuple[str, str]] = set()
     if for_new is not None:
-        new_main, new_both = _adjusted(for_new, design, pairs, data)
+        new_main, new_both = _adjusted(_raw(for_new, design, pairs), data)
         alpha = data.analysis.alpha
         only_these |= {factor for factor in main if main[factor] < alpha <= new_main[factor]}
         only_these |= {pair for pair in both if both[pair] < alpha <= new_both[pair]}
@@ -116,17 +118,27 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> Sweep:
         tables={factor: _level_table(cells, position[factor], data.analysis.alpha) for factor in parameters},
         main_p=main,
         interaction_p=both,
+        raw_p=raw,
         only_these_cases=frozenset(only_these),
     )
 
 
+def _raw(cells: Cells, design: Factorial, pairs: Sequence[tuple[str, str]]) -> dict[str | tuple[str, str], float]:
+    """Uncorrected p-values of the main effects and of the interactions."""
+    position = {factor: k for k, factor in enumerate(design.factors)}
+    found: dict[str | tuple[str, str], float] = {
+        f: effects.anova_type_test(cells, (k,)).p for f, k in position.items() if f != SYSTEM
+    }
+    return found | {(a, b): effects.anova_type_test(cells, (position[a], position[b])).p for a, b in pairs}
+
+
 def _adjusted(
-    cells: Cells, design: Factorial, pairs: Sequence[tuple[str, str]], data: ExperimentData
+    raw: Mapping[str | tuple[str, str], float], data: ExperimentData
 ) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
     """Adjusted p-values of the main effects and of the interactions."""
-    position = {factor: k for k, factor in enumerate(design.factors)}
-    single = {f: effects.anova_type_test(cells, (k,)).p for f, k in position.items() if f != SYSTEM}
-    both = effects.holm([effects.anova_type_test(cells, (position[a], position[b])).p for a, b in pairs])
+    pairs = {effect: p for effect, p in raw.items() if isinstance(effect, tuple)}
+    both = effects.holm(list(pairs.values()))
+    single = {effect: p for effect, p in raw.items() if isinstance(effect, str)}
     return holm_by_family(single, data.analysis.families), dict(zip(pairs, both, strict=True))
 
 

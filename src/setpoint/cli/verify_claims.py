@@ -1,17 +1,22 @@
 """`setpoint verify-claims`: simulate experiments whose truth is known, and see how often the claims are right."""
 
 import argparse
+import contextlib
+import io
+import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from setpoint.cli.options import add_json, print_json, words
 from setpoint.errors import InputError
 
 if TYPE_CHECKING:
+    from setpoint.analysis.claims import Claim
     from setpoint.truth.verification import Reached
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -25,15 +30,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scenarios", default="", metavar="G0,G11", help="only these (default: all)")
     parser.add_argument(
-        "--folders", type=int, default=0, metavar="N", help="also write and read N experiment folders a scenario"
+        "--folders", type=int, default=0, metavar="N", help="also report N experiment folders a scenario"
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--collect", type=Path, metavar="FILE.json", help="add to the results that this file holds")
     parser.add_argument("--write", type=Path, metavar="FILE", help=f"replace what is between {BEGIN} and {END}")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate, and print or write the table; exit code 4 where a target is missed by more than chance."""
+    """Simulate, and print or write the tables; exit code 4 where a target is missed by more than chance."""
     from setpoint.truth.scenarios import scenarios
     from setpoint.truth.verification import chosen, duplicates_refused, to_markdown
 
@@ -53,10 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not wanted or "G19" in wanted:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(duplicates_refused(Path(folder), min(arguments.simulations, 20)))
+    if arguments.collect is not None:
+        rows = _collect(arguments.collect, rows)
     if arguments.write is not None:
         _replace_table(arguments.write, to_markdown(rows))
     if arguments.json:
-        print_json([{**asdict(row), "held": row.held} for row in rows])
+        print_json(_plain(rows))
     else:
         print(to_markdown(rows), end="")
     return EXIT_MISSED if any(row.held is False and not row.within_chance for row in rows) else 0
@@ -65,17 +73,51 @@ def run(arguments: argparse.Namespace) -> int:
 def _grade(job: tuple[str, int, int]) -> "list[Reached]":
     """One scenario; in a process of its own."""
     from setpoint.truth.scenarios import scenarios
-    from setpoint.truth.verification import FEW, reached, simulate
+    from setpoint.truth.verification import FEW, folder_row, reached, simulate
 
     name, simulations, folders = job
     scenario = next(s for s in scenarios() if s.name == name)
     rows = reached(simulate(scenario, min(simulations, FEW) if scenario.statuses_only else simulations))
     if folders:
-        from setpoint.truth.verification import folder_row
-
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(folder_row(scenario, folders, Path(folder)))
+            rows.append(folder_row(scenario, folders, Path(folder), reported_claims))
     return rows
+
+
+def reported_claims(workspace: Path, experiment: str) -> "list[Claim] | None":
+    """The claims that `setpoint report` prints; None where it fails."""
+    from setpoint.analysis.claims import from_json
+    from setpoint.cli.main import main
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = main(["report", experiment, "--workspace", str(workspace), "--json"])
+    return [from_json(fields) for fields in json.loads(printed.getvalue())["claims"]] if code == 0 else None
+
+
+def _plain(rows: "Sequence[Reached]") -> list[dict[str, Any]]:
+    return [{**asdict(row), "held": row.held} for row in rows]
+
+
+def _collect(path: Path, rows: "Sequence[Reached]") -> "list[Reached]":
+    """`rows` and those of other scenarios that the file holds, in the order of the scenarios; the file is rewritten."""
+    from setpoint.truth.scenarios import Target, scenarios
+    from setpoint.truth.verification import Reached
+
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        before = [
+            Reached(**{k: v for k, v in row.items() if k != "held"} | {"target": Target(**row["target"])})
+            for row in kept
+        ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"--collect needs a file that it wrote itself, or none yet, but {path}: {error}") from error
+    new = {row.scenario for row in rows}
+    order = {scenario.name: k for k, scenario in enumerate(scenarios())}
+    everything = [*(row for row in before if row.scenario not in new and row.scenario in {*order, "G19"}), *rows]
+    everything.sort(key=lambda row: order.get(row.scenario, len(order)))
+    path.write_text(json.dumps(_plain(everything), indent=1, ensure_ascii=False), encoding="utf-8")
+    return everything
 
 
 def _replace_table(path: Path, table: str) -> None:

@@ -16,6 +16,8 @@ Grades = Mapping[str, float | None]
 Grade = Callable[[Planted, Sequence[Claim]], Grades]
 NOT_A_NUMBER = re.compile(r"\b(nan|NaN|inf|None)\b")
 SAME = 1e-9
+P_VALUE = "p of "
+"""Grades whose names begin so are p-values; their distribution is looked at, not their mean."""
 
 
 def prose_is_sound(claims: Sequence[Claim]) -> bool:
@@ -34,6 +36,8 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         "false main effect": _any_null(planted, claims, "main_effect:", _false_main),
         "false interaction": _any_null(planted, claims, "interaction:", _false_interaction),
         "false best level": _any_null(planted, claims, "optimal_level:", _false_level),
+        "false best configuration": _any_null(planted, claims, "best_configurations:", _false_configuration),
+        "false failure claim": _any_null(planted, claims, "failures:", lambda *_: True),
     }
     return {
         **wrong,
@@ -43,12 +47,16 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         "differences covered": _share(
             _difference_covered(planted, c) for c in claims if c.id.startswith("main_effect:")
         ),
+        "level means covered": _share(
+            held for c in claims if c.id.startswith("optimal_level:") for held in _means_covered(planted, c)
+        ),
         "best level in its set": _share(
             _best_in_set(planted, c) for c in claims if c.id.startswith("optimal_level:") and c.status.tested
         ),
         **{f"found {f}": float(bool(supported(claims, f"main_effect:{f}"))) for f in _true_factors(planted)},
         **{f"F finds {f}": found for f, found in _reference_test(planted).items()},
         "found interaction": float(bool(supported(claims, "interaction:"))),
+        **{P_VALUE + c.id: c.details["p_unadjusted"] for c in claims if "p_unadjusted" in c.details},
         **_configurations(planted, claims),
     }
 
@@ -61,7 +69,7 @@ def _any_null(
 
 
 def _false_main(planted: Planted, claim: Claim) -> bool:
-    return float(np.ptp(list(planted.marginal(claim.details["parameter"]).values()))) < SAME
+    return bool(np.ptp(list(planted.marginal(claim.details["parameter"]).values())) < SAME)
 
 
 def _false_interaction(planted: Planted, claim: Claim) -> bool:
@@ -74,6 +82,13 @@ def _false_level(planted: Planted, claim: Claim) -> bool:
     means = planted.marginal(claim.details["parameter"])
     named = claim.details["observed_best"]
     return any(means[level] <= means[named] + SAME for level in means if level != named)
+
+
+def _false_configuration(planted: Planted, claim: Claim) -> bool:
+    """Claimed to be better than every other configuration, and is not."""
+    means = list(planted.truth.values())
+    named = means[claim.details["observed_best"]]
+    return bool(sum(mean <= named + SAME for mean in means) > 1)
 
 
 def _share(values: Iterable[bool | None]) -> float | None:
@@ -97,7 +112,7 @@ def _gain_covered(planted: Planted, claim: Claim) -> bool | None:
     """Whether the interval of the observed best against the others' mean holds the truth."""
     if claim.interval is None:
         return None
-    means = planted.marginal(claim.details["parameter"])
+    means = planted.marginal_here(claim.details["parameter"])
     best = claim.details["observed_best"]
     compared = [means[level] for level in _levels_in(claim, means) if level != best]
     gain = 1.0 - math.exp(means[best] - float(np.mean(compared)))
@@ -120,9 +135,20 @@ def _difference_covered(planted: Planted, claim: Claim) -> bool | None:
     """Whether the interval of the worst level against the best, observed, holds the truth."""
     if claim.interval is None or "worst_level" not in claim.details:
         return None
-    means = planted.marginal(claim.details["parameter"])
+    means = planted.marginal_here(claim.details["parameter"])
     truth = means[claim.details["worst_level"]] - means[claim.details["best_level"]]
     return claim.interval[0] <= truth <= claim.interval[1]
+
+
+def _means_covered(planted: Planted, claim: Claim) -> list[bool]:
+    """For each level whether the interval of its mean holds the truth."""
+    from setpoint.analysis.wording import level_text
+
+    intervals = claim.details.get("level_intervals", {})
+    if not intervals:
+        return []
+    means = {level_text(k): math.exp(v) for k, v in planted.marginal_here(claim.details["parameter"]).items()}
+    return [low <= means[name] <= high for name, (low, high) in intervals.items()]
 
 
 def _best_in_set(planted: Planted, claim: Claim) -> bool:

@@ -49,6 +49,7 @@ class Planted:
 
     Attributes:
         truth: levels of all factors, in their order, -> true mean of the logarithm; of one entry per cell.
+        here: the same on the cases that were drawn, where those matter; intervals must hold these.
     """
 
     factors: tuple[str, ...]
@@ -61,14 +62,15 @@ class Planted:
     blocks: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     """Further truths, by name."""
+    here: Mapping[tuple[Level, ...], float] | None = None
 
     def marginal(self, factor: str) -> dict[Level, float]:
         """The true mean of each level over all cells."""
-        position = self.factors.index(factor)
-        found: dict[Level, list[float]] = {}
-        for levels, value in self.truth.items():
-            found.setdefault(levels[position], []).append(value)
-        return {level: float(np.mean(values)) for level, values in found.items()}
+        return _marginal(self.truth, self.factors.index(factor))
+
+    def marginal_here(self, factor: str) -> dict[Level, float]:
+        """`marginal` on the cases that were drawn."""
+        return _marginal(self.truth if self.here is None else self.here, self.factors.index(factor))
 
     def interacts(self, first: str, second: str) -> bool:
         """Whether the true effect of one depends on the other."""
@@ -80,6 +82,13 @@ class Planted:
         rows, columns = self.marginal(first), self.marginal(second)
         grand = float(np.mean(list(means.values())))
         return any(abs(mean - rows[x] - columns[y] + grand) > 1e-9 for (x, y), mean in means.items())
+
+
+def _marginal(truth: Mapping[tuple[Level, ...], float], position: int) -> dict[Level, float]:
+    found: dict[Level, list[float]] = {}
+    for levels, value in truth.items():
+        found.setdefault(levels[position], []).append(value)
+    return {level: float(np.mean(values)) for level, values in found.items()}
 
 
 def analysis_block(planted: Planted) -> dict[str, object]:

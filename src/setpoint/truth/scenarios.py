@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal, Protocol
 
 import numpy as np
@@ -36,7 +37,9 @@ class Target:
     """The bound of one quantity, the mean of its grades over the simulations."""
 
     quantity: str
-    relation: Literal["at most", "at least", "of"]
+    relation: Literal["at most", "at least", "near", "of", "uniform", "never early"]
+    """`near`: within .02. `uniform` and `never early` judge the distribution of a p-value: by Kolmogorov and Smirnov's
+    test against the uniform one, and by whether P(p ≤ α) ≤ α for every α of a grid."""
     bound: float
     reference: str = ""
     """For `of`: the quantity of which it must reach the share `bound`."""
@@ -71,19 +74,27 @@ class Changed:
         return self.change(self.world.sample(rng))
 
 
-FAMILIES = ("false main effect", "false interaction", "false best level")
+FAMILIES = ("false main effect", "false interaction", "false best level", "false best configuration")
 TYPE_ONE = tuple(Target(name, "at most", 0.06) for name in FAMILIES)
 COVERAGE = (
     Target("gain covered", "at least", 0.94),
     Target("differences covered", "at least", 0.94),
     Target("best level in its set", "at least", 0.94),
 )
+MEANS = (Target("level means covered", "near", 0.95),)
+EXACT_FAILURES = (
+    Target("false failure claim", "at most", 0.06),
+    Target("p of failures:learning_rate", "never early", 3.0),
+)
 NAMING = (Target("named wrongly", "at most", 0.05),)
 ALL = (*TYPE_ONE, *NAMING, *COVERAGE)
 NO_PAIRS = tuple(target for target in ALL if target.quantity != "false interaction")
-"""For designs of one factor, or of one seed."""
+"""For designs of one factor."""
+ONE_SEED = tuple(target for target in NO_PAIRS if target.quantity != "false best configuration")
+"""For designs of one seed, and for so few configurations of two that nothing can be pooled."""
 RIGHT = (Target("correct status", "at least", 1.0), Target("any false claim", "at most", 0.0))
 POWER = Target("found learning_rate", "of", 0.95, "F finds learning_rate")
+SEEDS = (2, 3, 5, 10)
 HETERO = (0.09, 0.09, 0.3, 0.9)
 
 
@@ -99,8 +110,7 @@ def _nulls() -> list[Scenario]:
         ("5×4×2", GRID, 5),
         ("3×3×3", CUBE, 3),
         ("4×4", SQUARE, 3),
-        ("one-way 3", ONE_WAY, 5),
-        ("one-way 3", ONE_WAY, 10),
+        *(("one-way 3", ONE_WAY, r) for r in SEEDS),
     )
     return [
         Scenario(
@@ -108,10 +118,22 @@ def _nulls() -> list[Scenario]:
             "nothing matters",
             World(levels=levels, replicates=r),
             grade_factorial,
-            (*(ALL if len(levels) > 1 else NO_PAIRS), Target("named", "at most", 0.05)),
+            (
+                *(ALL if len(levels) > 1 else NO_PAIRS if r > 2 else ONE_SEED),
+                Target("named", "at most", 0.05),
+                *MEANS,
+                *_distribution(list(levels), r),
+            ),
         )
         for name, levels, r in designs
     ]
+
+
+def _distribution(factors: Sequence[str], r: int) -> list[Target]:
+    """That p-values are uniform under the null; with two seeds a cell the test is conservative by design."""
+    names = [f"p of main_effect:{factor}" for factor in factors]
+    names += [f"p of interaction:{a}:{b}" for a, b in combinations(factors, 2)][:1] if r >= 2 else []
+    return [Target(name, "uniform", 0.001) if r != 2 else Target(name, "never early", 3.0) for name in names]
 
 
 def _effects() -> list[Scenario]:
@@ -119,19 +141,23 @@ def _effects() -> list[Scenario]:
     for size in (0.5, 1.0, 2.0):
         for r in (3, 5):
             world = World(replicates=r, effects={"learning_rate": straight(4, size)})
-            targets = (*TYPE_ONE, Target("named wrongly", "at most", 0.01), *COVERAGE, POWER)
+            targets = (*TYPE_ONE, Target("named wrongly", "at most", 0.01), *COVERAGE, *MEANS, POWER)
             found.append(Scenario(f"G1 {size:g} sd r={r}", "one effect", world, grade_factorial, targets))
+    for r in SEEDS:
+        world = World(levels=ONE_WAY, replicates=r, effects={"learning_rate": straight(3, 1.0)})
+        name, targets = f"G1 one-way 1 sd r={r}", (*COVERAGE, *MEANS)
+        found.append(Scenario(name, "one effect, one factor", world, grade_factorial, targets))
     tie = World(levels=SQUARE, effects={"lora_rank": straight(4, 1.0), "learning_rate": straight(4, 1.0)})
     found.append(Scenario("G2 r=3", "two equal effects", tie, grade_factorial, ALL))
-    # A cross-over of 1 sd: the second factor's effect is half a standard deviation, up or down by the first.
     best_test = Target("found interaction", "of", 0.95, "F finds interaction")
     named = Target("named", "at most", 0.05)
-    for size in (1.0, 1.5):
-        world = World(crossover=size / 2.0)
-        enough = (Target("found interaction", "at least", 0.9),) if size > 1.0 else ()
-        title = f"cross-over of {size:g} sd, no main effect"
-        targets = (*ALL, named, best_test, *enough)
-        found.append(Scenario(f"G3 {size:g} sd r=3", title, world, grade_factorial, targets))
+    step = World(crossover=0.5)
+    title = "cross-over in a step: ½ sd up or down, no main effect"
+    found.append(Scenario("G3 step r=3", title, step, grade_factorial, (*ALL, named, best_test)))
+    slope = World(turning=1.0)
+    title = "cross-over of slopes from −1 sd to +1 sd, no main effect"
+    enough = Target("found interaction", "at least", 0.9)
+    found.append(Scenario("G3 1 sd r=3", title, slope, grade_factorial, (*ALL, named, best_test, enough)))
     return found
 
 
@@ -149,7 +175,23 @@ def _spreads() -> list[Scenario]:
     effects = {"lora_rank": straight(5, 1.0), "learning_rate": straight(4, 1.0)}
     return [
         *unequal,
-        Scenario("G5 r=3", "multiplicative, lognormal σ=1", World(effects=effects, run_sd=1.0), grade_factorial, ALL),
+        Scenario(
+            "G5 r=3",
+            "multiplicative, lognormal σ=1",
+            World(effects=effects, run_sd=1.0),
+            grade_factorial,
+            (*ALL, *MEANS),
+        ),
+        *(
+            Scenario(
+                f"G5 one-way r={r}",
+                "multiplicative, lognormal σ=1",
+                World(levels=ONE_WAY, replicates=r, effects={"learning_rate": straight(3, 1.0)}, run_sd=1.0),
+                grade_factorial,
+                (*COVERAGE, *MEANS),
+            )
+            for r in SEEDS
+        ),
         Scenario("G6 r=3", "t(3) and 2 % outliers", World(noise=heavy_tailed), grade_factorial, ALL),
     ]
 
@@ -160,7 +202,7 @@ def _failures() -> list[Scenario]:
     direction = Target("wrong direction", "at most", 0.025)
     caveat = Target("caveat missing", "at most", 0.0)
     return [
-        Scenario("G7 null r=3", "one run in ten fails", missing, grade_factorial, ALL),
+        Scenario("G7 null r=3", "one run in ten fails", missing, grade_factorial, (*ALL, *EXACT_FAILURES)),
         Scenario(
             "G7 2 sd r=3",
             "one run in ten fails, one effect",
@@ -182,16 +224,24 @@ def _failures() -> list[Scenario]:
 
 def _dependence() -> list[Scenario]:
     found = []
-    for correlation in (0.0, 0.6, 0.9):
+    sizes = [(correlation, 5) for correlation in (0.0, 0.6, 0.9)] + [(0.6, r) for r in SEEDS if r != 5]
+    for correlation, r in sizes:
         for blocks in ((), ("seed",)):
-            world = World(levels=ONE_WAY, replicates=5, seed_correlation=correlation, blocks=blocks)
+            world = World(levels=ONE_WAY, replicates=r, seed_correlation=correlation, blocks=blocks)
             title = f"seeds correlate {correlation:g}, {'declared' if blocks else 'not declared'}"
-            name = f"G9 ρ={correlation:g}{' blocks' if blocks else ''}"
-            found.append(Scenario(name, title, world, grade_factorial, NO_PAIRS))
-    for r in (2, 3, 5):
-        world = World(replicates=r, cases=20, case_sd=1.0, configuration_case_sd=0.3, residual_sd=0.5)
+            name = f"G9 ρ={correlation:g} r={r}{' blocks' if blocks else ''}"
+            targets = (*(NO_PAIRS if r > 2 else ONE_SEED), *MEANS)
+            found.append(Scenario(name, title, world, grade_factorial, targets))
+    for r in (2, 3, 5, 10):
+        levels = GRID if r < 10 else ONE_WAY
+        world = World(levels, r, cases=20, case_sd=1.0, configuration_case_sd=0.3, residual_sd=0.5)
         title = "cases differ by 1, configurations on cases by .3, for new cases"
-        found.append(Scenario(f"G10 r={r}", title, world, grade_factorial, (*TYPE_ONE, *NAMING)))
+        kept = TYPE_ONE if r < 10 else tuple(t for t in TYPE_ONE if t.quantity != "false interaction")
+        # Which configuration is best is asked on the cases that were drawn, where nothing is equal.
+        kept = tuple(target for target in kept if target.quantity != "false best configuration")
+        covered = tuple(target for target in COVERAGE if target.quantity != "best level in its set")
+        name = f"G10 {'one-way ' if r == 10 else ''}r={r}"
+        found.append(Scenario(name, title, world, grade_factorial, (*kept, *NAMING, *covered, *MEANS)))
     return found
 
 
@@ -247,6 +297,7 @@ def _limits() -> list[Scenario]:
     large = World(replicates=1)
     effect = World(levels=SQUARE, effects={"learning_rate": straight(4, 3.0)})
     never = Target("any false claim", "at most", 0.0)
+    large_targets = (*ONE_SEED, *MEANS, *_distribution(list(GRID), 1))
     return [
         Scenario(
             "G14 2×2",
@@ -256,7 +307,7 @@ def _limits() -> list[Scenario]:
             RIGHT,
             True,
         ),
-        Scenario("G14 5×4×2", "one seed, main effects against interactions", large, grade_factorial, NO_PAIRS),
+        Scenario("G14 5×4×2", "one seed, main effects against interactions", large, grade_factorial, large_targets),
         Scenario("G15", "looks before the end", Changed(World(replicates=3), _unfinished), _peek, (never,)),
         Scenario("G16", "all runs of a level failed", Changed(effect, _level_failed), _level_status, RIGHT, True),
         Scenario(

@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from setpoint.artifacts import Workspace
 from setpoint.errors import InputError
 from setpoint.seeding import generator
 from setpoint.truth.folders import write_folder
-from setpoint.truth.grading import prose_is_sound
+from setpoint.truth.grading import P_VALUE, prose_is_sound
 from setpoint.truth.planted import as_data
 from setpoint.truth.scenarios import Scenario, Target
 from setpoint.truth.worlds import ONE_WAY, World
 
+NEAR = 0.02
+ALPHAS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5)
 FEW = 40
 """Experiments of a scenario in which only statuses are looked at."""
 
@@ -29,6 +31,7 @@ class Result:
     Attributes:
         sums: quantity -> sum of its grades.
         counts: quantity -> how many experiments had one.
+        p_values: those that were graded, by quantity.
         crashes: tracebacks, the first of each kind.
         unsound: experiments whose prose held a number that is none.
     """
@@ -37,6 +40,7 @@ class Result:
     simulations: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    p_values: dict[str, list[float]] = field(default_factory=dict)
     crashes: list[str] = field(default_factory=list)
     unsound: int = 0
 
@@ -47,7 +51,9 @@ class Result:
 
     def add(self, quantity: str, value: float | None) -> None:
         """Count one grade."""
-        if value is not None:
+        if value is not None and quantity.startswith(P_VALUE):
+            self.p_values.setdefault(quantity, []).append(value)
+        elif value is not None:
             self.sums[quantity] = self.sums.get(quantity, 0.0) + value
             self.counts[quantity] = self.counts.get(quantity, 0) + 1
 
@@ -66,41 +72,79 @@ class Reached:
     @property
     def text(self) -> str:
         """The target in words."""
-        if self.target.relation == "of":
-            return f"≥ {self.target.bound:g} × {self.target.reference}"
-        return f"{'≤' if self.target.relation == 'at most' else '≥'} {self.target.bound:g}"
+        target = self.target
+        return {
+            "of": f"≥ {target.bound:g} × {target.reference}",
+            "at most": f"≤ {target.bound:g}",
+            "at least": f"≥ {target.bound:g}",
+            "near": f"{target.bound:g} ± {NEAR:g}",
+            "uniform": f"uniform: KS p > {target.bound:g}",
+            "never early": f"P(p ≤ α) ≤ α + {target.bound:g} standard errors",
+        }[target.relation]
+
+    @property
+    def value_text(self) -> str:
+        """What was measured, in words."""
+        return "–" if self.measured is None else f"{self.measured:.3f}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether the target was reached, in words."""
+        if self.held is None:
+            return "nothing to measure"
+        if self.held:
+            return "reached"
+        return "within chance" if self.within_chance else "**missed**"
+
+    @property
+    def margin(self) -> float | None:
+        """How far the measured value is on the right side of its target; negative where it missed."""
+        if self.measured is None:
+            return None
+        bound, measured = self.target.bound, self.measured
+        if self.target.relation in {"at most", "never early"}:
+            return bound - measured
+        if self.target.relation == "near":
+            return NEAR - abs(measured - bound)
+        return measured - bound * (self.reference or 0.0 if self.target.relation == "of" else 1.0)
 
     @property
     def within_chance(self) -> bool:
         """Whether a missed bound is no further away than two standard errors of so many simulations."""
-        if self.measured is None or self.target.relation == "of" or self.target.bound in {0.0, 1.0}:
+        target = self.target
+        if (
+            self.measured is None
+            or target.relation not in {"at most", "at least", "near"}
+            or target.bound in {0.0, 1.0}
+        ):
             return False
-        error = math.sqrt(self.target.bound * (1.0 - self.target.bound) / max(1, self.simulations))
-        return abs(self.measured - self.target.bound) <= 2.0 * error
+        error = math.sqrt(target.bound * (1.0 - target.bound) / max(1, self.simulations))
+        allowed = NEAR if target.relation == "near" else 0.0
+        return abs(self.measured - target.bound) <= allowed + 2.0 * error
 
     @property
     def held(self) -> bool | None:
         """Whether the target was reached; None where nothing was measured."""
         if self.measured is None:
             return None
-        if self.target.relation == "at most":
+        if self.target.relation in {"at most", "never early"}:
             return self.measured <= self.target.bound + 1e-12
         if self.target.relation == "at least":
             return self.measured >= self.target.bound - 1e-12
+        if self.target.relation == "near":
+            return abs(self.measured - self.target.bound) <= NEAR + 1e-12
+        if self.target.relation == "uniform":
+            return self.measured > self.target.bound
         return self.reference is not None and self.measured >= self.target.bound * self.reference - 1e-12
 
 
-def simulate(scenario: Scenario, simulations: int, folder: Path | None = None) -> Result:
-    """Draw, analyse and grade `simulations` experiments; through ordinary folders where `folder` is given."""
+def simulate(scenario: Scenario, simulations: int) -> Result:
+    """Draw, analyse and grade `simulations` experiments."""
     result = Result(scenario, simulations)
     for index in range(simulations):
         planted = scenario.world.sample(generator("truth", scenario.name, index))
         try:
-            if folder is None:
-                data = as_data(planted)
-            else:
-                data = read_experiment(write_folder(planted, Workspace(folder), f"{_slug(scenario.name)}-{index}"))
-            claims = experiment_claims(data)
+            claims = experiment_claims(as_data(planted))
             grades = scenario.grade(planted, claims)
         except Exception:  # a crash is counted, not passed on
             trace = traceback.format_exc()
@@ -136,35 +180,80 @@ def _slug(name: str) -> str:
 def reached(result: Result) -> list[Reached]:
     """Every target of a scenario with what was measured, and that nothing crashed or was unsound."""
     scenario = result.scenario
-    rows = [
-        Reached(
-            scenario.name,
-            scenario.title,
-            result.counts.get(target.quantity, result.simulations),
-            target,
-            result.rate(target.quantity),
-            result.rate(target.reference),
-        )
-        for target in scenario.targets
-    ]
+    rows = [_row(result, target) for target in scenario.targets]
     never = Target("crash or unsound number", "at most", 0.0)
     broken = (result.sums.get("crash", 0.0) + result.unsound) / max(1, result.simulations)
     return [*rows, Reached(scenario.name, scenario.title, result.simulations, never, broken)]
 
 
-def to_markdown(rows: Iterable[Reached]) -> str:
-    """The table of the documentation."""
+def _row(result: Result, target: Target) -> Reached:
+    scenario = result.scenario
+    if target.quantity.startswith(P_VALUE):
+        p_values = result.p_values.get(target.quantity, [])
+        measure = uniformity if target.relation == "uniform" else earliness
+        measured = measure(p_values) if p_values else None
+        return Reached(scenario.name, scenario.title, len(p_values), target, measured)
+    count = result.counts.get(target.quantity, result.simulations)
+    rates = result.rate(target.quantity), result.rate(target.reference)
+    return Reached(scenario.name, scenario.title, count, target, *rates)
+
+
+def uniformity(p_values: Sequence[float]) -> float:
+    """The p-value of Kolmogorov and Smirnov's test that `p_values` are uniform."""
+    from scipy import special
+
+    ordered, count = sorted(p_values), len(p_values)
+    distance = max(max((k + 1) / count - p, p - k / count) for k, p in enumerate(ordered))
+    return float(special.kolmogorov(distance * math.sqrt(count)))
+
+
+def earliness(p_values: Sequence[float]) -> float:
+    """By how many standard errors P(p ≤ α) exceeds α, at the α of a grid where it exceeds it most."""
+    count = len(p_values)
+    return max(
+        (sum(p <= alpha for p in p_values) / count - alpha) / math.sqrt(alpha * (1.0 - alpha) / count)
+        for alpha in ALPHAS
+    )
+
+
+def to_markdown(rows: Sequence[Reached]) -> str:
+    """The tables of the documentation: each quantity where it is worst, then everything."""
+    return f"{_summary(rows)}\n{_everything(rows)}"
+
+
+def _summary(rows: Sequence[Reached]) -> str:
+    """For each quantity and target the scenario that comes closest to missing it, or misses it by most."""
+    groups: dict[tuple[str, str], list[Reached]] = {}
+    for row in rows:
+        name = f"p of {row.target.relation} tests" if row.target.quantity.startswith(P_VALUE) else row.target.quantity
+        groups.setdefault((_without_factor(name), row.text), []).append(row)
+    lines = [
+        "| quantity | target | scenarios | the worst of them | measured | simulations | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (quantity, text), found in groups.items():
+        worst = min(found, key=lambda row: math.inf if row.margin is None else row.margin)
+        lines.append(
+            f"| {quantity} | {_without_factor(text)} | {len(found)} | {worst.scenario} | {worst.value_text} | "
+            f"{worst.simulations} | {worst.verdict} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _without_factor(text: str) -> str:
+    return text.replace(" learning_rate", " the effect").replace("p of uniform", "p of continuous")
+
+
+def _everything(rows: Iterable[Reached]) -> str:
     lines = [
         "| scenario | what is planted | quantity | measured | target | simulations | |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    words = {True: "reached", False: "**missed**", None: "nothing to measure"}
     for row in rows:
-        measured = "–" if row.measured is None else f"{row.measured:.3f}"
         reference = "" if row.reference is None else f" = {row.target.bound * row.reference:.3f}"
         lines.append(
-            f"| {row.scenario} | {row.title} | {row.target.quantity} | {measured} | {row.text}{reference} | "
-            f"{row.simulations} | {'within chance' if row.held is False and row.within_chance else words[row.held]} |"
+            f"| {row.scenario} | {row.title} | {row.target.quantity} | {row.value_text} | {row.text}{reference} | "
+            f"{row.simulations} | {row.verdict} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -176,15 +265,20 @@ def chosen(scenarios: Sequence[Scenario], wanted: Sequence[str]) -> list[Scenari
     return [s for s in scenarios if any(s.name == name or s.name.split()[0] == name for name in wanted)]
 
 
-def folder_row(scenario: Scenario, simulations: int, folder: Path) -> Reached:
-    """Whether experiments read from ordinary folders give the claims that they give in memory."""
+Reporter = Callable[[Path, str], Sequence[Claim] | None]
+"""Workspace and experiment -> the claims of its report; None where there is no report."""
+
+
+def folder_row(scenario: Scenario, simulations: int, folder: Path, report: Reporter) -> Reached:
+    """Whether `report` gives of ordinary folders the claims that are made in memory."""
     agreed = 0
     for index in range(simulations):
         planted = scenario.world.sample(generator("truth", scenario.name, index))
-        workspace = Workspace(folder)
-        read = read_experiment(write_folder(planted, workspace, f"{_slug(scenario.name)}-{index}"))
-        agreed += _essence(experiment_claims(read)) == _essence(experiment_claims(as_data(planted)))
-    target = Target("folder and memory agree", "at least", 1.0)
+        name = f"{_slug(scenario.name)}-{index}"
+        write_folder(planted, Workspace(folder), name)
+        reported = report(folder, name)
+        agreed += reported is not None and _essence(reported) == _essence(experiment_claims(as_data(planted)))
+    target = Target("reported from folders alike", "at least", 1.0)
     return Reached(scenario.name, scenario.title, simulations, target, agreed / simulations)
 
 

@@ -43,7 +43,10 @@ class World:
     Attributes:
         levels: factor -> levels.
         effects: factor -> planted effect of each level, in units of `run_sd`.
-        crossover: half the size of a planted cross-over of the first two factors, in units of `run_sd`.
+        crossover: half the size of a planted cross-over of the first two factors, in units of `run_sd`: the second
+            factor raises the error of half of the first's levels by so much, and lowers it for the other half.
+        turning: as `crossover`, but the second factor acts in proportion, and the first turns its slope from
+            −`turning` to +`turning` from end to end.
         run_sd: spread of runs; of each level of `spread_factor` where it is a sequence.
         seed_correlation: how much of the variance of a run belongs to its seed.
         case_sd: spread of cases, shared by all runs.
@@ -56,6 +59,7 @@ class World:
     replicates: int = 3
     effects: Mapping[str, Sequence[float]] = field(default_factory=dict)
     crossover: float = 0.0
+    turning: float = 0.0
     run_sd: float | Sequence[float] = 0.3
     spread_factor: str = "learning_rate"
     seed_correlation: float = 0.0
@@ -86,6 +90,11 @@ class World:
             a = _signs(len(first))[[first.index(cell[0]) for cell in cells]]
             b = _signs(len(second))[[second.index(cell[1]) for cell in cells]]
             means += self.unit * self.crossover * a * b
+        if self.turning:
+            first, second = (list(levels) for levels in list(self.levels.values())[:2])
+            a = np.linspace(-1.0, 1.0, len(first))[[first.index(cell[0]) for cell in cells]]
+            b = np.linspace(-1.0, 1.0, len(second))[[second.index(cell[1]) for cell in cells]]
+            means += self.unit * self.turning * a * b
         return means
 
     def spreads(self) -> np.ndarray:
@@ -108,7 +117,8 @@ class World:
         spread = self.spreads()[cell]
         mixed = np.sqrt(self.seed_correlation) * shared + np.sqrt(1.0 - self.seed_correlation) * own
         level = means[cell] + spread * mixed
-        errors = np.exp(level[:, None] + self._cases(rng, cell, len(cells)))
+        by_cell, residual = self._cases(rng, len(cells), count)
+        errors = np.exp(level[:, None] + by_cell[cell] + residual)
         failed = rng.random(count) < self.missing
         runs = tuple(
             PlantedRun(
@@ -121,15 +131,25 @@ class World:
             )
             for k in range(count)
         )
-        return Planted(tuple(self.levels), runs, truth_of(cells, means), blocks=self.blocks, type=self.type)
+        here = truth_of(cells, means + self._on_these_cases(by_cell))
+        truth = truth_of(cells, means)
+        return Planted(tuple(self.levels), runs, truth, blocks=self.blocks, type=self.type, here=here)
 
-    def _cases(self, rng: np.random.Generator, cell: np.ndarray, cells: int) -> np.ndarray:
-        """Deviations of the cases of every run, (runs, cases)."""
+    def _cases(self, rng: np.random.Generator, cells: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
+        """Deviations of the cases that belong to each cell, (cells, cases), and to each run, (runs, cases)."""
         if self.cases == 1:
-            return np.zeros((len(cell), 1))
+            return np.zeros((cells, 1)), np.zeros((runs, 1))
         common = self.case_sd * rng.standard_normal(self.cases)
         own = self.configuration_case_sd * rng.standard_normal((cells, self.cases))
-        return np.asarray(common + own[cell] + self.residual_sd * rng.standard_normal((len(cell), self.cases)))
+        return common + own, self.residual_sd * rng.standard_normal((runs, self.cases))
+
+    def _on_these_cases(self, by_cell: np.ndarray) -> np.ndarray:
+        """The expected logarithm of the mean over these cases, less the cell's own mean, to second order."""
+        weight = np.exp(by_cell)
+        total = weight.sum(axis=1)
+        uneven = (weight**2).sum(axis=1) / total**2
+        variance = self.residual_sd**2
+        return np.asarray(np.log(total / by_cell.shape[1]) + 0.5 * variance - 0.5 * np.expm1(variance) * uneven)
 
 
 def _signs(count: int) -> np.ndarray:
