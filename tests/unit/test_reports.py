@@ -194,9 +194,9 @@ def test_the_page_is_small_and_needs_nothing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("without_matplotlib")
 def test_recommendations_give_the_command_that_confirms(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, log_error=effect, replicates=4).write()).read_text()
-    command = re.search(r"whose numbers alone are unbiased: (setpoint experiment run .*)$", text, re.MULTILINE)
+    command = re.search(r"whose numbers alone are unbiased: (setpoint experiment confirm .*)$", text, re.MULTILINE)
     assert command is not None
-    assert "--replicates 5 --seed 4" in command[1] and "learning_rate:0.0002" in command[1]
+    assert re.fullmatch(r"setpoint experiment confirm sweep --top [1-6] --seeds 5", command[1])
 
 
 @pytest.mark.usefixtures("without_matplotlib")
@@ -287,6 +287,44 @@ def test_csv_cells_are_inert() -> None:
 def test_markdown_is_escaped() -> None:
     assert escape("a|b\n<i>_x_") == "a\\|b &lt;i&gt;\\_x\\_"
     assert code_block("```\nx").startswith("````\n")
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.parametrize(
+    ("failure_class", "change"),
+    [
+        ("gpu_oom", "a smaller batch_size or lora_rank=4 instead of 8"),
+        ("host_oom", "fewer --workers"),
+        ("diverged", "sft.learning_rate=5e-5 instead of 1e-4"),
+        ("no_learning_signal", "a higher grpo.temperature"),
+        ("timeout", "--time-limit-min"),
+        ("storage", "free space"),
+        ("lost", "more memory"),
+        ("of tomorrow", "none known"),
+    ],
+)
+def test_every_class_of_failures_has_its_change(tmp_path: Path, failure_class: str, change: str) -> None:
+    """Also where the stage that failed had nothing to say."""
+    folder = Synthetic(tmp_path, failed={"lora_rank=16": failure_class}, log_error=effect).write()
+    for record in tmp_path.rglob("failure.json"):
+        record.write_text(json.dumps({**json.loads(record.read_text()), "suggestion": ""}))
+    report = write_reports(folder)
+    assert change in report.read_text()
+    assert change in report.with_name("failures.md").read_text().replace("\\", "")
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_predicted_and_actual_cost_are_compared(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, log_error=effect).write()
+    stages = json.loads((folder / "plan.json").read_text())["stages"]
+    expected = {name: {"cpu_s": 20.0, "cpu_s_interval": [1.0, 400.0]} for name in stages}
+    (folder / "estimate.json").write_text(json.dumps({"schema": 1, "level": 0.9, "stages": expected}))
+    report = write_reports(folder)
+    line = value_after("- Predicted and actual: ", report.read_text())
+    count = len(stages)
+    assert re.search(rf"used by {count} stages; {count} of {count} within their 90 % intervals", line)
+    assert line.startswith(f"{20.0 * count / 60:.1f} min predicted")
+    assert "measured against predicted" in report.with_name("report.html").read_text()
 
 
 def test_a_folder_without_a_plan(tmp_path: Path) -> None:

@@ -122,6 +122,16 @@ class RunResult:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What one finished stage was expected to cost, with an interval, and what it did cost; processor seconds."""
+
+    kind: str
+    expected_s: float
+    interval_s: tuple[float, float]
+    measured_s: float
+
+
+@dataclass(frozen=True)
 class AnalysisPlan:
     """The part of the plan that was fixed before any result was seen.
 
@@ -156,6 +166,8 @@ class ExperimentData:
         cost: of every distinct stage once, failed attempts included.
         unmeasured_attempts: attempts that left no resources file.
         quantities: the metrics that exist here.
+        predictions: of the stages whose cost was predicted and that have finished.
+        predicted_level: the probability of their intervals.
     """
 
     folder: Path
@@ -173,6 +185,8 @@ class ExperimentData:
     unmeasured_attempts: int
     plan: Mapping[str, Any]
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
+    predictions: tuple[Prediction, ...] = ()
+    predicted_level: float = 0.9
 
     def quantity(self, name: str) -> Quantity:
         """The metric called `name`.

@@ -7,6 +7,7 @@ from setpoint.analysis.arm_claims import arm_claims
 from setpoint.analysis.best_set import best_set_claims
 from setpoint.analysis.checkpoints import checkpoint_claims
 from setpoint.analysis.claims import Claim
+from setpoint.analysis.confirmation import confirmation_claims
 from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.improvement import improvement_claims
 from setpoint.analysis.reliability import failure_claims
@@ -36,6 +37,7 @@ def experiment_claims(data: ExperimentData) -> list[Claim]:
         *sweep_claims(data),
         *(own(data) if own is not None else []),
         *best_set_claims(data),
+        *confirmation_claims(data),
         *checkpoint_claims(data),
         *improvement_claims(data),
         *failure_claims(data),

@@ -5,7 +5,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from setpoint.analysis.experiment import (
     ExperimentData,
     Failure,
     Outcome,
+    Prediction,
     RunResult,
 )
 from setpoint.analysis.quantities import CaseValues, Metrics, case_values, summarise
@@ -27,6 +28,8 @@ from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns
 from setpoint.errors import InputError
 
 PLAN_SCHEMA = 1
+ESTIMATE = "estimate.json"
+"""What the experiment was expected to cost, written when it was first started."""
 STAGE_ORDER = ("evaluate_start", "sft", "evaluate_sft", "grpo", "evaluate")
 TRAINING_KINDS = frozenset({"sft", "grpo"})
 
@@ -51,6 +54,8 @@ def read_experiment(folder: Path) -> ExperimentData:
     reader = _RunReader(plan, stages, {system: found["llm"] for system, found in base.items() if "llm" in found})
     runs = tuple(reader.read(run, state.get("runs", {}).get(run["name"], {})) for run in plan["runs"])
     costs, unmeasured = _all_costs(stages.values())
+    expected = read_json(folder / ESTIMATE)
+    expected = expected if isinstance(expected, dict) else {}
     return ExperimentData(
         folder=folder,
         workspace=workspace,
@@ -66,7 +71,21 @@ def read_experiment(folder: Path) -> ExperimentData:
         cost=total_cost(costs),
         unmeasured_attempts=unmeasured,
         plan=plan,
+        predictions=tuple(_predictions(expected, plan, stages)),
+        predicted_level=float(expected.get("level", 0.9)),
     )
+
+
+def _predictions(
+    expected: Mapping[str, Any], plan: Mapping[str, Any], stages: Mapping[str, "_Stage"]
+) -> Iterator[Prediction]:
+    for name, cost in (expected.get("stages") or {}).items():
+        measured = stages[name].measured.get("cpu_s") if name in stages else None
+        if isinstance(measured, int | float):
+            low, high = cost["cpu_s_interval"]
+            yield Prediction(
+                plan["stages"][name]["kind"], float(cost["cpu_s"]), (float(low), float(high)), float(measured)
+            )
 
 
 @dataclass

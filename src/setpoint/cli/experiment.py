@@ -1,11 +1,11 @@
-"""`setpoint experiment run|plan|status|resume|retry|recover|list`."""
+"""`setpoint experiment run|plan|confirm|status|resume|retry|recover|list`."""
 
 import argparse
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
+from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.progress import say
 from setpoint.cli.running import add_place_options, add_run_options, run_request
@@ -63,6 +63,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     recover_parser.add_argument("--dry-run", action="store_true", help="say what it would do, and change nothing")
     add_run_options(recover_parser)
     add_place_options(recover_parser)
+
+    confirm_parser = add(
+        "confirm",
+        "run the best configurations of a finished sweep again with fresh seeds, which alone are unbiased",
+        _confirm,
+    )
+    confirm_parser.add_argument("confirmed", metavar="ID", help="the sweep that chooses")
+    confirm_parser.add_argument("--top", type=count, default=3, metavar="K", help="of each system (default 3)")
+    confirm_parser.add_argument("--seeds", type=count, default=5, metavar="N", help="for each of them (default 5)")
+    _add_identity(confirm_parser)
+    add_run_options(confirm_parser)
+    add_place_options(confirm_parser)
+    confirm_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")
@@ -125,6 +138,44 @@ def _plan(arguments: argparse.Namespace) -> int:
         print_json(plan_summary(plan, wanted.workspace))
     else:
         print(plan_text(plan, wanted.workspace))
+    return 0
+
+
+def _confirm(arguments: argparse.Namespace) -> int:
+    from setpoint.analysis.configurations import rank_configurations, ranking_metric
+    from setpoint.analysis.reading import read_experiment
+    from setpoint.experiments.confirmation import confirmation
+    from setpoint.experiments.launch import preview, request
+    from setpoint.experiments.status import require_plan
+    from setpoint.experiments.types import CANDIDATE
+
+    workspace = workspace_of(arguments)
+    plan = require_plan(workspace, arguments.confirmed)
+    data = read_experiment(workspace.experiment(arguments.confirmed))
+    pending = sum(run.pending for run in data.runs)
+    if pending:
+        raise InputError(
+            f"{arguments.confirmed!r} still has {pending} of {len(data.runs)} runs to come, and what is chosen early "
+            f"may not be the best. Finish it first: setpoint experiment resume {arguments.confirmed}"
+        )
+    chosen: list[dict[str, str | int | float | bool]] = []
+    for system in data.systems:
+        ranked = [r for r in rank_configurations(data, system, ranking_metric(data)) if r.mean is not None]
+        for result in ranked[: arguments.top]:
+            factors = result.runs[0].factors.items()
+            levels = {name: level for name, level in factors if level is not None and name != CANDIDATE}
+            chosen.append({**levels, "system": system})
+    if not chosen:
+        raise InputError(f"no run of {arguments.confirmed!r} has a result, so there is nothing to confirm.")
+    spec = confirmation(plan, chosen, arguments.seeds)
+    wanted = request(workspace, spec, experiment_id=arguments.experiment_id, fresh=arguments.fresh)
+    if not arguments.dry_run:
+        return run_request(wanted, arguments)
+    shown = wanted.existing or preview(wanted)
+    if arguments.json:
+        print_json(plan_summary(shown, workspace))
+    else:
+        print(plan_text(shown, workspace))
     return 0
 
 

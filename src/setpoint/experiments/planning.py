@@ -15,7 +15,7 @@ from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, Pla
 from setpoint.experiments.single import training_commands
 from setpoint.experiments.spec import METRICS, ExperimentSpec, Value, make_spec
 from setpoint.experiments.stages import STAGES
-from setpoint.experiments.types import RunDesign, design_runs
+from setpoint.experiments.types import CANDIDATE, RunDesign, design_runs
 from setpoint.fingerprint import digest
 from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems.suites import DEFAULT_CASES
@@ -307,6 +307,8 @@ def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Analys
         for name, value in {**design.arms, **design.factors}.items():
             levels.setdefault(name, set()).add(value)
     factors = tuple(name for name, values in levels.items() if len(values) > 1)
+    if CANDIDATE in factors:  # single configurations are compared; their parameters do not form a factorial
+        factors = (CANDIDATE,)
     primary, *secondary = spec.metrics
     return AnalysisPlan(
         primary_metric=primary,

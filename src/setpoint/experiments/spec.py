@@ -30,6 +30,8 @@ _FIELDS_OF_TYPES = {
     "target_systems": ("transfer_learning",),
     "base_models": ("transfer_learning",),
     "start_from": ("single",),
+    "only": ("hyperparameter_sweep",),
+    "confirms": ("hyperparameter_sweep",),
 }
 
 # metric -> the scale on which its effects are multiplicative ("log") or additive ("linear")
@@ -86,6 +88,10 @@ class ExperimentSpec(BaseModel):
     """Of a single run: the training stage, as `kind/id`, whose adapter is trained further."""
     parameters: dict[str, Listed[Value]] = {}
     """Swept parameter -> its values."""
+    only: tuple[dict[str, Value], ...] = ()
+    """Of a sweep: the configurations that are run, by what tells them apart; all combinations where it is empty."""
+    confirms: str | None = None
+    """Of a sweep: the experiment whose results chose `only`."""
     fixed: dict[str, Value] = {}
     """Parameters with another value than the preset's, the same in every run."""
     replicates: int = Field(default=1, ge=1, le=1000)

@@ -1,6 +1,6 @@
 """Experiment types: functions from a specification to a list of runs, nothing else."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -12,6 +12,7 @@ from setpoint.experiments.spec import STRATEGIES, ExperimentSpec, TrainingType, 
 BASE = "base"
 SOURCE = "source"
 EQUAL_COMPUTE = "sft_equal_compute"
+CANDIDATE = "candidate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,27 @@ def hyperparameter_sweep(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> 
         for system, training_type in product(spec.systems, spec.training_types)
         for factors in _combinations(spec, training_type)
     )
-    return _replicated(spec, configurations)
+    return _replicated(spec, _only(spec, list(configurations)) if spec.only else configurations)
+
+
+def _only(spec: ExperimentSpec, configurations: Sequence[RunDesign]) -> Iterator[RunDesign]:
+    """The configurations that `spec.only` names, each as a candidate of its own: together they are no factorial.
+
+    Raises:
+        InputError: an entry names none of them.
+    """
+    described = [{**run.arms, **run.factors, "system": run.systems[0]} for run in configurations]
+    chosen: dict[int, str] = {}
+    for entry in spec.only:
+        found = [k for k, levels in enumerate(described) if entry.items() <= levels.items()]
+        if not found:
+            text = ", ".join(f"{name}={value}" for name, value in entry.items())
+            raise InputError(f"no configuration of the sweep has {text}. Name values that it sweeps.")
+        for k in found:
+            levels = {**configurations[k].arms, **configurations[k].factors}
+            chosen[k] = ", ".join(f"{name}={value}" for name, value in levels.items()) or "the only one"
+    for k, label in chosen.items():
+        yield replace(configurations[k], arms={CANDIDATE: label, **configurations[k].arms})
 
 
 def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
@@ -169,7 +190,7 @@ def _training_arm(spec: ExperimentSpec, training_type: TrainingType) -> dict[str
     return {"training_type": training_type} if len(spec.training_types) > 1 else {}
 
 
-def _replicated(spec: ExperimentSpec, configurations: Iterator[RunDesign]) -> list[RunDesign]:
+def _replicated(spec: ExperimentSpec, configurations: Iterable[RunDesign]) -> list[RunDesign]:
     runs: list[RunDesign] = []
     for run in configurations:
         runs += _replicates(spec, runs, run)

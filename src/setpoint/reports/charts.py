@@ -10,7 +10,7 @@ import numpy as np
 from setpoint import systems
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.design import Scale, observe, ordered_levels, swept
-from setpoint.analysis.experiment import FAILED_STATES, Level, RunResult
+from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.quantities import JUDGED_MODES
 from setpoint.analysis.reading import learning_curve
 from setpoint.analysis.wording import factor_label, level_text, number_text
@@ -24,6 +24,7 @@ SHOWN_CONFIGURATIONS = 30
 SHOWN_EFFECTS = 40
 SHOWN_CURVES = 40
 SHOWN_MAPS = 6
+SHOWN_PREDICTIONS = 80
 LARGEST_MAP = 15
 WIDTH, LABELS = 860.0, 300.0
 
@@ -312,6 +313,31 @@ def _signal(trajectory: EpisodeTrajectory, k: int, n_x: int) -> list[tuple[float
     if k < n_x:
         return points
     return [corner for t, value in points for corner in ((t, value), (t + trajectory.dt_s, value))]
+
+
+def predicted_costs(data: ExperimentData) -> Chart | None:
+    """Measured against predicted processor time of each stage, with the interval that was predicted."""
+    found = [p for p in data.predictions if min(p.expected_s, p.measured_s, *p.interval_s) > 0.0]
+    if not found:
+        return None
+    shown = [found[int(k)] for k, _ in svg.thinned([(float(k), 0.0) for k in range(len(found))], SHOWN_PREDICTIONS)]
+    values = [v for p in shown for v in (p.measured_s, p.expected_s, *p.interval_s)]
+    x_axis = svg.axis_over(values, 70, 400, logarithmic=True)
+    y_axis = svg.axis_over(values, 360, 30, logarithmic=True)
+    body = [*svg.bottom_axis(x_axis, 30, 360, "predicted, s"), *svg.left_axis(y_axis, 70, 400, "measured, s")]
+    body.append(svg.path([(70.0, 360.0), (400.0, 30.0)], "zero"))
+    kinds = list(dict.fromkeys(p.kind for p in shown))
+    for p in shown:
+        low, high = (x_axis.at(end) for end in p.interval_s)
+        y, colour = y_axis.at(p.measured_s), f"c{kinds.index(p.kind) % 6}"
+        body += [svg.line(low, y, high, y, f"line thin {colour}"), svg.dot(x_axis.at(p.expected_s), y, f"dot {colour}")]
+    for k, kind in enumerate(kinds[:6]):
+        body += [svg.dot(420, 40 + 18 * k, f"dot c{k}"), svg.text(430, 44 + 18 * k, kind)]
+    caption = (
+        "Processor time of each stage, measured against predicted, with the predicted interval; on the dashed line the "
+        "prediction was right."
+    )
+    return Chart(caption, svg.document(520, 400, caption, body))
 
 
 def pareto(report: Report, ranked: RankedSystem) -> Chart | None:

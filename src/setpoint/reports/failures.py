@@ -6,9 +6,10 @@ import shlex
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Failure, RunResult
 from setpoint.analysis.wording import level_text
 from setpoint.reports.markdown import code_block, escape
+from setpoint.reports.remedies import suggested_change
 
 LOG_LINES = 20
-ARMS = frozenset({"training_type", "model_type", "strategy", "start", "system"})
+ARMS = frozenset({"training_type", "model_type", "strategy", "start", "system", "candidate"})
 """Factors that are no parameters of a run."""
 
 
@@ -30,7 +31,7 @@ def _section(data: ExperimentData, run: RunResult) -> str:
         f"- State: {escape(run.state)}",
         f"- Class: {escape(failure.failure_class)}",
         f"- Reason: {escape(failure.reason)}",
-        f"- Suggested change: {escape(failure.suggestion) or 'none known'}",
+        f"- Suggested change: {escape(suggested_change(run))}",
         f"- Parameters: {escape(factors)}, seed {run.seed}",
         f"- Stage: {escape(_stage_place(data, failure))}",
         "",

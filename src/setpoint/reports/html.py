@@ -19,6 +19,7 @@ from setpoint.reports.charts import (
     learning_curves,
     maps,
     pareto,
+    predicted_costs,
     seeds,
     trajectories,
 )
@@ -39,9 +40,10 @@ from setpoint.reports.content import (
 from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import Files
 from setpoint.reports.recommendations import recommendations
+from setpoint.reports.remedies import suggested_change
 from setpoint.reports.results import Cell, result_rows
 from setpoint.reports.svg import text_of
-from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
+from setpoint.reports.usage import gpu_hours_text, memory_text, predicted_text, training_time_text
 
 STATIC_RUNS = 300
 """Runs up to which the table is there without scripts too."""
@@ -245,7 +247,7 @@ def _failures(report: Report) -> str:
         return ""
     failed = [run for run in report.data.runs if run.failure is not None]
     rows = [
-        (run.name, run.failure.failure_class, run.failure.reason[:300], run.failure.suggestion or "none known")
+        (run.name, run.failure.failure_class, run.failure.reason[:300], suggested_change(run))
         for run in failed[:SHOWN_ROWS]
         if run.failure is not None
     ]
@@ -260,21 +262,10 @@ def _usage(report: Report) -> str:
         ("Peak memory usage", memory_text(report.data)),
         ("Cheapest of the best", cheapest_text(report)),
         ("Pareto front", front_text(report)),
+        ("Predicted and actual", predicted_text(report.data)),
     ]
-    return _definitions(lines) + _predicted(report)
-
-
-def _predicted(report: Report) -> str:
-    """What the plan expected beside what was measured, where the plan says."""
-    expected = report.data.plan.get("estimate") or {}
-    measured = {"gpu_hours": report.data.cost.gpu_hours, "wall_s": report.data.cost.wall_s}
-    measured |= {"cpu_core_hours": report.data.cost.cpu_core_hours, "peak_memory_gb": report.data.cost.peak_memory_gb}
-    rows = [
-        (name.replace("_", " "), metric_text(float(expected[name])), metric_text(value))
-        for name, value in measured.items()
-        if isinstance(expected.get(name), int | float)
-    ]
-    return _table(("cost", "predicted", "measured"), rows, "Predicted and actual cost.") if rows else ""
+    chart = predicted_costs(report.data)
+    return _definitions(lines) + _figures([chart] if chart is not None else [])
 
 
 def _runs(report: Report) -> str:

@@ -1,12 +1,12 @@
 """What to do next, derived from claims and counts only."""
 
 import shlex
-from collections.abc import Sequence
 
 from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.configurations import ConfigurationResult
+from setpoint.analysis.experiment import FAILED_STATES, RunResult
 from setpoint.analysis.wording import counted, factor_label, level_text, listed
 from setpoint.reports.content import Report, counts, failure_counts, one_line
+from setpoint.reports.remedies import suggested_change
 
 LARGEST_CONFIRMATION = 6
 """Configurations up to which confirming them is cheaper than more seeds for all."""
@@ -25,6 +25,7 @@ def recommendations(report: Report) -> list[str]:
         *_replicate(report),
         *_narrow(report),
         *_failing_levels(report),
+        *_failure_classes(report),
         *_harmful_stages(report),
     ]
     return advice or ["Nothing was compared: sweep a parameter, with at least 3 replicates, to learn what matters."]
@@ -34,7 +35,7 @@ def _after_total_failure(report: Report, total: int, failed: int) -> str:
     classes = ", ".join(f"{name} {number}" for name, number in failure_counts(report.data).items())
     if not failed:
         return f"Let the experiment finish: none of {counted(total, 'run')} has a result yet."
-    suggestions = {run.failure.suggestion for run in report.data.runs if run.failure and run.failure.suggestion}
+    suggestions = {suggested_change(run) for run in report.data.runs if run.failure}
     remedy = f" Suggested: {one_line('; '.join(sorted(suggestions)))}." if suggestions else ""
     return (
         f"Mend the failures before anything else: no run succeeded ({classes}); failures.md has the evidence.{remedy}"
@@ -78,29 +79,15 @@ def _confirm(report: Report) -> list[str]:
         chosen = [] if claim is None else claim.details.get("possibly_best", [])
         if report.data.type != "hyperparameter_sweep" or not 1 <= len(chosen) <= LARGEST_CONFIRMATION:
             continue
-        kept = [result for result in ranked.configurations if result.configuration in chosen]
-        command = _confirmation_command(report, ranked.system, kept)
-        subject = "the best configuration" if len(kept) == 1 else f"the {len(kept)} configurations that may be best"
+        # Of those that may be best, one with a poor mean can come far down the ranking; it is left to more seeds.
+        command = shlex.join(
+            ["setpoint", "experiment", "confirm", report.data.id, "--top", str(len(chosen)), "--seeds", "5"]
+        )
+        subject = "best configuration" if len(chosen) == 1 else f"{len(chosen)} best configurations"
         advice.append(
-            f"Confirm {subject} on {ranked.system} with fresh seeds, whose numbers alone are unbiased: {command}"
+            f"Confirm the {subject} on {ranked.system} with fresh seeds, whose numbers alone are unbiased: {command}"
         )
     return advice
-
-
-def _confirmation_command(report: Report, system: str, kept: Sequence[ConfigurationResult]) -> str:
-    """A sweep over the levels of `kept`, with seeds that were not used."""
-    levels: dict[str, list[str]] = {}
-    for result in kept:
-        for factor, level in result.levels.items():
-            texts = levels.setdefault(factor, [])
-            if str(level) not in texts:
-                texts.append(str(level))
-    types = levels.pop("training_type", [kept[0].runs[0].training_type])
-    seeds = [run.seed for run in report.data.runs]
-    words = ["setpoint", "experiment", "run", "--systems", system, "--training-types", ",".join(types)]
-    if levels:
-        words += ["--parameters", *(f"{factor}:{','.join(texts)}" for factor, texts in levels.items())]
-    return shlex.join([*words, "--replicates", "5", "--seed", str(max(seeds) + 1)])
 
 
 def _replicate(report: Report) -> list[str]:
@@ -152,6 +139,19 @@ def _failing_levels(report: Report) -> list[str]:
         f"Avoid or mend {claim.details['parameter']} where it fails: {one_line(claim.statement)}."
         for claim in report.claims
         if claim.id.startswith("failures:") and claim.status is Status.SUPPORTED
+    ]
+
+
+def _failure_classes(report: Report) -> list[str]:
+    """For each class of failure what to change, as the first run of it says."""
+    found: dict[str, list[RunResult]] = {}
+    for run in report.data.runs:
+        if run.state in FAILED_STATES and run.failure is not None and run.state != "blocked":
+            found.setdefault(run.failure.failure_class, []).append(run)
+    return [
+        f"Before trying {counted(len(runs), 'run')} of class {one_line(name)} again, change: "
+        f"{one_line(suggested_change(runs[0]))} (as for {one_line(runs[0].name)}; failures.md has each)."
+        for name, runs in found.items()
     ]
 
 

@@ -11,6 +11,7 @@ MEASUREMENT_LINES = (
     "- Peak memory usage:",
     "- Cheapest of the best:",
     "- Pareto front:",
+    "- Predicted and actual:",
 )
 """Beginnings of the lines of a report that differ between two equal experiments. All others are reproducible."""
 
@@ -41,6 +42,19 @@ def memory_text(data: ExperimentData) -> str:
         [f"{host:.2f} GB of host memory"] if host is not None else []
     )
     return ", ".join(parts) or NOT_MEASURED
+
+
+def predicted_text(data: ExperimentData) -> str:
+    """What the finished stages were expected to cost and what they did, in processor time; with how often it held."""
+    found = data.predictions
+    if not found:
+        return "nothing was predicted"
+    expected, measured = (sum(getattr(p, name) for p in found) for name in ("expected_s", "measured_s"))
+    inside = sum(p.interval_s[0] <= p.measured_s <= p.interval_s[1] for p in found)
+    return (
+        f"{duration_text(expected)} predicted, {duration_text(measured)} used by {counted(len(found), 'stage')}; "
+        f"{inside} of {len(found)} within their {100 * data.predicted_level:g} % intervals"
+    )
 
 
 def duration_text(seconds: float) -> str:
