@@ -25,8 +25,10 @@ SHOWN_EFFECTS = 40
 SHOWN_CURVES = 40
 SHOWN_MAPS = 6
 SHOWN_PREDICTIONS = 80
+SHOWN_DOTS = 60
 LARGEST_MAP = 15
-WIDTH, LABELS = 860.0, 300.0
+WIDTH, LABELS = 900.0, 330.0
+SHOWN_PROFILES = 5
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def forest(report: Report) -> Chart | None:
     for row, (claim, value, low, high) in enumerate(rows):
         y = 26.0 + 24.0 * row
         sure = claim.status is Status.SUPPORTED
-        body.append(svg.text(LABELS, y + 4, svg.shortened(claim.heading, 46), anchor="end"))
+        label = claim.heading.replace(", mean of all cells", "")
+        body.append(svg.text(LABELS, y + 4, svg.shortened(label, 50), anchor="end"))
         body.append(svg.line(axis.at(low), y, axis.at(high), y, "reach"))
         body.append(svg.dot(axis.at(value), y, "sure" if sure else "open", 5.0))
     names = ", ".join(claim.heading for claim, *_ in rows if claim.status is Status.SUPPORTED) or "none"
@@ -103,6 +106,71 @@ def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
         f"Best observed: {first}, {number_text(shown[0].mean or 0.0, 4)}."
     )
     return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
+
+
+def levels(report: Report) -> list[Chart]:
+    """For each swept parameter every run of each level as a dot, with the level's mean and its interval."""
+    claims = [c for c in report.claims if c.id.startswith("optimal_level:") and c.details.get("level_intervals")]
+    return [_levels(report, claim) for claim in claims]
+
+
+def _levels(report: Report, claim: Claim) -> Chart:
+    data, factor = report.data, str(claim.details["parameter"])
+    scale = Scale(data.quantity(data.analysis.primary_metric), data.analysis.scale == "log")
+    values: dict[str, list[float]] = {}
+    for o in observe(data, scale):
+        if o.value is not None:
+            values.setdefault(level_text(o.level(factor)), []).append(scale.natural(o.value))
+    means, intervals = claim.details["level_means"], claim.details["level_intervals"]
+    shown = list(means)[:SHOWN_CONFIGURATIONS]
+    everything = [v for name in shown for v in (*values.get(name, ()), *intervals.get(name, ()))]
+    axis = svg.axis_over(everything, 150, 470, logarithmic=all(v > 0.0 for v in everything))
+    bottom = 20.0 + 26.0 * len(shown)
+    best = [level_text(level) for level in claim.details["possibly_best"]]
+    body = svg.bottom_axis(axis, 10, bottom, scale.quantity.label)
+    for row, name in enumerate(shown):
+        y = 26.0 + 26.0 * row
+        body.append(svg.text(140, y + 4, svg.shortened(name, 20), anchor="end"))
+        body += [svg.dot(axis.at(value), y, "dot faint", 2.5) for value in svg.spaced(values.get(name, []), SHOWN_DOTS)]
+        if name in intervals:
+            low, high = (axis.at(end) for end in intervals[name])
+            body.append(svg.line(low, y, high, y, "reach"))
+        body.append(svg.line(axis.at(means[name]), y - 8, axis.at(means[name]), y + 8, "mean"))
+        if name in best:
+            body.append(svg.text(480, y + 4, "may be best", classes="soft"))
+    caption = (
+        f"{scale.quantity.label} by {factor_label(factor)}: one dot a run, a stroke for the mean over all other "
+        f"parameters with its own interval. {claim.heading}: {claim.statement}."
+    )
+    return Chart(caption, svg.document(570, bottom + 40, caption, body))
+
+
+def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
+    """For the best configurations and the worst the share of cases with an error below each bound."""
+    chosen = [*ranked.with_result[:SHOWN_PROFILES], *ranked.with_result[SHOWN_PROFILES:][-1:]]
+    curves = []
+    for result in chosen:
+        outcomes = [run.outcomes[ranked.system] for run in result.runs if run.state == "ok"]
+        errors = [np.asarray(o.cases.values["final_error"]) for o in outcomes if o.cases is not None]
+        found = np.sort(np.concatenate(errors)) if errors else np.array([])
+        if len(found) and np.isfinite(found).all() and found[0] > 0.0:
+            curves.append((short_label(report.data, result), found))
+    if not curves:
+        return None
+    x_axis = svg.axis_over([float(v) for _, found in curves for v in (found[0], found[-1])], 60, 400, logarithmic=True)
+    y_axis = svg.Axis(0.0, 100.0, 240, 30)
+    body = [*svg.bottom_axis(x_axis, 30, 240, "final error"), *svg.left_axis(y_axis, 60, 400, "cases, %")]
+    for k, (name, found) in enumerate(curves):
+        shares = 100.0 * np.arange(1, len(found) + 1) / len(found)
+        points = [(x_axis.at(float(v)), y_axis.at(float(s))) for v, s in zip(found, shares, strict=True)]
+        body.append(svg.path(svg.thinned(points), f"line c{k % 6}"))
+        body.append(svg.line(420, 40 + 18 * k, 438, 40 + 18 * k, f"line c{k % 6}"))
+        body.append(svg.text(443, 44 + 18 * k, svg.shortened(name, 40)))
+    caption = (
+        f"{ranked.system}: how many of the cases of all seeds end closer to the target than a bound, for the best "
+        "configurations and the worst."
+    )
+    return Chart(caption, svg.document(700, 285, caption, body))
 
 
 def maps(report: Report) -> list[Chart]:

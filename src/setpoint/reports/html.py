@@ -17,13 +17,16 @@ from setpoint.reports.charts import (
     failure_map,
     forest,
     learning_curves,
+    levels,
     maps,
     pareto,
     predicted_costs,
+    profiles,
     seeds,
     trajectories,
 )
 from setpoint.reports.content import (
+    NOT_MEASURED,
     RankedSystem,
     Report,
     anchor_rows,
@@ -80,7 +83,7 @@ def render_html(report: Report, generated: Files) -> str:
         "claims": _claims(report),
         "recommendations": _list(recommendations(report), ordered=True),
         "configurations": "".join(_configurations(report, ranked) for ranked in report.ranked),
-        "maps": _figures(maps(report)),
+        "maps": _figures([*levels(report), *maps(report)]),
         "failures": _failures(report),
         "curves": _figures([c for r in report.ranked for c in learning_curves(report, r.system)]),
         "trajectories": _figures([c for r in report.ranked for c in trajectories(report, r)]),
@@ -151,7 +154,7 @@ def _claims(report: Report) -> str:
     lines = []
     for heading, answer in statistical_lines(report):
         claim = by_heading.get(heading)
-        lines.append(f"<li>{_badge(claim)}<strong>{text_of(heading)}:</strong> {text_of(answer)}</li>")
+        lines.append(f"<li>{_badge(claim)}<span><strong>{text_of(heading)}:</strong> {text_of(answer)}</span></li>")
     analysis = report.data.analysis
     note = (
         f"Primary metric: {analysis.primary_metric} on a {analysis.scale} scale, alpha {number_text(analysis.alpha)}. "
@@ -233,7 +236,8 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
     count = len(ranked.configurations)
     caption = f"{counted(count, 'configuration')} on {ranked.system}, best first"
     caption += f"; the first {SHOWN_ROWS} are shown." if count > SHOWN_ROWS else "."
-    charts = [chart for chart in (seeds(report, ranked), pareto(report, ranked)) if chart is not None]
+    found = (seeds(report, ranked), profiles(report, ranked), pareto(report, ranked))
+    charts = [chart for chart in found if chart is not None]
     return (
         f"<h3>{text_of(ranked.system)}</h3>{_figures(charts)}{_table(columns, rows, caption)}"
         f"<p>{text_of(case_error_text(report))}.</p>"
@@ -275,14 +279,18 @@ def _runs(report: Report) -> str:
     names = ["run", *factors, *(name for name in RUN_COLUMNS if name != "run")]
     names = [name for name in names if any(row.get(name) is not None for row in rows)]
     columns = [
-        {"name": name, "label": RUN_COLUMNS.get(name, name), "digits": any(isinstance(r[name], float) for r in rows)}
+        {"name": name, "label": RUN_COLUMNS.get(name, name), "none": "–" if name == "failure_class" else NOT_MEASURED}
         for name in names
     ]
     cells = [[_compact(row[name]) for name in names] for row in rows]
     data = json.dumps({"columns": columns, "rows": cells}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     # Inside a script element only `<` can end it or open another.
     inert = data.replace("<", "\\u003c")
-    static = [["not measured" if cell is None else str(cell) for cell in row] for row in cells[:STATIC_RUNS]]
+    none = [str(column["none"]) for column in columns]
+    static = [
+        [blank if cell is None else str(cell) for cell, blank in zip(row, none, strict=True)]
+        for row in cells[:STATIC_RUNS]
+    ]
     note = "All runs." if len(rows) <= STATIC_RUNS else f"The first {STATIC_RUNS} of {len(rows)}; all in results.csv."
     labels = [str(column["label"]) for column in columns]
     return (

@@ -73,21 +73,21 @@ def _better_arms(report: Report) -> list[str]:
 
 def _confirm(report: Report) -> list[str]:
     """Fresh seeds for those that may be best: only their numbers are not flattered by having been chosen."""
-    advice = []
+    if report.data.type != "hyperparameter_sweep":
+        return []
+    counts_by_system = {}
     for ranked in report.ranked:
         claim = report.claim(f"best_configurations:{ranked.system}")
         chosen = [] if claim is None else claim.details.get("possibly_best", [])
-        if report.data.type != "hyperparameter_sweep" or not 1 <= len(chosen) <= LARGEST_CONFIRMATION:
-            continue
-        # Of those that may be best, one with a poor mean can come far down the ranking; it is left to more seeds.
-        command = shlex.join(
-            ["setpoint", "experiment", "confirm", report.data.id, "--top", str(len(chosen)), "--seeds", "5"]
-        )
-        subject = "best configuration" if len(chosen) == 1 else f"{len(chosen)} best configurations"
-        advice.append(
-            f"Confirm the {subject} on {ranked.system} with fresh seeds, whose numbers alone are unbiased: {command}"
-        )
-    return advice
+        if 1 <= len(chosen) <= LARGEST_CONFIRMATION:
+            counts_by_system[ranked.system] = len(chosen)
+    if not counts_by_system:
+        return []
+    top = max(counts_by_system.values())
+    subject = "best configuration" if top == 1 else f"{top} best configurations"
+    where = listed([one_line(system) for system in counts_by_system])
+    command = shlex.join(["setpoint", "experiment", "confirm", report.data.id, "--top", str(top), "--seeds", "5"])
+    return [f"Confirm the {subject} on {where} with fresh seeds, whose numbers alone are unbiased: {command}"]
 
 
 def _replicate(report: Report) -> list[str]:

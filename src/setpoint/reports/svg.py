@@ -130,6 +130,12 @@ def thinned(points: Sequence[tuple[float, float]], most: int = 60) -> list[tuple
     return [points[int(k)] for k in keep]
 
 
+def spaced(values: Sequence[float], most: int) -> list[float]:
+    """At most `most` of the values, evenly through their order, the smallest and the largest among them."""
+    ordered = sorted(values)
+    return [value for _, value in thinned([(0.0, value) for value in ordered], most)]
+
+
 def shortened(value: str, length: int) -> str:
     """`value`, cut where it would not fit a label."""
     return value if len(value) <= length else value[: length - 1] + "…"

@@ -11,7 +11,8 @@
   const stateColumn = columns.findIndex((column) => column.name === "state");
   const texts = rows.map((row) => row.map((cell) => (cell === null ? "" : String(cell))).join(" ").toLowerCase());
   let order = rows.map((_, k) => k), page = 0, sorted = { column: -1, down: false };
-  const shown = (cell, column) => cell === null ? "not measured" : column.digits && typeof cell === "number" ? String(Number(cell.toPrecision(4))) : String(cell);
+  const digits = (number) => number !== 0 && Math.abs(number) < 1e-3 ? String(Number(number.toPrecision(4)).toExponential()) : String(Number(number.toPrecision(4)));
+  const shown = (cell, column) => cell === null ? column.none : typeof cell === "number" ? digits(cell) : String(cell);
   function compare(a, b) {
     if (a === null || b === null) return (a === null) - (b === null);
     if (typeof a === "number" && typeof b === "number") return sorted.down ? b - a : a - b;
