@@ -50,6 +50,14 @@ def test_larger_is_better_turns_it_around(tmp_path: Path, capsys: pytest.Capture
     assert claims["optimal_level:rate"]["details"]["observed_best"] == 2e-4  # type: ignore[index]
 
 
+def test_a_search_is_exploratory_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "t.csv", rows())
+    planned, searched = analyse(path, capsys), analyse(path, capsys, "--adaptive")
+    assert {claim["status"] for claim in planned.values()} >= {"supported"}
+    assert "supported" not in {claim["status"] for claim in searched.values()}
+    assert str(searched["optimal_level:rate"]["statement"]).startswith("exploratory: ")
+
+
 def test_a_block_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = table(tmp_path / "t.csv", rows())
     assert analyse(path, capsys, "--block", "seed")["main_effect:rate"] != analyse(path, capsys)["main_effect:rate"]

@@ -110,6 +110,33 @@ def test_swapped_arms_swap_their_signs() -> None:
     assert {first.details["better"], second.details["better"]} == {"a", "b"}
 
 
+def strategies(systems: int, effects: tuple[float, float, float], replicates: int = 4) -> Planted:
+    names = tuple(f"system_{k}" for k in range(systems))
+    arms = dict(zip("abc", ([effect] * systems for effect in effects), strict=True))
+    world = Arms("strategy", "training_ablation", names, arms, replicates)
+    return world.sample(generator("ranks", systems))
+
+
+@pytest.mark.parametrize(("systems", "status"), [(2, Status.REFUSED), (3, Status.SUGGESTIVE), (6, Status.SUPPORTED)])
+def test_ranks_over_systems_say_what_arithmetic_allows(systems: int, status: Status) -> None:
+    claims = claims_of(strategies(systems, (0.0, -3.0, -6.0)))
+    assert claims["ranks:strategy"].status is status
+    nothing = claims_of(strategies(6, (0.0, 0.0, 0.0)))["ranks:strategy"]
+    assert nothing.status is Status.UNRESOLVED
+    general = claims["systems_in_general:strategy:a:b"]
+    assert ("over the middle half of them, b better on 6" in general.statement) == (systems == 6)
+
+
+def test_two_arms_have_no_ranks_and_four_runs_have_a_check() -> None:
+    claims = claims_of(strategies(1, (0.0, -6.0, 0.0)))
+    assert "ranks:strategy" not in claims
+    difference = claims["difference:system_0:strategy:a:b"]
+    assert "permutation check p=" in difference.statement or "permutation check p<" in difference.statement
+    assert difference.details["probability_of_improvement"] == 1.0
+    few = claims_of(strategies(1, (0.0, -6.0, 0.0), replicates=2))["difference:system_0:strategy:a:b"]
+    assert "permutation" not in few.statement
+
+
 def test_an_effect_of_seeds_does_not_touch_an_analysis_by_seed() -> None:
     world = replace(WORLD, replicates=4, blocks=("seed",))
     experiment = planted(world)

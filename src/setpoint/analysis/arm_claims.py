@@ -12,11 +12,14 @@ from itertools import combinations
 import numpy as np
 
 from setpoint.analysis import effects
+from setpoint.analysis.arm_ranks import rank_claims, values_by_arm
 from setpoint.analysis.cells import Cells, Contrast
 from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.descriptions import interquartile_mean, probability_of_improvement
 from setpoint.analysis.design import SYSTEM, Factorial, Obstacle, Scale, factorial, observe
 from setpoint.analysis.experiment import ExperimentData, Level
 from setpoint.analysis.levels import Comparison, t_comparison
+from setpoint.analysis.permutation import max_t, rearrangements
 from setpoint.analysis.population import least_p, least_systems, over_runs_and_systems, sign_flip
 from setpoint.analysis.reliability import survivor_caveat
 from setpoint.analysis.wording import (
@@ -34,6 +37,9 @@ from setpoint.seeding import generator
 WELCH = "Welch t on means of runs, Holm over all systems and pairs, Bonferroni intervals"
 PAIRED = "paired t over runs that share a seed or training, Holm over all systems and pairs, Bonferroni intervals"
 
+LEAST_CHECKED = 4
+"""Runs of an arm from which a permutation test of two arms can reach the usual level."""
+
 SIGN_FLIP = "exact sign-flip test of the systems' differences, Holm over pairs"
 NORMAL = (
     "t of the systems' mean difference with systems and runs as samples, since one run covers all systems; takes both "
@@ -41,6 +47,7 @@ NORMAL = (
 )
 
 Pair = tuple[Level, Level]
+ENOUGH_SYSTEMS = 6
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,9 @@ class ArmDifference:
         contrast: the difference, or why there is none.
         observed: the difference of the observed means, where both arms have runs.
         runs: of each arm.
+        improved: how often a run of the second is better than one of the first; None where an arm has no run.
+        permutation: the p-value of a max-T permutation test over all arms of the system; None where runs are paired or
+            where no rearrangement could reach the level.
         paired: whether runs were compared with those that share their seed or training.
     """
 
@@ -61,6 +71,8 @@ class ArmDifference:
     observed: float | None
     runs: tuple[int, int]
     paired: bool
+    improved: float | None = None
+    permutation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,7 @@ def arm_claims(data: ExperimentData, factor: str, *, reference: Level = None) ->
     by_system = [d for system in data.systems for d in _differences(data, factor, pairs, metric, system)]
     claims = _family(data, factor, by_system)
     if len(data.systems) >= 2:
+        claims += rank_claims(data, factor)
         claims += _over_these(data, factor, pairs, by_system)
         claims += _over_others(data, factor, pairs, by_system)
     return claims
@@ -97,8 +110,27 @@ def _pairs(data: ExperimentData, factor: str, reference: Level) -> list[Pair]:
 def _differences(
     data: ExperimentData, factor: str, pairs: Sequence[Pair], metric: str, system: str
 ) -> list[ArmDifference]:
-    """The differences on one system; what other arms do there plays no part."""
-    return [_difference(_restricted(data, factor, pair), factor, pair, metric, system) for pair in pairs]
+    """The differences on one system; what other arms do there plays no part in the test, only in its check."""
+    found = [_difference(_restricted(data, factor, pair), factor, pair, metric, system) for pair in pairs]
+    if any(difference.paired for difference in found):
+        return found
+    values = values_by_arm(data, factor, metric, system)
+    arms = [arm for arm, of_arm in values.items() if len(of_arm) >= 2]
+    checked: dict[frozenset[Level], float] = {}
+    if len(arms) >= 2 and 1.0 / rearrangements([len(values[arm]) for arm in arms]) < data.analysis.alpha / 2.0:
+        rng = generator("permutation", factor, system, *(level_text(arm) for arm in arms))
+        tested = max_t([values[arm] for arm in arms], rng)
+        checked = {frozenset((arms[a], arms[b])): p for (a, b), p in tested.items()}
+    return [
+        replace(
+            difference,
+            permutation=checked.get(frozenset(difference.pair)),
+            improved=probability_of_improvement(values[difference.pair[0]], values[difference.pair[1]])
+            if all(values.get(arm) for arm in difference.pair)
+            else None,
+        )
+        for difference in found
+    ]
 
 
 def _restricted(data: ExperimentData, factor: str, pair: Pair) -> ExperimentData:
@@ -170,11 +202,24 @@ def _difference_claim(
         scale=difference.scale,
         observed=difference.observed,
         n_runs=sum(difference.runs),
-        counts=f"{difference.runs[1]} and {counted(difference.runs[0], 'run')}{paired}",
+        counts=f"{difference.runs[1]} and {counted(difference.runs[0], 'run')}{paired}{_check_text(difference)}",
         method=PAIRED if difference.paired else WELCH,
-        details={"system": difference.system, "factor": factor, "pair": list(difference.pair)},
+        details={
+            "system": difference.system,
+            "factor": factor,
+            "pair": list(difference.pair),
+            **({} if difference.improved is None else {"probability_of_improvement": difference.improved}),
+            **({} if difference.permutation is None else {"permutation_p": difference.permutation}),
+        },
     )
     return _compose(data, question, compared if compared is not None else difference.contrast)
+
+
+def _check_text(difference: ArmDifference) -> str:
+    """The permutation test that stands beside the t test, where there are four runs or more of each arm."""
+    if difference.permutation is None or min(difference.runs) < LEAST_CHECKED:
+        return ""
+    return f", permutation check {p_text(difference.permutation)}"
 
 
 @dataclass(frozen=True)
@@ -312,12 +357,22 @@ def _over_others(
             scale=own[0].scale,
             observed=None,
             n_runs=sum(sum(d.runs) for d in own),
-            counts=counted(len(observed[pair]), "system"),
+            counts=counted(len(observed[pair]), "system") + _described(own[0].scale, observed[pair], second),
             method=NORMAL if _shared_variances(data, factor, pair) else SIGN_FLIP,
             details={"factor": factor, "pair": list(pair), "differences": observed[pair]},
         )
         claims.append(_compose(data, question, outcome))
     return claims
+
+
+def _described(scale: Scale, differences: Sequence[float], arm: str) -> str:
+    """Where there are enough systems to leave out the outer ones: the middle half, and where the arm is better."""
+    if len(differences) < ENOUGH_SYSTEMS:
+        return ""
+    middle = scale.improvement(interquartile_mean(differences))
+    size = percent_text(middle) if scale.logarithmic else number_text(middle)
+    better = sum(difference < 0.0 for difference in differences)
+    return f", {size} over the middle half of them, {arm} better on {better}"
 
 
 def _shared_variances(data: ExperimentData, factor: str, pair: Pair) -> list[tuple[float, float]]:

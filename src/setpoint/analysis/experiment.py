@@ -148,6 +148,8 @@ class AnalysisPlan:
     judged: Mapping[str, str]
     families: tuple[tuple[str, ...], ...] = ()
     blocks: tuple[str, ...] = ()
+    adaptive: bool = False
+    """Whether results decided what was run next, so that no test holds its level."""
 
     @property
     def blocked_by_seed(self) -> bool:

@@ -1,12 +1,13 @@
 """Every claim of an experiment, by its type."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from setpoint.analysis.ablation import ablation_claims
 from setpoint.analysis.arm_claims import arm_claims
 from setpoint.analysis.best_set import best_set_claims
 from setpoint.analysis.checkpoints import checkpoint_claims
-from setpoint.analysis.claims import Claim
+from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.confirmation import confirmation_claims
 from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.improvement import improvement_claims
@@ -16,6 +17,7 @@ from setpoint.analysis.sweep import sweep_claims
 from setpoint.analysis.transfer import transfer_claims
 
 MODEL_TYPE = "model_type"
+ADAPTIVE = "results decided what was tried, so only a fresh experiment can confirm it"
 
 
 def cross_system_claims(data: ExperimentData) -> list[Claim]:
@@ -33,7 +35,7 @@ BY_TYPE: dict[str, Callable[[ExperimentData], list[Claim]]] = {
 def experiment_claims(data: ExperimentData) -> list[Claim]:
     """All claims, in the order of a report."""
     own = BY_TYPE.get(data.type)
-    return [
+    claims = [
         *sweep_claims(data),
         *(own(data) if own is not None else []),
         *best_set_claims(data),
@@ -43,3 +45,16 @@ def experiment_claims(data: ExperimentData) -> list[Claim]:
         *failure_claims(data),
         *secondary_claims(data),
     ]
+    return [_exploratory(claim) for claim in claims] if data.analysis.adaptive else claims
+
+
+def _exploratory(claim: Claim) -> Claim:
+    """The claim of a search that chose its runs by their results: a lead for a fresh experiment, not a finding."""
+    if claim.status is not Status.SUPPORTED:
+        return claim
+    return replace(
+        claim,
+        status=Status.SUGGESTIVE,
+        statement=f"exploratory: {claim.statement}; {ADAPTIVE}",
+        reason=f"{ADAPTIVE}; {claim.reason}",
+    )

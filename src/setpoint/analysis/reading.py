@@ -305,6 +305,7 @@ def _analysis_plan(block: Mapping[str, Any]) -> AnalysisPlan:
         judged=block["judged"],
         families=tuple(tuple(family) for family in block.get("families", ())),
         blocks=tuple(block.get("blocks", ())),
+        adaptive=bool(block.get("adaptive", False)),
     )
 
 

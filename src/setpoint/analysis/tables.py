@@ -28,6 +28,7 @@ class TableQuestion:
         block: the column whose equal labels share something, such as a seed.
         larger_is_better: the direction of the response.
         logarithmic: whether the response is analysed on a logarithmic scale.
+        adaptive: whether results decided which rows were run.
     """
 
     response: str
@@ -36,6 +37,7 @@ class TableQuestion:
     larger_is_better: bool = False
     logarithmic: bool = True
     alpha: float = 0.05
+    adaptive: bool = False
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -104,6 +106,7 @@ def _experiment(runs: tuple[RunResult, ...], question: TableQuestion, name: str)
             alpha=question.alpha,
             judged={},
             blocks=("seed",) if question.block else (),
+            adaptive=question.adaptive,
         ),
         runs=runs,
         anchors={},

@@ -15,6 +15,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--block", metavar="COLUMN", help="rows with equal labels share something, such as a seed")
     parser.add_argument("--scale", choices=("log", "linear"), default="log", help="of the response (default: log)")
     parser.add_argument("--larger-is-better", action="store_true", help="the best level has the largest response")
+    searched = "results decided what was run, as in a search: everything is exploratory at most"
+    parser.add_argument("--adaptive", action="store_true", help=searched)
     parser.add_argument("--alpha", type=float, default=0.05, help="the level of all tests (default: 0.05)")
     add_json(parser)
 
@@ -35,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         larger_is_better=arguments.larger_is_better,
         logarithmic=arguments.scale == "log",
         alpha=arguments.alpha,
+        adaptive=arguments.adaptive,
     )
     data = table_experiment(read_table(arguments.table), question, arguments.table.stem)
     claims = experiment_claims(data)
