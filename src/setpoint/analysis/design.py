@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -113,6 +114,11 @@ class Factorial:
     def cell_indices(self, observations: Sequence[Observation]) -> np.ndarray:
         """The cell of each observation, all of whose levels must be among `levels`."""
         return _cell_indices(observations, dict(zip(self.factors, self.levels, strict=True)))
+
+    @cached_property
+    def own_cells(self) -> np.ndarray:
+        """The cell of each of `observations`."""
+        return self.cell_indices(self.observations)
 
     @property
     def n_runs(self) -> int:

@@ -14,11 +14,11 @@ def failure_test(failed: Sequence[int], total: Sequence[int], rng: np.random.Gen
         rng: used by the permutation test.
         draws: permutations.
     """
-    from scipy import stats
-
     if sum(failed) in {0, sum(total)}:
         return 1.0
     if len(failed) == 2:
+        from scipy import stats
+
         table = np.array([[failed[0], failed[1]], [total[0] - failed[0], total[1] - failed[1]]])
         return float(np.clip(stats.boschloo_exact(table).pvalue, 0.0, 1.0))
     sizes = np.asarray(total)

@@ -22,10 +22,13 @@ def most_impactful(sweep: Sweep) -> Claim:
     mains = [(sweep.position(factor),) for factor in sweep.parameters]
     rng = generator("most_impactful", digest([sweep.cells.means.tolist(), sweep.cells.covariance.tolist()]))
     components = effects.variance_components(sweep.cells, mains)
-    top = effects.probability_of_largest(sweep.cells, mains, rng)
     best = int(np.argmax(components))
     factor = sweep.parameters[best]
-    p, p_top = sweep.main_p[factor], float(top[best])
+    p = sweep.main_p[factor]
+    # Which is the largest is only asked where there is an effect.
+    top = effects.probability_of_largest(sweep.cells, mains, rng) if p < sweep.alpha else None
+    p_top = 0.0 if top is None else float(top[best])
+    likely = {} if top is None else dict(zip(sweep.parameters, top.tolist(), strict=True))
     spread = spread_of(sweep, factor)
     interacting = sweep.interacting(factor)
     if p >= sweep.alpha:
@@ -37,7 +40,7 @@ def most_impactful(sweep: Sweep) -> Claim:
     else:
         verdict = Status.SUPPORTED, f"significant main effect and P(top)={p_top:.3f}"
     together = f", whose effect depends on {listed(interacting)}" if interacting else ""
-    facts = [spread.text, p_text(p) + " after Holm", f"P(top)={p_top:.2f}"]
+    facts = [spread.text, p_text(p) + " after Holm", "" if top is None else f"P(top)={p_top:.2f}"]
     return judged(
         sweep,
         claim="most_impactful",
@@ -54,7 +57,7 @@ def most_impactful(sweep: Sweep) -> Claim:
         details={
             "parameter": factor,
             "estimate_of": "difference between the worst and the best level, on the analysed scale",
-            "probability_of_largest": dict(zip(sweep.parameters, top.tolist(), strict=True)),
+            "probability_of_largest": likely,
             "variance_components": dict(zip(sweep.parameters, components.tolist(), strict=True)),
         },
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from setpoint.analysis.design import Observation, Scale, observe, observed_value, ordered_levels
+from setpoint.analysis.design import Scale, observe, observed_value, ordered_levels
 from setpoint.analysis.experiment import ExperimentData, Level
 from setpoint.analysis.reliability import OWN_FAILURES
 from setpoint.analysis.tested import Sweep
@@ -77,29 +77,30 @@ def _ranks(values: Sequence[float | None]) -> np.ndarray:
 
 def _raw_scale_best(sweep: Sweep, factor: str) -> Level:
     raw = Scale(sweep.design.scale.quantity, logarithmic=False)
-    observations = sweep.design.observations
-    return _best(sweep, factor, observations, [observed_value(o.run, o.system, raw) or 0.0 for o in observations])
+    values = np.array([observed_value(o.run, o.system, raw) or 0.0 for o in sweep.design.observations])
+    return _best(sweep, factor, sweep.design.own_cells, values)
 
 
 def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
-    replicates = sorted({o.run.replicate for o in sweep.design.observations})
+    replicate = np.array([o.run.replicate for o in sweep.design.observations])
+    values = np.array([o.value or 0.0 for o in sweep.design.observations])
+    replicates = sorted(set(replicate.tolist()))
     found: dict[int, Level] = {}
     if len(replicates) < 3:
         return found
     for left_out in replicates:
-        kept = [o for o in sweep.design.observations if o.run.replicate != left_out]
-        best = _best(sweep, factor, kept, [o.value or 0.0 for o in kept])
+        kept = replicate != left_out
+        best = _best(sweep, factor, sweep.design.own_cells[kept], values[kept])
         if best is not None:
             found[left_out] = best
     return found
 
 
-def _best(sweep: Sweep, factor: str, observations: Sequence[Observation], values: Sequence[float]) -> Level:
+def _best(sweep: Sweep, factor: str, cell: np.ndarray, values: np.ndarray) -> Level:
     """The level with the smallest mean of cell means; None where a cell would be empty."""
     size = len(sweep.cells.means)
-    cell = sweep.design.cell_indices(observations)
     counts = np.bincount(cell, minlength=size)
     if counts.min() == 0:
         return None
-    means = np.bincount(cell, weights=np.asarray(values), minlength=size) / counts
+    means = np.bincount(cell, weights=values, minlength=size) / counts
     return sweep.levels_of(factor)[int(np.argmin(sweep.tables[factor].weights @ means))]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class PlantedRun:
     model_type: str = "specialist"
     stage: str = ""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Unique within the experiment."""
         levels = "_".join(f"{name}={value}" for name, value in self.factors.items())
