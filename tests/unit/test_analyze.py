@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from setpoint.analysis.effects import holm
+from setpoint.analysis.intervals import detectable_difference, share_interval
 from setpoint.analysis.studentized import critical_value, survival
 from setpoint.cli.main import main
 
@@ -145,6 +147,51 @@ def test_interactions_agree_with_statsmodels(tmp_path: Path, capsys: pytest.Capt
     fitted = formula.ols("y ~ C(rate) * C(rank)", data).fit()
     p = anova.anova_lm(fitted, typ=2)["PR(>F)"]["C(rate):C(rank)"]
     assert claims["interaction:rate:rank"]["p_adjusted"] == pytest.approx(p, abs=0.05)
+
+
+def test_one_seed_is_the_additive_model_of_statsmodels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without replicates the test is the F test against the interactions: equal, not close."""
+    formula = pytest.importorskip("statsmodels.formula.api", reason="statsmodels is the oracle")
+    anova = pytest.importorskip("statsmodels.stats.anova")
+    rng = np.random.default_rng(11)
+    table_rows = [(a, b, math.exp(0.4 * rng.standard_normal() + 0.3 * a)) for a in range(4) for b in range(5)]
+    path = table(tmp_path / "t.csv", [f"{a},{b},0,{y!r}" for a, b, y in table_rows])
+    claims = analyse(path, capsys)
+    a, b, y = zip(*table_rows, strict=True)
+    fitted = formula.ols("y ~ C(rate) + C(rank)", {"rate": a, "rank": b, "y": np.log(y)}).fit()
+    expected = anova.anova_lm(fitted, typ=2)["PR(>F)"]
+    for factor in ("rate", "rank"):
+        found = claims[f"main_effect:{factor}"]["details"]["p_unadjusted"]  # type: ignore[index]
+        assert found == pytest.approx(expected[f"C({factor})"])
+
+
+def test_two_levels_in_blocks_are_the_repeated_measures_of_statsmodels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    anova = pytest.importorskip("statsmodels.stats.anova", reason="statsmodels is the oracle")
+    pandas = pytest.importorskip("pandas")
+    kept = [line for line in rows(effect=-0.2, seeds=6) if line.startswith(("1e-4,4", "2e-4,4"))]
+    claims = analyse(table(tmp_path / "t.csv", kept), capsys, "--block", "seed")
+    rates, _, seeds, y = zip(*(line.split(",") for line in kept), strict=True)
+    frame = pandas.DataFrame({"rate": rates, "seed": seeds, "y": np.log(np.array(y, dtype=float))})
+    expected = anova.AnovaRM(frame, "y", "seed", within=["rate"]).fit().anova_table["Pr > F"].iloc[0]
+    assert claims["main_effect:rate"]["p_adjusted"] == pytest.approx(expected)
+
+
+def test_holm_exact_shares_and_power_agree_with_statsmodels() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is the oracle")
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    power = pytest.importorskip("statsmodels.stats.power")
+    p_values = np.random.default_rng(5).random(9) ** 3
+    assert holm(p_values.tolist()) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
+    for hits, total in ((0, 5), (3, 20), (20, 20)):
+        assert share_interval(hits, total, 0.05) == pytest.approx(
+            proportion.proportion_confint(hits, total, 0.05, method="beta")
+        )
+    for runs in (3, 5, 17):
+        smallest = detectable_difference(1.0, runs, 1, 0.05)
+        reached = power.TTestIndPower().power(smallest, runs, 0.05)
+        assert reached == pytest.approx(0.8, abs=1e-3)  # ours leaves out the far tail
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 20])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from synthetic_experiment import MEASURED, Synthetic
@@ -248,6 +249,35 @@ def test_a_damaged_evaluation_is_a_failed_run(tmp_path: Path) -> None:
     check_form(report.read_text())
     assert "data: 1" in report.read_text()
     assert "must be a Parquet file" in report.with_name("failures.md").read_text()
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_files_of_other_versions_are_named_and_nothing_breaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Synthetic(tmp_path, log_error=effect, replicates=4).write()
+    plan = json.loads((folder / "plan.json").read_text())
+    manifest, episodes = (
+        tmp_path / "stages" / "evaluate" / plan["runs"][k]["stages"]["evaluate"] / name
+        for k, name in ((0, "manifest.json"), (1, "episodes.parquet"))
+    )
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "schema": 2}))
+    table = pq.read_table(episodes)
+    size = episodes.stat().st_size
+    position = table.schema.get_field_index("schema_version")
+    newer = table.set_column(position, "schema_version", pa.array([9] * len(table), pa.int8()))
+    pq.write_table(newer, episodes)
+    record = episodes.with_name("manifest.json")
+    record.write_text(record.read_text().replace(f'"bytes": {size}', f'"bytes": {episodes.stat().st_size}', 1))
+    (folder / "estimate.json").write_text(json.dumps({"schema": 7, "stages": "other"}))
+    report = write_reports(folder)
+    check_form(report.read_text())
+    assert value_after("Failed Runs: ", report.read_text()) == "2"
+    failures = report.with_name("failures.md").read_text().replace("\\", "")
+    assert "must have schema 1, but has 2" in failures and "must have schema version 1, but has [9]" in failures
+    (folder / "plan.json").write_text(json.dumps({**plan, "schema": 2}))
+    assert main(["report", "sweep", "--workspace", str(tmp_path)]) == 3
+    assert "must have schema 1, but has 2" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("without_matplotlib")

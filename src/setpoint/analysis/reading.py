@@ -28,6 +28,8 @@ from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns
 from setpoint.errors import InputError
 
 PLAN_SCHEMA = 1
+MANIFEST_SCHEMA = 1
+ESTIMATE_SCHEMA = 1
 ESTIMATE = "estimate.json"
 """What the experiment was expected to cost, written when it was first started."""
 STAGE_ORDER = ("evaluate_start", "sft", "evaluate_sft", "grpo", "evaluate")
@@ -72,14 +74,16 @@ def read_experiment(folder: Path) -> ExperimentData:
         unmeasured_attempts=unmeasured,
         plan=plan,
         predictions=tuple(_predictions(expected, plan, stages)),
-        predicted_level=float(expected.get("level", 0.9)),
+        predicted_level=float(expected.get("level") or 0.9),
     )
 
 
 def _predictions(
     expected: Mapping[str, Any], plan: Mapping[str, Any], stages: Mapping[str, "_Stage"]
 ) -> Iterator[Prediction]:
-    for name, cost in (expected.get("stages") or {}).items():
+    if expected.get("schema") != ESTIMATE_SCHEMA:
+        return
+    for name, cost in expected["stages"].items():
         measured = stages[name].measured.get("cpu_s") if name in stages else None
         if isinstance(measured, int | float):
             low, high = cost["cpu_s_interval"]
@@ -96,10 +100,14 @@ class _Stage:
     needs: tuple[str, ...]
     manifest: dict[str, Any] | None = field(init=False)
     finished: bool = field(init=False)
+    foreign: str = ""
+    """The schema of a manifest that another version wrote; such a stage has no result here."""
     _columns: EpisodeColumns | None = None
 
     def __post_init__(self) -> None:
         self.manifest = self.folder.read_manifest()
+        if self.manifest is not None and self.manifest.get("schema") != MANIFEST_SCHEMA:
+            self.foreign, self.manifest = f"{self.manifest.get('schema')!r}", None
         self.finished = self.manifest is not None and all(
             _size(self.folder.path / name) == file["bytes"] for name, file in self.manifest["files"].items()
         )
@@ -128,7 +136,10 @@ class _Stage:
         return [attempt for attempt in self.folder.attempts() if attempt.number != succeeded]
 
     def failure(self) -> Failure | None:
-        """The failure of the last attempt of a stage that is not finished."""
+        """The failure of the last attempt of a stage that is not finished, or that another version wrote."""
+        if self.foreign:
+            reason = f"{self.folder.manifest} must have schema {MANIFEST_SCHEMA}, but has {self.foreign}"
+            return Failure("data", reason, "read it with the version that wrote it, or start afresh in a new workspace")
         attempt = None if self.finished else self.folder.latest_attempt()
         record = None if attempt is None else read_json(attempt.failure)
         if attempt is None or not isinstance(record, dict):
