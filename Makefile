@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-slurm check bench chaos confusion clean
+.PHONY: demo test test-slow test-slurm statistics check bench chaos confusion clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -22,6 +22,9 @@ test: $(READY)  ## set up, pass the tests
 test-slow: $(READY)  ## the long tests; the claims are graded on experiments whose truth is known
 	$(BIN)/pytest -m slow
 	$(BIN)/setpoint verify-claims --simulations 2000 --folders 20 --workers 2
+
+statistics: $(READY)  ## measure how often the claims are right; write the tables of docs/statistics.md
+	$(BIN)/setpoint verify-claims --simulations 2000 --folders 20 --workers 2 --write docs/statistics.md
 
 test-slurm: $(READY)  ## real SLURM daemons on loopback; needs root and the packages of tests/slurm/cluster/up.sh
 	$(BIN)/pytest -s tests/slurm

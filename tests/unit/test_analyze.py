@@ -118,6 +118,57 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path, capsys: pytest.Cap
     assert "text" in capsys.readouterr().err or True
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters_and_spaces_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], delimiter: str
+) -> None:
+    plain = analyse(table(tmp_path / "t.csv", rows()), capsys)
+    header = f" rate {delimiter}rank {delimiter} seed{delimiter} y\n"
+    other = table(tmp_path / "u.csv", [line.replace(",", f" {delimiter} ") for line in rows()], header)
+    assert analyse(other, capsys) == plain
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "words"),
+    [
+        ("rate,rate,seed,y\n", "1e-4,4,9,0.1", "rate is repeated"),
+        (HEADER, "1e-4,4", "4, but row 25 has 2"),
+        (HEADER, " ,4,9,0.1", "column 'rate' must have a value in every row, but row 25"),
+    ],
+)
+def test_tables_that_say_too_little_or_too_much_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str, line: str, words: str
+) -> None:
+    path = table(tmp_path / "t.csv", [*rows(), line], header)
+    assert main(["analyze", str(path), "--response", "y", "--factors", "rate"]) == 3
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-13, 1e6])
+def test_the_unit_of_a_linear_response_does_not_matter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unit: float
+) -> None:
+    lines = [line.rsplit(",", 1) for line in rows()]
+    plain, scaled = (
+        analyse(table(tmp_path / "t.csv", [f"{a},{float(y) * u!r}" for a, y in lines]), capsys, "--scale", "linear")
+        for u in (1.0, unit)
+    )
+    for name, claim in plain.items():
+        assert scaled[name]["status"] == claim["status"]
+        assert scaled[name]["p_adjusted"] == pytest.approx(claim["p_adjusted"])
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e300])
+def test_numbers_whose_squares_overflow_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unit: float
+) -> None:
+    lines = [line.rsplit(",", 1) for line in rows()]
+    path = table(tmp_path / "t.csv", [f"{a},{float(y) * unit!r}" for a, y in lines])
+    claim = analyse(path, capsys, "--scale", "linear")["most_impactful"]
+    assert claim["status"] == "refused" and "change its unit" in str(claim["statement"])
+    assert analyse(path, capsys)["most_impactful"]["status"] != "refused"
+
+
 def test_text_in_the_response_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = table(tmp_path / "t.csv", [*rows(), "1e-4,4,9,good"])
     assert main(["analyze", str(path), "--response", "y", "--factors", "rate"]) == 3

@@ -251,6 +251,15 @@ def test_the_command_grades_and_writes_its_table(tmp_path: Path, capsys: pytest.
     assert chosen(scenarios(), ["G99"]) == []
 
 
+def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
+    table = page.partition("| scenario | what is planted |")[2]
+    for scenario in scenarios():
+        for target in scenario.targets:
+            assert f"| {scenario.name} | {scenario.title} | {target.quantity} |" in table
+    assert "missed" not in table and "nothing to measure" not in table
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("group", ["G0", "G4", "G9", "G12", "G13"])
 def test_no_target_is_missed_by_more_than_chance(group: str) -> None:

@@ -14,21 +14,26 @@ import numpy as np
 from jaxtyping import Float, Int
 
 NO_SPREAD = 1e-12
-"""A standard error below this, relative to the means, is the rounding of equal numbers."""
+"""A standard error below this, relative to the unit and the means, is the rounding of equal numbers."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum of cell means: its value, standard error and Satterthwaite degrees of freedom."""
+    """A weighted sum of cell means: its value, standard error and Satterthwaite degrees of freedom.
+
+    Attributes:
+        unit: the size of a number of which rounding is known; 1 for logarithms.
+    """
 
     value: float
     standard_error: float
     df: float
+    unit: float = 1.0
 
     @property
     def estimable(self) -> bool:
         """Whether the data show any spread to judge the value by."""
-        return self.standard_error > NO_SPREAD * max(1.0, abs(self.value)) and self.df > 0
+        return self.standard_error > NO_SPREAD * max(self.unit, abs(self.value)) and self.df > 0
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Cells:
         df: degrees of freedom of each group's block of `covariance`.
         n_runs: observations behind the means.
         pooled: whether `covariance` is a known matrix times one estimated variance, instead of an estimate in itself.
+        unit: the size of a number of which rounding is known: 1 for logarithms, else that of the values.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +58,7 @@ class Cells:
     df: Float[np.ndarray, "groups"]
     n_runs: int
     pooled: bool = False
+    unit: float = 1.0
 
     @property
     def independent(self) -> bool:
@@ -67,7 +74,7 @@ class Cells:
     def has_spread(self) -> bool:
         """Whether equal runs differ at all; without, nothing can be tested."""
         typical = math.sqrt(float(np.mean(self.variances)))
-        return typical > NO_SPREAD * max(1.0, float(np.abs(self.means).max()))
+        return typical > NO_SPREAD * max(self.unit, float(np.abs(self.means).max()))
 
     @cached_property
     def total_df(self) -> float:
@@ -89,10 +96,10 @@ class Cells:
         blocks = self._variance_by_group(weights)
         variance = float(blocks.sum())
         value = float(weights @ self.means)
-        if math.sqrt(max(variance, 0.0)) > NO_SPREAD * max(1.0, abs(value)):
-            return Contrast(value, math.sqrt(variance), satterthwaite(blocks, self.df))
+        if math.sqrt(max(variance, 0.0)) > NO_SPREAD * max(self.unit, abs(value)):
+            return Contrast(value, math.sqrt(variance), satterthwaite(blocks, self.df), self.unit)
         average = float(np.mean(self.variances))
-        return Contrast(value, math.sqrt(average * float(weights @ weights)), self.total_df)
+        return Contrast(value, math.sqrt(average * float(weights @ weights)), self.total_df, self.unit)
 
     def _variance_by_group(self, weights: Float[np.ndarray, " C"]) -> Float[np.ndarray, "groups"]:
         if self.independent:

@@ -1,7 +1,7 @@
 """Configurations: the runs that differ only in their replicate, ranked, with the set of those that may be best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,8 +64,10 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
     logarithmic = data.analysis.scale == "log" and all(value > 0.0 for value in everything)
     scale = Scale(data.quantity(metric), logarithmic)
     samples = {key: [scale.transform(value) for value in found] for key, found in values.items()}
-    best = _best_set(samples, data.analysis.alpha)
-    pooled = pooled_deviation(list(samples.values()))
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers too large to square nothing is said
+        best = _best_set(samples, data.analysis.alpha, scale)
+        pooled = pooled_deviation(list(samples.values()))
+        intervals = {key: _interval(found, pooled, scale, data.analysis.alpha) for key, found in samples.items()}
     results = [
         ConfigurationResult(
             configuration=key,
@@ -74,7 +76,7 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
             runs=tuple(runs),
             values=tuple(values[key]),
             mean=scale.natural(float(np.mean(samples[key]))) if samples[key] else None,
-            interval=_interval(samples[key], pooled, scale, data.analysis.alpha),
+            interval=intervals[key],
             possibly_best=None if best is None or key not in best else best[key],
         )
         for key, runs in groups.items()
@@ -107,10 +109,10 @@ def _interval(
         deviation, df = pooled_deviation([sample])
     ends = mean_interval(float(np.mean(sample)), deviation / len(sample) ** 0.5, df, alpha)
     low, high = sorted(scale.natural(end) for end in ends)
-    return low, high
+    return (low, high) if np.isfinite([low, high]).all() else None
 
 
-def _best_set(samples: Mapping[int, Sequence[float]], alpha: float) -> dict[int, bool] | None:
+def _best_set(samples: Mapping[int, Sequence[float]], alpha: float, scale: Scale) -> dict[int, bool] | None:
     """For each configuration with two runs or more whether it may be the best; None where there is nothing to test."""
     tested = {key: sample for key, sample in samples.items() if len(sample) >= 2}
     if len(tested) < 2:
@@ -128,7 +130,8 @@ def _best_set(samples: Mapping[int, Sequence[float]], alpha: float) -> dict[int,
     else:
         position = np.repeat(np.arange(len(counts)), counts)
         cells = replicated_cells((len(counts),), position, values, [str(k) for k in range(len(values))])
-    if not cells.has_spread:
+    cells = replace(cells, unit=scale.unit(values))
+    if not (np.isfinite(cells.variances).all() and cells.has_spread):
         return None
     best = set(possibly_best_cells(cells, alpha))
     return {key: k in best for k, key in enumerate(tested)}

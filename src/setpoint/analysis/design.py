@@ -19,6 +19,8 @@ from setpoint.analysis.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.quantities import Quantity
 from setpoint.analysis.wording import counted, level_text
 
+LARGEST = 1e100
+"""Beyond, and below its inverse, squares overflow."""
 SYSTEM = "system"
 """The factor that stands for the systems of a run."""
 
@@ -44,6 +46,10 @@ class Scale:
         """The metric's value that `transform` turned into `value`."""
         sign = 1.0 if self.quantity.better == "smaller" else -1.0
         return ratio(sign * value) if self.logarithmic else sign * value
+
+    def unit(self, values: np.ndarray) -> float:
+        """The size of a number by which rounding is judged."""
+        return 1.0 if self.logarithmic else float(np.abs(values).max())
 
     def improvement(self, difference: float) -> float:
         """What a difference of analysed values means: a relative improvement on logs, else an absolute one.
@@ -267,15 +273,19 @@ def _cells(
         reason = f"no parameter has two levels with enough finished runs ({'; '.join(notes)})"
         return Obstacle(Status.NOT_TESTABLE, reason)
     values = np.array([o.value for o in observations], dtype=float)
+    largest = float(np.abs(values).max())
+    if not scale.logarithmic and not (largest == 0.0 or 1.0 / LARGEST < largest < LARGEST):
+        reason = f"{scale.quantity.name} reaches {largest:.3g}, whose square no number can hold; change its unit"
+        return Obstacle(Status.REFUSED, reason)
     shape = tuple(len(levels[factor]) for factor in levels)
     cell = _cell_indices(observations, levels)
     labels = [o.cluster for o in observations]
     if wanted >= 2:
-        cells = replicated_cells(shape, cell, values, labels)
+        cells = replace(replicated_cells(shape, cell, values, labels), unit=scale.unit(values))
         if not cells.has_spread:
             return Obstacle(Status.NOT_TESTABLE, f"{scale.quantity.name} does not vary between replicates")
         return cells
-    return _cells_of_one(shape, cell, values, shared=len(set(labels)) < len(labels))
+    return _cells_of_one(shape, cell, values, scale, shared=len(set(labels)) < len(labels))
 
 
 def _cell_indices(observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]]) -> np.ndarray:
@@ -284,7 +294,9 @@ def _cell_indices(observations: Sequence[Observation], levels: Mapping[str, tupl
     return np.asarray(np.ravel_multi_index(tuple(positions.T), tuple(len(found) for found in levels.values())))
 
 
-def _cells_of_one(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, shared: bool) -> Cells | Obstacle:
+def _cells_of_one(
+    shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, scale: Scale, *, shared: bool
+) -> Cells | Obstacle:
     """Cells of a design with one seed each."""
     if shared:
         reason = "one seed per configuration, and runs share SFT parents or seeds: nothing shows how much those matter"
@@ -293,6 +305,7 @@ def _cells_of_one(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, 
     if cells is None:
         reason = "one seed per configuration and fewer than three error degrees of freedom from interactions"
         return Obstacle(Status.NOT_TESTABLE, reason)
+    cells = replace(cells, unit=scale.unit(values))
     if not cells.has_spread:
         return Obstacle(Status.NOT_TESTABLE, "the metric shows no spread to test against")
     return cells

@@ -104,7 +104,7 @@ def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
         rivals = np.flatnonzero(alive & (means > means[winner]))
         error = np.sqrt(variances[rivals] + variances[winner])
         # The normal quantile is the smallest of all t quantiles: most rivals need no exact one.
-        rivals = rivals[means[rivals] - means[winner] > np.maximum(least * error, _rounding(means))]
+        rivals = rivals[means[rivals] - means[winner] > np.maximum(least * error, _rounding(cells))]
         squared = variances[rivals] + variances[winner]
         spread = variances[rivals] ** 2 / df[rivals] + variances[winner] ** 2 / df[winner]
         joint = df[rivals] if cells.pooled else squared**2 / np.where(spread > 0.0, spread, 1.0)
@@ -114,8 +114,8 @@ def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
     return [int(i) for i in np.flatnonzero(alive)]
 
 
-def _rounding(means: Float[np.ndarray, " C"]) -> float:
-    return NO_SPREAD * max(1.0, float(np.abs(means).max()))
+def _rounding(cells: Cells) -> float:
+    return NO_SPREAD * max(cells.unit, float(np.abs(cells.means).max()))
 
 
 def _beats(cells: Cells, weights: Float[np.ndarray, "levels C"], winner: int, loser: int, alpha: float) -> bool:

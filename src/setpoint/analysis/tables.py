@@ -41,21 +41,32 @@ class TableQuestion:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header.
+    """The rows of a CSV file with a header; semicolons or tabs may part the cells as well as commas.
 
     Raises:
-        InputError: it cannot be read, or has no rows.
+        InputError: it cannot be read, has no rows, or is no table.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, restval=""))
+            first = stream.readline()
+            stream.seek(0)
+            parted = max(",;\t", key=first.count)
+            header, *lines = [line for line in csv.reader(stream, delimiter=parted) if line] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} must be a CSV file in UTF-8 with a header line, but: {error}") from error
-    if not rows:
+    if not lines:
         raise InputError(f"{path} must have a header line and at least one row, but has no rows.")
-    if any(None in row for row in rows):
-        raise InputError(f"{path} must have as many cells in every line as its header has, but a line has more.")
-    return rows
+    names = [name.strip() for name in header]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{path} must give every column a name of its own, but {', '.join(repeated)} is repeated.")
+    uneven = next(((k, len(line)) for k, line in enumerate(lines) if len(line) != len(names)), None)
+    if uneven is not None:
+        raise InputError(
+            f"{path} must have as many cells in every line as its header has, {len(names)}, but row {uneven[0] + 1} "
+            f"has {uneven[1]}."
+        )
+    return [dict(zip(names, line, strict=True)) for line in lines]
 
 
 def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion, name: str) -> ExperimentData:
@@ -70,8 +81,12 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
             raise unknown_name("column", column, list(rows[0]))
     if len(set(columns)) < len(columns):
         raise InputError(f"response, factors and block must be different columns, but are {', '.join(columns)}.")
+    for column in (*question.factors, *([question.block] if question.block else [])):
+        empty = next((k for k, row in enumerate(rows) if not row[column].strip()), None)
+        if empty is not None:
+            raise InputError(f"column {column!r} must have a value in every row, but row {empty + 1} is empty there.")
     levels = {factor: _levels([row[factor] for row in rows]) for factor in question.factors}
-    blocks = [row[question.block] for row in rows] if question.block else []
+    blocks = [row[question.block].strip() for row in rows] if question.block else []
     label = {block: k for k, block in enumerate(dict.fromkeys(blocks))}
     configurations: dict[tuple[Level, ...], int] = {}
     seen: dict[int, int] = {}
@@ -79,7 +94,7 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
     for index, row in enumerate(rows):
         factors = {factor: levels[factor][index] for factor in question.factors}
         configuration = configurations.setdefault(tuple(factors.values()), len(configurations))
-        replicate = label[row[question.block]] if question.block else seen.get(configuration, 0)
+        replicate = label[row[question.block].strip()] if question.block else seen.get(configuration, 0)
         seen[configuration] = seen.get(configuration, 0) + 1
         value = _number(row[question.response], question.response, index)
         runs.append(_run(index, configuration, replicate, factors, {question.response: value}))

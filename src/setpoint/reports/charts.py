@@ -215,7 +215,7 @@ def _map(report: Report, rows: str, columns: str | None) -> Chart | None:
     name = f"{factor_label(rows)} and {factor_label(columns)}" if columns else factor_label(rows)
     caption = (
         f"{scale.quantity.label} by {name}: the {'geometric ' if scale.logarithmic else ''}mean of the runs of each "
-        "cell (darker is better), their number, and how many failed."
+        "cell (stronger is better), their number, and how many failed."
     )
     return Chart(caption, svg.document(*size, caption, body))
 
