@@ -37,7 +37,11 @@ def cells_for_new_cases(design: Factorial, cells: Cells) -> Cells | None:
 
 
 def _profiles(design: Factorial) -> np.ndarray | None:
-    """Each run's cases as deviations from its mean, on the analysed scale to first order, (runs, cases)."""
+    """Each run's cases as deviations from its mean, on the analysed scale, (runs, cases).
+
+    Of a logarithm of a mean the deviations are the jackknife's pseudo-values: to first order they would be the ratios
+    to the mean, but these understate cases that make up most of it, and tests would reject too often.
+    """
     name = design.scale.quantity.name
     rows = []
     identity: np.ndarray | None = None
@@ -50,8 +54,17 @@ def _profiles(design: Factorial) -> np.ndarray | None:
             identity = cases.case_id
         if not np.array_equal(identity, cases.case_id):
             return None
-        values = cases.values[name]
-        mean = float(values.mean())
-        rows.append(values / mean - 1.0 if design.scale.logarithmic else values - mean)
+        rows.append(_deviations(np.asarray(cases.values[name], dtype=float), logarithmic=design.scale.logarithmic))
     table = np.array(rows)
     return table if len(table) and np.isfinite(table).all() else None
+
+
+def _deviations(values: np.ndarray, *, logarithmic: bool) -> np.ndarray:
+    """What each case adds to the mean of all, or to its logarithm; not finite where the others are all zero."""
+    if not logarithmic:
+        return np.asarray(values - values.mean())
+    count, total = len(values), float(values.sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        without = np.log((total - values) / (count - 1))
+        pseudo = count * np.log(total / count) - (count - 1) * without
+        return np.asarray(pseudo - pseudo.mean())
