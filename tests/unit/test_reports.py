@@ -298,13 +298,15 @@ def test_every_swept_parameter_is_shown(tmp_path: Path) -> None:
 
 
 def test_names_cannot_break_a_report(tmp_path: Path) -> None:
-    evil = '=HYPERLINK("http://x")\n<script>|`"'
+    evil = '=HYPERLINK("http://x")\n<script>|`"\x1b[31m\u202e\x07'
     report = write_reports(Synthetic(tmp_path, factors={"schedule": (evil, "linear")}, failed={"": "=1+1"}).write())
     text = report.read_text()
     assert "\n<script>" not in text
     for row in rows_of(report):
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
         assert "\n" not in row["schedule"]
+    for path in (path for path in report.parent.iterdir() if path.suffix in {".txt", ".md", ".html", ".csv"}):
+        assert not {"\x1b", "\u202e", "\x07"} & set(path.read_text()), path.name
     markdown = report.with_name("report.md").read_text() + report.with_name("failures.md").read_text()
     assert "<script>" not in re.sub(r"```.*?```", "", markdown, flags=re.DOTALL)
 

@@ -75,6 +75,11 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def steady(line: str) -> str:
+    """`line` with blanks for characters that would steer a terminal or break the line; its layout stays."""
+    return "".join(c if c.isprintable() else " " for c in line)
+
+
 def parameter_space(data: ExperimentData) -> str:
     """`lora_rank: 4, 8; learning_rate: 1e-4, 2e-4`, levels in the order of the plan."""
     parts = []

@@ -34,6 +34,7 @@ from setpoint.reports.content import (
     counts,
     failure_counts,
     metric_text,
+    one_line,
     parameter_space,
     rate_text,
     seeds_text,
@@ -309,4 +310,4 @@ def _compact(value: Cell) -> Cell:
     """Five digits are enough to read and to sort."""
     if isinstance(value, float):
         return float(f"{value:.5g}") if math.isfinite(value) else str(value)
-    return " ".join(value.split())[:200] if isinstance(value, str) else value
+    return one_line(value)[:200] if isinstance(value, str) else value

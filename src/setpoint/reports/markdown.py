@@ -133,7 +133,8 @@ def escape(text: str) -> str:
 
 
 def code_block(text: str) -> str:
-    """`text` fenced, with a fence longer than any in it."""
+    """`text` fenced, with a fence longer than any in it, and without characters that would steer a terminal."""
+    text = "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"

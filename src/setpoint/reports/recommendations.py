@@ -6,6 +6,7 @@ from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.experiment import FAILED_STATES, RunResult
 from setpoint.analysis.wording import counted, factor_label, level_text, listed
 from setpoint.reports.content import Report, counts, failure_counts, one_line
+from setpoint.reports.costs import configuration_costs
 from setpoint.reports.remedies import suggested_change
 
 LARGEST_CONFIRMATION = 6
@@ -21,6 +22,7 @@ def recommendations(report: Report) -> list[str]:
         *_pending(report),
         *_use(report),
         *_better_arms(report),
+        *_cheapest(report),
         *_confirm(report),
         *_replicate(report),
         *_narrow(report),
@@ -68,6 +70,21 @@ def _better_arms(report: Report) -> list[str]:
         f"Prefer {claim.details['better']} ({claim.heading}): {one_line(claim.statement)}."
         for claim in report.claims
         if claim.id.startswith(("difference:", "these_systems:")) and claim.status is Status.SUPPORTED
+    ]
+
+
+def _cheapest(report: Report) -> list[str]:
+    """Of configurations that cannot be told apart the cheapest. Which that is depends on clocks; the costs name it."""
+    sets = {
+        ranked.system: sum(cost.possibly_best for cost in configuration_costs(report, ranked))
+        for ranked in report.ranked
+    }
+    tied = [f"{count} on {one_line(system)}" for system, count in sets.items() if count >= 2]
+    if not tied:
+        return []
+    return [
+        f"Where cost matters, take the cheapest of the configurations that may be best ({listed(tied)}): it is named "
+        "under Resource Usage, and none of the others is shown to be better."
     ]
 
 

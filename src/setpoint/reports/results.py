@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from setpoint.analysis.experiment import ExperimentData, RunResult
+from setpoint.reports.content import one_line
 
 Cell = str | int | float | bool | None
 
@@ -75,7 +76,7 @@ def csv_text(rows: Sequence[Mapping[str, Cell]]) -> str:
 
 def inert(text: str) -> str:
     """`text` on one line, with an apostrophe before it where a spreadsheet would take it for a formula."""
-    line = " ".join(text.split())
+    line = one_line(text)
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
 

@@ -21,6 +21,7 @@ from setpoint.reports.content import (
     rate_text,
     seeds_text,
     statistical_lines,
+    steady,
 )
 from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import Files
@@ -41,7 +42,7 @@ def render_text(report: Report, files: Files) -> str:
         ["=== Recommendations ===", *_numbered(recommendations(report))],
         ["=== Files Generated ===", *(f"- {label}: {place}" for label, place in files.lines())],
     ]
-    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+    return "\n\n".join("\n".join(steady(line) for line in section) for section in sections) + "\n"
 
 
 def _head(report: Report) -> list[str]:
