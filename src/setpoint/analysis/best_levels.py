@@ -89,7 +89,7 @@ def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[st
     """The interval of each level's mean by itself, in the metric's unit."""
     found = {}
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
-        mean = sweep.cells.contrast(weights)
+        mean = sweep.cells.mean_of(weights)
         if mean.estimable:
             ends = mean_interval(mean.value, mean.standard_error, mean.df, sweep.alpha)
             found[name] = sorted(sweep.design.scale.natural(end) for end in ends)

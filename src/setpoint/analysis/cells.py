@@ -7,7 +7,7 @@ here takes that into account, and reduces to the textbook formulas where every r
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
 import numpy as np
@@ -100,6 +100,19 @@ class Cells:
             return Contrast(value, math.sqrt(variance), satterthwaite(blocks, self.df), self.unit)
         average = float(np.mean(self.variances))
         return Contrast(value, math.sqrt(average * float(weights @ weights)), self.total_df, self.unit)
+
+    def mean_of(self, weights: Float[np.ndarray, " C"]) -> Contrast:
+        """As `contrast`, for a mean over many cells, with less bias in the degrees of freedom.
+
+        The square of a variance with ν degrees of freedom is too large by (ν + 2)/ν on average, which would cost a mean
+        over cells of two runs more than half of its degrees of freedom. An estimate without that bias varies more, and
+        quantiles of t rise faster for too few than they fall for too many; so the value lies between the two. Of one
+        group all are the same.
+        """
+        found = self.contrast(weights)
+        unbiased = satterthwaite(self._variance_by_group(weights), self.df + 2.0) - 2.0
+        between = math.sqrt(found.df * max(found.df, unbiased))
+        return replace(found, df=min(float(self.df.sum()), between))
 
     def _variance_by_group(self, weights: Float[np.ndarray, " C"]) -> Float[np.ndarray, "groups"]:
         if self.independent:
