@@ -119,6 +119,22 @@ def test_of_two_levels_each_against_the_rest_is_welch(rng: np.random.Generator) 
     assert first.interval == pytest.approx((interval.low, interval.high))
 
 
+def test_a_mean_over_many_cells_of_two_runs_keeps_its_degrees_of_freedom(rng: np.random.Generator) -> None:
+    weights = np.full(16, 1.0 / 16.0)
+    cell = np.repeat(np.arange(16), 2)
+    plain, kept, held = [], [], 0
+    for _ in range(300):
+        cells = replicated_cells((16,), cell, rng.normal(size=32), independent(32))
+        found = cells.mean_of(weights)
+        plain.append(cells.contrast(weights).df)
+        kept.append(found.df)
+        held += abs(found.value) < stats.t.isf(0.025, found.df) * found.standard_error
+    assert np.mean(plain) < 8.0 < np.mean(kept) < 16.0
+    assert held / 300 == pytest.approx(0.95, abs=0.04)
+    pair = one_way([rng.normal(size=5), rng.normal(size=5)])
+    assert pair.mean_of(np.array([1.0, 0.0])).df == pytest.approx(pair.contrast(np.array([1.0, 0.0])).df)
+
+
 def test_clear_winner_is_the_only_possible_best(rng: np.random.Generator) -> None:
     groups = [rng.normal(mean, 0.1, 5) for mean in (3, 1, 3)]
     assert levels.possibly_best(one_way(groups), np.eye(3), alpha=0.05) == [1]
