@@ -241,7 +241,10 @@ def _summary(rows: Sequence[Reached]) -> str:
 
 
 def _without_factor(text: str) -> str:
-    return text.replace(" learning_rate", " the effect").replace("p of uniform", "p of continuous")
+    kinds = {"p of uniform": "p of continuous", "p of never early": "p of discrete and conservative"}
+    for before, after in {" learning_rate": " the effect", **kinds}.items():
+        text = text.replace(before, after)
+    return text
 
 
 def _everything(rows: Iterable[Reached]) -> str:
