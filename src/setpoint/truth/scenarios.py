@@ -131,7 +131,7 @@ def _nulls() -> list[Scenario]:
 
 
 def _distribution(levels: Mapping[str, Sequence[Level]], r: int) -> list[Target]:
-    """That p-values are uniform under the null. With two seeds a cell, or nine runs in all, the test is conservative."""
+    """That p-values are uniform under the null; of two seeds a cell, or nine runs in all, they are conservative."""
     factors = list(levels)
     conservative = r == 2 or r * math.prod(len(found) for found in levels.values()) < 10
     names = [f"p of main_effect:{factor}" for factor in factors]
