@@ -309,7 +309,7 @@ def _complete_levels(
     dropped: list[tuple[str, Level]] = []
     while True:
         deficient = [cell for cell in product(*kept.values()) if counts.get(cell, 0) < wanted]
-        if not deficient or any(not values for values in kept.values()):
+        if not deficient or not all(kept.values()) or not kept:
             return kept, dropped
         factor, level = _emptiest_level(kept, deficient)
         kept[factor] = tuple(value for value in kept[factor] if value != level)

@@ -55,7 +55,7 @@ def find(name: str) -> Parameter:
         places = [(group, name) for group, model in MODELS.items() if name in model.model_fields]
         places = places or [place for place in _all_places() if "_".join(place) == name]
     if not places:
-        raise unknown_name("parameter", name, sorted(set(_names())))
+        raise unknown_name("parameter", name, [".".join(place) for place in _all_places()], aliases=_names())
     return Parameter(_canonical_name(places), tuple(places))
 
 
