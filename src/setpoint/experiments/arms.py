@@ -28,7 +28,7 @@ VALIDATION_EVERY = 50
 SFT: dict[str, Value] = {"sft.steps": 600, "sft.validation_every": VALIDATION_EVERY, "sft.patience": 4}
 UNIVERSAL_STEPS = 300
 """For each of its systems."""
-DETUNED_SFT: dict[str, Value] = {"sft.steps": 100}
+DETUNED_SFT: dict[str, Value] = {"sft.steps": 100, "sft.learning_rate": 5e-4}
 GRPO: dict[str, Value] = {"grpo.steps": 100, "grpo.learning_rate": 2e-4, "grpo.reward_horizon": 5}
 
 
