@@ -193,7 +193,7 @@ def test_the_dual_proves_a_convex_optimum_and_refutes_another_point(problem: Pro
     )
     found = optimizer._solver("ipopt")(x0=program.guess(x), p=x, **tightened(bounds))
     moved = Moved(found, "lam_x", problem.plant.n_x, 1e-2)
-    moved._parts |= {"f": np.array(found["f"]), "g": np.array(found["g"])}
+    moved._parts |= {"f": np.array(found["f"]), "g": np.array(found["g"]).ravel()}
     other = program.certify("ipopt", moved, x, bounds)
     assert other.duality_gap is not None
     assert other.duality_gap > 1e-8
