@@ -14,7 +14,7 @@ from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
-    from setpoint.execution import Executor
+    from setpoint.execution import Executor, Limits
     from setpoint.experiments.launch import Request
     from setpoint.experiments.plan import Plan
     from setpoint.experiments.slurm.scripts import Cluster
@@ -93,15 +93,26 @@ def _amount(text: str) -> float:
     return value
 
 
-def _retries(texts: list[str] | None) -> dict[str, int]:
-    """`class=n` texts.
+def limits_of(arguments: argparse.Namespace) -> "Limits":
+    """The limits of every attempt."""
+    from setpoint.execution import Limits
+
+    return Limits(
+        time_s=arguments.time_limit_min and 60 * arguments.time_limit_min,
+        memory_gb=arguments.memory_limit_gb,
+        stall_s=60 * arguments.stall_limit_min,
+    )
+
+
+def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
+    """The `class=n` texts of --retries.
 
     Raises:
         InputError: an unknown class, or one that is a result; a number that is none.
     """
     from setpoint.experiments.coordinator import AUTOMATIC_RETRIES
 
-    found = assignments(texts or [])
+    found = assignments(arguments.retries or [])
     findings = Findings()
     for name, number in found.items():
         with findings.check():
@@ -117,16 +128,10 @@ def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
-    from setpoint.execution import Limits
     from setpoint.experiments import launch
     from setpoint.reports import write_reports
 
-    retries = _retries(arguments.retries)
-    limits = Limits(
-        time_s=arguments.time_limit_min and 60 * arguments.time_limit_min,
-        memory_gb=arguments.memory_limit_gb,
-        stall_s=60 * arguments.stall_limit_min,
-    )
+    retries, limits = retries_of(arguments), limits_of(arguments)
     calibration = getattr(arguments, "calibrate", False)
     on_slurm = getattr(arguments, "on", "local") == "slurm"
     executor = _slurm_executor(request, arguments) if on_slurm else None
