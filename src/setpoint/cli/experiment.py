@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_identity(plan_parser)
     add_spec_options(plan_parser)
     plan_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
-    plan_parser.add_argument("--commands", action="store_true", help="print the command of every run alone")
+    plan_parser.add_argument(
+        "--commands", action="store_true", help="print one line of scripts/train_single_system.py for every run"
+    )
 
     resume_parser = add("resume", "continue an experiment; failed runs stay failed", _resume)
     resume_parser.add_argument("experiment_id", metavar="ID")
@@ -115,12 +117,12 @@ def _requested(arguments: argparse.Namespace) -> "Request":
 
 def _plan(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.launch import prepare, preview
-    from setpoint.experiments.single import training_commands
+    from setpoint.experiments.single import script_commands
 
     wanted = _requested(arguments)
     plan = prepare(wanted, say, calibration=True) if arguments.calibrate else wanted.existing or preview(wanted)
     if arguments.commands:
-        print("\n".join(training_commands(plan, wanted.workspace)))
+        print("\n".join(script_commands(plan, wanted.workspace)))
     elif arguments.json:
         print_json(plan_summary(plan, wanted.workspace))
     else:

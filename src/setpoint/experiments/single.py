@@ -9,6 +9,8 @@ from setpoint.artifacts import Workspace
 from setpoint.experiments.plan import Plan, PlannedRun
 from setpoint.experiments.spec import ExperimentSpec, Value, make_spec
 
+SPECIALIST = "scripts/train_single_system.py"
+UNIVERSAL = "scripts/train_universal.py"
 _LONGEST_ID = 120
 _IDENTITY = 40
 
@@ -44,7 +46,16 @@ def run_id(name: str) -> str:
 
 def training_commands(plan: Plan, workspace: Workspace) -> list[str]:
     """For every run, the command that trains it alone, with the same stage ids."""
-    return [shlex.join(_training_words(plan, run, workspace)) for run in plan.runs]
+    return [shlex.join(["setpoint", "train", *_training_words(plan, run, workspace)]) for run in plan.runs]
+
+
+def script_commands(plan: Plan, workspace: Workspace) -> list[str]:
+    """The same as lines for a shell in the repository's folder, with its scripts."""
+    scripts = [UNIVERSAL if len(run.systems) > 1 else SPECIALIST for run in plan.runs]
+    return [
+        shlex.join(["python", script, *_training_words(plan, run, workspace)])
+        for script, run in zip(scripts, plan.runs, strict=True)
+    ]
 
 
 def _training_words(plan: Plan, run: PlannedRun, workspace: Workspace) -> list[str]:
@@ -67,4 +78,4 @@ def _training_words(plan: Plan, run: PlannedRun, workspace: Workspace) -> list[s
         "--workspace": None if workspace.root == Path() else workspace.root,
     }
     words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return ["setpoint", "train", *words, *(["--set", *settings] if settings else [])]
+    return [*words, *(["--set", *settings] if settings else [])]
