@@ -1,5 +1,6 @@
 """Limits, retries by class and drains, with faults in cheap stages in real workers."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -163,6 +164,17 @@ def test_the_ledger_counts_executions(tmp_path: Path) -> None:
         ["start", "sft", "a1b2"],
         ["end", "sft", "a1b2"],
     ]
+
+
+def test_the_ledger_notes_a_stage_that_another_process_works_on(tmp_path: Path) -> None:
+    task = Task(tmp_path, "sft", "a1b2", "stage_targets:write_value", {}, seed=3, needs={})
+    lock = tmp_path / "ledger.locks" / "a1b2"
+    lock.parent.mkdir()
+    with lock.open("wb") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        executor(**{LEDGER_VARIABLE: str(tmp_path / "ledger")}).submit(task).wait(60)
+    events = [line.split()[0] for line in (tmp_path / "ledger").read_text().splitlines()]
+    assert events == ["overlap", "start", "end"]
 
 
 def test_workers_share_the_gpus(tmp_path: Path) -> None:
