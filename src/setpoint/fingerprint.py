@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from setpoint.errors import InputError
 
 DIGEST_LENGTH = 12
+SEAL = "digest"
 
 
 def canonical_json(value: Any) -> str:
@@ -25,6 +27,16 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any, length: int = DIGEST_LENGTH) -> str:
     """The first `length` hexadecimal characters of the sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """`content` with a digest of itself, so that a later change by hand shows."""
+    return {**content, SEAL: digest(content)}
+
+
+def seal_broken(content: Mapping[str, Any]) -> bool:
+    """Whether `content` has a digest of itself that does not fit; without one, nothing can be told."""
+    return SEAL in content and content[SEAL] != digest({name: v for name, v in content.items() if name != SEAL})
 
 
 def file_digest(path: Path) -> str:

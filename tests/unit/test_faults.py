@@ -124,6 +124,12 @@ def test_retries_have_limits_that_can_be_set_and_outlive_the_coordinator(tmp_pat
     assert run_sweep(tmp_path, "sft=crash*4", retries={"crash": 4}).counts == {"ok": 1}
 
 
+def test_a_specification_sets_the_limits_of_retries(tmp_path: Path) -> None:
+    save_plan(tmp_path, make_plan(systems="di", training_types="sft", retries={"crash": 0}))
+    assert run_sweep(tmp_path, "sft=crash*1").counts == {"failed": 1}
+    assert len(list((tmp_path / "stages" / "sft").rglob("failure.json"))) == 1
+
+
 def test_memory_is_shared_by_fewer_after_it_ran_out(tmp_path: Path) -> None:
     assert run_sweep(tmp_path, "sft=host_oom*1", workers=4).counts == {"ok": 1}
     events = list(read_events(tmp_path / "experiments" / "sweep"))

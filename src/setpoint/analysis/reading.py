@@ -25,6 +25,7 @@ from setpoint.analysis.quantities import CaseValues, Metrics, case_values, summa
 from setpoint.artifacts import Attempt, StageFolder, Workspace, read_json
 from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns
 from setpoint.errors import InputError
+from setpoint.fingerprint import seal_broken
 
 PLAN_SCHEMA = 1
 STAGE_ORDER = ("evaluate_start", "sft", "evaluate_sft", "grpo", "evaluate")
@@ -259,6 +260,8 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         )
     if plan.get("schema") != PLAN_SCHEMA:
         raise InputError(f"{folder / 'plan.json'} must have schema {PLAN_SCHEMA}, but has {plan.get('schema')!r}.")
+    if seal_broken(plan):
+        raise InputError(f"{folder / 'plan.json'} was changed after it was frozen. Restore it to analyse its results.")
     _refuse_duplicates(folder, plan["runs"])
     return plan
 

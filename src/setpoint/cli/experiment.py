@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.progress import say
-from setpoint.cli.running import add_place_options, add_run_options, run_request
+from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError
 
@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_spec_options(run_parser)
     add_run_options(run_parser)
     add_place_options(run_parser)
+    add_accept_option(run_parser)
     run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     run_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
 
@@ -50,12 +51,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     resume_parser.add_argument("experiment_id", metavar="ID")
     add_run_options(resume_parser)
     add_place_options(resume_parser)
+    add_accept_option(resume_parser)
 
     retry_parser = add("retry", "continue an experiment and try its failed runs again", _retry)
     retry_parser.add_argument("experiment_id", metavar="ID")
     retry_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
     add_run_options(retry_parser)
     add_place_options(retry_parser)
+    add_accept_option(retry_parser)
 
     recover_parser = add(
         "recover", "continue an experiment, and try again what failed for no fault of its configuration", _recover
@@ -65,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     recover_parser.add_argument("--dry-run", action="store_true", help="say what it would do, and change nothing")
     add_run_options(recover_parser)
     add_place_options(recover_parser)
+    add_accept_option(recover_parser)
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")
@@ -112,7 +116,13 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         with findings.check():
             resolve_base(arguments.base_model or BUILTIN)
     findings.settle()
-    return request(workspace_of(arguments), spec, experiment_id=arguments.experiment_id, fresh=arguments.fresh)
+    return request(
+        workspace_of(arguments),
+        spec,
+        experiment_id=arguments.experiment_id,
+        fresh=arguments.fresh,
+        accept_changes=getattr(arguments, "accept_changes", False),
+    )
 
 
 def _plan(arguments: argparse.Namespace) -> int:

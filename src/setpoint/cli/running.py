@@ -50,6 +50,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
+def add_accept_option(parser: argparse.ArgumentParser) -> None:
+    """What becomes of an experiment that cannot go on as planned."""
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="where specification, base, data or code changed since: a new experiment that follows the old one",
+    )
+
+
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Where to run."""
     parser.add_argument("--on", choices=("local", "slurm"), default="local", help="where (default: this machine)")
@@ -99,14 +108,14 @@ def _retries(texts: list[str] | None) -> dict[str, int]:
     Raises:
         InputError: an unknown class, or one that is a result; a number that is none.
     """
-    from setpoint.experiments.coordinator import AUTOMATIC_RETRIES
+    from setpoint.experiments.retries import RETRIES
 
     found = assignments(texts or [])
     findings = Findings()
     for name, number in found.items():
         with findings.check():
-            if name not in AUTOMATIC_RETRIES:
-                raise unknown_name("retryable failure class", name, AUTOMATIC_RETRIES)
+            if name not in RETRIES:
+                raise unknown_name("retryable failure class", name, RETRIES)
             if not number.isdecimal():
                 raise InputError(f"retries of {name} must be a whole number, but are {number!r}.")
     findings.settle()
@@ -130,7 +139,12 @@ def run_request(
     calibration = getattr(arguments, "calibrate", False)
     on_slurm = getattr(arguments, "on", "local") == "slurm"
     executor = _slurm_executor(request, arguments) if on_slurm else None
-    plan = launch.prepare(request, say_nothing if arguments.quiet else say, calibration=calibration)
+    request, plan = launch.take_up(
+        request,
+        say_nothing if arguments.quiet else say,
+        calibration=calibration,
+        accept_changes=arguments.accept_changes,
+    )
     try:
         with progress(plan, quiet=arguments.quiet) as listener:
             options = launch.Options(

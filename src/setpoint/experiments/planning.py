@@ -13,7 +13,7 @@ from setpoint.experiments.adapters import Adapter
 from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, find, resolve
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
 from setpoint.experiments.single import training_commands
-from setpoint.experiments.spec import METRICS, ExperimentSpec, Value, make_spec
+from setpoint.experiments.spec import METRICS, ExperimentSpec, Value, identity, make_spec
 from setpoint.experiments.stages import STAGES
 from setpoint.experiments.types import RunDesign, design_runs
 from setpoint.fingerprint import digest
@@ -118,7 +118,7 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         shared=Shared(reference=reference, evaluate_base=evaluate_base),
         compute_ratio=inputs.compute_ratio,
         adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
-        provenance={**provenance.collect(), "code": {kind: digest(stage.code()) for kind, stage in STAGES.items()}},
+        provenance={**provenance.collect(), "code": {kind: stage.origins() for kind, stage in STAGES.items()}},
     )
     commands = training_commands(plan, Workspace(Path()))
     named = (run.model_copy(update={"command": text}) for run, text in zip(plan.runs, commands, strict=True))
@@ -127,7 +127,7 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
 
 def spec_digest(spec: ExperimentSpec) -> str:
     """What names an experiment that was given no name."""
-    return digest(spec.model_dump(mode="json", exclude_defaults=True))
+    return digest(identity(spec).model_dump(mode="json", exclude_defaults=True))
 
 
 def stage_id(stage: PlannedStage) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from setpoint import systems
 from setpoint.errors import InputError, collect, unknown_name
+from setpoint.experiments.retries import RETRIES
 
 TrainingType = Literal["sft", "grpo", "both"]
 ModelType = Literal["specialist", "universal"]
@@ -96,6 +97,8 @@ class ExperimentSpec(BaseModel):
     base_model: str = "builtin:tiny"
     expert: Literal["optimal", "detuned"] = "optimal"
     seed: int = Field(default=0, ge=0)
+    retries: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Failure class -> how often a stage is tried again by itself, where that is not as usual; changes no result."""
 
     @field_validator("systems", "target_systems")
     @classmethod
@@ -112,11 +115,22 @@ class ExperimentSpec(BaseModel):
     def _distinct_words(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         return _distinct(str(info.field_name).replace("_", " ").removesuffix("s"), names)
 
+    @field_validator("retries")
+    @classmethod
+    def _known_classes(cls, limits: dict[str, int]) -> dict[str, int]:
+        collect([unknown_name("retryable failure class", name, RETRIES) for name in limits if name not in RETRIES])
+        return limits
+
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         collect([unknown_name("metric", name, METRICS) for name in names if name not in METRICS])
         return _distinct("metric", names)
+
+
+def identity(spec: ExperimentSpec) -> ExperimentSpec:
+    """`spec` without what changes no result, so that one experiment stays one."""
+    return spec.model_copy(update={"retries": {}})
 
 
 def make_spec(fields: dict[str, Any]) -> ExperimentSpec:
