@@ -11,18 +11,21 @@ if TYPE_CHECKING:
 def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
     """The plan for programs, with the number of stages that are finished already; ids only where they are known."""
     from setpoint.execution import default_workers
+    from setpoint.experiments.dead_axes import dead_axes
     from setpoint.experiments.estimate import estimate
     from setpoint.experiments.suggestions import suggestions
 
     known = _stage_ids_known(plan)
     finished = sum(workspace.stage(stage.kind, name).finished() for name, stage in plan.stages.items()) if known else 0
-    extra = {"suggestions": suggestions(plan), "estimate": estimate(plan, workspace, default_workers()).to_json()}
+    expected = estimate(plan, workspace, default_workers()).to_json()
+    extra = {"suggestions": suggestions(plan), "warnings": dead_axes(plan), "estimate": expected}
     return {**plan.to_json(), "stage_ids_known": known, "finished_stages": finished, **extra}
 
 
 def plan_text(plan: "Plan", workspace: "Workspace") -> str:
     """The plan for people."""
     summary = plan_summary(plan, workspace)
+    from setpoint.experiments.dead_axes import dead_axes
     from setpoint.experiments.suggestions import suggestions
 
     configurations = len({run.configuration for run in plan.runs})
@@ -39,7 +42,8 @@ def plan_text(plan: "Plan", workspace: "Workspace") -> str:
         f" ({asked - len(plan.stages)} shared, {summary['finished_stages']} finished already)",
         *(f"  {run.name}" for run in plan.runs),
     ]
-    lines += [*_estimate_lines(plan, workspace), *(f"Suggestion: {text}" for text in suggestions(plan))]
+    lines += [*_estimate_lines(plan, workspace), *(f"Warning: {text}" for text in dead_axes(plan))]
+    lines += [f"Suggestion: {text}" for text in suggestions(plan)]
     return "\n".join(lines)
 
 
