@@ -264,6 +264,20 @@ def test_the_printed_lines_make_the_same_stages(root: Path) -> None:
         assert alone["runs"][0]["stages"] == run["stages"]
 
 
+def test_designs_are_given_on_the_command_line(root: Path) -> None:
+    line = ["experiment", "plan", "--systems", "di", "--dataset-name", "small", "--parameters"]
+    drawn = [*line, "learning_rate:1e-5..1e-3:log", "lora_rank:4,8", "--design", "sobol", "--configurations", "4"]
+    planned = json.loads(setpoint(root, *drawn, "--json").stdout)
+    assert len(planned["runs"]) == 4
+    assert planned["spec"]["ranges"] == {"learning_rate": {"min": 1e-5, "max": 1e-3, "scale": "log", "whole": False}}
+    zipped = [*line, "lora_rank:4,8", "learning_rate:2e-4,1e-4", "--zip", "lora_rank,learning_rate"]
+    assert "Design: lora_rank and learning_rate vary together" in setpoint(root, *zipped).stdout
+    fraction = ["lora_rank:4,8", "learning_rate:2e-4,1e-4", "grpo.beta:0,0.1", "--design", "fractional"]
+    text = setpoint(root, *line, *fraction).stdout
+    assert "Runs: 4 configurations" in text
+    assert "resolution III" in text
+
+
 ALL_TYPES = [
     ["--systems", "di", "--training-types", "sft,both", "--parameters", "grpo.temperature:0.7,1.0", "--set", "steps=7"],
     ["--experiment-type", "cross_system", "--systems", "di,vdp", "--training-type", "grpo", "--match", "total"],

@@ -1,6 +1,7 @@
 """A plan in words: how much there is to do, how much of it is done already, and what else is worth knowing."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def plan_text(plan: "Plan", workspace: "Workspace") -> str:
         f"Data sets: {', '.join(f'{system}: {data.name} ({data.digest})' for system, data in plan.datasets.items())}",
         f"Base model: {plan.base.name} ({plan.base.digest})",
         f"Runs: {configurations} configurations x {replicates} replicates = {len(plan.runs)}",
+        *_design_lines(plan),
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
         f" ({asked - len(plan.stages)} shared, {summary['finished_stages']} finished already)",
         *(f"  {run.name}" for run in plan.runs),
@@ -45,6 +47,40 @@ def plan_text(plan: "Plan", workspace: "Workspace") -> str:
     lines += [*_estimate_lines(plan, workspace), *(f"Warning: {text}" for text in dead_axes(plan))]
     lines += [f"Suggestion: {text}" for text in suggestions(plan)]
     return "\n".join(lines)
+
+
+def _design_lines(plan: "Plan") -> list[str]:
+    """How the configurations were chosen, where they are not all combinations."""
+    from setpoint.experiments.designs import resolution
+
+    spec = plan.spec
+    zips = [f"{' and '.join(names)} vary together" for names in spec.zipped]
+    where = [
+        f"{name} only where {' and '.join(f'{other} is {_listed(values)}' for other, values in wanted.items())}"
+        for name, wanted in spec.conditions.items()
+    ]
+    chosen = {
+        "full": [],
+        "fractional": [f"a fraction of all combinations, {_resolution_text(resolution(spec))}"],
+        "random": ["points drawn at random"],
+        "sobol": ["points of a Sobol sequence"],
+    }[spec.design]
+    found = [*chosen, *zips, *where]
+    return [f"Design: {'; '.join(found)}"] if found else []
+
+
+def _listed(values: Sequence[object]) -> str:
+    return " or ".join(map(str, values))
+
+
+def _resolution_text(resolution: int | None) -> str:
+    if resolution is None:
+        return "which is every one of them"
+    if resolution == 3:
+        return "resolution III: main effects are mixed up with interactions of two parameters"
+    if resolution == 4:
+        return "resolution IV: main effects are not mixed up with interactions of two parameters, but these are"
+    return "resolution V or more: neither main effects nor interactions of two parameters are mixed up"
 
 
 def _estimate_lines(plan: "Plan", workspace: "Workspace") -> list[str]:

@@ -10,10 +10,11 @@ from setpoint import problems, provenance, systems
 from setpoint.artifacts import Workspace
 from setpoint.errors import Findings
 from setpoint.experiments.adapters import Adapter
-from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, find, resolve
+from setpoint.experiments.designs import check_design, joint_levels
+from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, canonical_ranges, find, resolve
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
 from setpoint.experiments.single import training_commands
-from setpoint.experiments.spec import METRICS, ExperimentSpec, Value, identity, make_spec
+from setpoint.experiments.spec import METRICS, TRAINING_TYPE, ExperimentSpec, Range, Value, identity, make_spec
 from setpoint.experiments.stages import STAGES
 from setpoint.experiments.types import RunDesign, design_runs
 from setpoint.fingerprint import digest
@@ -52,13 +53,32 @@ def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
     fixed: dict[str, Value] = {}
     with findings.check():
         axes = canonical_axes(spec.parameters, spec.training_types)
+    ranges: dict[str, Range] = {}
     with findings.check():
-        fixed = canonical_fixed(spec.fixed, axes, spec.training_types)
-    canonical = spec.model_copy(update={"parameters": axes, "fixed": fixed})
+        ranges = canonical_ranges(spec.ranges, axes, spec.training_types)
     with findings.check():
-        design_runs(canonical)
+        fixed = canonical_fixed(spec.fixed, [*axes, *ranges], spec.training_types)
+    canonical = spec.model_copy(update={"parameters": axes, "fixed": fixed, "ranges": ranges})
+    with findings.check():
+        canonical = canonical.model_copy(update=_canonical_relations(canonical))
+    if not findings.errors:
+        findings.errors += check_design(canonical)
+    if not findings.errors:
+        with findings.check():
+            design_runs(canonical)
     findings.settle()
     return canonical
+
+
+def _canonical_relations(spec: ExperimentSpec) -> dict[str, Any]:
+    """Zips and conditions with canonical names and parsed values."""
+    conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
+    for name, wanted in spec.conditions.items():
+        trained = {TRAINING_TYPE: wanted[TRAINING_TYPE]} if TRAINING_TYPE in wanted else {}
+        others = {other: values for other, values in wanted.items() if other != TRAINING_TYPE}
+        conditions[find(name).name] = {**trained, **canonical_axes(others, spec.training_types)}
+    zipped = tuple(tuple(find(name).name for name in names) for names in spec.zipped)
+    return {"zipped": zipped, "conditions": conditions}
 
 
 def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
@@ -70,7 +90,7 @@ def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
     findings = Findings()
     with findings.check():
         spec = make_spec(dict(fields))
-    others = {name: fields[name] for name in ("parameters", "fixed") if isinstance(fields.get(name), Mapping)}
+    others = {name: fields[name] for name in ("parameters", "fixed", "ranges") if isinstance(fields.get(name), Mapping)}
     if findings.errors and others:
         with findings.check():
             canonical_spec(make_spec({"systems": systems.names()[:1], "training_types": tuple(TRAINED), **others}))
@@ -235,7 +255,7 @@ def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier:
         model_type=design.model_type,
         systems=design.systems,
         training_type=design.training_type,
-        factors={**design.arms, **design.factors},
+        factors={**design.arms, **design.factors, **joint_levels(spec, design.factors)},
         settings=settings,
         resolved=resolved,
         start=start,
@@ -304,9 +324,10 @@ def _run_name(design: RunDesign, spec: ExperimentSpec, resolved: dict[str, dict[
 def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> AnalysisPlan:
     levels: dict[str, set[Value]] = {}
     for design in designs:
-        for name, value in {**design.arms, **design.factors}.items():
+        for name, value in {**design.arms, **design.factors, **joint_levels(spec, design.factors)}.items():
             levels.setdefault(name, set()).add(value)
-    factors = tuple(name for name, values in levels.items() if len(values) > 1)
+    joined = {name for names in spec.zipped for name in names}
+    factors = tuple(name for name, values in levels.items() if len(values) > 1 and name not in joined)
     primary, *secondary = spec.metrics
     return AnalysisPlan(
         primary_metric=primary,

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from setpoint import systems
 from setpoint.errors import InputError, collect, unknown_name
@@ -16,7 +25,10 @@ TrainingType = Literal["sft", "grpo", "both"]
 ModelType = Literal["specialist", "universal"]
 Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch"]
 Evaluation = Literal["standard", "comprehensive"]
+Design = Literal["full", "fractional", "random", "sobol"]
 Value = bool | int | float | str
+TRAINING_TYPE = "training_type"
+"""What a condition may name besides parameters."""
 
 STRATEGIES: dict[Strategy, TrainingType] = {"sft_only": "sft", "sft_then_grpo": "both", "grpo_from_scratch": "grpo"}
 """Strategy of an ablation -> its training type."""
@@ -59,6 +71,25 @@ Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
 """One or more items; a single one may be written without brackets."""
 
 
+class Range(BaseModel):
+    """Where a parameter is drawn from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: float = Field(allow_inf_nan=False)
+    max: float = Field(allow_inf_nan=False)
+    scale: Literal["linear", "log"] = "linear"
+    whole: bool = False
+    """Whether values are rounded; follows from the parameter."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.min >= self.max or (self.scale == "log" and self.min <= 0):
+            found = f"{self.min} to {self.max} on a {self.scale} scale"
+            raise ValueError(f"a range goes from min up to max, above 0 on a log scale, but is {found}")
+        return self
+
+
 class ExperimentSpec(BaseModel):
     """An experiment, as asked for. Parameter names and values are checked where they are resolved, in `parameters`."""
 
@@ -87,6 +118,16 @@ class ExperimentSpec(BaseModel):
     """Of a single run: the training stage, as `kind/id`, whose adapter is trained further."""
     parameters: dict[str, Listed[Value]] = {}
     """Swept parameter -> its values."""
+    ranges: dict[str, Range] = {}
+    """Parameter -> the range it is drawn from, in a design that draws points."""
+    zipped: tuple[Listed[str], ...] = ()
+    """Swept parameters that vary together, value by value."""
+    conditions: dict[str, dict[str, Listed[Value]]] = {}
+    """Swept parameter -> what must hold where it is swept: another parameter, or `training_type` -> its values."""
+    design: Design = "full"
+    """Which combinations are run: all, a balanced fraction, or points drawn at random or from a Sobol sequence."""
+    configurations: int | None = Field(default=None, ge=1, le=100_000)
+    """How many points are drawn; at most, of a fraction."""
     fixed: dict[str, Value] = {}
     """Parameters with another value than the preset's, the same in every run."""
     replicates: int = Field(default=1, ge=1, le=1000)
