@@ -10,6 +10,7 @@ from setpoint.errors import InputError
 
 DIGEST_LENGTH = 12
 SEAL = "digest"
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def canonical_json(value: Any) -> str:
@@ -19,14 +20,19 @@ def canonical_json(value: Any) -> str:
         InputError: `value` holds something JSON cannot carry, or a number that is not finite.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"a configuration must be finite numbers, text, lists and tables, but: {error}") from error
 
 
 def digest(value: Any, length: int = DIGEST_LENGTH) -> str:
     """The first `length` hexadecimal characters of the sha256 of the canonical JSON of `value`."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+    return text_digest(canonical_json(value), length)
+
+
+def text_digest(text: str, length: int = DIGEST_LENGTH) -> str:
+    """The same of a text that is canonical JSON already."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:

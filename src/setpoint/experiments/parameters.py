@@ -170,7 +170,7 @@ def resolve(
         group: dict(getattr(preset, group)) for group in ("lora", *TRAINED[training_type])
     }
     if "grpo" in resolved:
-        resolved["grpo"]["reward_horizon"] = reward_horizon(problems.get(system) for system in systems)
+        resolved["grpo"]["reward_horizon"] = _reward_horizon(tuple(systems))
     for name, value in values.items():
         for group, field in find(name).places_in(training_type):
             resolved[group][field] = value
@@ -184,6 +184,11 @@ def resolve(
             ]
     collect(found)
     return resolved
+
+
+@cache
+def _reward_horizon(names: tuple[str, ...]) -> int:
+    return reward_horizon(problems.get(name) for name in names)
 
 
 def _parse_all(parameter: Parameter, values: Sequence[Value], training_types: Sequence[str]) -> tuple[Value, ...]:

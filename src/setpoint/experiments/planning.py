@@ -3,21 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 from setpoint import problems, provenance, systems
-from setpoint.artifacts import Workspace
 from setpoint.errors import Findings
 from setpoint.experiments.adapters import Adapter
 from setpoint.experiments.designs import check_design, joint_levels
 from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, canonical_ranges, find, resolve
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
-from setpoint.experiments.single import training_commands
+from setpoint.experiments.single import Alone, training_command
 from setpoint.experiments.spec import METRICS, TRAINING_TYPE, ExperimentSpec, Range, Value, identity, make_spec
 from setpoint.experiments.stages import STAGES
 from setpoint.experiments.types import RunDesign, design_runs
-from setpoint.fingerprint import digest
+from setpoint.fingerprint import canonical_json, digest, text_digest
 from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems.suites import DEFAULT_CASES
 
@@ -119,10 +118,8 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
     evaluate_base = {system: stages.add_evaluation(system) for system in spec.systems}
     runs: list[PlannedRun] = []
     for design in designs:
-        runs.append(_plan_run(design, spec, stages, runs))
-    if spec.type == "single":
-        runs = [run.model_copy(update={"name": experiment_id}) for run in runs]
-    plan = Plan(
+        runs.append(_plan_run(design, spec, stages, runs, experiment_id if spec.type == "single" else None))
+    return Plan(
         schema=1,
         experiment=experiment_id,
         type=spec.type,
@@ -140,9 +137,6 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
         provenance={**provenance.collect(), "code": {kind: stage.origins() for kind, stage in STAGES.items()}},
     )
-    commands = training_commands(plan, Workspace(Path()))
-    named = (run.model_copy(update={"command": text}) for run, text in zip(plan.runs, commands, strict=True))
-    return plan.model_copy(update={"runs": tuple(named)})
 
 
 def spec_digest(spec: ExperimentSpec) -> str:
@@ -157,15 +151,13 @@ def stage_id(stage: PlannedStage) -> str:
         config["base"] = config["base"]["digest"]
     if "datasets" in config:
         config["datasets"] = [data["digest"] for data in config["datasets"]]
-    return digest(
-        {
-            "kind": stage.kind,
-            "config": config,
-            "needs": stage.needs,
-            "seed": stage.seed,
-            "code": STAGES[stage.kind].code(),
-        }
-    )
+    rest = canonical_json({"config": config, "kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
+    return text_digest(f'{{"code":{_code_json(stage.kind)},{rest[1:]}')  # as if it were encoded in one piece
+
+
+@cache
+def _code_json(kind: str) -> str:
+    return canonical_json(STAGES[kind].code())
 
 
 @dataclass
@@ -231,7 +223,9 @@ class _Stages:
         return identity
 
 
-def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun]) -> PlannedRun:
+def _plan_run(
+    design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun], name: str | None = None
+) -> PlannedRun:
     settings = _settings(stages.inputs.base.preset, design, spec, stages.inputs.compute_ratio)
     resolved = _resolved(stages.inputs.base.preset, design, spec, settings)
     start = _start(design, stages, earlier)
@@ -246,8 +240,11 @@ def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier:
             planned |= stages.add_evaluations("evaluate_sft", design.systems, trained)
     assert trained is not None
     planned |= stages.add_evaluations("evaluate", design.systems, trained)
+    name = name or _run_name(design, spec, resolved)
+    place = None if start is None else f"{stages.planned[start].kind}/{start}"
+    alone = Alone(name, design.systems, design.training_type, _seed(spec, design), settings, place)
     return PlannedRun(
-        name=_run_name(design, spec, resolved),
+        name=name,
         index=len(earlier),
         configuration=design.configuration,
         replicate=design.replicate,
@@ -258,6 +255,7 @@ def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier:
         factors={**design.arms, **design.factors, **joint_levels(spec, design.factors)},
         settings=settings,
         resolved=resolved,
+        command=training_command(spec, alone),
         start=start,
         stages=planned,
     )
