@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from setpoint.cli.budgeting import add_budget_options, chosen, offered, offers_json, offers_text
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.progress import say
@@ -33,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_parser = add("run", "run an experiment, or take it up where it stopped, and print its report", _run)
     _add_identity(run_parser)
     add_spec_options(run_parser)
+    add_budget_options(run_parser)
     add_run_options(run_parser)
     add_place_options(run_parser)
     add_accept_option(run_parser)
@@ -42,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan_parser = add("plan", "show what an experiment would run; changes nothing", _plan)
     _add_identity(plan_parser)
     add_spec_options(plan_parser)
+    add_budget_options(plan_parser)
     plan_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
     plan_parser.add_argument(
         "--commands", action="store_true", help="print one line of scripts/train_single_system.py for every run"
@@ -94,7 +97,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         arguments.commands = False
         return _plan(arguments)
-    return run_request(_requested(arguments), arguments)
+    wanted = _requested(arguments)
+    if arguments.budget is not None and arguments.calibrate:
+        _calibrate(wanted)
+    return run_request(chosen(wanted, arguments), arguments)
 
 
 def _requested(arguments: argparse.Namespace) -> "Request":
@@ -126,11 +132,22 @@ def _requested(arguments: argparse.Namespace) -> "Request":
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import prepare, preview
+    from setpoint.experiments.launch import preview
     from setpoint.experiments.single import script_commands
 
     wanted = _requested(arguments)
-    plan = prepare(wanted, say, calibration=True) if arguments.calibrate else wanted.existing or preview(wanted)
+    if arguments.calibrate:
+        _calibrate(wanted)
+    if arguments.budget is not None and (arguments.yes or arguments.choose):
+        wanted = chosen(wanted, arguments)
+    elif arguments.budget is not None:
+        budget, found = offered(wanted, arguments.budget)
+        if arguments.json:
+            print_json(offers_json(budget, found, wanted.workspace))
+        else:
+            print(offers_text(budget, found, wanted.workspace))
+        return 0
+    plan = wanted.existing or preview(wanted)
     if arguments.commands:
         print("\n".join(script_commands(plan, wanted.workspace)))
     elif arguments.json:
@@ -138,6 +155,13 @@ def _plan(arguments: argparse.Namespace) -> int:
     else:
         print(plan_text(plan, wanted.workspace))
     return 0
+
+
+def _calibrate(wanted: "Request") -> None:
+    """Run short stages of the kinds that never ran here."""
+    from setpoint.experiments.launch import prepare
+
+    prepare(wanted, say, calibration=True)
 
 
 def _resume(arguments: argparse.Namespace) -> int:
