@@ -61,7 +61,7 @@ def _run_part(request: "Request", arguments: argparse.Namespace) -> bool:
 
     plan = launch.prepare(request, say_nothing if arguments.quiet else say)
     try:
-        with progress(plan, quiet=arguments.quiet) as listener:
+        with progress(plan, request.workspace, quiet=arguments.quiet) as listener:
             status = launch.run(request, plan, launch.Options(workers=arguments.workers, listeners=(listener,)))
     except KeyboardInterrupt:
         print("setpoint: interrupted; the same command goes on where it stopped", file=sys.stderr)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from setpoint.cli.budgeting import add_budget_options, chosen, offered, offers_json, offers_text
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
-from setpoint.cli.progress import say
+from setpoint.cli.progress import progress, say
 from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError
 
 if TYPE_CHECKING:
+    from setpoint.artifacts import Workspace
     from setpoint.experiments.launch import Request
 
 
@@ -75,6 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")
+    status_parser.add_argument("--watch", action="store_true", help="follow it until it ends")
     status_parser.add_argument("--check", action="store_true", help="look at every stage instead of the snapshot")
 
     add("list", "list the experiments of the workspace", _list)
@@ -200,7 +202,10 @@ def _recover(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.status import read_status
 
-    status = read_status(workspace_of(arguments), arguments.experiment_id, check=arguments.check)
+    workspace = workspace_of(arguments)
+    if arguments.watch:
+        _watch(workspace, arguments.experiment_id)
+    status = read_status(workspace, arguments.experiment_id, check=arguments.check)
     if arguments.json:
         print_json(status.to_json())
         return 0
@@ -210,6 +215,15 @@ def _status(arguments: argparse.Namespace) -> int:
         detail = " ".join(filter(None, [run_state.failure_class, run_state.reason]))
         print(f"  {run_state.state:<10} {name}{f'  ({detail})' if detail else ''}")
     return 0
+
+
+def _watch(workspace: "Workspace", experiment_id: str) -> None:
+    from setpoint.cli.live import follow
+    from setpoint.experiments.status import require_plan
+
+    plan = require_plan(workspace, experiment_id)
+    with progress(plan, workspace, quiet=False) as listener:
+        follow(plan, workspace, listener)
 
 
 def _list(arguments: argparse.Namespace) -> int:

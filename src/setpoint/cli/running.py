@@ -146,7 +146,7 @@ def run_request(
         accept_changes=arguments.accept_changes,
     )
     try:
-        with progress(plan, quiet=arguments.quiet) as listener:
+        with progress(plan, request.workspace, quiet=arguments.quiet) as listener:
             options = launch.Options(
                 workers=_ALL if on_slurm and arguments.workers is None else arguments.workers,
                 executor=executor(plan) if executor else None,
