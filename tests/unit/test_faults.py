@@ -95,8 +95,9 @@ def test_a_bare_kill_is_lost_and_one_for_memory_is_not() -> None:
     assert describe_ended(-9, oom_kills=1)["failure_class"] == "host_oom"
     assert describe_ended(-11)["failure_class"] == "crash"
     assert describe_ended(1)["failure_class"] == "lost"
+    assert describe_ended(failures.EXIT_STORAGE)["failure_class"] == "storage"
     assert classify(TimeoutError()) == "transient"
-    assert set(coordinator.AUTOMATIC_RETRIES) <= set(failures.SUGGESTIONS)
+    assert set(coordinator.RETRIES) <= set(failures.SUGGESTIONS)
 
 
 def test_a_transient_failure_is_tried_again_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
