@@ -155,7 +155,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     elif arguments.json:
         print_json(plan_summary(plan, wanted.workspace))
     else:
-        print(plan_text(plan, wanted.workspace))
+        print(plan_text(plan, wanted.workspace, wanted.base))
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
     from setpoint.experiments.plan import Plan
+    from setpoint.policies import BaseModel
 
 
 def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
@@ -23,8 +24,10 @@ def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
     return {**plan.to_json(), "stage_ids_known": known, "finished_stages": finished, **extra}
 
 
-def plan_text(plan: "Plan", workspace: "Workspace") -> str:
+def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
     """The plan for people."""
+    from setpoint.experiments.memory import check_memory
+
     summary = plan_summary(plan, workspace)
     from setpoint.experiments.dead_axes import dead_axes
     from setpoint.experiments.suggestions import suggestions
@@ -45,6 +48,11 @@ def plan_text(plan: "Plan", workspace: "Workspace") -> str:
         *(f"  {run.name}" for run in plan.runs),
     ]
     lines += [*_estimate_lines(plan, workspace), *(f"Warning: {text}" for text in dead_axes(plan))]
+    lines += [
+        f"{'Problem' if check.result == 'problem' else 'Remark'}: {check.name}: {check.text}"
+        for check in check_memory(base, plan.stages.values())
+        if check.result != "ok"
+    ]
     lines += [f"Suggestion: {text}" for text in suggestions(plan)]
     return "\n".join(lines)
 

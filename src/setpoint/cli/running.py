@@ -145,6 +145,8 @@ def run_request(
         calibration=calibration,
         accept_changes=arguments.accept_changes,
     )
+    if not on_slurm:
+        _check_memory(request, plan, quiet=arguments.quiet)
     try:
         with progress(plan, request.workspace, quiet=arguments.quiet) as listener:
             options = launch.Options(
@@ -170,6 +172,22 @@ def run_request(
     if status.state == "interrupted":
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
     return exit_code(status)
+
+
+def _check_memory(request: "Request", plan: "Plan", *, quiet: bool) -> None:
+    """Say where fewer rows at a time will fit, and refuse where not even one does.
+
+    Raises:
+        InputError: of the training stages, those whose smallest pass needs more memory than there is.
+    """
+    from setpoint.experiments.checks import require_fit
+    from setpoint.experiments.memory import check_memory
+
+    found = check_memory(request.base, plan.stages.values())
+    require_fit(found)
+    for check in found if not quiet else ():
+        if check.result == "remark":
+            say(f"{check.name}: {check.text}")
 
 
 def _slurm_executor(request: "Request", arguments: argparse.Namespace) -> "Callable[[Plan], Executor]":

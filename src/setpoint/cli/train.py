@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(plan_summary(plan, wanted.workspace))
     else:
-        print(plan_text(plan, wanted.workspace))
+        print(plan_text(plan, wanted.workspace, wanted.base))
     return 0
 
 
