@@ -1,12 +1,18 @@
 """Designs: which combinations become configurations, and what is refused."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sweeps import make_plan
+from synthetic_experiment import Synthetic
 
+from setpoint.analysis.design import Obstacle, factorial
+from setpoint.analysis.overview import experiment_claims
+from setpoint.analysis.reading import read_experiment
 from setpoint.errors import InputError
 from setpoint.experiments import designs
 from setpoint.experiments.designs import configurations
@@ -127,3 +133,16 @@ def test_training_types_meet_the_same_points() -> None:
 def test_what_cannot_be_designed_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         spec_of(parameters={"lora_rank": [4, 8], "sft.steps": [10, 20, 30]}, **fields)
+
+
+def test_a_design_that_leaves_cells_empty_is_not_taken_for_a_factorial(tmp_path: Path) -> None:
+    data = read_experiment(Synthetic(tmp_path).write())
+    assert not isinstance(factorial(data, "final_error").cells, Obstacle)
+    diagonal = {(4, 1e-4), (8, 2e-4)}
+    runs = tuple(run for run in data.runs if (run.level("lora_rank"), run.level("learning_rate")) in diagonal)
+    assert len(runs) == 6
+    sparse = replace(data, runs=runs, plan={**data.plan, "spec": {"design": "sobol"}})
+    obstacle = factorial(sparse, "final_error").cells
+    assert isinstance(obstacle, Obstacle)
+    assert obstacle.reason.startswith("a sobol design leaves combinations empty")
+    assert any("a sobol design leaves combinations empty" in claim.statement for claim in experiment_claims(sparse))
