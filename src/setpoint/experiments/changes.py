@@ -45,7 +45,7 @@ def plan_changes(old: Plan, new: Plan) -> list[str]:
     ]
     before, after = old.provenance["code"], new.provenance["code"]
     changed += [
-        f"the code of {kind} stages ({_code_changes(before.get(kind, {}), after[kind])})"
+        f"the code of {kind} stages ({_code_changes(before.get(kind), after[kind])})"
         for kind in STAGES
         if before.get(kind) != after[kind]
     ]
@@ -65,8 +65,11 @@ def next_id(workspace: Workspace, origin: str, current: str, spec: ExperimentSpe
     raise AssertionError("there is always another number")
 
 
-def _code_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _code_changes(recorded: object, new: Mapping[str, Any]) -> str:
     """`training; torch 2.12.0, now 2.13.0`: the layers whose sources differ, and the packages."""
+    if not isinstance(recorded, Mapping):
+        return "which the plan did not record in detail"
+    old: Mapping[str, Any] = recorded
     layers, packages = old.get("layers", {}), old.get("packages", {})
     changed = [", ".join(name for name, found in new["layers"].items() if layers.get(name) != found)]
     changed += [
