@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from setpoint import problems, provenance, systems
@@ -21,6 +22,7 @@ from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems.suites import DEFAULT_CASES
 
 _LONGEST_LABEL = 160
+_NOTHING: Mapping[int, str] = MappingProxyType({})
 PROVISIONAL_RATIO = 1.0
 """Stands for the compute ratio of a plan that is only shown; a launch measures it first."""
 
@@ -144,15 +146,23 @@ def spec_digest(spec: ExperimentSpec) -> str:
     return digest(identity(spec).model_dump(mode="json", exclude_defaults=True))
 
 
-def stage_id(stage: PlannedStage) -> str:
-    """The content id of a stage. Names of data sets and of the base stay out: their digests are in."""
+def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
+    """The content id of a stage. Names of data sets and of the base stay out: their digests are in.
+
+    Args:
+        encoded: id of an object that many configurations hold -> its canonical JSON.
+    """
     config = dict(stage.config)
     if "base" in config:
         config["base"] = config["base"]["digest"]
     if "datasets" in config:
         config["datasets"] = [data["digest"] for data in config["datasets"]]
-    rest = canonical_json({"config": config, "kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
-    return text_digest(f'{{"code":{_code_json(stage.kind)},{rest[1:]}')  # as if it were encoded in one piece
+    # Piece by piece what canonical_json would give for the whole.
+    fields = ",".join(
+        f'"{name}":{encoded.get(id(value)) or canonical_json(value)}' for name, value in sorted(config.items())
+    )
+    rest = canonical_json({"kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
+    return text_digest(f'{{"code":{_code_json(stage.kind)},"config":{{{fields}}},{rest[1:]}')
 
 
 @cache
@@ -169,9 +179,18 @@ class _Stages:
     planned: dict[str, PlannedStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        base = self.inputs.base
+        self._model = {
+            "base": {"name": base.name, "digest": base.digest},
+            "preset": base.preset.name,
+            "dialect": base.preset.dialect.definition(),
+        }
+        self._encoded = {id(value): canonical_json(value) for value in (base.digest, *self._model.values())}
+
     def add_training(self, kind: str, run: RunDesign, resolved: dict[str, dict[str, Any]], parent: str | None) -> str:
         config = {
-            **self._model(),
+            **self._model,
             "systems": list(run.systems),
             "datasets": [self.inputs.datasets[system].model_dump() for system in run.systems],
             "lora": resolved["lora"],
@@ -187,7 +206,7 @@ class _Stages:
 
     def add_evaluation(self, system: str, adapter: str | None = None) -> str:
         """Evaluate an adapter, or the base itself. The seed is not the run's: every run meets the same cases."""
-        config = {**self._model(), **self._suite(system)}
+        config = {**self._model, **self._suite(system)}
         needs = {"reference": self.add_reference(system)}
         needs |= {} if adapter is None else {"adapter": adapter}
         return self._add(PlannedStage(kind="evaluate", config=config, needs=dict(sorted(needs.items())), seed=0))
@@ -205,20 +224,12 @@ class _Stages:
             self.references[system] = self._add(PlannedStage(kind="reference", config=config, seed=0))
         return self.references[system]
 
-    def _model(self) -> dict[str, Any]:
-        base = self.inputs.base
-        return {
-            "base": {"name": base.name, "digest": base.digest},
-            "preset": base.preset.name,
-            "dialect": base.preset.dialect.definition(),
-        }
-
     def _suite(self, system: str) -> dict[str, Any]:
         cases = self.spec.evaluation_cases or DEFAULT_CASES
         return {"system": system, "evaluation": self.spec.evaluation, "cases": cases}
 
     def _add(self, stage: PlannedStage) -> str:
-        identity = stage_id(stage)
+        identity = stage_id(stage, self._encoded)
         self.planned.setdefault(identity, stage)
         return identity
 
