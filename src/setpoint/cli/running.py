@@ -128,6 +128,7 @@ def run_request(
     """Run or resume the experiment, write its report and print it; the exit code."""
     from setpoint.execution import Limits
     from setpoint.experiments import launch
+    from setpoint.experiments.dead_axes import dead_axes
     from setpoint.reports import write_reports
 
     retries = _retries(arguments.retries)
@@ -147,6 +148,9 @@ def run_request(
     )
     if not on_slurm:
         _check_memory(request, plan, quiet=arguments.quiet)
+    if not arguments.quiet:
+        for text in dead_axes(plan):
+            say(f"warning: {text}")
     try:
         with progress(plan, request.workspace, quiet=arguments.quiet) as listener:
             options = launch.Options(
