@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sweeps import BASE, make_plan, run_plan
 
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import Workspace, write_json
 from setpoint.cli.main import main
 from setpoint.demonstrations import Recipe, create
 from setpoint.errors import InputError
@@ -109,3 +109,20 @@ def test_hours_need_to_know_what_stages_cost(
     assert main(["experiment", "plan", *command, "--budget", "1coreh", "--json"]) == 0
     offered = json.loads(capsys.readouterr().out)
     assert all(0 < offer["spent"] <= 1 for offer in offered)
+
+
+def test_the_same_command_goes_on_with_the_design_that_was_chosen(
+    command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    line = ["experiment", "plan", *command, "--budget", "30runs", "--choose", "2", "--experiment-id", "e", "--json"]
+    assert main(line) == 0
+    chosen = json.loads(capsys.readouterr().out)["spec"]
+    spec = ExperimentSpec(**chosen)
+    frozen = build_plan(spec, "e", Inputs(BASE, {"double_integrator": Named(name="small", digest="d0")}))
+    write_json(tmp_path / "experiments" / "e" / "plan.json", frozen.to_file())
+    for budget in ("30runs", "1coreh"):
+        line[line.index("--budget") + 1] = budget
+        assert main(line) == 0
+        assert json.loads(capsys.readouterr().out)["spec"] == chosen
+    assert main([*line, "--seed", "4"]) == 3
+    assert "seed was 0, now 4" in capsys.readouterr().err

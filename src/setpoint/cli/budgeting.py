@@ -74,7 +74,7 @@ def chosen(request: "Request", arguments: argparse.Namespace) -> "Request":
     """
     from setpoint.experiments import launch
 
-    if arguments.budget is None:
+    if arguments.budget is None or request.existing is not None:
         return request
     budget, found = offered(request, arguments.budget)
     print(offers_text(budget, found, request.workspace), file=sys.stderr)
@@ -84,6 +84,22 @@ def chosen(request: "Request", arguments: argparse.Namespace) -> "Request":
     identifier = arguments.experiment_id
     spec = found[number - 1].spec
     return launch.request(request.workspace, spec, experiment_id=identifier, fresh=arguments.fresh)
+
+
+def chosen_before(workspace: "Workspace", identifier: str | None, spec: "ExperimentSpec") -> "Request | None":
+    """The experiment of this id, where it is a design that was chosen for the same question.
+
+    So the same command goes on, although what is left to pay for has changed.
+    """
+    from setpoint.experiments.budget import VARIED
+    from setpoint.experiments.launch import resume_request
+    from setpoint.experiments.plan import read_plan
+
+    plan = None if identifier is None else read_plan(workspace.experiment(identifier))
+    if plan is None or identifier is None:
+        return None
+    same = {name: getattr(spec, name) for name in VARIED}
+    return resume_request(workspace, identifier) if plan.spec.model_copy(update=same) == spec else None
 
 
 def offers_json(budget: "Budget", found: "list[Offer]", workspace: "Workspace") -> list[dict[str, Any]]:

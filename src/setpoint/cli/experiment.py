@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from setpoint.cli.budgeting import add_budget_options, chosen, offered, offers_json, offers_text
+from setpoint.cli.budgeting import add_budget_options, chosen, chosen_before, offered, offers_json, offers_text
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.progress import progress, say
@@ -112,6 +112,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         InputError: everything that is wrong with them.
     """
     from setpoint.artifacts import check_identifier
+    from setpoint.experiments.data import canonical_datasets
     from setpoint.experiments.launch import request
     from setpoint.policies import BUILTIN, resolve_base
 
@@ -124,6 +125,10 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         with findings.check():
             resolve_base(arguments.base_model or BUILTIN)
     findings.settle()
+    if arguments.budget is not None:
+        earlier = chosen_before(workspace_of(arguments), arguments.experiment_id, canonical_datasets(spec))
+        if earlier is not None:
+            return earlier
     return request(
         workspace_of(arguments),
         spec,

@@ -17,6 +17,8 @@ _UNITS |= {"gpu-hours": "gpu-hours", "core-hours": "core-hours"}
 MOST_SEEDS = 20
 """More seeds than this are not offered; more levels tell more."""
 OFFERS = 3
+VARIED = ("parameters", "ranges", "conditions", "design", "configurations", "replicates", "systems")
+"""Fields in which designs for one question may differ."""
 
 Planner = Callable[[ExperimentSpec], Plan]
 Pricer = Callable[[Plan], float]
