@@ -86,6 +86,26 @@ def value_after(label: str, text: str) -> str:
 
 
 @pytest.mark.usefixtures("without_matplotlib")
+def test_the_predicted_cost_stands_beside_the_actual(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path).write()
+    assert "- Predicted cost: none: no stage like these" in write_reports(folder).read_text()
+    actual = {"stages_finished": 4, "stages_predicted": 4, "cpu_s": 55.0, "predicted_cpu_s": 50.0}
+    record = {
+        "predicted": {"cpu_s": 50.0, "cpu_s_interval": [40.0, 60.0], "gpu_hours": 0.0},
+        "level": 0.9,
+        "actual": {**actual, "actual_over_predicted": 1.1, "gpu_hours": 0.0},
+    }
+    (folder / "estimate.json").write_text(json.dumps(record))
+    line = (
+        "- Predicted cost: 50.0 s of one core (90 %: 40.0 s to 60.0 s); actual 55.0 s, 1.10 times that, over 4 of "
+        "4 predicted stages"
+    )
+    report = write_reports(folder)
+    assert line in report.read_text()
+    assert line in (report.parent / "report.md").read_text()
+    assert "1.10 times that" in (report.parent / "report.html").read_text()
+
+
 def test_figures_agree_with_an_independent_recomputation(tmp_path: Path) -> None:
     failed = {"lora_rank=16_learning_rate=0.0002_double_integrator_s1": "diverged"}
     folder = Synthetic(tmp_path, log_error=effect, failed=failed).write()

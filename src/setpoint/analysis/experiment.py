@@ -71,6 +71,7 @@ class RunResult:
         outcomes: by system.
         training_time_s: seconds of the training stages.
         cost: of all stages of the run; a stage that several runs share counts in each of them.
+        outputs: `weights` of the last training and `episodes` of the evaluation, as digests, where they are there.
     """
 
     name: str
@@ -90,6 +91,7 @@ class RunResult:
     outcomes: Mapping[str, Outcome]
     training_time_s: float | None
     cost: Cost
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pending(self) -> bool:
@@ -156,6 +158,7 @@ class ExperimentData:
         cost: of every distinct stage once, failed attempts included.
         unmeasured_attempts: attempts that left no resources file.
         quantities: the metrics that exist here.
+        prediction: what the experiment was expected to cost and what it did, as in estimate.json.
     """
 
     folder: Path
@@ -173,6 +176,7 @@ class ExperimentData:
     unmeasured_attempts: int
     plan: Mapping[str, Any]
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
+    prediction: Mapping[str, Any] = field(default_factory=dict)
 
     def quantity(self, name: str) -> Quantity:
         """The metric called `name`.

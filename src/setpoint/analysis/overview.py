@@ -7,6 +7,7 @@ from setpoint.analysis.arm_claims import arm_claims
 from setpoint.analysis.best_set import best_set_claims
 from setpoint.analysis.checkpoints import checkpoint_claims
 from setpoint.analysis.claims import Claim
+from setpoint.analysis.dead_axes import dead_axis_claims
 from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.improvement import improvement_claims
 from setpoint.analysis.reliability import failure_claims
@@ -40,4 +41,5 @@ def experiment_claims(data: ExperimentData) -> list[Claim]:
         *improvement_claims(data),
         *failure_claims(data),
         *secondary_claims(data),
+        *dead_axis_claims(data),
     ]

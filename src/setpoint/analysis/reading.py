@@ -25,6 +25,7 @@ from setpoint.analysis.quantities import CaseValues, Metrics, case_values, summa
 from setpoint.artifacts import Attempt, StageFolder, Workspace, read_json
 from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns
 from setpoint.errors import InputError
+from setpoint.fingerprint import digest, seal_broken
 
 PLAN_SCHEMA = 1
 STAGE_ORDER = ("evaluate_start", "sft", "evaluate_sft", "grpo", "evaluate")
@@ -66,6 +67,7 @@ def read_experiment(folder: Path) -> ExperimentData:
         cost=total_cost(costs),
         unmeasured_attempts=unmeasured,
         plan=plan,
+        prediction=read_json(folder / "estimate.json") or {},
     )
 
 
@@ -198,6 +200,7 @@ class _RunReader:
             outcomes=outcomes,
             training_time_s=total_cost(training).wall_s,
             cost=total_cost(stage.measured for stage in own.values()),
+            outputs=_outputs(own, self.plan),
         )
 
     def _state(self, own: list[_Stage], cached: Mapping[str, Any]) -> tuple[str, Failure | None]:
@@ -250,6 +253,20 @@ class _RunReader:
         return summarise(learned, judged), case_values(learned, judged)
 
 
+def _outputs(own: Mapping[str, _Stage], plan: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the weights that the last training stage published, and of the episodes of the final evaluations."""
+    weights: dict[str, Any] = {}
+    episodes: dict[str, Any] = {}
+    for name, stage in own.items():
+        files = {} if stage.manifest is None or not stage.finished else stage.manifest["files"]
+        if plan["stages"][name]["kind"] in TRAINING_KINDS:  # the later one of two counts
+            weights = {file: found["sha256"] for file, found in files.items() if file.endswith(".safetensors")}
+        elif EPISODES in files:
+            episodes = {**episodes, plan["stages"][name]["config"].get("system", ""): files[EPISODES]["sha256"]}
+    found = {"weights": weights, "episodes": episodes}
+    return {what: digest(content) for what, content in found.items() if content}
+
+
 def _read_plan(folder: Path) -> dict[str, Any]:
     plan = read_json(folder / "plan.json")
     if not isinstance(plan, dict):
@@ -259,6 +276,8 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         )
     if plan.get("schema") != PLAN_SCHEMA:
         raise InputError(f"{folder / 'plan.json'} must have schema {PLAN_SCHEMA}, but has {plan.get('schema')!r}.")
+    if seal_broken(plan):
+        raise InputError(f"{folder / 'plan.json'} was changed after it was frozen. Restore it to analyse its results.")
     _refuse_duplicates(folder, plan["runs"])
     return plan
 

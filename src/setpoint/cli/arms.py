@@ -83,7 +83,7 @@ def _run_part(request: "Request", options: "Options", *, quiet: bool) -> bool:
 
     plan = launch.prepare(request, say_nothing if quiet else say)
     try:
-        with progress(plan, quiet=quiet) as listener:
+        with progress(plan, request.workspace, quiet=quiet) as listener:
             status = launch.run(request, plan, replace(options, listeners=(listener,)))
     except KeyboardInterrupt:
         print("setpoint: interrupted; the same command goes on where it stopped", file=sys.stderr)

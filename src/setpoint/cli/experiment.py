@@ -5,14 +5,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from setpoint.cli.budgeting import add_budget_options, chosen, chosen_before, offered, offers_json, offers_text
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
-from setpoint.cli.progress import say
-from setpoint.cli.running import add_place_options, add_run_options, run_request
+from setpoint.cli.progress import progress, say
+from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError
 
 if TYPE_CHECKING:
+    from setpoint.artifacts import Workspace
     from setpoint.experiments.launch import Request
 
 
@@ -33,27 +35,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_parser = add("run", "run an experiment, or take it up where it stopped, and print its report", _run)
     _add_identity(run_parser)
     add_spec_options(run_parser)
+    add_budget_options(run_parser)
     add_run_options(run_parser)
     add_place_options(run_parser)
+    add_accept_option(run_parser)
     run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     run_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
 
     plan_parser = add("plan", "show what an experiment would run; changes nothing", _plan)
     _add_identity(plan_parser)
     add_spec_options(plan_parser)
+    add_budget_options(plan_parser)
     plan_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
-    plan_parser.add_argument("--commands", action="store_true", help="print the command of every run alone")
+    plan_parser.add_argument(
+        "--commands", action="store_true", help="print one line of scripts/train_single_system.py for every run"
+    )
 
     resume_parser = add("resume", "continue an experiment; failed runs stay failed", _resume)
     resume_parser.add_argument("experiment_id", metavar="ID")
     add_run_options(resume_parser)
     add_place_options(resume_parser)
+    add_accept_option(resume_parser)
 
     retry_parser = add("retry", "continue an experiment and try its failed runs again", _retry)
     retry_parser.add_argument("experiment_id", metavar="ID")
     retry_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
     add_run_options(retry_parser)
     add_place_options(retry_parser)
+    add_accept_option(retry_parser)
 
     recover_parser = add(
         "recover", "continue an experiment, and try again what failed for no fault of its configuration", _recover
@@ -63,9 +72,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     recover_parser.add_argument("--dry-run", action="store_true", help="say what it would do, and change nothing")
     add_run_options(recover_parser)
     add_place_options(recover_parser)
+    add_accept_option(recover_parser)
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")
+    status_parser.add_argument("--watch", action="store_true", help="follow it until it ends")
     status_parser.add_argument("--check", action="store_true", help="look at every stage instead of the snapshot")
 
     add("list", "list the experiments of the workspace", _list)
@@ -88,7 +99,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         arguments.commands = False
         return _plan(arguments)
-    return run_request(_requested(arguments), arguments)
+    wanted = _requested(arguments)
+    if arguments.budget is not None and arguments.calibrate:
+        _calibrate(wanted)
+    return run_request(chosen(wanted, arguments), arguments)
 
 
 def _requested(arguments: argparse.Namespace) -> "Request":
@@ -98,6 +112,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         InputError: everything that is wrong with them.
     """
     from setpoint.artifacts import check_identifier
+    from setpoint.experiments.data import canonical_datasets
     from setpoint.experiments.launch import request
     from setpoint.policies import BUILTIN, resolve_base
 
@@ -110,22 +125,50 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         with findings.check():
             resolve_base(arguments.base_model or BUILTIN)
     findings.settle()
-    return request(workspace_of(arguments), spec, experiment_id=arguments.experiment_id, fresh=arguments.fresh)
+    if arguments.budget is not None:
+        earlier = chosen_before(workspace_of(arguments), arguments.experiment_id, canonical_datasets(spec))
+        if earlier is not None:
+            return earlier
+    return request(
+        workspace_of(arguments),
+        spec,
+        experiment_id=arguments.experiment_id,
+        fresh=arguments.fresh,
+        accept_changes=getattr(arguments, "accept_changes", False),
+    )
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import prepare, preview
-    from setpoint.experiments.single import training_commands
+    from setpoint.experiments.launch import preview
+    from setpoint.experiments.single import script_commands
 
     wanted = _requested(arguments)
-    plan = prepare(wanted, say, calibration=True) if arguments.calibrate else wanted.existing or preview(wanted)
+    if arguments.calibrate:
+        _calibrate(wanted)
+    if arguments.budget is not None and (arguments.yes or arguments.choose):
+        wanted = chosen(wanted, arguments)
+    elif arguments.budget is not None:
+        budget, found = offered(wanted, arguments.budget)
+        if arguments.json:
+            print_json(offers_json(budget, found, wanted.workspace))
+        else:
+            print(offers_text(budget, found, wanted.workspace))
+        return 0
+    plan = wanted.existing or preview(wanted)
     if arguments.commands:
-        print("\n".join(training_commands(plan, wanted.workspace)))
+        print("\n".join(script_commands(plan, wanted.workspace)))
     elif arguments.json:
         print_json(plan_summary(plan, wanted.workspace))
     else:
-        print(plan_text(plan, wanted.workspace))
+        print(plan_text(plan, wanted.workspace, wanted.base))
     return 0
+
+
+def _calibrate(wanted: "Request") -> None:
+    """Run short stages of the kinds that never ran here."""
+    from setpoint.experiments.launch import prepare
+
+    prepare(wanted, say, calibration=True)
 
 
 def _resume(arguments: argparse.Namespace) -> int:
@@ -164,7 +207,10 @@ def _recover(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.status import read_status
 
-    status = read_status(workspace_of(arguments), arguments.experiment_id, check=arguments.check)
+    workspace = workspace_of(arguments)
+    if arguments.watch:
+        _watch(workspace, arguments.experiment_id)
+    status = read_status(workspace, arguments.experiment_id, check=arguments.check)
     if arguments.json:
         print_json(status.to_json())
         return 0
@@ -174,6 +220,15 @@ def _status(arguments: argparse.Namespace) -> int:
         detail = " ".join(filter(None, [run_state.failure_class, run_state.reason]))
         print(f"  {run_state.state:<10} {name}{f'  ({detail})' if detail else ''}")
     return 0
+
+
+def _watch(workspace: "Workspace", experiment_id: str) -> None:
+    from setpoint.cli.live import follow
+    from setpoint.experiments.status import require_plan
+
+    plan = require_plan(workspace, experiment_id)
+    with progress(plan, workspace, quiet=False) as listener:
+        follow(plan, workspace, listener)
 
 
 def _list(arguments: argparse.Namespace) -> int:

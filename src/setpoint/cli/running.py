@@ -50,6 +50,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
+def add_accept_option(parser: argparse.ArgumentParser) -> None:
+    """What becomes of an experiment that cannot go on as planned."""
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="where specification, base, data or code changed since: a new experiment that follows the old one",
+    )
+
+
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Where to run."""
     parser.add_argument("--on", choices=("local", "slurm"), default="local", help="where (default: this machine)")
@@ -110,14 +119,14 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
     Raises:
         InputError: an unknown class, or one that is a result; a number that is none.
     """
-    from setpoint.experiments.coordinator import AUTOMATIC_RETRIES
+    from setpoint.experiments.retries import RETRIES
 
     found = assignments(arguments.retries or [])
     findings = Findings()
     for name, number in found.items():
         with findings.check():
-            if name not in AUTOMATIC_RETRIES:
-                raise unknown_name("retryable failure class", name, AUTOMATIC_RETRIES)
+            if name not in RETRIES:
+                raise unknown_name("retryable failure class", name, RETRIES)
             if not number.isdecimal():
                 raise InputError(f"retries of {name} must be a whole number, but are {number!r}.")
     findings.settle()
@@ -129,15 +138,26 @@ def run_request(
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
     from setpoint.experiments import launch
+    from setpoint.experiments.dead_axes import dead_axes
     from setpoint.reports import write_reports
 
     retries, limits = retries_of(arguments), limits_of(arguments)
     calibration = getattr(arguments, "calibrate", False)
     on_slurm = getattr(arguments, "on", "local") == "slurm"
     executor = _slurm_executor(request, arguments) if on_slurm else None
-    plan = launch.prepare(request, say_nothing if arguments.quiet else say, calibration=calibration)
+    request, plan = launch.take_up(
+        request,
+        say_nothing if arguments.quiet else say,
+        calibration=calibration,
+        accept_changes=arguments.accept_changes,
+    )
+    if not on_slurm:
+        _check_memory(request, plan, quiet=arguments.quiet)
+    if not arguments.quiet:
+        for text in dead_axes(plan):
+            say(f"warning: {text}")
     try:
-        with progress(plan, quiet=arguments.quiet) as listener:
+        with progress(plan, request.workspace, quiet=arguments.quiet) as listener:
             options = launch.Options(
                 workers=_ALL if on_slurm and arguments.workers is None else arguments.workers,
                 executor=executor(plan) if executor else None,
@@ -161,6 +181,22 @@ def run_request(
     if status.state == "interrupted":
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
     return exit_code(status)
+
+
+def _check_memory(request: "Request", plan: "Plan", *, quiet: bool) -> None:
+    """Say where fewer rows at a time will fit, and refuse where not even one does.
+
+    Raises:
+        InputError: of the training stages, those whose smallest pass needs more memory than there is.
+    """
+    from setpoint.experiments.checks import require_fit
+    from setpoint.experiments.memory import check_memory
+
+    found = check_memory(request.base, plan.stages.values())
+    require_fit(found)
+    for check in found if not quiet else ():
+        if check.result == "remark":
+            say(f"{check.name}: {check.text}")
 
 
 def _slurm_executor(request: "Request", arguments: argparse.Namespace) -> "Callable[[Plan], Executor]":

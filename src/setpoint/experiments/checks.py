@@ -98,18 +98,28 @@ def _check_packages() -> list[Check]:
 
 
 def _check_gpus(base_gb: float | None) -> list[Check]:
+    found = _gpus()
+    if found is None:
+        return [Check("GPU", "ok", "none; training runs on the processor")]
+    return [
+        Check("GPU", "ok", label) if free_gb is None else _fits("GPU", label, _GPU_GB, base_gb, free_gb)
+        for label, free_gb in found
+    ]
+
+
+def _gpus() -> list[tuple[str, float | None]] | None:
+    """Label and free gigabytes of every GPU; None where there is no driver."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.free", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError):
-        return [Check("GPU", "ok", "none; training runs on the processor")]
-    checks = []
+        return None
+    found: list[tuple[str, float | None]] = []
     for line in filter(None, done.stdout.splitlines()):
         name, driver, free_mib = (part.strip() for part in line.rsplit(",", 2))
         free_gb = float(free_mib) * 2**20 / _GB if free_mib.replace(".", "").isdigit() else None
-        label = f"{name}, driver {driver}"
-        checks.append(Check("GPU", "ok", label) if free_gb is None else _fits("GPU", label, _GPU_GB, base_gb, free_gb))
-    return checks
+        found.append((f"{name}, driver {driver}", free_gb))
+    return found
 
 
 def _check_memory(base_gb: float | None) -> Check:
@@ -130,6 +140,12 @@ def _fits(name: str, label: str, needs_gb: tuple[float, float], base_gb: float |
     need_gb = needs_gb[0] + needs_gb[1] * base_gb
     text = f"{label}: needs {need_gb:.1f} GB, has {free_gb:.1f} GB"
     return Check(name, "ok" if need_gb <= free_gb else "problem", text)
+
+
+def free_gpu_gb() -> float | None:
+    """Free memory of the GPU that has least; None where there is none, or none that tells."""
+    known = [free_gb for _, free_gb in _gpus() or [] if free_gb is not None]
+    return min(known, default=None)
 
 
 def free_memory_gb() -> float:

@@ -41,7 +41,7 @@ from setpoint.reports.files import Files
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.results import Cell, result_rows
 from setpoint.reports.svg import text_of
-from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
+from setpoint.reports.usage import gpu_hours_text, memory_text, prediction_text, training_time_text
 
 STATIC_RUNS = 300
 """Runs up to which the table is there without scripts too."""
@@ -260,21 +260,9 @@ def _usage(report: Report) -> str:
         ("Peak memory usage", memory_text(report.data)),
         ("Cheapest of the best", cheapest_text(report)),
         ("Pareto front", front_text(report)),
+        ("Predicted cost", prediction_text(report.data)),
     ]
-    return _definitions(lines) + _predicted(report)
-
-
-def _predicted(report: Report) -> str:
-    """What the plan expected beside what was measured, where the plan says."""
-    expected = report.data.plan.get("estimate") or {}
-    measured = {"gpu_hours": report.data.cost.gpu_hours, "wall_s": report.data.cost.wall_s}
-    measured |= {"cpu_core_hours": report.data.cost.cpu_core_hours, "peak_memory_gb": report.data.cost.peak_memory_gb}
-    rows = [
-        (name.replace("_", " "), metric_text(float(expected[name])), metric_text(value))
-        for name, value in measured.items()
-        if isinstance(expected.get(name), int | float)
-    ]
-    return _table(("cost", "predicted", "measured"), rows, "Predicted and actual cost.") if rows else ""
+    return _definitions(lines)
 
 
 def _runs(report: Report) -> str:

@@ -22,7 +22,7 @@ from setpoint.reports.content import (
 from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import FIGURES, Files
 from setpoint.reports.recommendations import recommendations
-from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
+from setpoint.reports.usage import gpu_hours_text, memory_text, prediction_text, training_time_text
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~$])")
 
@@ -65,6 +65,7 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         f"- Peak memory usage: {memory_text(data)}",
         f"- Cheapest of the best: {escape(cheapest_text(report))}",
         f"- Pareto front: {escape(front_text(report))}",
+        f"- Predicted cost: {prediction_text(data)}",
         "",
         "## Recommendations",
         "",

@@ -25,7 +25,7 @@ from setpoint.reports.content import (
 from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import Files
 from setpoint.reports.recommendations import recommendations
-from setpoint.reports.usage import gpu_hours_text, memory_text, training_time_text
+from setpoint.reports.usage import gpu_hours_text, memory_text, prediction_text, training_time_text
 
 ANCHOR_COLUMNS = ("controller", "error", "success", "parsed", "cost J", "median regret")
 
@@ -184,6 +184,7 @@ def _usage(report: Report) -> list[str]:
         f"- Peak memory usage: {memory_text(report.data)}",
         f"- Cheapest of the best: {one_line(cheapest_text(report))}",
         f"- Pareto front: {one_line(front_text(report))}",
+        f"- Predicted cost: {prediction_text(report.data)}",
     ]
 
 

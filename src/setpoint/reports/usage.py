@@ -11,6 +11,7 @@ MEASUREMENT_LINES = (
     "- Peak memory usage:",
     "- Cheapest of the best:",
     "- Pareto front:",
+    "- Predicted cost:",
 )
 """Beginnings of the lines of a report that differ between two equal experiments. All others are reproducible."""
 
@@ -41,6 +42,28 @@ def memory_text(data: ExperimentData) -> str:
         [f"{host:.2f} GB of host memory"] if host is not None else []
     )
     return ", ".join(parts) or NOT_MEASURED
+
+
+def prediction_text(data: ExperimentData) -> str:
+    """What the stages were expected to cost before they ran, beside what they did."""
+    predicted, actual = data.prediction.get("predicted"), data.prediction.get("actual")
+    if not predicted or not actual or not actual["stages_predicted"]:
+        return "none: no stage like these had run here before"
+    expected = duration_text(actual["predicted_cpu_s"])
+    if actual["stages_finished"] == actual["stages_predicted"]:
+        low, high = predicted["cpu_s_interval"]
+        level = 100 * data.prediction["level"]
+        expected += f" of one core ({level:g} %: {duration_text(low)} to {duration_text(high)})"
+    else:
+        expected += " of one core for those that finished"
+    gpu = f", {_hours(predicted['gpu_hours'])} GPU hours" if predicted["gpu_hours"] else ""
+    gpu_spent = f", {_hours(actual['gpu_hours'])} GPU hours" if predicted["gpu_hours"] else ""
+    ratio = actual["actual_over_predicted"]
+    return (
+        f"{expected}{gpu}; actual {duration_text(actual['cpu_s'])}{gpu_spent}"
+        f"{'' if ratio is None else f', {ratio:.2f} times that'}, over {actual['stages_finished']} of "
+        f"{counted(actual['stages_predicted'], 'predicted stage')}"
+    )
 
 
 def duration_text(seconds: float) -> str:
