@@ -44,7 +44,9 @@ class Timing:
         return cls(1e3 * seconds / succeeded if succeeded else float("inf"), succeeded / tried)
 
 
-def time_certified(problem: Problem, states: np.ndarray, solvers: tuple[str, ...]) -> tuple[Timing, np.ndarray]:
+def time_certified(
+    problem: Problem, states: np.ndarray, solvers: tuple[str, ...] | None = None
+) -> tuple[Timing, np.ndarray]:
     """Solve every state; the costs are NaN where nothing could be certified."""
     optimizer = TrajectoryOptimizer(problem, solvers=solvers)
     optimizer.solve(states[0])  # builds the solvers
@@ -103,7 +105,7 @@ def time_slsqp(problem: Problem, states: np.ndarray, optima: np.ndarray) -> Timi
 def compare(problem: Problem, count: int, slsqp_count: int) -> tuple[float, tuple[str, ...]]:
     """IPOPT's time as a multiple of ours, and the line of the table."""
     states = problem.initial_states(count, "benchmark")
-    ours, costs = time_certified(problem, states, ("fatrop", "ipopt"))
+    ours, costs = time_certified(problem, states)
     ipopt, other = time_certified(problem, states, ("ipopt",))
     agree = np.nanmax(np.abs(costs - other) / np.maximum(costs, 1e-12))
     known = np.isfinite(costs)

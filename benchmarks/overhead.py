@@ -1,20 +1,23 @@
 """What the experiment runner itself costs: planning, status, and coordinating stages that do nothing.
 
-Processor time, for it does not depend on what else the machine is doing.
+Processor time where it can be, for it does not depend on what else the machine is doing.
 """
 
+import resource
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from setpoint.artifacts import StageContext, Workspace, write_json
-from setpoint.execution import LocalExecutor
+from setpoint.execution import LocalExecutor, Task
 from setpoint.experiments import launch
 from setpoint.experiments.plan import Named, Plan, plan_path
 from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values
 from setpoint.experiments.spec import make_spec
-from setpoint.experiments.stages import STAGES
+from setpoint.experiments.stages import PRELOAD, STAGES
 from setpoint.experiments.status import RunState, Status, read_status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
@@ -28,10 +31,20 @@ def no_op(context: StageContext) -> dict[str, int]:
     return {"value": 1}
 
 
+def external(context: StageContext) -> dict[str, int]:
+    """A stage that runs a command and publishes one small file."""
+    subprocess.run(["true"], check=True)
+    return no_op(context)
+
+
 def make_plan(values: int, replicates: int) -> Plan:
     """A sweep of `values` learning rates."""
     rates = [1e-5 * (1 + k) for k in range(values)]
-    fields = {"systems": "di", "parameters": {"learning_rate": rates}, "replicates": replicates}
+    return planned({"systems": "di", "parameters": {"learning_rate": rates}, "replicates": replicates})
+
+
+def planned(fields: dict[str, Any]) -> Plan:
+    """The plan of a specification, checked in full."""
     spec = canonical_spec(make_spec(fields))
     check_values(spec, TINY)
     return build_plan(spec, "benchmark", Inputs(BASE, {"double_integrator": Named(name="d", digest="d0")}))
@@ -55,28 +68,78 @@ def status_s(root: Path) -> float:
     return time.process_time() - started
 
 
-def coordinating_s(root: Path) -> tuple[float, int]:
-    """Processor seconds of the coordinator alone over stages that do nothing, and how many there were."""
-    plan = make_plan(10, 1)
-    write_json(plan_path(root / "experiments" / "benchmark"), plan.to_json())
+def command_s(count: int) -> float:
+    """Processor seconds of one external command that does nothing, its start included."""
+    started = _processor_s()
+    for _ in range(count):
+        subprocess.run(["true"], check=True)
+    return (_processor_s() - started) / count
+
+
+def coordinating_s(root: Path, values: int) -> float:
+    """Processor seconds of the coordinator for each stage that runs such a command in a worker."""
+    plan = make_plan(values, 1)
+    write_json(plan_path(root / "experiments" / "benchmark"), plan.to_file())
     executor = LocalExecutor(preload=["setpoint.experiments.launch", "setpoint.artifacts"])
-    options = launch.Options(workers=2, executor=executor, targets=dict.fromkeys(STAGES, "overhead:no_op"))
+    options = launch.Options(workers=2, executor=executor, targets=dict.fromkeys(STAGES, "overhead:external"))
     request = launch.Request(Workspace(root), "benchmark", plan.spec, BASE, plan)
     started = time.process_time()
     status = launch.run(request, plan, options)
-    assert status.counts == {"ok": 10}
-    return time.process_time() - started, len(plan.stages)
+    assert status.counts == {"ok": values}
+    return (time.process_time() - started) / len(plan.stages)
+
+
+def warm_and_cold_s(root: Path, repeats: int) -> tuple[float, float]:
+    """Wall seconds of a stage that does nothing in a warm worker, and of a Python that imports as much; the fastest."""
+    executor = LocalExecutor(preload=PRELOAD)
+    warm = []
+    for number in range(repeats + 1):  # the first one starts the server
+        task = Task(root, "sft", f"warm-{number}", "overhead:no_op", {}, 0, {})
+        started = time.monotonic()
+        outcome = executor.submit(task).wait()
+        assert outcome is not None and outcome.state == "finished"
+        warm.append(time.monotonic() - started)
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", f"import {', '.join(PRELOAD)}"], check=True)
+    return min(warm[1:]), time.monotonic() - started
+
+
+def sharing(arms: int, replicates: int) -> int:
+    """SFT stages of an ablation whose arms differ in GRPO parameters alone."""
+    temperatures = [0.5 + 0.1 * k for k in range(arms)]
+    fields = {"systems": "di", "parameters": {"grpo.temperature": temperatures}, "replicates": replicates}
+    plan = planned({"type": "training_ablation", "strategies": ["sft_only", "sft_then_grpo"], **fields})
+    return sum(stage.kind == "sft" for stage in plan.stages.values())
+
+
+def _processor_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def main() -> int:
-    """Print the figures beside their bounds."""
+    """Print the figures beside their bounds; 1 where one is missed."""
+    figures = [
+        ("plan and validate 10,000 runs", planning_s(), 2.0, "s of one core"),
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        planning, status = planning_s(), status_s(Path(folder))
-        coordinating, stages = coordinating_s(Path(folder))
-    print(f"plan and validate 10,000 runs: {planning:.2f} s of one core (bound 2 s)")
-    print(f"status of 100,000 runs: {status:.2f} s of one core (bound 0.5 s)")
-    print(f"coordinator: {1000 * coordinating / stages:.1f} ms of one core for each of {stages} stages")
-    return int(planning > 2.0 or status > 0.5)
+        root = Path(folder)
+        figures.append(("status of 100,000 runs", status_s(root), 0.5, "s of one core"))
+        command = command_s(200)
+        coordinating = coordinating_s(root, 50)
+        figures.append(("coordinator for a no-op command", 1000 * coordinating, 1000 * command + 3.0, "ms of one core"))
+        warm, cold = warm_and_cold_s(root, 10)
+        figures.append(("no-op stage in a warm worker", warm, 0.05 * cold, f"s; a cold start takes {cold:.2f} s"))
+    missed = 0
+    for name, value, bound, unit in figures:
+        missed += value > bound
+        print(f"{name}: {value:.3g} (bound {bound:.3g}) {unit}{'' if value <= bound else '  MISSED'}")
+    arms, replicates = 4, 3
+    found = sharing(arms, replicates)
+    missed += found != replicates
+    naive = replicates * (1 + arms)
+    print(f"ablation with {arms} GRPO arms and {replicates} replicates: {found} SFT models, not {naive}")
+    return int(missed > 0)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ HEAVY = {
     "trl": {"training"},
     "datasets": {"training"},
     "casadi": {"systems", "controllers"},
-    "scipy": {"systems", "controllers", "analysis", "truth"},
+    "scipy": {"systems", "controllers", "analysis", "truth", "experiments"},
     "sklearn": {"controllers"},
     "matplotlib": {"reports"},
 }

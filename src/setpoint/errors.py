@@ -48,10 +48,12 @@ class StageError(SetpointError):
         super().__init__(message)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:
-    """An `InputError` for a name that is not in `known`, with the nearest known name first."""
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
+) -> InputError:
+    """An `InputError` for a name that is neither in `known` nor among its `aliases`, with the nearest of them first."""
     choices = sorted(known)
-    nearest = get_close_matches(name, choices, n=1, cutoff=0.5)
+    nearest = get_close_matches(name, [*choices, *sorted(aliases)], n=1, cutoff=0.5)
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
     return InputError(f"unknown {kind} {name!r}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")

@@ -36,7 +36,12 @@ def package_versions(names: Iterable[str] = REPORTED_PACKAGES) -> dict[str, str 
 
 def code_digest(layers: Iterable[str]) -> str:
     """A digest of the Python sources of the given layers of this package (modules or folders)."""
-    return digest({layer: _layer_digest(layer) for layer in sorted(layers)})
+    return digest(layer_digests(layers))
+
+
+def layer_digests(layers: Iterable[str]) -> dict[str, str]:
+    """Layer -> digest of its Python sources."""
+    return {layer: _layer_digest(layer) for layer in sorted(layers)}
 
 
 def environment_name() -> str:

@@ -53,7 +53,35 @@ def _give(line: str, folder: Path) -> str:
     return done.stdout
 
 
+WITH_A_PLANT_OF_ITS_OWN = """
+from dataclasses import dataclass, replace
+from setpoint.problems import get
+from setpoint.systems import Signal
+from setpoint.systems.double_integrator import DoubleIntegrator
+
+@dataclass(frozen=True)
+class Own(DoubleIntegrator):
+    name = "{name}"
+    short_name = "{name}_"
+{body}
+
+PROBLEM = replace(get("double_integrator"), plant=Own(){fields})
+"""
+
+
+def own(name: str, body: str = "    pass", fields: str = "") -> str:
+    """A plug-in with a plant derived from the double integrator."""
+    return WITH_A_PLANT_OF_ITS_OWN.format(name=name, body=body, fields=fields)
+
+
 BROKEN = {
+    "exits": "import sys\nprint('on stdout')\nsys.exit(7)\n",
+    "not_finite": (
+        "from dataclasses import replace\nfrom setpoint.problems import get\n"
+        "VDP = get('van_der_pol')\nPROBLEM = replace(VDP, plant=replace(VDP.plant, mu=float('nan')))\n"
+    ),
+    "bad_slopes": own("bad_slopes", "    def derivative(self, t, x, u, xp):\n        return (x[1],)"),
+    "bad_equations": own("bad_equations", "    equations = ('one',)"),
     "raises": "import nothing_of_this_name\n",
     "other_name": "from setpoint.problems import get\nPROBLEM = get('pendulum')\n",
     "no_problem": "PROBLEM = 3\n",
@@ -64,17 +92,93 @@ BROKEN = {
 }
 
 
+def install(codes: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make these plug-ins the only ones."""
+    for name, code in codes.items():
+        (folder / f"plugin_{name}.py").write_text(code, encoding="utf-8")
+    points = [EntryPoint(name, f"plugin_{name}:PROBLEM", discovery.GROUP) for name in codes]
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(discovery, "entry_points", lambda group: points if group == discovery.GROUP else [])
+    forget()
+
+
+def forget() -> None:
+    discovery.load_plugins.cache_clear()
+    registry.get.cache_clear()
+
+
 @pytest.fixture
 def broken_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An environment whose every plug-in is broken in its own way."""
-    for name, code in BROKEN.items():
-        (tmp_path / f"plugin_{name}.py").write_text(code, encoding="utf-8")
-    points = [EntryPoint(name, f"plugin_{name}:PROBLEM", discovery.GROUP) for name in BROKEN]
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(discovery, "entry_points", lambda group: points if group == discovery.GROUP else [])
-    discovery.load_plugins.cache_clear()
+    install(BROKEN, tmp_path, monkeypatch)
     yield
-    discovery.load_plugins.cache_clear()
+    forget()
+
+
+ODD = {
+    "impossible": own(
+        "impossible",
+        "    controls = (Signal('acceleration', 'm/s^2', -0.01, 0.01),)",
+        ", half_width=(0.05, 0.05), centre=(0.9, 0.9)",
+    ),
+    "short_horizon": own("short_horizon", fields=", steps=7"),
+}
+
+
+@pytest.fixture
+def odd_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An environment with systems that can be used, but not for everything."""
+    install(ODD, tmp_path, monkeypatch)
+    monkeypatch.setenv("SETPOINT_WORKSPACE", str(tmp_path))
+    yield
+    forget()
+
+
+@pytest.mark.usefixtures("odd_plugins")
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            "evaluate --controller lqr --system impossible --num-test-cases 3",
+            "no initial state has a certified optimum",
+        ),
+        ("systems impossible --plot impossible.png", "no initial state has a certified optimum"),
+        ("data generate --systems short_horizon --total-samples 6", "must cover the 7 steps of short_horizon"),
+        ("experiment run --systems short_horizon --dry-run", "must cover the 7 steps of short_horizon"),
+        ("train --system short_horizon --dry-run", "must cover the 7 steps of short_horizon"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("data generate --systems impossible --total-samples 6", "none of 100 draws could be used"),
+                (
+                    "evaluate --base-model builtin:tiny --system short_horizon",
+                    "must cover the 7 steps of short_horizon",
+                ),
+            )
+        ),
+    ],
+)
+def test_what_cannot_be_asked_of_a_system_is_refused(
+    line: str, says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(line.split()) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert says in captured.err
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "impossible.png").exists()
+
+
+@pytest.mark.usefixtures("odd_plugins")
+def test_an_infeasible_system_is_rejected_in_full_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["baselines", "--systems", "impossible,short_horizon", "--cases", "3", "--quiet"]) == 0
+    optima = {line.split()[0]: line.split()[1:4] for line in capsys.readouterr().out.splitlines()[2:4]}
+    assert optima == {"impossible": ["0", "100", "%"], "short_horizon": ["3", "0", "%"]}
+    assert (
+        main(["evaluate", "--controller", "mpc", "--system", "short_horizon", "--num-test-cases", "2", "--quiet"]) == 0
+    )
+    assert "short_horizon, replan 5, 2 cases" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("broken_plugins")
@@ -83,11 +187,16 @@ def test_broken_plugins_are_listed_with_the_reason_and_the_others_work(capsys: p
     assert main(["systems"]) == 0
     captured = capsys.readouterr()
     assert "double_integrator" in captured.out
-    reasons = dict(line.split(": ", 1) for line in captured.err.splitlines())
+    assert "on stdout" not in captured.out
+    reasons = dict(line.split(": ", 1) for line in captured.err.splitlines() if ": " in line)
     assert "No module named 'nothing_of_this_name'" in reasons["raises"]
     assert "must be named after its plant, 'pendulum'" in reasons["other_name"]
     assert "must lead to a Problem" in reasons["no_problem"]
     assert "horizon and starts must be at least 1" in reasons["infinite"]
+    assert "SystemExit: 7" in reasons["exits"]
+    assert "parameter mu of van_der_pol must be finite" in reasons["not_finite"]
+    assert "derivative must give 2 finite numbers" in reasons["bad_slopes"]
+    assert "there must be 2 equations" in reasons["bad_equations"]
 
 
 @pytest.mark.usefixtures("broken_plugins")
@@ -95,4 +204,4 @@ def test_asking_for_a_broken_plugin_says_why(capsys: pytest.CaptureFixture[str])
     assert main(["systems", "raises"]) == 3
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("setpoint: error: system 'raises' comes from a plug-in that cannot be used")
+    assert "setpoint: error: system 'raises' comes from a plug-in that cannot be used" in captured.err

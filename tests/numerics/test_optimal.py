@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from setpoint import problems, systems
-from setpoint.controllers import Certificate, ClippedLqr
+from setpoint.controllers import Certificate, ClippedLqr, solve_riccati
 from setpoint.controllers.agreement import agreement
 from setpoint.controllers.optimal import OptimalController
-from setpoint.controllers.shooting import TrajectoryOptimizer, tightened
+from setpoint.controllers.shooting import NONLINEAR, TrajectoryOptimizer, tightened
 from setpoint.errors import SetpointError
 from setpoint.metrics import violations
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking, Problem
@@ -58,6 +58,49 @@ def test_where_no_bound_of_a_state_is_active_clipped_feedback_is_optimal() -> No
     regulator = run_controller(problem, ClippedLqr(problem), x0).trajectory
     optimum = run_controller(problem, OptimalController(problem), x0).trajectory
     assert optimum.controls == pytest.approx(regulator.controls, abs=1e-5)
+
+
+@pytest.mark.parametrize("problem", [p for p in PROBLEMS if p.plant.linear], ids=lambda problem: problem.name)
+def test_where_no_bound_is_active_the_quadratic_program_is_the_regulator(problem: Problem) -> None:
+    x0 = 0.05 * problem.initial_states(6, "regulator")
+    regulator = run_controller(problem, ClippedLqr(problem), x0).trajectory
+    assert (np.abs(regulator.controls) < 0.99 * problem.plant.control_upper).all()
+    optimizer, value = TrajectoryOptimizer(problem), solve_riccati(problem).values[0]
+    for x, controls in zip(x0, regulator.controls, strict=True):
+        optimum = optimizer.solve(x)
+        assert optimum is not None
+        assert optimum.certificate.solver == "piqp"
+        assert optimum.controls == pytest.approx(controls, abs=1e-7)
+        assert optimum.cost == pytest.approx(x @ value @ x, rel=1e-8)
+
+
+@pytest.mark.parametrize("name", ["double_integrator_tight", "cw_rendezvous"])
+def test_quadratic_and_nonlinear_solvers_find_the_same_controls_where_bounds_are_active(name: str) -> None:
+    problem = problems.get(name)
+    quadratic, nonlinear = (TrajectoryOptimizer(problem, solvers=names) for names in (("piqp",), NONLINEAR))
+    for x in feasible_states(problem, 6):
+        one, other = quadratic.solve(x), nonlinear.solve(x)
+        assert one is not None
+        assert other is not None
+        assert one.controls == pytest.approx(other.controls, abs=1e-4)
+        assert one.cost == pytest.approx(other.cost, rel=1e-8)
+
+
+def test_a_point_that_cannot_be_certified_goes_to_the_next_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("setpoint.controllers.shooting._QUADRATIC_TOLERANCE", 1e-2)
+    problem = problems.get("cw_rendezvous")
+    optimizer = TrajectoryOptimizer(problem)
+    found = [optimizer.solve(x) for x in feasible_states(problem, 6)]
+    assert {"fatrop", "ipopt"} & {optimum.certificate.solver for optimum in found if optimum is not None}
+
+
+def test_an_earlier_solve_leaves_no_trace() -> None:
+    problem = problems.get("double_integrator_tight")
+    x, *others = problem.initial_states(6, "trace")
+    fresh, used = TrajectoryOptimizer(problem), TrajectoryOptimizer(problem)
+    for other in (np.array([0.99, 0.34]), *others):
+        used.solve(other)
+    assert repr(fresh.solve(x)) == repr(used.solve(x))
 
 
 @by_name
@@ -150,7 +193,7 @@ def test_the_dual_proves_a_convex_optimum_and_refutes_another_point(problem: Pro
     )
     found = optimizer._solver("ipopt")(x0=program.guess(x), p=x, **tightened(bounds))
     moved = Moved(found, "lam_x", problem.plant.n_x, 1e-2)
-    moved._parts |= {"f": np.array(found["f"]), "g": np.array(found["g"])}
+    moved._parts |= {"f": np.array(found["f"]), "g": np.array(found["g"]).ravel()}
     other = program.certify("ipopt", moved, x, bounds)
     assert other.duality_gap is not None
     assert other.duality_gap > 1e-8

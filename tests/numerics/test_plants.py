@@ -1,5 +1,6 @@
 """Plants by mathematics: order of the integrator, one truth for simulator and solver, Jacobians, coefficients."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import casadi
@@ -218,3 +219,33 @@ def test_parameters_that_make_no_plant_are_refused() -> None:
         Interval(0.0, 1.0, 0.5, 2.0)
     with pytest.raises(InputError, match="is one plant, not a family"):
         draw_member(systems.get("duffing"), np.random.default_rng(0), held_out=True)
+
+
+def from_text(plant: Plant, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """The slopes that `equations` state: `^` is a power, and `with` introduces abbreviations."""
+    names: dict[str, object] = {"sin": np.sin, "cos": np.cos}
+    open_ones: dict[str, str] = {}
+    for line in plant.equations:
+        equation, _, abbreviations = line.partition(" with ")
+        for part in (equation, *filter(None, abbreviations.split(", "))):
+            left, _, right = part.partition(" = ")
+            open_ones[left.replace("'", "_slope")] = right.replace("'", "_slope").replace("^", "**")
+    order = [line.partition("' = ")[0] for line in plant.equations]
+    names |= dict(zip(order, x, strict=True))
+    names |= {"u": u[0]} if plant.n_u == 1 else {f"u{i}": value for i, value in enumerate(u, start=1)}
+    while open_ones:
+        before = len(open_ones)
+        for left, right in list(open_ones.items()):
+            with suppress(NameError):
+                names[left] = eval(right, {"__builtins__": {}}, names)  # the text is our own
+                del open_ones[left]
+        assert len(open_ones) < before, f"{plant.name}: {open_ones} cannot be read"
+    return np.array([names[f"{name}_slope"] for name in order])
+
+
+@by_name
+def test_the_equations_of_prompts_are_those_of_the_simulator(plant: Plant) -> None:
+    x, u = random_points(plant, 20)
+    for state, control in zip(x, u, strict=True):
+        expected = np.array(plant.derivative(0.0, tuple(state), tuple(control), np))
+        assert from_text(plant, state, control) == pytest.approx(expected, rel=2e-3, abs=2e-3)

@@ -59,19 +59,9 @@ class Ledger:
         words = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
         return cls(tuple((event, stage, int(pid), float(at)) for event, _, stage, pid, at in words))
 
-    def at_once(self, lifetimes: dict[int, float]) -> list[str]:
-        """Stages that two processes worked on at the same time; `lifetimes` says when killed processes were gone."""
-        twice = []
-        running: dict[str, int] = {}
-        for event, stage, pid, at in self.lines:
-            other = running.get(stage)
-            if event == "start":
-                if other is not None and lifetimes.get(other, float("inf")) > at:
-                    twice.append(stage)
-                running[stage] = pid
-            elif other == pid:
-                del running[stage]
-        return twice
+    def count(self, event: str) -> int:
+        """How often something happened."""
+        return sum(found == event for found, *_ in self.lines)
 
 
 def coordinate(root: Path) -> None:
@@ -100,17 +90,14 @@ def finished(workspace: Workspace, plan: Plan) -> set[str]:
     return {name for name, stage in plan.stages.items() if workspace.stage(stage.kind, name).finished()}
 
 
-def disturb(
-    root: Path, ledger: Path, plan: Plan, kills: int, seed: int
-) -> tuple[int, int, list[str], dict[int, float]]:
+def disturb(root: Path, ledger: Path, plan: Plan, kills: int, seed: int) -> tuple[int, int, list[str]]:
     """Kill `kills` times, then let the experiment end.
 
-    Returns the coordinators and workers that were killed, the stages that ran again, and when killed workers were gone.
+    Returns the coordinators and workers that were killed, and the stages that ran again after they had finished.
     """
     chance, workspace = random.Random(seed), Workspace(root)
     struck: Counter[str] = Counter()
     repeated: list[str] = []
-    gone: dict[int, float] = {}
     coordinator = start(root, ledger)
     while True:
         done, before = finished(workspace, plan), len(Ledger.read(ledger).lines)
@@ -121,15 +108,11 @@ def disturb(
             if family and chance.random() < 0.6:
                 victims, kind = [chance.choice(family)], "worker"
                 victims[0].kill()
-                gone[victims[0].pid] = time.time()  # SIGKILL: it computes nothing from here on
             else:
                 victims, kind = family, "coordinator"
                 coordinator.kill()
                 coordinator.wait()
             psutil.wait_procs(victims, timeout=20)
-            for _, _, pid, _ in Ledger.read(ledger).lines:  # those that were started meanwhile included
-                if pid not in gone and not psutil.pid_exists(pid):
-                    gone[pid] = time.time()
             struck[kind] += 1
         elif coordinator.poll() == 0 and len(done) == len(plan.stages):
             break
@@ -138,7 +121,7 @@ def disturb(
         ]
         if coordinator.poll() is not None and finished(workspace, plan) != set(plan.stages):
             coordinator = start(root, ledger)
-    return struck["coordinator"], struck["worker"], repeated, gone
+    return struck["coordinator"], struck["worker"], repeated
 
 
 def _wait_for_work(coordinator: "subprocess.Popen[bytes]", ledger: Path, before: int) -> bool:
@@ -186,17 +169,17 @@ def main(words: Sequence[str] | None = None) -> int:
             save_plan(root, plan)
         assert start(calm, calm / "ledger.txt").wait() == 0
         ledger = wild / "ledger.txt"
-        coordinators, workers, repeated, gone = disturb(wild, ledger, plan, arguments.kills, arguments.seed)
+        coordinators, workers, repeated = disturb(wild, ledger, plan, arguments.kills, arguments.seed)
         status = read_status(Workspace(wild), "sweep")
         lines = Ledger.read(ledger)
         checks = {
             "stages run again after they had finished": len(repeated),
-            "stages run twice at the same time": len(lines.at_once(gone)),
+            "stages run twice at the same time": lines.count("overlap"),
             "stages lost": len(set(plan.stages) - finished(Workspace(wild), plan)),
             "runs not ok": len(status.runs) - status.counts.get("ok", 0),
             "differences from the undisturbed results and claims": int(outcome(calm) != outcome(wild)),
         }
-    starts = sum(event == "start" for event, *_ in lines.lines)
+    starts = lines.count("start")
     print(f"{len(plan.stages)} stages, {len(plan.runs)} runs; {coordinators} coordinators and {workers} workers killed")
     print(f"{starts} executions were started, {starts - len(plan.stages)} of them for stages that had been killed")
     print("\n".join(f"{number} {name}" for name, number in checks.items()))

@@ -32,7 +32,7 @@ def make_plan(*, data_digest: str = "d0", base: BaseModel = BASE, **fields: Any)
 
 def save_plan(root: Path, plan: Plan) -> None:
     """Make `plan` the frozen plan of its experiment."""
-    write_json(plan_path(root / "experiments" / plan.experiment), plan.to_json())
+    write_json(plan_path(root / "experiments" / plan.experiment), plan.to_file())
 
 
 def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> Status:

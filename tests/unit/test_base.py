@@ -17,8 +17,6 @@ from setpoint.training.base.tokenizer import prompt_only_tokens
 
 RECORD = json.loads((builtin_path() / "recipe.json").read_text())
 NAMED = families.named_coefficients()
-HELD_APART = set(RECORD["corpus"]["nearest_to_named"])
-"""Plants that were known when the base was built. It may have met any other member of the family."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def tokenizer():  # type: ignore[no-untyped-def]
 
 def test_no_training_plant_was_close_to_a_named_one() -> None:
     assert RECORD["exclusion"] == families.EXCLUSION == 0.2
-    assert {"double_integrator", "van_der_pol", "pendulum"} == HELD_APART
+    assert set(RECORD["corpus"]["nearest_to_named"]) == set(NAMED) >= {"double_integrator", "van_der_pol", "pendulum"}
     assert min(RECORD["corpus"]["nearest_to_named"].values()) > families.EXCLUSION
     assert sum(RECORD["corpus"]["rejected_near_named"].values()) > 0
     assert RECORD["plant_name"] not in systems.names()
@@ -100,12 +98,11 @@ def test_answers_have_the_layout_that_the_preset_states(name: str, tokenizer) ->
     np.testing.assert_allclose(parsed, np.round(moves[:4], 2))
 
 
-@pytest.mark.parametrize("name", sorted(HELD_APART))
-def test_the_tokenizer_is_lossless_and_knows_the_names(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("name", systems.shipped_names())
+def test_the_tokenizer_is_lossless(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
     problem = problems.get(name)
     prompt = messages(problem, problem.initial_states(1, "layout")[0], Dialect())[0]["content"]
     assert tokenizer.decode(tokenizer(prompt)["input_ids"]) == prompt
-    assert name in tokenizer.tokenize(prompt)
     any_text = "Grüße, 世界! x^2 \n\t<tag>"
     assert tokenizer.decode(tokenizer(any_text)["input_ids"]) == any_text
 
@@ -124,20 +121,19 @@ def test_kinds_of_tokens_hold_what_may_stand_in_each_others_place(tokenizer) -> 
     groups = [group for group in members.values() if len(group) > 1]
     assert {f"{number:02d}" for number in range(100)} in groups
     assert any({", 0.", ", -6."} <= group and "-6." not in group for group in groups)
-    np.testing.assert_allclose(kinds.averages.sum(dim=0), 1.0, rtol=1e-5)
 
 
-def test_smoothing_penalises_tokens_of_other_kinds(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_a_margin_weighs_the_probability_of_other_kinds(tokenizer) -> None:  # type: ignore[no-untyped-def]
     kinds = TokenKinds.of(tokenizer)
     model = build_model(Architecture(), tokenizer, seed=0)
-    pair, other = (tokenizer.convert_tokens_to_ids(name) for name in ("37", "plant="))
+    pair = tokenizer.convert_tokens_to_ids("37")
     ids, spans = torch.tensor([[5, 6, pair]]), torch.tensor([[2, 3]])
     with torch.no_grad():
-        plain, smooth = (answer_loss(model, ids, spans, kinds, share) for share in (0.0, 0.5))
-        model.lm_head.weight[other] += 3 * model.model(input_ids=ids).last_hidden_state[0, 1]
-        worse_plain, worse_smooth = (answer_loss(model, ids, spans, kinds, share) for share in (0.0, 0.5))
-    assert worse_plain > plain
-    assert worse_smooth > smooth
+        loss = answer_loss(model, ids, spans, kinds, margin=2.0)
+        share = torch.softmax(model(input_ids=ids).logits[0, 1].double(), dim=-1)
+    same = kinds.of_token == kinds.of_token[pair]
+    expected = -torch.log(share[pair] / (share[same].sum() + np.exp(2.0) * share[~same].sum()))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_tokens_of_prompts_alone_are_never_generated(tokenizer) -> None:  # type: ignore[no-untyped-def]

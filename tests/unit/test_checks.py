@@ -10,7 +10,7 @@ from setpoint.artifacts import Workspace
 from setpoint.errors import InputError
 from setpoint.experiments import checks
 from setpoint.experiments.checks import Check, check_machine, require_fit
-from setpoint.policies import BaseModel
+from setpoint.policies import BaseModel, resolve_base
 from setpoint.policies.presets import TINY
 
 DiskUsage = namedtuple("DiskUsage", "total used free")
@@ -38,6 +38,13 @@ def test_needs_are_compared_with_what_there_is(
     with pytest.raises(InputError, match=r"needs 1\.5 GB, has 1\.0 GB"):
         require_fit(found)
     assert not (tmp_path / "not").exists()
+
+
+def test_a_hub_model_that_cannot_be_had_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    found = named(check_machine(Workspace(tmp_path), resolve_base("no-such-owner/no-such-model")), "base model")
+    assert found.result == "problem"
+    assert "neither a folder nor in the cache" in found.text
 
 
 def test_without_a_base_nothing_is_demanded(tmp_path: Path) -> None:

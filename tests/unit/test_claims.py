@@ -13,6 +13,7 @@ from synthetic_experiment import Synthetic
 from setpoint.analysis.claims import Claim, Status, from_json, to_json
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.reading import read_experiment
+from setpoint.reports.writer import write_reports
 
 
 def claims_of(synthetic: Synthetic) -> dict[str, Claim]:
@@ -140,6 +141,12 @@ def test_a_constant_metric(tmp_path: Path) -> None:
     claim = claims_of(Synthetic(tmp_path, noise=0.0))["most_impactful"]
     assert claim.status is Status.NOT_TESTABLE
     assert "does not vary" in claim.reason
+
+
+def test_a_single_run_that_failed_has_a_report(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, factors={}, replicates=1, failed={"": "config"}).write()
+    write_reports(folder)
+    assert "config" in (folder / "reports" / "failures.md").read_text()
 
 
 def test_all_runs_failed(tmp_path: Path) -> None:

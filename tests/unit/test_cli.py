@@ -246,14 +246,36 @@ def test_reading_commands_change_nothing(root: Path) -> None:
     assert sorted(root.iterdir()) == before
 
 
-def test_the_printed_single_commands_make_the_same_stages(root: Path) -> None:
-    line = [*SWEEP, "--learning-rates", "1e-4"]
-    commands = setpoint(root, "experiment", "plan", *line, "--commands").stdout.splitlines()
-    planned = json.loads(setpoint(root, "experiment", "plan", *line, "--json").stdout)
+def test_the_printed_lines_make_the_same_stages(root: Path) -> None:
+    """As they are printed, with the real scripts and the built-in base; only --dry-run is added."""
+    sweep = [*SWEEP, "--learning-rates", "1e-4", "--workspace", str(root)]
+
+    def answer(*words: str) -> str:
+        line = [sys.executable, *words]
+        return subprocess.run(line, cwd=SCRIPTS.parent, capture_output=True, text=True, check=True).stdout
+
+    plan = ["-m", "setpoint", "experiment", "plan", *sweep]
+    commands, planned = answer(*plan, "--commands").splitlines(), json.loads(answer(*plan, "--json"))
     assert len(commands) == len(planned["runs"]) == 2
     for text, run in zip(commands, planned["runs"], strict=True):
-        alone = json.loads(setpoint(root, *text.split()[1:], "--dry-run", "--json").stdout)
+        program, script, *options = shlex.split(text)
+        assert (program, script) == ("python", "scripts/train_single_system.py")
+        alone = json.loads(answer(script, *options, "--dry-run", "--json"))
         assert alone["runs"][0]["stages"] == run["stages"]
+
+
+def test_designs_are_given_on_the_command_line(root: Path) -> None:
+    line = ["experiment", "plan", "--systems", "di", "--dataset-name", "small", "--parameters"]
+    drawn = [*line, "learning_rate:1e-5..1e-3:log", "lora_rank:4,8", "--design", "sobol", "--configurations", "4"]
+    planned = json.loads(setpoint(root, *drawn, "--json").stdout)
+    assert len(planned["runs"]) == 4
+    assert planned["spec"]["ranges"] == {"learning_rate": {"min": 1e-5, "max": 1e-3, "scale": "log", "whole": False}}
+    zipped = [*line, "lora_rank:4,8", "learning_rate:2e-4,1e-4", "--zip", "lora_rank,learning_rate"]
+    assert "Design: lora_rank and learning_rate vary together" in setpoint(root, *zipped).stdout
+    fraction = ["lora_rank:4,8", "learning_rate:2e-4,1e-4", "grpo.beta:0,0.1", "--design", "fractional"]
+    text = setpoint(root, *line, *fraction).stdout
+    assert "Runs: 4 configurations" in text
+    assert "resolution III" in text
 
 
 ALL_TYPES = [
@@ -279,7 +301,7 @@ def test_every_run_of_every_type_can_be_given_alone(
     planned = json.loads(printed(*plan, "--json"))
     assert len(commands) == len(planned["runs"]) >= 3
     for text, run in zip(commands, planned["runs"], strict=True):
-        alone = json.loads(printed(*shlex.split(text)[1:], "--dry-run", "--json"))
+        alone = json.loads(printed("train", *shlex.split(text)[2:], "--dry-run", "--json"))
         assert alone["runs"][0]["stages"] == run["stages"]
 
 
@@ -290,7 +312,7 @@ def test_the_runs_of_a_transfer_can_be_given_alone_one_after_the_other(root: Pat
     planned = json.loads(setpoint(root, "experiment", "plan", *line, "--json").stdout)
     assert len(commands) == 3
     for text in commands:
-        assert setpoint(root, *shlex.split(text)[1:]).returncode == 0
+        assert setpoint(root, "train", *shlex.split(text)[2:]).returncode == 0
     done = setpoint(root, "experiment", "run", *line, "--experiment-id", "transfer")
     assert done.returncode == 0, done.stderr
     assert sorted((root / "ledger.txt").read_text().split()) == sorted(planned["stages"])

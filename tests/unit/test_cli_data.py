@@ -96,7 +96,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "show", "mini", "--split", "val"], "unknown split 'val'"),
         (["data", "show", "mini", "--system", "pend"], "but not pendulum"),
         (["evaluate"], "nothing to evaluate"),
-        (["evaluate", "--controller", "pid", "--system", "di"], "Known: lqr, optimum, zero"),
+        (["evaluate", "--controller", "pid", "--system", "di"], "Known: lqr, mpc, optimum, tracking_lqr, zero"),
         (["evaluate", "--controller", "lqr"], "name the system"),
         (["evaluate", "--controller", "lqr", "--model-path", "x"], "--controller excludes"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "0"], "at least one case"),

@@ -38,15 +38,51 @@ def test_a_system_is_drawn(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_goes_where_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "systems", "di", "--plot")[:2] == (0, "double_integrator.png\n")
+    assert json.loads(run(capsys, "systems", "di", "--plot", tmp_path / "di.svg", "--json")[1])["plot"].endswith(".svg")
+    (tmp_path / "folder").mkdir()
+    assert run(capsys, "systems", "di", "--plot", "folder")[1] == "folder/double_integrator.png\n"
+    drawn = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert drawn == {"double_integrator.png", "di.svg", "folder/double_integrator.png"}
+
+
+@pytest.mark.parametrize(
+    ("file", "says"), [("x.xyz", "ending in .png, .pdf, .svg"), ("a_file/x.png", "can be written")]
+)
+def test_a_picture_that_cannot_be_drawn_is_refused(
+    file: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a_file").touch()
+    code, out, err = run(capsys, "systems", "di", "--plot", tmp_path / file)
+    assert (code, out) == (3, "")
+    assert says in err
+
+
 def test_baselines_are_printed_in_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("baselines", "--suite", "tight", "--systems", "di_tight", "--cases", "4", "--quiet")
+    words = (
+        "baselines",
+        "--suite",
+        "tight",
+        "--systems",
+        "di_tight,double_integrator_tight",
+        "--cases",
+        "4",
+        "--quiet",
+    )
     code, text, err = run(capsys, *words)
     assert (code, err) == (0, "")
     assert "Clipped LQR and zero control" in text
     (found,) = json.loads(run(capsys, *words, "--json")[1])["systems"]
     assert (found["system"], found["cases"] + found["rejected"]) == ("double_integrator_tight", 4)
+    assert found["agreement"]["compared"] == 4
+    assert found["agreement"]["largest_difference"] < 1e-8
     page = run(capsys, *words, "--markdown")[1]
-    assert page.startswith("# Systems\n\nWritten by `setpoint baselines --suite tight --cases 4 --markdown`")
+    written = "setpoint baselines --suite tight --systems double_integrator_tight --cases 4 --markdown"
+    assert page.startswith(f"# Systems\n\nWritten by `{written}`")
     assert run(capsys, "systems", "di_tight")[1] in page
 
 

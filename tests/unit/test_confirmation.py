@@ -125,3 +125,31 @@ def test_a_confirmation_can_be_confirmed(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(launch, "resolve_base", lambda name: BASE)
     assert main(["experiment", "confirm", "confirm", "--top", "1", "--workspace", str(tmp_path), "--dry-run"]) == 0
     assert Workspace(tmp_path).experiment("confirm").exists()
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        {
+            "parameters": {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4]},
+            "zipped": [["lora_rank", "learning_rate"]],
+        },
+        {
+            "parameters": {"lora_rank": [4, 8]},
+            "ranges": {"learning_rate": {"min": 1e-4, "max": 4e-4, "scale": "log"}},
+            "design": "sobol",
+            "configurations": 4,
+        },
+        {
+            "parameters": {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4]},
+            "conditions": {"learning_rate": {"lora_rank": [8]}},
+        },
+    ],
+)
+def test_configurations_of_every_design_can_be_confirmed(design: dict[str, Any]) -> None:
+    sweep = make_plan(systems="di", training_types=["sft"], replicates=2, **design)
+    for run in sweep.runs:
+        spec = confirmation(sweep, [{**run.factors, "system": "double_integrator"}], 3)
+        plan = build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": Named(name="di", digest="d0")}))
+        assert len(plan.runs) == 3
+        assert all(again.settings == run.settings for again in plan.runs)

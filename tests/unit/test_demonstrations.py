@@ -43,6 +43,19 @@ def test_rows_do_not_depend_on_the_number_of_processes(generated: Generated) -> 
     assert reported[-1] == (60, 60)
 
 
+@pytest.mark.slow
+def test_labels_are_the_same_to_the_last_bit_on_one_and_on_eight_workers() -> None:
+    recipe = Recipe(("cw_rendezvous", "double_integrator_tight", "detumble"), 300)
+    alone, together = (generate(recipe, workers=workers) for workers in (1, 8))
+    assert repr(alone) == repr(together)
+
+
+def test_two_solvers_are_compared_and_the_manifest_says_so(shared: Workspace) -> None:
+    found = open_dataset(shared, "both").manifest["certificate"]["agreement"]
+    assert {system: (part["states"], part["compared"]) for system, part in found.items()} == {DI: (3, 3), VDP: (3, 3)}
+    assert all(part["largest_difference"] < 1e-8 for part in found.values())
+
+
 def test_rows_say_what_they_mean(shared: Workspace) -> None:
     info = open_dataset(shared, "both")
     for system in info.systems:

@@ -1,5 +1,6 @@
 """Limits, retries by class and drains, with faults in cheap stages in real workers."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -94,8 +95,9 @@ def test_a_bare_kill_is_lost_and_one_for_memory_is_not() -> None:
     assert describe_ended(-9, oom_kills=1)["failure_class"] == "host_oom"
     assert describe_ended(-11)["failure_class"] == "crash"
     assert describe_ended(1)["failure_class"] == "lost"
+    assert describe_ended(failures.EXIT_STORAGE)["failure_class"] == "storage"
     assert classify(TimeoutError()) == "transient"
-    assert set(coordinator.AUTOMATIC_RETRIES) <= set(failures.SUGGESTIONS)
+    assert set(coordinator.RETRIES) <= set(failures.SUGGESTIONS)
 
 
 def test_a_transient_failure_is_tried_again_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +123,12 @@ def test_retries_have_limits_that_can_be_set_and_outlive_the_coordinator(tmp_pat
     assert run_sweep(tmp_path, "sft=crash*4").counts == {"failed": 1}
     assert len(list((tmp_path / "stages" / "sft").rglob("failure.json"))) == 2
     assert run_sweep(tmp_path, "sft=crash*4", retries={"crash": 4}).counts == {"ok": 1}
+
+
+def test_a_specification_sets_the_limits_of_retries(tmp_path: Path) -> None:
+    save_plan(tmp_path, make_plan(systems="di", training_types="sft", retries={"crash": 0}))
+    assert run_sweep(tmp_path, "sft=crash*1").counts == {"failed": 1}
+    assert len(list((tmp_path / "stages" / "sft").rglob("failure.json"))) == 1
 
 
 def test_memory_is_shared_by_fewer_after_it_ran_out(tmp_path: Path) -> None:
@@ -163,6 +171,17 @@ def test_the_ledger_counts_executions(tmp_path: Path) -> None:
         ["start", "sft", "a1b2"],
         ["end", "sft", "a1b2"],
     ]
+
+
+def test_the_ledger_notes_a_stage_that_another_process_works_on(tmp_path: Path) -> None:
+    task = Task(tmp_path, "sft", "a1b2", "stage_targets:write_value", {}, seed=3, needs={})
+    lock = tmp_path / "ledger.locks" / "a1b2"
+    lock.parent.mkdir()
+    with lock.open("wb") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        executor(**{LEDGER_VARIABLE: str(tmp_path / "ledger")}).submit(task).wait(60)
+    events = [line.split()[0] for line in (tmp_path / "ledger").read_text().splitlines()]
+    assert events == ["overlap", "start", "end"]
 
 
 def test_workers_share_the_gpus(tmp_path: Path) -> None:

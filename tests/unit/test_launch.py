@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sweeps import make_plan, save_plan
 
+from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import Workspace, create_json
 from setpoint.errors import InputError
 from setpoint.experiments import launch
@@ -61,8 +62,9 @@ def changed_code(plan: Plan) -> Plan:
     for name in plan.stages:
         text = text.replace(name, f"{name[:-4]}ffff")
     older = Plan.model_validate_json(text)
-    provenance = {**older.provenance, "code": {**older.provenance["code"], "sft": "older"}}
-    return older.model_copy(update={"provenance": provenance})
+    code = older.provenance["code"]
+    sft = {**code["sft"], "layers": {**code["sft"]["layers"], "training": "older"}, "packages": {"torch": "1.0"}}
+    return older.model_copy(update={"provenance": {**older.provenance, "code": {**code, "sft": sft}}})
 
 
 def test_an_experiment_does_not_go_on_with_other_code(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,8 +73,57 @@ def test_an_experiment_does_not_go_on_with_other_code(workspace: Workspace, monk
     save_plan(workspace.root, plan)
     assert launch.prepare(launch.resume_request(workspace, "sweep"), print) == plan
     save_plan(workspace.root, changed_code(plan))
-    with pytest.raises(InputError, match="the code of sft stages changed since"):
+    with pytest.raises(InputError, match=r"the code of sft stages \(training; torch 1.0, now .*\) changed since"):
         launch.prepare(launch.resume_request(workspace, "sweep"), print)
+
+
+def test_accepted_changes_make_an_experiment_that_follows(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(systems="di", parameters={"lora_rank": [4, 8]})
+    monkeypatch.setattr(launch, "ensure_datasets", lambda *_: plan.datasets)
+    save_plan(workspace.root, plan)
+    unchanged, same = launch.take_up(launch.resume_request(workspace, "sweep"), print, accept_changes=True)
+    assert (unchanged.experiment_id, same) == ("sweep", plan)
+    save_plan(workspace.root, changed_code(plan))
+    for _ in range(2):  # the second time it is that experiment, not yet another
+        wanted, following = launch.take_up(launch.resume_request(workspace, "sweep"), print, accept_changes=True)
+        assert wanted.experiment_id == following.experiment == "sweep-2"
+        assert following.stages.keys() == plan.stages.keys()
+        assert following.provenance["follows"]["experiment"] == "sweep"
+        assert "the code of sft stages (training;" in following.provenance["follows"]["changes"][0]
+        save_plan(workspace.root, following)
+    save_plan(workspace.root, changed_code(following))
+    wanted, _ = launch.take_up(launch.resume_request(workspace, "sweep-2"), print, accept_changes=True)
+    assert wanted.experiment_id == "sweep-3"
+
+
+def test_another_specification_is_accepted_as_a_new_identity(workspace: Workspace) -> None:
+    save_plan(workspace.root, make_plan(systems="di", parameters={"lora_rank": [4, 8]}))
+    other = make_spec({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "seed": 3})
+    wanted = launch.request(workspace, other, experiment_id="sweep", accept_changes=True)
+    assert (wanted.experiment_id, wanted.existing) == ("sweep-2", None)
+    assert wanted.follows == launch.Follows("sweep", "sweep", ("seed was 0, now 3",))
+    assert launch.request(workspace, SPEC, experiment_id="sweep", accept_changes=True).experiment_id == "sweep"
+
+
+def test_limits_of_retries_are_no_part_of_the_identity(workspace: Workspace) -> None:
+    save_plan(workspace.root, make_plan(systems="di", parameters={"lora_rank": [4, 8]}))
+    patient = make_spec({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "retries": {"lost": 7}})
+    assert launch.request(workspace, patient, experiment_id="sweep").existing is not None
+    assert launch.request(workspace, patient).experiment_id == launch.request(workspace, SPEC).experiment_id
+    with pytest.raises(InputError, match="unknown retryable failure class 'diverged'"):
+        make_spec({"systems": "di", "retries": {"diverged": 1}})
+
+
+def test_a_plan_that_was_edited_by_hand_is_refused(workspace: Workspace) -> None:
+    save_plan(workspace.root, make_plan(systems="di", parameters={"lora_rank": [4, 8]}))
+    path = plan_path(workspace.experiment("sweep"))
+    path.write_text(path.read_text().replace('"rank": 4', '"rank": 5', 1))
+    with pytest.raises(InputError, match="changed after it was frozen"):
+        launch.resume_request(workspace, "sweep")
+    with pytest.raises(InputError, match="changed after it was frozen"):
+        read_experiment(path.parent)
 
 
 def test_a_damaged_plan_is_refused(workspace: Workspace) -> None:

@@ -22,6 +22,7 @@ from setpoint.errors import InputError
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
+from setpoint.reports.usage import duration_text
 
 RECOMPUTE = Path(__file__).parents[1] / "pipeline" / "recompute.py"
 SECTIONS = (
@@ -86,7 +87,6 @@ def value_after(label: str, text: str) -> str:
     return found[1]
 
 
-@pytest.mark.usefixtures("without_matplotlib")
 def test_figures_agree_with_an_independent_recomputation(tmp_path: Path) -> None:
     failed = {"lora_rank=16_learning_rate=0.0002_double_integrator_s1": "diverged"}
     folder = Synthetic(tmp_path, log_error=effect, failed=failed).write()
@@ -348,15 +348,45 @@ def test_every_class_of_failures_has_its_change(tmp_path: Path, failure_class: s
 @pytest.mark.usefixtures("without_matplotlib")
 def test_predicted_and_actual_cost_are_compared(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, log_error=effect).write()
+    assert "- Predicted and actual: nothing was predicted" in write_reports(folder).read_text()
     stages = json.loads((folder / "plan.json").read_text())["stages"]
-    expected = {name: {"cpu_s": 20.0, "cpu_s_interval": [1.0, 400.0]} for name in stages}
-    (folder / "estimate.json").write_text(json.dumps({"schema": 1, "level": 0.9, "stages": expected}))
+    count = len(stages)
+    used = {name: read_measured(folder, stage["kind"], name) for name, stage in stages.items()}
+    total = sum(used.values())
+    expected = {name: {"cpu_s": 0.8 * s, "cpu_s_interval": [0.5 * s, 2.0 * s]} for name, s in used.items()}
+    missed = next(iter(expected))
+    expected[missed]["cpu_s_interval"] = [0.5 * used[missed], 0.9 * used[missed]]
+    record = {"schema": 1, "level": 0.9, "predicted": {"cpu_s_interval": [60.0, 90.0]}, "stages": expected}
+    (folder / "estimate.json").write_text(json.dumps(record))
     report = write_reports(folder)
     line = value_after("- Predicted and actual: ", report.read_text())
-    count = len(stages)
-    assert re.search(rf"used by {count} stages; {count} of {count} within their 90 % intervals", line)
-    assert line.startswith(f"{20.0 * count / 60:.1f} min predicted")
+    assert line == (
+        f"{duration_text(0.8 * total)} of one core (90 %: 60.0 s to 90.0 s) predicted; {duration_text(total)} used, "
+        f"1.25 times that, by {count} of {count} predicted stages; {count - 1} of {count} within their 90 % intervals"
+    )
+    assert line in report.with_name("report.md").read_text()
     assert "measured against predicted" in report.with_name("report.html").read_text()
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_the_prediction_of_some_stages_counts_only_those_that_finished(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, failed={"lora_rank=16": "diverged"}, log_error=effect).write()
+    stages = json.loads((folder / "plan.json").read_text())["stages"]
+    finished = sum((tmp_path / "stages" / s["kind"] / name / "manifest.json").exists() for name, s in stages.items())
+    assert 0 < finished < len(stages)
+    expected = {name: {"cpu_s": 20.0, "cpu_s_interval": [1e-6, 1e6], "gpu_hours": 0.5} for name in stages}
+    record = {"schema": 1, "level": 0.9, "predicted": {"cpu_s_interval": [1.0, 2.0]}, "stages": expected}
+    (folder / "estimate.json").write_text(json.dumps(record))
+    line = value_after("- Predicted and actual: ", write_reports(folder).read_text())
+    assert f"by {finished} of {len(stages)} predicted stages; {finished} of {finished} within" in line
+    assert f"of one core and {0.5 * finished:.2f} GPU hours predicted" in line  # no interval of a part
+    (folder / "estimate.json").write_text(json.dumps({**record, "schema": 2}))
+    assert "- Predicted and actual: nothing was predicted" in write_reports(folder).read_text()
+
+
+def read_measured(folder: Path, kind: str, name: str) -> float:
+    manifest = json.loads((folder.parents[1] / "stages" / kind / name / "manifest.json").read_text())
+    return float(manifest["measured"]["cpu_s"])
 
 
 def test_a_folder_without_a_plan(tmp_path: Path) -> None:

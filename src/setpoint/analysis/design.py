@@ -200,6 +200,7 @@ def factorial(
     notes += [f"{factor} {level_text(level)} left out: fewer than {enough} in a cell" for factor, level in dropped]
     kept = tuple(o for o in usable if all(o.level(factor) in levels[factor] for factor in factors))
     left = tuple(factor for factor in factors if len(levels[factor]) >= 2)
+    obstacle = obstacle or _sparse(data, left, dropped)
     cells = obstacle or _cells(kept, {factor: levels[factor] for factor in left}, scale, wanted, notes)
     counts = _counts(kept, left).values()
     replicates = (min(counts, default=0), max(counts, default=0))
@@ -259,6 +260,15 @@ def _obstacle(
             runs = counted(without, "run")
             return Obstacle(Status.REFUSED, f"{name} is zero or negative in {runs}, so it has no logarithm")
     return None
+
+
+def _sparse(data: ExperimentData, left: Sequence[str], dropped: Sequence[tuple[str, Level]]) -> Obstacle | None:
+    """That the design itself leaves cells empty, where nothing is left of the factorial for that."""
+    design = (data.plan.get("spec") or {}).get("design", "full")
+    if design == "full" or not dropped or any(factor != SYSTEM for factor in left):
+        return None
+    reason = f"a {design} design leaves combinations empty, and tests of single parameters need all of them"
+    return Obstacle(Status.NOT_TESTABLE, reason)
 
 
 def _cells(
@@ -328,7 +338,7 @@ def _complete_levels(
     dropped: list[tuple[str, Level]] = []
     while True:
         deficient = [cell for cell in product(*kept.values()) if counts.get(cell, 0) < wanted]
-        if not deficient or any(not values for values in kept.values()):
+        if not deficient or not all(kept.values()) or not kept:
             return kept, dropped
         factor, level = _emptiest_level(kept, deficient)
         kept[factor] = tuple(value for value in kept[factor] if value != level)

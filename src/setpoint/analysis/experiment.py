@@ -71,6 +71,7 @@ class RunResult:
         outcomes: by system.
         training_time_s: seconds of the training stages.
         cost: of all stages of the run; a stage that several runs share counts in each of them.
+        outputs: `weights` of the last training and `episodes` of the evaluation, as digests, where they are there.
     """
 
     name: str
@@ -90,6 +91,7 @@ class RunResult:
     outcomes: Mapping[str, Outcome]
     training_time_s: float | None
     cost: Cost
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pending(self) -> bool:
@@ -123,12 +125,42 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one finished stage was expected to cost, with an interval, and what it did cost; processor seconds."""
+    """What one stage was expected to cost, with an interval of its processor seconds, and what it did cost.
+
+    Attributes:
+        measured_s: None where it is not finished, or was not measured.
+    """
 
     kind: str
     expected_s: float
     interval_s: tuple[float, float]
-    measured_s: float
+    measured_s: float | None = None
+    expected_gpu_hours: float = 0.0
+    measured_gpu_hours: float = 0.0
+
+    @property
+    def inside(self) -> bool:
+        """Whether the interval holds what was measured."""
+        return self.measured_s is not None and self.interval_s[0] <= self.measured_s <= self.interval_s[1]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an experiment was expected to cost when it was first started, stage by stage.
+
+    Attributes:
+        level: the probability of the intervals.
+        interval_s: of the processor seconds of all predicted stages together.
+    """
+
+    level: float
+    interval_s: tuple[float, float]
+    stages: tuple[Prediction, ...]
+
+    @property
+    def finished(self) -> tuple[Prediction, ...]:
+        """Those whose cost is known by now."""
+        return tuple(stage for stage in self.stages if stage.measured_s is not None)
 
 
 @dataclass(frozen=True)
@@ -168,8 +200,7 @@ class ExperimentData:
         cost: of every distinct stage once, failed attempts included.
         unmeasured_attempts: attempts that left no resources file.
         quantities: the metrics that exist here.
-        predictions: of the stages whose cost was predicted and that have finished.
-        predicted_level: the probability of their intervals.
+        forecast: what the stages were expected to cost; None where nothing was predicted.
     """
 
     folder: Path
@@ -187,8 +218,7 @@ class ExperimentData:
     unmeasured_attempts: int
     plan: Mapping[str, Any]
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
-    predictions: tuple[Prediction, ...] = ()
-    predicted_level: float = 0.9
+    forecast: Forecast | None = None
 
     def quantity(self, name: str) -> Quantity:
         """The metric called `name`.

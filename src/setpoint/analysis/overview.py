@@ -9,6 +9,7 @@ from setpoint.analysis.best_set import best_set_claims
 from setpoint.analysis.checkpoints import checkpoint_claims
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.confirmation import confirmation_claims
+from setpoint.analysis.dead_axes import dead_axis_claims
 from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.improvement import improvement_claims
 from setpoint.analysis.reliability import failure_claims
@@ -45,7 +46,9 @@ def experiment_claims(data: ExperimentData) -> list[Claim]:
         *failure_claims(data),
         *secondary_claims(data),
     ]
-    return [_exploratory(claim) for claim in claims] if data.analysis.adaptive else claims
+    if data.analysis.adaptive:
+        claims = [_exploratory(claim) for claim in claims]
+    return [*claims, *dead_axis_claims(data)]  # equal digests are seen, not inferred
 
 
 def _exploratory(claim: Claim) -> Claim:

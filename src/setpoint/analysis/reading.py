@@ -5,7 +5,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from setpoint.analysis.experiment import (
     Cost,
     ExperimentData,
     Failure,
+    Forecast,
     Outcome,
     Prediction,
     RunResult,
@@ -26,6 +27,7 @@ from setpoint.analysis.quantities import CaseValues, Metrics, case_values, summa
 from setpoint.artifacts import Attempt, StageFolder, Workspace, read_json
 from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns
 from setpoint.errors import InputError
+from setpoint.fingerprint import digest, seal_broken
 
 PLAN_SCHEMA = 1
 MANIFEST_SCHEMA = 1
@@ -56,8 +58,6 @@ def read_experiment(folder: Path) -> ExperimentData:
     reader = _RunReader(plan, stages, {system: found["llm"] for system, found in base.items() if "llm" in found})
     runs = tuple(reader.read(run, state.get("runs", {}).get(run["name"], {})) for run in plan["runs"])
     costs, unmeasured = _all_costs(stages.values())
-    expected = read_json(folder / ESTIMATE)
-    expected = expected if isinstance(expected, dict) else {}
     return ExperimentData(
         folder=folder,
         workspace=workspace,
@@ -73,23 +73,30 @@ def read_experiment(folder: Path) -> ExperimentData:
         cost=total_cost(costs),
         unmeasured_attempts=unmeasured,
         plan=plan,
-        predictions=tuple(_predictions(expected, plan, stages)),
-        predicted_level=float(expected.get("level") or 0.9),
+        forecast=_forecast(read_json(folder / ESTIMATE), stages),
     )
 
 
-def _predictions(
-    expected: Mapping[str, Any], plan: Mapping[str, Any], stages: Mapping[str, "_Stage"]
-) -> Iterator[Prediction]:
-    if expected.get("schema") != ESTIMATE_SCHEMA:
-        return
-    for name, cost in expected["stages"].items():
-        measured = stages[name].measured.get("cpu_s") if name in stages else None
-        if isinstance(measured, int | float):
-            low, high = cost["cpu_s_interval"]
-            yield Prediction(
-                plan["stages"][name]["kind"], float(cost["cpu_s"]), (float(low), float(high)), float(measured)
-            )
+def _forecast(record: object, stages: Mapping[str, "_Stage"]) -> Forecast | None:
+    """The content of estimate.json beside what the stages did cost."""
+    if not isinstance(record, dict) or record.get("schema") != ESTIMATE_SCHEMA or not record["stages"]:
+        return None
+    predicted = tuple(_prediction(stages[name], cost) for name, cost in record["stages"].items() if name in stages)
+    low, high = record["predicted"]["cpu_s_interval"]
+    return Forecast(float(record["level"]), (float(low), float(high)), predicted)
+
+
+def _prediction(stage: "_Stage", cost: Mapping[str, Any]) -> Prediction:
+    low, high = cost["cpu_s_interval"]
+    measured = stage.measured.get("cpu_s")
+    return Prediction(
+        kind=stage.folder.path.parent.name,
+        expected_s=float(cost["cpu_s"]),
+        interval_s=(float(low), float(high)),
+        measured_s=None if measured is None else float(measured),
+        expected_gpu_hours=float(cost.get("gpu_hours", 0.0)),
+        measured_gpu_hours=float(stage.measured.get("gpu_hours") or 0.0),
+    )
 
 
 @dataclass
@@ -228,6 +235,7 @@ class _RunReader:
             outcomes=outcomes,
             training_time_s=total_cost(training).wall_s,
             cost=total_cost(stage.measured for stage in own.values()),
+            outputs=_outputs(own, self.plan),
         )
 
     def _state(self, own: list[_Stage], cached: Mapping[str, Any]) -> tuple[str, Failure | None]:
@@ -280,6 +288,20 @@ class _RunReader:
         return summarise(learned, judged), case_values(learned, judged)
 
 
+def _outputs(own: Mapping[str, _Stage], plan: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the weights that the last training stage published, and of the episodes of the final evaluations."""
+    weights: dict[str, Any] = {}
+    episodes: dict[str, Any] = {}
+    for name, stage in own.items():
+        files = {} if stage.manifest is None or not stage.finished else stage.manifest["files"]
+        if plan["stages"][name]["kind"] in TRAINING_KINDS:  # the later one of two counts
+            weights = {file: found["sha256"] for file, found in files.items() if file.endswith(".safetensors")}
+        elif EPISODES in files:
+            episodes = {**episodes, plan["stages"][name]["config"].get("system", ""): files[EPISODES]["sha256"]}
+    found = {"weights": weights, "episodes": episodes}
+    return {what: digest(content) for what, content in found.items() if content}
+
+
 def _read_plan(folder: Path) -> dict[str, Any]:
     plan = read_json(folder / "plan.json")
     if not isinstance(plan, dict):
@@ -289,6 +311,8 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         )
     if plan.get("schema") != PLAN_SCHEMA:
         raise InputError(f"{folder / 'plan.json'} must have schema {PLAN_SCHEMA}, but has {plan.get('schema')!r}.")
+    if seal_broken(plan):
+        raise InputError(f"{folder / 'plan.json'} was changed after it was frozen. Restore it to analyse its results.")
     _refuse_duplicates(folder, plan["runs"])
     return plan
 

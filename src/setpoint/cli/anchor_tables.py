@@ -1,5 +1,6 @@
 """The anchors of a suite as tables, for a terminal and for Markdown."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,24 +66,36 @@ def _optima(found: "Sequence[SystemAnchors]") -> Table:
                 f"{each.cases}",
                 _share(each.rejected / max(1, each.cases + each.rejected)),
                 each.optimum,
-                f"{certificate.get('residual', float('nan')):.0e}",
+                _MISSING if not certificate else f"{certificate['residual']:.0e}",
                 _MISSING if gap is None else f"{gap:.0e}",
-                ", ".join(f"{name} {count}" for name, count in certificate.get("solvers", {}).items()),
-                f"{each.ms_per_case:.1f}",
+                _agreement(each),
+                ", ".join(f"{name} {count}" for name, count in certificate.get("solvers", {}).items()) or _MISSING,
+                f"{each.ms_per_case:.1f}" if each.cases else _MISSING,
                 _share(each.active_states),
                 _share(each.active_controls),
                 _cell(optimum, "success_rate", _share),
                 _cell(optimum, "success_loose_rate", _share),
             )
         )
-    header = ("system", "certified", "rejected", "optimum", "KKT residual", "duality gap", "solved by", "ms per case")
+    header = ("system", "certified", "rejected", "optimum", "KKT residual", "duality gap")
+    solving = ("solvers agree", "solved by", "ms per case")
     bounds = ("state bound active", "control bound active", "success", "within 0.1")
     note = (
         "Every case has a certified solution or was rejected, most often because no control keeps the bounds. The KKT "
-        "residual and the duality gap (convex problems) are the worst over the cases. Success is a normalised error of "
-        "at most 0.05 without violation; the optimum itself does not always reach it within the horizon."
+        "residual and the duality gap (convex problems) are the worst over the cases. Solvers agree: how many of the "
+        "first cases IPOPT and the solver that comes first (PIQP for convex problems, else fatrop) both certify alone, "
+        "and the largest relative difference of their costs; where there are local optima, they may find different "
+        "ones. Success is a normalised error of at most 0.05 without "
+        "violation; the optimum itself does not always reach it within the horizon."
     )
-    return Table("Certified optimum", note, (*header, *bounds), tuple(rows))
+    return Table("Certified optimum", note, (*header, *solving, *bounds), tuple(rows))
+
+
+def _agreement(each: "SystemAnchors") -> str:
+    found = each.agreement
+    if not found.compared:
+        return _MISSING
+    return f"{found.compared} of {found.states}: {found.largest_difference:.0e}"
 
 
 def _regulator(found: "Sequence[SystemAnchors]") -> Table:
@@ -174,7 +187,7 @@ def _cell(row: Row, metric: str, style: Callable[[float], str]) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.3g} %"
+    return _MISSING if math.isnan(value) else f"{100 * value:.3g} %"
 
 
 def _percent(value: float) -> str:

@@ -60,7 +60,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _describe(digest: str, path: str, record: dict[str, Any]) -> list[str]:
     corpus, last = record["corpus"], record["log"][-1]
     steps = sum(record["recipe"][phase]["steps"] for phase in ("pretraining", "settling"))
-    nearest = ", ".join(f"{name} {value:.2f}" for name, value in corpus["nearest_to_named"].items())
+    nearest = ", ".join(f"{name} {value:.3f}" for name, value in corpus["nearest_to_named"].items())
     rejected = ", ".join(f"{name} {count}" for name, count in corpus["rejected_near_named"].items()) or "none"
     return [
         f"builtin:tiny  digest {digest}",

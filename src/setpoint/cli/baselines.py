@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from setpoint.problems import suite_systems
 
     known = suite_systems(arguments.suite)
-    wanted = known if arguments.systems is None else tuple(systems.canonical(name) for name in arguments.systems)
+    wanted = known if arguments.systems is None else tuple(dict.fromkeys(map(systems.canonical, arguments.systems)))
     if arguments.cases < 1 or arguments.clones < 0:
         raise InputError(
             f"--cases must be at least 1 and --clones not negative, but are {arguments.cases} and {arguments.clones}."
@@ -66,7 +66,9 @@ def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> It
     from setpoint import problems
     from setpoint.cli.systems import data_sheet
 
-    options = [f"--suite {arguments.suite}", f"--cases {arguments.cases}"]
+    options = [f"--suite {arguments.suite}"]
+    options += [f"--systems {','.join(each.system for each in found)}"] if arguments.systems else []
+    options += [f"--cases {arguments.cases}"]
     options += [f"--clones {arguments.clones}"] if arguments.clones else []
     options += ["--disturbed"] if arguments.disturbed else []
     yield "# Systems"

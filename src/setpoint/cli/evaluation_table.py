@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-_ORDER = ("llm", "optimum", "lqr", "zero")
+_ORDER = ("llm", "optimum", "mpc", "tracking_lqr", "lqr", "zero")
 
 # heading, metric, format
 _COLUMNS = (
@@ -17,21 +17,28 @@ _COLUMNS = (
     ("parsed", "parse_rate", ".1%"),
 )
 _MISSING = "–"
+_NAME = max(map(len, _ORDER))
 
 Metrics = Mapping[str, float]
 
 
-def table(subject: str, summary: Mapping[str, Mapping[str, Mapping[str, Metrics]]]) -> Iterator[str]:
+def table(
+    subject: str, summary: Mapping[str, Mapping[str, Mapping[str, Metrics]]], disturbance: str = ""
+) -> Iterator[str]:
     """The lines of a summary from `setpoint.evaluation.summary`; the language model is called by `subject`."""
     yield f"llm is {subject}" if _has_model(summary) else f"subject: {subject}"
+    if disturbance:
+        yield f"disturbed: {disturbance}; regret is against the optimum of the undisturbed world"
     for system, modes in summary.items():
         for mode, controllers in modes.items():
             cases = next(iter(controllers.values()))["cases"]
             yield ""
-            yield f"{system}, {mode.replace('_', ' ')}, {cases:.0f} cases"
-            yield f"{'':<8}" + "".join(f" {heading:>14}" for heading, _, _ in _COLUMNS)
+            yield f"{system}, {mode.replace('_', ' ')}, {cases:.0f} {'case' if cases == 1 else 'cases'}"
+            yield f"{'':<{_NAME}}" + "".join(f" {heading:>14}" for heading, _, _ in _COLUMNS)
             for name in sorted(controllers, key=_ORDER.index):
-                yield f"{name:<8}" + "".join(f" {_cell(controllers[name], *column[1:]):>14}" for column in _COLUMNS)
+                yield f"{name:<{_NAME}}" + "".join(
+                    f" {_cell(controllers[name], *column[1:]):>14}" for column in _COLUMNS
+                )
 
 
 def _has_model(summary: Mapping[str, Mapping[str, Mapping[str, Metrics]]]) -> bool:

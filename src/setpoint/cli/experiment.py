@@ -5,14 +5,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from setpoint.cli.budgeting import add_budget_options, chosen, chosen_before, offered, offers_json, offers_text
 from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
-from setpoint.cli.progress import say
-from setpoint.cli.running import add_place_options, add_run_options, run_request
+from setpoint.cli.progress import progress, say
+from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError
 
 if TYPE_CHECKING:
+    from setpoint.artifacts import Workspace
     from setpoint.experiments.launch import Request
 
 
@@ -33,27 +35,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_parser = add("run", "run an experiment, or take it up where it stopped, and print its report", _run)
     _add_identity(run_parser)
     add_spec_options(run_parser)
+    add_budget_options(run_parser)
     add_run_options(run_parser)
     add_place_options(run_parser)
+    add_accept_option(run_parser)
     run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     run_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
 
     plan_parser = add("plan", "show what an experiment would run; changes nothing", _plan)
     _add_identity(plan_parser)
     add_spec_options(plan_parser)
+    add_budget_options(plan_parser)
     plan_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
-    plan_parser.add_argument("--commands", action="store_true", help="print the command of every run alone")
+    plan_parser.add_argument(
+        "--commands", action="store_true", help="print one line of scripts/train_single_system.py for every run"
+    )
 
     resume_parser = add("resume", "continue an experiment; failed runs stay failed", _resume)
     resume_parser.add_argument("experiment_id", metavar="ID")
     add_run_options(resume_parser)
     add_place_options(resume_parser)
+    add_accept_option(resume_parser)
 
     retry_parser = add("retry", "continue an experiment and try its failed runs again", _retry)
     retry_parser.add_argument("experiment_id", metavar="ID")
     retry_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
     add_run_options(retry_parser)
     add_place_options(retry_parser)
+    add_accept_option(retry_parser)
 
     recover_parser = add(
         "recover", "continue an experiment, and try again what failed for no fault of its configuration", _recover
@@ -63,25 +72,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     recover_parser.add_argument("--dry-run", action="store_true", help="say what it would do, and change nothing")
     add_run_options(recover_parser)
     add_place_options(recover_parser)
+    add_accept_option(recover_parser)
 
-    confirm_parser = add(
+    _add_confirm(add)
+
+    status_parser = add("status", "show the state of an experiment's runs", _status)
+    status_parser.add_argument("experiment_id", metavar="ID")
+    status_parser.add_argument("--watch", action="store_true", help="follow it until it ends")
+    status_parser.add_argument("--check", action="store_true", help="look at every stage instead of the snapshot")
+
+    add("list", "list the experiments of the workspace", _list)
+
+
+def _add_confirm(add: Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]) -> None:
+    parser = add(
         "confirm",
         "run the best configurations of a finished sweep again with fresh seeds, which alone are unbiased",
         _confirm,
     )
-    confirm_parser.add_argument("confirmed", metavar="ID", help="the sweep that chooses")
-    confirm_parser.add_argument("--top", type=count, default=3, metavar="K", help="of each system (default 3)")
-    confirm_parser.add_argument("--seeds", type=count, default=5, metavar="N", help="for each of them (default 5)")
-    _add_identity(confirm_parser)
-    add_run_options(confirm_parser)
-    add_place_options(confirm_parser)
-    confirm_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
-
-    status_parser = add("status", "show the state of an experiment's runs", _status)
-    status_parser.add_argument("experiment_id", metavar="ID")
-    status_parser.add_argument("--check", action="store_true", help="look at every stage instead of the snapshot")
-
-    add("list", "list the experiments of the workspace", _list)
+    parser.add_argument("confirmed", metavar="ID", help="the sweep that chooses")
+    parser.add_argument("--top", type=count, default=3, metavar="K", help="of each system (default 3)")
+    parser.add_argument("--seeds", type=count, default=5, metavar="N", help="for each of them (default 5)")
+    _add_identity(parser)
+    add_run_options(parser)
+    add_place_options(parser)
+    add_accept_option(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,7 +117,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         arguments.commands = False
         return _plan(arguments)
-    return run_request(_requested(arguments), arguments)
+    wanted = _requested(arguments)
+    if arguments.budget is not None and arguments.calibrate:
+        _calibrate(wanted)
+    return run_request(chosen(wanted, arguments), arguments)
 
 
 def _requested(arguments: argparse.Namespace) -> "Request":
@@ -111,6 +130,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         InputError: everything that is wrong with them.
     """
     from setpoint.artifacts import check_identifier
+    from setpoint.experiments.data import canonical_datasets
     from setpoint.experiments.launch import request
     from setpoint.policies import BUILTIN, resolve_base
 
@@ -123,22 +143,50 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         with findings.check():
             resolve_base(arguments.base_model or BUILTIN)
     findings.settle()
-    return request(workspace_of(arguments), spec, experiment_id=arguments.experiment_id, fresh=arguments.fresh)
+    if arguments.budget is not None:
+        earlier = chosen_before(workspace_of(arguments), arguments.experiment_id, canonical_datasets(spec))
+        if earlier is not None:
+            return earlier
+    return request(
+        workspace_of(arguments),
+        spec,
+        experiment_id=arguments.experiment_id,
+        fresh=arguments.fresh,
+        accept_changes=getattr(arguments, "accept_changes", False),
+    )
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import prepare, preview
-    from setpoint.experiments.single import training_commands
+    from setpoint.experiments.launch import preview
+    from setpoint.experiments.single import script_commands
 
     wanted = _requested(arguments)
-    plan = prepare(wanted, say, calibration=True) if arguments.calibrate else wanted.existing or preview(wanted)
+    if arguments.calibrate:
+        _calibrate(wanted)
+    if arguments.budget is not None and (arguments.yes or arguments.choose):
+        wanted = chosen(wanted, arguments)
+    elif arguments.budget is not None:
+        budget, found = offered(wanted, arguments.budget)
+        if arguments.json:
+            print_json(offers_json(budget, found, wanted.workspace))
+        else:
+            print(offers_text(budget, found, wanted.workspace))
+        return 0
+    plan = wanted.existing or preview(wanted)
     if arguments.commands:
-        print("\n".join(training_commands(plan, wanted.workspace)))
+        print("\n".join(script_commands(plan, wanted.workspace)))
     elif arguments.json:
         print_json(plan_summary(plan, wanted.workspace))
     else:
-        print(plan_text(plan, wanted.workspace))
+        print(plan_text(plan, wanted.workspace, wanted.base))
     return 0
+
+
+def _calibrate(wanted: "Request") -> None:
+    """Run short stages of the kinds that never ran here."""
+    from setpoint.experiments.launch import prepare
+
+    prepare(wanted, say, calibration=True)
 
 
 def _confirm(arguments: argparse.Namespace) -> int:
@@ -158,24 +206,30 @@ def _confirm(arguments: argparse.Namespace) -> int:
             f"{arguments.confirmed!r} still has {pending} of {len(data.runs)} runs to come, and what is chosen early "
             f"may not be the best. Finish it first: setpoint experiment resume {arguments.confirmed}"
         )
-    chosen: list[dict[str, str | int | float | bool]] = []
+    best: list[dict[str, str | int | float | bool]] = []
     for system in data.systems:
         ranked = [r for r in rank_configurations(data, system, ranking_metric(data)) if r.mean is not None]
         for result in ranked[: arguments.top]:
             factors = result.runs[0].factors.items()
             levels = {name: level for name, level in factors if level is not None and name != CANDIDATE}
-            chosen.append({**levels, "system": system})
-    if not chosen:
+            best.append({**levels, "system": system})
+    if not best:
         raise InputError(f"no run of {arguments.confirmed!r} has a result, so there is nothing to confirm.")
-    spec = confirmation(plan, chosen, arguments.seeds)
-    wanted = request(workspace, spec, experiment_id=arguments.experiment_id, fresh=arguments.fresh)
+    spec = confirmation(plan, best, arguments.seeds)
+    wanted = request(
+        workspace,
+        spec,
+        experiment_id=arguments.experiment_id,
+        fresh=arguments.fresh,
+        accept_changes=arguments.accept_changes,
+    )
     if not arguments.dry_run:
         return run_request(wanted, arguments)
     shown = wanted.existing or preview(wanted)
     if arguments.json:
         print_json(plan_summary(shown, workspace))
     else:
-        print(plan_text(shown, workspace))
+        print(plan_text(shown, workspace, wanted.base))
     return 0
 
 
@@ -215,7 +269,10 @@ def _recover(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.status import read_status
 
-    status = read_status(workspace_of(arguments), arguments.experiment_id, check=arguments.check)
+    workspace = workspace_of(arguments)
+    if arguments.watch:
+        _watch(workspace, arguments.experiment_id)
+    status = read_status(workspace, arguments.experiment_id, check=arguments.check)
     if arguments.json:
         print_json(status.to_json())
         return 0
@@ -225,6 +282,15 @@ def _status(arguments: argparse.Namespace) -> int:
         detail = " ".join(filter(None, [run_state.failure_class, run_state.reason]))
         print(f"  {run_state.state:<10} {name}{f'  ({detail})' if detail else ''}")
     return 0
+
+
+def _watch(workspace: "Workspace", experiment_id: str) -> None:
+    from setpoint.cli.live import follow
+    from setpoint.experiments.status import require_plan
+
+    plan = require_plan(workspace, experiment_id)
+    with progress(plan, workspace, quiet=False) as listener:
+        follow(plan, workspace, listener)
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -1,28 +1,35 @@
 """A plan in words: how much there is to do, how much of it is done already, and what else is worth knowing."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
     from setpoint.experiments.plan import Plan
+    from setpoint.policies import BaseModel
 
 
 def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
     """The plan for programs, with the number of stages that are finished already; ids only where they are known."""
     from setpoint.execution import default_workers
+    from setpoint.experiments.dead_axes import dead_axes
     from setpoint.experiments.estimate import estimate
     from setpoint.experiments.suggestions import suggestions
 
     known = _stage_ids_known(plan)
     finished = sum(workspace.stage(stage.kind, name).finished() for name, stage in plan.stages.items()) if known else 0
-    extra = {"suggestions": suggestions(plan), "estimate": estimate(plan, workspace, default_workers()).to_json()}
+    expected = estimate(plan, workspace, default_workers()).to_json()
+    extra = {"suggestions": suggestions(plan), "warnings": dead_axes(plan), "estimate": expected}
     return {**plan.to_json(), "stage_ids_known": known, "finished_stages": finished, **extra}
 
 
-def plan_text(plan: "Plan", workspace: "Workspace") -> str:
+def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
     """The plan for people."""
+    from setpoint.experiments.memory import check_memory
+
     summary = plan_summary(plan, workspace)
+    from setpoint.experiments.dead_axes import dead_axes
     from setpoint.experiments.suggestions import suggestions
 
     configurations = len({run.configuration for run in plan.runs})
@@ -35,12 +42,53 @@ def plan_text(plan: "Plan", workspace: "Workspace") -> str:
         f"Data sets: {', '.join(f'{system}: {data.name} ({data.digest})' for system, data in plan.datasets.items())}",
         f"Base model: {plan.base.name} ({plan.base.digest})",
         f"Runs: {configurations} configurations x {replicates} replicates = {len(plan.runs)}",
+        *_design_lines(plan),
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
         f" ({asked - len(plan.stages)} shared, {summary['finished_stages']} finished already)",
         *(f"  {run.name}" for run in plan.runs),
     ]
-    lines += [*_estimate_lines(plan, workspace), *(f"Suggestion: {text}" for text in suggestions(plan))]
+    lines += [*_estimate_lines(plan, workspace), *(f"Warning: {text}" for text in dead_axes(plan))]
+    lines += [
+        f"{'Problem' if check.result == 'problem' else 'Remark'}: {check.name}: {check.text}"
+        for check in check_memory(base, plan.stages.values())
+        if check.result != "ok"
+    ]
+    lines += [f"Suggestion: {text}" for text in suggestions(plan)]
     return "\n".join(lines)
+
+
+def _design_lines(plan: "Plan") -> list[str]:
+    """How the configurations were chosen, where they are not all combinations."""
+    from setpoint.experiments.designs import resolution
+
+    spec = plan.spec
+    zips = [f"{' and '.join(names)} vary together" for names in spec.zipped]
+    where = [
+        f"{name} only where {' and '.join(f'{other} is {_listed(values)}' for other, values in wanted.items())}"
+        for name, wanted in spec.conditions.items()
+    ]
+    chosen = {
+        "full": [],
+        "fractional": [f"a fraction of all combinations, {_resolution_text(resolution(spec))}"],
+        "random": ["points drawn at random"],
+        "sobol": ["points of a Sobol sequence"],
+    }[spec.design]
+    found = [*chosen, *zips, *where]
+    return [f"Design: {'; '.join(found)}"] if found else []
+
+
+def _listed(values: Sequence[object]) -> str:
+    return " or ".join(map(str, values))
+
+
+def _resolution_text(resolution: int | None) -> str:
+    if resolution is None:
+        return "which is every one of them"
+    if resolution == 3:
+        return "resolution III: main effects are mixed up with interactions of two parameters"
+    if resolution == 4:
+        return "resolution IV: main effects are not mixed up with interactions of two parameters, but these are"
+    return "resolution V or more: neither main effects nor interactions of two parameters are mixed up"
 
 
 def _estimate_lines(plan: "Plan", workspace: "Workspace") -> list[str]:

@@ -14,7 +14,7 @@ from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
-    from setpoint.execution import Executor
+    from setpoint.execution import Executor, Limits
     from setpoint.experiments.launch import Request
     from setpoint.experiments.plan import Plan
     from setpoint.experiments.slurm.scripts import Cluster
@@ -48,6 +48,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="automatic retries, such as transient=5 crash=0",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def add_accept_option(parser: argparse.ArgumentParser) -> None:
+    """What becomes of an experiment that cannot go on as planned."""
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="where specification, base, data or code changed since: a new experiment that follows the old one",
+    )
 
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
@@ -93,20 +102,31 @@ def _amount(text: str) -> float:
     return value
 
 
-def _retries(texts: list[str] | None) -> dict[str, int]:
-    """`class=n` texts.
+def limits_of(arguments: argparse.Namespace) -> "Limits":
+    """The limits of every attempt."""
+    from setpoint.execution import Limits
+
+    return Limits(
+        time_s=arguments.time_limit_min and 60 * arguments.time_limit_min,
+        memory_gb=arguments.memory_limit_gb,
+        stall_s=60 * arguments.stall_limit_min,
+    )
+
+
+def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
+    """The `class=n` texts of --retries.
 
     Raises:
         InputError: an unknown class, or one that is a result; a number that is none.
     """
-    from setpoint.experiments.coordinator import AUTOMATIC_RETRIES
+    from setpoint.experiments.retries import RETRIES
 
-    found = assignments(texts or [])
+    found = assignments(arguments.retries or [])
     findings = Findings()
     for name, number in found.items():
         with findings.check():
-            if name not in AUTOMATIC_RETRIES:
-                raise unknown_name("retryable failure class", name, AUTOMATIC_RETRIES)
+            if name not in RETRIES:
+                raise unknown_name("retryable failure class", name, RETRIES)
             if not number.isdecimal():
                 raise InputError(f"retries of {name} must be a whole number, but are {number!r}.")
     findings.settle()
@@ -117,22 +137,27 @@ def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
-    from setpoint.execution import Limits
     from setpoint.experiments import launch
+    from setpoint.experiments.dead_axes import dead_axes
     from setpoint.reports import write_reports
 
-    retries = _retries(arguments.retries)
-    limits = Limits(
-        time_s=arguments.time_limit_min and 60 * arguments.time_limit_min,
-        memory_gb=arguments.memory_limit_gb,
-        stall_s=60 * arguments.stall_limit_min,
-    )
+    retries, limits = retries_of(arguments), limits_of(arguments)
     calibration = getattr(arguments, "calibrate", False)
     on_slurm = getattr(arguments, "on", "local") == "slurm"
     executor = _slurm_executor(request, arguments) if on_slurm else None
-    plan = launch.prepare(request, say_nothing if arguments.quiet else say, calibration=calibration)
+    request, plan = launch.take_up(
+        request,
+        say_nothing if arguments.quiet else say,
+        calibration=calibration,
+        accept_changes=arguments.accept_changes,
+    )
+    if not on_slurm:
+        _check_memory(request, plan, quiet=arguments.quiet)
+    if not arguments.quiet:
+        for text in dead_axes(plan):
+            say(f"warning: {text}")
     try:
-        with progress(plan, quiet=arguments.quiet) as listener:
+        with progress(plan, request.workspace, quiet=arguments.quiet) as listener:
             options = launch.Options(
                 workers=_ALL if on_slurm and arguments.workers is None else arguments.workers,
                 executor=executor(plan) if executor else None,
@@ -156,6 +181,22 @@ def run_request(
     if status.state == "interrupted":
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
     return exit_code(status)
+
+
+def _check_memory(request: "Request", plan: "Plan", *, quiet: bool) -> None:
+    """Say where fewer rows at a time will fit, and refuse where not even one does.
+
+    Raises:
+        InputError: of the training stages, those whose smallest pass needs more memory than there is.
+    """
+    from setpoint.experiments.checks import require_fit
+    from setpoint.experiments.memory import check_memory
+
+    found = check_memory(request.base, plan.stages.values())
+    require_fit(found)
+    for check in found if not quiet else ():
+        if check.result == "remark":
+            say(f"{check.name}: {check.text}")
 
 
 def _slurm_executor(request: "Request", arguments: argparse.Namespace) -> "Callable[[Plan], Executor]":

@@ -25,6 +25,7 @@ _LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "
 # options whose value is that of the field of the same name
 _PLAIN = (
     *("datasets", "dataset_name", "replicates", "evaluation", "evaluation_cases", "base_model", "expert", "seed"),
+    *("zipped", "design", "configurations"),
     *("match", "source_system", "base_models", "start_from", "equal_compute_control"),
 )
 
@@ -52,7 +53,8 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--parameters",
         nargs="+",
         metavar="NAME:V,V",
-        help="swept parameters, such as lora_rank:4,8 learning_rate:1e-4,2e-4",
+        help="swept parameters, such as lora_rank:4,8 learning_rate:1e-4,2e-4; drawn from a range: "
+        "learning_rate:1e-5..1e-3:log",
     )
     for option, name in _AXES.items():
         parser.add_argument(f"--{option.replace('_', '-')}", type=words, metavar="V,V", help=f"sweep {name}")
@@ -62,6 +64,11 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--datasets", type=words, metavar="A,B", help="data sets, by position with --systems")
     parser.add_argument("--dataset-name", metavar="NAME", help="one data set that holds every system")
     parser.add_argument("--metrics", type=words, metavar="A,B", help="the first is primary (default final_error)")
+    parser.add_argument(
+        "--zip", dest="zipped", nargs="+", type=words, metavar="A,B", help="swept parameters that vary together"
+    )
+    parser.add_argument("--design", metavar="HOW", help="full (default), fractional, random or sobol")
+    parser.add_argument("--configurations", metavar="N", help="points that are drawn; at most, of a fraction")
     parser.add_argument(
         "--replicates", metavar="N", help="runs of each configuration, with seeds of their own (default 1)"
     )
@@ -114,7 +121,7 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
         InputError: everything that is wrong with it.
     """
     from setpoint import systems
-    from setpoint.experiments.parameters import parse_tokens
+    from setpoint.experiments.parameters import parse_ranges, parse_tokens
     from setpoint.experiments.planning import checked_spec
     from setpoint.experiments.spec import read_spec_file
 
@@ -128,8 +135,12 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
         fields["type"] = arguments.experiment_type
     fields |= {name: value for name in _LISTS if (value := getattr(arguments, name)) is not None}
     axes: dict[str, list[str]] = {}
+    tokens = arguments.parameters or []
     with findings.check():
-        axes = {} if arguments.parameters is None else parse_tokens(arguments.parameters)
+        axes = parse_tokens([token for token in tokens if ".." not in token])
+    with findings.check():
+        if ranges := parse_ranges([token for token in tokens if ".." in token]):
+            fields["ranges"] = ranges
     for option, name in _AXES.items():
         if getattr(arguments, option) is not None:
             if name in axes:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from setpoint.problems import MoveBlocking, Problem
 
 REFERENCES = ("optimum", "lqr", "zero")
+"""Every table has these."""
+CONTROLLERS = (*REFERENCES, "tracking_lqr", "mpc")
 _MODEL_TYPES = ("single_system", "universal")
 
 
@@ -51,16 +53,28 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
         return _base(arguments)
     raise InputError(
         "nothing to evaluate. Name an adapter with --model-path (`setpoint models list` shows them), a base model "
-        f"with --base-model, or one of {', '.join(REFERENCES)} with --controller."
+        f"with --base-model, or one of {', '.join(CONTROLLERS)} with --controller."
     )
 
 
 def _reference(arguments: argparse.Namespace) -> Subject:
-    from setpoint.problems import COARSE_TO_FINE
+    from setpoint import problems
+    from setpoint.problems import usual_blocking
 
-    if arguments.controller not in REFERENCES:
-        raise unknown_name("controller", arguments.controller, REFERENCES)
-    return Subject(arguments.controller, _asked_system(arguments), COARSE_TO_FINE, None)
+    name: str = arguments.controller
+    if name not in CONTROLLERS:
+        raise unknown_name("controller", name, CONTROLLERS)
+    asked = _asked_system(arguments)
+    blocking = usual_blocking(problems.get(asked[0]).steps)
+    return Subject(name, asked, blocking, None if name in REFERENCES else _baseline(name))
+
+
+def _baseline(name: str) -> "Callable[[Problem], Controller]":
+    """Makes the baseline called `name`."""
+    from setpoint.controllers.mpc import ModelPredictive
+    from setpoint.controllers.tracking import TrackingLqr
+
+    return ModelPredictive if name == ModelPredictive.name else TrackingLqr
 
 
 def _base(arguments: argparse.Namespace) -> Subject:

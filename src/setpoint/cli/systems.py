@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 _PLOTTED_CASES = 12
+_FORMATS = (".png", ".pdf", ".svg")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.name is not None:
         problem = problems.get(arguments.name)
         if arguments.plot is not None:
-            print(_plot(problem, arguments.plot))
+            path = _plot(problem, arguments.plot)
+            if arguments.json:
+                print_json({"system": problem.name, "plot": str(path)})
+            else:
+                print(path)
         elif arguments.json:
             print_json(_record(problem))
         else:
@@ -66,7 +71,7 @@ def _plot(problem: "Problem", file: Path) -> Path:
     from setpoint.problems import MoveBlocking, suite_states
     from setpoint.simulation import simulate
 
-    path = Path(f"{problem.name}.png") if file == Path() else file
+    path = _picture(problem, file)
     try:
         from setpoint.reports.system_figure import save_system_figure
 
@@ -77,7 +82,22 @@ def _plot(problem: "Problem", file: Path) -> Path:
         save_system_figure(path, problem, simulate(problem.plant, states, plan.controls))
     except ImportError as error:
         raise InputError("--plot needs matplotlib. Install it with: pip install 'setpoint[report]'") from error
+    except OSError as error:
+        raise InputError(f"--plot must name a file that can be written, but {str(path)!r} is not: {error}.") from error
     return path
+
+
+def _picture(problem: "Problem", file: Path) -> Path:
+    """The file to draw into: SYSTEM.png in the folder that is named, if it is one.
+
+    Raises:
+        InputError: the name says another format than those that can be drawn.
+    """
+    if file.is_dir():
+        return file / f"{problem.name}.png"
+    if file.suffix not in _FORMATS:
+        raise InputError(f"--plot must name a folder or a file ending in {', '.join(_FORMATS)}, but got {str(file)!r}.")
+    return file
 
 
 def _record(problem: "Problem") -> dict[str, Any]:

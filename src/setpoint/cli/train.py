@@ -4,7 +4,7 @@ import argparse
 
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
-from setpoint.cli.running import add_place_options, add_run_options, run_request
+from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
 from setpoint.cli.spec_options import MATCH_HELP, add_training_options, training_fields
 from setpoint.errors import InputError
 
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_training_options(parser)
     add_run_options(parser)
     add_place_options(parser)
+    add_accept_option(parser)
     add_workspace(parser)
     add_json(parser)
     parser.add_argument("--again", action="store_true", help="try stages again that failed before, whatever the reason")
@@ -54,14 +55,20 @@ def run(arguments: argparse.Namespace) -> int:
                 raise InputError(f"{name!r} is set by --set and by --{name.replace('_', '-')}. Use one of them.")
             parameters[name] = getattr(arguments, name)
     spec = single_spec(arguments.systems, arguments.training_type, parameters=parameters, **fields)
-    wanted = request(workspace_of(arguments), spec, experiment_id=arguments.run_id, fresh=arguments.fresh)
+    wanted = request(
+        workspace_of(arguments),
+        spec,
+        experiment_id=arguments.run_id,
+        fresh=arguments.fresh,
+        accept_changes=arguments.accept_changes,
+    )
     if not arguments.dry_run:
         return run_request(wanted, arguments, retry=lambda _: arguments.again)
     plan = wanted.existing or preview(wanted)
     if arguments.json:
         print_json(plan_summary(plan, wanted.workspace))
     else:
-        print(plan_text(plan, wanted.workspace))
+        print(plan_text(plan, wanted.workspace, wanted.base))
     return 0
 
 

@@ -1,17 +1,17 @@
-"""Whether two solvers that share no code come to the same optimum: a check on demand, not a column of every row."""
+"""Whether two solvers come to the same optimum: a check on demand, not a column of every row."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.shooting import TrajectoryOptimizer
+from setpoint.controllers.shooting import TrajectoryOptimizer, solvers_for
 from setpoint.problems import Problem
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What fatrop and IPOPT, each alone, make of the same states.
+    """What the solver that comes first (PIQP for convex problems, else fatrop) and IPOPT, each alone, make of states.
 
     Attributes:
         states: how many were given to both.
@@ -29,7 +29,7 @@ class Agreement:
 def agreement(problem: Problem, states: Float[np.ndarray, "B n_x"]) -> Agreement:
     """Solve the problem from `states` with either solver alone, and compare the costs."""
     costs = {}
-    for solver in ("fatrop", "ipopt"):
+    for solver in (solvers_for(problem)[0], "ipopt"):
         optimizer = TrajectoryOptimizer(problem, solvers=(solver,))
         found = [optimizer.solve(x) for x in states]
         costs[solver] = np.array([np.nan if optimum is None else optimum.cost for optimum in found])

@@ -2,12 +2,12 @@
 
 The decision variables are w = [x_0, u_0, x_1, u_1, …, x_N], one node per grid step; a held move is a state of the
 inner steps of its block, u_{k+1} = u_k. This order of variables and constraints is the one that fatrop, a
-structure-exploiting interior-point solver, recognises; IPOPT takes over where fatrop gives up. Either way the point is
-certified by its own KKT residual.
+structure-exploiting interior-point solver, recognises; IPOPT takes over where fatrop gives up. Whoever found it, a
+point is certified by its own KKT residual.
 
-A problem with linear dynamics is a convex quadratic program; its certificate carries the duality gap, which the same
-multipliers prove. A problem with known local optima is solved from several guesses, and the cheapest certified point
-is kept: the best known one, which need not be the global optimum.
+A problem with linear dynamics is a convex quadratic program, which goes to PIQP first; its certificate carries the
+duality gap, which the same multipliers prove. A problem with known local optima is solved from several guesses, and the
+cheapest certified point is kept: the best known one, which need not be the global optimum.
 
 One node per step, rather than per move, keeps the solvers' iterates inside the state bounds: shooting over a long block
 of an unstable plant can overflow, and fatrop does not come back from a NaN.
@@ -29,6 +29,11 @@ from setpoint.seeding import generator
 MAX_ITERATIONS = 300
 """Interior-point iterations before a solver gives up; well-posed problems need about ten."""
 
+QUADRATIC = "piqp"
+NONLINEAR = ("fatrop", "ipopt")
+"""Solvers, all of them parts of CasADi, in the order in which they are tried."""
+
+_QUADRATIC_TOLERANCE = 1e-11
 _RELAXATION = 1e-8
 _GUESSED_MOVES = 5
 _QUIET = {"print_time": False, "show_eval_warnings": False}
@@ -39,8 +44,14 @@ def symbols(names: Iterable[str]) -> dict[str, Any]:
     return {name: casadi.SX.sym(name) for name in names}
 
 
+def solvers_for(problem: Problem) -> tuple[str, ...]:
+    """The solvers of a problem, in the order in which they are tried."""
+    quadratic = problem.plant.linear and casadi.has_conic(QUADRATIC)
+    return (QUADRATIC, *NONLINEAR) if quadratic else NONLINEAR
+
+
 def tightened(bounds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The bounds to give a solver, which relaxes them by 1e-8 of their size (at least of one) on its own."""
+    """The bounds to give fatrop or IPOPT, which relax them by 1e-8 of their size (at least of one) on their own."""
     lower, upper = (bounds[name] for name in ("lbx", "ubx"))
     inward = (_RELAXATION * np.where(np.isfinite(side), np.maximum(1.0, np.abs(side)), 0.0) for side in (lower, upper))
     return {**bounds, "lbx": lower + next(inward), "ubx": upper - next(inward)}
@@ -76,14 +87,23 @@ class TrajectoryOptimizer:
         blocking: MoveBlocking | None = None,
         parameters: Sequence[casadi.SX] = (),
         *,
-        solvers: tuple[str, ...] = ("fatrop", "ipopt"),
+        solvers: tuple[str, ...] | None = None,
         max_iterations: int = MAX_ITERATIONS,
     ) -> None:
-        """Build the nonlinear program; `solvers` are set up when they are first needed and tried in turn."""
+        """Build the program; `solvers` (default: `solvers_for` it) are set up when first needed and tried in turn.
+
+        Raises:
+            InputError: the moves do not cover the horizon.
+        """
         self.problem = problem
         self.blocking = blocking or MoveBlocking.none(problem.steps)
+        self.blocking.require_horizon(problem.name, problem.steps)
         self._program = _Program(problem, self.blocking, parameters)
-        self._order = solvers
+        plant = problem.plant
+        self._u_bounds = plant.control_lower, plant.control_upper
+        self._x_bounds = plant.state_lower, plant.state_upper
+        self._bounds = self._program.bounds(self._u_bounds, self._x_bounds)
+        self._order = solvers_for(problem) if solvers is None else solvers
         self._max_iterations = max_iterations
         self._solvers: dict[str, Any] = {}
 
@@ -98,10 +118,9 @@ class TrajectoryOptimizer:
 
         `values` are those of the parameters; the bounds default to the plant's.
         """
-        plant = self.problem.plant
-        u_bounds = control_bounds or (plant.control_lower, plant.control_upper)
-        x_bounds = state_bounds or (plant.state_lower, plant.state_upper)
-        bounds = self._program.bounds(u_bounds, x_bounds)
+        usual = control_bounds is None and state_bounds is None
+        u_bounds, x_bounds = control_bounds or self._u_bounds, state_bounds or self._x_bounds
+        bounds = self._bounds if usual else self._program.bounds(u_bounds, x_bounds)
         parameters = np.concatenate([x0, np.asarray(values, dtype=float)])
         best: Optimum | None = None
         for start in range(self.problem.starts):
@@ -120,26 +139,37 @@ class TrajectoryOptimizer:
     ) -> Optimum | None:
         """The point of the first solver that can be certified."""
         for name in self._order:
-            found = self._solver(name)(x0=guess, p=parameters, **tightened(bounds))
+            given = bounds if name == QUADRATIC else tightened(bounds)
+            found = self._solver(name)(x0=guess, p=parameters, **given)
             certificate = self._program.certify(name, found, parameters, bounds)
             if certificate.holds:
                 # What is left beyond a bound is rounding; the plant would saturate it.
-                moves = np.clip(self._program.moves(np.asarray(found["x"]).ravel()), *u_bounds)
+                moves = np.clip(self._program.moves(_numbers(found["x"])), *u_bounds)
                 return Optimum(moves, self.blocking.expand(moves), float(found["f"]), certificate)
         return None
 
     def _solver(self, name: str) -> Any:
         if name not in self._solvers:
-            options: dict[str, Any] = {
-                name: {"print_level": 0, "tol": 1e-10, "max_iter": self._max_iterations},
-                **_QUIET,
-            }
-            if name == "fatrop":
-                options |= {"structure_detection": "auto", "equality": self._program.equality}
-            else:
-                options[name]["sb"] = "yes"
-            self._solvers[name] = casadi.nlpsol(name, name, self._program.nlp, options)
+            make = self._quadratic_solver if name == QUADRATIC else self._nonlinear_solver
+            self._solvers[name] = make(name)
         return self._solvers[name]
+
+    def _quadratic_solver(self, name: str) -> Any:
+        gaps = ("eps_abs", "eps_rel", "eps_duality_gap_abs", "eps_duality_gap_rel")
+        options: dict[str, Any] = {"print_time": False, "error_on_fail": False}
+        options[name] = dict.fromkeys(gaps, _QUADRATIC_TOLERANCE)
+        return casadi.qpsol(name, name, self._program.nlp, options)
+
+    def _nonlinear_solver(self, name: str) -> Any:
+        options: dict[str, Any] = {
+            name: {"print_level": 0, "tol": 1e-10, "max_iter": self._max_iterations},
+            **_QUIET,
+        }
+        if name == "fatrop":
+            options |= {"structure_detection": "auto", "equality": self._program.equality}
+        else:
+            options[name]["sb"] = "yes"
+        return casadi.nlpsol(name, name, self._program.nlp, options)
 
 
 class _Program:
@@ -171,11 +201,14 @@ class _Program:
         self.equality = [True] * g.numel()
         self._convex = problem.plant.linear
         if self._convex:
-            self._curvature = casadi.Function("curvature", [p], [casadi.diag(casadi.hessian(cost, w)[0])])
+            self._curvature = casadi.Function(
+                "curvature", [p], [casadi.densify(casadi.diag(casadi.hessian(cost, w)[0]))]
+            )
         multipliers = casadi.SX.sym("lam_g", g.numel())
         gradient = casadi.gradient(cost, w)
         lagrangian = gradient + casadi.jtimes(g, w, multipliers, True)
-        self._residual = casadi.Function("residual", [w, p, multipliers], [lagrangian, gradient, g])
+        residual = [casadi.densify(part) for part in (lagrangian, gradient, g)]
+        self._residual = casadi.Function("residual", [w, p, multipliers], residual)
 
     def bounds(
         self, u_bounds: tuple[np.ndarray, np.ndarray], x_bounds: tuple[np.ndarray, np.ndarray]
@@ -222,8 +255,8 @@ class _Program:
 
     def certify(self, solver: str, found: Any, p: np.ndarray, bounds: dict[str, np.ndarray]) -> Certificate:
         """Measure the KKT conditions at the point that a solver returned."""
-        w, lam_x, lam_g = (np.asarray(found[name]).ravel() for name in ("x", "lam_x", "lam_g"))
-        lagrangian, gradient, gaps = (np.asarray(part).ravel() for part in self._residual(w, p, lam_g))
+        w, lam_x = (_numbers(found[name]) for name in ("x", "lam_x"))
+        lagrangian, gradient, gaps = map(_numbers, self._residual(found["x"], p, found["lam_g"]))
         if not all(np.isfinite(part).all() for part in (w, lam_x, lagrangian, gaps)):
             return Certificate(solver, np.inf, np.inf, np.inf, np.inf)
         scale = max(1.0, float(np.abs(gradient).max()))
@@ -243,9 +276,8 @@ class _Program:
         The Lagrangian is quadratic in w with the diagonal curvature H of the cost. Where its gradient is `residual`, it
         lies ½ residual' H⁻¹ residual above its minimum. Boyd & Vandenberghe, Convex Optimization, §5.1–5.2.
         """
-        w, lam_x, lam_g = (np.asarray(found[name]).ravel() for name in ("x", "lam_x", "lam_g"))
-        gaps = np.asarray(found["g"]).ravel()
-        curvature = np.asarray(self._curvature(p)).ravel()
+        w, lam_x, lam_g, gaps = (_numbers(found[name]) for name in ("x", "lam_x", "lam_g", "g"))
+        curvature = _numbers(self._curvature(p))
         if not (curvature > 0).all():
             return np.inf
         beyond_upper, beyond_lower = (np.where(np.isfinite(b), w - b, 0.0) for b in (bounds["ubx"], bounds["lbx"]))
@@ -262,3 +294,8 @@ def _complementarity(multipliers: np.ndarray, values: np.ndarray, lower: np.ndar
     """
     slack = np.abs(np.where(multipliers > 0, upper - values, values - lower))
     return float((np.abs(multipliers) * np.where(np.isfinite(slack), slack, 1.0)).max())
+
+
+def _numbers(dense: Any) -> np.ndarray:
+    """The entries of a dense CasADi vector; several times faster than NumPy's own conversion."""
+    return np.array(dense.nonzeros() if isinstance(dense, casadi.DM) else dense, dtype=float)

@@ -31,10 +31,10 @@ class TrackingLqr:
 
     name = "tracking_lqr"
 
-    def __init__(self, problem: Problem) -> None:
-        """Build the nonlinear program."""
+    def __init__(self, problem: Problem, optimum: OptimalController | None = None) -> None:
+        """Build the nonlinear program, or take the optima that another controller remembers."""
         self._problem = problem
-        self._optimum = OptimalController(problem)
+        self._optimum = optimum or OptimalController(problem)
         self._reference: _Reference | None = None
 
     def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from setpoint.controllers.shooting import Optimum
 from setpoint.demonstrations.solve import Solution, StateSolver
-from setpoint.errors import SetpointError
+from setpoint.errors import InputError
 from setpoint.problems import STATE_DECIMALS, Problem
 from setpoint.problems.suites import MIN_DISTANCE
 from setpoint.seeding import generator
@@ -45,7 +45,7 @@ def draw_trajectory(solver: StateSolver, trajectory: int, forbidden: Float[np.nd
     """The first draw of `trajectory` that keeps its distance from `forbidden` states and is certified.
 
     Raises:
-        SetpointError: a hundred draws were rejected.
+        InputError: a hundred draws were rejected.
     """
     problem = solver.problem
     uncertified = too_close = 0
@@ -60,9 +60,10 @@ def draw_trajectory(solver: StateSolver, trajectory: int, forbidden: Float[np.nd
             return Draw(trajectory, initial, visited, uncertified, too_close)
         too_close += near
         uncertified += not near
-    raise SetpointError(
+    raise InputError(
         f"{problem.name}: none of {_ATTEMPTS} draws could be used for trajectory {trajectory}: {uncertified} without a "
-        f"certified optimum, {too_close} too close to held-out states"
+        f"certified optimum, {too_close} too close to held-out states. Most initial states must have a control that "
+        "keeps the bounds."
     )
 
 

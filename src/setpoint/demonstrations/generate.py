@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint import problems
+from setpoint.controllers.agreement import Agreement, agreement
 from setpoint.demonstrations.assemble import assemble_rows
 from setpoint.demonstrations.draw import Draw, draw_trajectory
 from setpoint.demonstrations.recipe import ROWS_PER_TRAJECTORY, SPLITS, Recipe, Split
@@ -33,6 +34,8 @@ _PROTECTED_CASES = 1000
 _ROWS_PER_WORKER = 500
 """Below this a further process costs more time than it saves."""
 _CHUNK = 20
+_COMPARED_STATES = 3
+"""Of every system, initial states on which the two solvers are compared."""
 
 
 @dataclass
@@ -42,12 +45,14 @@ class Generated:
     Attributes:
         rows: of each split, by system and trajectory.
         draws, uncertified, too_close: per system: trajectories drawn, and why draws were rejected.
+        agreement: per system: whether both solvers come to the same optimum, on a few of its states.
     """
 
     rows: dict[Split, list[Row]] = field(default_factory=lambda: {split: [] for split in SPLITS})
     draws: dict[str, int] = field(default_factory=dict)
     uncertified: dict[str, int] = field(default_factory=dict)
     too_close: dict[str, int] = field(default_factory=dict)
+    agreement: dict[str, Agreement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress |
     """The rows of `recipe`; the same ones whatever the number of `workers`.
 
     Raises:
-        SetpointError: almost no draw of some trajectory can be used.
+        InputError: almost no draw of some trajectory can be used.
     """
     found = Generated()
     done = 0
@@ -120,6 +125,8 @@ def _collect(found: Generated, recipe: Recipe, system: str, draws: list[Draw], o
         found.rows[split] += [row for row in rows if row.trajectory_id in trajectories]
     found.uncertified[system] = sum(draw.uncertified for draw in draws)
     found.too_close[system] = sum(draw.too_close for draw in draws)
+    states = np.stack([draw.initial.state for draw in ordered[:_COMPARED_STATES]])
+    found.agreement[system] = agreement(problems.get(system), states)
     found.draws[system] = len(draws) + found.uncertified[system] + found.too_close[system]
 
 

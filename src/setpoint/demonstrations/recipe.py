@@ -60,15 +60,7 @@ class Recipe:
             wrong.append(unknown_name("expert", self.expert, EXPERTS))
         collect(wrong)
         for system in self.systems:
-            self._check_blocking(system)
-
-    def _check_blocking(self, system: str) -> None:
-        steps = problems.get(system).steps
-        if self.blocking.steps != steps:
-            raise InputError(
-                f"the moves of a plan must cover the {steps} steps of {system}, but the blocks "
-                f"{list(self.blocking.lengths)} cover {self.blocking.steps}."
-            )
+            self.blocking.require_horizon(system, problems.get(system).steps)
 
     def rows_of(self, system: str) -> int:
         """Rows of one system."""

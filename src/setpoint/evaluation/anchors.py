@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from setpoint import metrics, problems
 from setpoint.controllers import ClippedLqr, Controller, ZeroControl
+from setpoint.controllers.agreement import Agreement, agreement
 from setpoint.controllers.cloned import CLONES, clone
 from setpoint.controllers.mpc import ModelPredictive
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
@@ -30,6 +31,8 @@ FIXED_ERROR = 0.1
 _ACTIVE = 1e-6
 """Nearer to a bound than this, as a share of its range, a signal lies on it."""
 _CONTROL_NOISE = 0.01
+_COMPARED_CASES = 20
+"""Leading cases that either solver also solves alone."""
 _STATE_DECIMALS = 2
 
 
@@ -43,6 +46,7 @@ class SystemAnchors:
         rejected: without one.
         optimum: what the solution may be called, see `Problem.optimum_word`.
         certificate: worst numbers over the cases, and how many each solver solved.
+        agreement: what either solver makes of the first cases alone.
         ms_per_case: CPU milliseconds for one certified optimum.
         active_states, active_controls: share of the cases in which a bound is active at the optimum.
         rows: of every controller, the metrics by name.
@@ -53,6 +57,7 @@ class SystemAnchors:
     rejected: int
     optimum: str
     certificate: dict[str, Any]
+    agreement: Agreement
     ms_per_case: float
     active_states: float
     active_controls: float
@@ -85,6 +90,7 @@ def system_anchors(
         rejected=sum(group.rejected for group in groups),
         optimum=problem.optimum_word,
         certificate=_worst_certificate(optima),
+        agreement=agreement(groups[0].problem, groups[0].states[:_COMPARED_CASES]),
         ms_per_case=1e3 * sum(group.cpu_s for group in groups) / max(1, len(optima)),
         active_states=_share([group.active()[0] for group in groups]),
         active_controls=_share([group.active()[1] for group in groups]),

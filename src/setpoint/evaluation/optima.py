@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint.controllers.optimal import OptimalController
-from setpoint.errors import InputError, SetpointError
+from setpoint.errors import InputError
 from setpoint.problems import MoveBlocking, Problem
 
 OPTIMA = "optima.parquet"
@@ -44,13 +44,14 @@ def solve_optima(
     States without a certified optimum, most often because no control keeps the bounds, are left out and counted.
 
     Raises:
-        SetpointError: no state has a certified optimum.
+        InputError: no state has a certified optimum.
     """
     blocked = OptimalController(problem, blocking)
     found = [(x, one.cost, other.cost) for x in states if (one := optimum.find(x)) and (other := blocked.find(x))]
     if not found:
-        raise SetpointError(
-            f"{problem.name}: none of {len(states)} states has a certified optimum; there may be no feasible control"
+        raise InputError(
+            f"{problem.name}: no initial state has a certified optimum, of {len(states)} that were tried; most likely "
+            "no control keeps the bounds from there. Use other initial states, wider bounds or a longer horizon."
         )
     kept, costs, blocked_costs = (np.array(column) for column in zip(*found, strict=True))
     return Optima(kept, costs, blocked_costs, rejected=len(states) - len(found))

@@ -11,7 +11,7 @@ from setpoint.episodes import EpisodeResult, EpisodeTrajectory
 from setpoint.evaluation.optima import Optima
 from setpoint.evaluation.protocol import Mode
 from setpoint.problems import Problem
-from setpoint.simulation import Rollout, run_controller
+from setpoint.simulation import NO_DISTURBANCE, Disturbance, Rollout, run_controller
 
 SHOWN_CASES = 6
 """Leading cases whose whole trajectories are kept."""
@@ -34,6 +34,13 @@ class Evaluated:
         self.episodes += other.episodes
         self.trajectories += other.trajectories
 
+    def numbered_from(self, first: int) -> "Evaluated":
+        """The same rows with case numbers that begin at `first`, for cases that follow others."""
+        return Evaluated(
+            [replace(row, case_id=first + row.case_id) for row in self.episodes],
+            [replace(row, case_id=first + row.case_id) for row in self.trajectories],
+        )
+
     def in_mode(self, mode: Mode) -> "Evaluated":
         """The same rows under the name of another mode, for controllers to which replanning brings nothing new."""
         return Evaluated(
@@ -42,9 +49,18 @@ class Evaluated:
         )
 
 
-def evaluate(problem: Problem, controller: Controller, optima: Optima, mode: Mode) -> Evaluated:
-    """Let `controller` steer every case of `optima`. Answers that cannot be read were simulated as zero control."""
-    rollout = run_controller(problem, controller, optima.states, mode.replan_interval)
+def evaluate(
+    problem: Problem,
+    controller: Controller,
+    optima: Optima,
+    mode: Mode,
+    disturbance: Disturbance = NO_DISTURBANCE,
+) -> Evaluated:
+    """Let `controller` steer every case of `optima`. Answers that cannot be read were simulated as zero control.
+
+    Under a disturbance the optima stay those of the undisturbed world: regret also holds what the disturbance costs.
+    """
+    rollout = run_controller(problem, controller, optima.states, mode.replan_interval, disturbance)
     return Evaluated(
         episodes=_episodes(problem, controller.name, optima, mode, rollout),
         trajectories=_trajectories(problem, controller.name, mode, rollout),

@@ -9,6 +9,8 @@ from typing import Any
 from setpoint.errors import InputError, StageError
 
 STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
+EXIT_STORAGE = 74
+"""Of a worker that could not even write down why it failed; EX_IOERR."""
 TRANSIENT_ERRORS = frozenset({errno.EIO, errno.ESTALE, errno.EHOSTUNREACH, errno.ENETUNREACH})
 
 # Exceptions of libraries that this layer does not import, by the name of their type.
@@ -66,6 +68,8 @@ def describe_ended(exit_code: int | None, *, oom_kills: int = 0, peak_rss_gb: fl
     failure_class = {"SIGTERM": "preempted", "SIGKILL": "lost"}.get(name, "crash" if name else "lost")
     if name == "SIGKILL" and oom_kills:
         failure_class = "host_oom"
+    if exit_code == EXIT_STORAGE:
+        failure_class = "storage"
     evidence = {"exit_code": exit_code, "signal": name, "oom_kills": oom_kills, "peak_rss_gb": round(peak_rss_gb, 3)}
     ended = f"by {name}" if name else f"with exit code {exit_code}"
     return describe(failure_class, f"the worker ended {ended} and without a result", evidence)

@@ -16,7 +16,7 @@ from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 
 from setpoint.artifacts import Attempt, create_json, read_claim, read_json
-from setpoint.execution.failures import describe, describe_ended
+from setpoint.execution.failures import EXIT_STORAGE, STORAGE_ERRORS, describe, describe_ended
 from setpoint.execution.limits import Breach, Limits, Watch
 from setpoint.execution.machine import oom_kills, worker_variables
 from setpoint.execution.task import Outcome, Task
@@ -173,7 +173,12 @@ def _main(task: Task, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     faulthandler.enable()
     gc.freeze()  # the preloaded modules are no garbage; walking them would copy the pages shared with the server
-    work(task)
+    try:
+        work(task)
+    except OSError as error:
+        if error.errno not in STORAGE_ERRORS:
+            raise
+        os._exit(EXIT_STORAGE)  # nothing can be written, and the coordinator says so
 
 
 def _die_with_the_coordinator() -> None:

@@ -4,19 +4,26 @@ Composed of ordinary experiments, so that equal stages are trained once and an i
 stopped. The control with equal compute is planned last: its length follows from what the others were measured to cost.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from statistics import mean
+from typing import Any
 
 from setpoint import demonstrations
 from setpoint.artifacts import Workspace
-from setpoint.errors import StageError
+from setpoint.errors import Findings, InputError, StageError, unknown_name
+from setpoint.evaluation import Evaluation, EvaluationConfig
+from setpoint.experiments.parameters import canonical_fixed, find
 from setpoint.experiments.plan import Plan
 from setpoint.experiments.spec import ExperimentSpec, Value, make_spec
 
 OPTIMAL, CONTROL, DETUNED, UNIVERSAL = "optimal", "equal-compute", "detuned", "universal"
+SFT_ALONE = "sft"
+PARTS = (OPTIMAL, DETUNED, UNIVERSAL, CONTROL)
+"""All that there is to compare, in the order in which they must run; `SFT_ALONE` is the first half of `OPTIMAL`."""
 ROLES = {
+    SFT_ALONE: {"evaluate": "SFT"},
     OPTIMAL: {"evaluate_sft": "SFT", "evaluate": "SFT + GRPO"},
     CONTROL: {"evaluate": "SFT, equal compute"},
     UNIVERSAL: {"evaluate": "universal SFT"},
@@ -28,7 +35,7 @@ VALIDATION_EVERY = 50
 SFT: dict[str, Value] = {"sft.steps": 600, "sft.validation_every": VALIDATION_EVERY, "sft.patience": 4}
 UNIVERSAL_STEPS = 300
 """For each of its systems."""
-DETUNED_SFT: dict[str, Value] = {"sft.steps": 100}
+DETUNED_SFT: dict[str, Value] = {"sft.steps": 100, "sft.learning_rate": 5e-4}
 GRPO: dict[str, Value] = {"grpo.steps": 100, "grpo.learning_rate": 2e-4, "grpo.reward_horizon": 5}
 
 
@@ -42,6 +49,9 @@ class ArmSettings:
         cases: test states of each system.
         rows: demonstrations of each system; more than the default, so that long training does not repeat them often.
         prefix: of the experiments' ids.
+        parts: which of `PARTS`, or `SFT_ALONE`.
+        evaluation: `standard` or `comprehensive`.
+        fixed: parameters of every arm with another value than here.
     """
 
     systems: tuple[str, ...]
@@ -49,6 +59,38 @@ class ArmSettings:
     cases: int = 300
     rows: int = 8000
     prefix: str = "arms"
+    parts: tuple[str, ...] = PARTS
+    evaluation: Evaluation = "comprehensive"
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not exist, and too few rows.
+
+        Raises:
+            InputError: everything that is wrong.
+        """
+        findings = Findings()
+        for part in self.parts:
+            if part not in ROLES:
+                findings.errors.append(unknown_name("part", part, ROLES))
+        if self.parts == (UNIVERSAL,) and len(self.systems) < 2:
+            findings.errors.append(InputError("a universal model controls at least two systems. Name more --systems."))
+        for name in self.systems:
+            with findings.check():
+                demonstrations.Recipe((name,), self.rows)
+                EvaluationConfig.named(self.evaluation, name, self.cases)
+        with findings.check():
+            self.overrides()
+        findings.settle()
+
+    def overrides(self) -> dict[str, Value]:
+        """`fixed` under canonical names with parsed values.
+
+        Raises:
+            InputError: unknown names, bad values, and what no part reads.
+        """
+        trained = "both" if {OPTIMAL, DETUNED} & set(self.parts) else "sft"
+        return canonical_fixed(self.fixed, (), (trained,))
 
     def experiment_id(self, part: str) -> str:
         """The id of one part."""
@@ -64,27 +106,29 @@ def specifications(
         planned: the plan of a part that has been run.
     """
     named = [f"{settings.prefix}_{system}" for system in settings.systems]
-    yield OPTIMAL, _spec(settings, training_types=["both"], datasets=named, fixed={**SFT, **GRPO})
-    yield DETUNED, _spec(settings, training_types=["both"], expert="detuned", fixed={**DETUNED_SFT, **GRPO})
-    if len(settings.systems) > 1:
-        yield (
-            UNIVERSAL,
-            _spec(
-                settings,
-                type="cross_system",
-                model_types=["universal"],
-                training_types=["sft"],
-                datasets=named,
-                fixed={**SFT, "sft.steps": UNIVERSAL_STEPS},
-            ),
-        )
-    steps = equal_compute_steps(planned(OPTIMAL), workspace)
-    control: dict[str, Value] = {
-        "sft.steps": steps,
-        "sft.validation_every": VALIDATION_EVERY,
-        "sft.patience": ceil(steps / VALIDATION_EVERY),  # never stops early, and keeps the best adapter
+    fields: dict[str, dict[str, Any]] = {
+        SFT_ALONE: {"training_types": ["sft"], "datasets": named, "fixed": SFT},
+        OPTIMAL: {"training_types": ["both"], "datasets": named, "fixed": {**SFT, **GRPO}},
+        DETUNED: {"training_types": ["both"], "expert": "detuned", "fixed": {**DETUNED_SFT, **GRPO}},
+        UNIVERSAL: {
+            "type": "cross_system",
+            "model_types": ["universal"],
+            "training_types": ["sft"],
+            "datasets": named,
+            "fixed": {**SFT, "sft.steps": UNIVERSAL_STEPS},
+        },
     }
-    yield CONTROL, _spec(settings, training_types=["sft"], datasets=named, fixed=control)
+    for part, of_part in fields.items():
+        if part in settings.parts and (part != UNIVERSAL or len(settings.systems) > 1):
+            yield part, _spec(settings, **of_part)
+    if CONTROL in settings.parts:
+        steps = equal_compute_steps(planned(OPTIMAL), workspace)
+        control: dict[str, Value] = {
+            "sft.steps": steps,
+            "sft.validation_every": VALIDATION_EVERY,
+            "sft.patience": ceil(steps / VALIDATION_EVERY),  # never stops early, and keeps the best adapter
+        }
+        yield CONTROL, _spec(settings, control, training_types=["sft"], datasets=named, fixed={})
 
 
 def make_datasets(settings: ArmSettings, workspace: Workspace, say: Callable[[str], None]) -> None:
@@ -118,12 +162,15 @@ def equal_compute_steps(plan: Plan, workspace: Workspace) -> int:
     return ceil(mean(both) / mean(per_step))
 
 
-def _spec(settings: ArmSettings, **fields: object) -> ExperimentSpec:
+def _spec(settings: ArmSettings, measured: Mapping[str, Value] | None = None, **fields: Any) -> ExperimentSpec:
+    """The specification of one part; `measured` values win over those that the settings fix."""
     common = {
         "systems": list(settings.systems),
         "replicates": settings.replicates,
-        "evaluation": "comprehensive",
+        "evaluation": settings.evaluation,
         "evaluation_cases": settings.cases,
         "metrics": ["regret_median", "final_error", "success_rate"],
     }
-    return make_spec({**common, **fields})
+    (trained,) = fields["training_types"]
+    overrides = {name: value for name, value in settings.overrides().items() if find(name).places_in(trained)}
+    return make_spec({**common, **fields, "fixed": {**fields["fixed"], **overrides, **(measured or {})}})

@@ -25,6 +25,8 @@ _HOST_GB = (1.5, 4.0)
 _GPU_GB = (2.0, 2.0)
 _DISK_GB = (0.2, 0.02)
 
+_HUB_TIMEOUT_S = 10.0
+
 _CGROUP_MEMORY = (  # limit and use, version 2 and version 1
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
@@ -46,6 +48,7 @@ def check_machine(workspace: Workspace, base: BaseModel | None = None, *, adapte
     return [
         _check_interpreter(),
         *_check_packages(),
+        *_check_hub(base),
         *_check_gpus(base_gb),
         _check_memory(base_gb),
         _check_disk(workspace, base_gb, adapters),
@@ -95,18 +98,28 @@ def _check_packages() -> list[Check]:
 
 
 def _check_gpus(base_gb: float | None) -> list[Check]:
+    found = _gpus()
+    if found is None:
+        return [Check("GPU", "ok", "none; training runs on the processor")]
+    return [
+        Check("GPU", "ok", label) if free_gb is None else _fits("GPU", label, _GPU_GB, base_gb, free_gb)
+        for label, free_gb in found
+    ]
+
+
+def _gpus() -> list[tuple[str, float | None]] | None:
+    """Label and free gigabytes of every GPU; None where there is no driver."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.free", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError):
-        return [Check("GPU", "ok", "none; training runs on the processor")]
-    checks = []
+        return None
+    found: list[tuple[str, float | None]] = []
     for line in filter(None, done.stdout.splitlines()):
         name, driver, free_mib = (part.strip() for part in line.rsplit(",", 2))
         free_gb = float(free_mib) * 2**20 / _GB if free_mib.replace(".", "").isdigit() else None
-        label = f"{name}, driver {driver}"
-        checks.append(Check("GPU", "ok", label) if free_gb is None else _fits("GPU", label, _GPU_GB, base_gb, free_gb))
-    return checks
+        found.append((f"{name}, driver {driver}", free_gb))
+    return found
 
 
 def _check_memory(base_gb: float | None) -> Check:
@@ -129,6 +142,12 @@ def _fits(name: str, label: str, needs_gb: tuple[float, float], base_gb: float |
     return Check(name, "ok" if need_gb <= free_gb else "problem", text)
 
 
+def free_gpu_gb() -> float | None:
+    """Free memory of the GPU that has least; None where there is none, or none that tells."""
+    known = [free_gb for _, free_gb in _gpus() or [] if free_gb is not None]
+    return min(known, default=None)
+
+
 def free_memory_gb() -> float:
     """Host memory that is free for workers, within the limit of the container."""
     return _free_memory_bytes() / _GB
@@ -142,6 +161,25 @@ def _free_memory_bytes() -> int:
         except (OSError, ValueError):  # no such controller, or the limit is "max"
             continue
     return max(0, min(free))
+
+
+def _check_hub(base: BaseModel | None) -> list[Check]:
+    """A base that is no folder must be in the cache, or on the hub for this machine to fetch."""
+    if base is None or Path(base.location).is_dir():
+        return []
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(base.location, "config.json"), str):
+        return [Check("base model", "ok", f"{base.name!r} is in the cache of the hub")]
+    try:
+        HfApi().model_info(base.location, timeout=_HUB_TIMEOUT_S)
+    except Exception as error:  # the client lets through what its transport raises, which differs by version
+        reason = f"the hub has no answer ({type(error).__name__})"
+        text = (
+            f"{base.name!r} is neither a folder nor in the cache of the hub, and {reason}. Give --base-model a folder"
+        )
+        return [Check("base model", "problem", f"{text}, or fetch it first where there is a network.")]
+    return [Check("base model", "ok", f"{base.name!r} is on the hub and will be fetched")]
 
 
 def _base_gb(base: BaseModel) -> float | None:

@@ -10,25 +10,12 @@ from setpoint.artifacts import Attempt, StageFolder, Workspace, read_claim, writ
 from setpoint.execution import Executor, Job, Outcome, Task
 from setpoint.experiments.journal import Journal
 from setpoint.experiments.plan import Plan
+from setpoint.experiments.retries import RESUMED, RETRIES
 from setpoint.experiments.stages import STAGES
 from setpoint.experiments.status import StageState, Status, failure_classes, read_stage, run_states
 
 POLL_S = 0.2
 
-# A failure that says something about the configuration is a result and is never tried again by itself.
-AUTOMATIC_RETRIES: Mapping[str, int] = {
-    "crash": 1,
-    "lost": 1,
-    "transient": 2,
-    "node_failure": 2,
-    "stalled": 1,
-    "host_oom": 1,
-    "timeout": 3,
-    "preempted": 5,
-    "corrupt_artifact": 2,
-}
-RESUMED = frozenset({"storage"})
-"""Classes that stop the experiment, and that are tried again when it is taken up."""
 _WAITS = frozenset({"transient", "node_failure"})
 """Classes that are tried again only after a pause, which doubles."""
 BACKOFF_S = 5.0
@@ -58,7 +45,7 @@ class Coordinator:
 
         Args:
             workers: stages that may run at the same time.
-            retries: failure class -> how often a stage is tried again by itself, in place of `AUTOMATIC_RETRIES`.
+            retries: failure class -> how often a stage is tried again by itself, in place of `RETRIES`.
             targets: stage kind -> `module:function`; the package's own by default.
         """
         self._workspace = workspace
@@ -68,7 +55,7 @@ class Coordinator:
         self._workers = workers
         self._targets = targets or {kind: stage.target for kind, stage in STAGES.items()}
         self._states: dict[str, StageState] = {}
-        self._limits = {**AUTOMATIC_RETRIES, **(retries or {})}
+        self._limits = {**RETRIES, **(retries or {})}
         self._failures: Counter[tuple[str, str]] = Counter()
         self._not_before_s: dict[str, float] = {}
         self._jobs: dict[str, Job] = {}

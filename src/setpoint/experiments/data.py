@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from setpoint import demonstrations
+from setpoint import demonstrations, problems
 from setpoint.artifacts import Workspace
 from setpoint.demonstrations import names
 from setpoint.errors import InputError, collect
@@ -40,20 +40,22 @@ def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBloc
         InputError: every data set that is missing and cannot be made, or does not hold its systems.
     """
     found: dict[str, Named] = {}
-    problems: list[InputError] = []
+    wrong: list[InputError] = []
     for name, wanted in _requests(spec):
         parsed = (names.joined(wanted) if name is None else names.parse(name)).of_expert(spec.expert)
         folder = parsed.folder(blocking)
         missing = parsed.systems and not (workspace.datasets / folder).is_dir()
-        if missing and set(wanted) <= set(parsed.systems):
-            found |= dict.fromkeys(wanted, Named(name=folder, digest=NOT_GENERATED))
-            continue
         try:
+            for system in wanted:
+                blocking.require_horizon(system, problems.get(system).steps)
+            if missing and set(wanted) <= set(parsed.systems):
+                found |= dict.fromkeys(wanted, Named(name=folder, digest=NOT_GENERATED))
+                continue
             info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert, blocks=blocking)
             found |= dict.fromkeys(wanted, Named(name=info.name, digest=info.digest))
         except InputError as error:
-            problems.append(error)
-    collect(problems)
+            wrong.append(error)
+    collect(wrong)
     return found
 
 

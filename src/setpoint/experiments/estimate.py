@@ -114,7 +114,11 @@ class Estimate:
             "basis": basis,
             "unknown_kinds": list(self.unknown),
             "stages": {
-                name: {"cpu_s": round(cost.cpu_s, 3), "cpu_s_interval": [round(end, 3) for end in cost.interval]}
+                name: {
+                    "cpu_s": round(cost.cpu_s, 3),
+                    "cpu_s_interval": [round(end, 3) for end in cost.interval],
+                    "gpu_hours": round(cost.gpu_hours, 6),
+                }
                 for name, cost in self.stages.items()
             },
         }

@@ -3,11 +3,10 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from setpoint.artifacts import Workspace, check_identifier, create_json, read_json, write_json
 from setpoint.errors import Findings, InputError
@@ -20,6 +19,7 @@ from setpoint.experiments.adapters import (
     planned_adapters,
 )
 from setpoint.experiments.calibration import calibrate
+from setpoint.experiments.changes import ChangedSinceError, next_id, plan_changes, spec_changes
 from setpoint.experiments.checks import check_machine, free_memory_gb, require_fit
 from setpoint.experiments.coordinator import Coordinator
 from setpoint.experiments.data import Say, canonical_datasets, ensure_datasets, find_datasets
@@ -30,7 +30,7 @@ from setpoint.experiments.links import link_models
 from setpoint.experiments.plan import Named, Plan, plan_path, read_plan
 from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values, spec_digest
 from setpoint.experiments.spec import ExperimentSpec
-from setpoint.experiments.stages import PRELOAD, STAGES
+from setpoint.experiments.stages import PRELOAD
 from setpoint.experiments.status import Status, read_stages, require_plan
 from setpoint.policies import BaseModel, resolve_base
 
@@ -42,11 +42,26 @@ RESULTS = frozenset({"diverged", "no_learning_signal"})
 
 
 @dataclass(frozen=True, slots=True)
+class Follows:
+    """What an experiment came from by accepted changes.
+
+    Attributes:
+        origin: the id that was asked for.
+        changes: since `experiment`, in words.
+    """
+
+    origin: str
+    experiment: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A canonical specification under the id it will have.
 
     Attributes:
         existing: the frozen plan, where the experiment exists already.
+        follows: the experiment in whose place it came, and what had changed.
     """
 
     workspace: Workspace
@@ -54,6 +69,7 @@ class Request:
     spec: ExperimentSpec
     base: BaseModel
     existing: Plan | None
+    follows: Follows | None = None
 
     @property
     def folder(self) -> Path:
@@ -85,9 +101,18 @@ class Options:
 
 
 def request(
-    workspace: Workspace, spec: ExperimentSpec, *, experiment_id: str | None = None, fresh: bool = False
+    workspace: Workspace,
+    spec: ExperimentSpec,
+    *,
+    experiment_id: str | None = None,
+    fresh: bool = False,
+    accept_changes: bool = False,
 ) -> Request:
     """Check `spec` in full and decide which experiment it is. Touches nothing on disk.
+
+    Args:
+        fresh: whether it is a new one in any case.
+        accept_changes: whether it is a new one where the id belongs to another specification.
 
     Raises:
         InputError: the specification cannot be used, or the id belongs to another one.
@@ -115,12 +140,25 @@ def request(
     if fresh:
         identifier = _free_id(workspace, identifier)
     existing = read_plan(workspace.experiment(identifier))
-    if existing is not None and existing.spec != spec:
-        raise InputError(
-            f"experiment {identifier!r} exists with another specification: "
-            f"{'; '.join(_differences(existing.spec, spec))}. Give another --experiment-id, or --fresh."
-        )
-    return Request(workspace, identifier, spec, base, existing)
+    wanted = Request(workspace, identifier, spec, base, existing)
+    changes = [] if existing is None else spec_changes(existing.spec, spec)
+    if not changes:
+        return wanted
+    if accept_changes:
+        return successor(wanted, changes)
+    raise InputError(
+        f"experiment {identifier!r} exists with another specification: {'; '.join(changes)}. "
+        "Give another --experiment-id, or --accept-changes for one that follows it, or --fresh."
+    )
+
+
+def successor(request: Request, changes: Sequence[str]) -> Request:
+    """The same request under the next id, for an experiment that cannot go on because of `changes`."""
+    earlier = {} if request.existing is None else request.existing.provenance.get("follows", {})
+    origin = request.follows.origin if request.follows else earlier.get("origin", request.experiment_id)
+    identifier, existing = next_id(request.workspace, origin, request.experiment_id, request.spec)
+    follows = Follows(origin, request.experiment_id, tuple(changes))
+    return replace(request, experiment_id=identifier, existing=existing, follows=follows)
 
 
 def resume_request(workspace: Workspace, experiment_id: str) -> Request:
@@ -169,15 +207,17 @@ def _adapters(request: Request) -> list[Adapter]:
     return []
 
 
-def prepare(request: Request, say: Say, *, calibration: bool = False) -> Plan:
+def prepare(request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False) -> Plan:
     """Check the machine, see that the data sets are there, and plan; the experiment's own folder is not touched yet.
 
     Args:
         say: told what takes time.
         calibration: whether short runs measure what kinds of stages cost that have never run here.
+        accept_changes: whether a change counts also where everything that was planned is finished.
 
     Raises:
-        InputError: something is missing, or has changed since the experiment was planned.
+        InputError: something is missing.
+        ChangedSinceError: the base, the data or the code have changed since the experiment was planned.
     """
     adapters = sum(stage.kind in {"sft", "grpo"} for stage in preview(request).stages.values())
     require_fit(check_machine(request.workspace, request.base, adapters=adapters))
@@ -186,15 +226,38 @@ def prepare(request: Request, say: Say, *, calibration: bool = False) -> Plan:
     datasets = ensure_datasets(request.workspace, request.spec, blocking, say)
     plan = build_plan(request.spec, request.experiment_id, _inputs(request, datasets))
     plan = _calibrated(request, plan, datasets, say, everything=calibration)
-    if request.existing is None or request.existing.stages.keys() == plan.stages.keys():
-        return request.existing or plan
-    states = read_stages(request.workspace, request.existing)
-    if all(state.status == "finished" for state in states.values()):
+    if request.existing is None:
+        return plan if request.follows is None else _following(plan, request.follows)
+    if request.existing.stages.keys() == plan.stages.keys():
         return request.existing
-    raise InputError(
-        f"experiment {request.experiment_id!r} cannot go on as planned: {', '.join(_changes(request.existing, plan))} "
-        "changed since. Use --fresh for a new experiment; stages that are still the same are reused."
+    states = read_stages(request.workspace, request.existing)
+    if all(state.status == "finished" for state in states.values()) and not accept_changes:
+        return request.existing
+    changes = plan_changes(request.existing, plan)
+    raise ChangedSinceError(
+        f"experiment {request.experiment_id!r} cannot go on as planned: {', '.join(changes)} changed since. Use "
+        "--accept-changes for an experiment that follows it; stages that are still the same are reused.",
+        changes,
     )
+
+
+def take_up(
+    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False
+) -> tuple[Request, Plan]:
+    """Like `prepare`; with `accept_changes`, what cannot go on as planned goes on as an experiment that follows it."""
+    while True:
+        try:
+            return request, prepare(request, say, calibration=calibration, accept_changes=accept_changes)
+        except ChangedSinceError as error:
+            if not accept_changes:
+                raise
+            following = successor(request, error.changes)
+            say(f"{request.experiment_id}: {', '.join(error.changes)} changed; going on as {following.experiment_id}")
+            request = following
+
+
+def _following(plan: Plan, follows: Follows) -> Plan:
+    return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
 def _calibrated(request: Request, plan: Plan, datasets: Mapping[str, Named], say: Say, *, everything: bool) -> Plan:
@@ -218,7 +281,7 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
             were ended. The experiment can be resumed.
     """
     with lease(request.folder) as token:
-        if not create_json(plan_path(request.folder), plan.to_json()) and read_plan(request.folder) != plan:
+        if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
         workers = options.workers or fitting_workers(request.workspace, plan)
         _write_prediction(request, plan, workers)
@@ -232,7 +295,7 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
             journal,
             workers=workers,
             targets=options.targets,
-            retries=options.retries,
+            retries={**request.spec.retries, **(options.retries or {})},
         )
         with _interrupts(coordinator, drain=options.drain) as interrupts:
             try:
@@ -292,28 +355,6 @@ def _free_id(workspace: Workspace, identifier: str) -> str:
         number += 1
         candidate = f"{identifier}-{number}"
     return candidate
-
-
-def _differences(old: ExperimentSpec, new: ExperimentSpec) -> list[str]:
-    """`field: old -> new` for every field that differs."""
-    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    return [
-        f"{name} was {_shown(before[name])}, now {_shown(after[name])}"
-        for name in before
-        if before[name] != after[name]
-    ]
-
-
-def _shown(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _changes(old: Plan, new: Plan) -> list[str]:
-    """What stage ids depend on and is not in the specification."""
-    changed = [] if old.base == new.base else ["the base model"]
-    changed += [f"the data of {system}" for system in old.datasets if old.datasets[system] != new.datasets[system]]
-    code = [kind for kind in STAGES if old.provenance["code"].get(kind) != new.provenance["code"][kind]]
-    return changed + [f"the code of {kind} stages" for kind in code] or ["the identity of its stages"]
 
 
 @contextlib.contextmanager

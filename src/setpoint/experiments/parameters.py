@@ -5,6 +5,7 @@ trained stage that has it, and a stage's name may be joined with an underscore (
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,8 +14,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from setpoint import problems
-from setpoint.errors import InputError, collect, unknown_name
-from setpoint.experiments.spec import Value
+from setpoint.errors import Findings, InputError, collect, unknown_name
+from setpoint.experiments.spec import Range, Value
 from setpoint.policies import BasePreset
 from setpoint.problems import reward_horizon
 from setpoint.training.config import GrpoParameters, LoraParameters, SftParameters
@@ -55,7 +56,7 @@ def find(name: str) -> Parameter:
         places = [(group, name) for group, model in MODELS.items() if name in model.model_fields]
         places = places or [place for place in _all_places() if "_".join(place) == name]
     if not places:
-        raise unknown_name("parameter", name, sorted(set(_names())))
+        raise unknown_name("parameter", name, [".".join(place) for place in _all_places()], aliases=_names())
     return Parameter(_canonical_name(places), tuple(places))
 
 
@@ -77,6 +78,25 @@ def parse_tokens(tokens: Iterable[str]) -> dict[str, list[str]]:
             axes[name.strip()] = [value.strip() for value in values.split(",")]
     collect(problems)
     return axes
+
+
+def parse_ranges(tokens: Iterable[str]) -> dict[str, dict[str, str]]:
+    """`learning_rate:1e-5..1e-3:log` tokens as parameter -> the fields of a range, still text.
+
+    Raises:
+        InputError: a token of another form, or a name given twice.
+    """
+    found: dict[str, dict[str, str]] = {}
+    problems = []
+    for token in tokens:
+        match = re.fullmatch(r"([^:]+):([^:]+?)\.\.([^:]+)(?::(linear|log))?", token)
+        if match is None or match[1] in found:
+            form = "name:low..high or name:low..high:log"
+            problems.append(InputError(f"a range is written once, as {form}, but got {token!r}."))
+        else:
+            found[match[1]] = {"min": match[2], "max": match[3], "scale": match[4] or "linear"}
+    collect(problems)
+    return found
 
 
 def canonical_axes(axes: Mapping[str, Sequence[Value]], training_types: Sequence[str]) -> dict[str, tuple[Value, ...]]:
@@ -109,6 +129,30 @@ def canonical_fixed(
     return {name: values[0] for name, values in axes.items()}
 
 
+def canonical_ranges(
+    ranges: Mapping[str, Range], swept: Iterable[str], training_types: Sequence[str]
+) -> dict[str, Range]:
+    """Ranges under the canonical names of their parameters, whose type says whether values are whole numbers.
+
+    Raises:
+        InputError: unknown names, ends that the parameter does not accept, and parameters that are no numbers or have
+            listed values as well.
+    """
+    found: dict[str, Range] = {}
+    findings = Findings()
+    for name, given in ranges.items():
+        with findings.check():
+            parameter = find(name)
+            _refuse_overlap(parameter, map(find, (*swept, *found)))
+            ends = [int(end) if end.is_integer() else end for end in (given.min, given.max)]
+            parsed = _parse_all(parameter, ends, training_types)
+            if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in parsed):
+                raise InputError(f"{parameter.name} takes no numbers and has no range. List its values.")
+            found[parameter.name] = given.model_copy(update={"whole": all(isinstance(end, int) for end in parsed)})
+    findings.settle()
+    return found
+
+
 def resolve(
     preset: BasePreset, training_type: str, values: Mapping[str, Value], systems: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
@@ -126,7 +170,7 @@ def resolve(
         group: dict(getattr(preset, group)) for group in ("lora", *TRAINED[training_type])
     }
     if "grpo" in resolved:
-        resolved["grpo"]["reward_horizon"] = reward_horizon(problems.get(system) for system in systems)
+        resolved["grpo"]["reward_horizon"] = _reward_horizon(tuple(systems))
     for name, value in values.items():
         for group, field in find(name).places_in(training_type):
             resolved[group][field] = value
@@ -140,6 +184,11 @@ def resolve(
             ]
     collect(found)
     return resolved
+
+
+@cache
+def _reward_horizon(names: tuple[str, ...]) -> int:
+    return reward_horizon(problems.get(name) for name in names)
 
 
 def _parse_all(parameter: Parameter, values: Sequence[Value], training_types: Sequence[str]) -> tuple[Value, ...]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from setpoint.artifacts import read_json
 from setpoint.errors import InputError
 from setpoint.experiments.spec import ExperimentSpec, Value
+from setpoint.fingerprint import SEAL, seal_broken, sealed
 
 
 class _Record(BaseModel):
@@ -100,8 +101,12 @@ class Plan(_Record):
     provenance: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The content of plan.json."""
+        """The plan as plain JSON values."""
         return self.model_dump(mode="json", by_alias=True)
+
+    def to_file(self) -> dict[str, Any]:
+        """The content of plan.json: the plan, with a digest of itself."""
+        return sealed(self.to_json())
 
     def upstream(self, stage_id: str) -> set[str]:
         """Every stage that `stage_id` needs, directly or through others."""
@@ -123,13 +128,21 @@ def read_plan(experiment: Path) -> Plan | None:
     """The plan of the experiment in this folder, None where there is none yet.
 
     Raises:
-        InputError: the file is there but damaged, or of another version.
+        InputError: the file is there but damaged, changed by hand, or of another version.
     """
     path = plan_path(experiment)
     if not path.exists():
         return None
+    content = read_json(path)
+    if isinstance(content, dict):
+        if seal_broken(content):
+            raise InputError(
+                f"{str(path)!r} was changed after it was frozen. Restore it, or start a new experiment with --fresh; "
+                "finished stages are reused."
+            )
+        content = {name: value for name, value in content.items() if name != SEAL}
     try:
-        return Plan.model_validate(read_json(path))
+        return Plan.model_validate(content)
     except ValidationError as error:
         raise InputError(
             f"{str(path)!r} is damaged or of another version ({error.error_count()} findings). "

@@ -3,24 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from setpoint import problems, provenance, systems
-from setpoint.artifacts import Workspace
 from setpoint.errors import Findings
 from setpoint.experiments.adapters import Adapter
-from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, find, resolve
+from setpoint.experiments.designs import check_design, joint_levels
+from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, canonical_ranges, find, resolve
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
-from setpoint.experiments.single import training_commands
-from setpoint.experiments.spec import METRICS, ExperimentSpec, Value, make_spec
+from setpoint.experiments.single import Alone, training_command
+from setpoint.experiments.spec import METRICS, TRAINING_TYPE, ExperimentSpec, Range, Value, identity, make_spec
 from setpoint.experiments.stages import STAGES
 from setpoint.experiments.types import CANDIDATE, RunDesign, design_runs
-from setpoint.fingerprint import digest
+from setpoint.fingerprint import canonical_json, digest, text_digest
 from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems.suites import DEFAULT_CASES
 
 _LONGEST_LABEL = 160
+_NOTHING: Mapping[int, str] = MappingProxyType({})
 PROVISIONAL_RATIO = 1.0
 """Stands for the compute ratio of a plan that is only shown; a launch measures it first."""
 
@@ -52,13 +54,32 @@ def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
     fixed: dict[str, Value] = {}
     with findings.check():
         axes = canonical_axes(spec.parameters, spec.training_types)
+    ranges: dict[str, Range] = {}
     with findings.check():
-        fixed = canonical_fixed(spec.fixed, axes, spec.training_types)
-    canonical = spec.model_copy(update={"parameters": axes, "fixed": fixed})
+        ranges = canonical_ranges(spec.ranges, axes, spec.training_types)
     with findings.check():
-        design_runs(canonical)
+        fixed = canonical_fixed(spec.fixed, [*axes, *ranges], spec.training_types)
+    canonical = spec.model_copy(update={"parameters": axes, "fixed": fixed, "ranges": ranges})
+    with findings.check():
+        canonical = canonical.model_copy(update=_canonical_relations(canonical))
+    if not findings.errors:
+        findings.errors += check_design(canonical)
+    if not findings.errors:
+        with findings.check():
+            design_runs(canonical)
     findings.settle()
     return canonical
+
+
+def _canonical_relations(spec: ExperimentSpec) -> dict[str, Any]:
+    """Zips and conditions with canonical names and parsed values."""
+    conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
+    for name, wanted in spec.conditions.items():
+        trained = {TRAINING_TYPE: wanted[TRAINING_TYPE]} if TRAINING_TYPE in wanted else {}
+        others = {other: values for other, values in wanted.items() if other != TRAINING_TYPE}
+        conditions[find(name).name] = {**trained, **canonical_axes(others, spec.training_types)}
+    zipped = tuple(tuple(find(name).name for name in names) for names in spec.zipped)
+    return {"zipped": zipped, "conditions": conditions}
 
 
 def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
@@ -70,7 +91,7 @@ def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
     findings = Findings()
     with findings.check():
         spec = make_spec(dict(fields))
-    others = {name: fields[name] for name in ("parameters", "fixed") if isinstance(fields.get(name), Mapping)}
+    others = {name: fields[name] for name in ("parameters", "fixed", "ranges") if isinstance(fields.get(name), Mapping)}
     if findings.errors and others:
         with findings.check():
             canonical_spec(make_spec({"systems": systems.names()[:1], "training_types": tuple(TRAINED), **others}))
@@ -99,10 +120,8 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
     evaluate_base = {system: stages.add_evaluation(system) for system in spec.systems}
     runs: list[PlannedRun] = []
     for design in designs:
-        runs.append(_plan_run(design, spec, stages, runs))
-    if spec.type == "single":
-        runs = [run.model_copy(update={"name": experiment_id}) for run in runs]
-    plan = Plan(
+        runs.append(_plan_run(design, spec, stages, runs, experiment_id if spec.type == "single" else None))
+    return Plan(
         schema=1,
         experiment=experiment_id,
         type=spec.type,
@@ -118,34 +137,37 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         shared=Shared(reference=reference, evaluate_base=evaluate_base),
         compute_ratio=inputs.compute_ratio,
         adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
-        provenance={**provenance.collect(), "code": {kind: digest(stage.code()) for kind, stage in STAGES.items()}},
+        provenance={**provenance.collect(), "code": {kind: stage.origins() for kind, stage in STAGES.items()}},
     )
-    commands = training_commands(plan, Workspace(Path()))
-    named = (run.model_copy(update={"command": text}) for run, text in zip(plan.runs, commands, strict=True))
-    return plan.model_copy(update={"runs": tuple(named)})
 
 
 def spec_digest(spec: ExperimentSpec) -> str:
     """What names an experiment that was given no name."""
-    return digest(spec.model_dump(mode="json", exclude_defaults=True))
+    return digest(identity(spec).model_dump(mode="json", exclude_defaults=True))
 
 
-def stage_id(stage: PlannedStage) -> str:
-    """The content id of a stage. Names of data sets and of the base stay out: their digests are in."""
+def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
+    """The content id of a stage. Names of data sets and of the base stay out: their digests are in.
+
+    Args:
+        encoded: id of an object that many configurations hold -> its canonical JSON.
+    """
     config = dict(stage.config)
     if "base" in config:
         config["base"] = config["base"]["digest"]
     if "datasets" in config:
         config["datasets"] = [data["digest"] for data in config["datasets"]]
-    return digest(
-        {
-            "kind": stage.kind,
-            "config": config,
-            "needs": stage.needs,
-            "seed": stage.seed,
-            "code": STAGES[stage.kind].code(),
-        }
+    # Piece by piece what canonical_json would give for the whole.
+    fields = ",".join(
+        f'"{name}":{encoded.get(id(value)) or canonical_json(value)}' for name, value in sorted(config.items())
     )
+    rest = canonical_json({"kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
+    return text_digest(f'{{"code":{_code_json(stage.kind)},"config":{{{fields}}},{rest[1:]}')
+
+
+@cache
+def _code_json(kind: str) -> str:
+    return canonical_json(STAGES[kind].code())
 
 
 @dataclass
@@ -157,9 +179,18 @@ class _Stages:
     planned: dict[str, PlannedStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        base = self.inputs.base
+        self._model = {
+            "base": {"name": base.name, "digest": base.digest},
+            "preset": base.preset.name,
+            "dialect": base.preset.dialect.definition(),
+        }
+        self._encoded = {id(value): canonical_json(value) for value in (base.digest, *self._model.values())}
+
     def add_training(self, kind: str, run: RunDesign, resolved: dict[str, dict[str, Any]], parent: str | None) -> str:
         config = {
-            **self._model(),
+            **self._model,
             "systems": list(run.systems),
             "datasets": [self.inputs.datasets[system].model_dump() for system in run.systems],
             "lora": resolved["lora"],
@@ -175,7 +206,7 @@ class _Stages:
 
     def add_evaluation(self, system: str, adapter: str | None = None) -> str:
         """Evaluate an adapter, or the base itself. The seed is not the run's: every run meets the same cases."""
-        config = {**self._model(), **self._suite(system)}
+        config = {**self._model, **self._suite(system)}
         needs = {"reference": self.add_reference(system)}
         needs |= {} if adapter is None else {"adapter": adapter}
         return self._add(PlannedStage(kind="evaluate", config=config, needs=dict(sorted(needs.items())), seed=0))
@@ -193,25 +224,19 @@ class _Stages:
             self.references[system] = self._add(PlannedStage(kind="reference", config=config, seed=0))
         return self.references[system]
 
-    def _model(self) -> dict[str, Any]:
-        base = self.inputs.base
-        return {
-            "base": {"name": base.name, "digest": base.digest},
-            "preset": base.preset.name,
-            "dialect": base.preset.dialect.definition(),
-        }
-
     def _suite(self, system: str) -> dict[str, Any]:
         cases = self.spec.evaluation_cases or DEFAULT_CASES
         return {"system": system, "evaluation": self.spec.evaluation, "cases": cases}
 
     def _add(self, stage: PlannedStage) -> str:
-        identity = stage_id(stage)
+        identity = stage_id(stage, self._encoded)
         self.planned.setdefault(identity, stage)
         return identity
 
 
-def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun]) -> PlannedRun:
+def _plan_run(
+    design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun], name: str | None = None
+) -> PlannedRun:
     settings = _settings(stages.inputs.base.preset, design, spec, stages.inputs.compute_ratio)
     resolved = _resolved(stages.inputs.base.preset, design, spec, settings)
     start = _start(design, stages, earlier)
@@ -226,8 +251,11 @@ def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier:
             planned |= stages.add_evaluations("evaluate_sft", design.systems, trained)
     assert trained is not None
     planned |= stages.add_evaluations("evaluate", design.systems, trained)
+    name = name or _run_name(design, spec, resolved)
+    place = None if start is None else f"{stages.planned[start].kind}/{start}"
+    alone = Alone(name, design.systems, design.training_type, _seed(spec, design), settings, place)
     return PlannedRun(
-        name=_run_name(design, spec, resolved),
+        name=name,
         index=len(earlier),
         configuration=design.configuration,
         replicate=design.replicate,
@@ -235,9 +263,10 @@ def _plan_run(design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier:
         model_type=design.model_type,
         systems=design.systems,
         training_type=design.training_type,
-        factors={**design.arms, **design.factors},
+        factors={**design.arms, **design.factors, **joint_levels(spec, design.factors)},
         settings=settings,
         resolved=resolved,
+        command=training_command(spec, alone),
         start=start,
         stages=planned,
     )
@@ -304,9 +333,10 @@ def _run_name(design: RunDesign, spec: ExperimentSpec, resolved: dict[str, dict[
 def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> AnalysisPlan:
     levels: dict[str, set[Value]] = {}
     for design in designs:
-        for name, value in {**design.arms, **design.factors}.items():
+        for name, value in {**design.arms, **design.factors, **joint_levels(spec, design.factors)}.items():
             levels.setdefault(name, set()).add(value)
-    factors = tuple(name for name, values in levels.items() if len(values) > 1)
+    joined = {name for names in spec.zipped for name in names}
+    factors = tuple(name for name, values in levels.items() if len(values) > 1 and name not in joined)
     if CANDIDATE in factors:  # single configurations are compared; their parameters do not form a factorial
         factors = (CANDIDATE,)
     primary, *secondary = spec.metrics

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from setpoint.artifacts import StageFolder, Workspace
-from setpoint.experiments.coordinator import AUTOMATIC_RETRIES, RESUMED
 from setpoint.experiments.plan import Plan
+from setpoint.experiments.retries import RESUMED, RETRIES
 from setpoint.experiments.status import StageState, failure_classes, read_stages, run_states
 
-RECOVERABLE = frozenset(AUTOMATIC_RETRIES) | RESUMED
+RECOVERABLE = frozenset(RETRIES) | RESUMED
 """Failure classes that say nothing about a run's configuration, and that may go away."""
 
 

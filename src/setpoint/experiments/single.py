@@ -3,12 +3,15 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from setpoint.artifacts import Workspace
-from setpoint.experiments.plan import Plan, PlannedRun
+from setpoint.experiments.plan import Plan
 from setpoint.experiments.spec import ExperimentSpec, Value, make_spec
 
+SPECIALIST = "scripts/train_single_system.py"
+UNIVERSAL = "scripts/train_universal.py"
 _LONGEST_ID = 120
 _IDENTITY = 40
 
@@ -42,29 +45,55 @@ def run_id(name: str) -> str:
     return text if len(text) <= _LONGEST_ID else f"{text[: _LONGEST_ID - _IDENTITY - 1]}-{text[-_IDENTITY:]}"
 
 
-def training_commands(plan: Plan, workspace: Workspace) -> list[str]:
-    """For every run, the command that trains it alone, with the same stage ids."""
-    return [shlex.join(_training_words(plan, run, workspace)) for run in plan.runs]
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What the command of a single run says about it.
+
+    Attributes:
+        start: the adapter that it trains further, as `kind/id`.
+    """
+
+    name: str
+    systems: tuple[str, ...]
+    training_type: str
+    seed: int
+    settings: Mapping[str, Value]
+    start: str | None
+
+    def options(self, spec: ExperimentSpec, workspace: Workspace) -> list[str]:
+        """The options that train it, as in an experiment of `spec`."""
+        several = len(self.systems) > 1
+        named = dict(zip(spec.systems, spec.datasets, strict=False))
+        given = {
+            "--systems" if several else "--system": ",".join(self.systems),
+            "--training-type": self.training_type,
+            "--run-id": run_id(self.name),
+            "--seed": self.seed,
+            "--datasets": ",".join(named[system] for system in self.systems) if named else None,
+            "--dataset-name": spec.dataset_name,
+            "--match": spec.match if several and spec.match != "per_system" else None,
+            "--start-from": self.start,
+            "--base-model": spec.base_model,
+            "--evaluation": spec.evaluation,
+            "--evaluation-cases": spec.evaluation_cases,
+            "--expert": spec.expert,
+            "--workspace": None if workspace.root == Path() else workspace.root,
+        }
+        words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        return [*words, *(["--set", *(f"{k}={v}" for k, v in self.settings.items())] if self.settings else [])]
 
 
-def _training_words(plan: Plan, run: PlannedRun, workspace: Workspace) -> list[str]:
-    spec = plan.spec
-    settings = [f"{name}={value}" for name, value in run.settings.items()]
-    named = dict(zip(spec.systems, spec.datasets, strict=False))
-    options = {
-        "--systems" if len(run.systems) > 1 else "--system": ",".join(run.systems),
-        "--training-type": run.training_type,
-        "--run-id": run_id(run.name),
-        "--seed": run.seed,
-        "--datasets": ",".join(named[system] for system in run.systems) if named else None,
-        "--dataset-name": spec.dataset_name,
-        "--match": spec.match if len(run.systems) > 1 and spec.match != "per_system" else None,
-        "--start-from": None if run.start is None else f"{plan.stages[run.start].kind}/{run.start}",
-        "--base-model": spec.base_model,
-        "--evaluation": spec.evaluation,
-        "--evaluation-cases": spec.evaluation_cases,
-        "--expert": spec.expert,
-        "--workspace": None if workspace.root == Path() else workspace.root,
-    }
-    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return ["setpoint", "train", *words, *(["--set", *settings] if settings else [])]
+def training_command(spec: ExperimentSpec, run: Alone) -> str:
+    """The command that trains a run alone, with the same stage ids; given in the workspace's folder."""
+    return shlex.join(["setpoint", "train", *run.options(spec, Workspace(Path()))])
+
+
+def script_commands(plan: Plan, workspace: Workspace) -> list[str]:
+    """For every run, the line that trains it alone, for a shell in the repository's folder."""
+    lines = []
+    for run in plan.runs:
+        script = UNIVERSAL if len(run.systems) > 1 else SPECIALIST
+        start = None if run.start is None else f"{plan.stages[run.start].kind}/{run.start}"
+        alone = Alone(run.name, run.systems, run.training_type, run.seed, run.settings, start)
+        lines.append(shlex.join(["python", script, *alone.options(plan.spec, workspace)]))
+    return lines

@@ -6,16 +6,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from setpoint import systems
 from setpoint.errors import InputError, collect, unknown_name
+from setpoint.experiments.retries import RETRIES
 
 TrainingType = Literal["sft", "grpo", "both"]
 ModelType = Literal["specialist", "universal"]
 Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch"]
 Evaluation = Literal["standard", "comprehensive"]
+Design = Literal["full", "fractional", "random", "sobol"]
 Value = bool | int | float | str
+TRAINING_TYPE = "training_type"
+"""What a condition may name besides parameters."""
 
 STRATEGIES: dict[Strategy, TrainingType] = {"sft_only": "sft", "sft_then_grpo": "both", "grpo_from_scratch": "grpo"}
 """Strategy of an ablation -> its training type."""
@@ -60,6 +73,25 @@ Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
 """One or more items; a single one may be written without brackets."""
 
 
+class Range(BaseModel):
+    """Where a parameter is drawn from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: float = Field(allow_inf_nan=False)
+    max: float = Field(allow_inf_nan=False)
+    scale: Literal["linear", "log"] = "linear"
+    whole: bool = False
+    """Whether values are rounded; follows from the parameter."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.min >= self.max or (self.scale == "log" and self.min <= 0):
+            found = f"{self.min} to {self.max} on a {self.scale} scale"
+            raise ValueError(f"a range goes from min up to max, above 0 on a log scale, but is {found}")
+        return self
+
+
 class ExperimentSpec(BaseModel):
     """An experiment, as asked for. Parameter names and values are checked where they are resolved, in `parameters`."""
 
@@ -88,6 +120,16 @@ class ExperimentSpec(BaseModel):
     """Of a single run: the training stage, as `kind/id`, whose adapter is trained further."""
     parameters: dict[str, Listed[Value]] = {}
     """Swept parameter -> its values."""
+    ranges: dict[str, Range] = {}
+    """Parameter -> the range it is drawn from, in a design that draws points."""
+    zipped: tuple[Listed[str], ...] = ()
+    """Swept parameters that vary together, value by value."""
+    conditions: dict[str, dict[str, Listed[Value]]] = {}
+    """Swept parameter -> what must hold where it is swept: another parameter, or `training_type` -> its values."""
+    design: Design = "full"
+    """Which combinations are run: all, a balanced fraction, or points drawn at random or from a Sobol sequence."""
+    configurations: int | None = Field(default=None, ge=1, le=100_000)
+    """How many points are drawn; at most, of a fraction."""
     only: tuple[dict[str, Value], ...] = ()
     """Of a sweep: the configurations that are run, by what tells them apart; all combinations where it is empty."""
     confirms: str | None = None
@@ -102,6 +144,8 @@ class ExperimentSpec(BaseModel):
     base_model: str = "builtin:tiny"
     expert: Literal["optimal", "detuned"] = "optimal"
     seed: int = Field(default=0, ge=0)
+    retries: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Failure class -> how often a stage is tried again by itself, where that is not as usual; changes no result."""
 
     @field_validator("systems", "target_systems")
     @classmethod
@@ -118,11 +162,22 @@ class ExperimentSpec(BaseModel):
     def _distinct_words(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         return _distinct(str(info.field_name).replace("_", " ").removesuffix("s"), names)
 
+    @field_validator("retries")
+    @classmethod
+    def _known_classes(cls, limits: dict[str, int]) -> dict[str, int]:
+        collect([unknown_name("retryable failure class", name, RETRIES) for name in limits if name not in RETRIES])
+        return limits
+
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         collect([unknown_name("metric", name, METRICS) for name in names if name not in METRICS])
         return _distinct("metric", names)
+
+
+def identity(spec: ExperimentSpec) -> ExperimentSpec:
+    """`spec` without what changes no result, so that one experiment stays one."""
+    return spec.model_copy(update={"retries": {}})
 
 
 def make_spec(fields: dict[str, Any]) -> ExperimentSpec:

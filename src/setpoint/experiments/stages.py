@@ -30,6 +30,14 @@ class StageKind:
         """The identity of the code of this kind."""
         return _code(self)
 
+    def origins(self) -> dict[str, Any]:
+        """What `code` is made of, layer by layer, so that a difference can be named."""
+        return {
+            "version": self.version,
+            "layers": provenance.layer_digests(self.layers),
+            "packages": provenance.package_versions(self.packages),
+        }
+
 
 @cache
 def _code(stage: StageKind) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from itertools import product
 
 from setpoint.errors import InputError, unknown_name
 from setpoint.experiments.adapters import Adapter
+from setpoint.experiments.designs import configurations, joint_levels
 from setpoint.experiments.parameters import find
 from setpoint.experiments.spec import STRATEGIES, ExperimentSpec, TrainingType, Value
 
@@ -42,21 +43,23 @@ class RunDesign:
 
 def hyperparameter_sweep(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
     """Every combination of system, training type and swept values, each `replicates` times."""
-    configurations = (
+    designs = (
         RunDesign(0, 0, "specialist", (system,), training_type, _training_arm(spec, training_type), factors)
         for system, training_type in product(spec.systems, spec.training_types)
-        for factors in _combinations(spec, training_type)
+        for factors in configurations(spec, training_type)
     )
-    return _replicated(spec, _only(spec, list(configurations)) if spec.only else configurations)
+    return _replicated(spec, _only(spec, list(designs)) if spec.only else designs)
 
 
-def _only(spec: ExperimentSpec, configurations: Sequence[RunDesign]) -> Iterator[RunDesign]:
+def _only(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Iterator[RunDesign]:
     """The configurations that `spec.only` names, each as a candidate of its own: together they are no factorial.
 
     Raises:
         InputError: an entry names none of them.
     """
-    described = [{**run.arms, **run.factors, "system": run.systems[0]} for run in configurations]
+    described = [
+        {**run.arms, **run.factors, **joint_levels(spec, run.factors), "system": run.systems[0]} for run in designs
+    ]
     chosen: dict[int, str] = {}
     for entry in spec.only:
         found = [k for k, levels in enumerate(described) if entry.items() <= levels.items()]
@@ -64,10 +67,10 @@ def _only(spec: ExperimentSpec, configurations: Sequence[RunDesign]) -> Iterator
             text = ", ".join(f"{name}={value}" for name, value in entry.items())
             raise InputError(f"no configuration of the sweep has {text}. Name values that it sweeps.")
         for k in found:
-            levels = {**configurations[k].arms, **configurations[k].factors}
+            levels = {**designs[k].arms, **designs[k].factors}
             chosen[k] = ", ".join(f"{name}={value}" for name, value in levels.items()) or "the only one"
     for k, label in chosen.items():
-        yield replace(configurations[k], arms={CANDIDATE: label, **configurations[k].arms})
+        yield replace(designs[k], arms={CANDIDATE: label, **designs[k].arms})
 
 
 def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
@@ -85,7 +88,7 @@ def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[Run
     runs: list[RunDesign] = []
     for (model_type, names), training_type in product(models, spec.training_types):
         arms = {"model_type": model_type, **_training_arm(spec, training_type)}
-        for factors in _combinations(spec, training_type):
+        for factors in configurations(spec, training_type):
             runs += _replicates(spec, runs, RunDesign(0, 0, model_type, names, training_type, arms, factors))
     return runs
 
@@ -98,10 +101,10 @@ def training_ablation(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> lis
     for system in spec.systems:
         for strategy in spec.strategies:
             arms: dict[str, Value] = {"strategy": strategy}
-            for factors in _combinations(spec, STRATEGIES[strategy]):
+            for factors in configurations(spec, STRATEGIES[strategy]):
                 run = RunDesign(0, 0, "specialist", (system,), STRATEGIES[strategy], arms, factors)
                 runs += _replicates(spec, runs, run)
-        for factors in _combinations(spec, "both") if spec.equal_compute_control else ():
+        for factors in configurations(spec, "both") if spec.equal_compute_control else ():
             arms = {"strategy": EQUAL_COMPUTE}
             run = RunDesign(0, 0, "specialist", (system,), "sft", arms, factors, equal_compute=True)
             runs += _replicates(spec, runs, run)
@@ -116,7 +119,7 @@ def transfer_learning(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list
     """
     assert spec.source_system is not None
     recipes = _recipes(adapters)
-    if recipes and any(place[0] == "lora" for name in spec.parameters for place in find(name).places):
+    if recipes and any(place[0] == "lora" for name in (*spec.parameters, *spec.ranges) for place in find(name).places):
         raise InputError(
             "adapters that exist already keep their rank and scale, so these cannot be swept with "
             "--base-models all_available. Sweep other parameters, or leave it out."
@@ -124,7 +127,7 @@ def transfer_learning(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list
     runs: list[RunDesign] = []
     for training_type in spec.training_types:
         arms = _training_arm(spec, training_type)
-        for factors in _combinations(spec, training_type):
+        for factors in configurations(spec, training_type):
             first = len(runs)
             scratch = RunDesign(
                 0, 0, "specialist", (spec.source_system,), training_type, {**arms, "start": BASE}, factors
@@ -146,7 +149,7 @@ def single(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list[RunDesign]
     """One run: training a model is the smallest experiment. Several systems make it universal."""
     if len(spec.training_types) != 1:
         raise InputError(f"a single run has one training type, but got {', '.join(spec.training_types)}.")
-    if spec.parameters or spec.replicates != 1:
+    if spec.parameters or spec.ranges or spec.replicates != 1:
         raise InputError("a single run sweeps nothing and has one replicate. Use type 'hyperparameter_sweep' instead.")
     model_type = "specialist" if len(spec.systems) == 1 else "universal"
     adapter = next((found for found in adapters if found.place == spec.start_from), None)
@@ -176,23 +179,13 @@ def design_runs(spec: ExperimentSpec, adapters: Sequence[Adapter] = ()) -> list[
     return TYPES[spec.type](spec, adapters)
 
 
-def _combinations(spec: ExperimentSpec, training_type: str) -> Iterator[dict[str, Value]]:
-    """The combinations of swept values.
-
-    A parameter that a training type does not read is no axis of it, so that no two configurations are the same.
-    """
-    axes = {name: values for name, values in spec.parameters.items() if find(name).places_in(training_type)}
-    for values in product(*axes.values()):
-        yield dict(zip(axes, values, strict=True))
-
-
 def _training_arm(spec: ExperimentSpec, training_type: TrainingType) -> dict[str, Value]:
     return {"training_type": training_type} if len(spec.training_types) > 1 else {}
 
 
-def _replicated(spec: ExperimentSpec, configurations: Iterable[RunDesign]) -> list[RunDesign]:
+def _replicated(spec: ExperimentSpec, designs: Iterable[RunDesign]) -> list[RunDesign]:
     runs: list[RunDesign] = []
-    for run in configurations:
+    for run in designs:
         runs += _replicates(spec, runs, run)
     return runs
 

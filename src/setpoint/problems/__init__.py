@@ -1,6 +1,6 @@
 """What is asked of a plant: cost, horizon, target, initial states; and the named suites of test states."""
 
-from setpoint.problems.blocking import COARSE_TO_FINE, MoveBlocking
+from setpoint.problems.blocking import COARSE_TO_FINE, MoveBlocking, usual_blocking
 from setpoint.problems.problem import STATE_DECIMALS, Problem, reward_horizon
 from setpoint.problems.registry import get
 from setpoint.problems.suites import (
@@ -29,4 +29,5 @@ __all__ = [
     "suite_cases",
     "suite_states",
     "suite_systems",
+    "usual_blocking",
 ]

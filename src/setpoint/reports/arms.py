@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
+from setpoint import problems
 from setpoint.analysis.arms import Arm
+from setpoint.reports.content import REFERENCES
 
 _MODES = {"open_loop": "open loop", "replan_1": "replan 1", "replan_5": "replan 5"}
 _COLUMNS = ("arm", "mode", "parsed", "success", "median regret %", "p90 regret %", "error L2", "error norm.", "CPU-s")
 
 
 def render_arms(arms: Sequence[Arm]) -> str:
-    """One table per system; a cell with several seeds reads `mean (lowest–highest)`."""
-    lines = []
+    """A table of all systems where there are several, then one per system.
+
+    A cell with several seeds reads `mean (lowest–highest)`.
+    """
+    lines = _overview(arms)
     for system in dict.fromkeys(arm.system for arm in arms):
         chosen = [arm for arm in arms if arm.system == system]
         seeds = max(len(arm.by_seed) for arm in chosen)
@@ -25,6 +31,38 @@ def render_arms(arms: Sequence[Arm]) -> str:
         "set; CPU-s are those of training, upstream stages included. References do not change by replanning.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _overview(arms: Sequence[Arm]) -> list[str]:
+    """One row per system, in the mode that it is judged in."""
+    systems = list(dict.fromkeys(arm.system for arm in arms))
+    if len(systems) < 2:
+        return []
+    judged = {name: problems.get(name).judged for name in systems}
+    shown = [
+        arm for arm in arms if arm.mode == {"open_loop": "open_loop", "closed_loop": "replan_5"}[judged[arm.system]]
+    ]
+    names = list(dict.fromkeys(arm.name for arm in shown))
+    names.sort(key=lambda name: name in REFERENCES)  # references last
+    rows = []
+    for system in systems:
+        cells = {arm.name: _success_and_regret(arm) for arm in shown if arm.system == system}
+        rows.append((system, judged[system].replace("_", " "), *(cells.get(name, "–") for name in names)))
+    return [
+        "### All systems",
+        "",
+        *_aligned([("system", "judged in", *names), *rows]),
+        "",
+        "Cells: success; median regret %; where a language model answers, the share of episodes with all answers read",
+        "comes first. Means over seeds, in the mode that a system is judged in; closed loop: a new plan every 5 steps.",
+        "",
+    ]
+
+
+def _success_and_regret(arm: Arm) -> str:
+    parsed, success, regret = (mean(arm.values(name)) for name in ("parse_rate", "success_rate", "regret_median"))
+    scores = f"{success:.3f}; {100 * regret:.3g}"
+    return scores if arm.name in REFERENCES else f"{parsed:.3f}; {scores}"
 
 
 def write_arms(arms: Sequence[Arm], path: Path) -> str:

@@ -385,19 +385,21 @@ def _signal(trajectory: EpisodeTrajectory, k: int, n_x: int) -> list[tuple[float
 
 def predicted_costs(data: ExperimentData) -> Chart | None:
     """Measured against predicted processor time of each stage, with the interval that was predicted."""
-    found = [p for p in data.predictions if min(p.expected_s, p.measured_s, *p.interval_s) > 0.0]
+    done = () if data.forecast is None else data.forecast.finished
+    measured = [(p, p.measured_s) for p in done if p.measured_s is not None]
+    found = [(p, used) for p, used in measured if min(p.expected_s, used, *p.interval_s) > 0.0]
     if not found:
         return None
     shown = [found[int(k)] for k, _ in svg.thinned([(float(k), 0.0) for k in range(len(found))], SHOWN_PREDICTIONS)]
-    values = [v for p in shown for v in (p.measured_s, p.expected_s, *p.interval_s)]
+    values = [v for p, used in shown for v in (used, p.expected_s, *p.interval_s)]
     x_axis = svg.axis_over(values, 70, 400, logarithmic=True)
     y_axis = svg.axis_over(values, 360, 30, logarithmic=True)
     body = [*svg.bottom_axis(x_axis, 30, 360, "predicted, s"), *svg.left_axis(y_axis, 70, 400, "measured, s")]
     body.append(svg.path([(70.0, 360.0), (400.0, 30.0)], "zero"))
-    kinds = list(dict.fromkeys(p.kind for p in shown))
-    for p in shown:
+    kinds = list(dict.fromkeys(p.kind for p, _ in shown))
+    for p, used in shown:
         low, high = (x_axis.at(end) for end in p.interval_s)
-        y, colour = y_axis.at(p.measured_s), f"c{kinds.index(p.kind) % 6}"
+        y, colour = y_axis.at(used), f"c{kinds.index(p.kind) % 6}"
         body += [svg.line(low, y, high, y, f"line thin {colour}"), svg.dot(x_axis.at(p.expected_s), y, f"dot {colour}")]
     for k, kind in enumerate(kinds[:6]):
         body += [svg.dot(420, 40 + 18 * k, f"dot c{k}"), svg.text(430, 44 + 18 * k, kind)]

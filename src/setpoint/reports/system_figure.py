@@ -22,7 +22,7 @@ _MAP = "viridis"
 
 
 def save_system_figure(path: Path, problem: Problem, optimal: Trajectory) -> None:
-    """Draw the optimal trajectories of a few cases into the PNG `path`.
+    """Draw the optimal trajectories of a few cases into the picture `path`.
 
     The first row has phase planes of states that follow each other; for a plant with two states, with the flow without
     control. Below are states and controls over time.

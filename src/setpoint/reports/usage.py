@@ -46,14 +46,26 @@ def memory_text(data: ExperimentData) -> str:
 
 def predicted_text(data: ExperimentData) -> str:
     """What the finished stages were expected to cost and what they did, in processor time; with how often it held."""
-    found = data.predictions
-    if not found:
-        return "nothing was predicted"
-    expected, measured = (sum(getattr(p, name) for p in found) for name in ("expected_s", "measured_s"))
-    inside = sum(p.interval_s[0] <= p.measured_s <= p.interval_s[1] for p in found)
+    forecast = data.forecast
+    if forecast is None:
+        return "nothing was predicted: no stage like these had run here before"
+    done = forecast.finished
+    predicted = counted(len(forecast.stages), "predicted stage")
+    if not done:
+        return f"none of {predicted} has been measured"
+    expected_s, measured_s = sum(p.expected_s for p in done), sum(p.measured_s or 0.0 for p in done)
+    level, reach, gpu, gpu_used = f"{100 * forecast.level:g} %", "", "", ""
+    if len(done) == len(forecast.stages):
+        low, high = forecast.interval_s
+        reach = f" ({level}: {duration_text(low)} to {duration_text(high)})"
+    if any(p.expected_gpu_hours or p.measured_gpu_hours for p in done):
+        gpu = f" and {_hours(sum(p.expected_gpu_hours for p in done))} GPU hours"
+        gpu_used = f" and {_hours(sum(p.measured_gpu_hours for p in done))} GPU hours"
+    ratio = f", {measured_s / expected_s:.2f} times that" if expected_s else ""
+    inside = sum(p.inside for p in done)
     return (
-        f"{duration_text(expected)} predicted, {duration_text(measured)} used by {counted(len(found), 'stage')}; "
-        f"{inside} of {len(found)} within their {100 * data.predicted_level:g} % intervals"
+        f"{duration_text(expected_s)} of one core{reach}{gpu} predicted; {duration_text(measured_s)}{gpu_used} used"
+        f"{ratio}, by {len(done)} of {predicted}; {inside} of {len(done)} within their {level} intervals"
     )
 
 

@@ -4,11 +4,15 @@ An entry point is named after its plant and leads to a `setpoint.problems.Proble
 that returns one. A plug-in that cannot be used is kept with the reason, and the others work all the same.
 """
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from setpoint.errors import InputError
 from setpoint.systems.plant import Plant
@@ -37,8 +41,10 @@ def load_plugins(taken: frozenset[str]) -> Plugins:
     used = set(taken)
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         try:
-            problem = _load(point, used)
-        except Exception as error:  # whatever a stranger's module raises on import, the others shall work
+            with redirect_stdout(sys.stderr):  # stdout is for data
+                problem = _load(point, used)
+                _try_out(problem)
+        except (Exception, SystemExit) as error:  # whatever a stranger's module does on import, the others shall work
             broken[point.name] = f"{point.value}: {type(error).__name__}: {error}"
             continue
         problems[point.name] = problem
@@ -58,3 +64,16 @@ def _load(point: EntryPoint, used: set[str]) -> Any:
     if clash:
         raise InputError(f"another system has the name {sorted(clash)[0]!r} already.")
     return problem
+
+
+def _try_out(problem: Any) -> None:
+    """Use what every command uses, so that a problem that has none of it is found here and not in the middle."""
+    plant = problem.plant
+    problem.definition()
+    if len(plant.equations) != plant.n_x:
+        raise InputError(f"there must be {plant.n_x} equations, one for every state, but there are {plant.equations}.")
+    slopes = plant.derivative(0.0, tuple(problem.target), (0.0,) * plant.n_u, np)
+    if len(slopes) != plant.n_x or not np.isfinite(slopes).all():
+        raise InputError(
+            f"derivative must give {plant.n_x} finite numbers at the target without control, but gives {slopes}."
+        )

@@ -6,15 +6,20 @@ Active only in workers whose environment says so:
     SETPOINT_FAULTS="sft=gpu_oom_backward*2,grpo=stall"       kind=fault, with *n in the first n attempts alone
     SETPOINT_LEDGER=/tmp/ledger.txt                           a line for the start and the end of every execution
 
+The ledger also has a line `overlap` where a stage starts while another process works on it. Who works on a stage holds
+a lock of the kernel, which goes with its process, so that no clock is compared.
+
 A kind may be `*`. Faults within training replace functions of torch in the worker, which ends after its stage.
 """
 
+import contextlib
 import errno
+import fcntl
 import importlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -42,12 +47,13 @@ def inject(function: StageFunction) -> StageFunction:
 
     @wraps(function)
     def run(context: StageContext) -> dict[str, Any]:
-        _write_ledger("start", context)
-        fault = planned_fault(os.environ.get(FAULTS_VARIABLE, ""), context.kind, Attempt(context.attempt).number)
-        if fault is not None:
-            FAULTS[fault](context)
-        summary = function(context)
-        _write_ledger("end", context)
+        with _alone(context):
+            _write_ledger("start", context)
+            fault = planned_fault(os.environ.get(FAULTS_VARIABLE, ""), context.kind, Attempt(context.attempt).number)
+            if fault is not None:
+                FAULTS[fault](context)
+            summary = function(context)
+            _write_ledger("end", context)
         return summary
 
     return run
@@ -67,6 +73,23 @@ def planned_fault(text: str, kind: str, attempt: int) -> str | None:
         if wanted in {kind, "*"} and attempt <= int(times or 10**9):
             return name
     return None
+
+
+@contextlib.contextmanager
+def _alone(context: StageContext) -> Iterator[None]:
+    """Hold the stage's lock, and note in the ledger where another process holds it."""
+    ledger = os.environ.get(LEDGER_VARIABLE)
+    if not ledger:
+        yield
+        return
+    locks = Path(f"{ledger}.locks")
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / context.stage_id).open("wb") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _write_ledger("overlap", context)
+        yield
 
 
 def _write_ledger(event: str, context: StageContext) -> None:

@@ -14,7 +14,7 @@ from setpoint.controllers import ClippedLqr, solve_riccati
 from setpoint.controllers.agreement import agreement
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
 from setpoint.language import Dialect, compose_answer, format_moves, format_vector, messages, parse_answer
-from setpoint.problems import COARSE_TO_FINE, MoveBlocking, Problem
+from setpoint.problems import MoveBlocking, Problem, usual_blocking
 from setpoint.rewards import RewardRule
 from setpoint.simulation import run_controller, simulate
 from setpoint.systems import Plant, components_of, linearise, rk4_step
@@ -43,8 +43,7 @@ class SystemContract:
     def dialects(self) -> tuple[Dialect, Dialect]:
         """The ways of speaking about it."""
         steps = self.problem.steps
-        short = COARSE_TO_FINE if COARSE_TO_FINE.steps == steps else MoveBlocking.none(steps)
-        return Dialect(blocking=short), Dialect("english", MoveBlocking.none(steps), control_decimals=3)
+        return Dialect(blocking=usual_blocking(steps)), Dialect("english", MoveBlocking.none(steps), control_decimals=3)
 
     def states(self, count: int = _STATES) -> np.ndarray:
         """Initial states that are no one's test states, (count, n_x)."""

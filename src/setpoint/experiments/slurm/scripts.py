@@ -107,7 +107,7 @@ def freeze(request: Request, plan: Plan) -> None:
     if request.existing == plan and plan_path(request.folder).exists():
         return
     with lease(request.folder):
-        if not create_json(plan_path(request.folder), plan.to_json()) and read_plan(request.folder) != plan:
+        if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
 
 

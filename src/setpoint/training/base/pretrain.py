@@ -19,7 +19,11 @@ from setpoint.training.base.tokenizer import NUMBER_SHAPES, prompt_only_tokens
 
 @dataclass(frozen=True)
 class Architecture:
-    """Shape of the Qwen3 model; input and output embeddings are tied."""
+    """Shape of the Qwen3 model.
+
+    Input and output embeddings are separate: what is never an answer is then pushed down for good, whatever the prompts
+    need its input embedding for.
+    """
 
     hidden_size: int = 64
     intermediate_size: int = 192
@@ -41,13 +45,13 @@ class Pretraining:
     warmup_steps: int = 100
     decay_share: float = 0.6
     seed: int = 0
-    smoothing: float = 0.0
-    """Share of the target that is spread over the tokens of its kind, see `TokenKinds`."""
+    margin: float = 0.0
+    """Nats by which the right kind of token must lead, see `TokenKinds`."""
 
 
-SETTLING = Pretraining(steps=2_500, muon_rate=0.006, adam_rate=1.2e-3, decay_share=1.0, seed=1, smoothing=0.02)
+SETTLING = Pretraining(steps=2_500, muon_rate=0.006, adam_rate=1.2e-3, decay_share=1.0, seed=1, margin=6.0)
 """The last phase. Likelihood alone leaves open how far a token that cannot stand in a place lies below those that can;
-fine-tuning then moves it to the top now and then. Smoothing within the kind of a token keeps the two apart."""
+fine-tuning then moves it to the top now and then. A margin between kinds of tokens keeps the two apart."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,9 @@ class TokenKinds:
 
     Attributes:
         of_token: kind of every token, (V,).
-        averages: (V, K); column k averages over the tokens of kind k.
     """
 
     of_token: torch.Tensor
-    averages: torch.Tensor
 
     @classmethod
     def of(cls, tokenizer: Any) -> "TokenKinds":
@@ -73,9 +75,7 @@ class TokenKinds:
                 (str(n) for n, pattern in enumerate(NUMBER_SHAPES) if re.fullmatch(pattern, text)), f"token {token}"
             )
             kinds.append(names.setdefault(shape, len(names)))
-        of_token = torch.tensor(kinds)
-        members = F.one_hot(of_token).float()
-        return cls(of_token, members / members.sum(dim=0))
+        return cls(torch.tensor(kinds))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def build_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
@@ -130,7 +130,7 @@ def pretrain(
     model.train()
     for step in range(recipe.steps):
         _set_rates(optimizers, recipe, step)
-        loss = answer_loss(model, *next(batches), kinds, recipe.smoothing)
+        loss = answer_loss(model, *next(batches), kinds, recipe.margin)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, _ in optimizers:
@@ -150,19 +150,21 @@ def pretrain(
 
 
 def answer_loss(
-    model: Any, ids: torch.Tensor, spans: torch.Tensor, kinds: TokenKinds, smoothing: float = 0.0
+    model: Any, ids: torch.Tensor, spans: torch.Tensor, kinds: TokenKinds, margin: float = 0.0
 ) -> torch.Tensor:
-    """Mean negative log-likelihood of the answer tokens (causal, so right padding needs no mask)."""
+    """Mean negative log-likelihood of the answer tokens (causal, so right padding needs no mask).
+
+    With a margin, the logits of all tokens of another kind than the target are raised by it first (additive margin
+    softmax), which leaves the likelihoods within a kind as they are.
+    """
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     position = torch.arange(1, ids.shape[1])[None]
     in_answer = (position >= spans[:, :1]) & (position < spans[:, 1:])
     targets = ids[:, 1:][in_answer]
-    log_likelihood = torch.log_softmax(model.lm_head(hidden[in_answer]), dim=-1)
-    loss = F.nll_loss(log_likelihood, targets)
-    if smoothing == 0.0:
-        return loss
-    of_kind = (log_likelihood @ kinds.averages).gather(1, kinds.of_token[targets][:, None])
-    return (1 - smoothing) * loss - smoothing * of_kind.mean()
+    logits = model.lm_head(hidden[in_answer])
+    if margin > 0:
+        logits = logits + margin * (kinds.of_token[targets][:, None] != kinds.of_token)
+    return F.cross_entropy(logits, targets)
 
 
 @torch.no_grad()
@@ -177,8 +179,8 @@ def evaluate(model: Any, held_out: EncodedCorpus, kinds: TokenKinds) -> float:
 
 
 def _optimizers(model: Any, recipe: Pretraining) -> list[tuple[torch.optim.Optimizer, float]]:
-    hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    rest = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
+    rest = [p for name, p in model.named_parameters() if p.ndim != 2 or ".layers." not in name]
     return [
         (torch.optim.Muon(hidden, lr=recipe.muon_rate, momentum=0.95, weight_decay=0.01), recipe.muon_rate),
         (torch.optim.AdamW(rest, lr=recipe.adam_rate, betas=(0.9, 0.98), weight_decay=0.0), recipe.adam_rate),

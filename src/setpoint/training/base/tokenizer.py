@@ -51,7 +51,7 @@ def build_tokenizer(corpus: Iterable[str]) -> Any:
 
 
 def _required_texts() -> list[str]:
-    """Text that makes every pair of digits, every integer part and every name of a plant one token."""
+    """Text that makes every pair of digits and every integer part one token, and names of plants if there is room."""
     pairs = " ".join(f"{number:02d}" for number in range(100))
     integers = [
         f"{separator}{sign}{number}."

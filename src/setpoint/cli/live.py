@@ -1,0 +1,127 @@
+"""What an experiment is doing just now: the view while it runs, and the same from another process, which only reads."""
+
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from setpoint.artifacts import Workspace
+    from setpoint.experiments.journal import Listener
+    from setpoint.experiments.plan import Plan
+
+_TAIL = 4096
+_MESSAGES = 5
+_PER_SECOND = 2
+SHOWN = ("loss", "validation_loss", "reward")
+"""Of a training curve, the first of these that its last line has."""
+
+
+class View:
+    """Follows the journal's events, and looks at the training curves of the stages that are running."""
+
+    def __init__(self, plan: "Plan", workspace: "Workspace") -> None:
+        """Nothing has happened yet."""
+        self._plan = plan
+        self._workspace = workspace
+        self._running: dict[str, datetime] = {}
+        self._ended: set[str] = set()
+        self._runs: dict[str, str] = {}
+        self._messages: deque[str] = deque(maxlen=_MESSAGES)
+
+    def listen(self, event: dict[str, Any]) -> None:
+        """Take one event of the journal in."""
+        kind, stage = event["event"], event.get("stage", "")
+        if kind == "started":  # whatever ran under an earlier coordinator ended with it
+            self._running, self._ended = {}, set()
+        elif kind == "stage_started":
+            self._running[stage] = datetime.fromisoformat(event["at"])
+        elif kind in {"stage_finished", "stage_reused", "stage_failed"}:
+            self._running.pop(stage, None)
+            if not event.get("retry"):
+                self._ended.add(stage)
+        elif kind == "run_finished":
+            self._runs[event["run"]] = event["state"]
+        if text := _message(event):
+            self._messages.append(text)
+
+    def __rich__(self) -> "RenderableType":
+        """A bar of all stages, a line for each that is running, and the newest failures."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        total = len(self._plan.stages)
+        head = Table.grid(padding=(0, 1))
+        states = Counter(self._runs.values())
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none ended"
+        text = f"{len(self._ended)}/{total} stages; {len(self._plan.runs)} runs: {counts}"
+        head.add_row(Text(self._plan.experiment), ProgressBar(total, len(self._ended), width=30), Text(text))
+        lines = Table.grid(padding=(0, 2))
+        for stage, since in self._running.items():
+            lines.add_row(*map(Text, self._line(stage, since)))
+        return Group(head, lines, *(Text(message, style="red") for message in self._messages))
+
+    def _line(self, stage: str, since: datetime) -> tuple[str, str, str, str]:
+        planned = self._plan.stages[stage]
+        elapsed_s = max(0.0, datetime.now(since.tzinfo).timestamp() - since.timestamp())
+        record = self._last_record(stage)
+        steps = planned.config.get(planned.kind, {}).get("steps")
+        step = f"step {record['step']:g}{f'/{steps}' if steps else ''}" if "step" in record else ""
+        value = next((f"{name} {record[name]:.4g}" for name in SHOWN if isinstance(record.get(name), float)), "")
+        return f"{planned.kind} {stage}", f"{elapsed_s:.0f} s", step, value
+
+    def _last_record(self, stage: str) -> dict[str, Any]:
+        """The last whole line of the training curve of the attempt that counts."""
+        attempt = self._workspace.stage(self._plan.stages[stage].kind, stage).latest_attempt()
+        try:
+            if attempt is None:
+                return {}
+            with attempt.metrics.open("rb") as curve:
+                curve.seek(max(0, attempt.metrics.stat().st_size - _TAIL))
+                whole = curve.read().rpartition(b"\n")[0]
+            record = json.loads(whole.rpartition(b"\n")[2])
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+
+@contextmanager
+def live(plan: "Plan", workspace: "Workspace", console: "Console") -> "Iterator[Listener]":
+    """A listener whose view is redrawn while the body runs."""
+    from rich.live import Live
+
+    view = View(plan, workspace)
+    with Live(view, console=console, refresh_per_second=_PER_SECOND, transient=False):
+        yield view.listen
+
+
+def follow(plan: "Plan", workspace: "Workspace", listener: "Listener") -> None:
+    """Hand the journal's events to `listener` as they are written, until nobody coordinates the experiment."""
+    from setpoint.experiments.journal import read_events
+    from setpoint.experiments.lease import lease_holder
+
+    folder = workspace.experiment(plan.experiment)
+    seen = 0
+    while True:
+        running = lease_holder(folder) is not None
+        events = list(read_events(folder))
+        for event in events[seen:]:
+            listener(event)
+        seen = len(events)
+        if not running:
+            return
+        time.sleep(1 / _PER_SECOND)
+
+
+def _message(event: dict[str, Any]) -> str:
+    if event["event"] == "stage_failed":
+        again = "; trying again" if event["retry"] else ""
+        return f"{event['stage']} failed ({event['failure_class']}): {event['reason']}{again}"
+    return f"{event['stage']}: waiting; {event['reason']}" if event["event"] == "stage_waiting" else ""

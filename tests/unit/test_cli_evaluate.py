@@ -1,0 +1,105 @@
+"""`setpoint evaluate` on suites, on one state and in disturbed worlds, as a user meets it."""
+
+import json
+
+import pytest
+
+from setpoint import problems
+from setpoint.cli.main import main
+from setpoint.controllers import ClippedLqr
+from setpoint.problems import suite_states
+from setpoint.simulation import Disturbance, run_controller
+
+
+def run(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
+    code = main(["evaluate", "--quiet", *line.split()])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def results(capsys: pytest.CaptureFixture[str], line: str) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    code, out, _ = run(capsys, f"{line} --json")
+    assert code == 0
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = json.loads(out)["results"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "world"),
+    [
+        ("--state-noise 0.05", Disturbance(state_noise=0.05)),
+        ("--input-noise 0.1 --disturbance-seed 4", Disturbance(input_noise=0.1, seed=4)),
+        ("--mismatch 0.2", Disturbance(mismatch=0.2)),
+        ("--delay-steps 2", Disturbance(delay_steps=2)),
+    ],
+)
+@pytest.mark.parametrize("interval", [1, 10, 50])
+def test_a_disturbance_is_that_of_the_simulator(
+    options: str, world: Disturbance, interval: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"--controller lqr --system vdp --num-test-cases 4 --test-type mpc --mpc-horizon {interval} {options}"
+    found = results(capsys, line)["van_der_pol"][f"replan_{interval}"]
+    assert set(found) == {"tracking_lqr", "lqr", "zero"}
+    problem = problems.get("van_der_pol")
+    states = suite_states(problem, "nominal", 4)
+    rough, calm = (
+        problem.cost(trajectory.states, trajectory.controls).mean()
+        for trajectory in (
+            run_controller(problem, ClippedLqr(problem), states, interval, *worlds).trajectory
+            for worlds in ((world,), ())
+        )
+    )
+    assert found["lqr"]["control_cost"] == pytest.approx(rough, rel=1e-12)
+    assert rough != pytest.approx(calm, rel=1e-4)
+
+
+def test_a_disturbed_table_says_so_and_keeps_the_optimum_of_open_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--controller optimum --system di --num-test-cases 3 --mismatch 0.1")
+    assert code == 0
+    assert "disturbed: mismatch=0.1; regret is against the optimum of the undisturbed world" in out
+    names = [line.split()[0] for line in out.splitlines()[2:] if line and not line.startswith((" ", "double"))]
+    assert names == ["optimum", "lqr", "zero", "tracking_lqr", "lqr", "zero"]
+
+
+def test_feedback_around_the_optimum_and_prediction_are_controllers_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("mpc", "tracking_lqr"):
+        found = results(capsys, f"--controller {name} --system vdp_tight --num-test-cases 3 --test-type mpc")
+        assert found["van_der_pol_tight"]["replan_5"][name]["regret_median"] == pytest.approx(0, abs=1e-4)
+
+
+def test_suites_are_reached_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    tight = results(capsys, "--controller lqr --system di_tight --suite tight --num-test-cases 4")
+    assert tight["double_integrator_tight"]["open_loop"]["optimum"]["cases"] == 4
+    nominal, held_out = (
+        results(capsys, f"--controller lqr --system osc --suite {suite} --num-test-cases 12")["linear_oscillator"]
+        for suite in ("nominal", "held_out")
+    )
+    assert held_out["open_loop"]["optimum"]["cases"] == 12
+    assert held_out["open_loop"]["zero"] != nominal["open_loop"]["zero"]
+
+
+def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--controller lqr --system di --initial-state -0.5 0.3")
+    assert code == 0
+    assert "double_integrator, open loop, 1 case\n" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--initial-state 0.9 0", "must lie in its initial set (position -0.8 … 0.8"),
+        ("--initial-state nan 0", "must lie in its initial set"),
+        ("--initial-state 0.1", "an initial state of double_integrator has 2 values (position, velocity), but got 1"),
+        ("--initial-state 0 0 --suite nominal", "--suite and --initial-state exclude each other"),
+        ("--suite tight", "double_integrator is not in suite 'tight'"),
+        ("--suite nominl", "Did you mean 'nominal'?"),
+        ("--num-test-cases 0", "at least one case"),
+        ("--state-noise -1", "must be finite and not negative"),
+        ("--mismatch nan", "must be finite and not negative"),
+        ("--delay-steps -2", "must be finite and not negative"),
+    ],
+)
+def test_mistakes_are_named(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, f"--controller lqr --system di {line}")
+    assert (code, out) == (3, "")
+    assert says in err
