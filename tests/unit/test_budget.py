@@ -68,6 +68,11 @@ def test_many_parameters_are_offered_as_a_fraction() -> None:
     assert (screen.configurations, screen.spec.replicates, screen.runs_per_level) == (8, 1, 0)
 
 
+def test_chosen_configurations_are_offered_with_more_seeds_and_nothing_else() -> None:
+    (offer,) = found("10runs", **SWEEP, only=[{"lora_rank": 8, "learning_rate": 2e-4}, {"lora_rank": 16}])
+    assert (offer.name, offer.configurations, offer.spec.replicates) == ("as asked", 4, 2)
+
+
 def test_an_ablation_is_offered_with_as_many_seeds_as_fit() -> None:
     (offer,) = found("10runs", type="training_ablation", systems="di")
     assert (offer.configurations, offer.spec.replicates) == (3, 3)
