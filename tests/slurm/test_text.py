@@ -15,7 +15,7 @@ from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import SubmitLimit, Unavailable, _refusal
 from setpoint.execution.slurm.parsing import Seen, accounting, control, queue
 from setpoint.execution.slurm.profile import read_profile
-from setpoint.execution.slurm.resources import minutes
+from setpoint.execution.slurm.resources import minutes, named
 from setpoint.execution.slurm.script import Batch, Site, job_name, script_text
 from setpoint.execution.slurm.tracking import Fate, explain
 
@@ -27,6 +27,9 @@ def test_resources_are_read_as_users_write_them() -> None:
     assert dict(Resources.parse("gpu:a100:2,cpus:8").options())["gres"] == "gpu:a100:2"
     for text in ("gpu:a100:2,mem:500M,time:1-0,cpus:8", "mem:3GB", "gpu:2,time:90"):
         assert Resources.parse(Resources.parse(text).text()) == Resources.parse(text)
+    assert named("gpu:a100:2, time:90") == {"gpu", "time"}
+    assert Resources.parse("gpu:a100:2,mem:64GB,time:90,gpu:1") == Resources(gpus=1, mem_mb=65536, time_min=90)
+    assert Resources.parse("mem:3GB,time:5").text({"time"}) == "time:5"
     assert [minutes(text) for text in ("90", "1:30:00", "2-0", "1-12:30", "0:30", "x")] == [90, 90, 2880, 2190, 1, None]
 
 
@@ -77,6 +80,10 @@ def test_a_script_is_bash_whatever_the_names(tmp_path: Path) -> None:
     assert log.read_text() == f"{tmp_path / ODD}|{ODD}|aa bb"
     assert shown.stderr == ""
     assert not (tmp_path / "pwned").exists()
+
+
+def test_workers_look_for_nothing_outside(tmp_path: Path) -> None:
+    assert "export HF_HUB_OFFLINE=1" in script(tmp_path).splitlines()
 
 
 def test_directives_are_one_line_each() -> None:

@@ -30,15 +30,18 @@ class Terms:
         resources: of a stage that uses the model.
         cpu_kinds: stages that compute on the processor alone.
         comments: stage id -> a word on it, for the reader of a script.
+        stages: stage id -> what it asks for where that is known better.
     """
 
     resources: Resources
     cpu_kinds: Collection[str] = ()
     comments: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, Resources] = field(default_factory=dict)
 
-    def of(self, kind: str) -> Resources:
+    def of(self, kind: str, stage: str) -> Resources:
         """What a stage of this kind asks for at first."""
-        return self.resources.without_gpu() if kind in self.cpu_kinds else self.resources
+        found = self.stages.get(stage, self.resources)
+        return found.without_gpu() if kind in self.cpu_kinds else found
 
 
 @dataclass
@@ -215,7 +218,7 @@ class SlurmExecutor:
             for record in records
             if record.get("failure_class") == "node_failure" and isinstance(record.get("evidence"), dict)
         }
-        resources = self._terms.of(task.kind)
+        resources = self._terms.of(task.kind, task.stage_id)
         if counts["memory"] or counts["time"]:
             resources = resources.grown(memory=counts["memory"], time=counts["time"], most=self._most(task.kind))
         return resources, tuple(sorted(nodes - {""}))
