@@ -116,7 +116,8 @@ class SlurmExecutor:
         if found is not None:
             self._live.pop(task.stage_id, None)
             self._fates.pop(task.stage_id, None)
-            fate.log.parent.mkdir(parents=True, exist_ok=True)  # a job whose log cannot be opened does not start
+            if found.state == "failed":
+                fate.log.parent.mkdir(parents=True, exist_ok=True)  # a job whose log cannot be opened does not start
         return found
 
     def _refresh(self) -> None:
@@ -181,10 +182,10 @@ class SlurmExecutor:
 
     def _register(self, batch: Batch, tasks: Sequence[Task], job: str) -> None:
         add_job(batch, job)
+        stem = batch.folder / LOGS / batch.name
         for index, task in enumerate(tasks):
             self._waiting.pop(task.stage_id, None)
             self._live[task.stage_id] = task
-            stem = batch.folder / LOGS / batch.name
             self._fates[task.stage_id] = Fate(f"{job}_{index}", "queued", log_stem=stem)
 
     def _resolve(self, batch: Batch, tasks: Sequence[Task]) -> None:

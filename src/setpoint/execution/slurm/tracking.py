@@ -120,10 +120,11 @@ class Tracker:
         for path, described in self._lists.items():
             name = described["name"]
             submitted = jobs[path][-1] if jobs[path] else self._by_name.get(name)
+            stem = path.parent / LOGS / name
             for index, stage in enumerate(described["stages"]):
                 array = submitted or self._marked_array(stage, index)
                 if array and (stage not in found or int(found[stage].array) <= int(array)):
-                    found[stage] = _Place(array, index, f"{array}_{index}", path.parent / LOGS / name)
+                    found[stage] = _Place(array, index, f"{array}_{index}", stem)
         return found
 
     def look(
