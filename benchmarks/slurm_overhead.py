@@ -5,8 +5,8 @@ of every task. Needs a SLURM; `tests/slurm/cluster/up.sh` makes one.
 """
 
 import json
-import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -32,7 +32,8 @@ mkdir -p "$workspace/stages/sft/$stage" && echo '{"files": {}}' >"$workspace/sta
 
 def cpu_s() -> float:
     """Processor seconds of this process and of every command that it ran."""
-    return sum(os.times()[:4])
+    both = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(used.ru_utime + used.ru_stime for used in both)
 
 
 def names(prefix: str) -> list[str]:

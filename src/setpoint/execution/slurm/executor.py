@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from setpoint.artifacts import Attempt, StageFolder, read_claim, read_json
+from setpoint.artifacts import Attempt, StageFolder, Workspace, read_claim, read_json
 from setpoint.execution.slurm.client import Client, Node, Refused, SubmitLimit, Unavailable
 from setpoint.execution.slurm.resources import Resources
 from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name, write_batch
@@ -78,6 +79,7 @@ class SlurmExecutor:
         self._waiting: dict[str, _Waiting] = {}
         self._live: dict[str, Task] = {}
         self._stages: dict[str, StageFolder] = {}
+        self._failed: set[str] = set()
         self._fates: dict[str, Fate] = {}
         self._looked_s = float("-inf")
         self._not_before_s = 0.0
@@ -117,14 +119,15 @@ class SlurmExecutor:
             self._live.pop(task.stage_id, None)
             self._fates.pop(task.stage_id, None)
             if found.state == "failed":
+                self._failed.add(task.stage_id)
                 fate.log.parent.mkdir(parents=True, exist_ok=True)  # a job whose log cannot be opened does not start
         return found
 
     def _refresh(self) -> None:
         now_s = time.monotonic()
         if self._waiting and now_s >= self._not_before_s:
-            oldest_s = min(each.since_s for each in self._waiting.values())
-            if now_s - oldest_s >= _GATHER_S:
+            oldest = next(iter(self._waiting.values()))
+            if now_s - oldest.since_s >= _GATHER_S:
                 self._hand_in()
         if now_s - self._looked_s >= self.poll_s:
             self._look()
@@ -203,15 +206,18 @@ class SlurmExecutor:
 
     def _groups(self) -> Iterable[list[Task]]:
         """What waits, in arrays of equal needs."""
+        tasks = [each.task for each in self._waiting.values()]
+        tried = self._failed.union(*(_begun(place, kind) for place, kind in {(t.workspace, t.kind) for t in tasks}))
         groups: dict[object, list[Task]] = {}
-        for each in self._waiting.values():
-            groups.setdefault((each.task.kind, *self._needs(each.task)), []).append(each.task)
+        for task in tasks:
+            known = task.stage_id in tried
+            needs = self._needs(task) if known else (self._terms.of(task.kind, task.stage_id), ())
+            groups.setdefault((task.kind, *needs), []).append(task)
         return list(groups.values())
 
     def _needs(self, task: Task) -> tuple[Resources, tuple[str, ...]]:
         """What a stage asks for after what happened to it so far, and the nodes that it avoids."""
-        stage = self._stage(task)
-        failures = [read_json(each.failure) for each in stage.attempts()] if stage.attempts_folder.exists() else []
+        failures = [read_json(each.failure) for each in self._stage(task).attempts()]
         records = [record for record in failures if isinstance(record, dict)]
         counts = Counter(_GROWN_BY.get(str(record.get("failure_class")), "") for record in records)
         nodes = {
@@ -265,13 +271,14 @@ class SlurmJob:
 
     def wait(self, timeout_s: float | None = None) -> Outcome | None:
         """How the job ended, or None when it still waits or runs after `timeout_s` seconds."""
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            found = self._executor.outcome(self.task)
-            left_s = 0.5 if deadline_s is None else deadline_s - time.monotonic()
-            if found is not None or left_s <= 0:
-                return found
+        found = self._executor.outcome(self.task)
+        left_s = float("inf") if timeout_s is None else timeout_s
+        while found is None and left_s > 0:
+            before_s = time.monotonic()
             time.sleep(min(left_s, 0.5))
+            left_s -= time.monotonic() - before_s
+            found = self._executor.outcome(self.task)
+        return found
 
     def cancel(self) -> None:
         """Let go of the job: it belongs to the cluster, and whoever takes the experiment up finds it again."""
@@ -303,6 +310,14 @@ def _offer(node: Node) -> str:
     gres = "" if node.gres in {"", "(null)"} else f", {node.gres}"
     limit = "any time" if node.time_min is None else f"{node.time_min} min"
     return f"{node.partition}: {node.cpus} cpus, {node.mem_mb}M{gres}, {limit}"
+
+
+def _begun(workspace: Path, kind: str) -> set[str]:
+    """The stages of a kind that anybody ever claimed, from one look at their common folder."""
+    try:
+        return {path.name for path in (Workspace(workspace).stages / kind).iterdir()}
+    except OSError:
+        return set()
 
 
 def _settled(stage: StageFolder, job: str) -> bool:
