@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from lab import STUB, Experiment, Lab, show, until, wait_for
 
-from setpoint.artifacts import read_claim
+from setpoint.artifacts import read_claim, read_json
 from setpoint.execution import Outcome
 from setpoint.execution.slurm import Client
 
@@ -99,6 +99,33 @@ def test_memory_runs_out_in_three_forms(lab: Lab, experiment: Experiment) -> Non
     again = experiment.executor()._needs(experiment.task("batch"))[0]
     show(action=f"asks for {again.mem_mb} MB after 100 MB")
     assert again.mem_mb == 150
+
+
+def test_a_stage_that_ran_out_of_memory_gets_more(lab: Lab, experiment: Experiment) -> None:
+    experiment.add("stage", do="fill_memory", megabytes=96, seconds=12)
+    first, second = (experiment.run("stage")["stage"] for _ in range(2))
+    scripts = sorted(
+        (experiment.root / "experiments/faults/slurm").glob("*/*.json"), key=lambda path: path.stat().st_mtime
+    )
+    asked = [read_json(path)["resources"]["mem_mb"] for path in scripts]
+    show(first=failure_class(first), second=second.state, asked_mb=asked)
+    assert (failure_class(first), second.state) == ("host_oom", "finished")
+    assert asked == [100, 150]
+
+
+def test_a_task_that_was_cancelled_before_it_began(lab: Lab, experiment: Experiment) -> None:
+    experiment.add("stage", do="write")
+    experiment.add("other", do="write")
+    executor = experiment.executor(options={"begin": "now+5"})
+    jobs = [executor.submit(experiment.task(name)) for name in ("stage", "other")]
+    until(lambda: jobs[0].wait(0) is None and list(executor._folder.glob("*.jobs")), 30)
+    (job,) = next(executor._folder.glob("*.jobs")).read_text().split()
+    lab.call("scancel", f"{job}_0")
+    found = [each.wait(120) for each in jobs]
+    assert found[0] is not None
+    assert found[1] is not None
+    show(cancelled=failure_class(found[0]), suggestion=(found[0].failure or {}).get("suggestion"), other=found[1].state)
+    assert (failure_class(found[0]), found[1].state) == ("cancelled", "finished")
 
 
 @pytest.mark.parametrize("requeue", [True, False])
