@@ -50,5 +50,5 @@ def _needs(cost: Cost, usual: Resources, named: Collection[str], warning_s: int)
 
 def _step(value: float, least: int) -> int:
     """The first of `least` times 1, 1.5, 2, 3, 4, 6, 8, 12, … that is enough."""
-    doubled = least * 2 ** max(0, math.ceil(math.log2(value / least)))
+    doubled = least << max(0, math.ceil(math.log2(value / least)))
     return doubled * 3 // 4 if doubled > least and value <= doubled * 3 / 4 else doubled
