@@ -13,7 +13,7 @@ from setpoint.artifacts import Claim
 from setpoint.errors import InputError
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import SubmitLimit, Unavailable, _refusal
-from setpoint.execution.slurm.parsing import Seen, accounting, control, queue
+from setpoint.execution.slurm.parsing import Seen, accounting, control, cut_off, queue
 from setpoint.execution.slurm.profile import read_profile
 from setpoint.execution.slurm.resources import minutes, named
 from setpoint.execution.slurm.script import Batch, Site, job_name, script_text
@@ -112,6 +112,21 @@ def test_sacct_rows_of_a_requeued_job_and_of_its_steps() -> None:
     first, second = accounting(text)
     assert (first.state, first.node, first.out_of_memory) == ("FAILED", "n2", True)
     assert (second.state, second.out_of_memory) == ("CANCELLED", False)
+
+
+def test_tasks_that_never_began_share_a_line() -> None:
+    shared = "7_[0-4:2,6%2]|7|CANCELLED by 0|0:0|None|None assigned|None\n7_2|9|COMPLETED|0:0|0:0|n1|None\n"
+    assert {seen.job: seen.state for seen in accounting(shared)} == {
+        **dict.fromkeys(("7_0", "7_4", "7_6"), "CANCELLED"),
+        "7_2": "COMPLETED",
+    }
+    line = "JobId=7 ArrayJobId=7 ArrayTaskId=0-1,3%2 JobState=CANCELLED Reason=x ExitCode=0:0"
+    assert [seen.job for seen in control(line)] == ["7_0", "7_1", "7_3"]
+    whole, cut = "7_[1-2,4]|7|PENDING|None||a", "7_[1-2,4-5,|7|PENDING|None||a"
+    assert [cut_off(text) for text in ("", "7_1|8|RUNNING|None|n1|a_[b", whole, f"{whole}\n{cut}")] == [
+        *(False, False, False),
+        True,
+    ]
 
 
 def test_scontrol_is_not_deceived_by_paths() -> None:
