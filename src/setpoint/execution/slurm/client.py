@@ -200,11 +200,12 @@ class Client:
             name.strip(): value.strip() for name, _, value in (line.partition("=") for line in done.stdout.splitlines())
         }
         usual = Limits()
+        accounting = "slurmdbd" in config.get("AccountingStorageType", "slurmdbd")
         return Limits(
             max_array_size=_number(config.get("MaxArraySize", ""), usual.max_array_size),
             min_job_age_s=_number(config.get("MinJobAge", ""), usual.min_job_age_s),
-            accounting="slurmdbd" in config.get("AccountingStorageType", "slurmdbd"),
-            submit_limit=self._submit_limit(),
+            accounting=accounting,
+            submit_limit=self._submit_limit() if accounting else None,
         )
 
     def _submit_limit(self) -> int | None:

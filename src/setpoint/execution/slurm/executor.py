@@ -18,6 +18,8 @@ from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name
 from setpoint.execution.slurm.tracking import Fate, Tracker, settle
 from setpoint.execution.task import Outcome, Task
 
+_AT_POLL_S = 300
+"""Jobs that are looked at as often as asked for; the more there are, the more a look costs, and the rarer it is."""
 _GATHER_S = 0.5
 _RETRY_S = 5.0
 _GROWN_BY = {"host_oom": "memory", "timeout": "time"}
@@ -67,7 +69,7 @@ class SlurmExecutor:
         """Prepare; SLURM is asked for the first time when a stage is submitted.
 
         Args:
-            poll_s: seconds between two looks at the queue.
+            poll_s: seconds between two looks at the queue, and longer where it holds many of our jobs.
             lost_after_s: how long a job must be unknown to every source before it counts as lost.
         """
         self._client = client
@@ -129,7 +131,7 @@ class SlurmExecutor:
             oldest = next(iter(self._waiting.values()))
             if now_s - oldest.since_s >= _GATHER_S:
                 self._hand_in()
-        if now_s - self._looked_s >= self.poll_s:
+        if now_s - self._looked_s >= self.poll_s * max(1.0, min(10.0, len(self._live) / _AT_POLL_S)):
             self._look()
 
     def _look(self) -> None:
