@@ -241,7 +241,7 @@ def test_the_contracts_command_trains_what_the_local_run_trains(
     # By hand: each script in its turn, with nothing but sbatch. The coordinator's job: with too little time.
     subprocess.run(["sbatch", "--time=2", "--signal=B:USR1@75", str(coordinate)], check=True, cwd="/")
     for batch in scripts_in_order(found["hand"]):
-        subprocess.run(["sbatch", "--wait", str(batch)], check=True, cwd="/", timeout=600)
+        subprocess.run(["sbatch", "--wait", str(batch)], check=True, cwd="/", timeout=1800)
     until((found["job"] / "reports" / "report.txt").exists, 1200)
 
     experiment = found["batch"].name
