@@ -57,8 +57,9 @@ def plain(root: Path) -> None:
     while True:
         time.sleep(POLL_S)
         queue = ["squeue", "-h", "-r", "-j", job, "-o", "%i %T"]
-        left = subprocess.run(queue, capture_output=True, text=True, check=False).stdout
-        if not left.strip():
+        left = subprocess.run(queue, capture_output=True, text=True, check=False)
+        answered = left.returncode == 0 or "Invalid job id" in left.stderr  # a busy controller may not answer
+        if answered and not left.stdout.strip():
             break
     ends = subprocess.run(["scontrol", "-o", "show", "job", job], capture_output=True, text=True, check=True).stdout
     assert set(re.findall("JobState=([A-Z]+)", ends)) == {"COMPLETED"}  # the first may be forgotten by now
