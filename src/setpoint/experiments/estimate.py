@@ -114,7 +114,12 @@ class Estimate:
             "basis": basis,
             "unknown_kinds": list(self.unknown),
             "stages": {
-                name: {"cpu_s": round(cost.cpu_s, 3), "cpu_s_interval": [round(end, 3) for end in cost.interval]}
+                name: {
+                    "cpu_s": round(cost.cpu_s, 3),
+                    "cpu_s_interval": [round(end, 3) for end in cost.interval],
+                    "wall_s": round(cost.wall_s, 3),
+                    "memory_gb": round(cost.memory_gb, 3),
+                }
                 for name, cost in self.stages.items()
             },
         }
