@@ -38,7 +38,7 @@ UNIVERSAL_STEPS = 300
 DETUNED_SFT: dict[str, Value] = {"sft.steps": 100, "sft.learning_rate": 5e-4}
 GRPO: dict[str, Value] = {"grpo.steps": 100, "grpo.learning_rate": 5e-5, "grpo.reward_horizon": 5}
 DETUNED_GRPO: dict[str, Value] = {**GRPO, "grpo.learning_rate": 2e-4}
-"""There is a way to go from a bad teacher. From a good one the same rate costs more in readable answers than it gains."""
+"""From a bad teacher there is a way to go. After a good one this rate costs more in readable answers than it gains."""
 
 
 @dataclass(frozen=True)
