@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from lab import STUB, Experiment, Lab, show, until, wait_for
 
-from setpoint.artifacts import read_claim
+from setpoint.artifacts import read_claim, read_json
 from setpoint.execution import Outcome
 from setpoint.execution.slurm import Client
 
@@ -99,6 +99,35 @@ def test_memory_runs_out_in_three_forms(lab: Lab, experiment: Experiment) -> Non
     again = experiment.executor()._needs(experiment.task("batch"))[0]
     show(action=f"asks for {again.mem_mb} MB after 100 MB")
     assert again.mem_mb == 150
+
+
+def test_a_stage_that_ran_out_of_memory_gets_more(lab: Lab, experiment: Experiment) -> None:
+    experiment.add("stage", do="fill_memory", megabytes=96, seconds=12)
+    first, second = (experiment.run("stage")["stage"] for _ in range(2))
+    scripts = sorted(
+        (experiment.root / "experiments/faults/slurm").glob("*/*.json"), key=lambda path: path.stat().st_mtime
+    )
+    asked = [read_json(path)["resources"]["mem_mb"] for path in scripts]
+    show(first=failure_class(first), second=second.state, asked_mb=asked)
+    assert (failure_class(first), second.state) == ("host_oom", "finished")
+    assert asked == [100, 150]
+
+
+def test_tasks_that_were_cancelled_before_they_began(lab: Lab, experiment: Experiment) -> None:
+    """SLURM keeps no record of them; the list of those that still wait has many gaps, and is long."""
+    stages = [f"s{number:02d}" for number in range(48 if lab.accounting else 10)]
+    for name in stages:
+        experiment.add(name, do="write")
+    executor = experiment.executor(options={"begin": "now+20"})
+    waiting = {name: executor.submit(experiment.task(name)) for name in stages}
+    until(lambda: waiting["s00"].wait(0) is None and list(executor._folder.glob("*.jobs")), 30)
+    (job,) = next(executor._folder.glob("*.jobs")).read_text().split()
+    lab.call("scancel", *(f"{job}_{number}" for number in range(0, len(stages), 3)))
+    found = wait_for(executor, [experiment.task(name) for name in stages])
+    states = [failure_class(found[name]) or found[name].state for name in stages]
+    show(cancelled=states.count("cancelled"), finished=states.count("finished"))
+    assert states == ["finished" if number % 3 else "cancelled" for number in range(len(stages))]
+    assert all(len(experiment.folder(name).attempts()) == 1 for name in stages)
 
 
 @pytest.mark.parametrize("requeue", [True, False])

@@ -20,6 +20,7 @@ from setpoint.cli.main import main
 from setpoint.execution import LocalExecutor
 from setpoint.execution.slurm import Client, Profile, Refused, Resources
 from setpoint.experiments import launch
+from setpoint.experiments.journal import read_events
 from setpoint.experiments.plan import Plan
 from setpoint.experiments.slurm import jobs, scripts
 from setpoint.experiments.stages import STAGES
@@ -89,6 +90,17 @@ def test_plain_sbatch_one_script_after_the_other(lab: Lab, tmp_path: Path, local
     show(states={report.state for report in reports}, jobs=sorted({report.job.partition("_")[0] for report in reports}))
     assert {report.state for report in reports} == {"finished"}
     assert results(tmp_path) == local
+
+
+def test_by_hand_in_a_folder_with_an_odd_name(lab: Lab, tmp_path: Path, local: dict[str, str]) -> None:
+    root = tmp_path / "a b'c\"d$(touch pwned)`touch pwned`;e\\f%j\ng"
+    plan = planned(root)
+    generated = scripts.generate(Workspace(root), plan, cluster(environment={"ODD": root.name}), Client().limits)
+    subprocess.run([str(generated.submit)], capture_output=True, cwd=tmp_path, check=True)
+    until(lambda: collected(root), 240)
+    show(folder=repr(root.name), runs=read_status(Workspace(root), "sweep").counts)
+    assert results(root) == local
+    assert list(tmp_path.rglob("pwned")) == []
 
 
 def test_a_failed_stage_stops_only_what_needs_it(lab: Lab, tmp_path: Path) -> None:
@@ -192,38 +204,73 @@ def published(root: Path) -> dict[str, object]:
     }
 
 
-def test_the_contracts_command_trains_what_the_local_run_trains(accounting_lab: Lab, tmp_path: Path) -> None:
+CONTRACT = ["--experiment-config", "experiments/config.yaml", "--resource-limits", "gpu:1,mem:32GB,time:24:00:00"]
+SMALL = """
+systems: [double_integrator]
+parameters: {lora_rank: [2, 4]}
+evaluation_cases: 5
+fixed: {sft.steps: 6, grpo.steps: 2}
+"""
+
+
+def generate(place: Path, *options: str) -> Path:
+    """Give the contract's command in `place`; the folder of the experiment."""
+    script = HERE.parents[1] / "scripts" / "generate_slurm_experiments.py"
+    (place / "experiments").mkdir(parents=True, exist_ok=True)
+    (place / "experiments" / "config.yaml").write_text(SMALL)
+    done = subprocess.run(
+        [sys.executable, str(script), *CONTRACT, *options], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    (plan,) = place.glob("experiments/*/plan.json")
+    return plan.parent
+
+
+def test_the_contracts_command_trains_what_the_local_run_trains(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The built-in base: from sbatch to report, by hand, by a coordinator that is a job, locally: the same files."""
-    spec = tmp_path / "config.yaml"
-    fields = {"systems": "double_integrator", "parameters": {"lora_rank": [2, 4]}, "evaluation_cases": 5}
-    spec.write_text(json.dumps({**fields, "fixed": {"sft.steps": 6, "grpo.steps": 2}}))
-    roots = {name: tmp_path / name for name in ("batch", "hand", "job", "local")}
-    script = [sys.executable, str(HERE.parents[1] / "scripts" / "generate_slurm_experiments.py")]
-    options = [
-        "--experiment-config",
-        str(spec),
-        "--experiment-id",
-        "real",
-        "--resource-limits",
-        "gpu:1,mem:6GB,time:1:00:00",
-    ]
-    submit = [*script, *options, "--submit-batch", "--workspace", str(roots["batch"])]
-    print(subprocess.run(submit, capture_output=True, text=True, check=True).stdout)
+    places = {name: tmp_path / name for name in ("batch", "hand", "job", "local")}
+    found = {"batch": generate(places["batch"], "--submit-batch")}
     for name in ("hand", "job", "local"):
-        shutil.copytree(roots["batch"] / "datasets", roots[name] / "datasets")
-    for name in ("hand", "job"):
-        subprocess.run([*script, *options, "--workspace", str(roots[name])], check=True)
-    (submit_all,) = roots["hand"].glob("experiments/real/slurm/scripts1/submit.sh")
-    (coordinate,) = roots["job"].glob("experiments/real/slurm/scripts1/coordinate.sbatch")
-    reports = {name: root / "experiments" / "real" / "reports" / "report.txt" for name, root in roots.items()}
-    until(reports["batch"].exists, 1200)
-    subprocess.run([str(submit_all)], check=True, capture_output=True, cwd="/")
-    subprocess.run(["sbatch", str(coordinate)], check=True, capture_output=True, cwd="/")
-    until(lambda: reports["hand"].exists() and reports["job"].exists(), 1800)
-    local = ["experiment", "run", "--spec", str(spec), "--experiment-id", "real", "--quiet"]
-    assert main([*local, "--workspace", str(roots["local"])]) == 0
-    found = {name: published(root) for name, root in roots.items()}
-    show(stages=len(found["local"]), batch=found["batch"] == found["local"], hand=found["hand"] == found["local"])
-    assert found["job"] == found["local"]
-    assert "Successful Runs: 2" in reports["batch"].read_text()
-    assert found["batch"] == found["hand"] == found["local"]
+        shutil.copytree(places["batch"] / "datasets", places[name] / "datasets")
+    found |= {name: generate(places[name]) for name in ("hand", "job")}
+    (coordinate,) = found["job"].glob("slurm/scripts1/coordinate.sbatch")
+    until((found["batch"] / "reports" / "report.txt").exists, 1200)
+    # By hand: each script in its turn, with nothing but sbatch. The coordinator's job: with too little time.
+    subprocess.run(["sbatch", "--time=2", "--signal=B:USR1@75", str(coordinate)], check=True, cwd="/")
+    for batch in scripts_in_order(found["hand"]):
+        subprocess.run(["sbatch", "--wait", str(batch)], check=True, cwd="/", timeout=1800)
+    until((found["job"] / "reports" / "report.txt").exists, 1200)
+
+    experiment = found["batch"].name
+    local = ["--spec", str(places["batch"] / "experiments" / "config.yaml"), "--experiment-id", experiment, "--quiet"]
+    assert main(["experiment", "run", *local, "--workspace", str(places["local"])]) == 0
+    files = {name: published(place) for name, place in places.items()}
+    starts = [event for event in read_events(found["job"]) if event["event"] == "started"]
+    show(stages=len(files["local"]), starts_of_the_coordinator=len(starts))
+    assert len(starts) >= 2
+    assert "Successful Runs: 2" in (found["batch"] / "reports" / "report.txt").read_text()
+    assert files["batch"] == files["hand"] == files["job"] == files["local"]
+
+    capsys.readouterr()
+    of = [experiment, "--workspace", str(places["hand"])]
+    assert main(["slurm", "status", *of, "--json"]) == 0
+    assert {report["state"] for report in json.loads(capsys.readouterr().out)} == {"finished"}
+    assert main(["slurm", "collect", *of]) == 0
+    assert "Successful Runs: 2" in capsys.readouterr().out
+    assert main(["slurm", "generate", *local, "--workspace", str(places["hand"])]) == 3
+    assert "is finished already" in capsys.readouterr().err
+    assert main(["slurm", "cancel", *of]) == 0
+    assert "no job was in the queue" in capsys.readouterr().out
+
+
+def scripts_in_order(experiment: Path) -> list[Path]:
+    """The scripts of stages, in the order in which `submit.sh` hands them in."""
+    folder = experiment / "slurm" / "scripts1"
+    text = (folder / "submit.sh").read_text()
+    return sorted(
+        (path for path in folder.glob("*.sbatch") if path.with_suffix(".json").exists()),
+        key=lambda path: text.index(f"submit {path.stem}"),
+    )

@@ -13,9 +13,9 @@ from setpoint.artifacts import Claim
 from setpoint.errors import InputError
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import SubmitLimit, Unavailable, _refusal
-from setpoint.execution.slurm.parsing import Seen, accounting, control, queue
+from setpoint.execution.slurm.parsing import Seen, accounting, control, cut_off, queue
 from setpoint.execution.slurm.profile import read_profile
-from setpoint.execution.slurm.resources import minutes
+from setpoint.execution.slurm.resources import minutes, named
 from setpoint.execution.slurm.script import Batch, Site, job_name, script_text
 from setpoint.execution.slurm.tracking import Fate, explain
 
@@ -27,6 +27,9 @@ def test_resources_are_read_as_users_write_them() -> None:
     assert dict(Resources.parse("gpu:a100:2,cpus:8").options())["gres"] == "gpu:a100:2"
     for text in ("gpu:a100:2,mem:500M,time:1-0,cpus:8", "mem:3GB", "gpu:2,time:90"):
         assert Resources.parse(Resources.parse(text).text()) == Resources.parse(text)
+    assert named("gpu:a100:2, time:90") == {"gpu", "time"}
+    assert Resources.parse("gpu:a100:2,mem:64GB,time:90,gpu:1") == Resources(gpus=1, mem_mb=65536, time_min=90)
+    assert Resources.parse("mem:3GB,time:5").text({"time"}) == "time:5"
     assert [minutes(text) for text in ("90", "1:30:00", "2-0", "1-12:30", "0:30", "x")] == [90, 90, 2880, 2190, 1, None]
 
 
@@ -79,6 +82,10 @@ def test_a_script_is_bash_whatever_the_names(tmp_path: Path) -> None:
     assert not (tmp_path / "pwned").exists()
 
 
+def test_workers_look_for_nothing_outside(tmp_path: Path) -> None:
+    assert "export HF_HUB_OFFLINE=1" in script(tmp_path).splitlines()
+
+
 def test_directives_are_one_line_each() -> None:
     lines = script(Path("/w"), partition="x\n#SBATCH --account=other").splitlines()
     directives = [line for line in lines if line.startswith("#SBATCH")]
@@ -105,6 +112,21 @@ def test_sacct_rows_of_a_requeued_job_and_of_its_steps() -> None:
     first, second = accounting(text)
     assert (first.state, first.node, first.out_of_memory) == ("FAILED", "n2", True)
     assert (second.state, second.out_of_memory) == ("CANCELLED", False)
+
+
+def test_tasks_that_never_began_share_a_line() -> None:
+    shared = "7_[0-4:2,6%2]|7|CANCELLED by 0|0:0|None|None assigned|None\n7_2|9|COMPLETED|0:0|0:0|n1|None\n"
+    assert {seen.job: seen.state for seen in accounting(shared)} == {
+        **dict.fromkeys(("7_0", "7_4", "7_6"), "CANCELLED"),
+        "7_2": "COMPLETED",
+    }
+    line = "JobId=7 ArrayJobId=7 ArrayTaskId=0-1,3%2 JobState=CANCELLED Reason=x ExitCode=0:0"
+    assert [seen.job for seen in control(line)] == ["7_0", "7_1", "7_3"]
+    whole, cut = "7_[1-2,4]|7|PENDING|None||a", "7_[1-2,4-5,|7|PENDING|None||a"
+    assert [cut_off(text) for text in ("", "7_1|8|RUNNING|None|n1|a_[b", whole, f"{whole}\n{cut}")] == [
+        *(False, False, False),
+        True,
+    ]
 
 
 def test_scontrol_is_not_deceived_by_paths() -> None:

@@ -51,6 +51,15 @@ def test_without_a_base_nothing_is_demanded(tmp_path: Path) -> None:
     require_fit([check for check in check_machine(Workspace(tmp_path)) if check.name in {"memory", "disk"}])
 
 
+def test_a_login_node_needs_no_memory_for_what_its_cluster_trains(
+    base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_free_memory_bytes", lambda: int(1e9))
+    found = check_machine(Workspace(tmp_path), base, trains_here=False)
+    assert named(found, "memory") == Check("memory", "ok", "host memory: has 1.0 GB")
+    assert "needs" in named(found, "disk").text
+
+
 def test_another_environment_is_a_remark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONDA_DEFAULT_ENV", "unsloth_env")
     assert named(check_machine(Workspace(tmp_path)), "interpreter").result == "ok"

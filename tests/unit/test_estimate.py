@@ -8,9 +8,14 @@ import pytest
 from sweeps import make_plan, run_plan
 
 from setpoint.artifacts import Workspace, read_json
+from setpoint.execution.slurm import Profile, Resources
+from setpoint.execution.slurm.client import Limits
+from setpoint.execution.slurm.profile import read_profile
 from setpoint.experiments.estimate import Observation, compute_ratio, estimate, observations, work_of
 from setpoint.experiments.plan import Plan, PlannedStage
 from setpoint.experiments.recovery import RECOVERABLE, recovery_steps, recovery_text
+from setpoint.experiments.slurm import scripts
+from setpoint.experiments.slurm.needs import estimated_needs
 from setpoint.experiments.suggestions import suggestions
 
 SWEEP: dict[str, Any] = {"systems": "di", "parameters": {"sft.steps": [40, 80, 160], "batch_size": [8, 32]}}
@@ -93,6 +98,40 @@ def test_equal_compute_is_counted_from_measured_costs(tmp_path: Path) -> None:
     assert control[0].resolved["sft"]["steps"] == both["sft"]["steps"] + round(rows / both["sft"]["batch_size"])
     assert control[0].settings == {"sft.steps": control[0].resolved["sft"]["steps"]}
     assert f"sft.steps={control[0].resolved['sft']['steps']}" in control[0].command
+
+
+ASKED = Resources(gpus=1, mem_mb=32768, time_min=1440)
+
+
+def test_jobs_ask_for_what_equal_stages_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(**SWEEP)
+    assert estimated_needs(Workspace(tmp_path), plan, ASKED, {"gpu"}, warning_s=180) == {}  # nothing is known yet
+    monkeypatch.setattr("setpoint.experiments.estimate.observations", lambda _: seen(plan))
+    needs = estimated_needs(Workspace(tmp_path), plan, ASKED, {"gpu"}, warning_s=180)
+    assert needs.keys() == plan.stages.keys()
+    for name, stage in plan.stages.items():
+        wall_s = 2 * cost_s(stage)
+        assert 2 * wall_s + 180 < 60 * needs[name].time_min < max(20 * wall_s, 10 * 60 + 1)
+        assert (needs[name].gpus, needs[name].mem_mb) == (1, 1536)  # half as much again as 0.7 GB, and a step up
+    assert len({need.time_min for need in needs.values()}) < 5
+    assert {
+        need.mem_mb for need in estimated_needs(Workspace(tmp_path), plan, ASKED, {"mem"}, warning_s=180).values()
+    } == {32768}
+    assert estimated_needs(Workspace(tmp_path), plan, ASKED, {"mem", "time"}, warning_s=180) == {}
+
+
+def test_an_array_asks_for_what_its_largest_stage_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, workspace = make_plan(**SWEEP), Workspace(tmp_path)
+    monkeypatch.setattr("setpoint.experiments.estimate.observations", lambda _: seen(plan))
+    cluster = scripts.Cluster(Profile(), ASKED, named=frozenset({"gpu"}))
+    generated = scripts.generate(workspace, plan, cluster, Limits())
+    needs = estimated_needs(workspace, plan, ASKED, {"gpu"}, warning_s=180)
+    for batch in generated.batches:
+        assert batch.resources.time_min == max(needs[name].time_min for name in batch.stages)
+        assert f"--time=0-{batch.resources.time_min // 60:02d}" in batch.script.read_text()
+        assert batch.resources.gpus == (0 if batch.kind == "reference" else 1)
+    kept = read_profile(generated.folder.parent / scripts.PROFILE)
+    assert kept.resources == "gpu:1"  # a coordinator that takes the experiment up estimates anew
 
 
 def test_something_is_always_suggested() -> None:

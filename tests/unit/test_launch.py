@@ -1,9 +1,10 @@
 """Which experiment a request means, and when an experiment may not go on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sweeps import make_plan, save_plan
+from sweeps import BASE, make_plan, save_plan
 
 from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import Workspace, create_json
@@ -16,10 +17,9 @@ from setpoint.experiments.spec import make_spec
 
 
 @pytest.fixture(autouse=True)
-def a_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sweeps import BASE
-
-    monkeypatch.setattr(launch, "resolve_base", lambda _name: BASE)
+def a_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here = replace(BASE, location=str(tmp_path))  # a folder, so that no hub is asked for it
+    monkeypatch.setattr(launch, "resolve_base", lambda _name: here)
 
 
 @pytest.fixture

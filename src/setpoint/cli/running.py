@@ -72,7 +72,8 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     cluster.add_argument(
         "--resource-limits",
         metavar="R:V,R:V",
-        help="of a stage that uses the model, such as gpu:1,mem:32GB,time:24:00:00 (default: the profile's)",
+        help="of a stage that uses the model, such as gpu:1,mem:32GB,time:24:00:00 (default: the profile's; for memory "
+        "and time that neither names, what equal stages took, and a margin)",
     )
 
 
@@ -84,12 +85,14 @@ def cluster_of(arguments: argparse.Namespace, experiment: Path) -> "Cluster":
     """
     from setpoint.execution.slurm import Profile, Resources
     from setpoint.execution.slurm.profile import read_profile
+    from setpoint.execution.slurm.resources import named
     from setpoint.experiments.slurm.scripts import PROFILE, Cluster
 
     kept = experiment / "slurm" / PROFILE
     path = arguments.profile or (kept if kept.exists() else None)
     profile = Profile() if path is None else read_profile(path)
-    return Cluster(profile, Resources.parse(arguments.resource_limits or profile.resources))
+    asked = ",".join(filter(None, [profile.resources, arguments.resource_limits]))  # the later of equal names counts
+    return Cluster(profile, Resources.parse(asked), named=named(asked))
 
 
 def _amount(text: str) -> float:
@@ -150,6 +153,7 @@ def run_request(
         say_nothing if arguments.quiet else say,
         calibration=calibration,
         accept_changes=arguments.accept_changes,
+        trains_here=not on_slurm,
     )
     if not on_slurm:
         _check_memory(request, plan, quiet=arguments.quiet)

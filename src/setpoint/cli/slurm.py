@@ -65,7 +65,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         workspace, spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
     )
     cluster = cluster_of(arguments, request.folder)
-    plan = launch.prepare(request, say_nothing if arguments.quiet else say)
+    plan = launch.prepare(request, say_nothing if arguments.quiet else say, trains_here=False)
     scripts.freeze(request, plan)
     try:
         limits = client.limits

@@ -42,15 +42,22 @@ class Check:
     text: str
 
 
-def check_machine(workspace: Workspace, base: BaseModel | None = None, *, adapters: int = 1) -> list[Check]:
-    """Interpreter, packages, GPU, memory and disk, against what training `base` needs. Nothing is written."""
+def check_machine(
+    workspace: Workspace, base: BaseModel | None = None, *, adapters: int = 1, trains_here: bool = True
+) -> list[Check]:
+    """Interpreter, packages, GPU, memory and disk, against what training `base` needs. Nothing is written.
+
+    Args:
+        trains_here: a login node needs no GPU and no memory for what its cluster trains.
+    """
     base_gb = None if base is None else _base_gb(base)
+    here_gb = base_gb if trains_here else None
     return [
         _check_interpreter(),
         *_check_packages(),
         *_check_hub(base),
-        *_check_gpus(base_gb),
-        _check_memory(base_gb),
+        *_check_gpus(here_gb),
+        _check_memory(here_gb),
         _check_disk(workspace, base_gb, adapters),
     ]
 

@@ -117,6 +117,8 @@ class Estimate:
                 name: {
                     "cpu_s": round(cost.cpu_s, 3),
                     "cpu_s_interval": [round(end, 3) for end in cost.interval],
+                    "wall_s": round(cost.wall_s, 3),
+                    "memory_gb": round(cost.memory_gb, 3),
                     "gpu_hours": round(cost.gpu_hours, 6),
                 }
                 for name, cost in self.stages.items()

@@ -207,20 +207,23 @@ def _adapters(request: Request) -> list[Adapter]:
     return []
 
 
-def prepare(request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False) -> Plan:
+def prepare(
+    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+) -> Plan:
     """Check the machine, see that the data sets are there, and plan; the experiment's own folder is not touched yet.
 
     Args:
         say: told what takes time.
         calibration: whether short runs measure what kinds of stages cost that have never run here.
         accept_changes: whether a change counts also where everything that was planned is finished.
+        trains_here: whether this is the machine that needs the memory.
 
     Raises:
         InputError: something is missing.
         ChangedSinceError: the base, the data or the code have changed since the experiment was planned.
     """
     adapters = sum(stage.kind in {"sft", "grpo"} for stage in preview(request).stages.values())
-    require_fit(check_machine(request.workspace, request.base, adapters=adapters))
+    require_fit(check_machine(request.workspace, request.base, adapters=adapters, trains_here=trains_here))
     request.workspace.require_writable()
     blocking = request.base.preset.dialect.blocking
     datasets = ensure_datasets(request.workspace, request.spec, blocking, say)
@@ -242,12 +245,15 @@ def prepare(request: Request, say: Say, *, calibration: bool = False, accept_cha
 
 
 def take_up(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False
+    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> tuple[Request, Plan]:
     """Like `prepare`; with `accept_changes`, what cannot go on as planned goes on as an experiment that follows it."""
     while True:
         try:
-            return request, prepare(request, say, calibration=calibration, accept_changes=accept_changes)
+            plan = prepare(
+                request, say, calibration=calibration, accept_changes=accept_changes, trains_here=trains_here
+            )
+            return request, plan
         except ChangedSinceError as error:
             if not accept_changes:
                 raise
@@ -284,7 +290,7 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
         workers = options.workers or fitting_workers(request.workspace, plan)
-        _write_prediction(request, plan, workers)
+        write_prediction(request, plan, workers)
         rerun = _stages_to_rerun(request, plan, options.retry)
         executor = options.executor or LocalExecutor(preload=PRELOAD, limits=options.limits, devices=gpus())
         journal = Journal(request.folder, token, options.listeners)
@@ -302,7 +308,7 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
                 status = coordinator.run(rerun_failed=rerun)
             finally:
                 link_models(request.workspace, plan)
-                _write_actual(request, plan)
+                write_actual(request.workspace, plan)
         if interrupts and status.state == "interrupted":
             raise KeyboardInterrupt
         return status
@@ -316,21 +322,20 @@ def fitting_workers(workspace: Workspace, plan: Plan) -> int:
     return max(1, min(default_workers(), int(free_memory_gb() / expected.memory_gb)))
 
 
-def _write_prediction(request: Request, plan: Plan, workers: int) -> None:
+def write_prediction(request: Request, plan: Plan, workers: int) -> None:
     """Keep what the experiment was expected to cost when it was first started."""
     path = request.folder / ESTIMATE
     if not path.exists():
-        expected = estimate(plan, request.workspace, workers)
+        expected = estimate(plan, request.workspace, min(workers, len(plan.stages)))
         write_json(path, {"at": datetime.now(UTC).isoformat(timespec="seconds"), **expected.to_json()})
 
 
-def _write_actual(request: Request, plan: Plan) -> None:
+def write_actual(workspace: Workspace, plan: Plan) -> None:
     """Beside the prediction, what the stages that it was about have cost so far."""
-    record = read_json(request.folder / ESTIMATE)
+    path = workspace.experiment(plan.experiment) / ESTIMATE
+    record = read_json(path)
     if isinstance(record, dict) and record.get("stages"):
-        write_json(
-            request.folder / ESTIMATE, {**record, "actual": actual_cost(request.workspace, plan, record["stages"])}
-        )
+        write_json(path, {**record, "actual": actual_cost(workspace, plan, record["stages"])})
 
 
 def _stages_to_rerun(request: Request, plan: Plan, retry: Callable[[str], bool]) -> frozenset[str]:

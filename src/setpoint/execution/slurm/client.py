@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from setpoint.errors import InputError, SetpointError
-from setpoint.execution.slurm.parsing import ACCOUNTING_FIELDS, QUEUE_FORMAT, Seen, accounting, control, queue
+from setpoint.execution.slurm.parsing import ACCOUNTING_FIELDS, QUEUE_FORMAT, Seen, accounting, control, cut_off, queue
 
 _BUSY = (
     *("unable to contact slurm", "socket timed out", "connection refused", "zero bytes were transmitted"),
@@ -200,11 +200,12 @@ class Client:
             name.strip(): value.strip() for name, _, value in (line.partition("=") for line in done.stdout.splitlines())
         }
         usual = Limits()
+        accounting = "slurmdbd" in config.get("AccountingStorageType", "slurmdbd")
         return Limits(
             max_array_size=_number(config.get("MaxArraySize", ""), usual.max_array_size),
             min_job_age_s=_number(config.get("MinJobAge", ""), usual.min_job_age_s),
-            accounting="slurmdbd" in config.get("AccountingStorageType", "slurmdbd"),
-            submit_limit=self._submit_limit(),
+            accounting=accounting,
+            submit_limit=self._submit_limit() if accounting else None,
         )
 
     def _submit_limit(self) -> int | None:
@@ -222,6 +223,8 @@ class Client:
 
     def _squeue(self, *which: str) -> str:
         done = self._call("squeue", "-h", "-o", QUEUE_FORMAT, *which)
+        if cut_off(done.stdout):
+            done = self._call("squeue", "-h", "-r", "-o", QUEUE_FORMAT, *which)
         if done.returncode and "invalid job id" not in done.stderr.lower():
             raise Unavailable(_words(done.stderr))
         return done.stdout
@@ -246,8 +249,9 @@ class Client:
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Without what a surrounding job would pass on to the jobs that it submits."""
-    return {name: value for name, value in variables.items() if _SCRUBBED.match(name) is None} | {"LC_ALL": "C"}
+    """Without what a surrounding job would pass on to the jobs that it submits, and with lists of tasks in full."""
+    kept = {name: value for name, value in variables.items() if _SCRUBBED.match(name) is None}
+    return kept | {"LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}
 
 
 def _refusal(stderr: str) -> SetpointError:

@@ -9,14 +9,17 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from setpoint.artifacts import Attempt, StageFolder, read_claim, read_json
+from setpoint.artifacts import Attempt, StageFolder, Workspace, read_claim, read_json
 from setpoint.execution.slurm.client import Client, Node, Refused, SubmitLimit, Unavailable
 from setpoint.execution.slurm.resources import Resources
 from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name, write_batch
 from setpoint.execution.slurm.tracking import Fate, Tracker, settle
 from setpoint.execution.task import Outcome, Task
 
+_AT_POLL_S = 300
+"""Jobs that are looked at as often as asked for; the more there are, the more a look costs, and the rarer it is."""
 _GATHER_S = 0.5
 _RETRY_S = 5.0
 _GROWN_BY = {"host_oom": "memory", "timeout": "time"}
@@ -30,15 +33,18 @@ class Terms:
         resources: of a stage that uses the model.
         cpu_kinds: stages that compute on the processor alone.
         comments: stage id -> a word on it, for the reader of a script.
+        stages: stage id -> what it asks for where that is known better.
     """
 
     resources: Resources
     cpu_kinds: Collection[str] = ()
     comments: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, Resources] = field(default_factory=dict)
 
-    def of(self, kind: str) -> Resources:
+    def of(self, kind: str, stage: str) -> Resources:
         """What a stage of this kind asks for at first."""
-        return self.resources.without_gpu() if kind in self.cpu_kinds else self.resources
+        found = self.stages.get(stage, self.resources)
+        return found.without_gpu() if kind in self.cpu_kinds else found
 
 
 @dataclass
@@ -63,7 +69,7 @@ class SlurmExecutor:
         """Prepare; SLURM is asked for the first time when a stage is submitted.
 
         Args:
-            poll_s: seconds between two looks at the queue.
+            poll_s: seconds between two looks at the queue, and longer where it holds many of our jobs.
             lost_after_s: how long a job must be unknown to every source before it counts as lost.
         """
         self._client = client
@@ -75,6 +81,7 @@ class SlurmExecutor:
         self._waiting: dict[str, _Waiting] = {}
         self._live: dict[str, Task] = {}
         self._stages: dict[str, StageFolder] = {}
+        self._failed: set[str] = set()
         self._fates: dict[str, Fate] = {}
         self._looked_s = float("-inf")
         self._not_before_s = 0.0
@@ -113,16 +120,18 @@ class SlurmExecutor:
         if found is not None:
             self._live.pop(task.stage_id, None)
             self._fates.pop(task.stage_id, None)
-            fate.log.parent.mkdir(parents=True, exist_ok=True)  # a job whose log cannot be opened does not start
+            if found.state == "failed":
+                self._failed.add(task.stage_id)
+                fate.log.parent.mkdir(parents=True, exist_ok=True)  # a job whose log cannot be opened does not start
         return found
 
     def _refresh(self) -> None:
         now_s = time.monotonic()
         if self._waiting and now_s >= self._not_before_s:
-            oldest_s = min(each.since_s for each in self._waiting.values())
-            if now_s - oldest_s >= _GATHER_S:
+            oldest = next(iter(self._waiting.values()))
+            if now_s - oldest.since_s >= _GATHER_S:
                 self._hand_in()
-        if now_s - self._looked_s >= self.poll_s:
+        if now_s - self._looked_s >= self.poll_s * max(1.0, min(10.0, len(self._live) / _AT_POLL_S)):
             self._look()
 
     def _look(self) -> None:
@@ -178,10 +187,10 @@ class SlurmExecutor:
 
     def _register(self, batch: Batch, tasks: Sequence[Task], job: str) -> None:
         add_job(batch, job)
+        stem = batch.folder / LOGS / batch.name
         for index, task in enumerate(tasks):
             self._waiting.pop(task.stage_id, None)
             self._live[task.stage_id] = task
-            stem = batch.folder / LOGS / batch.name
             self._fates[task.stage_id] = Fate(f"{job}_{index}", "queued", log_stem=stem)
 
     def _resolve(self, batch: Batch, tasks: Sequence[Task]) -> None:
@@ -199,15 +208,18 @@ class SlurmExecutor:
 
     def _groups(self) -> Iterable[list[Task]]:
         """What waits, in arrays of equal needs."""
+        tasks = [each.task for each in self._waiting.values()]
+        tried = self._failed.union(*(_begun(place, kind) for place, kind in {(t.workspace, t.kind) for t in tasks}))
         groups: dict[object, list[Task]] = {}
-        for each in self._waiting.values():
-            groups.setdefault((each.task.kind, *self._needs(each.task)), []).append(each.task)
+        for task in tasks:
+            known = task.stage_id in tried
+            needs = self._needs(task) if known else (self._terms.of(task.kind, task.stage_id), ())
+            groups.setdefault((task.kind, *needs), []).append(task)
         return list(groups.values())
 
     def _needs(self, task: Task) -> tuple[Resources, tuple[str, ...]]:
         """What a stage asks for after what happened to it so far, and the nodes that it avoids."""
-        stage = self._stage(task)
-        failures = [read_json(each.failure) for each in stage.attempts()] if stage.attempts_folder.exists() else []
+        failures = [read_json(each.failure) for each in self._stage(task).attempts()]
         records = [record for record in failures if isinstance(record, dict)]
         counts = Counter(_GROWN_BY.get(str(record.get("failure_class")), "") for record in records)
         nodes = {
@@ -215,7 +227,7 @@ class SlurmExecutor:
             for record in records
             if record.get("failure_class") == "node_failure" and isinstance(record.get("evidence"), dict)
         }
-        resources = self._terms.of(task.kind)
+        resources = self._terms.of(task.kind, task.stage_id)
         if counts["memory"] or counts["time"]:
             resources = resources.grown(memory=counts["memory"], time=counts["time"], most=self._most(task.kind))
         return resources, tuple(sorted(nodes - {""}))
@@ -261,13 +273,14 @@ class SlurmJob:
 
     def wait(self, timeout_s: float | None = None) -> Outcome | None:
         """How the job ended, or None when it still waits or runs after `timeout_s` seconds."""
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            found = self._executor.outcome(self.task)
-            left_s = 0.5 if deadline_s is None else deadline_s - time.monotonic()
-            if found is not None or left_s <= 0:
-                return found
+        found = self._executor.outcome(self.task)
+        left_s = float("inf") if timeout_s is None else timeout_s
+        while found is None and left_s > 0:
+            before_s = time.monotonic()
             time.sleep(min(left_s, 0.5))
+            left_s -= time.monotonic() - before_s
+            found = self._executor.outcome(self.task)
+        return found
 
     def cancel(self) -> None:
         """Let go of the job: it belongs to the cluster, and whoever takes the experiment up finds it again."""
@@ -299,6 +312,14 @@ def _offer(node: Node) -> str:
     gres = "" if node.gres in {"", "(null)"} else f", {node.gres}"
     limit = "any time" if node.time_min is None else f"{node.time_min} min"
     return f"{node.partition}: {node.cpus} cpus, {node.mem_mb}M{gres}, {limit}"
+
+
+def _begun(workspace: Path, kind: str) -> set[str]:
+    """The stages of a kind that anybody ever claimed, from one look at their common folder."""
+    try:
+        return {path.name for path in (Workspace(workspace).stages / kind).iterdir()}
+    except OSError:
+        return set()
 
 
 def _settled(stage: StageFolder, job: str) -> bool:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 QUEUE_FORMAT = "%i|%A|%T|%r|%N|%j"
-_TOGETHER = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")
+_TOGETHER = re.compile(r"(\d+)_\[([\d,:-]+)(?:%\d+)?\]")
 ACCOUNTING_FIELDS = ("JobID", "JobIDRaw", "State", "ExitCode", "DerivedExitCode", "NodeList", "Reason")
 
 ENDED = frozenset(
@@ -45,27 +45,40 @@ def queue(text: str) -> dict[str, Seen]:
     """Job -> what a line of `squeue -o QUEUE_FORMAT` says of it, or of several waiting tasks together."""
     found: dict[str, Seen] = {}
     for line in text.splitlines():
-        row = line.split("|", 5)
+        row = _columns(line)
         if len(row) == 6:
             seen = Seen(job=row[0], state=_state(row[2]), reason=row[3], node=row[4], name=row[5])
             found |= dict.fromkeys(_jobs(row[0]), seen)
     return found
 
 
+def cut_off(text: str) -> bool:
+    """Whether `squeue` has shortened a list of waiting tasks, which would hide some of them."""
+    return any("_[" in job and _TOGETHER.fullmatch(job) is None for job, *_ in map(_columns, text.splitlines()))
+
+
+def _columns(line: str) -> list[str]:
+    return line.split("|", 5)
+
+
 def _jobs(text: str) -> list[str]:
-    """`12`, `12_3`, or every task of `12_[4-6,9%2]`; nothing for what is neither."""
+    """`12`, `12_3`, or every task of `12_[4-6,9,11-15:2%2]`; nothing for what is neither."""
     together = _TOGETHER.fullmatch(text)
     if together is None:
         return [text] if _is_job(text) else []
     found: list[str] = []
     for part in filter(None, together[2].split(",")):
-        first, _, last = part.partition("-")
-        found += [f"{together[1]}_{index}" for index in range(int(first), int(last or first) + 1)]
+        ends, _, step = part.partition(":")
+        first, _, last = ends.partition("-")
+        found += [f"{together[1]}_{index}" for index in range(int(first), int(last or first) + 1, int(step or 1))]
     return found
 
 
 def accounting(text: str) -> list[Seen]:
-    """Lines of `sacct -D -n -P`, steps merged into their jobs; the last start of a job counts."""
+    """Lines of `sacct -D -n -P`, steps merged into their jobs; the last start of a job counts.
+
+    A task that never began may have no line but one that it shares with others, or with its whole array.
+    """
     found: dict[str, Seen] = {}
     for line in text.splitlines():
         row = line.split("|")
@@ -78,33 +91,32 @@ def accounting(text: str) -> list[Seen]:
             found[job] = replace(found[job], out_of_memory=found[job].out_of_memory or memory)
         elif not step and _is_job(job):
             found[job] = Seen(job, state, row[6], exit_code, row[5], out_of_memory=memory)
+        elif not step:
+            for task in _jobs(job):
+                found.setdefault(task, Seen(task, state, row[6], exit_code))
     return list(found.values())
 
 
 def control(text: str) -> list[Seen]:
     """Lines of `scontrol -o show job`."""
-    return [seen for line in text.splitlines() if (seen := _control_line(line)) is not None]
+    return [seen for line in text.splitlines() for seen in _control_line(line)]
 
 
-def _control_line(line: str) -> Seen | None:
+def _control_line(line: str) -> list[Seen]:
     # Paths and comments, which may hold anything, come late: the first of equal names is SLURM's own.
     fields = dict(reversed(re.findall(r"(?:^|\s)([A-Z][A-Za-z/:]*)=(\S*)", line)))
     if not fields.get("JobId", "").isdecimal() or "JobState" not in fields:
-        return None
+        return []
     task = fields.get("ArrayTaskId", "")
-    job = f"{fields['ArrayJobId']}_{task}" if fields.get("ArrayJobId") and task else fields["JobId"]
-    if not _is_job(job):
-        return None
+    array = fields.get("ArrayJobId", "")
+    jobs = [fields["JobId"]] if not array or not task else _jobs(f"{array}_{task}") or _jobs(f"{array}_[{task}]")
     state = _state(fields["JobState"])
     memory = state == "OUT_OF_MEMORY" or _OOM_EXIT in (fields.get("ExitCode"), fields.get("DerivedExitCode"))
-    return Seen(
-        job=job,
-        state=state,
-        reason=fields.get("Reason", ""),
-        exit_code=fields.get("ExitCode", ""),
-        node=fields.get("NodeList", "").replace("(null)", ""),
-        out_of_memory=memory,
-    )
+    node = fields.get("NodeList", "").replace("(null)", "")
+    return [
+        Seen(job, state, fields.get("Reason", ""), fields.get("ExitCode", ""), node, out_of_memory=memory)
+        for job in jobs
+    ]
 
 
 def _state(text: str) -> str:

@@ -20,8 +20,8 @@ class Profile(BaseModel):
     constraint: str | None = None
     cpu_partition: str | None = None
     """For stages that use no GPU, and for the job that collects."""
-    resources: str = "mem:4GB,time:1:00:00"
-    """Of a stage that uses the model, in the form of --resource-limits, which wins."""
+    resources: str = ""
+    """Of a stage that uses the model, in the form of --resource-limits, which wins resource by resource."""
     venv: str | None = None
     """Folder of a virtual environment to activate."""
     conda: str | None = None

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from setpoint.errors import Findings, InputError, unknown_name
 
 _MB_OF_UNIT = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
-_NAMES = ("gpu", "mem", "time", "cpus")
+NAMES = ("gpu", "mem", "time", "cpus")
 _GROWTH = 1.5
 
 
@@ -29,7 +29,7 @@ class Resources:
 
     @classmethod
     def parse(cls, text: str) -> "Resources":
-        """Read `name:value` pairs; what is left out has its default.
+        """Read `name:value` pairs; what is left out has its default, and of equal names the last counts.
 
         Raises:
             InputError: everything that is wrong with `text`.
@@ -39,8 +39,8 @@ class Resources:
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, colon, value = part.partition(":")
             with findings.check():
-                if name not in _NAMES:
-                    raise unknown_name("resource", name, _NAMES, "Write 'gpu:1,mem:32GB,time:24:00:00'.")
+                if name not in NAMES:
+                    raise unknown_name("resource", name, NAMES, "Write 'gpu:1,mem:32GB,time:24:00:00'.")
                 if not colon or not value:
                     raise InputError(f"resource {name!r} needs a value, as in 'gpu:1,mem:32GB,time:24:00:00'.")
                 values |= _READ[name](value)
@@ -56,14 +56,22 @@ class Resources:
             kind = f":{self.gpu_type}" if self.gpu_type else ""
             yield "gres", f"gpu{kind}:{self.gpus}"
 
-    def text(self) -> str:
-        """What `parse` reads."""
-        gpu = f"gpu:{self.gpu_type}:{self.gpus}" if self.gpu_type else f"gpu:{self.gpus}"
-        return f"{gpu},mem:{self.mem_mb}MB,time:{self.time_min},cpus:{self.cpus}"
+    def text(self, names: Collection[str] = NAMES) -> str:
+        """What `parse` reads, as far as it is about `names`."""
+        gpus = f"{self.gpu_type}:{self.gpus}" if self.gpu_type else str(self.gpus)
+        values = {"gpu": gpus, "mem": f"{self.mem_mb}MB", "time": str(self.time_min), "cpus": str(self.cpus)}
+        return ",".join(f"{name}:{values[name]}" for name in NAMES if name in names)
 
     def without_gpu(self) -> "Resources":
         """The same for a stage that computes on the processor alone."""
         return replace(self, gpus=0, gpu_type="")
+
+    @classmethod
+    def largest(cls, several: Iterable["Resources"]) -> "Resources":
+        """What suffices for each of `several` that differ in memory and time alone."""
+        found = list(several)
+        mem_mb, time_min = max(each.mem_mb for each in found), max(each.time_min for each in found)
+        return replace(found[0], mem_mb=mem_mb, time_min=time_min)
 
     def grown(self, *, memory: int = 0, time: int = 0, most: "Resources | None" = None) -> "Resources":
         """Half as much again for every failure for want of memory or time, up to `most`."""
@@ -76,6 +84,11 @@ class Resources:
                 max(self.time_min, min(time_min, most.time_min)),
             )
         return replace(self, mem_mb=mem_mb, time_min=time_min)
+
+
+def named(text: str) -> frozenset[str]:
+    """The resources that `text`, which `parse` reads, is about."""
+    return frozenset(part.strip().partition(":")[0] for part in text.split(",")) & set(NAMES)
 
 
 def duration(minutes: int) -> str:

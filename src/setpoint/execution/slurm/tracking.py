@@ -104,6 +104,8 @@ class Tracker:
         self._lists: dict[Path, dict[str, Any]] = {}
         self._jobs: dict[Path, tuple[str, ...]] = {}
         self._places: dict[str, _Place] = {}
+        self._last_queue: dict[str, Seen] = {}
+        self._last_queue_s = float("-inf")
 
     def places(self) -> dict[str, _Place]:
         """Stage -> where it was submitted last."""
@@ -120,10 +122,11 @@ class Tracker:
         for path, described in self._lists.items():
             name = described["name"]
             submitted = jobs[path][-1] if jobs[path] else self._by_name.get(name)
+            stem = path.parent / LOGS / name
             for index, stage in enumerate(described["stages"]):
                 array = submitted or self._marked_array(stage, index)
                 if array and (stage not in found or int(found[stage].array) <= int(array)):
-                    found[stage] = _Place(array, index, f"{array}_{index}", path.parent / LOGS / name)
+                    found[stage] = _Place(array, index, f"{array}_{index}", stem)
         return found
 
     def look(
@@ -145,6 +148,9 @@ class Tracker:
 
     def _look(self, places: Mapping[str, _Place], finished: Callable[[str], bool]) -> dict[str, Fate]:
         live = self._ask_queue(places.values(), ended=False)
+        before, before_s = self._last_queue, self._last_queue_s
+        if live is not None:
+            self._last_queue, self._last_queue_s = live, time.monotonic()
         fates: dict[str, Fate] = {}
         gone: dict[str, _Place] = {}
         for name, place in places.items():
@@ -155,11 +161,21 @@ class Tracker:
                 fates[name] = Fate(place.job, "ended", started=True, log_stem=place.log_stem, found_finished=True)
             else:
                 gone[name] = place
-        return fates | self._look_closer(gone, answered=live is not None) if gone else fates
+        if not gone:
+            return fates
+        return fates | self._look_closer(gone, before, before_s, answered=live is not None)
 
-    def _look_closer(self, places: Mapping[str, _Place], *, answered: bool) -> dict[str, Fate]:
-        """The fates of jobs that no longer wait or run, or of which the controller does not say so."""
+    def _look_closer(
+        self, places: Mapping[str, _Place], before: Mapping[str, Seen], before_s: float, *, answered: bool
+    ) -> dict[str, Fate]:
+        """The fates of jobs that no longer wait or run, or of which the controller does not say so.
+
+        Args:
+            before: the queue as it was at the time `before_s`.
+        """
         queued = self._ask_queue(places.values(), ended=True) if answered else None
+        if queued is not None:
+            queued |= self._dropped(places.values(), queued, before, before_s)
         fates: dict[str, Fate] = {}
         unexplained: dict[str, tuple[_Place, Fate]] = {}
         for name, place in places.items():
@@ -170,6 +186,27 @@ class Tracker:
         if unexplained:
             fates |= self._explain(unexplained, answered=queued is not None)
         return fates
+
+    def _dropped(
+        self, places: Iterable[_Place], queued: Mapping[str, Seen], before: Mapping[str, Seen], before_s: float
+    ) -> dict[str, Seen]:
+        """Tasks that were cancelled before they began: SLURM drops them from their array and keeps no record.
+
+        A task that waited a moment ago, and that the controller no longer knows though it knows others of its array,
+        cannot have run: it would still be known.
+        """
+        try:
+            if time.monotonic() - before_s >= self._client.limits.min_job_age_s:
+                return {}
+        except Unavailable:
+            return {}
+        waited = {job for job, seen in before.items() if seen.state == "PENDING"}
+        arrays = {job.partition("_")[0] for job in queued}
+        return {
+            place.job: Seen(place.job, "CANCELLED")
+            for place in places
+            if place.job in waited and place.job not in queued and place.array in arrays
+        }
 
     def _ask_queue(self, places: Iterable[_Place], *, ended: bool) -> dict[str, Seen] | None:
         try:
@@ -190,7 +227,7 @@ class Tracker:
         arrays = sorted({place.array for place, _ in open_fates.values()})
         known, all_answered = self._slow_sources(arrays, controller=answered)
         return {
-            name: self._decide(fate, known.get(place.job), answered=answered and all_answered)
+            name: self._decide(fate, known.get(place.job) or known.get(place.array), answered=answered and all_answered)
             for name, (place, fate) in open_fates.items()
         }
 

@@ -11,6 +11,7 @@ from setpoint.artifacts import Workspace, write_json
 from setpoint.execution.slurm import Client, Fate, Tracker, settle
 from setpoint.execution.slurm.script import read_jobs
 from setpoint.experiments.journal import Journal
+from setpoint.experiments.launch import write_actual
 from setpoint.experiments.lease import lease
 from setpoint.experiments.links import link_models
 from setpoint.experiments.one_stage import make_task
@@ -60,6 +61,7 @@ def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: f
                 found[name] = failure_class
                 journal.record("stage_failed", stage=name, failure_class=failure_class, reason=fate.job, retry=False)
         link_models(workspace, plan)
+        write_actual(workspace, plan)
     snapshot = read_status(workspace, plan.experiment, check=True).to_json()
     snapshot["updated_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(workspace.experiment(plan.experiment) / "state.json", snapshot)

@@ -22,6 +22,7 @@ from setpoint.execution.slurm import (
 )
 from setpoint.execution.slurm.client import Limits
 from setpoint.execution.slurm.executor import Terms, nearest_fit
+from setpoint.execution.slurm.resources import NAMES, duration
 from setpoint.execution.slurm.script import (
     LOGS,
     Site,
@@ -33,9 +34,10 @@ from setpoint.execution.slurm.script import (
     submit_text,
 )
 from setpoint.execution.slurm.tracking import RECORDS
-from setpoint.experiments.launch import Request
+from setpoint.experiments.launch import Request, write_prediction
 from setpoint.experiments.lease import lease
 from setpoint.experiments.plan import Plan, plan_path, read_plan
+from setpoint.experiments.slurm.needs import estimated_needs
 from setpoint.experiments.status import read_stages
 
 CPU_KINDS = frozenset({"reference"})
@@ -46,6 +48,7 @@ PROFILE = "profile.yaml"
 COLLECT = "collect"
 RECORD = "record"
 COORDINATE = "coordinate"
+_COORDINATOR_MIN = 8 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,13 @@ class Cluster:
 
     Attributes:
         command: the words that start the command line on a node; by default those that started it here.
+        named: the resources that somebody asked for by name; memory and time are estimated where nobody did.
     """
 
     profile: Profile
     resources: Resources
     command: tuple[str, ...] = ()
+    named: frozenset[str] = frozenset(NAMES)
 
     def site(self, workspace: Workspace, experiment: str) -> Site:
         """Where the experiment's jobs run."""
@@ -90,12 +95,19 @@ def executor(workspace: Workspace, plan: Plan, cluster: Cluster, client: Client)
     """What runs the plan's stages as jobs."""
     site = cluster.site(workspace, plan.experiment)
     _keep_profile(site, cluster)
-    return SlurmExecutor(client, site, Terms(cluster.resources, CPU_KINDS, _comments(plan)))
+    return SlurmExecutor(client, site, _terms(workspace, plan, cluster))
+
+
+def _terms(workspace: Workspace, plan: Plan, cluster: Cluster) -> Terms:
+    """What each stage asks for, and a word on it."""
+    usual, named = cluster.resources, cluster.named
+    needs = estimated_needs(workspace, plan, usual, named, warning_s=cluster.profile.signal_s)
+    return Terms(usual, CPU_KINDS, _comments(plan), needs)
 
 
 def _keep_profile(site: Site, cluster: Cluster) -> None:
     fields = cluster.profile.model_dump(exclude_defaults=True)
-    write_json(site.folder / PROFILE, {**fields, "resources": cluster.resources.text()})
+    write_json(site.folder / PROFILE, {**fields, "resources": cluster.resources.text(cluster.named)})
 
 
 def freeze(request: Request, plan: Plan) -> None:
@@ -109,6 +121,7 @@ def freeze(request: Request, plan: Plan) -> None:
     with lease(request.folder):
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
+        write_prediction(request, plan, workers=len(plan.stages))
 
 
 def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits) -> Generated:
@@ -125,12 +138,13 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits)
             f"every stage of experiment {plan.experiment!r} is finished already. "
             f"Write its report with `setpoint report {plan.experiment}`."
         )
-    batches = tuple(_batches(plan, open_stages, cluster, folder, limits.max_array_size))
+    terms = _terms(workspace, plan, cluster)
+    batches = tuple(_batches(plan, open_stages, terms, folder, limits.max_array_size))
     for batch in batches:
         write_batch(site, batch)
     _keep_profile(site, cluster)
     recorder = not limits.accounting
-    _write_helpers(site, folder, recorder=recorder)
+    _write_helpers(site, folder, recorder=recorder, longest_min=_longest_min(cluster))
     write_text(
         folder / SUBMIT,
         submit_text(site, batches, folder / f"{COLLECT}.sbatch", folder / f"{RECORD}.sbatch" if recorder else None),
@@ -198,10 +212,8 @@ def _new_folder(parent: Path) -> Path:
     return folder
 
 
-def _batches(plan: Plan, open_stages: set[str], cluster: Cluster, folder: Path, most: int) -> Iterator[Batch]:
+def _batches(plan: Plan, open_stages: set[str], terms: Terms, folder: Path, most: int) -> Iterator[Batch]:
     """Scripts level by level. Where each stage needs one of the level below, its task waits for that task alone."""
-    terms = Terms(cluster.resources, CPU_KINDS)
-    comments = _comments(plan)
     made: dict[str, Batch] = {}
     levels = _levels(plan, open_stages)
     tag = folder.name.removeprefix("scripts")
@@ -213,10 +225,10 @@ def _batches(plan: Plan, open_stages: set[str], cluster: Cluster, folder: Path, 
                 folder=folder,
                 kind=kind,
                 stages=stages,
-                resources=terms.of(kind),
+                resources=Resources.largest(terms.of(kind, name) for name in stages),
                 gpu=kind not in CPU_KINDS,
                 after=tuple(_links(plan, stages, made)),
-                comments={name: comments.get(name, "") for name in stages},
+                comments={name: terms.comments.get(name, "") for name in stages},
             )
             made |= dict.fromkeys(stages, batch)
             yield batch
@@ -277,16 +289,20 @@ def _comments(plan: Plan) -> dict[str, str]:
     }
 
 
-def _write_helpers(site: Site, folder: Path, *, recorder: bool) -> None:
+def _longest_min(cluster: Cluster) -> int:
+    """How long the coordinator's job asks for; it is started again when that is over, and partitions have limits."""
+    return min(_COORDINATOR_MIN, cluster.resources.time_min) if "time" in cluster.named else _COORDINATOR_MIN
+
+
+def _write_helpers(site: Site, folder: Path, *, recorder: bool, longest_min: int) -> None:
     """The job that collects in the end, one that coordinates from within the cluster, and the recorder."""
     words = shlex.join(site.command)
     where = f"{shlex.quote(site.experiment)} --workspace {shlex.quote(str(site.workspace))}"
     described = {
         COLLECT: (f"{words} slurm collect {where}", {}),
         COORDINATE: (
-            f"# In place of submit.sh: hands the stages in as the queue has room, and tries failed ones again.\n"
-            f"exec {words} experiment resume {where} --on slurm",
-            {"time": "7-00:00:00", "requeue": ""},
+            _COORDINATE.replace("@COMMAND@", f"{words} experiment resume {where} --on slurm"),
+            {"time": duration(longest_min), "requeue": "", "signal": "B:USR1@60"},
         ),
     }
     if recorder:
@@ -302,6 +318,28 @@ def _write_helpers(site: Site, folder: Path, *, recorder: bool) -> None:
         write_text(
             folder / f"{name}.sbatch", plain_text(site, job_name(site.experiment, name), log, body, dict(options))
         )
+
+
+_COORDINATE = """\
+# In place of submit.sh: hands the stages in as the queue has room, and tries failed ones again. It may be ended at any
+# moment, for it remembers nothing that is not on the disk; before its time limit it goes back to the queue.
+again=''
+coordinator=''
+trap 'again=1; [ -z "$coordinator" ] || kill "$coordinator"' USR1
+trap '[ -z "$coordinator" ] || kill "$coordinator"' TERM
+@COMMAND@ &
+coordinator=$!
+[ -z "$again" ] || kill "$coordinator"
+while
+    wait "$coordinator"
+    code=$?
+    kill -0 "$coordinator" 2>/dev/null
+do :; done
+if [ -n "$again" ] && [ "$code" -ne 0 ]; then
+    timeout 60 scontrol requeue "$SLURM_JOB_ID" && sleep 300 # until SLURM ends this
+fi
+exit "$code"
+"""
 
 
 def _latest(workspace: Workspace, plan: Plan) -> Path | None:
