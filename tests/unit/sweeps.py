@@ -18,7 +18,7 @@ from setpoint.experiments.status import Status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
 
-BASE = BaseModel(name="builtin:tiny", location="nowhere", digest="b0", preset=TINY)
+BASE = BaseModel(name="builtin:tiny", location=str(Path(__file__).parent), digest="b0", preset=TINY)
 TARGETS = dict.fromkeys(STAGES, "stage_targets:write_and_count")
 DEFAULT: dict[str, Any] = {"systems": "di", "parameters": {"lora_rank": [4, 8]}}
 
