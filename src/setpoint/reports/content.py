@@ -126,9 +126,15 @@ def seeds_text(result: ConfigurationResult) -> str:
     return f"{text}, {result.failed} failed" if result.failed else text
 
 
+ROUND_OFF = 1e-12
+"""Metrics below are what floating-point sums leave of a zero."""
+
+
 def metric_text(value: float | None) -> str:
     """A metric's value, or that there is none."""
-    return NOT_MEASURED if value is None else number_text(value, digits=4)
+    if value is None:
+        return NOT_MEASURED
+    return "0" if abs(value) < ROUND_OFF else number_text(value, digits=4)
 
 
 def rate_text(value: float | None) -> str:
