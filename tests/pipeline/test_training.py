@@ -228,6 +228,7 @@ def test_a_parent_of_another_rank_is_refused(make: Make, finished: Finish) -> No
 
 def test_plain_peft_gives_the_same_completions(make: Make) -> None:
     from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     context = make("sft", parameters={"learning_rate": 5e-3})
     sft.run(context)
@@ -235,7 +236,8 @@ def test_plain_peft_gives_the_same_completions(make: Make) -> None:
     problem = problems.get("double_integrator")
     chats = [messages(problem, x, base.preset.dialect) for x in problem.initial_states(12, "test_training").tolist()]
     answers = LanguageModel.load(base, folder).complete(chats, 32)
-    model, tokenizer = load_base(base, Runtime.detect())
+    model, tokenizer = (auto.from_pretrained(base.location) for auto in (AutoModelForCausalLM, AutoTokenizer))
+    assert model.dtype == torch.float32
     assert [answer.text for answer in answers] != [a.text for a in LanguageModel.load(base).complete(chats, 32)]
     plain = PeftModel.from_pretrained(model, str(folder)).eval()
     for chat, answer in zip(chats, answers, strict=True):

@@ -110,6 +110,13 @@ def test_a_workspace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         Workspace(tmp_path / "file" / "below").require_writable()
 
 
+@pytest.mark.parametrize("name", ["datasets", "stages", "experiments", "models"])
+def test_a_workspace_with_a_file_for_a_folder_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(InputError, match=name):
+        Workspace(tmp_path).require_writable()
+
+
 def test_making_folders_in_words_touches_nothing(tmp_path: Path) -> None:
     folder = Workspace(tmp_path / "w").stage("sft", "a1b2")
     assert not folder.finished()

@@ -328,6 +328,16 @@ def test_models_are_listed_with_their_parameters(root: Path) -> None:
     assert "my_run" in setpoint(root, "models", "list").stdout
 
 
+@pytest.mark.parametrize("name", ["sft.steps", "sft_steps"])
+def test_set_replaces_one_value_of_a_file_and_keeps_the_others(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["experiment", "plan", "--demo", "--set", f"{name}=51", "--commands", "--workspace", str(tmp_path)]) == 0
+    )
+    assert all("grpo.steps=40 sft.steps=51" in line for line in capsys.readouterr().out.splitlines())
+
+
 def test_the_demonstration_is_a_specification() -> None:
     done = subprocess.run(
         [

@@ -279,3 +279,15 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="No space left"):
         create(Workspace(tmp_path), None, Recipe((DI,), 20))
     assert list((tmp_path / "datasets").iterdir()) == []
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_data_set_that_was_cut_off_is_refused_when_it_is_asked_for(split: str, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    file = ensure(workspace, None, [DI], total_samples=20).path / f"{split}.parquet"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match=f"{split}.parquet' is missing, cut off or changed"):
+        ensure(workspace, None, [DI])
+    file.unlink()
+    with pytest.raises(InputError, match="make the data again"):
+        ensure(workspace, None, [DI])

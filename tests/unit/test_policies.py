@@ -1,5 +1,6 @@
 """A language model as a controller, and the checks before one is loaded. No model is needed here."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from setpoint import problems
 from setpoint.artifacts import write_json, write_text
 from setpoint.errors import InputError
 from setpoint.language import Message
-from setpoint.policies import PRESETS, BaseModel, resolve_base
+from setpoint.policies import BUILTIN, PRESETS, BaseModel, builtin_path, resolve_base
 from setpoint.policies.controller import LLMController, moves_to_generate
 from setpoint.policies.language_model import ADAPTER_RECORD, Completion, check_adapter, shared_prefix
 from setpoint.simulation import run_controller
@@ -161,3 +162,12 @@ def test_an_adapter_without_a_known_base_is_refused(tmp_path: Path, record: obje
 def test_a_missing_adapter_is_an_error_and_never_the_bare_base(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"lacks adapter_config\.json, adapter_model\.safetensors, setpoint\.json"):
         check_adapter(tmp_path / "nowhere", base())
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer_config.json", "tokenizer.json"])
+def test_a_base_that_was_cut_off_is_refused(name: str, tmp_path: Path) -> None:
+    copy = shutil.copytree(builtin_path(), tmp_path / "base")
+    assert resolve_base(str(copy)).digest == resolve_base(BUILTIN).digest
+    (copy / name).write_bytes((copy / name).read_bytes()[:-30])
+    with pytest.raises(InputError, match=f"{name}' is cut off or damaged"):
+        resolve_base(str(copy))

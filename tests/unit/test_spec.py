@@ -88,3 +88,9 @@ def test_names_by_position_are_canonical_too() -> None:
     assert spec == make_spec({"systems": ["di", "vdp"]})
     mine = make_spec({"systems": ["di", "vdp"], "datasets": ["di", "mine"]})
     assert canonical_datasets(mine).datasets == ("double_integrator", "mine")
+
+
+def test_a_wrong_item_is_one_error() -> None:
+    with pytest.raises(InputError) as caught:
+        make_spec({"systems": "di", "training_types": ["rlhf"]})
+    assert str(caught.value).count("\n") == 0

@@ -8,25 +8,25 @@ from pathlib import Path
 from setpoint.artifacts.stage import StageFolder
 from setpoint.errors import InputError
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
 
 
 def check_identifier(kind: str, identifier: str) -> str:
     """`identifier` itself when it can be a folder name everywhere.
 
     Raises:
-        InputError: it holds a path separator or an odd character, starts with a dot, is empty or too long.
+        InputError: it holds a path separator or an odd character, starts with a dot or dash, is empty or too long.
     """
     if _IDENTIFIER.fullmatch(identifier) is None:
         raise InputError(
-            f"{kind} must be 1 to 120 letters, digits, '.', '_' or '-', not starting with '.', but is {identifier!r}. "
-            f"Try {_nearest_identifier(identifier)!r}."
+            f"{kind} must be 1 to 120 letters, digits, '.', '_' or '-', not starting with '.' or '-', but is "
+            f"{identifier!r}. Try {_nearest_identifier(identifier)!r}."
         )
     return identifier
 
 
 def _nearest_identifier(identifier: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", identifier).strip("._")[:120] or "my_experiment"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", identifier).strip("._-")[:120] or "my_experiment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,20 @@ class Workspace:
         return self.experiments / check_identifier("an experiment id", experiment_id)
 
     def require_writable(self) -> None:
-        """Create the root and write to it once.
+        """Create the root, and write once to it and to those of its folders that are there.
 
         Raises:
-            InputError: the folder cannot be created or written to.
+            InputError: a folder cannot be created or written to.
         """
+        folder = self.root
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
+            folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.root, self.datasets, self.stages, self.experiments, self.models):
+                if folder.exists():
+                    with tempfile.TemporaryFile(dir=folder):
+                        pass
         except OSError as error:
             raise InputError(
-                f"the workspace must be a folder that can be written to, but {str(self.root)!r} is not "
+                f"the workspace must be a folder that can be written to, but {str(folder)!r} is not "
                 f"({error.strerror}). Name another with --workspace or SETPOINT_WORKSPACE."
             ) from error

@@ -139,7 +139,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         spec = spec_from(arguments)
     if findings.errors:  # what can be told without a specification
         with findings.check():
-            check_identifier("an experiment id", arguments.experiment_id or "none")
+            check_identifier("an experiment id", "none" if arguments.experiment_id is None else arguments.experiment_id)
         with findings.check():
             resolve_base(arguments.base_model or BUILTIN)
     findings.settle()

@@ -5,6 +5,7 @@ for files, so that a bad value is refused with the same words and exit code eith
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +151,10 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
     if axes:
         fields["parameters"] = axes
     with findings.check():
-        fields |= training_fields(arguments)
+        asked = training_fields(arguments)
+        if "fixed" in asked:
+            asked["fixed"] = _overriding(fields.get("fixed") or {}, asked["fixed"])
+        fields |= asked
     if not fields.get("systems") and fields.get("type") != "transfer_learning":
         missing = "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
         findings.errors.append(InputError(missing))
@@ -168,6 +172,19 @@ def training_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.set:
         fields["fixed"] = assignments(arguments.set)
     return fields
+
+
+def _overriding(fixed: Mapping[str, Any], asked: Mapping[str, str]) -> dict[str, Any]:
+    """What a file fixes, but for the parameters that the command line sets, under whichever of their names.
+
+    Raises:
+        InputError: a parameter that does not exist.
+    """
+    from setpoint.experiments.parameters import find
+
+    places = {place for name in asked for place in find(name).places}
+    kept = {name: value for name, value in fixed.items() if not places & set(find(name).places)}
+    return kept | dict(asked)
 
 
 def assignments(texts: list[str]) -> dict[str, str]:

@@ -164,6 +164,16 @@ def load_rows(info: DatasetInfo, split: Split, system: str) -> Rows:
     )
 
 
+def verify_files(info: DatasetInfo) -> None:
+    """Check every file of the data set against its manifest.
+
+    Raises:
+        InputError: a file is missing or is not the one that was written.
+    """
+    for split in SPLITS:
+        _verify(info, info.path / _file_name(split))
+
+
 def _verify(info: DatasetInfo, path: Path) -> None:
     recorded = info.manifest.get("files", {}).get(path.name, {})
     if not path.is_file() or file_digest(path) != recorded.get("sha256"):

@@ -5,7 +5,7 @@ from typing import Any
 
 from setpoint.artifacts import Workspace
 from setpoint.demonstrations import names
-from setpoint.demonstrations.dataset import DatasetInfo, publish, read_info
+from setpoint.demonstrations.dataset import DatasetInfo, publish, read_info, verify_files
 from setpoint.demonstrations.generate import Progress, generate
 from setpoint.demonstrations.names import DatasetName
 from setpoint.demonstrations.recipe import DEFAULT_ROWS, Expert, Recipe, canonical_systems, problem_definitions
@@ -58,6 +58,7 @@ def ensure(
         )
         return create(workspace, parsed.text, recipe, progress=progress)
     info = read_info(path)
+    verify_files(info)
     _require_systems(info.name, info.systems, wanted)
     asked = {"blocks": list(blocks.lengths), "problems": problem_definitions(info.systems)}
     _require(info, asked if total_samples is None else asked | {"total_samples": total_samples})
@@ -88,6 +89,7 @@ def create(
     if not path.is_dir():
         publish(path, recipe, generate(recipe, workers=workers, progress=progress))
     info = read_info(path)
+    verify_files(info)
     _require(info, recipe.definition())
     return info
 

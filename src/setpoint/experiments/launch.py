@@ -126,7 +126,7 @@ def request(
     with findings.check():
         base = resolve_base(spec.base_model)
     with findings.check():
-        check_identifier("an experiment id", experiment_id or spec.type)
+        check_identifier("an experiment id", spec.type if experiment_id is None else experiment_id)
     if base is not None and not findings.errors:
         with findings.check():
             check_values(spec, base.preset)

@@ -281,7 +281,10 @@ def _distinct(kind: str, items: tuple[Item, ...]) -> tuple[Item, ...]:
 def _input_errors(error: ValidationError) -> list[InputError]:
     """One error for each finding; ours pass through as they were raised."""
     found = []
+    wrong_items = {detail["loc"][0] for detail in error.errors() if len(detail["loc"]) > 1}
     for detail in error.errors():
+        if detail["type"] == "too_short" and detail["loc"][0] in wrong_items:
+            continue  # it is short of the items that are reported themselves
         field = str(detail["loc"][0]) if detail["loc"] else "specification"
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, InputError):

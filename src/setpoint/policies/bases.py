@@ -1,5 +1,6 @@
 """Base models by name: the built-in one, a local folder, or an id on the model hub."""
 
+import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -60,6 +61,27 @@ def _folder_digest(path: Path) -> str:
     weights = sorted(file for pattern in _WEIGHTS for file in path.glob(pattern)) if path.is_dir() else []
     if missing or not weights:
         lacks = ", ".join([*missing, *([] if weights else ["weights (*.safetensors)"])])
-        raise InputError(f"base model {str(path)!r} is not a causal language model folder: it lacks {lacks}.")
+        raise InputError(
+            f"base model {str(path)!r} is not a causal language model folder: it lacks {lacks}. Give --base-model a "
+            "folder that transformers saved."
+        )
+    for file in [*weights, *path.glob("*.json")]:
+        _require_whole(file)
     parts = [*weights, *sorted(path.glob("*.json")), *sorted(path.glob("*.jinja"))]
     return digest({part.name: file_digest(part) for part in parts if not part.name.startswith("recipe")})
+
+
+def _require_whole(file: Path) -> None:
+    """Refuse a file that a broken copy or download has left behind, before anything is made for it."""
+    try:
+        if file.suffix == ".json":
+            json.loads(file.read_bytes())
+        elif file.suffix == ".safetensors":
+            with file.open("rb") as stream:
+                header_bytes = int.from_bytes(stream.read(8), "little")
+                tensors = json.loads(stream.read(header_bytes))
+            ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+            if 8 + header_bytes + max(ends) != file.stat().st_size:
+                raise ValueError("its size is not what its header says")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise InputError(f"base model file {str(file)!r} is cut off or damaged ({error}). Copy it again.") from error

@@ -129,7 +129,8 @@ def _publish(output: Path, model: Any, tokenizer: Any, record: dict[str, Any]) -
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".base-") as scratch:
         folder = Path(scratch) / "base"
-        model.half().save_pretrained(folder)
+        # Half the size on disk; the configuration goes on to say that the model runs in single precision.
+        model.save_pretrained(folder, state_dict={name: weight.half() for name, weight in model.state_dict().items()})
         tokenizer.save_pretrained(folder)
         write_json(folder / "recipe.json", record)
         folder.rename(output)
