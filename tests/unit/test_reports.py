@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic_experiment import MEASURED, Synthetic
 
+from setpoint.analysis.wording import percent_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
@@ -416,3 +417,7 @@ def test_the_command_prints_the_report(tmp_path: Path, capsys: pytest.CaptureFix
 def test_the_recomputation_imports_nothing_of_the_package() -> None:
     assert "setpoint" not in RECOMPUTE.read_text()
     assert "recompute" in runpy.run_path(str(RECOMPUTE))
+
+
+def test_a_share_that_is_not_all_is_not_rounded_to_all() -> None:
+    assert [percent_text(share) for share in (1.0, 299 / 300, 0.99999, 0.994)] == ["100 %", "99.7 %", "99.9 %", "99 %"]

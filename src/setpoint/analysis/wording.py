@@ -29,8 +29,10 @@ def p_text(p: float) -> str:
 
 
 def percent_text(share: float) -> str:
-    """A share as a percentage with a sensible number of digits."""
+    """A share as a percentage with a sensible number of digits; what is not all is never rounded to all of it."""
     percent = 100.0 * share
+    if 99.5 <= percent < 100.0:
+        return f"{min(percent, 99.9):.1f} %"
     if percent < -999.0:
         return "<-999 %"
     return f"{percent:.0f} %" if abs(percent) >= 10 or percent == 0 else f"{percent:.2g} %"
