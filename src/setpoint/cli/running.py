@@ -181,7 +181,10 @@ def run_request(
                 file=sys.stderr,
             )
         return EXIT_INTERRUPTED
-    _print_result(status, write_reports(request.folder), as_json=arguments.json)
+    report = write_reports(request.folder)
+    _print_result(status, report, as_json=arguments.json)
+    if not (arguments.quiet or arguments.json):
+        say(f"for a browser: {report.with_name('report.html')}")
     if status.state == "interrupted":
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
     return exit_code(status)
