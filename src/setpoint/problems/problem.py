@@ -73,6 +73,12 @@ class Problem:
                 wrong.append(InputError(f"{self.name}: {field} must have {length} values, but has {len(values)}."))
             elif not _finite(values):
                 wrong.append(InputError(f"{self.name}: {field} must be finite numbers, but is {values}."))
+        if not _finite((self.terminal_weight,)):
+            wrong.append(InputError(f"{self.name}: terminal_weight must be a finite number, but is nan or infinite."))
+        if any(value <= 0 for value in _numbers(self.half_width)):
+            wrong.append(InputError(f"{self.name}: half_width must be positive, but is {self.half_width}."))
+        if any(value < 0 for value in _numbers((*self.q, *self.r, self.terminal_weight))):
+            wrong.append(InputError(f"{self.name}: the weights q, r and terminal_weight must not be negative."))
         collect(wrong)
 
     @property
@@ -184,4 +190,8 @@ def reward_horizon(problems: Iterable[Problem]) -> int:
 
 def _finite(values: Sequence[Any]) -> bool:
     """Whether the numbers among `values` are finite; symbols of a solver pass."""
-    return all(math.isfinite(value) for value in values if isinstance(value, float | int))
+    return all(math.isfinite(value) for value in _numbers(values))
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    return [value for value in values if isinstance(value, float | int)]
