@@ -226,7 +226,9 @@ class _Stages:
 
     def _suite(self, system: str) -> dict[str, Any]:
         cases = self.spec.evaluation_cases or DEFAULT_CASES
-        return {"system": system, "evaluation": self.spec.evaluation, "cases": cases}
+        suite = {"system": system, "evaluation": self.spec.evaluation, "cases": cases}
+        problem = problems.get(system)
+        return suite if problem.built_in else {**suite, "problem": digest(problem.definition())}
 
     def _add(self, stage: PlannedStage) -> str:
         identity = stage_id(stage, self._encoded)

@@ -1,14 +1,17 @@
 """What is asked of a plant: a quadratic cost over a horizon, a target, an initial set."""
 
+import inspect
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from setpoint.errors import InputError, collect
+from setpoint.fingerprint import file_digest
 from setpoint.seeding import generator
 from setpoint.systems import Plant, components_of
 
@@ -154,7 +157,10 @@ class Problem:
         return np.asarray(np.round(states, STATE_DECIMALS))
 
     def definition(self) -> dict[str, object]:
-        """Every number that defines the problem, for identities."""
+        """Every number that defines the problem, for identities, and the source of a plant from elsewhere.
+
+        The sources of this package are part of every stage's identity by themselves.
+        """
         plant = self.plant
         return {
             "plant": plant.name,
@@ -173,7 +179,13 @@ class Problem:
             **({} if plant.coefficients else {"parameters": dict(plant.parameters)}),
             **({} if self.centre is None else {"centre": list(self.centre)}),
             **({} if self.starts == 1 else {"starts": self.starts}),
+            **({} if self.built_in else {"source": _source_digest(type(plant))}),
         }
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the plant's dynamics are part of this package."""
+        return type(self.plant).__module__.partition(".")[0] == "setpoint"
 
 
 def reward_horizon(problems: Iterable[Problem]) -> int:
@@ -186,6 +198,15 @@ def reward_horizon(problems: Iterable[Problem]) -> int:
     posed = list(problems)
     whole = all(problem.judged == "open_loop" for problem in posed) or any(problem.starts > 1 for problem in posed)
     return 0 if whole else CLOSED_LOOP_REPLANNING
+
+
+def _source_digest(kind: type) -> str:
+    """Of the file that defines a class; what was typed in has no file, and is known by its name alone."""
+    try:
+        file = inspect.getsourcefile(kind)
+    except TypeError:
+        file = None
+    return kind.__qualname__ if file is None else file_digest(Path(file))
 
 
 def _finite(values: Sequence[Any]) -> bool:
