@@ -50,7 +50,7 @@ def abandon(attempt: Attempt) -> None:
     write_json(attempt.claim, dataclasses.asdict(dataclasses.replace(claim, started="1")))
 
 
-@pytest.mark.parametrize("bad", ["", "../x", "a/b", ".hidden", "a b", "a\n", "ä", "x" * 121, "a=b", "/etc"])
+@pytest.mark.parametrize("bad", ["", "-x", "../x", "a/b", ".hidden", "a b", "a\n", "ä", "x" * 121, "a=b", "/etc"])
 def test_an_identifier_cannot_leave_its_folder(tmp_path: Path, bad: str) -> None:
     with pytest.raises(InputError, match="letters, digits"):
         Workspace(tmp_path).experiment(bad)
@@ -58,7 +58,7 @@ def test_an_identifier_cannot_leave_its_folder(tmp_path: Path, bad: str) -> None
         Workspace(tmp_path).stage("sft", bad)
 
 
-@given(st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True))
+@given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,30}", fullmatch=True))
 def test_good_identifiers_stay_inside(identifier: str) -> None:
     root = Path("/w")
     assert Workspace(root).experiment(check_identifier("an id", identifier)).parent == root / "experiments"
