@@ -165,12 +165,18 @@ def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bytes(kind: str, mak
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "parameters"), [("sft", {"patience": 2, "learning_rate": 0.1}), ("grpo", {"beta": 0.05})]
-)
-def test_resuming_is_exact_with_state_beside_the_adapter(kind: str, parameters: Any, make: Make) -> None:
-    whole = make(kind, "whole", parameters=parameters)
-    killed_and_resumed(kind, make, parameters, Finished(whole, RUN[kind](whole)))
+def test_resuming_is_exact_when_the_best_adapter_is_older_than_the_checkpoint(make: Make) -> None:
+    worsening = {"patience": 2, "learning_rate": 0.01, "warmup_steps": 6}
+    whole = make("sft", "whole", parameters=worsening)
+    summary = sft.run(whole)
+    assert summary["kept_step"] == 2
+    killed_and_resumed("sft", make, worsening, Finished(whole, summary))
+
+
+@pytest.mark.slow
+def test_resuming_is_exact_with_a_reference_policy_beside_the_adapter(make: Make) -> None:
+    whole = make("grpo", "whole", parameters={"beta": 0.05})
+    killed_and_resumed("grpo", make, {"beta": 0.05}, Finished(whole, grpo.run(whole)))
 
 
 def killed_and_resumed(kind: str, make: Make, parameters: dict[str, Any], whole: Finished) -> StageContext:
