@@ -11,10 +11,13 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
 from setpoint import __version__
 from setpoint.errors import InputErrors, SetpointError
 
+EXIT_SYNTAX = 2
 EXIT_INTERRUPTED = 130
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
@@ -71,8 +74,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return SetpointError.exit_code
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that answers for its own unknown options, with the nearest of those it knows."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse; ends the process where the innermost verb does not know an option."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [word for word in unknown if word.startswith("-")]
+            self.error(
+                "; ".join(map(self._unknown, options)) or f"these words belong to no option: {' '.join(unknown)}"
+            )
+        return parsed, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with one line; the usage of a verb with many options would hide it."""
+        self.exit(EXIT_SYNTAX, f"{self.prog}: error: {message.rstrip('.?')}. See {self.prog} --help\n")
+
+    def _unknown(self, word: str) -> str:
+        options = [name for action in self._actions for name in action.option_strings]
+        nearest = get_close_matches(word.partition("=")[0], options, n=1)
+        return f"unknown option {word!r}" + (f", the nearest is {nearest[0]}" if nearest else "")
+
+
 def _run(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="setpoint",
         description="Train language models to control dynamical systems, and find out which training works.",
     )
