@@ -39,7 +39,11 @@ def root(prepared: Path, tmp_path: Path) -> Path:
 
 
 def command(root: Path, *words: str) -> tuple[list[str], dict[str, str]]:
-    environment = os.environ | {"PYTHONPATH": str(HERE), "SETPOINT_WORKSPACE": str(root), "NO_COLOR": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        "SETPOINT_WORKSPACE": str(root),
+        "NO_COLOR": "1",
+    }
     return [sys.executable, str(HERE / "cheap_setpoint.py"), *words], environment
 
 
@@ -213,7 +217,9 @@ def test_the_same_command_again_resumes_and_fresh_does_not(root: Path) -> None:
 
 def test_failed_runs_set_the_exit_code_and_can_be_retried(root: Path) -> None:
     (root / "fail-grpo").write_text('"rank": 4')
-    assert setpoint(root, "experiment", "run", *SWEEP, "--experiment-id", "mine").returncode == 4
+    failed = setpoint(root, "experiment", "run", *SWEEP, "--experiment-id", "mine")
+    assert failed.returncode == 4
+    assert "1 run failed; mend the cause, then: setpoint experiment retry mine" in failed.stderr
     (root / "fail-grpo").unlink()
     assert setpoint(root, "experiment", "resume", "mine").returncode == 4
     assert setpoint(root, "experiment", "retry", "mine", "--class", "crash").returncode == 4
@@ -258,6 +264,17 @@ def test_reading_commands_change_nothing(root: Path) -> None:
     assert json.loads(plan.stdout)["stage_ids_known"]
     assert "2 configurations x 1 replicates = 2" in dry.stdout
     assert sorted(root.iterdir()) == before
+
+
+def test_a_dry_run_is_refused_where_the_run_would_be(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    sweep = ["experiment", "run", "--systems", "di", "--workspace", str(root)]
+    assert main([*sweep, "--base-model", "no-such-owner/no-such-model", "--dry-run"]) == 3
+    printed = capsys.readouterr()
+    assert "Base model: no-such-owner/no-such-model" in printed.out
+    assert "neither a folder nor in the cache of the hub" in printed.err
 
 
 def test_the_printed_lines_make_the_same_stages(root: Path) -> None:
@@ -363,7 +380,7 @@ def test_the_demonstration_is_a_specification() -> None:
             "--workspace",
             "/nonexistent",
         ],
-        env=os.environ | {"PYTHONPATH": str(HERE)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         check=False,

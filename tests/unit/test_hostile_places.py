@@ -22,7 +22,11 @@ RUN = ["experiment", "run", "--systems", "di", "--dataset-name", "small", "--lor
 
 
 def setpoint(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(HERE), "SETPOINT_WORKSPACE": str(root), "NO_COLOR": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        "SETPOINT_WORKSPACE": str(root),
+        "NO_COLOR": "1",
+    }
     line = [sys.executable, str(HERE / "cheap_setpoint.py"), *words]
     return subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=180)
 
@@ -138,7 +142,10 @@ def test_a_plan_edited_by_hand_is_refused_and_fresh_reuses_its_stages(root: Path
 
 
 def test_of_two_coordinators_the_second_is_refused(root: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(HERE), "SETPOINT_WORKSPACE": str(root)}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        "SETPOINT_WORKSPACE": str(root),
+    }
     first = subprocess.Popen(
         [sys.executable, str(HERE / "cheap_setpoint.py"), *RUN, "--replicates", "4", "--workers", "1"], env=environment
     )

@@ -27,8 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.checks import check_machine
 
     workspace = workspace_of(arguments)
-    base, base_check = _check_base(arguments.base_model)
-    checks = [*check_machine(workspace, base), base_check, *_check_datasets(workspace)]
+    base, base_checks = _check_base(arguments.base_model)
+    checks = [*check_machine(workspace, base), *base_checks, *_check_datasets(workspace)]
     if arguments.json:
         print_json([asdict(check) for check in checks])
     else:
@@ -37,15 +37,18 @@ def run(arguments: argparse.Namespace) -> int:
     return InputError.exit_code if any(check.result == "problem" for check in checks) else 0
 
 
-def _check_base(name: str) -> "tuple[BaseModel | None, Check]":
+def _check_base(name: str) -> "tuple[BaseModel | None, list[Check]]":
+    """The base of this name, and what is to be said of it beyond the checks of the machine."""
     from setpoint.experiments.checks import Check
     from setpoint.policies import resolve_base
 
     try:
         base = resolve_base(name)
     except InputError as error:
-        return None, Check("base model", "problem", str(error))
-    return base, Check("base model", "ok", f"{base.name} at {base.location}, digest {base.digest}")
+        return None, [Check("base model", "problem", str(error))]
+    if base.on_hub:
+        return base, []
+    return base, [Check("base model", "ok", f"{base.name} at {base.location}, digest {base.digest}")]
 
 
 def _check_datasets(workspace: "Workspace") -> "list[Check]":

@@ -115,8 +115,7 @@ def _add_identity(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
-        arguments.commands = False
-        return _plan(arguments)
+        return _dry_run(arguments)
     wanted = _requested(arguments)
     if arguments.budget is not None and arguments.calibrate:
         _calibrate(wanted)
@@ -156,11 +155,25 @@ def _requested(arguments: argparse.Namespace) -> "Request":
     )
 
 
+def _dry_run(arguments: argparse.Namespace) -> int:
+    """Show the plan, then refuse what the run itself would refuse."""
+    from setpoint.experiments.launch import require_machine
+
+    arguments.commands = False
+    wanted = _requested(arguments)
+    exit_code = _show_plan(wanted, arguments)
+    require_machine(wanted, trains_here=arguments.on == "local")
+    return exit_code
+
+
 def _plan(arguments: argparse.Namespace) -> int:
+    return _show_plan(_requested(arguments), arguments)
+
+
+def _show_plan(wanted: "Request", arguments: argparse.Namespace) -> int:
     from setpoint.experiments.launch import preview
     from setpoint.experiments.single import script_commands
 
-    wanted = _requested(arguments)
     if arguments.calibrate:
         _calibrate(wanted)
     if arguments.budget is not None and (arguments.yes or arguments.choose):

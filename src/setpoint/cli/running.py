@@ -140,6 +140,7 @@ def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
+    from setpoint.analysis.wording import counted
     from setpoint.experiments import launch
     from setpoint.experiments.dead_axes import dead_axes
     from setpoint.reports import write_reports
@@ -187,6 +188,10 @@ def run_request(
         say(f"for a browser: {report.with_name('report.html')}")
     if status.state == "interrupted":
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
+    failed = status.counts.get("failed", 0) + status.counts.get("lost", 0)
+    if failed:
+        again = resume_command(request, "retry")
+        print(f"setpoint: {counted(failed, 'run')} failed; mend the cause, then: {again}", file=sys.stderr)
     return exit_code(status)
 
 
@@ -229,9 +234,9 @@ def exit_code(status: "Status") -> int:
     return EXIT_SOME_FAILED if ok else EXIT_ALL_FAILED
 
 
-def resume_command(request: "Request") -> str:
-    """The command that takes the experiment up again."""
-    words = ["setpoint", "experiment", "resume", request.experiment_id]
+def resume_command(request: "Request", action: str = "resume") -> str:
+    """The command that takes the experiment up again; `retry` tries what failed, too."""
+    words = ["setpoint", "experiment", action, request.experiment_id]
     if request.workspace.root != Path():
         words += ["--workspace", str(request.workspace.root)]
     return shlex.join(words)

@@ -172,7 +172,7 @@ def _free_memory_bytes() -> int:
 
 def _check_hub(base: BaseModel | None) -> list[Check]:
     """A base that is no folder must be in the cache, or on the hub for this machine to fetch."""
-    if base is None or Path(base.location).is_dir():
+    if base is None or not base.on_hub:
         return []
     from huggingface_hub import HfApi, try_to_load_from_cache
 

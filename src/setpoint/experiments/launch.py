@@ -207,6 +207,19 @@ def _adapters(request: Request) -> list[Adapter]:
     return []
 
 
+def require_machine(request: Request, *, trains_here: bool = True) -> None:
+    """Refuse what this machine cannot do; nothing is written.
+
+    Args:
+        trains_here: whether this is the machine that needs the memory.
+
+    Raises:
+        InputError: everything that stands in the way.
+    """
+    adapters = sum(stage.kind in {"sft", "grpo"} for stage in preview(request).stages.values())
+    require_fit(check_machine(request.workspace, request.base, adapters=adapters, trains_here=trains_here))
+
+
 def prepare(
     request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> Plan:
@@ -222,8 +235,7 @@ def prepare(
         InputError: something is missing.
         ChangedSinceError: the base, the data or the code have changed since the experiment was planned.
     """
-    adapters = sum(stage.kind in {"sft", "grpo"} for stage in preview(request).stages.values())
-    require_fit(check_machine(request.workspace, request.base, adapters=adapters, trains_here=trains_here))
+    require_machine(request, trains_here=trains_here)
     request.workspace.require_writable()
     blocking = request.base.preset.dialect.blocking
     datasets = ensure_datasets(request.workspace, request.spec, blocking, say)

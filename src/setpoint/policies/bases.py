@@ -30,6 +30,11 @@ class BaseModel:
     digest: str
     preset: BasePreset
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether it is to be fetched by its id, or found in the cache of the hub."""
+        return not Path(self.location).is_dir()
+
 
 def builtin_path() -> Path:
     """The folder of the built-in base inside the installed package."""
@@ -46,7 +51,7 @@ def resolve_base(name: str) -> BaseModel:
         path = builtin_path()
         return BaseModel(name, str(path), _folder_digest(path), TINY)
     path = Path(name).expanduser()
-    if path.exists():
+    if name and path.exists():
         return BaseModel(name, str(path.resolve()), _folder_digest(path), GENERAL)
     if name.startswith("builtin:") or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(
