@@ -25,6 +25,8 @@ from setpoint.execution.worker import work
 _PR_SET_PDEATHSIG = 1
 _LOOK_S = 0.5
 _USUAL = Limits()
+_QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
+"""Python's tracker removes the locks of workers that were killed, and need not tell the user so."""
 
 
 class LocalExecutor:
@@ -58,7 +60,8 @@ class LocalExecutor:
         self._preload = [__name__, *preload]
         self._limits = limits
         self._load = Counter(dict.fromkeys(devices, 0))
-        self._server_environment = worker_variables(threads)
+        warnings = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET_TRACKER]))
+        self._server_environment = {**worker_variables(threads), "PYTHONWARNINGS": warnings}
         self._environment = {**self._server_environment, **(environment or {})}
 
     def submit(self, task: Task) -> "LocalJob":
