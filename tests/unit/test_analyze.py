@@ -240,7 +240,7 @@ def test_holm_exact_shares_and_power_agree_with_statsmodels() -> None:
             proportion.proportion_confint(hits, total, 0.05, method="beta")
         )
     for runs in (3, 5, 17):
-        smallest = detectable_difference(1.0, runs, 1, 0.05)
+        smallest = detectable_difference(math.sqrt(2.0 / runs), 2.0 * (runs - 1), 2, 0.05)
         reached = power.TTestIndPower().power(smallest, runs, 0.05)
         assert reached == pytest.approx(0.8, abs=1e-3)  # ours leaves out the far tail
 

@@ -47,8 +47,8 @@ def test_what_is_offered_fits_and_uses_the_budget() -> None:
     offered = found("30runs")
     assert all(offer.runs <= 30 for offer in offered)
     asked, ends = offered[:2]
-    assert (asked.configurations, asked.spec.replicates, asked.runs_per_level, asked.comparisons) == (9, 3, 9, 3)
-    assert (ends.configurations, ends.spec.replicates, ends.runs_per_level, ends.comparisons) == (4, 7, 14, 1)
+    assert (asked.configurations, asked.spec.replicates, asked.runs_per_level, asked.levels) == (9, 3, 9, 3)
+    assert (ends.configurations, ends.spec.replicates, ends.runs_per_level, ends.levels) == (4, 7, 14, 2)
 
 
 def test_a_small_budget_recommends_fewer_levels() -> None:
@@ -90,10 +90,10 @@ def test_the_plan_shows_what_each_design_detects(command: list[str], capsys: pyt
     assert main(["experiment", "plan", *command, "--budget", "30runs"]) == 0
     text = capsys.readouterr().out
     assert "1. as asked: 9 configurations x 3 replicates = 27 runs\n" in text
-    assert "between two levels of a parameter: 1.7 SD between seeds; between two configurations: 8.0 SD" in text
+    assert "between two levels of a parameter: 2.2 SD between seeds; between two configurations: 10.0 SD" in text
     assert main(["experiment", "plan", *command, "--budget", "30runs", "--json"]) == 0
     offered = json.loads(capsys.readouterr().out)
-    assert offered[1]["detectable_seed_deviations"] == pytest.approx(1.10, abs=0.01)
+    assert offered[1]["detectable_seed_deviations"] == pytest.approx(1.254, abs=0.001)
     assert main(["experiment", "plan", *command, "--budget", "30runs", "--choose", "2"]) == 0
     assert "Runs: 4 configurations x 7 replicates = 28" in capsys.readouterr().out
 

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from setpoint.analysis.cells import replicated_cells
 from setpoint.analysis.failures import failure_test
 from setpoint.analysis.intervals import (
     detectable_difference,
     geometric_mean,
+    planned_contrast,
     pooled_deviation,
     share_interval,
     t_interval,
 )
+from setpoint.analysis.levels import against
 from setpoint.seeding import generator
 
 
@@ -64,4 +67,26 @@ def test_no_difference_where_none_or_all_failed() -> None:
 
 @pytest.mark.parametrize(("effect", "runs"), [(1.0, 17), (0.8, 26), (1.5, 9), (2.0, 6), (3.0, 4)])
 def test_detectable_difference_agrees_with_published_sample_sizes(effect: float, runs: int) -> None:
-    assert detectable_difference(1.0, runs, 1, 0.05) <= effect < detectable_difference(1.0, runs - 1, 1, 0.05)
+    assert smallest_between_two(runs) <= effect < smallest_between_two(runs - 1)
+
+
+def smallest_between_two(runs: int) -> float:
+    """In standard deviations, with equal spread known to be equal: the plain t test."""
+    return detectable_difference(math.sqrt(2.0 / runs), 2.0 * (runs - 1), 2, 0.05)
+
+
+@pytest.mark.parametrize(("seeds", "cells", "count"), [(2, 3, 2), (3, 2, 4), (5, 1, 3), (10, 2, 2)])
+def test_what_is_called_detectable_is_shown_in_four_of_five_experiments(seeds: int, cells: int, count: int) -> None:
+    """By the comparison that the claims make; with two seeds more often, for their few degrees of freedom vary."""
+    error, df = planned_contrast(seeds, cells)
+    difference = detectable_difference(error, df, count, 0.05)
+    rng = generator("detectable", seeds, cells, count)
+    shown = 0
+    for _ in range(600):
+        values = rng.standard_normal((count * cells, seeds))
+        values[:cells] += difference
+        cell = np.repeat(np.arange(count * cells), seeds)
+        table = replicated_cells((count, cells), cell, values.ravel(), [str(run) for run in range(cell.size)])
+        comparison = against(table, table.marginal_weights(0), 0, 0.05)[1]
+        shown += comparison is not None and comparison.p_adjusted < 0.05
+    assert 0.75 < shown / 600 < (0.97 if seeds < 5 else 0.9)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.overview import experiment_claims
@@ -263,9 +264,10 @@ def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("group", ["G0", "G4", "G9", "G12", "G13"])
 def test_no_target_is_missed_by_more_than_chance(group: str) -> None:
-    for scenario in chosen(scenarios(), [group]):
-        for row in reached(simulate(scenario, 150)):
-            assert row.held is not False or row.within_chance, row
+    """So far that, were every bound just met, one group in a hundred would have any such row."""
+    rows = [row for scenario in chosen(scenarios(), [group]) for row in reached(simulate(scenario, 250))]
+    allowed = float(stats.norm.isf(0.01 / len(rows)))
+    assert [row for row in rows if row.held is False and row.standard_errors_missed > allowed] == []
 
 
 def test_transfer_that_harms_is_a_result() -> None:

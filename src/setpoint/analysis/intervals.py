@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from setpoint.analysis.studentized import critical_value
+
 Interval = tuple[float, float]
 
 
@@ -51,21 +53,34 @@ def share_interval(hits: int, total: int, alpha: float) -> Interval:
     return lower, upper
 
 
-def detectable_difference(deviation: float, runs_per_level: int, comparisons: int, alpha: float) -> float:
-    """The smallest difference of two means that a two-sided t test resolves with probability 0.8.
+def planned_contrast(seeds: int, cells: int) -> tuple[float, float]:
+    """What is to be expected of the difference of two levels: its standard error and its degrees of freedom.
+
+    Those that Satterthwaite's formula will find are fewer than there are: the square of a variance estimate with ν
+    degrees of freedom is too large by (ν + 2)/ν on average. One seed is judged by the interactions instead.
 
     Args:
-        deviation: standard deviation of one run.
-        runs_per_level: runs behind each of the two means, at least 2.
-        comparisons: Bonferroni's correction for so many tests.
+        seeds: runs of every cell.
+        cells: cells of each level; more than one where there is one seed.
+
+    Returns:
+        The standard error in standard deviations of one run, and the degrees of freedom.
+    """
+    own = seeds - 1
+    df = 2.0 * cells * own**2 / (own + 2.0) if own else 2.0 * (cells - 1)
+    return math.sqrt(2.0 / (seeds * cells)), max(1.0, df)
+
+
+def detectable_difference(standard_error: float, df: float, levels: int, alpha: float) -> float:
+    """The smallest difference of two of `levels` means that Games–Howell over all pairs shows with probability 0.8.
+
+    Args:
+        standard_error: of the difference.
+        df: its degrees of freedom, at least 1.
+        levels: how many means are compared.
+        alpha: for all pairs together.
     """
     from scipy import special
 
-    df = 2.0 * (runs_per_level - 1)
-    critical = float(special.stdtrit(df, 1.0 - alpha / comparisons / 2.0))
-    low, high = 0.0, 200.0
-    while high - low > 1e-5:
-        middle = (low + high) / 2.0
-        power = 1.0 - float(special.nctdtr(df, middle, critical))
-        low, high = (middle, high) if power < 0.8 else (low, middle)
-    return high * deviation * math.sqrt(2.0 / runs_per_level)
+    critical = critical_value(alpha, levels, df) / math.sqrt(2.0)
+    return float(special.nctdtrinc(df, 0.2, critical)) * standard_error

@@ -1,64 +1,90 @@
-"""How large a difference the design could show, and what more seeds would show."""
+"""How large a difference the design could show, and what more seeds would show.
+
+By the method that judges the levels, so that nothing is promised which its intervals would not keep: Games–Howell over
+all pairs, at the level that Holm's correction leaves to the parameter in the worst case.
+"""
 
 import math
+from itertools import combinations
 
+import numpy as np
+
+from setpoint.analysis import levels
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.design import ratio
-from setpoint.analysis.experiment import Level
-from setpoint.analysis.intervals import detectable_difference, pooled_deviation
+from setpoint.analysis.intervals import detectable_difference, planned_contrast
 from setpoint.analysis.tested import Sweep
-from setpoint.analysis.wording import number_text, percent_text
+from setpoint.analysis.wording import counted, factor_label, listed, number_text, percent_text
+
+SEEDS = (3, 5, 10, 20)
+"""For so many seeds the report says what they would show; more are seldom affordable."""
 
 
 def resolution(sweep: Sweep) -> Claim:
     """How large a difference between two levels this design could show, and how large with more seeds."""
-    factor = sweep.parameters[0]
-    low, _ = sweep.design.replicates
-    count = len(sweep.levels_of(factor))
-    cells_per_level = len(sweep.cells.means) // count
-    comparisons = count * (count - 1) // 2
-    deviation = _run_deviation(sweep)
-    planned = sorted({max(low, 1), 3, 5, 10})
-    smallest = {
-        str(seeds): detectable_difference(deviation, seeds * cells_per_level, comparisons, sweep.alpha)
-        for seeds in planned
-        if seeds * cells_per_level >= 2
+    seeds = sweep.design.replicates[0]
+    smallest = {factor: _by_seeds(sweep, factor) for factor in sweep.parameters}
+    now = {factor: found[seeds] for factor, found in smallest.items() if seeds in found}
+    words = {
+        factor: {str(count): _in_words(sweep, value) for count, value in found.items()}
+        for factor, found in smallest.items()
     }
-    now = smallest.get(str(max(low, 1)))
-    text = {seeds: _resolvable_text(sweep, value) for seeds, value in smallest.items()}
+    more = [
+        f"{listed([f'{words[factor][str(count)]} of {factor_label(factor)}' for factor in sweep.parameters])} "
+        f"with {count} seeds"
+        for count in SEEDS[:3]
+        if count > seeds
+    ]
+    shown = listed([f"{words[factor][str(seeds)]} of {factor_label(factor)}" for factor in now])
     return Claim(
         id="resolution",
         heading="Smallest difference that this design resolves",
-        statement=f"{text[str(max(low, 1))]} between two levels of {factor} with {sweep.seeds} "
-        f"({'; '.join(f'{seeds} seeds: {words}' for seeds, words in text.items() if seeds != str(max(low, 1)))})"
-        if now is not None
-        else "not resolved: a level has only one run",
-        status=Status.SUPPORTED if now is not None else Status.NOT_TESTABLE,
-        reason="from the observed spread between runs of one configuration, at 80 % power",
-        method="two-sided t test with Bonferroni's correction over the pairs of levels, noncentral t power",
+        statement="; ".join([f"{shown} between two levels with {counted(seeds, 'seed')}", *more])
+        if now
+        else "not resolved: the levels show no spread between seeds to judge by",
+        status=Status.SUPPORTED if now else Status.NOT_TESTABLE,
+        reason="from the observed spread between runs of one configuration, at 80 % power or more",
+        method="Games–Howell over the pairs of levels, alpha divided by the number of parameters; noncentral t power",
         n_runs=sweep.cells.n_runs,
-        estimate=now,
+        estimate=max(now.values(), default=None),
         details={
-            "estimate_of": "difference on the analysed scale",
-            "run_deviation": deviation,
-            "by_seeds": smallest,
-            "in_words": text,
+            "estimate_of": "the largest of the parameters' smallest differences, on the analysed scale",
+            "by_seeds": {f: {str(count): value for count, value in found.items()} for f, found in smallest.items()},
+            "in_words": words,
+            "observed": {factor: _observed(sweep, factor) for factor in sweep.parameters},
+            "observed_in_words": {f: _in_words(sweep, _observed(sweep, f)) for f in sweep.parameters},
         },
     )
 
 
-def _run_deviation(sweep: Sweep) -> float:
-    """The standard deviation of one run, pooled over the cells."""
-    if sweep.design.replicates[0] < 2:
-        return math.sqrt(float(sweep.cells.variances[0]))
-    by_cell: dict[tuple[Level, ...], list[float]] = {}
-    for observation in sweep.design.observations:
-        if observation.value is not None:
-            cell = tuple(observation.level(factor) for factor in sweep.design.factors)
-            by_cell.setdefault(cell, []).append(observation.value)
-    return pooled_deviation(list(by_cell.values()))[0]
+def _by_seeds(sweep: Sweep, factor: str) -> dict[int, float]:
+    """Seeds -> the smallest difference of two levels that would be shown; empty where no spread is seen."""
+    weights = sweep.tables[factor].weights
+    contrasts = [sweep.cells.contrast(first - second) for first, second in combinations(weights, 2)]
+    if not all(contrast.estimable for contrast in contrasts):
+        return {}
+    seeds = sweep.design.replicates[0]
+    error = math.sqrt(float(np.mean([contrast.standard_error**2 for contrast in contrasts])))
+    df = max(1.0, float(np.mean([contrast.df for contrast in contrasts])))
+    alpha = sweep.alpha / len(sweep.parameters)
+    found = {seeds: detectable_difference(error, df, len(weights), alpha)}
+    for count in SEEDS:
+        if count > seeds:
+            # Seeds that runs share are blocks, of which there are as many as seeds.
+            planned = planned_contrast(count, len(sweep.cells.means) // len(weights))[1]
+            later = planned if sweep.cells.independent else df * (count - 1) / max(1, seeds - 1)
+            found[count] = detectable_difference(error * math.sqrt(seeds / count), later, len(weights), alpha)
+    return found
 
 
-def _resolvable_text(sweep: Sweep, difference: float) -> str:
-    scale = sweep.design.scale
-    return percent_text(1.0 - ratio(-difference)) if scale.logarithmic else number_text(difference)
+def _observed(sweep: Sweep, factor: str) -> float:
+    """How much the levels that may be best differ, as seen; of the others it is known that they are worse."""
+    table = sweep.tables[factor]
+    tied = levels.possibly_best(sweep.cells, table.weights, sweep.alpha)
+    means = table.means[tied] if len(tied) > 1 else table.means
+    return float(means.max() - means.min())
+
+
+def _in_words(sweep: Sweep, difference: float) -> str:
+    """On logarithms the improvement of the better level on the worse one, else in the metric's unit."""
+    return percent_text(1.0 - ratio(-difference)) if sweep.design.scale.logarithmic else number_text(difference)

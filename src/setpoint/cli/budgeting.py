@@ -113,7 +113,7 @@ def offers_json(budget: "Budget", found: "list[Offer]", workspace: "Workspace") 
             "replicates": offer.spec.replicates,
             "spent": offer.spent,
             "unit": budget.unit,
-            "detectable_seed_deviations": _smallest(offer.runs_per_level, offer.comparisons),
+            "detectable_seed_deviations": _between_levels(offer),
             "seed_deviation": spread,
             "spec": offer.spec.model_dump(mode="json", exclude_defaults=True),
         }
@@ -132,20 +132,25 @@ def _asked(count_: int) -> int:
 def _detects(offer: "Offer", spread: float | None) -> str:
     if offer.spec.design == "sobol":
         return "no tests between levels; shows where the good values are, to be compared with fresh seeds"
-    between_levels = _smallest(offer.runs_per_level, offer.comparisons)
-    pairs = offer.configurations * (offer.configurations - 1) // 2
-    between_configurations = _smallest(offer.spec.replicates, pairs)
+    between_configurations = _smallest(offer.spec.replicates, 1, offer.configurations, 1)
     return (
-        f"between two levels of a parameter: {_difference(between_levels, spread)}; "
+        f"between two levels of a parameter: {_difference(_between_levels(offer), spread)}; "
         f"between two configurations: {_difference(between_configurations, spread)}"
     )
 
 
-def _smallest(runs: int, comparisons: int) -> float | None:
-    """In standard deviations between seeds; None where there is no error to test against."""
-    from setpoint.analysis.intervals import detectable_difference
+def _between_levels(offer: "Offer") -> float | None:
+    seeds = offer.spec.replicates
+    return _smallest(seeds, offer.runs_per_level // seeds, offer.levels, offer.parameters)
 
-    return detectable_difference(1.0, runs, comparisons, 0.05) if runs >= 2 and comparisons else None
+
+def _smallest(seeds: int, cells: int, levels: int, tests: int) -> float | None:
+    """In standard deviations between seeds; None where there is no error to test against."""
+    from setpoint.analysis.intervals import detectable_difference, planned_contrast
+
+    if seeds * cells < 2 or levels < 2:
+        return None
+    return detectable_difference(*planned_contrast(seeds, cells), levels, 0.05 / tests)
 
 
 def _difference(deviations: float | None, spread: float | None) -> str:

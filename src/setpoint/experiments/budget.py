@@ -57,7 +57,8 @@ class Offer:
         spent: in the unit of the budget.
         runs_per_level: runs behind each level of a parameter, at the parameter and level with the fewest; 0 where the
             design has no levels to compare.
-        comparisons: pairs of levels of the parameter with the most levels.
+        levels: of the parameter with the most.
+        parameters: how many have levels to compare.
     """
 
     name: str
@@ -66,7 +67,8 @@ class Offer:
     configurations: int
     spent: float
     runs_per_level: int
-    comparisons: int
+    levels: int
+    parameters: int
 
 
 def offers(spec: ExperimentSpec, budget: Budget, plan: Planner, price: Pricer) -> list[Offer]:
@@ -167,5 +169,6 @@ def _offer(name: str, spec: ExperimentSpec, plan: Plan, price: Pricer) -> Offer:
         configurations=len({run.configuration for run in plan.runs}),
         spent=price(plan),
         runs_per_level=min((min(found.values()) for found in comparable.values()), default=0),
-        comparisons=max((len(found) * (len(found) - 1) // 2 for found in comparable.values()), default=0),
+        levels=max(map(len, comparable.values()), default=0),
+        parameters=len(comparable),
     )

@@ -108,28 +108,54 @@ def _confirm(report: Report) -> list[str]:
 
 
 def _replicate(report: Report) -> list[str]:
-    """More seeds, where a question is open, and what they would show."""
+    """More seeds, where a question is open that they would settle; what none would settle is told too."""
     unresolved = [claim for claim in _level_claims(report) if claim.status is not Status.SUPPORTED]
     resolution = report.claim("resolution")
     seeds = max((len(result.runs) for ranked in report.ranked for result in ranked.configurations), default=0)
     if not unresolved:
         return []
-    names = listed([factor_label(claim.id.partition(":")[2]) for claim in unresolved])
     if resolution is None or resolution.estimate is None:
+        names = listed([factor_label(claim.id.partition(":")[2]) for claim in unresolved])
         wanted = max(3, seeds + 2)
         return [
             f"Run the same design with --replicates {wanted}: {names} could not be judged "
             f"({unresolved[0].reason}), and {wanted} seeds per configuration measure the spread."
         ]
-    words: dict[str, str] = resolution.details["in_words"]
-    more = [count for count in words if int(count) > seeds]
-    if not more:
-        return []
-    now = words.get(str(seeds), resolution.statement.partition(" between")[0])
-    return [
-        f"Run the same design with --replicates {more[0]} to settle {names}: {counted(seeds, 'seed')} can show "
-        f"differences from {now}, {more[0]} seeds from {words[more[0]]} (80 % power)."
-    ]
+    open_questions = {claim.details["parameter"]: claim for claim in unresolved if "parameter" in claim.details}
+    settling = {factor: _seeds_to_show(resolution, factor, seeds) for factor in open_questions}
+    affordable = {factor: count for factor, count in settling.items() if count is not None}
+    advice = []
+    if affordable:
+        most = max(affordable.values())
+        differ = listed([_seen(resolution, factor) for factor in affordable])
+        advice.append(
+            f"Run the same design with --replicates {most}: as seen, {differ}, and {most} seeds show differences from "
+            f"{listed([resolution.details['in_words'][factor][str(most)] for factor in affordable])} (80 % power)."
+        )
+    hopeless = [factor for factor in settling if settling[factor] is None]
+    if hopeless:
+        best_words = [list(resolution.details["in_words"][factor].values())[-1] for factor in hopeless]
+        count = list(resolution.details["in_words"][hopeless[0]])[-1]
+        differ = listed([_seen(resolution, factor) for factor in hopeless])
+        advice.append(
+            f"Do not expect more seeds to settle {listed([factor_label(factor) for factor in hopeless])}: as seen, "
+            f"{differ}, and even {count} seeds show differences only from {listed(best_words)}. Take any of the levels "
+            "that may be best, or the cheapest."
+        )
+    return advice
+
+
+def _seen(resolution: Claim, factor: str) -> str:
+    difference = resolution.details["observed_in_words"][factor]
+    return f"the levels of {factor_label(factor)} that may be best differ by {difference}"
+
+
+def _seeds_to_show(resolution: Claim, factor: str, seeds: int) -> int | None:
+    """The fewest of the seeds considered, more than there are, that would show a difference as large as was seen."""
+    observed = resolution.details["observed"][factor]
+    found = resolution.details["by_seeds"].get(factor, {})
+    enough = [int(count) for count, smallest in found.items() if int(count) > seeds and smallest <= observed]
+    return min(enough, default=None)
 
 
 def _narrow(report: Report) -> list[str]:

@@ -109,18 +109,18 @@ class Reached:
         return measured - bound * (self.reference or 0.0 if self.target.relation == "of" else 1.0)
 
     @property
-    def within_chance(self) -> bool:
-        """Whether a missed bound is no further away than two standard errors of so many simulations."""
+    def standard_errors_missed(self) -> float:
+        """By how many standard errors of so many simulations a bound was missed; infinite where none is allowed."""
         target = self.target
-        if (
-            self.measured is None
-            or target.relation not in {"at most", "at least", "near"}
-            or target.bound in {0.0, 1.0}
-        ):
-            return False
+        if self.margin is None or target.relation not in {"at most", "at least", "near"} or target.bound in {0.0, 1.0}:
+            return math.inf
         error = math.sqrt(target.bound * (1.0 - target.bound) / max(1, self.simulations))
-        allowed = NEAR if target.relation == "near" else 0.0
-        return abs(self.measured - target.bound) <= allowed + 2.0 * error
+        return max(0.0, -self.margin) / error
+
+    @property
+    def within_chance(self) -> bool:
+        """Whether a missed bound is no further away than two standard errors."""
+        return self.standard_errors_missed <= 2.0
 
     @property
     def held(self) -> bool | None:
