@@ -262,7 +262,7 @@ def test_reading_commands_change_nothing(root: Path) -> None:
     ):
         assert done.returncode == 0, done.stderr
     assert json.loads(plan.stdout)["stage_ids_known"]
-    assert "2 configurations x 1 replicates = 2" in dry.stdout
+    assert "2 configurations x 1 replicate = 2" in dry.stdout
     assert sorted(root.iterdir()) == before
 
 

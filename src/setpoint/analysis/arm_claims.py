@@ -23,13 +23,12 @@ from setpoint.analysis.permutation import max_t, rearrangements
 from setpoint.analysis.population import least_p, least_systems, over_runs_and_systems, sign_flip
 from setpoint.analysis.reliability import survivor_caveat
 from setpoint.analysis.wording import (
+    change_text,
     counted,
-    interval_text,
     level_text,
     listed,
     number_text,
     p_text,
-    percent_interval_text,
     percent_text,
 )
 from setpoint.seeding import generator
@@ -249,13 +248,14 @@ def _compose(data: ExperimentData, question: _Question, outcome: _Compared | Com
     }
     if not isinstance(outcome, Comparison | _Compared):
         obstacle = outcome if isinstance(outcome, Obstacle) else Obstacle(Status.NOT_TESTABLE, "no spread")
-        seen = "" if observed is None else f"{_size_text(scale, scale.improvement(observed), second)} as observed, but "
+        seen = (
+            "" if observed is None else f"{_change_text(scale, second, scale.improvement(observed))} as observed, but "
+        )
         statement = f"not resolved: {seen}{obstacle.reason}"
         return Claim(name, heading, statement, obstacle.status, obstacle.reason, method, n_runs, details=details)
     improvement = scale.improvement(outcome.value)
     interval = None if outcome.interval is None else scale.improvement_interval(outcome.interval)
-    reach = "" if interval is None else _interval_text(scale, interval)
-    facts = f"{_size_text(scale, improvement, second)}{reach}, {p_text(outcome.p_adjusted)}, {counts}"
+    facts = f"{_change_text(scale, second, improvement, interval)}, {p_text(outcome.p_adjusted)}, {counts}"
     status, reason = _verdict(data, outcome)
     better = second if improvement > 0.0 else first
     return Claim(
@@ -273,13 +273,8 @@ def _compose(data: ExperimentData, question: _Question, outcome: _Compared | Com
     )
 
 
-def _size_text(scale: Scale, improvement: float, arm: str) -> str:
-    size = percent_text(improvement) if scale.logarithmic else number_text(improvement)
-    return f"{scale.quantity.label} of {arm} improved by {size}"
-
-
-def _interval_text(scale: Scale, interval: tuple[float, float]) -> str:
-    return f" {percent_interval_text(*interval) if scale.logarithmic else interval_text(*interval)}"
+def _change_text(scale: Scale, arm: str, improvement: float, interval: tuple[float, float] | None = None) -> str:
+    return f"{scale.quantity.label} of {arm} {change_text(improvement, interval, relative=scale.logarithmic)}"
 
 
 def _verdict(data: ExperimentData, compared: Comparison | _Compared) -> tuple[Status, str]:

@@ -18,13 +18,10 @@ from setpoint.analysis.intervals import pooled_deviation
 from setpoint.analysis.levels import Comparison, t_comparison
 from setpoint.analysis.quantities import Metrics
 from setpoint.analysis.wording import (
+    change_text,
     counted,
-    interval_text,
     level_text,
-    number_text,
     p_text,
-    percent_interval_text,
-    percent_text,
 )
 
 LEAST_POOLED_DF = 6
@@ -208,11 +205,8 @@ def _claim(
         statement = f"not resolved: {_observed_text(entry, scale)}{obstacle.reason}"
         return Claim(name, heading, statement, obstacle.status, obstacle.reason, method, entry.n_runs, details=details)
     improvement, interval = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
-    reach = percent_interval_text(*interval) if scale.logarithmic else interval_text(*interval)
-    facts = (
-        f"{scale.quantity.label} improved by {_size_text(improvement, scale)} {reach}, {p_text(compared.p_adjusted)}, "
-    )
-    facts += counted(entry.n_runs, "run")
+    change = change_text(improvement, interval, relative=scale.logarithmic)
+    facts = f"{scale.quantity.label} {change}, {p_text(compared.p_adjusted)}, {counted(entry.n_runs, 'run')}"
     status, reason = _verdict(question, compared, data)
     answer = f"{question.stage} helps" if improvement > 0 else f"{question.stage} harms"
     return Claim(
@@ -235,11 +229,7 @@ def _observed_text(entry: _Entry, scale: Scale) -> str:
     if not entry.observed:
         return ""
     improvement = scale.improvement(float(np.mean(entry.observed)))
-    return f"{scale.quantity.label} improved by {_size_text(improvement, scale)} as observed, but "
-
-
-def _size_text(improvement: float, scale: Scale) -> str:
-    return percent_text(improvement) if scale.logarithmic else number_text(improvement)
+    return f"{scale.quantity.label} {change_text(improvement, None, relative=scale.logarithmic)} as observed, but "
 
 
 def _verdict(question: _Question, compared: Comparison, data: ExperimentData) -> tuple[Status, str]:

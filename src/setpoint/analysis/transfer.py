@@ -14,7 +14,12 @@ from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.design import Factorial, factorial
 from setpoint.analysis.experiment import ExperimentData, RunResult
 from setpoint.analysis.levels import t_comparison
-from setpoint.analysis.wording import counted, interval_text, level_text, p_text, percent_interval_text, percent_text
+from setpoint.analysis.wording import (
+    change_text,
+    counted,
+    level_text,
+    p_text,
+)
 
 START = "start"
 BASE = "base"
@@ -59,8 +64,8 @@ def _source_claim(data: ExperimentData, system: str) -> Claim:
     compared = t_comparison(cells.contrast(np.array([1.0, -1.0])), 1, data.analysis.alpha)
     scale = design.scale
     improvement, reach = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
-    interval = percent_interval_text(*reach) if scale.logarithmic else interval_text(*reach)
-    facts = f"improved by {percent_text(improvement)} {interval}, {p_text(compared.p_adjusted)}"
+    change = change_text(improvement, reach, relative=scale.logarithmic)
+    facts = f"{change}, {p_text(compared.p_adjusted)}"
     facts += f", {counted(len(adapters), 'adapter')}"
     supported = compared.p_adjusted < data.analysis.alpha and not any(run.pending for run in data.runs)
     reason = "the mean over adapters differs from the base" if supported else "the difference may be chance"

@@ -48,6 +48,17 @@ def percent_interval_text(low: float, high: float) -> str:
     return f"[{percent_text(low)}, {percent_text(high)}]"
 
 
+def change_text(improvement: float, interval: tuple[float, float] | None, *, relative: bool) -> str:
+    """`improved by 12 % [3 %, 20 %]`, or `worsened by …` with the same facts turned round."""
+    better = improvement >= 0.0
+    size = improvement if better else -improvement
+    text = f"{'improved' if better else 'worsened'} by {percent_text(size) if relative else number_text(size)}"
+    if interval is None:
+        return text
+    low, high = interval if better else (-interval[1], -interval[0])
+    return f"{text} {percent_interval_text(low, high) if relative else interval_text(low, high)}"
+
+
 def factor_label(factor: str) -> str:
     """`LoRA rank` for `lora_rank`, `sft learning rate` for `sft.learning_rate`, other names as they are."""
     stage, _, bare = factor.rpartition(".")

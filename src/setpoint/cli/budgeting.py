@@ -53,15 +53,18 @@ def offered(request: "Request", text: str) -> "tuple[Budget, list[Offer]]":
 
 def offers_text(budget: "Budget", found: "list[Offer]", workspace: "Workspace") -> str:
     """The designs, a paragraph each, with what they can detect at 80 % power."""
+    from setpoint.analysis.wording import counted
+
     spec = found[0].spec
     spread = _seed_spread(workspace, spec)
     metric = spec.metrics[0]
     scale = f"; 1 SD between seeds is {_percent(spread)} of {metric} here" if spread else ""
     lines = [f"Designs within {budget}, and what they resolve with 80 % power at alpha 0.05{scale}:"]
     for number, offer in enumerate(found, start=1):
-        seeds = f"{offer.configurations} configurations x {offer.spec.replicates} replicates = {offer.runs} runs"
+        replicates = counted(offer.spec.replicates, "replicate")
+        size = f"{counted(offer.configurations, 'configuration')} x {replicates} = {counted(offer.runs, 'run')}"
         spent = "" if budget.unit == "runs" else f", {offer.spent:.3g} {budget.unit}"
-        lines.append(f"  {number}. {offer.name}: {seeds}{spent}")
+        lines.append(f"  {number}. {offer.name}: {size}{spent}")
         lines.append(f"     {_detects(offer, spread)}")
     return "\n".join(lines)
 

@@ -280,6 +280,7 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    from setpoint.analysis.wording import counted
     from setpoint.experiments.status import read_status
 
     workspace = workspace_of(arguments)
@@ -290,7 +291,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print_json(status.to_json())
         return 0
     counts = ", ".join(f"{count} {state}" for state, count in sorted(status.counts.items()))
-    print(f"{status.experiment}: {status.state}; {len(status.runs)} runs: {counts}")
+    print(f"{status.experiment}: {status.state}; {counted(len(status.runs), 'run')}: {counts}")
     for name, run_state in status.runs.items():
         detail = " ".join(filter(None, [run_state.failure_class, run_state.reason]))
         print(f"  {run_state.state:<10} {name}{f'  ({detail})' if detail else ''}")

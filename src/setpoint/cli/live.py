@@ -57,11 +57,13 @@ class View:
         from rich.table import Table
         from rich.text import Text
 
+        from setpoint.analysis.wording import counted
+
         total = len(self._plan.stages)
         head = Table.grid(padding=(0, 1))
         states = Counter(self._runs.values())
         counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none ended"
-        text = f"{len(self._ended)}/{total} stages; {len(self._plan.runs)} runs: {counts}"
+        text = f"{len(self._ended)}/{total} stages; {counted(len(self._plan.runs), 'run')}: {counts}"
         head.add_row(Text(self._plan.experiment), ProgressBar(total, len(self._ended), width=30), Text(text))
         lines = Table.grid(padding=(0, 2))
         for stage, since in self._running.items():

@@ -26,12 +26,12 @@ def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
 
 def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
     """The plan for people."""
-    from setpoint.experiments.memory import check_memory
-
-    summary = plan_summary(plan, workspace)
+    from setpoint.analysis.wording import counted
     from setpoint.experiments.dead_axes import dead_axes
+    from setpoint.experiments.memory import check_memory
     from setpoint.experiments.suggestions import suggestions
 
+    summary = plan_summary(plan, workspace)
     configurations = len({run.configuration for run in plan.runs})
     replicates = plan.spec.replicates
     kinds = Counter(stage.kind for stage in plan.stages.values())
@@ -41,7 +41,7 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
         f"Systems: {', '.join(plan.systems)}",
         f"Data sets: {', '.join(f'{system}: {data.name} ({data.digest})' for system, data in plan.datasets.items())}",
         f"Base model: {plan.base.name} ({plan.base.digest})",
-        f"Runs: {configurations} configurations x {replicates} replicates = {len(plan.runs)}",
+        f"Runs: {counted(configurations, 'configuration')} x {counted(replicates, 'replicate')} = {len(plan.runs)}",
         *_design_lines(plan),
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
         f" ({asked - len(plan.stages)} shared, {summary['finished_stages']} finished already)",

@@ -38,9 +38,11 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
 
 
 def _log(plan: "Plan", event: dict[str, Any]) -> None:
+    from setpoint.analysis.wording import counted
+
     kind = event["event"]
     if kind == "started":
-        say(f"{plan.experiment}: {event['runs']} runs in {event['stages']} stages")
+        say(f"{plan.experiment}: {counted(event['runs'], 'run')} in {counted(event['stages'], 'stage')}")
     elif kind in {"stage_started", "stage_finished"}:
         say(f"{event['kind']} {event['stage']} {kind.removeprefix('stage_')}")
     elif kind == "stage_waiting":
