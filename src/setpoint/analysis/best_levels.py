@@ -27,7 +27,7 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
     table = sweep.tables[factor]
     names = [level_text(level) for level in sweep.levels_of(factor)]
     best = table.ranked[0]
-    tied = levels.possibly_best(sweep.cells, table.weights, sweep.alpha)
+    tied = table.possibly_best
     gain = levels.each_against_rest(sweep.cells, table.weights, sweep.alpha)[best]
     pairs = {names[level]: pair for level, pair in table.against_best.items() if pair is not None}
     if gain is None or len(pairs) < len(names) - 1:

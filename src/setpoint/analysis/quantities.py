@@ -98,14 +98,15 @@ def summarise(episodes: EpisodeColumns, judged: str) -> dict[str, float | None] 
     if not count:
         return None
     spread = float(rows.final_error.std(ddof=1)) / count**0.5 if count > 1 else float("nan")
+    median, p90 = np.quantile(rows.regret, (0.5, 0.9)).tolist()
     values = {
         "cases": float(count),
         "final_error": float(rows.final_error.mean()),
         "final_error_se": spread,
         "normalised_error": float(rows.normalised_error.mean()),
         "control_cost": float(rows.control_cost.mean()),
-        "regret_median": float(np.median(rows.regret)),
-        "regret_p90": float(np.quantile(rows.regret, 0.9)),
+        "regret_median": median,
+        "regret_p90": p90,
         "success_rate": float(rows.success.mean()),
         "success_loose_rate": float(rows.success_loose.mean()),
         "parse_rate": float(rows.parsed.mean()),

@@ -5,11 +5,9 @@ all pairs, at the level that Holm's correction leaves to the parameter in the wo
 """
 
 import math
-from itertools import combinations
 
 import numpy as np
 
-from setpoint.analysis import levels
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.design import ratio
 from setpoint.analysis.intervals import detectable_difference, planned_contrast
@@ -59,8 +57,8 @@ def resolution(sweep: Sweep) -> Claim:
 
 def _by_seeds(sweep: Sweep, factor: str) -> dict[int, float]:
     """Seeds -> the smallest difference of two levels that would be shown; empty where no spread is seen."""
-    weights = sweep.tables[factor].weights
-    contrasts = [sweep.cells.contrast(first - second) for first, second in combinations(weights, 2)]
+    weights, best = sweep.tables[factor].weights, sweep.tables[factor].ranked[0]
+    contrasts = [sweep.cells.contrast(row - weights[best]) for k, row in enumerate(weights) if k != best]
     if not all(contrast.estimable for contrast in contrasts):
         return {}
     seeds = sweep.design.replicates[0]
@@ -80,7 +78,7 @@ def _by_seeds(sweep: Sweep, factor: str) -> dict[int, float]:
 def _observed(sweep: Sweep, factor: str) -> float:
     """How much the levels that may be best differ, as seen; of the others it is known that they are worse."""
     table = sweep.tables[factor]
-    tied = levels.possibly_best(sweep.cells, table.weights, sweep.alpha)
+    tied = table.possibly_best
     means = table.means[tied] if len(tied) > 1 else table.means
     return float(means.max() - means.min())
 

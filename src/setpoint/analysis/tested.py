@@ -28,12 +28,14 @@ class LevelTable:
         means: of the levels, on the analysed scale.
         ranked: positions of the levels, the best observed first.
         against_best: every other level minus the best observed one.
+        possibly_best: positions of the levels that may be the best.
     """
 
     weights: Float[np.ndarray, "levels C"]
     means: Float[np.ndarray, "levels"]
     ranked: list[int]
     against_best: Mapping[int, levels.Comparison | None]
+    possibly_best: list[int]
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def _level_table(cells: Cells, factor: int, alpha: float) -> LevelTable:
     weights = cells.marginal_weights(factor)
     means = weights @ cells.means
     ranked = levels.order(means)
-    return LevelTable(weights, means, ranked, levels.against(cells, weights, ranked[0], alpha))
+    against_best = levels.against(cells, weights, ranked[0], alpha)
+    return LevelTable(weights, means, ranked, against_best, levels.possibly_best(cells, weights, alpha))
 
 
 def method_of(sweep: Sweep) -> str:

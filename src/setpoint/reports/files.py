@@ -48,10 +48,11 @@ def _models(data: ExperimentData) -> tuple[str, ...]:
 
 
 def _trained(data: ExperimentData, run: RunResult) -> list[str]:
+    """The training stages of a run that have finished, which those of a successful run have."""
     return [
         role
         for role in ("sft", "grpo")
-        if role in run.stages and data.workspace.stage(role, run.stages[role]).finished()
+        if role in run.stages and (run.state == "ok" or data.workspace.stage(role, run.stages[role]).finished())
     ]
 
 
