@@ -222,9 +222,12 @@ def test_all_runs_failed(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("without_matplotlib")
 def test_nothing_has_started(tmp_path: Path) -> None:
-    text = write_reports(Synthetic(tmp_path, unstarted=("",)).write()).read_text()
+    report = write_reports(Synthetic(tmp_path, unstarted=("",)).write())
+    text = report.read_text()
     check_form(text)
-    assert "Not Finished: 18 planned" in text
+    assert "Not Finished: 18 planned; this report is interim" in text
+    for name in ("report.md", "report.html"):
+        assert "18 planned; this report is interim" in report.with_name(name).read_text()
 
 
 @pytest.mark.usefixtures("without_matplotlib")

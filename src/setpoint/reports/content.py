@@ -70,6 +70,14 @@ def failure_counts(data: ExperimentData) -> dict[str, int]:
     return {name: classes.count(name) for name in sorted(set(classes), key=lambda name: (-classes.count(name), name))}
 
 
+def unfinished_text(data: ExperimentData) -> str:
+    """Runs without a result yet, by their state, and what that makes of the report; empty where all have ended."""
+    states = sorted(run.state for run in data.runs if run.state != "ok" and run.state not in FAILED_STATES)
+    if not states:
+        return ""
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) + "; this report is interim"
+
+
 def one_line(text: str) -> str:
     """`text` without line breaks and control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

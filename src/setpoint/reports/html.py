@@ -40,6 +40,7 @@ from setpoint.reports.content import (
     seeds_text,
     short_label,
     statistical_lines,
+    unfinished_text,
 )
 from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import Files
@@ -135,6 +136,7 @@ def _summary(report: Report) -> str:
             ("Total experiments", str(total)),
             ("Successful runs", str(successful)),
             ("Failed runs", f"{failed}{f' ({classes})' if classes else ''}"),
+            *([("Not finished", unfinished)] if (unfinished := unfinished_text(data)) else []),
         ]
     )
 

@@ -18,6 +18,7 @@ from setpoint.reports.content import (
     seeds_text,
     short_label,
     statistical_lines,
+    unfinished_text,
 )
 from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import FIGURES, Files
@@ -45,6 +46,7 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
                 ("Total experiments", str(total)),
                 ("Successful runs", str(successful)),
                 ("Failed runs", f"{failed}{f' ({classes})' if classes else ''}"),
+                *([("Not finished", unfinished)] if (unfinished := unfinished_text(data)) else []),
             ],
         ),
         *(line for ranked in report.ranked for line in _system(report, ranked)),

@@ -22,6 +22,7 @@ from setpoint.reports.content import (
     seeds_text,
     statistical_lines,
     steady,
+    unfinished_text,
 )
 from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import Files
@@ -66,12 +67,8 @@ def _summary(report: Report) -> list[str]:
     ]
     if failed:
         lines.append("  " + ", ".join(f"{name}: {number}" for name, number in failure_counts(report.data).items()))
-    if total > successful + failed:
-        states = sorted(run.state for run in report.data.runs)
-        open_states = {
-            state: states.count(state) for state in states if state not in {"ok", "failed", "blocked", "lost"}
-        }
-        lines.append("Not Finished: " + ", ".join(f"{number} {state}" for state, number in open_states.items()))
+    if unfinished := unfinished_text(report.data):
+        lines.append(f"Not Finished: {unfinished}")
     return lines
 
 
