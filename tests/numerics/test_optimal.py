@@ -173,9 +173,41 @@ def test_the_certificate_notices_a_point_that_was_moved(name: str, index: int, b
 
 def test_a_certificate_needs_every_condition() -> None:
     assert Certificate("fatrop", 1e-9, 1e-12, 0.0, 1e-9).holds
-    for broken in range(4):
-        numbers = [1e-3 if index == broken else 0.0 for index in range(4)]
-        assert not Certificate("fatrop", *numbers).holds
+    for broken, tolerance in enumerate((1e-8, 1e-9, 1e-8, 1e-8, 1e-8)):
+        just_met, just_missed = (
+            [at if index == broken else 0.0 for index in range(5)] for at in (tolerance, 1.1 * tolerance)
+        )
+        assert Certificate("fatrop", *just_met).holds
+        assert not Certificate("fatrop", *just_missed).holds
+
+
+@pytest.mark.parametrize("blocking", [None, COARSE_TO_FINE], ids=["per_step", "blocked"])
+@pytest.mark.parametrize(
+    "weights",
+    [{"q": (10.0, 0.0)}, {"q": (0.0, 1.0)}, {"terminal_weight": 0.0}, {"r": (0.0,)}],
+    ids=["no_velocity", "no_position", "no_end", "no_control"],
+)
+def test_a_weight_of_zero_is_certified_by_the_bounds(weights: dict[str, Any], blocking: MoveBlocking | None) -> None:
+    usual = problems.get("double_integrator_tight")
+    problem, x = replace(usual, **weights), np.array([0.6, 0.1])
+    optimizer = TrajectoryOptimizer(problem, blocking)
+    optimum, feasible = optimizer.solve(x), TrajectoryOptimizer(replace(usual, r=(5.0,)), blocking).solve(x)
+    assert optimum is not None
+    assert feasible is not None
+    assert optimum.certificate.duality_gap is not None
+    assert optimum.certificate.duality_gap <= 1e-8
+    # The optimum for other weights is feasible here and dearer: no multipliers may prove less than its surplus.
+    states = simulate(problem.plant, x[None], feasible.controls[None]).states
+    cost = float(problem.cost(states, feasible.controls[None])[0])
+    assert cost > optimum.cost * 1.0001
+    program, bounds = optimizer._program, optimizer._bounds
+    found = optimizer._solver("piqp")(x0=program.guess(x), p=x, **bounds)
+    moved = Moved(found, "x", 0, 0.0)
+    w = program._interleave(states[0], feasible.controls)
+    moved._parts |= {"x": w, "f": np.array(cost), "g": np.zeros(np.array(found["g"]).size)}
+    gap = program.certify("moved", moved, x, bounds).duality_gap
+    assert gap is not None
+    assert gap * max(1.0, cost) >= (cost - optimum.cost) * (1 - 1e-6)
 
 
 @pytest.mark.parametrize("problem", [p for p in PROBLEMS if p.plant.linear], ids=lambda problem: problem.name)

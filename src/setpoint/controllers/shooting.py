@@ -180,6 +180,7 @@ class _Program:
         self._n_x, self._n_u = problem.plant.n_x, problem.plant.n_u
         self._steps, self._target = problem.steps, np.array(problem.target)
         self._starts = np.cumsum((0, *blocking.lengths[:-1]))
+        self._begun = np.repeat(self._starts, blocking.lengths)
         x0 = casadi.SX.sym("x0", self._n_x)
         nodes = [casadi.SX.sym(f"x_{k}", self._n_x) for k in range(problem.steps + 1)]
         inputs = [casadi.SX.sym(f"u_{k}", self._n_u) for k in range(problem.steps)]
@@ -275,16 +276,31 @@ class _Program:
 
         The Lagrangian is quadratic in w with the diagonal curvature H of the cost. Where its gradient is `residual`, it
         lies ½ residual' H⁻¹ residual above its minimum. Boyd & Vandenberghe, Convex Optimization, §5.1–5.2.
+        A variable without a weight has no curvature: along it the Lagrangian is a line, whose least value over what the
+        bounds leave feasible lies at one of their ends.
         """
         w, lam_x, lam_g, gaps = (_numbers(found[name]) for name in ("x", "lam_x", "lam_g", "g"))
         curvature = _numbers(self._curvature(p))
-        if not (curvature > 0).all():
-            return np.inf
         beyond_upper, beyond_lower = (np.where(np.isfinite(b), w - b, 0.0) for b in (bounds["ubx"], bounds["lbx"]))
         along_bounds = np.where(lam_x > 0, lam_x * beyond_upper, lam_x * beyond_lower)
-        lift = 0.5 * float((residual**2 / curvature).sum())
+        curved = curvature > 0
+        lift = 0.5 * float((residual[curved] ** 2 / curvature[curved]).sum())
+        if not curved.all():
+            lower, upper = self._feasible_box(p, bounds)
+            slope, farthest = residual[~curved], np.where(residual > 0, w - lower, w - upper)[~curved]
+            lift += float(np.multiply(slope, farthest, out=np.zeros_like(slope), where=slope != 0).sum())
         cost = float(np.asarray(found["f"]).item())
         return float(abs(lift - float(along_bounds.sum()) - float(lam_g @ gaps)) / max(1.0, abs(cost)))
+
+    def _feasible_box(self, p: np.ndarray, bounds: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """A box around every feasible point: `bounds`, the given first state, and held moves as they began."""
+        sides = []
+        for name in ("lbx", "ubx"):
+            pairs = bounds[name][: -self._n_x].reshape(self._steps, self._n_x + self._n_u).copy()
+            pairs[:, self._n_x :] = pairs[self._begun, self._n_x :]
+            pairs[0, : self._n_x] = p[: self._n_x]
+            sides.append(np.concatenate([pairs.ravel(), bounds[name][-self._n_x :]]))
+        return sides[0], sides[1]
 
 
 def _complementarity(multipliers: np.ndarray, values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
