@@ -48,12 +48,18 @@ class StageError(SetpointError):
         super().__init__(message)
 
 
+_NEAR = 0.7
+"""Least likeness of a name that is suggested (difflib's ratio): one or two letters off, in a short word."""
+
+
 def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
 ) -> InputError:
-    """An `InputError` for a name that is neither in `known` nor among its `aliases`, with the nearest of them first."""
+    """An `InputError` for a name that is neither in `known` nor among its `aliases`, with one that is near first."""
     choices = sorted(known)
-    nearest = get_close_matches(name, [*choices, *sorted(aliases)], n=1, cutoff=0.5)
+    names = [*choices, *sorted(aliases)]
+    containing = [each for each in names if len(name) > 2 and name in each]
+    nearest = get_close_matches(name, names, n=1, cutoff=_NEAR) or containing
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
     return InputError(f"unknown {kind} {name!r}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")

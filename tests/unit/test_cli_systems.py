@@ -1,12 +1,14 @@
 """`setpoint systems` and `setpoint baselines`, as a user meets them."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from setpoint import systems
 from setpoint.cli.main import main
+from setpoint.cli.options import print_json
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
@@ -86,6 +88,17 @@ def test_baselines_are_printed_in_three_forms(capsys: pytest.CaptureFixture[str]
     assert run(capsys, "systems", "di_tight")[1] in page
 
 
+def test_what_is_not_near_is_not_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "baselines", "--systems", "nosuch")
+    assert (code, out) == (3, "")
+    assert err.startswith("setpoint: error: unknown system 'nosuch'. Known: ")
+
+
+def test_json_has_no_number_that_json_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": [math.nan, (math.inf, {"b": -math.inf})], "c": 1.5, "d": "NaN"})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, [None, {"b": None}]], "c": 1.5, "d": "NaN"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -93,6 +106,7 @@ def test_baselines_are_printed_in_three_forms(capsys: pytest.CaptureFixture[str]
         (["baselines", "--cases", "0"], "--cases must be at least 1"),
         (["baselines", "--systems", "pendulm"], "Did you mean 'pendulum'?"),
         (["baselines", "--suite", "tight", "--systems", "pend"], "pendulum is not in suite 'tight'"),
+        (["systems", "rendezvous"], "Did you mean 'cw_rendezvous'?"),
         (["systems", "--plot"], "--plot needs the name of a system"),
     ],
 )
