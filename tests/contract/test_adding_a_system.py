@@ -85,6 +85,21 @@ BROKEN = {
     "raises": "import nothing_of_this_name\n",
     "other_name": "from setpoint.problems import get\nPROBLEM = get('pendulum')\n",
     "no_problem": "PROBLEM = 3\n",
+    "branches": own(
+        "branches", "    def derivative(self, t, x, u, xp):\n        return (x[1], u[0] if x[0] >= 0 else 0 * u[0])"
+    ),
+    "reversed": own("reversed", "    controls = (Signal('force', 'N', 1.0, -1.0),)"),
+    "unbounded": own("unbounded", "    controls = (Signal('force', 'N', -float('inf'), float('inf')),)"),
+    "nan_bound": own("nan_bound", "    controls = (Signal('force', 'N', float('nan'), 1.0),)"),
+    "half_a_step": own("half_a_step", fields=", steps=50.0"),
+    "too_wide": own("too_wide", fields=", half_width=(0.8, 2.0)"),
+    "judged_badly": own("judged_badly", fields=", judged='sometimes'"),
+    "drifts": own("drifts", fields=", target=(0.0, 0.1)"),
+    "false_claim": own(
+        "false_claim", "    def derivative(self, t, x, u, xp):\n        return (x[1], u[0] - x[0] ** 3)"
+    ),
+    "several_lines": "raise ValueError('one\\ntwo\\n\\n  three')\n",
+    "base_exception": "raise BaseException('beyond Exception')\n",
     "infinite": (
         "from dataclasses import replace\nfrom setpoint.problems import get\n"
         "PROBLEM = replace(get('pendulum'), steps=0)\n"
@@ -197,6 +212,28 @@ def test_broken_plugins_are_listed_with_the_reason_and_the_others_work(capsys: p
     assert "parameter mu of van_der_pol must be finite" in reasons["not_finite"]
     assert "derivative must give 2 finite numbers" in reasons["bad_slopes"]
     assert "there must be 2 equations" in reasons["bad_equations"]
+    assert "derivative must accept CasADi symbols" in reasons["branches"]
+    assert "the bounds of force must be finite and in order, but are 1 and -1" in reasons["reversed"]
+    assert "must be finite and in order, but are -inf and inf" in reasons["unbounded"]
+    assert "must be finite and in order, but are nan and 1" in reasons["nan_bound"]
+    assert "whole numbers, but are 50.0 and 1" in reasons["half_a_step"]
+    assert "initial states must lie within the state bounds" in reasons["too_wide"]
+    assert "judged must be open_loop or closed_loop, but is 'sometimes'" in reasons["judged_badly"]
+    assert "the target must be an equilibrium" in reasons["drifts"]
+    assert "must be linear in its states and controls" in reasons["false_claim"]
+    assert "ValueError: one two three" in reasons["several_lines"]
+    assert "BaseException: beyond Exception" in reasons["base_exception"]
+    assert reasons.keys() == BROKEN.keys()
+    assert len(captured.err.splitlines()) == len(BROKEN) + 1, "a line for each, and what one of them printed"
+
+
+def test_an_interrupt_while_a_plugin_loads_still_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install({"slow": "raise KeyboardInterrupt\n"}, tmp_path, monkeypatch)
+    assert main(["systems"]) == 130
+    assert capsys.readouterr().out == ""
+    forget()
 
 
 @pytest.mark.usefixtures("broken_plugins")

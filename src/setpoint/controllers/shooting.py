@@ -25,6 +25,7 @@ from jaxtyping import Float
 from setpoint.controllers.certificate import Certificate
 from setpoint.problems import MoveBlocking, Problem
 from setpoint.seeding import generator
+from setpoint.systems import require_symbolic
 
 MAX_ITERATIONS = 300
 """Interior-point iterations before a solver gives up; well-posed problems need about ten."""
@@ -93,8 +94,11 @@ class TrajectoryOptimizer:
         """Build the program; `solvers` (default: `solvers_for` it) are set up when first needed and tried in turn.
 
         Raises:
-            InputError: the moves do not cover the horizon.
+            InputError: the moves do not cover the horizon; the problem contradicts itself; the plant's dynamics do not
+                accept symbols, or are not linear though it says so.
         """
+        problem.require_sound()
+        require_symbolic(problem.plant)
         self.problem = problem
         self.blocking = blocking or MoveBlocking.none(problem.steps)
         self.blocking.require_horizon(problem.name, problem.steps)

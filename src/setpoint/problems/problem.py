@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +20,12 @@ STATE_DECIMALS = 4
 
 CLOSED_LOOP_REPLANNING = 5
 """Steps between two plans where a problem is judged in closed loop."""
+
+_Track = Literal["open_loop", "closed_loop"]
+
+_ROUNDING = 1e-9
+_LARGEST_DRIFT = 1e-3
+"""How far a plant may drift from the target over the horizon without control, as a share of the half width."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Problem:
     terminal_weight: Any
     target: tuple[float, ...]
     half_width: tuple[float, ...]
-    judged: Literal["open_loop", "closed_loop"] = "open_loop"
+    judged: _Track = "open_loop"
     open_loop: bool = True
     detuned_gain: float = 0.5
     centre: tuple[float, ...] | None = None
@@ -61,12 +67,27 @@ class Problem:
         """Refuse, all at once, what cannot be asked."""
         plant = self.plant
         wrong: list[InputError] = []
-        if self.steps < 1 or self.starts < 1:
+        if not all(type(count) is int and count >= 1 for count in (self.steps, self.starts)):
             wrong.append(
                 InputError(
-                    f"{self.name}: horizon and starts must be at least 1, but are {self.steps} and {self.starts}."
+                    f"{self.name}: horizon and starts must be at least 1 and whole numbers, but are {self.steps} and "
+                    f"{self.starts}."
                 )
             )
+        if self.judged not in get_args(_Track):
+            wrong.append(
+                InputError(f"{self.name}: judged must be {' or '.join(get_args(_Track))}, but is {self.judged!r}.")
+            )
+        elif self.judged == "open_loop" and not self.open_loop:
+            wrong.append(InputError(f"{self.name}: what is judged in open loop needs open_loop=True, but has False."))
+        for signal in (*plant.states, *plant.controls):
+            if not (math.isfinite(signal.lower) and math.isfinite(signal.upper) and signal.lower < signal.upper):
+                wrong.append(
+                    InputError(
+                        f"{self.name}: the bounds of {signal.name} must be finite and in order, but are "
+                        f"{signal.lower:g} and {signal.upper:g}. Give the widest that make sense."
+                    )
+                )
         lengths = {"q": plant.n_x, "target": plant.n_x, "half_width": plant.n_x, "r": plant.n_u}
         if self.centre is not None:
             lengths["centre"] = plant.n_x
@@ -82,6 +103,35 @@ class Problem:
             wrong.append(InputError(f"{self.name}: half_width must be positive, but is {self.half_width}."))
         if any(value < 0 for value in _numbers((*self.q, *self.r, self.terminal_weight))):
             wrong.append(InputError(f"{self.name}: the weights q, r and terminal_weight must not be negative."))
+        collect(wrong)
+
+    def require_sound(self) -> None:
+        """Check that target and initial set suit the plant: what a family of symbols cannot be asked when it is made.
+
+        Raises:
+            InputError: the initial set leaves the state bounds, or the target is no equilibrium without control.
+        """
+        plant, wrong = self.plant, list[InputError]()
+        for signal, centre, width in zip(plant.states, self.initial_centre, self.half_width, strict=True):
+            if not (signal.lower - _ROUNDING <= centre - width and centre + width <= signal.upper + _ROUNDING):
+                wrong.append(
+                    InputError(
+                        f"{self.name}: initial states must lie within the state bounds, but {signal.name} starts in "
+                        f"{centre - width:g} … {centre + width:g}, and its bounds are {signal.lower:g} and "
+                        f"{signal.upper:g}. Lower half_width or move centre."
+                    )
+                )
+        slopes = plant.derivative(0.0, self.target, (0.0,) * plant.n_u, np)
+        for signal, slope, width in zip(plant.states, slopes, self.half_width, strict=False):
+            # Written so that a slope that is no number is refused too.
+            if _numbers((slope,)) and not abs(slope) * self.horizon_s <= _LARGEST_DRIFT * width:
+                wrong.append(
+                    InputError(
+                        f"{self.name}: the target must be an equilibrium without control, but {signal.name} changes "
+                        f"there at {slope:g} {signal.unit} per second. Move the target, or count controls from the "
+                        "ones that hold it."
+                    )
+                )
         collect(wrong)
 
     @property

@@ -6,6 +6,7 @@ from setpoint.systems.linearisation import linearise
 from setpoint.systems.plant import Plant, Signal, components_of
 from setpoint.systems.registry import canonical, get, names, plugins, shipped_names
 from setpoint.systems.second_order import TERMS, SecondOrder
+from setpoint.systems.symbolic import require_symbolic
 
 __all__ = [
     "TERMS",
@@ -20,6 +21,7 @@ __all__ = [
     "linearise",
     "names",
     "plugins",
+    "require_symbolic",
     "rk4_step",
     "shipped_names",
 ]

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from setpoint.errors import InputError
+from setpoint.systems.linearisation import linearise
 from setpoint.systems.plant import Plant
+from setpoint.systems.symbolic import require_symbolic
 
 GROUP = "setpoint.systems"
 
@@ -44,8 +46,10 @@ def load_plugins(taken: frozenset[str]) -> Plugins:
             with redirect_stdout(sys.stderr):  # stdout is for data
                 problem = _load(point, used)
                 _try_out(problem)
-        except (Exception, SystemExit) as error:  # whatever a stranger's module does on import, the others shall work
-            broken[point.name] = f"{point.value}: {type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's module does on import, the others shall work
+            broken[point.name] = " ".join(f"{point.value}: {type(error).__name__}: {error}".split())
             continue
         problems[point.name] = problem
         used |= {problem.plant.name, problem.plant.short_name}
@@ -70,6 +74,7 @@ def _try_out(problem: Any) -> None:
     """Use what every command uses, so that a problem that has none of it is found here and not in the middle."""
     plant = problem.plant
     problem.definition()
+    problem.require_sound()
     if len(plant.equations) != plant.n_x:
         raise InputError(f"there must be {plant.n_x} equations, one for every state, but there are {plant.equations}.")
     slopes = plant.derivative(0.0, tuple(problem.target), (0.0,) * plant.n_u, np)
@@ -77,3 +82,5 @@ def _try_out(problem: Any) -> None:
         raise InputError(
             f"derivative must give {plant.n_x} finite numbers at the target without control, but gives {slopes}."
         )
+    require_symbolic(plant)
+    linearise(plant, np.array(problem.target), np.zeros(plant.n_u))

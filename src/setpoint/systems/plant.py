@@ -74,6 +74,8 @@ class Plant(ABC):
                 raise InputError(f"parameter {name} of {self.name} must be finite, but is {value}.")
         if isinstance(self.dt_s, float | int) and self.dt_s <= 0:
             raise InputError(f"the grid interval dt_s of {self.name} must be positive, but is {self.dt_s:g} s.")
+        if type(self.substeps) is not int or self.substeps < 1:
+            raise InputError(f"substeps of {self.name} must be a whole number of at least 1, but is {self.substeps}.")
 
     @abstractmethod
     def derivative(

@@ -17,7 +17,7 @@ from setpoint.language import Dialect, compose_answer, format_moves, format_vect
 from setpoint.problems import MoveBlocking, Problem, usual_blocking
 from setpoint.rewards import RewardRule
 from setpoint.simulation import run_controller, simulate
-from setpoint.systems import Plant, components_of, linearise, rk4_step
+from setpoint.systems import Plant, components_of, linearise, require_symbolic, rk4_step
 
 _STATES = 8
 _FEWEST_SOLVED = 0.5
@@ -57,6 +57,13 @@ class SystemContract:
         assert self.system in systems.names()
         assert systems.get(self.system) == self.plant
         assert systems.canonical(self.plant.short_name) == self.system == self.plant.name
+
+    def test_the_problem_suits_the_plant(self) -> None:
+        self.problem.require_sound()
+        assert self.problem.judged in {"open_loop", "closed_loop"}
+
+    def test_a_solver_can_read_the_dynamics(self) -> None:
+        require_symbolic(self.plant)
 
     def test_signals_have_names_units_and_bounds(self) -> None:
         signals = (*self.plant.states, *self.plant.controls)
