@@ -48,18 +48,15 @@ class StageError(SetpointError):
         super().__init__(message)
 
 
-_NEAR = 0.7
-"""Least likeness of a name that is suggested (difflib's ratio): one or two letters off, in a short word."""
-
-
 def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
 ) -> InputError:
     """An `InputError` for a name that is neither in `known` nor among its `aliases`, with one that is near first."""
     choices = sorted(known)
     names = [*choices, *sorted(aliases)]
+    alike_in_length = [each for each in names if abs(len(each) - len(name)) <= max(1, len(name) // 3)]
     containing = [each for each in names if len(name) > 2 and name in each]
-    nearest = get_close_matches(name, names, n=1, cutoff=_NEAR) or containing
+    nearest = get_close_matches(name, alike_in_length, n=1) or containing
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
     return InputError(f"unknown {kind} {name!r}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")

@@ -16,10 +16,10 @@ def require_symbolic(plant: Plant) -> None:
     try:
         step = casadi.vertcat(*plant.step_components(0.0, casadi.vertsplit(x), casadi.vertsplit(u), casadi))
     except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0].rstrip('.')}"
         raise InputError(
-            f"{plant.name}: derivative must accept CasADi symbols, but on them it raises {type(error).__name__}: "
-            f"{str(error).partition(chr(10))[0]}. Write it without `if`, `float` or NumPy on a state or control, as "
-            "one formula with the functions of xp."
+            f"{plant.name}: derivative must accept CasADi symbols, but on them it raises {reason}. Write it without "
+            "`if`, `float` or NumPy on a state or control, as one formula with the functions of xp."
         ) from error
     w = casadi.vertcat(x, u)
     if plant.linear and casadi.depends_on(casadi.jacobian(step, w), w):
