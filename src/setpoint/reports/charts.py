@@ -17,7 +17,7 @@ from setpoint.analysis.wording import factor_label, level_text, number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
 from setpoint.reports import svg
-from setpoint.reports.content import RankedSystem, Report, short_label
+from setpoint.reports.content import RankedSystem, Report, curve_name, short_label
 from setpoint.reports.costs import configuration_costs, pareto_front
 
 SHOWN_CONFIGURATIONS = 30
@@ -265,7 +265,7 @@ def failure_map(report: Report) -> Chart | None:
 
 
 def learning_curves(report: Report, system: str) -> list[Chart]:
-    """SFT loss and GRPO reward over steps, coloured by the levels of the first swept parameter."""
+    """SFT loss and GRPO reward over steps."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = (("sft", "loss", "SFT loss"), ("grpo", "reward", "GRPO mean reward"))
     charts = [_curves(report, runs, role, key, f"{system}: {title}") for role, key, title in panels]
@@ -273,34 +273,35 @@ def learning_curves(report: Report, system: str) -> list[Chart]:
 
 
 def _curves(report: Report, runs: Sequence[RunResult], role: str, key: str, title: str) -> Chart | None:
-    stages = list({run.stages[role]: run for run in runs if role in run.stages}.values())
+    groups: dict[str, list[RunResult]] = {}
+    for run in runs:
+        if role in run.stages:
+            groups.setdefault(run.stages[role], []).append(run)
+    stages = list(groups.items())
     chosen = svg.thinned([(float(k), 0.0) for k in range(len(stages))], SHOWN_CURVES)
-    factor = next(iter(swept(report.data)), None)
     curves = []
-    for run in (stages[int(k)] for k, _ in chosen):
-        records = learning_curve(report.data.workspace.stage(role, run.stages[role]))
+    for stage, sharing in (stages[int(k)] for k, _ in chosen):
+        records = learning_curve(report.data.workspace.stage(role, stage))
         points = [(float(r["step"]), float(v)) for r in records if isinstance(v := r.get(key), int | float)]
         points = [(x, y) for x, y in points if math.isfinite(y)]
         if len(points) >= 2:
-            curves.append((level_text(run.level(factor)) if factor else "all runs", svg.thinned(points)))
+            curves.append((curve_name(report.data, sharing), svg.thinned(points)))
     if not curves:
         return None
-    levels = list(dict.fromkeys(level for level, _ in curves))
+    names = list(dict.fromkeys(name for name, _ in curves))
     x_axis = svg.axis_over([x for _, points in curves for x, _ in points], 60, 400)
     y_axis = svg.axis_over([y for _, points in curves for _, y in points], 240, 30)
     body = [*svg.bottom_axis(x_axis, 30, 240, "optimizer step"), *svg.left_axis(y_axis, 60, 400, key)]
-    for level, points in curves:
-        colour = f"line thin c{levels.index(level) % 6}"
+    for name, points in curves:
+        colour = f"line thin c{names.index(name) % 6}"
         body.append(svg.path([(x_axis.at(x), y_axis.at(y)) for x, y in points], colour))
-    for k, level in enumerate(levels[:6]):
-        x = 60 + (k % 3) * 125
-        y = 295 + 16 * (k // 3)
+    for k, name in enumerate(names[:6]):
+        x, y = 60 + (k % 2) * 185, 295 + 16 * (k // 2)
         body.append(svg.line(x, y - 4, x + 18, y - 4, f"line c{k}"))
-        name = f"{factor_label(factor)} {level}" if factor else level
-        body.append(svg.text(x + 22, y, svg.shortened(name, 16)))
+        body.append(svg.text(x + 22, y, svg.shortened(name, 30)))
     shown = f", {len(curves)} of {len(stages)} shown" if len(curves) < len(stages) else ""
     caption = f"{title}, one line a trained stage{shown}."
-    return Chart(caption, svg.document(420, 320, caption, body))
+    return Chart(caption, svg.document(420, 336, caption, body))
 
 
 def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:

@@ -1,12 +1,13 @@
 """Everything a report says, computed once and rendered by others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from setpoint.analysis.claims import Claim
 from setpoint.analysis.composing import level_heading
 from setpoint.analysis.configurations import ConfigurationResult, rank_configurations, ranking_metric
+from setpoint.analysis.design import swept
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.quantities import Metrics
@@ -14,6 +15,8 @@ from setpoint.analysis.wording import counted, factor_label, level_text, number_
 
 NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
+NAMED_CURVES = 6
+"""Configurations that colours can tell apart."""
 REFERENCES = {"optimum": "certified optimum", "lqr": "clipped LQR", "zero": "zero control"}
 CONTRACT_CLAIMS = ("most_impactful", "lora_rank", "learning_rate")
 """What the statistical section always answers, in its order."""
@@ -114,6 +117,15 @@ def short_label(data: ExperimentData, result: ConfigurationResult) -> str:
     """The swept values of a configuration, for an axis."""
     levels = [f"{factor_label(name)} {level_text(level)}" for name, level in result.levels.items()]
     return ", ".join(levels) or result.runs[0].training_type
+
+
+def curve_name(data: ExperimentData, runs: Sequence[RunResult]) -> str:
+    """What a stage that `runs` share is called in a legend: where there are many configurations, by one parameter."""
+    factors = swept(data)
+    if len({run.configuration for run in data.runs}) > NAMED_CURVES:
+        factors = factors[:1]
+    shared = [factor for factor in factors if len({run.level(factor) for run in runs}) == 1]
+    return ", ".join(f"{factor_label(factor)} {level_text(runs[0].level(factor))}" for factor in shared) or "all runs"
 
 
 def _setting(run: RunResult, factor: str, *places: tuple[str, str]) -> str:

@@ -19,10 +19,10 @@ from setpoint.analysis.configurations import ConfigurationResult
 from setpoint.analysis.experiment import RunResult
 from setpoint.analysis.quantities import JUDGED_MODES
 from setpoint.analysis.reading import learning_curve
-from setpoint.analysis.wording import factor_label, level_text, number_text
+from setpoint.analysis.wording import number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
-from setpoint.reports.content import RankedSystem, Report, anchor_rows, one_line, short_label
+from setpoint.reports.content import RankedSystem, Report, anchor_rows, curve_name, one_line, short_label
 from setpoint.systems import Signal
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
@@ -159,7 +159,7 @@ def _plain_log_axis(axes: Any, logarithmic: bool) -> None:
 
 
 def _learning_curves(report: Report, system: str) -> Figure | None:
-    """SFT loss and GRPO reward of every run, coloured by the levels of the first swept parameter."""
+    """SFT loss and GRPO reward of every run."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = [
         ("sft", "loss", "SFT: loss (dashed: validation)", "loss"),
@@ -172,14 +172,13 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
     ]
     if not drawn:
         return None
-    factor = next(iter(report.data.analysis.factors), None)
-    levels = list(dict.fromkeys(level_text(run.level(factor)) if factor else "all runs" for run in runs))
+    groups = {role: _by_stage(runs, role) for role, *_ in drawn}
+    names = list(dict.fromkeys(curve_name(report.data, group) for found in groups.values() for group in found))
     figure = Figure(figsize=(3.9 * len(drawn) + 0.4, 3.3), layout="constrained")
     for column, (role, key, title, label) in enumerate(drawn):
         axes = figure.add_subplot(1, len(drawn), column + 1)
-        for stage_runs in _by_stage(runs, role):
-            level = levels.index(level_text(stage_runs[0].level(factor)) if factor else "all runs")
-            _draw_curve(axes, report, stage_runs[0], role, key, level)
+        for stage_runs in groups[role]:
+            _draw_curve(axes, report, stage_runs[0], role, key, names.index(curve_name(report.data, stage_runs)))
         axes.set_title(title)
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(label)
@@ -190,9 +189,9 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
             [],
             color=COLOURS[k % len(COLOURS)],
             linewidth=2,
-            label=_short(f"{factor_label(factor)} {level}" if factor else level, 30),
+            label=_short(name, 34),
         )
-        for k, level in enumerate(levels)
+        for k, name in enumerate(names)
     ]
     figure.suptitle(
         f"{system}: learning curves, a running mean per trained stage over its faint raw values",
@@ -200,7 +199,7 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
         ha="left",
         fontsize=10,
     )
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
     return figure
 
 
