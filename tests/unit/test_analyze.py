@@ -108,14 +108,30 @@ def test_mistakes_are_refused(
     assert words in capsys.readouterr().err
 
 
-def test_files_that_are_no_tables_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = ["--response", "y", "--factors", "rate"]
-    assert main(["analyze", str(tmp_path / "none.csv"), *wanted]) == 3
-    assert main(["analyze", str(table(tmp_path / "empty.csv", [])), *wanted]) == 3
-    assert main(["analyze", str(table(tmp_path / "long.csv", ["1,2,3,4,5"])), *wanted]) == 3
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    assert main(["analyze", str(tmp_path / "binary.csv"), *wanted]) == 3
-    assert "text" in capsys.readouterr().err or True
+@pytest.mark.parametrize(("name", "value"), [("nope.csv", "no such file or directory"), (".", "is a directory")])
+def test_a_table_that_cannot_be_read_is_told_with_rule_value_and_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    assert main(["analyze", str(tmp_path / name), "--response", "y", "--factors", "a"]) == 3
+    error = capsys.readouterr().err
+    assert "must be a file that can be read" in error and f"{tmp_path / name}: {value}" in error
+    assert "give the path of a CSV file" in error and "Errno" not in error
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (HEADER.encode(), "has no rows"),
+        (f"{HEADER}1,2,3,4,5\n".encode(), "row 1 has 5"),
+        (b"\xff\xfe\x00", "must be a CSV file in UTF-8"),
+    ],
+)
+def test_files_that_are_no_tables_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, words: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    assert main(["analyze", str(tmp_path / "t.csv"), "--response", "y", "--factors", "rate"]) == 3
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])

@@ -52,7 +52,12 @@ def read_table(path: Path) -> list[dict[str, str]]:
             stream.seek(0)
             parted = max(",;\t", key=first.count)
             header, *lines = [line for line in csv.reader(stream, delimiter=parted) if line] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise InputError(
+            f"The table must be a file that can be read, but {path}: {(error.strerror or 'unreadable').lower()}; "
+            "give the path of a CSV file with a header line."
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} must be a CSV file in UTF-8 with a header line, but: {error}") from error
     if not lines:
         raise InputError(f"{path} must have a header line and at least one row, but has no rows.")
