@@ -221,6 +221,24 @@ def test_all_runs_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_matplotlib")
+def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path: Path) -> None:
+    def rank_8_is_better(levels: Mapping[str, Any]) -> float:
+        return math.log(0.05) - 0.5 * (levels["lora_rank"] == 8)
+
+    folder = Synthetic(tmp_path, replicates=2, log_error=rank_8_is_better).write()
+    text = write_reports(folder).read_text()
+    (claim,) = [
+        c for c in json.loads((folder / "reports" / "claims.json").read_text())["claims"] if c["id"] == "resolution"
+    ]
+    shows, seen = claim["details"]["by_seeds"], claim["details"]["observed"]
+    enough = min(int(seeds) for seeds, smallest in shows["lora_rank"].items() if smallest <= seen["lora_rank"])
+    assert f"Run the same design with --replicates {enough}: as seen, the levels of LoRA rank that may be best" in text
+    assert shows["lora_rank"]["2"] > seen["lora_rank"]
+    assert min(shows["learning_rate"].values()) > seen["learning_rate"]
+    assert "Do not expect more seeds to settle learning rate: as seen, the levels of learning rate" in text
+
+
+@pytest.mark.usefixtures("without_matplotlib")
 def test_nothing_has_started(tmp_path: Path) -> None:
     report = write_reports(Synthetic(tmp_path, unstarted=("",)).write())
     text = report.read_text()

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from setpoint.analysis.claims import Claim, Status
+from setpoint.analysis.intervals import detectable_difference, planned_contrast
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import Workspace
@@ -259,6 +260,18 @@ def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None
         for target in scenario.targets:
             assert f"| {scenario.name} | {scenario.title} | {target.quantity} |" in table
     assert "missed" not in table and "nothing to measure" not in table
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_seeds_that_are_said_to_show_a_difference_do(seeds: int) -> None:
+    """The claim itself, with all its corrections, is made in four of five experiments or more."""
+    levels = {"lora_rank": (4, 8, 16), "learning_rate": (1e-4, 2e-4)}
+    difference = detectable_difference(*planned_contrast(seeds, 2), 3, 0.05 / 2)
+    world = World(levels, seeds, {"lora_rank": (difference, 0.0, 0.0)})
+    claims = [claims_of(world.sample(generator("settles", seeds, k))) for k in range(100)]
+    assert sum(found["main_effect:lora_rank"].status is Status.SUPPORTED for found in claims) >= 80
+    promised = [found["resolution"].details["by_seeds"]["lora_rank"][str(seeds)] for found in claims]
+    assert np.median(promised) == pytest.approx(0.3 * difference, rel=0.15)
 
 
 @pytest.mark.slow
