@@ -56,7 +56,8 @@ def unknown_name(
     names = [*choices, *sorted(aliases)]
     alike_in_length = [each for each in names if abs(len(each) - len(name)) <= max(1, len(name) // 3)]
     containing = [each for each in names if len(name) > 2 and name in each]
-    nearest = get_close_matches(name, alike_in_length, n=1) or containing
+    cutoff = 0.6 if len(name) > 2 else 0.5  # one letter of two
+    nearest = get_close_matches(name, alike_in_length, n=1, cutoff=cutoff) or containing
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
     return InputError(f"unknown {kind} {name!r}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")
