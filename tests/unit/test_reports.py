@@ -235,10 +235,10 @@ def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path:
     ]
     shows, seen = claim["details"]["by_seeds"], claim["details"]["observed"]
     enough = min(int(seeds) for seeds, smallest in shows["lora_rank"].items() if smallest <= seen["lora_rank"])
-    assert f"Run the same design with --replicates {enough}: as seen, the levels of LoRA rank that may be best" in text
+    assert f"Run the same design with --replicates {enough}: as seen, the best LoRA rank and the next differ" in text
     assert shows["lora_rank"]["2"] > seen["lora_rank"]
     assert min(shows["learning_rate"].values()) > seen["learning_rate"]
-    assert "Do not expect more seeds to settle learning rate: as seen, the levels of learning rate" in text
+    assert "Do not expect more seeds to settle learning rate: as seen, the best learning rate and" in text
 
 
 @pytest.mark.usefixtures("without_matplotlib")
