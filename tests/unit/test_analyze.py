@@ -134,6 +134,18 @@ def test_files_that_are_no_tables_are_refused(
     assert words in capsys.readouterr().err
 
 
+def test_a_zero_under_a_logarithm_leaves_no_claim_about_configurations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However far apart they are on the scale that was not declared."""
+    clear = rows(effect=-3.0, spread=0.01)
+    zero = [f"{clear[0].rsplit(',', 1)[0]},0", *clear[1:]]
+    found = analyse(table(tmp_path / "t.csv", zero), capsys)
+    assert {claim["status"] for claim in found.values()} == {"refused"}
+    linear = analyse(table(tmp_path / "t.csv", zero), capsys, "--scale", "linear")
+    assert "refused" not in {claim["status"] for claim in linear.values()}
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_other_delimiters_and_spaces_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], delimiter: str

@@ -17,10 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic_experiment import MEASURED, Synthetic
 
+from setpoint.analysis.reading import read_experiment
 from setpoint.analysis.wording import percent_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
+from setpoint.reports.charts import learning_curves
+from setpoint.reports.content import build_report
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
 from setpoint.reports.usage import duration_text
@@ -232,10 +235,10 @@ def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path:
     ]
     shows, seen = claim["details"]["by_seeds"], claim["details"]["observed"]
     enough = min(int(seeds) for seeds, smallest in shows["lora_rank"].items() if smallest <= seen["lora_rank"])
-    assert f"Run the same design with --replicates {enough}: as seen, the levels of LoRA rank that may be best" in text
+    assert f"Run the same design with --replicates {enough}: as seen, the best LoRA rank and the next differ" in text
     assert shows["lora_rank"]["2"] > seen["lora_rank"]
     assert min(shows["learning_rate"].values()) > seen["learning_rate"]
-    assert "Do not expect more seeds to settle learning rate: as seen, the levels of learning rate" in text
+    assert "Do not expect more seeds to settle learning rate: as seen, the best learning rate and" in text
 
 
 @pytest.mark.usefixtures("without_matplotlib")
@@ -246,6 +249,32 @@ def test_nothing_has_started(tmp_path: Path) -> None:
     assert "Not Finished: 18 planned; this report is interim" in text
     for name in ("report.md", "report.html"):
         assert "18 planned; this report is interim" in report.with_name(name).read_text()
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_an_unfinished_report_says_so_before_anything_else(tmp_path: Path) -> None:
+    started = Synthetic(tmp_path / "a", unstarted=("lora_rank=4",))
+    report = write_reports(started.write())
+    words = "INTERIM: 6 of 18 runs have no result yet."
+    assert report.read_text().splitlines()[1].startswith(f"!! {words}")
+    assert words in report.with_name("report.md").read_text().splitlines()[2]
+    page = report.with_name("report.html").read_text()
+    assert 0 < page.index(words) < page.index("<dl")
+    finished = write_reports(Synthetic(tmp_path / "b").write())
+    assert all("INTERIM" not in finished.with_name(f"report.{kind}").read_text() for kind in ("txt", "md", "html"))
+
+
+def test_learning_curves_name_every_parameter_that_their_stage_read(tmp_path: Path) -> None:
+    factors = {"lora_rank": (4, 8, 16, 32), "learning_rate": (1e-4, 2e-4), "beta": (0.0, 0.1)}
+    synthetic = Synthetic(tmp_path, factors=factors, replicates=1, sft_factors=("lora_rank", "learning_rate"))
+    report = build_report(read_experiment(synthetic.write()))
+    sft, grpo = learning_curves(report, "double_integrator")
+    for chart, names in ((sft, 8), (grpo, 16)):
+        assert len(set(re.findall(r">(LoRA rank [^<]*)<", chart.body))) == names
+        looks = re.findall(r'<line [^>]*class="line (c\d d\d)"', chart.body)
+        assert len(looks) == len(set(looks)) == names
+    assert ">LoRA rank 32, learning rate 2e-4<" in sft.body
+    assert ">LoRA rank 32, learning rate 2e-4, beta 0.1<" in grpo.body
 
 
 @pytest.mark.usefixtures("without_matplotlib")

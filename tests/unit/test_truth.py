@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.intervals import detectable_difference, planned_contrast
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import Workspace
@@ -262,16 +261,31 @@ def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None
     assert "missed" not in table and "nothing to measure" not in table
 
 
+@pytest.mark.parametrize("factor", ["lora_rank", "learning_rate"])
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_seeds_that_are_said_to_show_a_difference_do(seeds: int) -> None:
-    """The claim itself, with all its corrections, is made in four of five experiments or more."""
-    levels = {"lora_rank": (4, 8, 16), "learning_rate": (1e-4, 2e-4)}
-    difference = detectable_difference(*planned_contrast(seeds, 2), 3, 0.05 / 2)
-    world = World(levels, seeds, {"lora_rank": (difference, 0.0, 0.0)})
-    claims = [claims_of(world.sample(generator("settles", seeds, k))) for k in range(100)]
-    assert sum(found["main_effect:lora_rank"].status is Status.SUPPORTED for found in claims) >= 80
-    promised = [found["resolution"].details["by_seeds"]["lora_rank"][str(seeds)] for found in claims]
-    assert np.median(promised) == pytest.approx(0.3 * difference, rel=0.15)
+def test_seeds_that_are_said_to_show_a_difference_do(seeds: int, factor: str) -> None:
+    """A level better than all others by no more than reports promise is shown in four of five experiments or more.
+
+    By the claims themselves, with all their corrections: that of the effect, and that of the best level, which more
+    seeds are advised for and of which ranks are judged differently. A promise is made by a report of two seeds, and by
+    one of as many as are promised.
+    """
+    levels = {factor: (4, 8, 16), "batch_size": (2, 4)}
+
+    def promised(pilot: int) -> float:
+        worlds = (World(levels, pilot).sample(generator("pilot", pilot, factor, k)) for k in range(30))
+        found = [claims_of(world)["resolution"].details["by_seeds"][factor][str(seeds)] for world in worlds]
+        return float(np.median(found))
+
+    difference = min(promised(2), promised(seeds)) / 0.3
+    world = World(levels, seeds, {factor: (0.0, 0.0, -difference)})
+    claims = [claims_of(world.sample(generator("settles", seeds, factor, k))) for k in range(100)]
+    assert sum(found[f"main_effect:{factor}"].status is Status.SUPPORTED for found in claims) >= 80
+    settled = [found[f"optimal_level:{factor}"] for found in claims]
+    assert sum(c.status is Status.SUPPORTED and c.details["observed_best"] == 16 for c in settled) >= 80
+    half = World(levels, seeds, {factor: (0.0, 0.0, -0.4 * difference)})
+    missed = [claims_of(half.sample(generator("half", seeds, factor, k)))[f"optimal_level:{factor}"] for k in range(40)]
+    assert sum(c.status is Status.SUPPORTED for c in missed) < 30, "a difference far below it is shown as often"
 
 
 @pytest.mark.slow

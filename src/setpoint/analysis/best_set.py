@@ -24,6 +24,19 @@ def configuration_name(result: ConfigurationResult) -> str:
     return ", ".join(f"{name} {level_text(level)}" for name, level in result.levels.items()) or "all runs"
 
 
+def _obstacle(data: ExperimentData, ranked: list[ConfigurationResult]) -> tuple[Status, str]:
+    """Why configurations that have results were not compared."""
+    quantity = data.quantity(ranking_metric(data))
+    values = [value for result in ranked for value in result.values]
+    without = sum(value <= 0.0 for value in values)
+    if data.analysis.scale == "log" and without:
+        runs = counted(without, "run")
+        return Status.REFUSED, f"{quantity.label} is zero or negative in {runs}, so it has no logarithm"
+    if all(len(set(result.values)) <= 1 for result in ranked) and any(len(result.values) > 1 for result in ranked):
+        return Status.NOT_TESTABLE, f"{quantity.label} does not vary between replicates"
+    return Status.NOT_TESTABLE, "too few seeds per configuration to compare single configurations"
+
+
 def _claim(data: ExperimentData, system: str, ranked: list[ConfigurationResult]) -> Claim:
     name, heading = f"best_configurations:{system}", f"Best configurations, {system}"
     tested = [result for result in ranked if result.possibly_best is not None]
@@ -34,10 +47,8 @@ def _claim(data: ExperimentData, system: str, ranked: list[ConfigurationResult])
     first = with_result[0]
     observed = f"{configuration_name(first)} observed best ({number_text(first.mean or 0.0, 4)})"
     if not tested:
-        reason = "too few seeds per configuration to compare single configurations"
-        return Claim(
-            name, heading, f"not resolved: {observed}, but {reason}", Status.NOT_TESTABLE, reason, "none", n_runs
-        )
+        status, reason = _obstacle(data, ranked)
+        return Claim(name, heading, f"not resolved: {observed}, but {reason}", status, reason, "none", n_runs)
     best = [result for result in tested if result.possibly_best]
     untested = len(ranked) - len(tested)
     caveats = [*survivor_caveat(data)]

@@ -65,7 +65,8 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
     scale = Scale(data.quantity(metric), logarithmic)
     samples = {key: [scale.transform(value) for value in found] for key, found in values.items()}
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers too large to square nothing is said
-        best = _best_set(samples, data.analysis.alpha, scale)
+        judged = logarithmic or data.analysis.scale != "log"  # else the declared comparison cannot be made
+        best = _best_set(samples, data.analysis.alpha, scale) if judged else None
         pooled = pooled_deviation(list(samples.values()))
         intervals = {key: _interval(found, pooled, scale, data.analysis.alpha) for key, found in samples.items()}
     results = [

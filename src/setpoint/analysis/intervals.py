@@ -71,16 +71,17 @@ def planned_contrast(seeds: int, cells: int) -> tuple[float, float]:
     return math.sqrt(2.0 / (seeds * cells)), max(1.0, df)
 
 
-def detectable_difference(standard_error: float, df: float, levels: int, alpha: float) -> float:
-    """The smallest difference of two of `levels` means that Games–Howell over all pairs shows with probability 0.8.
+def detectable_difference(standard_error: float, df: float, levels: int, alpha: float, power: float = 0.8) -> float:
+    """The smallest difference of two of `levels` means that Games–Howell over all pairs shows with probability `power`.
 
     Args:
         standard_error: of the difference.
         df: its degrees of freedom, at least 1.
         levels: how many means are compared.
         alpha: for all pairs together.
+        power: the probability, above one half.
     """
     from scipy import special
 
     critical = critical_value(alpha, levels, df) / math.sqrt(2.0)
-    return float(special.nctdtrinc(df, 0.2, critical)) * standard_error
+    return float(special.nctdtrinc(df, 1.0 - power, critical)) * standard_error

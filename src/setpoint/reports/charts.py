@@ -17,12 +17,13 @@ from setpoint.analysis.wording import factor_label, level_text, number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
 from setpoint.reports import svg
-from setpoint.reports.content import RankedSystem, Report, curve_name, short_label
+from setpoint.reports.content import RankedSystem, Report, curve_labels, short_label
 from setpoint.reports.costs import configuration_costs, pareto_front
 
 SHOWN_CONFIGURATIONS = 30
 SHOWN_EFFECTS = 40
 SHOWN_CURVES = 40
+SHOWN_LABELS = 30
 SHOWN_MAPS = 6
 SHOWN_PREDICTIONS = 80
 SHOWN_DOTS = 60
@@ -265,7 +266,7 @@ def failure_map(report: Report) -> Chart | None:
 
 
 def learning_curves(report: Report, system: str) -> list[Chart]:
-    """SFT loss and GRPO reward over steps."""
+    """SFT loss and GRPO reward over steps, each configuration with a look of its own."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = (("sft", "loss", "SFT loss"), ("grpo", "reward", "GRPO mean reward"))
     charts = [_curves(report, runs, role, key, f"{system}: {title}") for role, key, title in panels]
@@ -273,19 +274,19 @@ def learning_curves(report: Report, system: str) -> list[Chart]:
 
 
 def _curves(report: Report, runs: Sequence[RunResult], role: str, key: str, title: str) -> Chart | None:
-    groups: dict[str, list[RunResult]] = {}
+    stages: dict[str, list[RunResult]] = {}
     for run in runs:
         if role in run.stages:
-            groups.setdefault(run.stages[role], []).append(run)
-    stages = list(groups.items())
+            stages.setdefault(run.stages[role], []).append(run)
+    labels = curve_labels(report.data, stages)
     chosen = svg.thinned([(float(k), 0.0) for k in range(len(stages))], SHOWN_CURVES)
     curves = []
-    for stage, sharing in (stages[int(k)] for k, _ in chosen):
+    for stage in (list(stages)[int(k)] for k, _ in chosen):
         records = learning_curve(report.data.workspace.stage(role, stage))
         points = [(float(r["step"]), float(v)) for r in records if isinstance(v := r.get(key), int | float)]
         points = [(x, y) for x, y in points if math.isfinite(y)]
         if len(points) >= 2:
-            curves.append((curve_name(report.data, sharing), svg.thinned(points)))
+            curves.append((labels[stage], svg.thinned(points)))
     if not curves:
         return None
     names = list(dict.fromkeys(name for name, _ in curves))
@@ -293,15 +294,23 @@ def _curves(report: Report, runs: Sequence[RunResult], role: str, key: str, titl
     y_axis = svg.axis_over([y for _, points in curves for _, y in points], 240, 30)
     body = [*svg.bottom_axis(x_axis, 30, 240, "optimizer step"), *svg.left_axis(y_axis, 60, 400, key)]
     for name, points in curves:
-        colour = f"line thin c{names.index(name) % 6}"
-        body.append(svg.path([(x_axis.at(x), y_axis.at(y)) for x, y in points], colour))
-    for k, name in enumerate(names[:6]):
-        x, y = 60 + (k % 2) * 185, 295 + 16 * (k // 2)
-        body.append(svg.line(x, y - 4, x + 18, y - 4, f"line c{k}"))
-        body.append(svg.text(x + 22, y, svg.shortened(name, 30)))
+        body.append(svg.path([(x_axis.at(x), y_axis.at(y)) for x, y in points], f"line thin {_look(names, name)}"))
+    listed_names = names[:SHOWN_LABELS]
+    for k, name in enumerate(listed_names):
+        y = 295 + 16 * k
+        body.append(svg.line(60, y - 4, 90, y - 4, f"line {_look(names, name)}"))
+        body.append(svg.text(96, y, svg.shortened(name, 52)))
     shown = f", {len(curves)} of {len(stages)} shown" if len(curves) < len(stages) else ""
+    if len(names) > len(listed_names):
+        shown += f"; the first {len(listed_names)} of {len(names)} configurations are named"
     caption = f"{title}, one line a trained stage{shown}."
-    return Chart(caption, svg.document(420, 336, caption, body))
+    return Chart(caption, svg.document(420, 304 + 16 * len(listed_names), caption, body))
+
+
+def _look(names: Sequence[str], name: str) -> str:
+    """Colour and dashes of a line, of which there are thirty pairs."""
+    place = names.index(name)
+    return f"c{place % 6} d{place // 6 % 5}"
 
 
 def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:

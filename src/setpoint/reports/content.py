@@ -7,7 +7,6 @@ from typing import Any
 from setpoint.analysis.claims import Claim
 from setpoint.analysis.composing import level_heading
 from setpoint.analysis.configurations import ConfigurationResult, rank_configurations, ranking_metric
-from setpoint.analysis.design import swept
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.quantities import Metrics
@@ -15,8 +14,6 @@ from setpoint.analysis.wording import counted, factor_label, level_text, number_
 
 NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
-NAMED_CURVES = 6
-"""Configurations that colours can tell apart."""
 REFERENCES = {"optimum": "certified optimum", "lqr": "clipped LQR", "zero": "zero control"}
 CONTRACT_CLAIMS = ("most_impactful", "lora_rank", "learning_rate")
 """What the statistical section always answers, in its order."""
@@ -65,6 +62,18 @@ def counts(data: ExperimentData) -> tuple[int, int, int]:
     successful = sum(run.state == "ok" for run in data.runs)
     failed = sum(run.state in FAILED_STATES for run in data.runs)
     return len(data.runs), successful, failed
+
+
+def interim_text(data: ExperimentData) -> str:
+    """That runs have no result yet, as a sentence for the top of a report; empty where all have ended."""
+    pending = sum(run.pending for run in data.runs)
+    if not pending:
+        return ""
+    have = "has" if pending == 1 else "have"
+    return (
+        f"INTERIM: {pending} of {counted(len(data.runs), 'run')} {have} no result yet. Every number below may still "
+        "change, and no claim is final."
+    )
 
 
 def failure_counts(data: ExperimentData) -> dict[str, int]:
@@ -119,13 +128,21 @@ def short_label(data: ExperimentData, result: ConfigurationResult) -> str:
     return ", ".join(levels) or result.runs[0].training_type
 
 
-def curve_name(data: ExperimentData, runs: Sequence[RunResult]) -> str:
-    """What a stage that `runs` share is called in a legend: where there are many configurations, by one parameter."""
-    factors = swept(data)
-    if len({run.configuration for run in data.runs}) > NAMED_CURVES:
-        factors = factors[:1]
-    shared = [factor for factor in factors if len({run.level(factor) for run in runs}) == 1]
-    return ", ".join(f"{factor_label(factor)} {level_text(runs[0].level(factor))}" for factor in shared) or "all runs"
+def curve_labels(data: ExperimentData, stages: Mapping[str, Sequence[RunResult]]) -> dict[str, str]:
+    """For each stage, with the runs that share it, the swept values that its training had: what tells curves apart.
+
+    A parameter that varies among the runs of one stage was not yet used by it.
+    """
+    used = [
+        factor
+        for factor in data.analysis.factors
+        if all(len({run.level(factor) for run in runs}) == 1 for runs in stages.values())
+        and len({run.level(factor) for runs in stages.values() for run in runs}) > 1
+    ]
+    return {
+        stage: ", ".join(f"{factor_label(factor)} {level_text(runs[0].level(factor))}" for factor in used) or "all runs"
+        for stage, runs in stages.items()
+    }
 
 
 def _setting(run: RunResult, factor: str, *places: tuple[str, str]) -> str:

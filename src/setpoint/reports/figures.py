@@ -22,7 +22,7 @@ from setpoint.analysis.reading import learning_curve
 from setpoint.analysis.wording import number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
-from setpoint.reports.content import RankedSystem, Report, anchor_rows, curve_name, one_line, short_label
+from setpoint.reports.content import RankedSystem, Report, anchor_rows, curve_labels, one_line, short_label
 from setpoint.systems import Signal
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
@@ -56,6 +56,8 @@ LARGEST_CHART = 30
 LARGEST_CURVES = 100
 """Stages with a learning curve in one chart."""
 SHOWN_CASES = 3
+_MARKS = ("", "o", "s", "^", "D")
+_LEGEND_COLUMNS = 2
 
 
 def draw_figures(report: Report, folder: Path) -> list[str]:
@@ -159,7 +161,7 @@ def _plain_log_axis(axes: Any, logarithmic: bool) -> None:
 
 
 def _learning_curves(report: Report, system: str) -> Figure | None:
-    """SFT loss and GRPO reward of every run."""
+    """SFT loss and GRPO reward of every trained stage, one colour and mark for all that it was trained with."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = [
         ("sft", "loss", "SFT: loss (dashed: validation)", "loss"),
@@ -172,45 +174,49 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
     ]
     if not drawn:
         return None
-    groups = {role: _by_stage(runs, role) for role, *_ in drawn}
-    names = list(dict.fromkeys(curve_name(report.data, group) for found in groups.values() for group in found))
-    figure = Figure(figsize=(3.9 * len(drawn) + 0.4, 3.3), layout="constrained")
+    labels = {role: curve_labels(report.data, _stages(runs, role)) for role, *_ in drawn}
+    names = list(dict.fromkeys(name for of_role in labels.values() for name in of_role.values()))
+    figure = Figure(
+        figsize=(3.9 * len(drawn) + 0.4, 3.3 + 0.2 * -(-len(names) // _LEGEND_COLUMNS)), layout="constrained"
+    )
     for column, (role, key, title, label) in enumerate(drawn):
         axes = figure.add_subplot(1, len(drawn), column + 1)
-        for stage_runs in groups[role]:
-            _draw_curve(axes, report, stage_runs[0], role, key, names.index(curve_name(report.data, stage_runs)))
+        for stage_runs in _by_stage(runs, role):
+            _draw_curve(axes, report, stage_runs[0], role, key, names.index(labels[role][stage_runs[0].stages[role]]))
         axes.set_title(title)
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=COLOURS[k % len(COLOURS)],
-            linewidth=2,
-            label=_short(name, 34),
-        )
-        for k, name in enumerate(names)
-    ]
+    handles = [Line2D([], [], linewidth=2, label=_short(name, 46), **_look(k)) for k, name in enumerate(names)]
     figure.suptitle(
         f"{system}: learning curves, a running mean per trained stage over its faint raw values",
         x=0.01,
         ha="left",
         fontsize=10,
     )
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
+    shown = handles[:LARGEST_CHART]
+    figure.legend(handles=shown, loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(shown)))
     return figure
+
+
+def _look(place: int) -> dict[str, Any]:
+    """Colour and marks of a curve; dashes are for validation."""
+    marks = _MARKS[place // len(COLOURS) % len(_MARKS)]
+    return {"color": COLOURS[place % len(COLOURS)], "marker": marks, "markersize": 4}
 
 
 def _by_stage(runs: Iterable[RunResult], role: str) -> list[list[RunResult]]:
     """Runs grouped by the stage of this role that they share; of very many a part, evenly spread."""
+    found = list(_stages(runs, role).values())
+    return found[:: 1 + len(found) // LARGEST_CURVES]
+
+
+def _stages(runs: Iterable[RunResult], role: str) -> dict[str, list[RunResult]]:
     groups: dict[str, list[RunResult]] = {}
     for run in runs:
         if role in run.stages:
             groups.setdefault(run.stages[role], []).append(run)
-    found = list(groups.values())
-    return found[:: 1 + len(found) // LARGEST_CURVES]
+    return groups
 
 
 def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[float, float]]:
@@ -221,14 +227,16 @@ def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[fl
     return [(step, float(value)) for step, value in points if isinstance(value, int | float) and np.isfinite(value)]
 
 
-def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, level: int) -> None:
-    colour = COLOURS[level % len(COLOURS)]
+def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, place: int) -> None:
+    look = _look(place)
+    colour = look["color"]
     points = _curve(report, run, role, key)
     if points:
         steps, values = (np.array(column) for column in zip(*points, strict=True))
         width = max(1, len(values) // 12)
         axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
-        axes.plot(steps[width - 1 :], running_mean(values, width), color=colour, linewidth=1.3, alpha=0.9)
+        sparse = {"markevery": max(1, len(values) // 6)}
+        axes.plot(steps[width - 1 :], running_mean(values, width), linewidth=1.3, alpha=0.9, **look, **sparse)
     checked = _curve(report, run, role, "validation_loss")
     if checked:
         axes.plot(*zip(*checked, strict=True), color=colour, linewidth=1.2, linestyle=(0, (4, 2)), alpha=0.9)

@@ -33,6 +33,7 @@ from setpoint.reports.content import (
     case_error_text,
     counts,
     failure_counts,
+    interim_text,
     metric_text,
     one_line,
     parameter_space,
@@ -127,7 +128,9 @@ def _summary(report: Report) -> str:
     data = report.data
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
-    return _definitions(
+    interim = interim_text(data)
+    banner = f'<p class="interim" role="status">{text_of(interim)}</p>' if interim else ""
+    return banner + _definitions(
         [
             ("Date", data.finished_at),
             ("Experiment type", data.type),

@@ -11,6 +11,7 @@ from setpoint.reports.content import (
     case_error_text,
     counts,
     failure_counts,
+    interim_text,
     metric_text,
     one_line,
     parameter_space,
@@ -33,9 +34,11 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
     data = report.data
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
+    interim = interim_text(data)
     lines = [
         f"# Experiment Report: {escape(data.id)}",
         "",
+        *([f"> **{escape(interim)}**", ""] if interim else []),
         *table(
             ("", ""),
             [

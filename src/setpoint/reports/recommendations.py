@@ -147,7 +147,7 @@ def _replicate(report: Report) -> list[str]:
 
 def _seen(resolution: Claim, factor: str) -> str:
     difference = resolution.details["observed_in_words"][factor]
-    return f"the levels of {factor_label(factor)} that may be best differ by {difference}"
+    return f"the best {factor_label(factor)} and the next differ by {difference}"
 
 
 def _seeds_to_show(resolution: Claim, factor: str, seeds: int) -> int | None:

@@ -15,6 +15,7 @@ from setpoint.reports.content import (
     configuration_label,
     counts,
     failure_counts,
+    interim_text,
     metric_text,
     one_line,
     parameter_space,
@@ -48,8 +49,10 @@ def render_text(report: Report, files: Files) -> str:
 
 def _head(report: Report) -> list[str]:
     data = report.data
+    interim = interim_text(data)
     return [
         f"=== Experiment Report: {one_line(data.id)} ===",
+        *([f"!! {interim}"] if interim else []),
         f"Date: {one_line(data.finished_at)}",
         f"Experiment Type: {one_line(data.type)}",
         f"Systems Tested: {', '.join(one_line(system) for system in data.systems)}",

@@ -325,8 +325,8 @@ def _limits() -> list[Scenario]:
         Scenario(
             "G18",
             "a zero under a logarithm",
-            Changed(World(levels=SQUARE), _zero),
-            expect(most_impactful=Status.REFUSED, optimal_level=Status.REFUSED),
+            Changed(effect, _zero),
+            expect(most_impactful=Status.REFUSED, optimal_level=Status.REFUSED, best_configurations=Status.REFUSED),
             RIGHT,
             True,
         ),
