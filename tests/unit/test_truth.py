@@ -252,6 +252,24 @@ def test_the_command_grades_and_writes_its_table(tmp_path: Path, capsys: pytest.
     assert chosen(scenarios(), ["G99"]) == []
 
 
+def test_results_are_collected_scenario_by_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    collection = tmp_path / "results.json"
+
+    def measure(name: str) -> list[str]:
+        arguments = ["verify-claims", "--simulations", "2", "--scenarios", name, "--collect", str(collection)]
+        assert main([*arguments, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == json.loads(collection.read_text())
+        return list(dict.fromkeys(row["scenario"] for row in json.loads(collection.read_text())))
+
+    assert measure("G18") == ["G18"]
+    assert measure("G17") == ["G17", "G18"]
+    kept = collection.read_text()
+    assert measure("G18") == ["G17", "G18"] and collection.read_text() == kept
+    collection.write_text("[1]")
+    assert main(["verify-claims", "--scenarios", "G17", "--collect", str(collection)]) == 3
+    assert collection.read_text() == "[1]" and "a file that it wrote itself" in capsys.readouterr().err
+
+
 def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None:
     page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
     table = page.partition("| scenario | what is planted |")[2]

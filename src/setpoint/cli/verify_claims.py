@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from setpoint.cli.options import add_json, print_json, words
+from setpoint.artifacts.atomic import write_json, write_text
+from setpoint.cli.options import add_json, finite, print_json, words
 from setpoint.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--folders", type=int, default=0, metavar="N", help="also report N experiment folders a scenario"
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--collect", type=Path, metavar="FILE.json", help="add to the results that this file holds")
+    parser.add_argument(
+        "--collect",
+        type=Path,
+        metavar="FILE.json",
+        help="add each scenario, as soon as it is measured, to the results in this file",
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help=f"replace what is between {BEGIN} and {END}")
     add_json(parser)
 
@@ -50,24 +56,28 @@ def run(arguments: argparse.Namespace) -> int:
     if not names and wanted != ["G19"]:
         known = ", ".join(dict.fromkeys(s.name.split()[0] for s in scenarios()))
         raise InputError(f"no scenario is called {', '.join(wanted)}. Known: {known}.")
+    before = _read_collection(arguments.collect) if arguments.collect is not None else []
     jobs = [(name, arguments.simulations, arguments.folders) for name in names]
     rows: list[Reached] = []
     with ProcessPoolExecutor(arguments.workers) as pool:
         for name, found in zip(names, pool.map(_grade, jobs), strict=True):
-            print(f"{name}: {sum(row.held is False for row in found)} of {len(found)} targets missed", file=sys.stderr)
+            print(f"{name}: {sum(row.missed for row in found)} of {len(found)} targets missed", file=sys.stderr)
             rows += found
+            if arguments.collect is not None:
+                write_json(arguments.collect, _plain(_joined(before, rows)))
     if not wanted or "G19" in wanted:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(duplicates_refused(Path(folder), min(arguments.simulations, 20)))
     if arguments.collect is not None:
-        rows = _collect(arguments.collect, rows)
+        rows = _joined(before, rows)
+        write_json(arguments.collect, _plain(rows))
     if arguments.write is not None:
         _replace_table(arguments.write, to_markdown(rows))
     if arguments.json:
         print_json(_plain(rows))
     else:
         print(to_markdown(rows), end="")
-    return EXIT_MISSED if any(row.held is False and not row.within_chance for row in rows) else 0
+    return EXIT_MISSED if any(row.missed for row in rows) else 0
 
 
 def _grade(job: tuple[str, int, int]) -> "list[Reached]":
@@ -96,28 +106,32 @@ def reported_claims(workspace: Path, experiment: str) -> "list[Claim] | None":
 
 
 def _plain(rows: "Sequence[Reached]") -> list[dict[str, Any]]:
-    return [{**asdict(row), "held": row.held} for row in rows]
+    return [finite({**asdict(row), "held": row.held}) for row in rows]
 
 
-def _collect(path: Path, rows: "Sequence[Reached]") -> "list[Reached]":
-    """`rows` and those of other scenarios that the file holds, in the order of the scenarios; the file is rewritten."""
-    from setpoint.truth.scenarios import Target, scenarios
+def _read_collection(path: Path) -> "list[Reached]":
+    """The results that the file holds; none where it is not there yet."""
+    from setpoint.truth.scenarios import Target
     from setpoint.truth.verification import Reached
 
     try:
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        before = [
+        return [
             Reached(**{k: v for k, v in row.items() if k != "held"} | {"target": Target(**row["target"])})
             for row in kept
         ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"--collect needs a file that it wrote itself, or none yet, but {path}: {error}") from error
+
+
+def _joined(before: "Sequence[Reached]", rows: "Sequence[Reached]") -> "list[Reached]":
+    """`rows`, and of `before` those of other scenarios that still exist, in the order of the scenarios."""
+    from setpoint.truth.scenarios import scenarios
+
     new = {row.scenario for row in rows}
-    order = {scenario.name: k for k, scenario in enumerate(scenarios())}
-    everything = [*(row for row in before if row.scenario not in new and row.scenario in {*order, "G19"}), *rows]
-    everything.sort(key=lambda row: order.get(row.scenario, len(order)))
-    path.write_text(json.dumps(_plain(everything), indent=1, ensure_ascii=False), encoding="utf-8")
-    return everything
+    order = {name: k for k, name in enumerate([*(scenario.name for scenario in scenarios()), "G19"])}
+    kept = [row for row in before if row.scenario not in new and row.scenario in order]
+    return sorted([*kept, *rows], key=lambda row: order[row.scenario])
 
 
 def _replace_table(path: Path, table: str) -> None:
@@ -130,4 +144,4 @@ def _replace_table(path: Path, table: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"--write needs a file with the marks {BEGIN} and {END}; {path} lacks them.")
-    path.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
+    write_text(path, f"{before}{BEGIN}\n{table}{END}{after}")

@@ -94,7 +94,7 @@ class Reached:
             return "nothing to measure"
         if self.held:
             return "reached"
-        return "within chance" if self.within_chance else "**missed**"
+        return "**missed**" if self.missed else "within chance"
 
     @property
     def margin(self) -> float | None:
@@ -121,6 +121,11 @@ class Reached:
     def within_chance(self) -> bool:
         """Whether a missed bound is no further away than two standard errors."""
         return self.standard_errors_missed <= 2.0
+
+    @property
+    def missed(self) -> bool:
+        """Whether the target was missed by more than chance."""
+        return self.held is False and not self.within_chance
 
     @property
     def held(self) -> bool | None:
