@@ -9,6 +9,7 @@ from typing import Any
 
 from setpoint import problems, provenance, systems
 from setpoint.errors import Findings
+from setpoint.evaluation import EvaluationConfig
 from setpoint.experiments.adapters import Adapter
 from setpoint.experiments.designs import check_design, joint_levels
 from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, canonical_ranges, find, resolve
@@ -178,6 +179,7 @@ class _Stages:
     inputs: Inputs
     planned: dict[str, PlannedStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    suites: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         base = self.inputs.base
@@ -225,10 +227,14 @@ class _Stages:
         return self.references[system]
 
     def _suite(self, system: str) -> dict[str, Any]:
-        cases = self.spec.evaluation_cases or DEFAULT_CASES
-        suite = {"system": system, "evaluation": self.spec.evaluation, "cases": cases}
-        problem = problems.get(system)
-        return suite if problem.built_in else {**suite, "problem": digest(problem.definition())}
+        if system not in self.suites:
+            cases = self.spec.evaluation_cases or DEFAULT_CASES
+            more = EvaluationConfig.named(self.spec.evaluation, system, cases).definition()
+            self._encoded |= {id(value): canonical_json(value) for value in more.values()}
+            suite = {"system": system, "evaluation": self.spec.evaluation, "cases": cases, **more}
+            problem = problems.get(system)
+            self.suites[system] = suite if problem.built_in else {**suite, "problem": digest(problem.definition())}
+        return self.suites[system]
 
     def _add(self, stage: PlannedStage) -> str:
         identity = stage_id(stage, self._encoded)
