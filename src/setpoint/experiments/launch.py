@@ -29,6 +29,7 @@ from setpoint.experiments.lease import lease
 from setpoint.experiments.links import link_models
 from setpoint.experiments.plan import Named, Plan, plan_path, read_plan
 from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values, spec_digest
+from setpoint.experiments.retries import RESULTS
 from setpoint.experiments.spec import ExperimentSpec
 from setpoint.experiments.stages import PRELOAD
 from setpoint.experiments.status import Status, read_stages, require_plan
@@ -37,9 +38,6 @@ from setpoint.policies import BaseModel, resolve_base
 
 ESTIMATE = "estimate.json"
 """In the experiment's folder: what it was expected to cost, and what it did."""
-
-# Failures that follow from the configuration: another experiment that asks for the same stage is told the same.
-RESULTS = frozenset({"diverged", "no_learning_signal"})
 
 
 @dataclass(frozen=True, slots=True)

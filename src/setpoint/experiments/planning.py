@@ -8,11 +8,19 @@ from types import MappingProxyType
 from typing import Any
 
 from setpoint import problems, provenance, systems
-from setpoint.errors import Findings
+from setpoint.errors import Findings, collect, unknown_name
 from setpoint.evaluation import EvaluationConfig
 from setpoint.experiments.adapters import Adapter
 from setpoint.experiments.designs import check_design, joint_levels
-from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, canonical_ranges, find, resolve
+from setpoint.experiments.parameters import (
+    TRAINED,
+    canonical_axes,
+    canonical_fixed,
+    canonical_ranges,
+    find,
+    is_parameter,
+    resolve,
+)
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
 from setpoint.experiments.single import Alone, training_command
 from setpoint.experiments.spec import METRICS, TRAINING_TYPE, ExperimentSpec, Range, Value, identity, make_spec
@@ -73,11 +81,17 @@ def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def _canonical_relations(spec: ExperimentSpec) -> dict[str, Any]:
-    """Zips and conditions with canonical names and parsed values."""
+    """Zips and conditions with canonical names and parsed values.
+
+    Raises:
+        InputError: names that are no parameters, and values that these do not take.
+    """
     conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
     for name, wanted in spec.conditions.items():
         trained = {TRAINING_TYPE: wanted[TRAINING_TYPE]} if TRAINING_TYPE in wanted else {}
         others = {other: values for other, values in wanted.items() if other != TRAINING_TYPE}
+        unknown = [other for other in others if not is_parameter(other)]
+        collect([unknown_name("condition", other, [TRAINING_TYPE, *spec.parameters]) for other in unknown])
         conditions[find(name).name] = {**trained, **canonical_axes(others, spec.training_types)}
     zipped = tuple(tuple(find(name).name for name in names) for names in spec.zipped)
     return {"zipped": zipped, "conditions": conditions}
