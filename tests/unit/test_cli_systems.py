@@ -103,7 +103,7 @@ def test_json_has_no_number_that_json_does_not_know(capsys: pytest.CaptureFixtur
     ("words", "message"),
     [
         (["baselines", "--suite", "nominla"], "Did you mean 'nominal'?"),
-        (["baselines", "--cases", "0"], "--cases must be at least 1"),
+        (["baselines", "--cases", "0"], "at least one case"),
         (["baselines", "--systems", "pendulm"], "Did you mean 'pendulum'?"),
         (["baselines", "--suite", "tight", "--systems", "pend"], "pendulum is not in suite 'tight'"),
         (["systems", "rendezvous"], "Did you mean 'cw_rendezvous'?"),

@@ -25,7 +25,7 @@ def test_single_values_need_no_brackets_and_short_names_are_resolved() -> None:
         ({"systems": []}, "systems"),
         ({}, "systems"),
         ({"systems": "di", "metrics": ["final_eror"]}, "Did you mean 'final_error'"),
-        ({"systems": "di", "training_types": ["rlhf"]}, "'sft', 'grpo' or 'both'"),
+        ({"systems": "di", "training_types": ["rlhf"]}, "unknown training type 'rlhf'. Known: both, grpo, sft."),
         ({"systems": "di", "training_types": []}, "training_types"),
         ({"systems": "di", "replicates": 0}, "greater than or equal to 1, but is 0"),
         ({"systems": "di", "replicates": "many"}, "but is 'many'"),

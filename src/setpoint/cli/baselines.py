@@ -31,15 +31,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compute and print the tables."""
     from setpoint import systems
+    from setpoint.demonstrations import MOST_ROWS
     from setpoint.evaluation.anchors import system_anchors
-    from setpoint.problems import suite_systems
+    from setpoint.problems import require_cases, suite_systems
 
     known = suite_systems(arguments.suite)
     wanted = known if arguments.systems is None else tuple(dict.fromkeys(map(systems.canonical, arguments.systems)))
-    if arguments.cases < 1 or arguments.clones < 0:
-        raise InputError(
-            f"--cases must be at least 1 and --clones not negative, but are {arguments.cases} and {arguments.clones}."
-        )
+    require_cases(arguments.cases)
+    if not 0 <= arguments.clones <= MOST_ROWS:
+        raise InputError(f"--clones must be 0 to {MOST_ROWS} optima, but is {arguments.clones}.")
     tell = say_nothing if arguments.quiet else say
     found: list[SystemAnchors] = []
     for name in wanted:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from setpoint import problems
 from setpoint.errors import Findings, InputError, collect, unknown_name
+from setpoint.experiments.bounds import remedy
 from setpoint.experiments.spec import Range, Value
 from setpoint.policies import BasePreset
 from setpoint.problems import reward_horizon
@@ -234,8 +235,10 @@ def _parse(name: str, place: Place, value: Value) -> Value:
     try:
         parsed = _adapter(group, field).validate_python(value)
     except ValidationError as error:
-        message = error.errors()[0]["msg"]
-        raise InputError(f"{name}: {message[:1].lower()}{message[1:]}, but is {value!r}.") from error
+        finding = error.errors()[0]
+        message, bounds = finding["msg"], MODELS[group].model_fields[field].metadata
+        rule = f"{name}: {message[:1].lower()}{message[1:]}, but is {value!r}."
+        raise InputError(rule + remedy(dict(finding), bounds)) from error
     if isinstance(parsed, float) and not math.isfinite(parsed):
         raise InputError(f"{name}: values must be finite, but one is {value!r}.")
     return parsed
