@@ -150,7 +150,7 @@ def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeyp
         raise OSError(errno.ENOSPC, "No space left on device", "state.json")
 
     monkeypatch.setattr("setpoint.cli.models.run", fail)
-    assert main(["models", "list"]) == 1
+    assert main(["models", "list"]) == 3
     error = capsys.readouterr().err
     assert "No space left on device: 'state.json'" in error
     assert "same command again" in error
@@ -160,7 +160,12 @@ def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeyp
     ("words", "complaint"),
     [
         ([], "setpoint: error: the following arguments are required: VERB. See setpoint --help"),
-        (["fly"], "setpoint: error: argument VERB: invalid choice: 'fly'"),
+        (["fly"], "setpoint: error: argument VERB: invalid choice: 'fly' (choose from"),
+        (["experimnt"], "setpoint: error: argument VERB: invalid choice: 'experimnt', the nearest is experiment ("),
+        (
+            ["experiment", "rn"],
+            "setpoint experiment: error: argument ACTION: invalid choice: 'rn', the nearest is run (",
+        ),
         (["experiment"], "setpoint experiment: error: the following arguments are required: ACTION."),
         (
             ["experiment", "run", "--sytems", "di"],
@@ -168,6 +173,16 @@ def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeyp
             "See setpoint experiment run --help",
         ),
         (["train", "di"], "setpoint train: error: these words belong to no option: di."),
+        (
+            ["experiment", "run", "--replicates", "2", "--replicates=3"],
+            "setpoint experiment run: error: option --replicates is given twice; give it once",
+        ),
+        (
+            ["experiment", "run", "--system", "di", "--systems", "vdp"],
+            "setpoint experiment run: error: --system and --systems are one option, which is given twice;",
+        ),
+        (["train", "--training-type", "sft", "--training-type", "grpo"], "setpoint train: error: option --training-"),
+        (["data", "show", "x", "--rows"], "setpoint data show: error: argument --rows: expected one argument."),
     ],
 )
 def test_wrong_syntax_is_2_and_one_line(words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,6 +191,50 @@ def test_wrong_syntax_is_2_and_one_line(words: list[str], complaint: str, capsys
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("experiment run --workers 0", "--workers must be a whole number of at least 1, but is '0'."),
+        ("experiment run --workers ²", "--workers must be a whole number of at least 1, but is '²'."),
+        ("train --time-limit-min 0", "--time-limit-min must be a number above 0, but is '0'."),
+        ("train --on slrum", "--on: unknown value 'slrum'. Did you mean 'slurm'? Known: local, slurm."),
+        ("evaluate --num-test-cases few", "--num-test-cases must be a whole number, but is 'few'."),
+        ("data generate --split-ratio most", "--split-ratio must be a number, but is 'most'."),
+        ("report x --format pdf", "--format: unknown value 'pdf'. Known: html, markdown, text."),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_3(
+    words: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 3
+    assert capsys.readouterr().err == f"setpoint: error: {complaint}\n"
+
+
+def printed(stdout: object = subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`setpoint systems van_der_pol` in an environment of its own."""
+    line = [sys.executable, "-m", "setpoint", "systems", "van_der_pol", *(["--json"] if "JSON" in environment else [])]
+    return subprocess.run(
+        line, env=os.environ | environment, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+def test_a_character_that_the_terminal_lacks_is_no_traceback() -> None:
+    done = printed(PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2026" in done.stdout
+    assert "\u2026" in printed(PYTHONIOENCODING="utf-8").stdout
+    assert json.loads(printed(PYTHONIOENCODING="ascii", JSON="1").stdout)["short_name"] == "vdp"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_finds_no_room_is_no_internal_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = printed(full)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
 
 
 def test_help_names_every_verb_and_loads_nothing() -> None:

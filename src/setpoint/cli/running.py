@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from setpoint.cli.main import EXIT_INTERRUPTED
-from setpoint.cli.options import count, print_json
+from setpoint.cli.options import count, one_of, print_json
 from setpoint.cli.progress import progress, say, say_nothing
 from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
@@ -61,7 +61,9 @@ def add_accept_option(parser: argparse.ArgumentParser) -> None:
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Where to run."""
-    parser.add_argument("--on", choices=("local", "slurm"), default="local", help="where (default: this machine)")
+    parser.add_argument(
+        "--on", type=one_of("local", "slurm"), default="local", metavar="WHERE", help="local (default) or slurm"
+    )
     add_cluster_options(parser)
 
 
@@ -102,7 +104,7 @@ def _amount(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, but is {text!r}")
+        raise InputError(f"must be a number above 0, but is {text!r}")
     return value
 
 
