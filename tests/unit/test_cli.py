@@ -82,6 +82,13 @@ def setpoint(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
         ("experiment run --systems di --base-model nonsense", "--base-model"),
         ("experiment run --spec no/such.yaml", "cannot be read"),
         ("experiment plan --systems di --set lora_rank", "name=value"),
+        ("experiment run --systems di --choose 3", "--choose would have no effect"),
+        ("experiment plan --systems di --choose 3 --yes", "--choose and --yes would have no effect"),
+        ("experiment run --systems di --profile /nonexistent.yaml", "Add --on slurm, or leave it out."),
+        ("train --system di --resource-limits gpu:abc", "--resource-limits would have no effect"),
+        ("train --system di --on slurm --dry-run --resource-limits gpu:abc", "'abc'"),
+        ("experiment run --systems di --on slurm --dry-run --profile /nonexistent.yaml", "/nonexistent.yaml"),
+        ("experiment run --systems di --dry-run --retries crash=x", "retries of crash must be a whole number"),
         ("experiment status nothing", "no experiment 'nothing'"),
         ("experiment resume nothing", "no experiment 'nothing'"),
         ("train", "--system"),
@@ -214,7 +221,7 @@ def test_a_value_that_an_option_does_not_take_is_3(
 
 def printed(stdout: object = subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess[str]:
     """`setpoint systems van_der_pol` in an environment of its own."""
-    line = [sys.executable, "-m", "setpoint", "systems", "van_der_pol", *(["--json"] if "JSON" in environment else [])]
+    line = [sys.executable, "-m", "setpoint", "systems", "van_der_pol"]
     return subprocess.run(
         line, env=os.environ | environment, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
     )
@@ -225,7 +232,6 @@ def test_a_character_that_the_terminal_lacks_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\u2026" in done.stdout
     assert "\u2026" in printed(PYTHONIOENCODING="utf-8").stdout
-    assert json.loads(printed(PYTHONIOENCODING="ascii", JSON="1").stdout)["short_name"] == "vdp"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

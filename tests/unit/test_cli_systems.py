@@ -1,5 +1,6 @@
 """`setpoint systems` and `setpoint baselines`, as a user meets them."""
 
+import io
 import json
 import math
 from pathlib import Path
@@ -97,6 +98,15 @@ def test_what_is_not_near_is_not_suggested(capsys: pytest.CaptureFixture[str]) -
 def test_json_has_no_number_that_json_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": [math.nan, (math.inf, {"b": -math.inf})], "c": 1.5, "d": "NaN"})
     assert json.loads(capsys.readouterr().out) == {"a": [None, [None, {"b": None}]], "c": 1.5, "d": "NaN"}
+
+
+def test_json_stays_json_where_characters_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="latin-1", errors="backslashreplace")
+    monkeypatch.setattr("sys.stdout", stream)
+    print_json({"a": "1 µs …"})
+    stream.flush()
+    assert json.loads(written.getvalue()) == {"a": "1 µs …"}
 
 
 @pytest.mark.parametrize(
