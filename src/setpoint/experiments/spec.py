@@ -78,8 +78,13 @@ def _as_groups(value: Any) -> Any:
     return (tuple(value),) if one else value
 
 
-def _no_flag(value: Any) -> Any:
-    if isinstance(value, bool):
+def plain_number(value: Any) -> Any:
+    """`value` itself, unless Python would make a number of it that nobody wrote: 1 of `true`, 16 of `1_6`.
+
+    Raises:
+        ValueError: see above.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
         raise ValueError("a number is asked for")
     return value
 
@@ -87,8 +92,8 @@ def _no_flag(value: Any) -> Any:
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
 """One or more items; a single one may be written without brackets."""
-Whole = Annotated[int, BeforeValidator(_no_flag)]
-"""A whole number; unlike in Python, `true` is none."""
+Whole = Annotated[int, BeforeValidator(plain_number)]
+Number = Annotated[float, BeforeValidator(plain_number)]
 
 
 class _Said(ValueError):
@@ -100,17 +105,18 @@ class Range(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min: float = Field(allow_inf_nan=False)
-    max: float = Field(allow_inf_nan=False)
+    min: Number = Field(allow_inf_nan=False)
+    max: Number = Field(allow_inf_nan=False)
     scale: Literal["linear", "log"] = "linear"
     whole: bool = False
     """Whether values are rounded; follows from the parameter."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Range":
-        if self.min >= self.max or (self.scale == "log" and self.min <= 0):
-            found = f"{self.min} to {self.max} on a {self.scale} scale"
-            raise _Said(f"a range goes from min up to max, above 0 on a log scale, but is {found}")
+        if self.min >= self.max:
+            raise _Said(f"a range goes up, but this one goes from {self.min} to {self.max}. Swap its ends")
+        if self.scale == "log" and self.min <= 0:
+            raise _Said(f"on a log scale a range is above 0, but this one starts at {self.min}. Raise its lower end")
         return self
 
 
@@ -278,6 +284,8 @@ def read_spec_file(path: Path) -> dict[str, Any]:
         raise InputError(f"the specification {str(path)!r} cannot be read ({error.strerror}).") from error
     except _TwiceError as error:
         raise InputError(f"in {str(path)!r}, {error}") from error
+    except RecursionError:
+        raise InputError(f"{str(path)!r} is nested too deeply to be a specification.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
