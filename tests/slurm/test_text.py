@@ -1,6 +1,7 @@
 """Texts that go to SLURM and come back from it; no cluster needed."""
 
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -205,6 +206,24 @@ def test_jobs_inherit_the_users_choices_and_nothing_of_a_surrounding_job() -> No
     kept = {"SLURM_CONF": "/c", "SBATCH_ACCOUNT": "a", "SBATCH_PARTITION": "p", "HOME": "/h"}
     passed = _environment({**kept, "SLURM_MEM_PER_CPU": "64", "SLURM_JOB_ID": "7", "SBATCH_EXPORT": "NONE"})
     assert passed == {**kept, "LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}
+
+
+def test_a_warning_that_comes_before_the_stage_listens_sends_it_back_to_the_queue(tmp_path: Path) -> None:
+    deaf = "#!/bin/bash\n[ $0 != ${0%deaf} ] || { echo $* >>asked; exit 1; }\nkill -USR1 $PPID\nsleep 20\n"
+    for name in ("deaf", "scontrol"):
+        (tmp_path / name).write_text(deaf)
+        (tmp_path / name).chmod(0o755)
+    site = Site(tmp_path, "sweep", Profile(), (str(tmp_path / "deaf"),))
+    text = script_text(site, Batch("a", site.folder, "sft", ("aa",), Resources(time_min=2)))
+    assert "#SBATCH --signal=B:USR1@60" in text.splitlines()  # a warning at the very start would help nobody
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+    for restart, asked in (("0", "requeue 7_0\n"), ("20", "")):
+        (tmp_path / "asked").write_text("")
+        done = subprocess.run(
+            ["bash", "-c", text], cwd=tmp_path, env={**variables, "SLURM_RESTART_COUNT": restart}, check=False
+        )
+        assert done.returncode == 128 + signal.SIGUSR1
+        assert (tmp_path / "asked").read_text() == asked
 
 
 def test_a_script_says_what_is_amiss(tmp_path: Path) -> None:

@@ -161,19 +161,6 @@ class Client:
             if done.returncode and "invalid job id" not in done.stderr.lower():
                 raise Unavailable(_words(done.stderr))
 
-    def refusal_of(self, script: Path, options: Iterable[str] = ()) -> str | None:
-        """SLURM's reason to refuse this script, without handing it in; None where it would be taken.
-
-        Raises:
-            Unavailable: no answer.
-        """
-        self.require()
-        done = self._call("sbatch", "--test-only", *options, "--", str(script))
-        refusal = _refusal(done.stderr) if done.returncode else None
-        if isinstance(refusal, Unavailable):
-            raise refusal
-        return str(refusal) if isinstance(refusal, Refused) else None
-
     def nodes(self) -> list[Node]:
         """The kinds of nodes, by partition.
 

@@ -167,7 +167,7 @@ def array_options(site: Site, batch: Batch) -> Iterator[tuple[str, str]]:
         yield "requeue", ""
     else:
         yield "no-requeue", ""
-    yield "signal", f"B:USR1@{profile.signal_s}"
+    yield "signal", f"B:USR1@{min(profile.signal_s, 30 * batch.resources.time_min)}"  # half the time at most
     if batch.after:
         yield "kill-on-invalid-dep", "yes"
     allocation = profile.allocation(gpu=batch.gpu)
@@ -314,6 +314,7 @@ if ! command -v "${setpoint[0]}" >/dev/null; then
 fi
 "${setpoint[@]}" stage run --experiment @EXPERIMENT@ --stage "$stage" --workspace "$workspace" &
 worker=$!
+[ -z "$warned" ] || pass_on USR1
 code=0
 while
     interrupted=''
@@ -322,9 +323,10 @@ while
     [ -n "$interrupted" ]
 do :; done
 
-if [ "$code" -eq @SAVED@ ] && [ -n "$warned" ] && [ "$restart" -lt "$most_requeues" ]; then
+# @SAVED@: the stage saved its state; 138: USR1 came before it could listen
+if [[ -n $warned && $code =~ ^(@SAVED@|138)$ && $restart -lt $most_requeues ]]; then
     mark end "$code"
-    echo "saved before the time limit; going back to the queue"
+    echo "the time limit is near; going back to the queue with what is saved"
     timeout 60 scontrol requeue "$job" && sleep 300 # until SLURM ends this
 fi
 exit "$code"
