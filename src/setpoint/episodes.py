@@ -22,6 +22,11 @@ EPISODES = "episodes.parquet"
 TRAJECTORIES = "trajectories.parquet"
 
 
+def condition_folder(stage: Path, condition: str) -> Path:
+    """Where an evaluation keeps its episodes under other conditions than the nominal ones."""
+    return stage / "conditions" / condition
+
+
 @dataclass(frozen=True, slots=True)
 class EpisodeResult:
     """One controller on one initial state, and how well it did. Failures are rows too; nothing is dropped.

@@ -223,6 +223,8 @@ def test_failed_runs_set_the_exit_code_and_can_be_retried(root: Path) -> None:
     (root / "fail-grpo").unlink()
     assert setpoint(root, "experiment", "resume", "mine").returncode == 4
     assert setpoint(root, "experiment", "retry", "mine", "--class", "crash").returncode == 4
+    misspelt = setpoint(root, "experiment", "retry", "mine", "--class", "crsh")
+    assert (misspelt.returncode, "Did you mean 'crash'?" in misspelt.stderr) == (3, True)
     assert "failed     lora_rank=4" in setpoint(root, "experiment", "status", "mine").stdout
     assert setpoint(root, "experiment", "retry", "mine").returncode == 0
     (root / "fail-reference").write_text("")

@@ -38,6 +38,12 @@ def points(**fields: Any) -> list[dict[str, Any]]:
     return configurations(spec_of(**fields), "both")
 
 
+def test_an_unknown_condition_is_answered_with_the_nearest() -> None:
+    conditions = {"grpo.temperature": {"training_typ": "both"}}
+    with pytest.raises(InputError, match=r"unknown condition 'training_typ'\. Did you mean 'training_type'"):
+        spec_of(parameters={"grpo.temperature": [0.7, 1.0]}, conditions=conditions)
+
+
 def test_zipped_parameters_are_one_axis_and_one_factor() -> None:
     fields = {"parameters": {"rank": [4, 8], "learning_rate": [2e-4, 1e-4], "grpo.beta": [0.0, 0.1]}}
     found = points(**fields, zipped=[["lora_rank", "learning_rate"]])

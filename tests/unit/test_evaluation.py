@@ -13,9 +13,9 @@ from setpoint import problems, systems
 from setpoint.artifacts import StageContext, Workspace
 from setpoint.controllers import ClippedLqr, Plan, ZeroControl
 from setpoint.controllers.optimal import OptimalController
-from setpoint.episodes import read_episodes, read_trajectories
+from setpoint.episodes import condition_folder, read_episodes, read_trajectories
 from setpoint.errors import InputError, StageError
-from setpoint.evaluation import COMPREHENSIVE_LACKS, OPEN_LOOP, EvaluationConfig, Mode
+from setpoint.evaluation import CONDITION_CASES, OPEN_LOOP, EvaluationConfig, Mode
 from setpoint.evaluation import stage as stages
 from setpoint.evaluation.optima import OPTIMA, Optima, read_optima, solve_optima, write_optima
 from setpoint.evaluation.run import evaluate
@@ -50,7 +50,7 @@ class Unreadable:
 
 def context(root: Path, kind: str, config: Mapping[str, Any], **needs: Path) -> StageContext:
     output = root / kind
-    output.mkdir()
+    output.mkdir(parents=True)
     return StageContext(Workspace(root), kind, "a1b2", dict(config), 0, needs, output, root / "c", root / "a")
 
 
@@ -65,7 +65,6 @@ def test_every_plant_has_its_own_track() -> None:
     assert names["standard"]["double_integrator"] == ["open_loop", "replan_5"]
     assert names["standard"]["pendulum"] == ["replan_5"]
     assert names["comprehensive"]["pendulum"] == ["replan_5", "replan_1"]
-    assert "noise" in COMPREHENSIVE_LACKS
 
 
 def test_an_evaluation_that_means_nothing_is_refused() -> None:
@@ -147,7 +146,7 @@ def test_replanned_references_really_equal_their_open_loop(name: str, controller
 
 
 def test_a_policy_is_evaluated_on_the_optima_of_its_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "_load_controller", lambda _, problem: Unreadable(problem))
+    monkeypatch.setattr(stages, "_load_policy", lambda _: Unreadable)
     reference = context(tmp_path, "reference", CONFIG)
     stages.run_reference(reference)
     policy = context(tmp_path, "evaluate", CONFIG, reference=reference.output)
@@ -159,8 +158,68 @@ def test_a_policy_is_evaluated_on_the_optima_of_its_reference(tmp_path: Path, mo
     assert {row.controller for row in rows} == {"llm"}
 
 
+def test_comprehensive_tests_every_condition_that_a_system_has() -> None:
+    named = {
+        system: [condition.name for condition in EvaluationConfig.named("comprehensive", system).conditions]
+        for system in systems.names()
+    }
+    assert named["double_integrator"] == ["tight", "held_out", "noise", "mismatch"]
+    assert named["pendulum"] == ["held_out", "noise", "mismatch"]
+    assert named["orbit_raising"] == ["noise", "mismatch"]
+    assert not EvaluationConfig.named("standard", DI.name).conditions
+    config = {**CONFIG, "evaluation": "comprehensive", **EvaluationConfig.named("comprehensive", DI.name).definition()}
+    assert EvaluationConfig.of_stage(config) == EvaluationConfig.named("comprehensive", DI.name, 8)
+    tight, held_out, noise, mismatch = EvaluationConfig.of_stage(config).conditions
+    nominal = EvaluationConfig.named("standard", DI.name, 1000).states()
+    assert len(noise.groups(1000)[0].states) == CONDITION_CASES
+    assert np.array_equal(noise.groups(8)[0].states, nominal[:8])
+    assert [group.problem.name for group in tight.groups(8)] == ["double_integrator_tight"]
+    masses = {group.problem.plant.parameters["mass"] for group in held_out.groups(1000)}
+    assert len(masses) == len(held_out.groups(1000)) > 1
+    assert DI.plant.parameters["mass"] not in masses
+    assert mismatch.disturbance.mismatch == 0.1
+
+
+def test_conditions_have_rows_of_their_own_beside_the_nominal_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "_load_policy", lambda _: Unreadable)
+    more = EvaluationConfig.named("comprehensive", DI.name).definition()
+    config = {**CONFIG, "cases": 12, "evaluation": "comprehensive", **more}
+    reference = context(tmp_path, "reference", config)
+    stages.run_reference(reference)
+    policy = context(tmp_path, "evaluate", config, reference=reference.output)
+    stages.run_policy(policy)
+    nominal = read_episodes(policy.output / "episodes.parquet")
+    alone = context(tmp_path / "alone", "evaluate", {**CONFIG, "cases": 12}, reference=reference.output)
+    stages.run_policy(alone)
+    standard = read_episodes(alone.output / "episodes.parquet")
+    assert [row for row in nominal if row.mode != "replan_1"] == standard
+    for name in ("tight", "held_out", "noise", "mismatch"):
+        known = read_episodes(condition_folder(reference.output, name) / "episodes.parquet")
+        rows = read_episodes(condition_folder(policy.output, name) / "episodes.parquet")
+        assert {row.mode for row in rows} == {"open_loop", "replan_5", "replan_1"}
+        starts = {(row.case_id, row.initial_state, row.optimal_cost) for row in known}
+        assert {(row.case_id, row.initial_state, row.optimal_cost) for row in rows} == starts
+        assert len(rows) == 3 * len(starts) > 0
+        finals = {(row.mode, row.case_id): row.final_state for row in nominal}
+        assert any(row.final_state != finals[row.mode, row.case_id] for row in rows)
+
+
+def test_optima_of_a_condition_must_be_of_its_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_load_policy", lambda _: Unreadable)
+    more = EvaluationConfig.named("comprehensive", DI.name).definition()
+    config = {**CONFIG, "cases": 4, "evaluation": "comprehensive", **more}
+    reference = context(tmp_path, "reference", config)
+    stages.run_reference(reference)
+    optima = read_optima(reference.output / OPTIMA)
+    write_optima(condition_folder(reference.output, "held_out") / "optima-00.parquet", optima)
+    with pytest.raises(StageError, match=r"held_out.*is of other cases than the 4"):
+        stages.run_policy(context(tmp_path, "evaluate", config, reference=reference.output))
+
+
 def test_a_reference_of_other_cases_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "_load_controller", lambda _, problem: Unreadable(problem))
+    monkeypatch.setattr(stages, "_load_policy", lambda _: Unreadable)
     reference = context(tmp_path, "reference", CONFIG)
     stages.run_reference(reference)
     with pytest.raises(StageError, match="other cases than the 9"):

@@ -17,6 +17,7 @@ from sweeps import BASE, TARGETS, executions, make_plan, save_plan
 from setpoint.artifacts import Workspace, read_json
 from setpoint.errors import InputError
 from setpoint.execution import Limits, LocalExecutor, Outcome, Task, failures, machine
+from setpoint.execution.cleanup import end_group, left_behind
 from setpoint.execution.failures import classify, describe_ended
 from setpoint.execution.sampling import GpuCounters, Sampler
 from setpoint.execution.worker import WRAPPER_VARIABLE
@@ -207,7 +208,17 @@ def test_gpus_are_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 class FakeNvml:
-    """Two GPUs."""
+    """Two GPUs; process 4711 holds memory of the second one until it was asked for a few times."""
+
+    def __init__(self, asked: int = 0) -> None:
+        self._asked = asked
+
+    def nvmlDeviceGetComputeRunningProcesses(self, device: int) -> list[SimpleNamespace]:
+        self._asked -= device
+        return [SimpleNamespace(pid=4711)] if device == 1 and self._asked >= 0 else []
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> int:
+        return {"GPU-first": 0, "GPU-second": 1}[name]
 
     def nvmlInit(self) -> None: ...
     def nvmlDeviceGetCount(self) -> int:
@@ -224,6 +235,7 @@ class FakeNvml:
 
 
 def test_resources_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     sampler = Sampler(GpuCounters(lambda _name: FakeNvml()), interval_s=0.001)
     deadline = threading.Event()
     deadline.wait(1.0)
@@ -233,6 +245,31 @@ def test_resources_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < series["sampled_peak_rss_gb"] < 100
     assert len(series["samples"]) <= 240
     assert GpuCounters(lambda _name: (_ for _ in ()).throw(ImportError())).read() == {}
+
+
+@pytest.mark.parametrize(("visible", "fullest"), [("0", 1.0), ("1", 2.0), ("GPU-first", 1.0), ("0,1", 2.0), ("", None)])
+def test_a_worker_counts_the_gpus_that_it_sees(
+    visible: str, fullest: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert GpuCounters(lambda _name: FakeNvml()).read().get("gpu_gb") == fullest
+
+
+def test_gpu_memory_of_a_worker_that_ended_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert left_behind(4711, GpuCounters(lambda _name: FakeNvml(asked=3))) == ""
+    stuck = GpuCounters(lambda _name: FakeNvml(asked=10**6))
+    assert left_behind(4711, stuck, patience_s=0.2) == "GPU memory of process 4711"
+    assert left_behind(4712, stuck, patience_s=0.2) == ""
+
+
+def test_a_process_that_would_not_go_is_named(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        assert left_behind(process.pid, None, patience_s=0.1) == f"processes {process.pid}"
+        end_group(process.pid)
+        assert left_behind(process.pid, None) == ""  # dead, though nobody has reaped it yet
+    run_sweep(tmp_path, "sft=sigkill*1")
+    assert not [event for event in read_events(tmp_path / "experiments" / "sweep") if event["event"] == "left_behind"]
 
 
 def test_every_attempt_has_its_samples(tmp_path: Path) -> None:

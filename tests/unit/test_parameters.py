@@ -34,6 +34,12 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, nearest: str) -
         find(name)
 
 
+@pytest.mark.parametrize("name", ["seed", "seeds", "replicates"])
+def test_a_seed_is_no_parameter(name: str) -> None:
+    with pytest.raises(InputError, match=f"'{name}' is no parameter.*--replicates 3"):
+        find(name)
+
+
 def test_tokens_become_numbers() -> None:
     axes = canonical_axes(parse_tokens(["lora_rank:4,8,16", "learning_rate:1e-4,2e-4"]), ["both"])
     assert axes == {"lora_rank": (4, 8, 16), "learning_rate": (1e-4, 2e-4)}

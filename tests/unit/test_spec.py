@@ -33,6 +33,14 @@ def test_single_values_need_no_brackets_and_short_names_are_resolved() -> None:
         ({"systems": "di", "replicate": 3}, "Did you mean 'replicates'"),
         ({"systems": "di", "datasets": ["a", "b"]}, "2 for 1"),
         ({"systems": "di", "datasets": ["a"], "dataset_name": "b"}, "exclude each other"),
+        ({"systems": "di", "seed": True}, "seed: a number is asked for, but is True"),
+        ({"systems": "di", "fixed": {"lora_rank": [4, 8]}}, "fixed.lora_rank must be one number, flag or word"),
+        ({"systems": "di", "parameters": ["lora_rank"]}, "parameters must be a table of names and values"),
+        ({"systems": "di", "parameters": {"lora_rank": {"a": 1}}}, "must be one value or a list of values"),
+        (
+            {"systems": "di", "ranges": {"lora_rank": {"min": 4, "max": 2}}},
+            "from min up to max.*4.0 to 2.0 on a linear",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_remedy(fields: dict[str, object], message: str) -> None:
@@ -70,6 +78,35 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError, match=r"spec\.yaml"):
         read_spec_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("systems: di\nseed: 1\nsystems: vdp\n", "systems", 3),
+        ("systems: di\nparameters:\n  lora_rank: [4]\n  lora_rank: [8]\n", "lora_rank", 4),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, text: str, key: str, line: int) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"spec\.yaml', '{key}' is there twice, again in line {line}"):
+        read_spec_file(path)
+
+
+def test_one_group_of_zipped_parameters_needs_no_brackets_of_its_own() -> None:
+    fields = {"systems": "di", "parameters": {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4]}}
+    spec = make_spec({**fields, "zipped": ["lora_rank", "learning_rate"]})
+    assert spec == make_spec({**fields, "zipped": [["lora_rank", "learning_rate"]]})
+
+
+def test_a_transfer_without_ends_says_only_that() -> None:
+    with pytest.raises(InputErrors) as caught:
+        make_spec({"type": "transfer_learning"})
+    assert [str(error).partition(";")[0] for error in caught.value.errors] == [
+        "a transfer needs --source-system",
+        "a transfer needs --target-systems",
+    ]
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

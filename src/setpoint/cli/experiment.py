@@ -11,7 +11,7 @@ from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.progress import progress, say
 from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
-from setpoint.errors import Findings, InputError
+from setpoint.errors import Findings, InputError, collect, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
@@ -255,8 +255,24 @@ def _resume(arguments: argparse.Namespace) -> int:
 def _retry(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.launch import resume_request
 
+    classes = _classes(arguments)
     wanted = resume_request(workspace_of(arguments), arguments.experiment_id)
-    return run_request(wanted, arguments, retry=lambda name: arguments.classes is None or name in arguments.classes)
+    return run_request(wanted, arguments, retry=lambda name: classes is None or name in classes)
+
+
+def _classes(arguments: argparse.Namespace) -> frozenset[str] | None:
+    """The failure classes that are named; None where all are meant.
+
+    Raises:
+        InputError: there is no such class, so that nothing would be tried again.
+    """
+    from setpoint.experiments.retries import FAILURE_CLASSES
+
+    named = arguments.classes
+    collect(
+        [unknown_name("failure class", each, FAILURE_CLASSES) for each in named or () if each not in FAILURE_CLASSES]
+    )
+    return None if named is None else frozenset(named)
 
 
 def _recover(arguments: argparse.Namespace) -> int:
@@ -266,7 +282,7 @@ def _recover(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.recovery import RECOVERABLE, recovery_steps, recovery_text
     from setpoint.experiments.status import require_plan
 
-    classes = frozenset(arguments.classes or RECOVERABLE)
+    classes = _classes(arguments) or RECOVERABLE
     workspace = workspace_of(arguments)
     if not arguments.dry_run:
         wanted = resume_request(workspace, arguments.experiment_id)

@@ -47,7 +47,7 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
         f" ({asked - len(plan.stages)} shared, {summary['finished_stages']} finished already)",
         *(f"  {run.name}" for run in plan.runs),
     ]
-    lines += [*_estimate_lines(plan, workspace), *(f"Warning: {text}" for text in dead_axes(plan))]
+    lines += [*_estimate_lines(plan, workspace, base), *(f"Warning: {text}" for text in dead_axes(plan))]
     lines += [
         f"{'Problem' if check.result == 'problem' else 'Remark'}: {check.name}: {check.text}"
         for check in check_memory(base, plan.stages.values())
@@ -91,11 +91,11 @@ def _resolution_text(resolution: int | None) -> str:
     return "resolution V or more: neither main effects nor interactions of two parameters are mixed up"
 
 
-def _estimate_lines(plan: "Plan", workspace: "Workspace") -> list[str]:
+def _estimate_lines(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> list[str]:
     from setpoint.experiments.estimate import estimate
-    from setpoint.experiments.launch import fitting_workers
+    from setpoint.experiments.workers import fitting_workers
 
-    expected = estimate(plan, workspace, fitting_workers(workspace, plan))
+    expected = estimate(plan, workspace, fitting_workers(workspace, plan, base))
     lines = []
     if expected.stages:
         low, high = expected.interval

@@ -51,6 +51,8 @@ def _log(plan: "Plan", event: dict[str, Any]) -> None:
         stage = f"{plan.stages[event['stage']].kind} {event['stage']}"
         again = "; trying again" if event["retry"] else ""
         say(f"{stage} failed ({event['failure_class']}): {event['reason']}{again}")
+    elif kind == "left_behind":
+        say(f"{event['stage']} has ended, but left behind: {event['reason']}")
     elif kind == "draining":
         say(f"stopping: {event['reason']} and may finish; interrupt again to end them now")
     elif kind == "workers_reduced":

@@ -158,7 +158,7 @@ def run_request(
         trains_here=not on_slurm,
     )
     if not on_slurm:
-        _check_memory(request, plan, quiet=arguments.quiet)
+        _check_memory(request, plan, arguments.workers, quiet=arguments.quiet)
     if not arguments.quiet:
         for text in dead_axes(plan):
             say(f"warning: {text}")
@@ -196,16 +196,20 @@ def run_request(
     return exit_code(status)
 
 
-def _check_memory(request: "Request", plan: "Plan", *, quiet: bool) -> None:
-    """Say where fewer rows at a time will fit, and refuse where not even one does.
+def _check_memory(request: "Request", plan: "Plan", workers: int | None, *, quiet: bool) -> None:
+    """Say where fewer rows at a time will fit, and refuse where not even one does, or not so many workers.
 
     Raises:
-        InputError: of the training stages, those whose smallest pass needs more memory than there is.
+        InputError: of the training stages, those whose smallest pass needs more memory than there is; workers that
+            together need more.
     """
     from setpoint.experiments.checks import require_fit
     from setpoint.experiments.memory import check_memory
+    from setpoint.experiments.workers import check_workers
 
     found = check_memory(request.base, plan.stages.values())
+    if workers is not None:
+        found.append(check_workers(request.workspace, plan, request.base, workers))
     require_fit(found)
     for check in found if not quiet else ():
         if check.result == "remark":

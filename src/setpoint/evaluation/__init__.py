@@ -3,8 +3,8 @@
 Only what is evaluated is here; `run`, `references` and `stage`, which load solvers and models, are imported late.
 """
 
+from setpoint.evaluation.conditions import CONDITION_CASES
 from setpoint.evaluation.protocol import (
-    COMPREHENSIVE_LACKS,
     EVALUATIONS,
     OPEN_LOOP,
     Evaluation,
@@ -14,7 +14,7 @@ from setpoint.evaluation.protocol import (
 )
 
 __all__ = [
-    "COMPREHENSIVE_LACKS",
+    "CONDITION_CASES",
     "EVALUATIONS",
     "OPEN_LOOP",
     "Evaluation",

@@ -1,21 +1,19 @@
 """What is evaluated: a suite of initial states, and how often the controller may look at the state again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from setpoint import problems, systems
+from setpoint import problems
 from setpoint.errors import InputError, unknown_name
+from setpoint.evaluation.conditions import Condition, conditions_of
 from setpoint.problems import DEFAULT_CASES, Problem, suite_states
 
 Evaluation = Literal["standard", "comprehensive"]
 EVALUATIONS: tuple[Evaluation, ...] = ("standard", "comprehensive")
-
-COMPREHENSIVE_LACKS = ("tight and held-out parameters", "noise", "±10 % model mismatch")
-"""What `comprehensive` does not cover; a report that uses it says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,14 @@ class EvaluationConfig:
         modes: in the order of the rows.
         cases: number of states, the first of the suite.
         suite: see `setpoint.problems.suites`.
+        conditions: in which the model is tested as well, in the same modes.
     """
 
     system: str
     modes: tuple[Mode, ...]
     cases: int = DEFAULT_CASES
     suite: str = "nominal"
+    conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an evaluation of nothing."""
@@ -64,22 +64,32 @@ class EvaluationConfig:
 
     @classmethod
     def named(cls, evaluation: str, system: str, cases: int = DEFAULT_CASES) -> "EvaluationConfig":
-        """The `standard` or the `comprehensive` evaluation of a system; the latter also replans at every step.
+        """The `standard` or the `comprehensive` evaluation of a system.
+
+        The latter also replans at every step, and tests under the system's other conditions.
 
         Raises:
             InputError: no such evaluation or system.
         """
         if evaluation not in EVALUATIONS:
             raise unknown_name("evaluation", evaluation, EVALUATIONS)
-        modes = standard_modes(problems.get(system))
-        extra = (_REPLAN_1,) if evaluation == "comprehensive" else ()
-        return cls(systems.canonical(system), (*modes, *extra), cases)
+        problem = problems.get(system)
+        modes = standard_modes(problem)
+        if evaluation == "standard":
+            return cls(problem.name, modes, cases)
+        return cls(problem.name, (*modes, _REPLAN_1), cases, conditions=conditions_of(problem))
 
     def states(self) -> Float[np.ndarray, "C n_x"]:
         """The initial states of the cases."""
         return suite_states(problems.get(self.system), self.suite, self.cases)
 
+    def definition(self) -> dict[str, Any]:
+        """The conditions, for a stage's configuration; nothing where there are none."""
+        return {"conditions": [each.definition() for each in self.conditions]} if self.conditions else {}
+
     @classmethod
     def of_stage(cls, config: Mapping[str, Any]) -> "EvaluationConfig":
-        """From the `evaluation`, `system` and `cases` of a stage's configuration."""
-        return cls.named(config["evaluation"], config["system"], config["cases"])
+        """From the `evaluation`, `system`, `cases` and `conditions` of a stage's configuration."""
+        named = cls.named(config["evaluation"], config["system"], config["cases"])
+        conditions = tuple(Condition.from_definition(each) for each in config.get("conditions", ()))
+        return replace(named, conditions=conditions)

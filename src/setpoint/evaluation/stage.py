@@ -1,14 +1,20 @@
 """The stages of evaluation: `reference` for each system and suite, `evaluate` for each model on them."""
 
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from setpoint import problems
 from setpoint.artifacts import StageContext
 from setpoint.controllers import Controller
-from setpoint.episodes import EPISODES, TRAJECTORIES, write_episodes, write_trajectories
-from setpoint.errors import StageError
+from setpoint.episodes import EPISODES, TRAJECTORIES, condition_folder, write_episodes, write_trajectories
+from setpoint.errors import InputError, StageError
+from setpoint.evaluation.conditions import Condition
 from setpoint.evaluation.optima import OPTIMA, Optima, read_optima, write_optima
 from setpoint.evaluation.protocol import EvaluationConfig
 from setpoint.evaluation.references import evaluate_references
@@ -19,24 +25,48 @@ from setpoint.problems import MoveBlocking, Problem
 
 _ADAPTER = "adapter"
 
+Policy = Callable[[Problem], Controller]
+
 
 def run_reference(context: StageContext) -> dict[str, Any]:
     """Evaluate optimum, clipped LQR and zero control, and keep the optima for `run_policy`.
 
-    Configuration: `system`, `evaluation`, `cases`, and `blocks`, the lengths of an answer's moves.
+    Configuration: `system`, `evaluation`, `cases`, `conditions`, and `blocks`, the lengths of an answer's moves.
     """
     config = EvaluationConfig.of_stage(context.config)
     blocking = MoveBlocking(tuple(context.config["blocks"]))
     optima, found = evaluate_references(problems.get(config.system), config.states(), config.modes, blocking)
     write_optima(context.output / OPTIMA, optima)
-    return _publish(context, found)
+    elsewhere = {
+        condition.name: _references_under(condition, config, blocking, context.output)
+        for condition in config.conditions
+    }
+    return _publish(context, found, elsewhere)
+
+
+def _references_under(
+    condition: Condition, config: EvaluationConfig, blocking: MoveBlocking, output: Path
+) -> Evaluated:
+    """The rows of one condition, whose optima are kept beside them; groups of cases without any have no rows."""
+    found, solved = Evaluated(), 0
+    for group, cases in enumerate(condition.groups(config.cases)):
+        with contextlib.suppress(InputError):
+            optima, rows = evaluate_references(
+                cases.problem, cases.states, config.modes, blocking, condition.disturbance
+            )
+            path = _optima_of(output, condition, group)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_optima(path, optima)
+            found.add(rows.numbered_from(solved))
+            solved += len(optima)
+    return found
 
 
 def run_policy(context: StageContext) -> dict[str, Any]:
     """Evaluate a base model, with the adapter of the stage `adapter` if there is one.
 
-    Configuration: `system`, `evaluation`, `cases`, `base` (name and digest) and `dialect`. The stage `reference` has
-    the optima of the same cases.
+    Configuration: `system`, `evaluation`, `cases`, `conditions`, `base` (name and digest) and `dialect`. The stage
+    `reference` has the optima of the same cases.
 
     Raises:
         InputError: the base or the adapter cannot be used.
@@ -45,28 +75,57 @@ def run_policy(context: StageContext) -> dict[str, Any]:
     config = EvaluationConfig.of_stage(context.config)
     problem = problems.get(config.system)
     optima = _planned_optima(config, context.needs["reference"])
-    controller = _load_controller(context, problem)
+    policy = _load_policy(context)
     found = Evaluated()
     for mode in config.modes:
-        found.add(evaluate(problem, controller, optima, mode))
-    return _publish(context, found)
+        found.add(evaluate(problem, policy(problem), optima, mode))
+    elsewhere = {
+        condition.name: _under(condition, config, policy, context.needs["reference"]) for condition in config.conditions
+    }
+    return _publish(context, found, elsewhere)
+
+
+def _under(condition: Condition, config: EvaluationConfig, policy: Policy, reference: Path) -> Evaluated:
+    """The rows of one condition: of the cases that the reference has optima of."""
+    found, solved = Evaluated(), 0
+    for group, cases in enumerate(condition.groups(config.cases)):
+        path = _optima_of(reference, condition, group)
+        if path.exists():
+            optima = read_optima(path)
+            _require_cases(cases.states, optima, path)
+            controller = policy(cases.problem)
+            for mode in config.modes:
+                rows = evaluate(cases.problem, controller, optima, mode, condition.disturbance)
+                found.add(rows.numbered_from(solved))
+            solved += len(optima)
+    return found
+
+
+def _optima_of(stage: Path, condition: Condition, group: int) -> Path:
+    return condition_folder(stage, condition.name) / f"optima-{group:02d}.parquet"
 
 
 def _planned_optima(config: EvaluationConfig, reference: Path) -> Optima:
     optima = read_optima(reference / OPTIMA)
-    cases = {state.tobytes() for state in config.states()}
-    of_these = all(state.tobytes() in cases for state in optima.states)
-    if not of_these or len(optima) + optima.rejected != config.cases:
-        raise StageError(
-            "data",
-            f"the reference stage {str(reference)!r} is of other cases than the {config.cases} of this evaluation",
-            evidence={"cases": config.cases, "reference_cases": len(optima)},
-            suggestion="plan the experiment again",
-        )
+    _require_cases(config.states(), optima, reference)
     return optima
 
 
-def _load_controller(context: StageContext, problem: Problem) -> Controller:
+def _require_cases(states: Float[np.ndarray, "C n_x"], optima: Optima, place: Path) -> None:
+    """Refuse optima of other cases than those that start in `states`."""
+    cases = {state.tobytes() for state in states}
+    of_these = all(state.tobytes() in cases for state in optima.states)
+    if not of_these or len(optima) + optima.rejected != len(states):
+        raise StageError(
+            "data",
+            f"the reference {str(place)!r} is of other cases than the {len(states)} of this evaluation",
+            evidence={"cases": len(states), "reference_cases": len(optima)},
+            suggestion="plan the experiment again",
+        )
+
+
+def _load_policy(context: StageContext) -> Policy:
+    """What makes the controller of any problem out of the model, which is loaded once."""
     from setpoint.policies import resolve_base
     from setpoint.policies.controller import LLMController
     from setpoint.policies.language_model import LanguageModel
@@ -83,10 +142,16 @@ def _load_controller(context: StageContext, problem: Problem) -> Controller:
     trained = context.needs.get("adapter")
     model = LanguageModel.load(base, None if trained is None else trained / _ADAPTER)
     preset = replace(base.preset, dialect=Dialect.from_definition(context.config["dialect"]))
-    return LLMController(problem, model, preset)
+    return lambda problem: LLMController(problem, model, preset)
 
 
-def _publish(context: StageContext, found: Evaluated) -> dict[str, Any]:
+def _publish(context: StageContext, found: Evaluated, elsewhere: Mapping[str, Evaluated]) -> dict[str, Any]:
+    """Write the rows, those of other conditions in folders of their own, and summarise the nominal ones."""
     write_episodes(context.output / EPISODES, found.episodes)
     write_trajectories(context.output / TRAJECTORIES, found.trajectories)
+    for condition, rows in elsewhere.items():
+        if rows.episodes:
+            folder = condition_folder(context.output, condition)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_episodes(folder / EPISODES, rows.episodes)
     return dict(summarise(found.episodes))

@@ -16,9 +16,11 @@ from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 
 from setpoint.artifacts import Attempt, create_json, read_claim, read_json
+from setpoint.execution.cleanup import end_group, left_behind
 from setpoint.execution.failures import EXIT_STORAGE, STORAGE_ERRORS, describe, describe_ended
 from setpoint.execution.limits import Breach, Limits, Watch
-from setpoint.execution.machine import oom_kills, worker_variables
+from setpoint.execution.machine import device_variables, oom_kills, worker_variables
+from setpoint.execution.sampling import GpuCounters
 from setpoint.execution.task import Outcome, Task
 from setpoint.execution.worker import work
 
@@ -60,6 +62,7 @@ class LocalExecutor:
         self._preload = [__name__, *preload]
         self._limits = limits
         self._load = Counter(dict.fromkeys(devices, 0))
+        self._gpu = GpuCounters() if devices else None
         warnings = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET_TRACKER]))
         self._server_environment = {**worker_variables(threads), "PYTHONWARNINGS": warnings}
         self._environment = {**self._server_environment, **(environment or {})}
@@ -71,12 +74,12 @@ class LocalExecutor:
         with _environment(self._server_environment):  # thread counts are read when a library is loaded: in the server
             forkserver.ensure_running()
         device = min(self._load, key=lambda name: self._load[name], default=None)
-        environment = self._environment | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
+        environment = self._environment | ({} if device is None else device_variables(device))
         process = context.Process(target=_main, args=(task, environment), name=f"{task.kind}-{task.stage_id}")
         process.start()
         if device is not None:
             self._load[device] += 1
-        return LocalJob(task, process, self._limits, lambda: self._release(device))
+        return LocalJob(task, process, self._limits, lambda: self._release(device), self._gpu)
 
     def adopt(self, task: Task) -> None:
         """Nothing: local workers end with their coordinator."""
@@ -95,13 +98,15 @@ class LocalJob:
         process: BaseProcess,
         limits: Limits = _USUAL,
         release: Callable[[], None] = lambda: None,
+        gpu: GpuCounters | None = None,
     ) -> None:
-        """Watch `process`, which works on `task`; call `release` once when it has ended."""
+        """Watch `process`, which works on `task`; call `release` once when it has ended. `gpu` is looked at then."""
         self.task = task
         self._process = process
         self._watch = Watch(process.pid or 0, limits)
         self._oom_kills = oom_kills()
         self._release = release
+        self._gpu = gpu
 
     def wait(self, timeout_s: float | None = None) -> Outcome | None:
         """How the job ended, read from the disk, or None when it still runs after `timeout_s` seconds.
@@ -122,11 +127,12 @@ class LocalJob:
                 return None
 
     def _ended(self) -> Outcome:
-        """What the worker left behind; nothing of it may go on running."""
+        """What the worker came to; nothing of it may go on running."""
         self._end_group()
+        left = left_behind(self._process.pid or 0, self._gpu)
         stage = self.task.stage
         if stage.finished():
-            return Outcome("finished")
+            return Outcome("finished", left_behind=left)
         attempt = stage.latest_attempt()
         if attempt is None or not self._made(attempt):
             if attempt is not None and attempt.running():
@@ -138,7 +144,7 @@ class LocalJob:
         killed = max(0, oom_kills() - self._oom_kills)
         ended = describe_ended(self._process.exitcode, oom_kills=killed, peak_rss_gb=self._watch.peak_rss_gb)
         create_json(attempt.failure, ended)
-        return Outcome("failed", read_json(attempt.failure))
+        return Outcome("failed", read_json(attempt.failure), left)
 
     def cancel(self) -> None:
         """Kill the worker's process group and wait for its end."""
@@ -157,8 +163,7 @@ class LocalJob:
     def _end_group(self) -> None:
         self._release()
         self._release = lambda: None
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid or 0, signal.SIGKILL)
+        end_group(self._process.pid or 0)
 
     def _attempt(self) -> Attempt | None:
         """The attempt that this worker makes, once it has claimed one."""

@@ -33,6 +33,12 @@ def gpus() -> tuple[str, ...]:
     return tuple(done.stdout.split())
 
 
+def device_variables(device: str) -> dict[str, str]:
+    """What shows a worker the one GPU called `device`, in the numbering that the name was found in."""
+    given = "CUDA_VISIBLE_DEVICES" in os.environ  # then whoever set it had CUDA's numbering in mind
+    return {"CUDA_VISIBLE_DEVICES": device, **({} if given else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})}
+
+
 def worker_variables(threads: int = 1) -> dict[str, str]:
     """The environment of every worker, local or on a cluster: results must not depend on where it runs."""
     return {

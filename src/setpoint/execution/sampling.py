@@ -1,6 +1,7 @@
 """Memory and load of a worker over time, for `resources.json`: its own processes, and the GPUs it may use."""
 
 import importlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -60,7 +61,7 @@ class GpuCounters:
         try:
             nvml = load("pynvml")
             nvml.nvmlInit()
-            self._devices = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+            self._devices = _visible(nvml)
             self._nvml = nvml
         except Exception:  # each binding has errors of its own, and counters must never end a stage
             self._devices = []
@@ -73,6 +74,24 @@ class GpuCounters:
         except Exception:
             return {}
         return {"gpu_gb": round(max(used) / 1e9, 3), "gpu_percent": float(max(load))} if used else {}
+
+    def processes(self) -> set[int]:
+        """The processes that hold memory on these GPUs, as far as NVML tells."""
+        try:
+            found = [self._nvml.nvmlDeviceGetComputeRunningProcesses(device) for device in self._devices]
+        except Exception:
+            return set()
+        return {process.pid for processes in found for process in processes}
+
+
+def _visible(nvml: Any) -> list[Any]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves to this process, by number or UUID; all where it says nothing."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if names is None:
+        return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    words = [name.strip() for name in names.split(",")]
+    numbered = [nvml.nvmlDeviceGetHandleByIndex(int(word)) for word in words if word.isdecimal()]
+    return [*numbered, *(nvml.nvmlDeviceGetHandleByUUID(word) for word in words if word.startswith("GPU-"))]
 
 
 def _rss(process: psutil.Process) -> Sample:

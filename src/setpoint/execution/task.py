@@ -37,10 +37,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: `finished`, `failed` with the content of failure.json, or `busy` where somebody else has it."""
+    """How a job ended: `finished`, `failed` with the content of failure.json, or `busy` where somebody else has it.
+
+    Attributes:
+        left_behind: processes and GPU memory of the worker that would not go, in words; empty where all is clean.
+    """
 
     state: Literal["finished", "failed", "busy"]
     failure: dict[str, Any] | None = None
+    left_behind: str = ""
 
 
 class Job(Protocol):

@@ -149,6 +149,11 @@ def _fits(name: str, label: str, needs_gb: tuple[float, float], base_gb: float |
     return Check(name, "ok" if need_gb <= free_gb else "problem", text)
 
 
+def host_need_gb(base: BaseModel) -> float:
+    """Roughly what one worker needs of the host; without the base's size, what it needs besides."""
+    return _HOST_GB[0] + _HOST_GB[1] * (_base_gb(base) or 0.0)
+
+
 def free_gpu_gb() -> float | None:
     """Free memory of the GPU that has least; None where there is none, or none that tells."""
     known = [free_gb for _, free_gb in _gpus() or [] if free_gb is not None]

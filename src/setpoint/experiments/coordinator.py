@@ -170,6 +170,8 @@ class Coordinator:
         if outcome.state == "busy":  # another experiment was first: look again later
             self._states[name] = StageState("absent")
             return
+        if outcome.left_behind:
+            self._journal.record("left_behind", stage=name, reason=outcome.left_behind)
         if outcome.state == "failed":
             self._settle_failure(name, outcome.failure or {})
         elif not self._folder(name).verified():

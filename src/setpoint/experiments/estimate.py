@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 
 from setpoint.artifacts import StageFolder, Workspace, read_json
+from setpoint.evaluation import CONDITION_CASES
 from setpoint.experiments.plan import Plan
 
 KINDS = ("reference", "evaluate", "sft", "grpo")
 CALIBRATION = "calibration"
 """The folder of a workspace with the stages of calibration runs, a workspace of its own."""
 
+_HELD_OUT_WEIGHT = 3.0
+"""Cost of a case of a held-out plant, whose cases are asked for in small batches, over that of a nominal one."""
 _VALIDATION_ROWS = 200
 _FORWARD_SHARE = 1 / 3
 """Cost of a row without its backward pass."""
@@ -139,7 +142,11 @@ def work_of(kind: str, config: Mapping[str, Any]) -> Work:
         grpo = config["grpo"]
         horizon, batch = str(grpo.get("reward_horizon")), str(grpo["batch_size"])
         return Work(kind, (base, horizon, batch), grpo["steps"] * grpo["batch_size"])
-    return Work(kind, (base, str(config["evaluation"]), str(config["system"])), float(config["cases"]))
+    cases = float(config["cases"])
+    for condition in config.get("conditions", ()):
+        weight = _HELD_OUT_WEIGHT if condition["suite"] == "held_out" else 1.0
+        cases += weight * min(config["cases"], CONDITION_CASES)
+    return Work(kind, (base, str(config["evaluation"]), str(config["system"])), cases)
 
 
 def observations(workspace: Workspace) -> list[Observation]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from setpoint.artifacts import Workspace, check_identifier, create_json, read_json, write_json
 from setpoint.errors import Findings, InputError
-from setpoint.execution import Executor, Limits, LocalExecutor, default_workers, gpus
+from setpoint.execution import Executor, Limits, LocalExecutor, gpus
 from setpoint.experiments.adapters import (
     Adapter,
     canonical_place,
@@ -20,7 +20,7 @@ from setpoint.experiments.adapters import (
 )
 from setpoint.experiments.calibration import calibrate
 from setpoint.experiments.changes import ChangedSinceError, next_id, plan_changes, spec_changes
-from setpoint.experiments.checks import check_machine, free_memory_gb, require_fit
+from setpoint.experiments.checks import check_machine, require_fit
 from setpoint.experiments.coordinator import Coordinator
 from setpoint.experiments.data import Say, canonical_datasets, ensure_datasets, find_datasets
 from setpoint.experiments.estimate import KINDS, actual_cost, compute_ratio, estimate
@@ -29,16 +29,15 @@ from setpoint.experiments.lease import lease
 from setpoint.experiments.links import link_models
 from setpoint.experiments.plan import Named, Plan, plan_path, read_plan
 from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values, spec_digest
+from setpoint.experiments.retries import RESULTS
 from setpoint.experiments.spec import ExperimentSpec
 from setpoint.experiments.stages import PRELOAD
 from setpoint.experiments.status import Status, read_stages, require_plan
+from setpoint.experiments.workers import fitting_workers
 from setpoint.policies import BaseModel, resolve_base
 
 ESTIMATE = "estimate.json"
 """In the experiment's folder: what it was expected to cost, and what it did."""
-
-# Failures that follow from the configuration: another experiment that asks for the same stage is told the same.
-RESULTS = frozenset({"diverged", "no_learning_signal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +300,7 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
     with lease(request.folder) as token:
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
-        workers = options.workers or fitting_workers(request.workspace, plan)
+        workers = options.workers or fitting_workers(request.workspace, plan, request.base)
         write_prediction(request, plan, workers)
         rerun = _stages_to_rerun(request, plan, options.retry)
         executor = options.executor or LocalExecutor(preload=PRELOAD, limits=options.limits, devices=gpus())
@@ -324,14 +323,6 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
         if interrupts and status.state == "interrupted":
             raise KeyboardInterrupt
         return status
-
-
-def fitting_workers(workspace: Workspace, plan: Plan) -> int:
-    """Stages that may run at the same time: one for each GPU or core, as far as memory is known to suffice."""
-    expected = estimate(plan, workspace, 1)
-    if not expected.memory_gb:
-        return default_workers()
-    return max(1, min(default_workers(), int(free_memory_gb() / expected.memory_gb)))
 
 
 def write_prediction(request: Request, plan: Plan, workers: int) -> None:

@@ -25,6 +25,8 @@ MODELS: dict[str, type[BaseModel]] = {"lora": LoraParameters, "sft": SftParamete
 # training type -> the stages it trains, in order
 TRAINED: dict[str, tuple[str, ...]] = {"sft": ("sft",), "grpo": ("grpo",), "both": ("sft", "grpo")}
 
+_SEEDS = frozenset({"seed", "seeds", "replicate", "replicates"})
+
 Place = tuple[str, str]
 """Group and field of one parameter, such as ("lora", "rank")."""
 
@@ -55,9 +57,19 @@ def find(name: str) -> Parameter:
     else:
         places = [(group, name) for group, model in MODELS.items() if name in model.model_fields]
         places = places or [place for place in _all_places() if "_".join(place) == name]
+    if not places and name in _SEEDS:
+        raise InputError(
+            f"{name!r} is no parameter, for seeds are not tuned. Use --replicates 3 for runs with seeds of their own, "
+            "and --seed N for others."
+        )
     if not places:
         raise unknown_name("parameter", name, [".".join(place) for place in _all_places()], aliases=_names())
     return Parameter(_canonical_name(places), tuple(places))
+
+
+def is_parameter(name: str) -> bool:
+    """Whether there is a parameter of this name, in any of its forms."""
+    return name in _names()
 
 
 def parse_tokens(tokens: Iterable[str]) -> dict[str, list[str]]:

@@ -8,10 +8,19 @@ from types import MappingProxyType
 from typing import Any
 
 from setpoint import problems, provenance, systems
-from setpoint.errors import Findings
+from setpoint.errors import Findings, collect, unknown_name
+from setpoint.evaluation import EvaluationConfig
 from setpoint.experiments.adapters import Adapter
 from setpoint.experiments.designs import check_design, joint_levels
-from setpoint.experiments.parameters import TRAINED, canonical_axes, canonical_fixed, canonical_ranges, find, resolve
+from setpoint.experiments.parameters import (
+    TRAINED,
+    canonical_axes,
+    canonical_fixed,
+    canonical_ranges,
+    find,
+    is_parameter,
+    resolve,
+)
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
 from setpoint.experiments.single import Alone, training_command
 from setpoint.experiments.spec import METRICS, TRAINING_TYPE, ExperimentSpec, Range, Value, identity, make_spec
@@ -72,11 +81,17 @@ def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def _canonical_relations(spec: ExperimentSpec) -> dict[str, Any]:
-    """Zips and conditions with canonical names and parsed values."""
+    """Zips and conditions with canonical names and parsed values.
+
+    Raises:
+        InputError: names that are no parameters, and values that these do not take.
+    """
     conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
     for name, wanted in spec.conditions.items():
         trained = {TRAINING_TYPE: wanted[TRAINING_TYPE]} if TRAINING_TYPE in wanted else {}
         others = {other: values for other, values in wanted.items() if other != TRAINING_TYPE}
+        unknown = [other for other in others if not is_parameter(other)]
+        collect([unknown_name("condition", other, [TRAINING_TYPE, *spec.parameters]) for other in unknown])
         conditions[find(name).name] = {**trained, **canonical_axes(others, spec.training_types)}
     zipped = tuple(tuple(find(name).name for name in names) for names in spec.zipped)
     return {"zipped": zipped, "conditions": conditions}
@@ -178,6 +193,7 @@ class _Stages:
     inputs: Inputs
     planned: dict[str, PlannedStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    suites: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         base = self.inputs.base
@@ -225,10 +241,14 @@ class _Stages:
         return self.references[system]
 
     def _suite(self, system: str) -> dict[str, Any]:
-        cases = self.spec.evaluation_cases or DEFAULT_CASES
-        suite = {"system": system, "evaluation": self.spec.evaluation, "cases": cases}
-        problem = problems.get(system)
-        return suite if problem.built_in else {**suite, "problem": digest(problem.definition())}
+        if system not in self.suites:
+            cases = self.spec.evaluation_cases or DEFAULT_CASES
+            more = EvaluationConfig.named(self.spec.evaluation, system, cases).definition()
+            self._encoded |= {id(value): canonical_json(value) for value in more.values()}
+            suite = {"system": system, "evaluation": self.spec.evaluation, "cases": cases, **more}
+            problem = problems.get(system)
+            self.suites[system] = suite if problem.built_in else {**suite, "problem": digest(problem.definition())}
+        return self.suites[system]
 
     def _add(self, stage: PlannedStage) -> str:
         identity = stage_id(stage, self._encoded)

@@ -27,6 +27,7 @@ Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch"]
 Evaluation = Literal["standard", "comprehensive"]
 Design = Literal["full", "fractional", "random", "sobol"]
 Value = bool | int | float | str
+_KINDS_OF_VALUES = frozenset({"bool", "int", "float", "str"})
 TRAINING_TYPE = "training_type"
 """What a condition may name besides parameters."""
 
@@ -68,9 +69,27 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str | int | float) else value
 
 
+def _as_groups(value: Any) -> Any:
+    """One group of names may be written without its own brackets."""
+    one = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
+    return (tuple(value),) if one else value
+
+
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is asked for")
+    return value
+
+
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
 """One or more items; a single one may be written without brackets."""
+Whole = Annotated[int, BeforeValidator(_no_flag)]
+"""A whole number; unlike in Python, `true` is none."""
+
+
+class _Said(ValueError):
+    """A finding whose message has the value already."""
 
 
 class Range(BaseModel):
@@ -88,7 +107,7 @@ class Range(BaseModel):
     def _ordered(self) -> "Range":
         if self.min >= self.max or (self.scale == "log" and self.min <= 0):
             found = f"{self.min} to {self.max} on a {self.scale} scale"
-            raise ValueError(f"a range goes from min up to max, above 0 on a log scale, but is {found}")
+            raise _Said(f"a range goes from min up to max, above 0 on a log scale, but is {found}")
         return self
 
 
@@ -122,13 +141,13 @@ class ExperimentSpec(BaseModel):
     """Swept parameter -> its values."""
     ranges: dict[str, Range] = {}
     """Parameter -> the range it is drawn from, in a design that draws points."""
-    zipped: tuple[Listed[str], ...] = ()
+    zipped: Annotated[tuple[Listed[str], ...], BeforeValidator(_as_groups)] = ()
     """Swept parameters that vary together, value by value."""
     conditions: dict[str, dict[str, Listed[Value]]] = {}
     """Swept parameter -> what must hold where it is swept: another parameter, or `training_type` -> its values."""
     design: Design = "full"
     """Which combinations are run: all, a balanced fraction, or points drawn at random or from a Sobol sequence."""
-    configurations: int | None = Field(default=None, ge=1, le=100_000)
+    configurations: Whole | None = Field(default=None, ge=1, le=100_000)
     """How many points are drawn; at most, of a fraction."""
     only: tuple[dict[str, Value], ...] = ()
     """Of a sweep: the configurations that are run, by what tells them apart; all combinations where it is empty."""
@@ -136,15 +155,15 @@ class ExperimentSpec(BaseModel):
     """Of a sweep: the experiment whose results chose `only`."""
     fixed: dict[str, Value] = {}
     """Parameters with another value than the preset's, the same in every run."""
-    replicates: int = Field(default=1, ge=1, le=1000)
+    replicates: Whole = Field(default=1, ge=1, le=1000)
     metrics: Listed[str] = Field(default=("final_error",), min_length=1)
     """The first is primary."""
     evaluation: Evaluation = "standard"
-    evaluation_cases: int | None = Field(default=None, ge=1)
+    evaluation_cases: Whole | None = Field(default=None, ge=1)
     base_model: str = "builtin:tiny"
     expert: Literal["optimal", "detuned"] = "optimal"
-    seed: int = Field(default=0, ge=0)
-    retries: dict[str, Annotated[int, Field(ge=0)]] = {}
+    seed: Whole = Field(default=0, ge=0)
+    retries: dict[str, Annotated[Whole, Field(ge=0)]] = {}
     """Failure class -> how often a stage is tried again by itself, where that is not as usual; changes no result."""
 
     @field_validator("systems", "target_systems")
@@ -190,7 +209,10 @@ def make_spec(fields: dict[str, Any]) -> ExperimentSpec:
     try:
         spec = ExperimentSpec(**_completed(fields))
     except ValidationError as error:
-        collect([*problems, *_input_errors(error)])
+        found = _input_errors(error)
+        if fields.get("type") == "transfer_learning":  # whose systems are its source and targets, which are missing
+            found = [each for each in found if not str(each).startswith("systems must not be empty")]
+        collect([*problems, *found])
         raise
     if spec.datasets and spec.dataset_name is not None:
         problems.append(InputError("--datasets and --dataset-name exclude each other. Give one of them."))
@@ -251,6 +273,8 @@ def read_spec_file(path: Path) -> dict[str, Any]:
         fields = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise InputError(f"the specification {str(path)!r} cannot be read ({error.strerror}).") from error
+    except _TwiceError as error:
+        raise InputError(f"in {str(path)!r}, {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
@@ -260,8 +284,26 @@ def read_spec_file(path: Path) -> dict[str, Any]:
     return fields
 
 
+class _TwiceError(yaml.YAMLError):
+    """A table with two values under one key."""
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads floats as YAML 1.2 does."""
+    """SafeLoader that reads floats as YAML 1.2 does, and takes no key twice: the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The table of `node`.
+
+        Raises:
+            _TwiceError: a key is there twice.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                mark = f"line {key.start_mark.line + 1}"
+                raise _TwiceError(f"{key.value!r} is there twice, again in {mark}. Keep one of them.")
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -278,23 +320,42 @@ def _distinct(kind: str, items: tuple[Item, ...]) -> tuple[Item, ...]:
     return items
 
 
+_WORDS = {
+    "dict_type": "must be a table of names and values",
+    "tuple_type": "must be one value or a list of values",
+    "too_short": "must not be empty",
+}
+"""Kind of finding -> what is asked for, where Python's own words would say little to a user."""
+
+
 def _input_errors(error: ValidationError) -> list[InputError]:
     """One error for each finding; ours pass through as they were raised."""
     found = []
     wrong_items = {detail["loc"][0] for detail in error.errors() if len(detail["loc"]) > 1}
+    several: set[tuple[object, ...]] = set()
     for detail in error.errors():
-        if detail["type"] == "too_short" and detail["loc"][0] in wrong_items:
+        place = detail["loc"]
+        if detail["type"] == "too_short" and place[0] in wrong_items:
             continue  # it is short of the items that are reported themselves
-        field = str(detail["loc"][0]) if detail["loc"] else "specification"
+        field = str(place[0]) if place else "specification"
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, InputError):
             found.append(cause)
         elif detail["type"] == "extra_forbidden":
             found.append(unknown_name("specification field", field, ExperimentSpec.model_fields))
+        elif place and place[-1] in _KINDS_OF_VALUES:  # one finding for each kind that a value might have been
+            if place[:-1] not in several:
+                several.add(place[:-1])
+                where = ".".join(map(str, place[:-1]))
+                found.append(InputError(f"{where} must be one number, flag or word, but is {detail['input']!r}."))
         else:
-            where = ".".join(map(str, detail["loc"]))
+            where = ".".join(map(str, place))
             given = "" if detail["type"] == "missing" else f", but is {detail['input']!r}"
-            found.append(InputError(f"{where}: {_lower(detail['msg'])}{given}."))
+            if detail["type"] in _WORDS:
+                found.append(InputError(f"{where} {_WORDS[detail['type']]}{given}."))
+            else:
+                message = detail["msg"].removeprefix("Value error, ")
+                found.append(InputError(f"{where}: {_lower(message)}{'' if isinstance(cause, _Said) else given}."))
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from setpoint.analysis.claims import Claim
 from setpoint.analysis.composing import level_heading
+from setpoint.analysis.conditions import Under, read_conditions
 from setpoint.analysis.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.overview import experiment_claims
@@ -41,6 +42,8 @@ class Report:
     data: ExperimentData
     claims: tuple[Claim, ...]
     ranked: tuple[RankedSystem, ...]
+    conditions: tuple[Under, ...] = ()
+    """What a comprehensive evaluation saw; empty after a standard one."""
 
     def claim(self, claim_id: str) -> Claim | None:
         """The claim with this id."""
@@ -54,7 +57,7 @@ def build_report(data: ExperimentData) -> Report:
     for system in data.systems:
         errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
         ranked.append(RankedSystem(system, metric, tuple(rank_configurations(data, system, metric)), errors))
-    return Report(data, tuple(experiment_claims(data)), tuple(ranked))
+    return Report(data, tuple(experiment_claims(data)), tuple(ranked), tuple(read_conditions(data)))
 
 
 def counts(data: ExperimentData) -> tuple[int, int, int]:

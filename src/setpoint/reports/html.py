@@ -25,6 +25,7 @@ from setpoint.reports.charts import (
     seeds,
     trajectories,
 )
+from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
     NOT_MEASURED,
     RankedSystem,
@@ -248,7 +249,13 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
         f"<h3>{text_of(ranked.system)}</h3>{_figures(charts)}{_table(columns, rows, caption)}"
         f"<p>{text_of(case_error_text(report))}.</p>"
         f"{_table(('reference', 'final error', 'success'), anchors, 'What frames the results.')}"
+        f"{_by_condition(report, ranked)}"
     )
+
+
+def _by_condition(report: Report, ranked: RankedSystem) -> str:
+    found = condition_table(report.conditions, ranked)
+    return "" if found is None else f"{_table(COLUMNS, found.rows, f'{found.title}.')}<p>{text_of(NOTE)}</p>"
 
 
 def _failures(report: Report) -> str:

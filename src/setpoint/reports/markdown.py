@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from setpoint.analysis.wording import interval_text
+from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
     RankedSystem,
     Report,
@@ -122,7 +123,13 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
         escape(case_error_text(report)) + ".",
         "",
         *table(("reference", "final error", "success"), anchors),
+        *_by_condition(report, ranked),
     ]
+
+
+def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
+    found = condition_table(report.conditions, ranked)
+    return [] if found is None else ["", f"### {escape(found.title)}", "", *table(COLUMNS, found.rows), "", NOTE]
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.configurations import ConfigurationResult
 from setpoint.analysis.quantities import Metrics
 from setpoint.analysis.wording import counted, interval_text, number_text
+from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
     SHOWN_CONFIGURATIONS,
     RankedSystem,
@@ -126,7 +127,12 @@ def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str
         lines.append(_ties(ranked))
     lines.append(case_error_text(report) + ".")
     table = [_anchor_row(label, metrics) for label, metrics in anchor_rows(report.data, ranked.system)]
-    return [*lines, *aligned([ANCHOR_COLUMNS, *table])]
+    return [*lines, *aligned([ANCHOR_COLUMNS, *table]), *_by_condition(report, ranked)]
+
+
+def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
+    found = condition_table(report.conditions, ranked)
+    return [] if found is None else ["", f"{one_line(found.title)}:", *aligned([COLUMNS, *found.rows]), NOTE]
 
 
 def _ties(ranked: RankedSystem) -> str:

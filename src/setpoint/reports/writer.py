@@ -9,6 +9,7 @@ from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import write_json, write_text
 from setpoint.errors import SetpointError
+from setpoint.reports.conditions import condition_rows
 from setpoint.reports.content import Report, build_report
 from setpoint.reports.failures import render_failures
 from setpoint.reports.files import FIGURES, REPORTS, generated_files
@@ -34,6 +35,7 @@ def write_reports(experiment_dir: Path) -> Path:
     rows = result_rows(report.data)
     write_text(folder / "results.csv", csv_text(rows))
     write_parquet(folder / "results.parquet", rows)
+    _write_conditions(report, folder / "conditions.csv")
     write_json(folder / "claims.json", claims_json(report))
     write_text(folder / "report.md", render_markdown(report, files, figures))
     write_text(folder / "report.html", render_html(report, files))
@@ -50,6 +52,13 @@ def claims_json(report: Report) -> dict[str, Any]:
         "primary_metric": report.data.analysis.primary_metric,
         "claims": [claims_module.to_json(claim) for claim in report.claims],
     }
+
+
+def _write_conditions(report: Report, path: Path) -> None:
+    """What a comprehensive evaluation saw."""
+    rows = condition_rows(report.conditions)
+    if rows:
+        write_text(path, csv_text(rows))
 
 
 def _write_failures(data: ExperimentData, path: Path) -> None:

@@ -1,0 +1,83 @@
+"""What a comprehensive evaluation saw beyond the nominal cases in the judged mode: a table, and every row as CSV."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from setpoint.analysis.conditions import Under
+from setpoint.reports.content import RankedSystem, metric_text, rate_text
+from setpoint.reports.results import EPISODE_METRICS, Cell
+
+COLUMNS = ("condition", "mode", "cases", "trained", "base", "optimum", "clipped LQR", "zero control")
+NOTE = (
+    "Success; median regret, against the optimum of the undisturbed case; trained: the configuration at the top, mean "
+    "over seeds. Where a plan is made again in a disturbed world, linear-quadratic feedback around it stands for the "
+    "optimum. Nothing here is tested; all rows are in conditions.csv."
+)
+_MODES = {"open_loop": "open loop", "replan_1": "replan 1", "replan_5": "replan 5"}
+_CONTROLLERS = (("base",), ("optimum", "tracking_lqr"), ("lqr",), ("zero",))
+
+
+@dataclass(frozen=True)
+class ConditionTable:
+    """The conditions of one system."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+def condition_table(found: Sequence[Under], ranked: RankedSystem) -> ConditionTable | None:
+    """A row for each condition and mode; None where no run of the best configuration was evaluated so."""
+    best = next(iter(ranked.with_result), None)
+    here = [each for each in found if each.system == ranked.system]
+    if best is None or not here:
+        return None
+    runs = {run.name for run in best.runs}
+    trained = [each for each in here if each.run is not None and each.run.name in runs]
+    rows = []
+    for condition, mode in dict.fromkeys((each.condition, each.mode) for each in trained):
+        models = [each.metrics for each in trained if (each.condition, each.mode) == (condition, mode)]
+        others = {each.controller: each.metrics for each in here if each.run is None and _is(each, condition, mode)}
+        cells = [next((others[name] for name in names if name in others), None) for names in _CONTROLLERS]
+        rows.append(
+            (
+                condition.replace("_", " "),
+                _MODES.get(mode, mode),
+                f"{models[0]['cases'] or 0:.0f}",
+                _cell(models),
+                *(_cell([] if metrics is None else [metrics]) for metrics in cells),
+            )
+        )
+    return ConditionTable(f"{ranked.system} by condition and mode", tuple(rows)) if rows else None
+
+
+def condition_rows(found: Sequence[Under]) -> list[dict[str, Cell]]:
+    """Every controller under every condition in every mode, for programs."""
+    return [
+        {
+            "run": None if each.run is None else each.run.name,
+            "configuration": None if each.run is None else each.run.configuration,
+            "seed": None if each.run is None else each.run.seed,
+            "system": each.system,
+            "condition": each.condition,
+            "mode": each.mode,
+            "controller": each.controller,
+            **{name: each.metrics.get(name) for name in EPISODE_METRICS},
+        }
+        for each in found
+    ]
+
+
+def _is(each: Under, condition: str, mode: str) -> bool:
+    return (each.condition, each.mode) == (condition, mode)
+
+
+def _cell(metrics: Sequence[Mapping[str, float | None]]) -> str:
+    if not metrics:
+        return "-"
+    return f"{rate_text(_mean(metrics, 'success_rate'))}; {metric_text(_mean(metrics, 'regret_median'))}"
+
+
+def _mean(metrics: Sequence[Mapping[str, float | None]], name: str) -> float | None:
+    values = [value for each in metrics if (value := each.get(name)) is not None]
+    return mean(values) if values else None
