@@ -18,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         help="what to print: text (default), markdown or html",
     )
+    parser.add_argument("--no-figures", action="store_true", help="write the texts and tables only, which is faster")
     parser.add_argument("--open", action="store_true", help="open the HTML report in a browser")
     add_json(parser)
     add_workspace(parser)
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from setpoint.artifacts import read_json
     from setpoint.reports import write_reports
 
-    report = write_reports(workspace_of(args).experiment(args.experiment))
+    report = write_reports(workspace_of(args).experiment(args.experiment), figures=not args.no_figures)
     if args.json:
         print_json(read_json(report.with_name("claims.json")))
         return 0

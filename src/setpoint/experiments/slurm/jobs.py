@@ -119,8 +119,8 @@ STUCK: Mapping[str, str] = {
     "JobHeldUser": "let it go: `scontrol release {job}`",
     "JobHeldAdmin": "ask the administrator, who holds it",
     "requeued held": "it could not be started; see slurmd's log with the administrator, then `scontrol release {job}`",
-    "PartitionTimeLimit": "the partition gives less time: cancel it, then submit again with a shorter time",
-    "PerJobLimit": "the account gives one job less: cancel it, then submit again with lower --resource-limits",
+    "PartitionTimeLimit": "the partition gives less time: `setpoint slurm cancel {experiment}`, then submit with less",
+    "PerJobLimit": "the account gives one job less: `setpoint slurm cancel {experiment}`, then lower --resource-limits",
 }
 """A part of SLURM's reason for which a job will never start by itself -> what to do."""
 

@@ -189,6 +189,9 @@ def _explained(error: SetpointError, generated: Generated, client: Client, taken
             f"SLURM does not take all {tasks} stages at once: {error}. Use `setpoint experiment run --on slurm`, which "
             "hands them in as the queue has room. Nothing was left in the queue."
         )
+    if isinstance(error, Unavailable):
+        later = f"setpoint slurm submit {generated.site.experiment}"
+        return Unavailable(f"SLURM does not answer: {error}. The scripts are there; hand them in later with `{later}`.")
     return error
 
 
