@@ -110,6 +110,15 @@ def test_a_workspace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         Workspace(tmp_path / "file" / "below").require_writable()
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "dangling"])
+def test_a_workspace_that_is_no_folder_is_refused(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"must be a folder, but.*--workspace"):
+        Workspace(tmp_path / place).require_folder()
+    Workspace(tmp_path / "new" / "below").require_folder()
+
+
 @pytest.mark.parametrize("name", ["datasets", "stages", "experiments", "models"])
 def test_a_workspace_with_a_file_for_a_folder_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("")
