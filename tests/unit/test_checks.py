@@ -92,4 +92,5 @@ def test_gpus_are_listed(base: BaseModel, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
     gpus = [check for check in check_machine(Workspace(tmp_path), base) if check.name == "GPU"]
     assert [check.result for check in gpus] == ["ok", "problem"]
-    assert gpus[1].text == "Model Y, driver 550.1: needs 2.0 GB, has 0.9 GB"
+    remedy = "End what else uses it, or give --base-model a smaller one."
+    assert gpus[1].text == f"Model Y, driver 550.1: needs 2.0 GB, has 0.9 GB. {remedy}"

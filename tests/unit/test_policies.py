@@ -12,8 +12,9 @@ from setpoint.artifacts import write_json, write_text
 from setpoint.errors import InputError
 from setpoint.language import Message
 from setpoint.policies import BUILTIN, PRESETS, BaseModel, builtin_path, resolve_base
+from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
 from setpoint.policies.controller import LLMController, moves_to_generate
-from setpoint.policies.language_model import ADAPTER_RECORD, Completion, check_adapter, shared_prefix
+from setpoint.policies.language_model import Completion, shared_prefix
 from setpoint.simulation import run_controller
 from setpoint.trajectory import Termination
 
