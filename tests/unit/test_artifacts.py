@@ -210,6 +210,20 @@ def test_checkpoints_outlive_an_attempt_but_not_the_stage(stage: StageFolder) ->
     assert not stage.checkpoints.exists()
 
 
+def test_the_output_of_a_dead_attempt_goes_when_the_stage_is_finished_and_its_logs_stay(stage: StageFolder) -> None:
+    dead = claim_attempt(stage)
+    write_text(dead.output / "adapter" / "weights.bin", "half of the weights")
+    write_text(dead.stderr, "killed")
+    abandon(dead)
+    second = claim_attempt(stage)
+    assert (dead.output / "adapter").is_dir()  # as long as nothing has taken its place
+    abandon(second)
+    publish(stage)
+    assert [path.name for path in stage.attempts_folder.glob("*/output")] == []
+    assert dead.stderr.read_text() == "killed"
+    assert stage.verified()
+
+
 def test_an_attempt_that_was_taken_over_writes_to_checkpoints_of_its_own(stage: StageFolder) -> None:
     first = claim_attempt(stage)
     lost = stage.take_checkpoints(first)

@@ -168,7 +168,9 @@ class StageFolder:
         measured: Mapping[str, Any],
         provenance: Mapping[str, Any],
     ) -> None:
-        """Move the attempt's output into place, write the manifest last, and drop the checkpoints.
+        """Move the attempt's output into place, write the manifest last, and drop what only attempts needed.
+
+        That is the checkpoints, and the unfinished output of attempts that ended otherwise; their logs stay.
 
         Raises:
             SetpointError: a newer attempt has taken over, or the manifest is there already: this result is not wanted.
@@ -196,6 +198,8 @@ class StageFolder:
         if not create_json(self.manifest, manifest):
             raise SetpointError(f"{self.manifest} is there already")
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for earlier in self.attempts():
+            shutil.rmtree(earlier.output, ignore_errors=True)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
