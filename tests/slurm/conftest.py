@@ -1,4 +1,4 @@
-"""Two clusters: one with accounting and cgroups, one with neither, small arrays and a short memory."""
+"""Three clusters: with accounting and cgroups; with neither, small arrays and a short memory; with cgroups alone."""
 
 import os
 import tempfile
@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from lab import Experiment, Lab, missing
 
-PORT = 20000 + 40 * (os.getpid() % 250)
-"""The first of forty ports, so that two runs of these tests do not meet."""
+PORT = 20000 + 60 * (os.getpid() % 200)
+"""The first of sixty ports, so that two runs of these tests do not meet."""
 SETTINGS = {
     "accounting": {"DBD": "1", "BASE_PORT": str(PORT), "ENFORCE": "limits"},
     "bare": {"DBD": "0", "BASE_PORT": str(PORT + 20), "CGROUP": "0", "MAXARRAY": "11", "MIN_JOB_AGE": "15"},
+    "cgroups": {"DBD": "0", "BASE_PORT": str(PORT + 40), "NODE": "c"},
 }
 
 
@@ -48,9 +49,15 @@ def clusters() -> Iterator[Clusters]:
         found.down()
 
 
-@pytest.fixture(params=list(SETTINGS))
+@pytest.fixture(params=["accounting", "bare"])
 def lab(clusters: Clusters, request: pytest.FixtureRequest) -> Lab:
-    """Each of the two clusters in turn."""
+    """The two clusters that differ most, in turn."""
+    return clusters.use(request.param)
+
+
+@pytest.fixture(params=list(SETTINGS))
+def every_lab(clusters: Clusters, request: pytest.FixtureRequest) -> Lab:
+    """Each cluster in turn, for what depends on how memory is watched."""
     return clusters.use(request.param)
 
 

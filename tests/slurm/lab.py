@@ -48,10 +48,25 @@ class Lab:
     def accounting(self) -> bool:
         return self.settings.get("DBD", "1") == "1"
 
+    @property
+    def cgroups(self) -> bool:
+        return self.settings.get("CGROUP") != "0"
+
     def up(self) -> None:
         """Start what is not running, and wait for all nodes; the cluster that SLURM's commands mean from now on."""
         self._run("up.sh")
         os.environ["SLURM_CONF"] = str(self.root / "etc" / "slurm.conf")
+
+    @contextmanager
+    def configured(self, **settings: str) -> Iterator[None]:
+        """With other settings for a while."""
+        self._run("up.sh", **settings)
+        self.call("scontrol", "reconfigure")
+        try:
+            yield
+        finally:
+            self._run("up.sh")
+            self.call("scontrol", "reconfigure")
 
     def down(self) -> None:
         self._run("down.sh", PURGE="1")
@@ -83,6 +98,13 @@ class Lab:
     def call(self, *words: str) -> str:
         """The output of a SLURM command."""
         return subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+
+    def queue(self, job: str) -> str:
+        """What the controller still knows of a job; empty when it has forgotten it."""
+        command = ["squeue", "-h", "--states=all", "-j", job]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0 or "Invalid job id" in done.stderr, done.stderr
+        return done.stdout
 
     def _run(self, script: str, **more: str) -> None:
         environment = {**os.environ, "SLURM_LAB": str(self.root), **self.settings, **more}

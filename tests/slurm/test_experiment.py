@@ -174,6 +174,61 @@ def test_requests_that_the_cluster_refuses(lab: Lab, tmp_path: Path) -> None:
         run(tmp_path, plan, executor=executor, workers=100, drain=False)
 
 
+def test_submit_sh_takes_everything_back_when_one_script_is_refused(lab: Lab, tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    workspace = Workspace(tmp_path)
+    generated = scripts.generate(workspace, plan, cluster(options={"begin": "now+1hour"}), Client().limits)
+    refused = next(batch for batch in generated.batches if batch.kind == "grpo").script
+    refused.write_text(refused.read_text().replace("--mem=100M", "--mem=900000M"))
+    done = subprocess.run([str(generated.submit)], capture_output=True, text=True, cwd="/", check=False)
+    print(done.stderr)
+    reports = jobs.status(workspace, plan, Client())
+    show(code=done.returncode, states={report.state for report in reports}, action=reports[0].action)
+    assert done.returncode == 1
+    assert "Requested node configuration is not available" in done.stderr
+    assert lab.call("squeue", "-h", "-n", ",".join(batch.name for batch in generated.batches)) == ""
+    assert {report.state for report in reports} == {"planned"}
+
+
+def test_a_time_that_the_account_does_not_give(accounting_lab: Lab, tmp_path: Path) -> None:
+    """SLURM's sentence is that of too many jobs: it is refused for good, and nobody waits for room."""
+    plan = planned(tmp_path)
+    workspace = Workspace(tmp_path)
+    modify = ["sacctmgr", "-i", "modify", "qos", "normal", "set"]
+    accounting_lab.call(*modify, "Flags=DenyOnLimit", "MaxWall=1")
+    try:
+        generated = scripts.generate(workspace, plan, cluster(), Client().limits)
+        with pytest.raises(Refused, match=r"QOSMaxWallDurationPerJobLimit.*Asked for time=0-00:05:00") as refused:
+            scripts.submit(generated, Client())
+        executor = scripts.executor(workspace, plan, cluster(), Client())
+        with pytest.raises(Refused, match="QOSMaxWallDurationPerJobLimit"):
+            run(tmp_path, plan, executor=executor, workers=100, drain=False)
+        show(denied=refused.value)
+        accounting_lab.call(*modify, "Flags-=DenyOnLimit")
+        scripts.submit(generated, Client())
+        until(lambda: any("PerJobLimit" in report.reason for report in jobs.status(workspace, plan, Client())))
+        stuck = next(report for report in jobs.status(workspace, plan, Client()) if "PerJobLimit" in report.reason)
+        show(state=stuck.state, reason=stuck.reason, action=stuck.action)
+        assert stuck.state == "queued"
+        assert "lower --resource-limits" in stuck.action
+    finally:
+        accounting_lab.call(*modify, "Flags-=DenyOnLimit", "MaxWall=-1")
+        jobs.cancel(workspace, plan, Client())
+
+
+def test_scripts_of_more_stages_than_an_array_may_have(bare_lab: Lab, tmp_path: Path) -> None:
+    plan = make_plan(systems="di", parameters={"learning_rate": [number * 1e-5 for number in range(1, 14)]})
+    save_plan(tmp_path, plan)
+    limits = Client().limits
+    generated = scripts.generate(Workspace(tmp_path), plan, cluster(), limits)
+    sizes = [len(batch.stages) for batch in generated.batches if batch.kind == "sft"]
+    subprocess.run([str(generated.submit)], capture_output=True, cwd="/", check=True)
+    until(lambda: collected(tmp_path), 600)
+    show(limit=limits.max_array_size, sizes=sizes, runs=read_status(Workspace(tmp_path), "sweep").counts)
+    assert sizes == [11, 2]
+    assert read_status(Workspace(tmp_path), "sweep").counts == {"ok": 13}
+
+
 def test_without_slurm_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--systems", "di", "--parameters", "lora_rank:4,8", "--workspace", str(tmp_path)]
     with frozen_path("/nowhere"):
@@ -187,9 +242,11 @@ def test_without_slurm_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_cancel_ends_every_job(lab: Lab, tmp_path: Path) -> None:
     plan = planned(tmp_path)
-    held = cluster(options={"hold": ""})
-    generated = scripts.generate(Workspace(tmp_path), plan, held, Client().limits)
+    generated = scripts.generate(Workspace(tmp_path), plan, cluster(options={"hold": ""}), Client().limits)
     scripts.submit(generated, Client())
+    held = [report for report in jobs.status(Workspace(tmp_path), plan, Client()) if report.reason == "JobHeldUser"]
+    assert held
+    assert {report.action for report in held} == {f"let it go: `scontrol release {report.job}`" for report in held}
     ended = jobs.cancel(Workspace(tmp_path), plan, Client())
     show(cancelled=len(ended))
     assert len(ended) >= len(generated.batches)

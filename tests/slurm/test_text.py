@@ -1,6 +1,7 @@
 """Texts that go to SLURM and come back from it; no cluster needed."""
 
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -10,9 +11,10 @@ import yaml
 from lab import HERE
 
 from setpoint.artifacts import Claim
+from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.execution.slurm import Profile, Resources
-from setpoint.execution.slurm.client import SubmitLimit, Unavailable, _refusal
+from setpoint.execution.slurm.client import Refused, SubmitLimit, Unavailable, _environment, _refusal
 from setpoint.execution.slurm.parsing import Seen, accounting, control, cut_off, queue
 from setpoint.execution.slurm.profile import read_profile
 from setpoint.execution.slurm.resources import minutes, named
@@ -28,9 +30,19 @@ def test_resources_are_read_as_users_write_them() -> None:
     for text in ("gpu:a100:2,mem:500M,time:1-0,cpus:8", "mem:3GB", "gpu:2,time:90"):
         assert Resources.parse(Resources.parse(text).text()) == Resources.parse(text)
     assert named("gpu:a100:2, time:90") == {"gpu", "time"}
-    assert Resources.parse("gpu:a100:2,mem:64GB,time:90,gpu:1") == Resources(gpus=1, mem_mb=65536, time_min=90)
+    assert Resources.parse("gpu:a100:2,mem:64GB").overridden("time:90,gpu:1") == Resources(1, "", 65536, 90)
     assert Resources.parse("mem:3GB,time:5").text({"time"}) == "time:5"
-    assert [minutes(text) for text in ("90", "1:30:00", "2-0", "1-12:30", "0:30", "x")] == [90, 90, 2880, 2190, 1, None]
+    times = {
+        "90": 90,
+        "1:30:00": 90,
+        "2-0": 2880,
+        "1-12:30": 2190,
+        "0:30": 1,
+        "x": None,
+        "25:99": None,
+        "1:60:00": None,
+    }
+    assert {text: minutes(text) for text in times} == times
 
 
 def test_everything_wrong_with_resources_is_named_at_once() -> None:
@@ -38,6 +50,27 @@ def test_everything_wrong_with_resources_is_named_at_once() -> None:
         Resources.parse("gpus:1,mem:much,time:,cpus:0")
     assert len(str(error.value).splitlines()) == 4
     assert "Did you mean 'gpu'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("gpu:-1", "gpu must be a number, or type:number as in gpu:a100:2, but is '-1'"),
+        ("mem:32", "mem must be a size such as 32GB or 500M, but is '32'. Give it a unit"),
+        ("time:25:99", "time must be hours:minutes:seconds, days-hours or minutes, but is '25:99'"),
+        ("gpu:1,mem:1GB,gpu:2", "resource 'gpu' is given 2 times in 'gpu:1,mem:1GB,gpu:2'"),
+        ("gpu", "resource 'gpu' needs a value"),
+    ],
+)
+def test_nonsense_is_refused_on_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    wanted = ["--systems", "di", "--parameters", "lora_rank:4,8", "--resource-limits", text]
+    assert main(["slurm", "generate", *wanted, "--workspace", str(tmp_path)]) == 3
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert words in message
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("configs/slurm/*.yaml")), ids=lambda path: path.name)
@@ -50,9 +83,31 @@ def test_a_profile_with_mistakes(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({"partitoin": "gpu"}))
     with pytest.raises(InputError, match="Did you mean 'partition'"):
         read_profile(path)
-    path.write_text(yaml.safe_dump({"at_once": 0}))
-    with pytest.raises(InputError, match="at_once"):
-        read_profile(path)
+    for mistake, words in {
+        "at_once: 0": "at_once in .* but is 0",
+        "requeue: maybe": "requeue in .* but is 'maybe'",
+        "resources: gpu:-1,mem:32": r"resources in .* is '-1'\. mem must be .* Give it a unit\.$",
+        "options: {array: 0-3}": "'array' cannot be set here; use the field 'at_once'",
+        "options: {time: 24:00:00}": "'time' cannot be set here; use the field 'resources'",
+        "options: {output: /x}": "'output' cannot be set here; the scripts set it",
+        "options: {--nice: 5}": "'--nice' is not the long name of an option",
+        "environment: {a b: c}": "'a b' cannot be the name of a variable",
+        "a: b: c": "is not YAML",
+    }.items():
+        path.write_text(mistake)
+        with pytest.raises(InputError, match=words) as error:
+            read_profile(path)
+        assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_profile_as_users_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text("account: 1234\noptions: {nice: 100, exclusive: true, exclude: n7}\nenvironment: {THREADS: 4}\n")
+    profile = read_profile(path)
+    site = Site(tmp_path, "sweep", profile, ("setpoint",))
+    lines = script_text(site, Batch("a", site.folder, "sft", ("aa",), Resources(), exclude=("n1",))).splitlines()
+    expected = {"#SBATCH --account=1234", "#SBATCH --nice=100", "#SBATCH --exclusive", "#SBATCH --exclude=n1,n7"}
+    assert expected | {"export THREADS=4"} <= set(lines)
 
 
 ODD = "a b'c\"d$(touch pwned)`touch pwned`;e\\f\ng"
@@ -140,8 +195,49 @@ def test_refusals_are_told_apart() -> None:
     failed = "sbatch: error: Batch job submission failed: "
     limit = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
     assert isinstance(_refusal(f"{failed}Socket timed out on send/recv operation"), Unavailable)
-    assert isinstance(_refusal(f"sbatch: error: AssocMaxSubmitJobLimit\n{failed}{limit}"), SubmitLimit)
+    for name in ("AssocMaxSubmitJobLimit", "AssocGrpSubmitJobsLimit", "QOSMaxSubmitJobPerUserLimit"):
+        assert isinstance(_refusal(f"sbatch: error: {name}\n{failed}{limit}"), SubmitLimit)
+    for name in ("QOSMaxWallDurationPerJobLimit", "AssocMaxWallDurationPerJobLimit", "QOSMaxCpuPerJobLimit"):
+        assert isinstance(_refusal(f"sbatch: error: {name}\n{failed}{limit}"), Refused)
     assert str(_refusal("sbatch: error: invalid partition specified: x\n")) == "invalid partition specified: x"
+
+
+def test_jobs_inherit_the_users_choices_and_nothing_of_a_surrounding_job() -> None:
+    kept = {"SLURM_CONF": "/c", "SBATCH_ACCOUNT": "a", "SBATCH_PARTITION": "p", "HOME": "/h"}
+    passed = _environment({**kept, "SLURM_MEM_PER_CPU": "64", "SLURM_JOB_ID": "7", "SBATCH_EXPORT": "NONE"})
+    assert passed == {**kept, "LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}
+
+
+def test_a_warning_that_comes_before_the_stage_listens_sends_it_back_to_the_queue(tmp_path: Path) -> None:
+    deaf = "#!/bin/bash\n[ $0 != ${0%deaf} ] || { echo $* >>asked; exit 1; }\nkill -USR1 $PPID\nsleep 20\n"
+    for name in ("deaf", "scontrol"):
+        (tmp_path / name).write_text(deaf)
+        (tmp_path / name).chmod(0o755)
+    site = Site(tmp_path, "sweep", Profile(), (str(tmp_path / "deaf"),))
+    text = script_text(site, Batch("a", site.folder, "sft", ("aa",), Resources(time_min=2)))
+    assert "#SBATCH --signal=B:USR1@60" in text.splitlines()  # a warning at the very start would help nobody
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+    for restart, asked in (("0", "requeue 7_0\n"), ("20", "")):
+        (tmp_path / "asked").write_text("")
+        done = subprocess.run(
+            ["bash", "-c", text], cwd=tmp_path, env={**variables, "SLURM_RESTART_COUNT": restart}, check=False
+        )
+        assert done.returncode == 128 + signal.SIGUSR1
+        assert (tmp_path / "asked").read_text() == asked
+
+
+def test_a_script_says_what_is_amiss(tmp_path: Path) -> None:
+    path = tmp_path / "a.sbatch"
+    for profile, task, code, words in (
+        ({}, {}, 1, "hand this in with sbatch"),
+        ({}, {"SLURM_ARRAY_TASK_ID": "2"}, 2, "there is no stage number 2"),
+        ({"venv": "/nowhere"}, {"SLURM_ARRAY_TASK_ID": "0"}, 127, "/nowhere/bin/activate"),
+        ({"conda": "x"}, {"SLURM_ARRAY_TASK_ID": "0"}, 127, "conda: command not found"),
+    ):
+        path.write_text(script(tmp_path, **profile))
+        variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", **task}
+        done = subprocess.run(["bash", str(path)], capture_output=True, text=True, env=variables, check=False)
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr
 
 
 @pytest.mark.parametrize(

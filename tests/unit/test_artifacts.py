@@ -192,10 +192,27 @@ def test_changed_content_of_the_same_size_is_found_by_verifying(stage: StageFold
 
 def test_checkpoints_outlive_an_attempt_but_not_the_stage(stage: StageFolder) -> None:
     first = claim_attempt(stage)
-    write_text(stage.checkpoints / "step-10", "state")
+    write_text(stage.take_checkpoints(first) / "step-10", "state")
     abandon(first)
+    second = claim_attempt(stage)
+    assert (stage.take_checkpoints(second) / "step-10").read_text() == "state"
+    abandon(second)
     publish(stage)
     assert not stage.checkpoints.exists()
+
+
+def test_an_attempt_that_was_taken_over_writes_to_checkpoints_of_its_own(stage: StageFolder) -> None:
+    first = claim_attempt(stage)
+    lost = stage.take_checkpoints(first)
+    write_text(lost / "step-10" / "state", "10")
+    abandon(first)
+    second = claim_attempt(stage)
+    current = stage.take_checkpoints(second)
+    write_text(lost / "step-20" / "state", "20")  # it does not know yet that it is over
+    assert [path.name for path in current.iterdir()] == ["step-10"]
+    abandon(second)
+    abandon(claim_attempt(stage))  # this one ended before it could take anything
+    assert [path.name for path in stage.take_checkpoints(claim_attempt(stage)).iterdir()] == ["step-10"]
 
 
 def test_what_an_interrupted_publication_left_behind_is_replaced(stage: StageFolder) -> None:

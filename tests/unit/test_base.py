@@ -1,6 +1,7 @@
 """The built-in base: what it was made from, and that it cannot have met a named plant."""
 
 import json
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -8,8 +9,11 @@ import pytest
 import torch
 
 from setpoint import problems, systems
+from setpoint.controllers import solve_riccati
 from setpoint.language import Dialect, compose_answer, format_number, messages, parse_answer
 from setpoint.policies import BUILTIN, PRESETS, builtin_path, resolve_base
+from setpoint.systems import Signal
+from setpoint.systems.double_integrator import DoubleIntegrator
 from setpoint.training.base import families
 from setpoint.training.base.corpus import generate_corpus
 from setpoint.training.base.pretrain import Architecture, TokenKinds, answer_loss, build_model
@@ -85,17 +89,35 @@ def test_a_control_is_two_tokens_whatever_its_sign(tokenizer) -> None:  # type: 
         assert len(tokenizer(text)["input_ids"]) == 2 + 2 * preset.tokens_per_move
 
 
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", systems.shipped_names())
 def test_answers_have_the_layout_that_the_preset_states(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
     preset, problem = PRESETS["tiny"], problems.get(name)
-    x = problem.initial_states(1, "layout")[0]
-    moves = np.linspace(-2, 2, 10)[:, None]
-    answer = compose_answer(problem, x, moves, np.array([-1.234]), preset.dialect)
+    gain, goal = solve_riccati(problem).gains[0], np.array(problem.target)
+    for x in problem.initial_states(50, "layout"):
+        feedback = -gain @ (x - goal)
+        moves = np.linspace(problem.plant.control_lower, problem.plant.control_upper, 10)
+        require_layout(preset, problem, compose_answer(problem, x, moves, feedback, preset.dialect), moves, tokenizer)
+
+
+@dataclass(frozen=True)
+class StrongDoubleIntegrator(DoubleIntegrator):
+    controls = (Signal("acceleration", "m/s^2", -1250.0, 1250.0),)
+
+
+def test_strong_controls_have_room_too(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    preset, problem = PRESETS["tiny"], replace(problems.get("double_integrator"), plant=StrongDoubleIntegrator())
+    moves = np.linspace(-1249.99, -1000, 10)[:, None]
+    answer = compose_answer(problem, np.zeros(2), moves, np.array([-1249.0]), preset.dialect)
+    require_layout(preset, problem, answer, moves, tokenizer)
+
+
+def require_layout(preset, problem, answer, moves, tokenizer) -> None:  # type: ignore[no-untyped-def]
+    """The whole answer and its end, and its first four moves, fit into the tokens that are generated."""
     whole = tokenizer(answer)["input_ids"]
-    assert len(whole) + 1 <= preset.max_answer_tokens
-    head = tokenizer.decode(whole[: preset.answer_tokens(4)])
-    parsed = parse_answer(head, 4, 1, complete=False, decimals=preset.dialect.control_decimals)
-    np.testing.assert_allclose(parsed, np.round(moves[:4], 2))
+    assert len(whole) + 1 <= preset.answer_tokens(problem.plant)
+    head = tokenizer.decode(whole[: preset.answer_tokens(problem.plant, 4)])
+    parsed = parse_answer(head, 4, problem.plant.n_u, complete=False, decimals=preset.dialect.control_decimals)
+    np.testing.assert_allclose(parsed, np.round(moves[:4], 2), atol=1e-9)
 
 
 @pytest.mark.parametrize("name", systems.shipped_names())

@@ -54,7 +54,7 @@ def test_a_whole_plan_is_expanded_to_the_grid_of_the_plant() -> None:
 def test_generation_stops_after_the_moves_that_are_needed() -> None:
     model = Scripted("<REASONING>feedback 1.00</REASONING><CONTROLS>1.00, -0.50, 0.25", ended=False)
     plan = LLMController(PROBLEM, model, TINY).plan(0.0, states(2), 4)
-    assert model.limits == [TINY.answer_tokens(3)]
+    assert model.limits == [TINY.answer_tokens(PROBLEM.plant, 3)]
     np.testing.assert_array_equal(plan.controls[0, :, 0], [1.0, -0.5, 0.25, 0.25])
     assert plan.outcomes == (Termination.COMPLETED,) * 2
 

@@ -1,5 +1,6 @@
 """Configurations: the runs that differ only in their replicate, ranked, with the set of those that may be best."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -68,7 +69,11 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
         judged = logarithmic or data.analysis.scale != "log"  # else the declared comparison cannot be made
         best = _best_set(samples, data.analysis.alpha, scale) if judged else None
         pooled = pooled_deviation(list(samples.values()))
-        intervals = {key: _interval(found, pooled, scale, data.analysis.alpha) for key, found in samples.items()}
+        means = {key: float(np.mean(found)) for key, found in samples.items() if found}
+        intervals = {
+            key: _interval(found, means.get(key, 0.0), pooled, scale, data.analysis.alpha)
+            for key, found in samples.items()
+        }
     results = [
         ConfigurationResult(
             configuration=key,
@@ -76,7 +81,7 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
             levels={factor: runs[0].level(factor) for factor in data.analysis.factors},
             runs=tuple(runs),
             values=tuple(values[key]),
-            mean=scale.natural(float(np.mean(samples[key]))) if samples[key] else None,
+            mean=scale.natural(means[key]) if key in means else None,
             interval=intervals[key],
             possibly_best=None if best is None or key not in best else best[key],
         )
@@ -98,7 +103,7 @@ def _position(result: ConfigurationResult, scale: Scale) -> tuple[bool, float, i
 
 
 def _interval(
-    sample: Sequence[float], pooled: tuple[float, int], scale: Scale, alpha: float
+    sample: Sequence[float], mean: float, pooled: tuple[float, int], scale: Scale, alpha: float
 ) -> tuple[float, float] | None:
     """The interval of one configuration's mean; up to three runs borrow the spread of the others."""
     if len(sample) < 2:
@@ -108,9 +113,9 @@ def _interval(
         if len(sample) < 3:
             return None
         deviation, df = pooled_deviation([sample])
-    ends = mean_interval(float(np.mean(sample)), deviation / len(sample) ** 0.5, df, alpha)
+    ends = mean_interval(mean, deviation / len(sample) ** 0.5, df, alpha)
     low, high = sorted(scale.natural(end) for end in ends)
-    return (low, high) if np.isfinite([low, high]).all() else None
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def _best_set(samples: Mapping[int, Sequence[float]], alpha: float, scale: Scale) -> dict[int, bool] | None:

@@ -19,7 +19,7 @@ class StageContext:
         config: the resolved configuration.
         needs: role -> folder of a finished upstream stage.
         output: an empty folder; what is written there is published when the function returns.
-        checkpoints: state that the next attempt of this stage finds again.
+        checkpoints: state that the next attempt of this stage finds again, in a folder of its own.
         attempt: logs of this attempt.
     """
 

@@ -2,7 +2,7 @@
 
 config.json                 what the stage is asked to do
 attempts/0001/              claim.json stdout.log stderr.log metrics.jsonl resources.json failure.json
-checkpoints/                private to the stage; outlive an attempt, not the stage
+checkpoints/0001/           private to an attempt; the next one takes them over; gone when the stage is finished
 <published outputs>         adapter/, episodes.parquet, …
 manifest.json               last; the stage is finished when it is there and its files have their recorded sizes
 """
@@ -94,7 +94,7 @@ class StageFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """The trainer's private state between attempts."""
+        """The parent of the trainer's private state, which each attempt has in a folder of its own."""
         return self.path / "checkpoints"
 
     @property
@@ -145,6 +145,20 @@ class StageFolder:
         if self.manifest.exists():  # it lists files that are gone or damaged; nobody else may touch it now
             self.manifest.rename(attempt.path / "damaged_manifest.json")
         return attempt
+
+    def take_checkpoints(self, attempt: Attempt) -> Path:
+        """The attempt's folder for its state, with what the last attempt that saved any had in its own.
+
+        It is taken away from that attempt, which may still run on a node that was given up: the two would otherwise
+        write to the same files, and delete each other's.
+        """
+        own = self.checkpoints / attempt.path.name
+        self.checkpoints.mkdir(exist_ok=True)
+        saved = [each.parent for each in self.checkpoints.glob("*/*") if each.parent.name < own.name]
+        if saved:
+            max(saved).rename(own)
+        own.mkdir(exist_ok=True)
+        return own
 
     def publish(
         self,

@@ -14,6 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("text", "markdown", "html"), default="text", help="what to print (default: text)"
     )
+    parser.add_argument("--no-figures", action="store_true", help="write the texts and tables only, which is faster")
     parser.add_argument("--open", action="store_true", help="open the HTML report in a browser")
     add_json(parser)
     add_workspace(parser)
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from setpoint.artifacts import read_json
     from setpoint.reports import write_reports
 
-    report = write_reports(workspace_of(args).experiment(args.experiment))
+    report = write_reports(workspace_of(args).experiment(args.experiment), figures=not args.no_figures)
     if args.json:
         print_json(read_json(report.with_name("claims.json")))
         return 0

@@ -91,8 +91,9 @@ def cluster_of(arguments: argparse.Namespace, experiment: Path) -> "Cluster":
     kept = experiment / "slurm" / PROFILE
     path = arguments.profile or (kept if kept.exists() else None)
     profile = Profile() if path is None else read_profile(path)
-    asked = ",".join(filter(None, [profile.resources, arguments.resource_limits]))  # the later of equal names counts
-    return Cluster(profile, Resources.parse(asked), named=named(asked))
+    limits = arguments.resource_limits or ""
+    resources = Resources.parse(profile.resources).overridden(limits)
+    return Cluster(profile, resources, named=named(profile.resources) | named(limits))
 
 
 def _amount(text: str) -> float:

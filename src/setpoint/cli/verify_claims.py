@@ -101,7 +101,7 @@ def reported_claims(workspace: Path, experiment: str) -> "list[Claim] | None":
 
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        code = main(["report", experiment, "--workspace", str(workspace), "--json"])
+        code = main(["report", experiment, "--workspace", str(workspace), "--json", "--no-figures"])
     return [from_json(fields) for fields in json.loads(printed.getvalue())["claims"]] if code == 0 else None
 
 

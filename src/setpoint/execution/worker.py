@@ -45,7 +45,6 @@ def work(task: Task) -> None:
 
 def _run_and_publish(task: Task, stage: StageFolder, attempt: Attempt, meter: Meter) -> None:
     attempt.output.mkdir()
-    stage.checkpoints.mkdir(exist_ok=True)
     context = StageContext(
         workspace=Workspace(task.workspace),
         kind=task.kind,
@@ -54,7 +53,7 @@ def _run_and_publish(task: Task, stage: StageFolder, attempt: Attempt, meter: Me
         seed=task.seed,
         needs=task.needs,
         output=attempt.output,
-        checkpoints=stage.checkpoints,
+        checkpoints=stage.take_checkpoints(attempt),
         attempt=attempt.path,
     )
     summary = _load(task.target)(context)

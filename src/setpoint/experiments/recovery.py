@@ -61,7 +61,7 @@ def recovery_text(workspace: Workspace, plan: Plan, retry: Callable[[str], bool]
 def _action(folder: StageFolder, state: StageState, kept: bool) -> tuple[str, str]:
     if state.status == "running":
         return "wait", "another process is computing it"
-    checkpoint = any(folder.checkpoints.glob("checkpoint-*"))
+    checkpoint = any(folder.checkpoints.glob("*/checkpoint-*"))
     if state.failure is not None:
         failed = f"{state.failure['failure_class']}: {state.failure['message']}"
         times = len(failure_classes(folder))

@@ -20,8 +20,11 @@ from setpoint.trajectory import Termination
 
 _OPEN, _CLOSE = "<CONTROLS>", "</CONTROLS>"
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,12})?", re.ASCII)
-REASONING_LIMIT = 99.0
-"""Magnitude beyond which a number in a short reasoning text is cut off."""
+REASONING_LIMIT = 29.99
+"""Magnitude beyond which a number in a short reasoning text is cut off.
+
+Far beyond any bound a number says nothing more, and the built-in tokenizer needs two tokens for those up to here alone.
+"""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class LLMController:
         needed = moves_to_generate(self._preset, steps)
         moves = needed or blocking.moves
         chats = [messages(self._problem, state, self._preset.dialect) for state in x.tolist()]
-        completions = self._model.complete(chats, self._preset.answer_tokens(needed, self._problem.plant.n_u))
+        completions = self._model.complete(chats, self._preset.answer_tokens(self._problem.plant, needed))
         answers = [self._read(completion, moves, needed is not None) for completion in completions]
         nothing = np.zeros((moves, self._problem.plant.n_u))
         return Plan(

@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from setpoint.language import Dialect
 from setpoint.problems import MoveBlocking
+from setpoint.systems import Plant
+
+ONE_DIGIT = 10.0
+"""Controls below this have the tokens of a preset's layout; others take up to one more for each digit and the sign."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +23,8 @@ class BasePreset:
         dialect: template, moves and decimals.
         lora, sft, grpo: default parameters of the training stages.
         header_tokens: tokens of an answer before its first move, where answers have a fixed layout; else None.
-        tokens_per_move: tokens of one control of a move, where that is constant; else None. With both known,
-            generation stops after the moves that are needed.
+        tokens_per_move: tokens of one control of a move below `ONE_DIGIT`, where that is constant; else None. With both
+            known, generation stops after the moves that are needed.
         max_answer_tokens: upper bound of a whole answer for a plant with one control; twice that for two, and so on.
     """
 
@@ -31,14 +37,18 @@ class BasePreset:
     header_tokens: int | None = None
     tokens_per_move: int | None = None
 
-    def answer_tokens(self, moves: int | None = None, n_u: int = 1) -> int:
-        """Tokens to generate for the first `moves` moves of `n_u` controls (None: the whole answer, with its end).
+    def answer_tokens(self, plant: Plant, moves: int | None = None) -> int:
+        """Tokens to generate for the first `moves` moves of `plant` (None: the whole answer, with its end).
 
-        The reasoning before the moves also has `n_u` numbers.
+        The reasoning before the moves also has a number for every control.
         """
-        if moves is None or self.header_tokens is None or self.tokens_per_move is None:
+        n_u, largest = plant.n_u, float(np.abs([plant.control_lower, plant.control_upper]).max())
+        if self.header_tokens is None or self.tokens_per_move is None:
             return self.max_answer_tokens * n_u
-        return self.header_tokens + (n_u - 1 + moves * n_u) * self.tokens_per_move
+        spare = 0 if largest < ONE_DIGIT else len(f"-{largest:.0f}")
+        if moves is None:
+            return (self.max_answer_tokens + self.dialect.blocking.moves * spare) * n_u
+        return self.header_tokens + (n_u - 1 + moves * n_u) * self.tokens_per_move + moves * n_u * spare
 
 
 TINY = BasePreset(

@@ -82,9 +82,9 @@ def _percent(value: float) -> float:
 
 def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
     """Every seed of every configuration as a dot, with the mean and its interval."""
-    shown = ranked.with_result[:SHOWN_CONFIGURATIONS]
-    if not shown:
+    if not ranked.with_result:
         return None
+    shown = [r for r in ranked.configurations if r.mean is not None or r.failed][:SHOWN_CONFIGURATIONS]
     values = [v for r in shown for v in (*r.values, *(r.interval or ()))]
     logarithmic = all(v > 0.0 for v in values)
     axis = svg.axis_over(values, LABELS + 20, WIDTH - 90, logarithmic=logarithmic)
@@ -259,7 +259,7 @@ def failure_map(report: Report) -> Chart | None:
         body.append(svg.rectangle(axis.start, y - 7, axis.at(share) - axis.start, 14, "bad", 0.75))
         classes = [run.failure.failure_class if run.failure else "unknown" for run in failed]
         words = ", ".join(f"{classes.count(c)} {c}" for c in dict.fromkeys(classes))
-        label = f"{len(failed)}/{len(ended)} {words}"
+        label = f"{len(failed)}/{len(ended)}{': ' if words else ''}{words}"
         body.append(svg.text(axis.at(share) + 6, y + 4, svg.shortened(label, 40)))
     caption = "Failed runs by level of each parameter, with their classes."
     return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))

@@ -63,7 +63,7 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         **session.arguments(parameters, layout),
         steps_per_generation=layout.steps_per_generation,
         num_generations=parameters.group_size,
-        max_completion_length=preset.answer_tokens(moves, max(problems.get(name).plant.n_u for name in examples)),
+        max_completion_length=max(preset.answer_tokens(problems.get(name).plant, moves) for name in examples),
         mask_truncated_completions=False,  # answers are cut off after the moves that count, on purpose
         temperature=parameters.temperature,
         beta=parameters.beta,

@@ -7,6 +7,7 @@ LAB=${SLURM_LAB:-$(dirname "$(mktemp -u)")/slurm-lab}
 NODES=${NODES:-3}; NODE_CPUS=${NODE_CPUS:-8}; NODE_MEM=${NODE_MEM:-40000}; NODE_GPUS=${NODE_GPUS:-2}
 DBD=${DBD:-1}              # 1 = slurmdbd + mariadb (sacct works), 0 = no accounting, jobcomp/filetxt only
 CGROUP=${CGROUP:-auto}     # auto | 1 | 0
+NODE=${NODE:-n}            # nodes are n1, n2, ...; clusters with cgroups that are up together need different names
 BASE_PORT=${BASE_PORT:-16817}   # ctld=BASE, dbd=BASE+2, slurmd k=BASE+10+k ; mariadb=BASE+5
 MAXARRAY=${MAXARRAY:-5001}
 MIN_JOB_AGE=${MIN_JOB_AGE:-300}   # seconds that a job which has ended can still be asked for
@@ -21,12 +22,13 @@ miss=(); for p in "${pkgs[@]}"; do dpkg-query -W -f='${Status}' "$p" 2>/dev/null
 if [ ${#miss[@]} -gt 0 ]; then
   say "installing: ${miss[*]}"
   # keep package scripts from starting daemons of their own
-  madepol=0; [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; madepol=1; }
+  [ -e /usr/sbin/policy-rc.d ] || { trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; }
   export DEBIAN_FRONTEND=noninteractive
   apt-get -o DPkg::Lock::Timeout=300 update -qq
   apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${miss[@]}" >"$(dirname "$(mktemp -u)")/slurm-up-apt.log" 2>&1 \
     || { tail -20 "$(dirname "$(mktemp -u)")/slurm-up-apt.log" >&2; exit 3; }
-  [ $madepol = 1 ] && rm -f /usr/sbin/policy-rc.d
+  [ -z "$(trap -p EXIT)" ] || rm -f /usr/sbin/policy-rc.d
+  trap - EXIT
   say "packages installed"
 fi
 
@@ -110,16 +112,16 @@ $ACCT
 $EXTRA_CONF
 C
 for i in $(seq 1 "$NODES"); do
-  echo "NodeName=n$i NodeHostname=n$i NodeAddr=127.0.0.1 Port=$((BASE_PORT+10+i)) CPUs=$NODE_CPUS RealMemory=$NODE_MEM Gres=gpu:$NODE_GPUS State=UNKNOWN"
+  echo "NodeName=$NODE$i NodeHostname=$NODE$i NodeAddr=127.0.0.1 Port=$((BASE_PORT+10+i)) CPUs=$NODE_CPUS RealMemory=$NODE_MEM Gres=gpu:$NODE_GPUS State=UNKNOWN"
 done
-echo "PartitionName=main Nodes=n[1-$NODES] Default=YES MaxTime=INFINITE DefaultTime=10 State=UP PriorityTier=10"
-echo "PartitionName=scavenge Nodes=n[1-$NODES] MaxTime=INFINITE DefaultTime=10 State=UP PriorityTier=1 PreemptMode=REQUEUE"
-echo "PartitionName=urgent Nodes=n[1-$NODES] MaxTime=INFINITE DefaultTime=10 State=UP PriorityTier=100 PreemptMode=OFF"
+echo "PartitionName=main Nodes=$NODE[1-$NODES] Default=YES MaxTime=INFINITE DefaultTime=10 State=UP PriorityTier=10"
+echo "PartitionName=scavenge Nodes=$NODE[1-$NODES] MaxTime=INFINITE DefaultTime=10 State=UP PriorityTier=1 PreemptMode=REQUEUE"
+echo "PartitionName=urgent Nodes=$NODE[1-$NODES] MaxTime=INFINITE DefaultTime=10 State=UP PriorityTier=100 PreemptMode=OFF"
 } >"$LAB/etc/slurm.conf"
 : >"$LAB/etc/gres.conf"; mkdir -p "$LAB/dev"
 if [ "$NODE_GPUS" -gt 0 ]; then
   for g in $(seq 0 $((NODE_GPUS-1))); do [ -e "$LAB/dev/nvidia$g" ] || ln -s /dev/null "$LAB/dev/nvidia$g"; done
-  echo "NodeName=n[1-$NODES] Name=gpu File=$LAB/dev/nvidia[0-$((NODE_GPUS-1))]" >"$LAB/etc/gres.conf"
+  echo "NodeName=$NODE[1-$NODES] Name=gpu File=$LAB/dev/nvidia[0-$((NODE_GPUS-1))]" >"$LAB/etc/gres.conf"
 fi
 if [ $cgplug != none ]; then cat >"$LAB/etc/cgroup.conf" <<C
 CgroupPlugin=$cgplug
@@ -143,11 +145,12 @@ fi
 if [ "$DBD" = 1 ]; then
   DBP=$((BASE_PORT+5)); mkdir -p "$LAB/mysql" "$LAB/run/mysql"; chown mysql:mysql "$LAB/mysql" "$LAB/run/mysql"
   if [ ! -d "$LAB/mysql/mysql" ]; then
-    mariadb-install-db --no-defaults --user=mysql --datadir="$LAB/mysql" --auth-root-authentication-method=normal --skip-test-db >"$LAB/log/mysql-install.log" 2>&1
+    TMPDIR=$LAB/run/mysql mariadb-install-db --no-defaults --user=mysql --datadir="$LAB/mysql" --auth-root-authentication-method=normal --skip-test-db >"$LAB/log/mysql-install.log" 2>&1 \
+      || { tail -20 "$LAB/log/mysql-install.log" >&2; exit 8; }
     say "mariadb data directory initialised"
   fi
   if ! alive "$LAB/run/mysql/mariadbd.pid"; then
-    nohup setsid /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$LAB/mysql" --bind-address=127.0.0.1 --port=$DBP \
+    nohup setsid /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$LAB/mysql" --tmpdir="$LAB/run/mysql" --bind-address=127.0.0.1 --port=$DBP \
       --socket="$LAB/run/mysql/m.sock" --pid-file="$LAB/run/mysql/mariadbd.pid" --log-error="$LAB/log/mariadbd.log" \
       --innodb-buffer-pool-size=64M --innodb-lock-wait-timeout=900 --innodb-flush-log-at-trx-commit=0 --skip-name-resolve >/dev/null 2>&1 </dev/null &
     for _ in $(seq 200); do mariadb-admin --no-defaults -S "$LAB/run/mysql/m.sock" -uroot ping >/dev/null 2>&1 && break; sleep .1; done
@@ -186,16 +189,16 @@ C
 fi
 if ! alive "$LAB/run/slurmctld.pid"; then
   nohup setsid /usr/sbin/slurmctld -D -f "$SLURM_CONF" >>"$LAB/log/slurmctld.out" 2>&1 </dev/null &
-  for _ in $(seq 100); do timeout 3 scontrol ping 2>/dev/null | grep -q 'is UP' && { up=1; break; }; sleep .1; done
+  for _ in $(seq 300); do timeout 5 scontrol ping 2>/dev/null | grep -q 'is UP' && { up=1; break; }; sleep .1; done
   [ "${up:-0}" = 1 ] || { say "slurmctld not answering"; grep -E "error|fatal" "$LAB/log/slurmctld.log" | tail -8 >&2; exit 7; }
   say "slurmctld up"
 fi
 for i in $(seq 1 "$NODES"); do
-  alive "$LAB/run/slurmd-n$i.pid" && continue
-  mkdir -p "$LAB/spool/n$i"
-  nohup setsid /usr/sbin/slurmd -D -N "n$i" -f "$SLURM_CONF" >>"$LAB/log/slurmd-n$i.out" 2>&1 </dev/null &
+  alive "$LAB/run/slurmd-$NODE$i.pid" && continue
+  mkdir -p "$LAB/spool/$NODE$i"
+  nohup setsid /usr/sbin/slurmd -D -N "$NODE$i" -f "$SLURM_CONF" >>"$LAB/log/slurmd-$NODE$i.out" 2>&1 </dev/null &
 done
-ok=0; for _ in $(seq 300); do
+ok=0; for _ in $(seq 600); do
   n=$(timeout 5 sinfo -h -N -p main -o '%t' 2>/dev/null | grep -cE '^(idle|mix|alloc)$' || true); [ "$n" = "$NODES" ] && { ok=1; break; }; sleep .1; done
 [ $ok = 1 ] || { say "nodes not ready"; sinfo -N -l >&2 || true; tail -n 5 "$LAB"/log/slurmd-*.log >&2; exit 6; }
 say "cluster ready: $NODES nodes idle, cgroup=$cgplug dbd=$DBD"

@@ -21,9 +21,11 @@ _BUSY = (
     *("problem talking to the database", "protocol authentication error", "connection reset", "connection timed out"),
 )
 _LIMIT = ("submit limit", "submitjob", "maxjobcount", "max_job", "maxsubmit", "accounting/qos policy", "job count")
+_NAMED_LIMIT = re.compile(r"\b(?:Assoc|QOS|Part)\w+Limit\b")
+"""SLURM's name of the limit that is exceeded; the sentence that follows is the same for too many and too large jobs."""
 _AT_ONCE = 200
 """Job ids in one command line."""
-_SCRUBBED = re.compile(r"SLURM_(?!CONF$|CLUSTERS$)|SBATCH_")
+_SCRUBBED = re.compile(r"SLURM_(?!CONF$|CLUSTERS$)|SBATCH_(?!(ACCOUNT|PARTITION|QOS|CONSTRAINT|RESERVATION)$)")
 
 
 class Unavailable(SetpointError):
@@ -159,19 +161,6 @@ class Client:
             if done.returncode and "invalid job id" not in done.stderr.lower():
                 raise Unavailable(_words(done.stderr))
 
-    def refusal_of(self, script: Path, options: Iterable[str] = ()) -> str | None:
-        """SLURM's reason to refuse this script, without handing it in; None where it would be taken.
-
-        Raises:
-            Unavailable: no answer.
-        """
-        self.require()
-        done = self._call("sbatch", "--test-only", *options, "--", str(script))
-        refusal = _refusal(done.stderr) if done.returncode else None
-        if isinstance(refusal, Unavailable):
-            raise refusal
-        return str(refusal) if isinstance(refusal, Refused) else None
-
     def nodes(self) -> list[Node]:
         """The kinds of nodes, by partition.
 
@@ -249,7 +238,10 @@ class Client:
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Without what a surrounding job would pass on to the jobs that it submits, and with lists of tasks in full."""
+    """Without what a surrounding job would pass on to the jobs that it submits, and with lists of tasks in full.
+
+    Whose account it goes on, and where it runs, holds as for a plain `sbatch`.
+    """
     kept = {name: value for name, value in variables.items() if _SCRUBBED.match(name) is None}
     return kept | {"LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}
 
@@ -259,7 +251,8 @@ def _refusal(stderr: str) -> SetpointError:
     lower = words.lower()
     if any(sign in lower for sign in _BUSY):
         return Unavailable(words)
-    if any(sign in lower for sign in _LIMIT):
+    too_large = any("Submit" not in name for name in _NAMED_LIMIT.findall(words))
+    if not too_large and any(sign in lower for sign in _LIMIT):
         return SubmitLimit(words)
     return Refused(words)
 

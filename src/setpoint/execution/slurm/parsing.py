@@ -90,7 +90,8 @@ def accounting(text: str) -> list[Seen]:
         if step and job in found:
             found[job] = replace(found[job], out_of_memory=found[job].out_of_memory or memory)
         elif not step and _is_job(job):
-            found[job] = Seen(job, state, row[6], exit_code, row[5], out_of_memory=memory)
+            node = "" if row[5] == "None assigned" else row[5]
+            found[job] = Seen(job, state, row[6], exit_code, node, out_of_memory=memory)
         elif not step:
             for task in _jobs(job):
                 found.setdefault(task, Seen(task, state, row[6], exit_code))

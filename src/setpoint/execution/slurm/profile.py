@@ -1,18 +1,34 @@
 """What is particular to one cluster, from a YAML file such as those in `configs/slurm/`."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from setpoint.errors import InputError, collect, unknown_name
+from setpoint.execution.slurm.resources import Resources
+
+_INSTEAD = {
+    **dict.fromkeys(("partition", "account", "qos", "constraint"), "the field of that name"),
+    **dict.fromkeys(("time", "mem", "mem-per-cpu", "cpus-per-task", "gres", "gpus"), "the field 'resources'"),
+    **dict.fromkeys(("requeue", "no-requeue"), "the field 'requeue'"),
+    "signal": "the field 'signal_s'",
+    "array": "the field 'at_once' to throttle arrays",
+    "export": "the field 'environment'",
+}
+_OURS = frozenset(
+    {"job-name", "output", "error", "open-mode", "dependency", "kill-on-invalid-dep", "wrap", "wait", "parsable"}
+)
+"""Options by which the scripts and the commands here know what became of a job."""
 
 
 class Profile(BaseModel):
     """Everything has a default that works on a small cluster."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     partition: str | None = None
     account: str | None = None
@@ -37,9 +53,42 @@ class Profile(BaseModel):
     most_requeues: int = Field(default=20, ge=0)
     requeue: bool = True
     options: dict[str, str] = {}
-    """Further `sbatch` options by their long names."""
+    """Further `sbatch` options by their long names; one without a value is given as true."""
     environment: dict[str, str] = {}
     """Further variables for the workers."""
+
+    @field_validator("resources")
+    @classmethod
+    def _can_be_read(cls, text: str) -> str:
+        Resources.parse(text)
+        return text
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _flags(cls, options: Any) -> Any:
+        if not isinstance(options, dict):
+            return options
+        return {name: "" if value is True or value is None else value for name, value in options.items()}
+
+    @field_validator("options")
+    @classmethod
+    def _do_not_contradict(cls, options: dict[str, str]) -> dict[str, str]:
+        for name in options:
+            if re.fullmatch(r"[a-z][a-z0-9-]*", name) is None:
+                raise ValueError(f"{name!r} is not the long name of an option, without its dashes, such as 'mail-type'")
+            if name in _INSTEAD:
+                raise ValueError(f"{name!r} cannot be set here; use {_INSTEAD[name]}")
+            if name in _OURS:
+                raise ValueError(f"{name!r} cannot be set here; the scripts set it")
+        return options
+
+    @field_validator("environment")
+    @classmethod
+    def _are_variables(cls, environment: dict[str, str]) -> dict[str, str]:
+        for name in environment:
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+                raise ValueError(f"{name!r} cannot be the name of a variable")
+        return environment
 
     def allocation(self, *, gpu: bool) -> dict[str, str]:
         """`sbatch` options that say where and on whose account a job runs."""
@@ -72,10 +121,12 @@ def read_profile(path: Path) -> Profile:
     try:
         return Profile.model_validate(fields)
     except ValidationError as error:
-        collect(
-            [
-                InputError(f"{'.'.join(map(str, each['loc']))} in {str(path)!r}: {each['msg']}.")
-                for each in error.errors()
-            ]
-        )
+        collect([_finding(path, each["loc"], each["msg"], each["input"]) for each in error.errors()])
         raise
+
+
+def _finding(path: Path, place: Iterable[str | int], message: str, value: object) -> InputError:
+    """One thing that is wrong in the profile at `path`, on one line."""
+    rule = " ".join(message.removeprefix("Value error, ").splitlines()).rstrip(".")
+    found = "" if message.startswith("Value error") else f", but is {value!r}"
+    return InputError(f"{'.'.join(map(str, place))} in {str(path)!r}: {rule}{found}.")

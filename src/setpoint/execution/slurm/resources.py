@@ -2,13 +2,15 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from setpoint.errors import Findings, InputError, unknown_name
 
-_MB_OF_UNIT = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
-NAMES = ("gpu", "mem", "time", "cpus")
+_MB_OF_UNIT = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
+_FIELDS = {"gpu": ("gpus", "gpu_type"), "mem": ("mem_mb",), "time": ("time_min",), "cpus": ("cpus",)}
+NAMES = tuple(_FIELDS)
 _GROWTH = 1.5
 
 
@@ -29,16 +31,19 @@ class Resources:
 
     @classmethod
     def parse(cls, text: str) -> "Resources":
-        """Read `name:value` pairs; what is left out has its default, and of equal names the last counts.
+        """Read `name:value` pairs; what is left out has its default.
 
         Raises:
             InputError: everything that is wrong with `text`.
         """
         values: dict[str, int | str] = {}
         findings = Findings()
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            name, colon, value = part.partition(":")
+        pairs = [part.partition(":") for part in filter(None, (part.strip() for part in text.split(",")))]
+        often = Counter(name for name, _, _ in pairs)
+        for name, colon, value in pairs:
             with findings.check():
+                if name in NAMES and often[name] > 1:
+                    raise InputError(f"resource {name!r} is given {often[name]} times in {text!r}. Give it once.")
                 if name not in NAMES:
                     raise unknown_name("resource", name, NAMES, "Write 'gpu:1,mem:32GB,time:24:00:00'.")
                 if not colon or not value:
@@ -55,6 +60,11 @@ class Resources:
         if self.gpus:
             kind = f":{self.gpu_type}" if self.gpu_type else ""
             yield "gres", f"gpu{kind}:{self.gpus}"
+
+    def overridden(self, text: str) -> "Resources":
+        """These, but for those that `text`, which `parse` reads, is about."""
+        wanted = Resources.parse(text)
+        return replace(self, **{field: getattr(wanted, field) for name in named(text) for field in _FIELDS[name]})
 
     def text(self, names: Collection[str] = NAMES) -> str:
         """What `parse` reads, as far as it is about `names`."""
@@ -99,7 +109,7 @@ def duration(minutes: int) -> str:
 
 def minutes(text: str) -> int | None:
     """Whole minutes, rounded up, of `minutes`, `h:mm:ss`, `mm:ss`, `d-h`, `d-h:mm` or `d-h:mm:ss`; None for others."""
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::([0-5]?\d))?(?::([0-5]?\d))?", text.strip())
     if match is None:
         return None
     days, first, second, third = (None if part is None else int(part) for part in match.groups())
@@ -120,10 +130,11 @@ def _gpu(value: str) -> dict[str, int | str]:
 
 
 def _mem(value: str) -> dict[str, int | str]:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", value, re.IGNORECASE)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])i?B?", value, re.IGNORECASE)
     size = 0 if match is None else int(float(match[1]) * _MB_OF_UNIT[match[2].upper()])
     if size < 1:
-        raise InputError(f"mem must be a size such as 32GB or 500M, but is {value!r}.")
+        unit = " Give it a unit." if value.isdecimal() else ""
+        raise InputError(f"mem must be a size such as 32GB or 500M, but is {value!r}.{unit}")
     return {"mem_mb": size}
 
 

@@ -131,13 +131,12 @@ def script_text(site: Site, batch: Batch) -> str:
         f"    {name:<{width}}  # {index}{_comment(batch.comments.get(name, ''))}"
         for index, name in enumerate(batch.stages)
     )
-    exports = worker_variables() | {"HF_HUB_OFFLINE": "1"} | site.profile.environment
     return "\n".join(
         [
             "#!/bin/bash",
             *_directives(site, batch),
             "",
-            f"# {len(batch.stages)} {batch.kind} stages of experiment {site.experiment}, one task of the array each.",
+            f"# {_count(batch)} of experiment {_one_line(site.experiment)}, one task of the array each.",
             "# A stage that is finished is not computed again, so that this may be submitted as often as you like.",
             "",
             f"stages=(\n{stages}\n)",
@@ -147,7 +146,7 @@ def script_text(site: Site, batch: Batch) -> str:
             f"most_requeues={site.profile.most_requeues}",
             *_own_log(batch),
             "",
-            *(f"export {_name(name)}={shlex.quote(value)}" for name, value in exports.items()),
+            *(f"export {_name(name)}={shlex.quote(value)}" for name, value in _exports(site).items()),
             *_activation(site.profile),
             "",
             _BODY.replace("@EXPERIMENT@", shlex.quote(site.experiment)).replace("@SAVED@", str(EXIT_SAVED)),
@@ -168,12 +167,14 @@ def array_options(site: Site, batch: Batch) -> Iterator[tuple[str, str]]:
         yield "requeue", ""
     else:
         yield "no-requeue", ""
-    yield "signal", f"B:USR1@{profile.signal_s}"
+    yield "signal", f"B:USR1@{min(profile.signal_s, 30 * batch.resources.time_min)}"  # half the time at most
     if batch.after:
         yield "kill-on-invalid-dep", "yes"
-    if batch.exclude:
-        yield "exclude", ",".join(batch.exclude)
-    yield from profile.allocation(gpu=batch.gpu).items()
+    allocation = profile.allocation(gpu=batch.gpu)
+    exclude = [*batch.exclude, *filter(None, [allocation.pop("exclude", "")])]
+    if exclude:
+        yield "exclude", ",".join(exclude)
+    yield from allocation.items()
 
 
 def submit_text(site: Site, batches: Iterable[Batch], collect: Path, recorder: Path | None) -> str:
@@ -189,13 +190,13 @@ def submit_text(site: Site, batches: Iterable[Batch], collect: Path, recorder: P
     for batch in batches:
         after = ",".join(f"{link.kind}:${{{variable[link.batch]}}}" for link in batch.after)
         options = f' --dependency="{after}"' if after else ""
-        lines.append(f"{variable[batch.name]}=$(submit {shlex.quote(batch.name)}{options})")
+        lines += [f"submit {shlex.quote(batch.name)}{options}", f"{variable[batch.name]}=$job"]
         if recorder is not None:
             of = f"${{{variable[batch.name]}}}"
-            lines.append(f'submit {recorder.stem} --dependency="afterany:{of}" --export="ALL,recorded={of}" >/dev/null')
+            lines.append(f'submit {recorder.stem} --dependency="afterany:{of}" --export="ALL,recorded={of}"')
     ends = ":".join(f"${{{name}}}" for name in variable.values())
-    lines.append(f'submit {collect.stem} --dependency="afterany:{ends}" >/dev/null')
-    return _SUBMIT.replace("@EXPERIMENT@", site.experiment).replace("@LINES@", "\n".join(lines))
+    lines.append(f'submit {collect.stem} --dependency="afterany:{ends}"')
+    return _SUBMIT.replace("@EXPERIMENT@", _one_line(site.experiment)).replace("@LINES@", "\n".join(lines))
 
 
 def plain_text(site: Site, name: str, log: Path, body: str, options: dict[str, str]) -> str:
@@ -208,9 +209,8 @@ def plain_text(site: Site, name: str, log: Path, body: str, options: dict[str, s
         **site.profile.allocation(gpu=False),
         **options,
     }
-    exports = worker_variables() | site.profile.environment
     lines = ["#!/bin/bash", *map(_directive, described, described.values()), ""]
-    lines += [f"export {_name(variable)}={shlex.quote(value)}" for variable, value in exports.items()]
+    lines += [f"export {_name(variable)}={shlex.quote(value)}" for variable, value in _exports(site).items()]
     return "\n".join([*lines, *_activation(site.profile), "", body, ""])
 
 
@@ -249,13 +249,22 @@ def _own_log(batch: Batch) -> list[str]:
     return [f"mkdir -p {shlex.quote(str(folder))} && exec >>{log} 2>&1"]
 
 
+def _exports(site: Site) -> dict[str, str]:
+    """Variables of every job. Nodes may have no way out; what comes from a hub was fetched before."""
+    return worker_variables() | {"HF_HUB_OFFLINE": "1"} | site.profile.environment
+
+
 def _activation(profile: Profile) -> list[str]:
     lines = [profile.setup.rstrip()] if profile.setup.strip() else []
     if profile.venv:
-        lines.append(f"source {shlex.quote(str(Path(profile.venv).expanduser() / 'bin' / 'activate'))}")
+        lines.append(f"source {shlex.quote(str(Path(profile.venv).expanduser() / 'bin' / 'activate'))} || exit 127")
     if profile.conda:
-        lines.append(f'eval "$(conda shell.bash hook)" && conda activate {shlex.quote(profile.conda)}')
+        lines.append(f'eval "$(conda shell.bash hook)" && conda activate {shlex.quote(profile.conda)} || exit 127')
     return lines
+
+
+def _count(batch: Batch) -> str:
+    return f"{len(batch.stages)} {batch.kind} {'stage' if len(batch.stages) == 1 else 'stages'}"
 
 
 def _comment(text: str) -> str:
@@ -272,7 +281,11 @@ def _name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "", text)
 
 
-_BODY = r"""stage=${stages[$SLURM_ARRAY_TASK_ID]}
+_BODY = r"""stage=${stages[${SLURM_ARRAY_TASK_ID:?"hand this in with sbatch"}]}
+if [ -z "$stage" ]; then
+    echo "there is no stage number $SLURM_ARRAY_TASK_ID" >&2
+    exit 2
+fi
 job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
 restart=${SLURM_RESTART_COUNT:-0}
 worker=''
@@ -301,6 +314,7 @@ if ! command -v "${setpoint[0]}" >/dev/null; then
 fi
 "${setpoint[@]}" stage run --experiment @EXPERIMENT@ --stage "$stage" --workspace "$workspace" &
 worker=$!
+[ -z "$warned" ] || pass_on USR1
 code=0
 while
     interrupted=''
@@ -309,9 +323,10 @@ while
     [ -n "$interrupted" ]
 do :; done
 
-if [ "$code" -eq @SAVED@ ] && [ -n "$warned" ] && [ "$restart" -lt "$most_requeues" ]; then
+# @SAVED@: the stage saved its state; 138: USR1 came before it could listen
+if [[ -n $warned && $code =~ ^(@SAVED@|138)$ && $restart -lt $most_requeues ]]; then
     mark end "$code"
-    echo "saved before the time limit; going back to the queue"
+    echo "the time limit is near; going back to the queue with what is saved"
     timeout 60 scontrol requeue "$job" && sleep 300 # until SLURM ends this
 fi
 exit "$code"
@@ -324,14 +339,20 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 mkdir -p logs
 
-submit() { # name of a script, options of sbatch; prints the job's id
-    local name=$1 job
+jobs=()
+submit() { # name of a script, options of sbatch; leaves the job's id in $job
+    local name=$1
     shift
-    job=$(sbatch --parsable "$@" "$name.sbatch")
+    job=$(sbatch --parsable "$@" "$name.sbatch") || withdraw "$name"
     job=${job%%;*}
+    jobs+=("$job")
     echo "$job" >>"$name.jobs"
     echo "$name: job $job" >&2
-    echo "$job"
+}
+withdraw() { # half an experiment is of no use in the queue
+    echo "$1 was not taken; taking back ${jobs[*]:-nothing}" >&2
+    [ ${#jobs[@]} -eq 0 ] || scancel "${jobs[@]}"
+    exit 1
 }
 
 @LINES@

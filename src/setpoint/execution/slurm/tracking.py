@@ -66,9 +66,13 @@ class Fate:
 
     @property
     def never_tried(self) -> bool:
-        """Whether the job came to nothing for others' sake: a dependency failed, or another job has the stage."""
-        cancelled = self.seen is not None and self.seen.state == "CANCELLED" and not self.started
-        return self.over and (cancelled or self.exit_code in {EXIT_BUSY, EXIT_NOT_READY})
+        """Whether the job came to nothing for others' sake: a dependency failed, or another job has the stage.
+
+        SLURM keeps a job that it refused, too, as one that failed and never had a node.
+        """
+        ended = "" if self.seen is None else self.seen.state
+        unused = not self.started and (ended == "CANCELLED" or (ended == "FAILED" and not self.node))
+        return self.over and (unused or self.exit_code in {EXIT_BUSY, EXIT_NOT_READY})
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,12 +109,20 @@ ACTIONS: Mapping[str, str] = {
     "queued": "",
     "running": "",
     "finished": "",
-    "planned": "submit it: `setpoint slurm submit`, or `setpoint experiment run --on slurm`",
+    "planned": "`setpoint slurm submit {experiment}`, or `setpoint experiment resume {experiment} --on slurm`",
     "waiting": "",
     "blocked": "mend the stage that it needs, then retry",
-    "lost": "`setpoint slurm collect` records it, then submit again",
+    "lost": "`setpoint slurm collect {experiment}` records it, then submit again",
     "unknown": "SLURM does not answer, or not yet; look again",
 }
+STUCK: Mapping[str, str] = {
+    "JobHeldUser": "let it go: `scontrol release {job}`",
+    "JobHeldAdmin": "ask the administrator, who holds it",
+    "requeued held": "it could not be started; see slurmd's log with the administrator, then `scontrol release {job}`",
+    "PartitionTimeLimit": "the partition gives less time: `setpoint slurm cancel {experiment}`, then submit with less",
+    "PerJobLimit": "the account gives one job less: `setpoint slurm cancel {experiment}`, then lower --resource-limits",
+}
+"""A part of SLURM's reason for which a job will never start by itself -> what to do."""
 
 
 def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> StageReport:
@@ -144,7 +152,9 @@ def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> S
         state = "planned"
     else:
         state = "lost" if fate.over else "unknown"
-    return StageReport(state=state, action=ACTIONS[state], **common)
+    stuck = [words for sign, words in STUCK.items() if state == "queued" and sign in common["reason"]]
+    action = (stuck or [ACTIONS[state]])[0].format(experiment=plan.experiment, job=common["job"])
+    return StageReport(state=state, action=action, **common)
 
 
 def _folder(workspace: Workspace, plan: Plan) -> Path:

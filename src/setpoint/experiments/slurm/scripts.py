@@ -189,6 +189,9 @@ def _explained(error: SetpointError, generated: Generated, client: Client, taken
             f"SLURM does not take all {tasks} stages at once: {error}. Use `setpoint experiment run --on slurm`, which "
             "hands them in as the queue has room. Nothing was left in the queue."
         )
+    if isinstance(error, Unavailable):
+        later = f"setpoint slurm submit {generated.site.experiment}"
+        return Unavailable(f"SLURM does not answer: {error}. The scripts are there; hand them in later with `{later}`.")
     return error
 
 
@@ -278,11 +281,14 @@ def _links(plan: Plan, stages: Sequence[str], made: Mapping[str, Batch]) -> Iter
 
 
 def _comments(plan: Plan) -> dict[str, str]:
-    """Stage -> the runs that it serves."""
+    """Stage -> the runs that it serves, or what all of them are compared with."""
     found: dict[str, list[str]] = {}
     for run in plan.runs:
         for name in run.stages.values():
             found.setdefault(name, []).append(run.name)
+    for what, stages in (("reference controllers", plan.shared.reference), ("the base", plan.shared.evaluate_base)):
+        for system, name in stages.items():
+            found.setdefault(name, []).append(f"{what} on {system}")
     return {
         name: ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
         for name, runs in found.items()
@@ -299,7 +305,7 @@ def _write_helpers(site: Site, folder: Path, *, recorder: bool, longest_min: int
     words = shlex.join(site.command)
     where = f"{shlex.quote(site.experiment)} --workspace {shlex.quote(str(site.workspace))}"
     described = {
-        COLLECT: (f"{words} slurm collect {where}", {}),
+        COLLECT: (f"# Records how the jobs ended, and writes the report.\n{words} slurm collect {where}", {}),
         COORDINATE: (
             _COORDINATE.replace("@COMMAND@", f"{words} experiment resume {where} --on slurm"),
             {"time": duration(longest_min), "requeue": "", "signal": "B:USR1@60"},

@@ -6,9 +6,11 @@ byte where need be.
 
 import re
 from collections.abc import Iterable
+from math import ceil
 from typing import Any
 
 from setpoint import systems
+from setpoint.language.answers import REASONING_LIMIT
 
 VOCABULARY = 640
 PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
@@ -18,7 +20,8 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 _PIECES = r" ?[A-Za-z_]+=?\[?|(?:, | )?-?\d+\.|\d\d|\d|, |\s+|[^\sA-Za-z\d]"
-_LARGEST_INTEGER = 30
+_LARGEST_INTEGER = ceil(REASONING_LIMIT)
+"""Integer parts below this are one token after a comma or a space; at the beginning of a text, those of one digit."""
 NUMBER_SHAPES = (r"\d\d", r"-?\d+\.", r", -?\d+\.", r" -?\d+\.")
 """Two decimals; integer parts at the beginning, after a comma, and after a space."""
 
