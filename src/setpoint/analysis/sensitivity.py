@@ -14,7 +14,6 @@ from setpoint.analysis.reliability import OWN_FAILURES
 from setpoint.analysis.tested import Sweep
 from setpoint.analysis.wording import counted, level_text, listed
 
-
 MOST_SEEDS = 200
 """Of more seeds no single one decides."""
 
