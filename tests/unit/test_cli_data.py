@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from setpoint import systems
+from setpoint.cli import data
 from setpoint.cli.main import main
 from setpoint.language import parse_answer
 
@@ -64,6 +65,14 @@ def test_a_data_set_is_made_once_and_listed(capsys: pytest.CaptureFixture[str], 
     )
 
 
+def test_a_log_shows_how_far_the_rows_are(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 1.0, 10.0, 10.0, 11.0])
+    tell = data._progress(clock_s=lambda: next(seconds))
+    for done in (20, 40, 60, 80):
+        tell(done, 80)
+    assert capsys.readouterr().err == "40 of 80 rows\n80 rows solved and certified\n"
+
+
 def test_an_empty_workspace_has_no_data_sets(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, err = run(capsys, "data", "list", "--workspace", tmp_path)
     assert (code, out) == (0, "")
@@ -85,6 +94,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "generate", "--systems", "di,nothing"], "unknown system 'nothing'"),
         (["data", "generate", "--systems", "di", "--total-samples", "4"], "at least 6 rows"),
         (["data", "generate", "--systems", "di", "--total-samples", "-1"], "at least 6 rows"),
+        (["data", "generate", "--systems", "di", "--total-samples", "99999999999999"], "Lower --total-samples"),
         (["data", "generate", "--systems", "di", "--split-ratio", "1"], "split ratio"),
         (["data", "generate", "--systems", "di", "--split-ratio", "nan"], "split ratio"),
         (["data", "generate", "--systems", "di", "--workers", "0"], "--workers must be at least 1"),
@@ -100,6 +110,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["evaluate", "--controller", "lqr"], "name the system"),
         (["evaluate", "--controller", "lqr", "--model-path", "x"], "--controller excludes"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "0"], "at least one case"),
+        (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "100001"], "at most 100000"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--mpc-horizon", "0"], "--mpc-horizon must be 1 to 50"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--test-type", "open"], "unknown test type 'open'"),
         (["evaluate", "--controller", "lqr", "--system", "pend", "--test-type", "standard"], "Use --test-type mpc"),

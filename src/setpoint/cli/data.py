@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from setpoint.demonstrations import DatasetInfo, Rows
 
 _SPLITS = ("train", "validation", "test")
+_PROGRESS_EVERY_S = 10.0
+"""Between the lines of a log."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -66,18 +69,27 @@ def _generate(arguments: argparse.Namespace) -> int:
         arguments.dataset_name,
         recipe,
         workers=arguments.workers,
-        progress=_progress,
+        progress=_progress(),
     )
     _print([info], as_json=arguments.json)
     return 0
 
 
-def _progress(done: int, total: int) -> None:
-    """A line on stderr that a terminal overwrites; elsewhere one at the end."""
-    if sys.stderr.isatty():
-        print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr, flush=True)
-    elif done == total:
-        print(f"{total} rows solved and certified", file=sys.stderr)
+def _progress(clock_s: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
+    """A line on stderr that a terminal overwrites; elsewhere one from time to time, and one at the end."""
+    last_s = clock_s()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last_s
+        if sys.stderr.isatty():
+            print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif done == total:
+            print(f"{total} rows solved and certified", file=sys.stderr)
+        elif clock_s() - last_s >= _PROGRESS_EVERY_S:
+            last_s = clock_s()
+            print(f"{done} of {total} rows", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def _list(arguments: argparse.Namespace) -> int:

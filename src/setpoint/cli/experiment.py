@@ -5,11 +5,19 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from setpoint.cli.budgeting import add_budget_options, chosen, chosen_before, offered, offers_json, offers_text
+from setpoint.cli.budgeting import (
+    add_budget_options,
+    check_budget_options,
+    chosen,
+    chosen_before,
+    offered,
+    offers_json,
+    offers_text,
+)
 from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.progress import progress, say
-from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
+from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, check_run_options, run_request
 from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError, collect, unknown_name
 
@@ -102,6 +110,8 @@ def _add_confirm(add: Callable[[str, str, Callable[[argparse.Namespace], int]], 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action."""
+    check_run_options(arguments)
+    check_budget_options(arguments)
     action: Callable[[argparse.Namespace], int] = arguments.call
     return action(arguments)
 

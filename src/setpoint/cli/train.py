@@ -4,7 +4,7 @@ import argparse
 
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
-from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
+from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, check_run_options, run_request
 from setpoint.cli.spec_options import MATCH_HELP, add_training_options, training_fields
 from setpoint.errors import InputError
 
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from setpoint.experiments.launch import preview, request
     from setpoint.experiments.single import single_spec
 
+    check_run_options(arguments)
     if arguments.list_datasets:
         return _list_datasets(arguments)
     if arguments.systems is None:

@@ -2,11 +2,21 @@
 
 from setpoint.demonstrations.dataset import DatasetInfo, Rows, list_datasets, load_rows, open_dataset
 from setpoint.demonstrations.library import create, ensure
-from setpoint.demonstrations.recipe import DEFAULT_ROWS, EXPERTS, SPLITS, Expert, Recipe, Split, canonical_systems
+from setpoint.demonstrations.recipe import (
+    DEFAULT_ROWS,
+    EXPERTS,
+    MOST_ROWS,
+    SPLITS,
+    Expert,
+    Recipe,
+    Split,
+    canonical_systems,
+)
 
 __all__ = [
     "DEFAULT_ROWS",
     "EXPERTS",
+    "MOST_ROWS",
     "SPLITS",
     "DatasetInfo",
     "Expert",

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from setpoint import problems
 from setpoint.errors import InputError, unknown_name
 from setpoint.evaluation.conditions import Condition, conditions_of
-from setpoint.problems import DEFAULT_CASES, Problem, suite_states
+from setpoint.problems import DEFAULT_CASES, Problem, require_cases, suite_states
 
 Evaluation = Literal["standard", "comprehensive"]
 EVALUATIONS: tuple[Evaluation, ...] = ("standard", "comprehensive")
@@ -56,11 +56,10 @@ class EvaluationConfig:
     conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an evaluation of nothing."""
-        if self.cases < 1 or not self.modes:
-            raise InputError(
-                f"an evaluation needs at least one case and one mode, but has {self.cases} and {len(self.modes)}."
-            )
+        """Refuse an evaluation of nothing, and one without end."""
+        require_cases(self.cases)
+        if not self.modes:
+            raise InputError("an evaluation needs at least one mode, but has none.")
 
     @classmethod
     def named(cls, evaluation: str, system: str, cases: int = DEFAULT_CASES) -> "EvaluationConfig":

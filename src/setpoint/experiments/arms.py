@@ -13,7 +13,7 @@ from typing import Any
 from setpoint import demonstrations
 from setpoint.artifacts import Workspace
 from setpoint.errors import Findings, InputError, StageError, unknown_name
-from setpoint.evaluation import Evaluation, EvaluationConfig
+from setpoint.evaluation import Evaluation
 from setpoint.experiments.parameters import canonical_fixed, find
 from setpoint.experiments.plan import Plan
 from setpoint.experiments.spec import ExperimentSpec, Value, make_spec
@@ -80,9 +80,11 @@ class ArmSettings:
         for name in self.systems:
             with findings.check():
                 demonstrations.Recipe((name,), self.rows)
-                EvaluationConfig.named(self.evaluation, name, self.cases)
         with findings.check():
             self.overrides()
+        with findings.check():
+            fields = {"systems": list(self.systems), "replicates": self.replicates, "evaluation_cases": self.cases}
+            make_spec({**fields, "evaluation": self.evaluation})
         findings.settle()
 
     def overrides(self) -> dict[str, Value]:
