@@ -39,6 +39,16 @@ def seen(plan: Plan, noise: float = 0.05) -> list[Observation]:
     return found
 
 
+def test_other_conditions_are_work_too() -> None:
+    units = {}
+    for evaluation in ("standard", "comprehensive"):
+        plan = make_plan(systems="di", evaluation=evaluation, evaluation_cases=300)
+        units[evaluation] = {
+            work_of(stage.kind, stage.config).units for stage in plan.stages.values() if stage.kind == "evaluate"
+        }
+    assert units == {"standard": {300.0}, "comprehensive": {300.0 + 3 * 50 + 3 * 50}}
+
+
 @pytest.mark.parametrize(
     "other",
     [

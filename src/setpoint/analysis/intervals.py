@@ -5,23 +5,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
 
 from setpoint.analysis.studentized import critical_value
 
 Interval = tuple[float, float]
-
-
-def geometric_mean(values: Sequence[float] | Float[np.ndarray, " n"]) -> float:
-    """The geometric mean of positive values."""
-    return math.exp(float(np.mean(np.log(np.asarray(values, dtype=float)))))
-
-
-def t_interval(values: Sequence[float] | Float[np.ndarray, " n"], alpha: float) -> Interval:
-    """The two-sided 1 − `alpha` interval of the mean of two or more values."""
-    sample = np.asarray(values, dtype=float)
-    standard_error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
-    return mean_interval(float(sample.mean()), standard_error, len(sample) - 1, alpha)
 
 
 def mean_interval(mean: float, standard_error: float, df: float, alpha: float) -> Interval:

@@ -7,7 +7,6 @@ naming the best afterwards is covered. Values are "smaller is better"; a caller 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
@@ -48,20 +47,6 @@ def _games_howell(contrast: Contrast, count: int, alpha: float) -> Comparison:
     q = abs(contrast.value) / contrast.standard_error * math.sqrt(2.0)
     reach = critical_value(alpha, count, df) / math.sqrt(2.0) * contrast.standard_error
     return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), survival(q, count, df))
-
-
-def all_pairs(
-    cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float
-) -> dict[tuple[int, int], Comparison | None]:
-    """For every pair of levels the second minus the first: Games–Howell, simultaneous over all pairs."""
-    contrasts = {
-        (first, second): cells.contrast(weights[second] - weights[first])
-        for first, second in combinations(range(len(weights)), 2)
-    }
-    return {
-        pair: _games_howell(contrast, len(weights), alpha) if contrast.estimable else None
-        for pair, contrast in contrasts.items()
-    }
 
 
 def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:

@@ -14,6 +14,9 @@ from setpoint.analysis.reliability import OWN_FAILURES
 from setpoint.analysis.tested import Sweep
 from setpoint.analysis.wording import counted, level_text, listed
 
+MOST_SEEDS = 200
+"""Of more seeds no single one decides."""
+
 
 @dataclass(frozen=True)
 class Sensitivity:
@@ -22,7 +25,7 @@ class Sensitivity:
     Attributes:
         worst_rank: by mean rank with failed runs ranked worst; None where no run failed or levels tie.
         raw_scale: by arithmetic means; None where the analysis is not on logarithms.
-        without_seed: with each seed left out; empty where there are fewer than three.
+        without_seed: with each seed left out; empty where there are fewer than three, or more than `MOST_SEEDS`.
     """
 
     worst_rank: Level
@@ -83,7 +86,7 @@ def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
     replicate, values = sweep.design.own_replicates, sweep.design.values
     replicates = sorted(set(replicate.tolist()))
     found: dict[int, Level] = {}
-    if len(replicates) < 3:
+    if not 3 <= len(replicates) <= MOST_SEEDS:
         return found
     for left_out in replicates:
         kept = replicate != left_out

@@ -55,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"- {one_line(claim.heading)} [{claim.status.value}]: {one_line(claim.statement)}")
     for note in dict.fromkeys(text for claim in claims for text in claim.details.get("caveats", ())):
         print(f"Note: {one_line(note)}.")
+    for factor in question.factors:
+        if len({run.level(factor) for run in data.runs}) == 1:
+            print(f"Note: {one_line(factor)} has one level, so there is nothing to compare.")
     scale = f"{data.analysis.scale} scale, alpha {arguments.alpha:g}"
     print(f"Response {one_line(question.response)} on a {scale}; one row is one run.")
     return 0

@@ -39,7 +39,7 @@ def workspace_of(arguments: argparse.Namespace) -> "Workspace":
     return workspace
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """`--json`: the result on stdout for programs."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -12,8 +12,8 @@ from setpoint.errors import InputError, unknown_name
 from setpoint.evaluation.conditions import Condition, conditions_of
 from setpoint.problems import DEFAULT_CASES, Problem, require_cases, suite_states
 
-Evaluation = Literal["standard", "comprehensive"]
-EVALUATIONS: tuple[Evaluation, ...] = ("standard", "comprehensive")
+Evaluation = Literal["standard", "replanning", "comprehensive"]
+EVALUATIONS: tuple[Evaluation, ...] = ("standard", "replanning", "comprehensive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,10 @@ class EvaluationConfig:
 
     @classmethod
     def named(cls, evaluation: str, system: str, cases: int = DEFAULT_CASES) -> "EvaluationConfig":
-        """The `standard` or the `comprehensive` evaluation of a system.
+        """The evaluation of a system by its name.
 
-        The latter also replans at every step, and tests under the system's other conditions.
+        `standard` is the plant's own track, `replanning` also replans at every step, and `comprehensive` does all of
+        that under the system's other conditions as well.
 
         Raises:
             InputError: no such evaluation or system.
@@ -76,7 +77,8 @@ class EvaluationConfig:
         modes = standard_modes(problem)
         if evaluation == "standard":
             return cls(problem.name, modes, cases)
-        return cls(problem.name, (*modes, _REPLAN_1), cases, conditions=conditions_of(problem))
+        conditions = conditions_of(problem) if evaluation == "comprehensive" else ()
+        return cls(problem.name, (*modes, _REPLAN_1), cases, conditions=conditions)
 
     def states(self) -> Float[np.ndarray, "C n_x"]:
         """The initial states of the cases."""

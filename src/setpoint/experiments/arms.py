@@ -52,7 +52,7 @@ class ArmSettings:
         rows: demonstrations of each system; more than the default, so that long training does not repeat them often.
         prefix: of the experiments' ids.
         parts: which of `PARTS`, or `SFT_ALONE`.
-        evaluation: `standard` or `comprehensive`.
+        evaluation: see `EvaluationConfig.named`.
         fixed: parameters of every arm with another value than here.
     """
 
@@ -62,7 +62,7 @@ class ArmSettings:
     rows: int = 8000
     prefix: str = "arms"
     parts: tuple[str, ...] = PARTS
-    evaluation: Evaluation = "comprehensive"
+    evaluation: Evaluation = "replanning"
     fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ from setpoint.problems import MOST_CASES
 TrainingType = Literal["sft", "grpo", "both"]
 ModelType = Literal["specialist", "universal"]
 Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch"]
-Evaluation = Literal["standard", "comprehensive"]
+Evaluation = Literal["standard", "replanning", "comprehensive"]
 Design = Literal["full", "fractional", "random", "sobol"]
 Value = bool | int | float | str
 LARGEST_SEED = 2**32 - 1

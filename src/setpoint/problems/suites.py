@@ -74,6 +74,16 @@ def suite_systems(suite: str) -> tuple[str, ...]:
     return {"nominal": systems.names(), "tight": TIGHT, "held_out_systems": HELD_OUT_SYSTEMS}[suite]
 
 
+def require_in_suite(system: str, suite: str) -> None:
+    """Check that `suite` holds the system with this full name.
+
+    Raises:
+        InputError: no such suite, or it does not.
+    """
+    if system not in suite_systems(suite):
+        raise InputError(f"{system} is not in suite {suite!r}. It holds {', '.join(suite_systems(suite))}.")
+
+
 def suite_cases(suite: str, system: str, cases: int) -> tuple[TestCases, ...]:
     """The first `cases` cases of `system` in `suite`: one group, or one for every held-out member of its family.
 
@@ -83,8 +93,7 @@ def suite_cases(suite: str, system: str, cases: int) -> tuple[TestCases, ...]:
         InputError: no such suite, an impossible number of cases, or the system is not in the suite.
     """
     full = systems.canonical(system)
-    if full not in suite_systems(suite):
-        raise InputError(f"{full} is not in suite {suite!r}. It holds {', '.join(suite_systems(suite))}.")
+    require_in_suite(full, suite)
     require_cases(cases)
     problem = registry.get(full)
     states = suite_states(problem, suite, cases)
