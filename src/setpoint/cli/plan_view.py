@@ -102,9 +102,8 @@ def _estimate_lines(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> 
         low, high = expected.interval
         lines.append(
             f"Estimate: {_duration(expected.cpu_s)} of one core (90 %: {_duration(low)} to {_duration(high)}) for "
-            f"{len(expected.stages)} stages; {_duration(expected.wall_s)} with {expected.workers} at a time on a machine "
-            "as busy as it was before; "
-            f"{expected.memory_gb:.2f} GB each; {expected.gpu_hours:.2f} GPU hours"
+            f"{len(expected.stages)} stages; {_duration(expected.wall_s)} with {expected.workers} at a time on "
+            f"a machine as busy as it was before; {expected.memory_gb:.2f} GB each; {expected.gpu_hours:.2f} GPU hours"
         )
     if expected.unknown:
         kinds = ", ".join(expected.unknown)
