@@ -1,6 +1,7 @@
 """`setpoint evaluate` on suites, on one state and in disturbed worlds, as a user meets it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +104,14 @@ def test_mistakes_are_named(line: str, says: str, capsys: pytest.CaptureFixture[
     code, out, err = run(capsys, f"--controller lqr --system di {line}")
     assert (code, out) == (3, "")
     assert says in err
+
+
+def test_plots_that_could_not_be_written_are_refused_before_the_evaluation(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a_file").touch()
+    line = f"evaluate --controller lqr --system di --save-plots {tmp_path / 'a_file'}"
+    assert main(line.split()) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("setpoint: error: --save-plots must name a folder that can be written")

@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = [
         (_modes(arguments, problem), test_cases(arguments, problem)) for problem in map(problems.get, subject.systems)
     ]
+    if arguments.save_plots is not None:
+        _make_folder(arguments.save_plots)  # before an evaluation that may take long
     found = Evaluated()
     for modes, groups in wanted:
         first = 0
@@ -123,6 +125,13 @@ def _modes(arguments: argparse.Namespace, problem: "Problem") -> "tuple[Mode, ..
     if wanted == "mpc" or not problem.open_loop:
         return (replanning,)
     return (OPEN_LOOP,) if wanted == "standard" else (OPEN_LOOP, replanning)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--save-plots must name a folder that can be written: {error}.") from error
 
 
 def _save_plots(arguments: argparse.Namespace, trajectories: Any) -> list[str]:
