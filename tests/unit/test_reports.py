@@ -18,7 +18,7 @@ import pytest
 from synthetic_experiment import MEASURED, Synthetic
 
 from setpoint.analysis.reading import read_experiment
-from setpoint.analysis.wording import percent_text
+from setpoint.analysis.wording import number_text, percent_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
@@ -26,6 +26,7 @@ from setpoint.reports.charts import learning_curves
 from setpoint.reports.content import build_report
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
+from setpoint.reports.svg import axis_over
 from setpoint.reports.usage import duration_text
 
 RECOMPUTE = Path(__file__).parents[1] / "pipeline" / "recompute.py"
@@ -360,6 +361,17 @@ def test_names_cannot_break_a_report(tmp_path: Path) -> None:
         assert not {"\x1b", "\u202e", "\x07"} & set(path.read_text()), path.name
     markdown = report.with_name("report.md").read_text() + report.with_name("failures.md").read_text()
     assert "<script>" not in re.sub(r"```.*?```", "", markdown, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("reach", [1.05, 1.3, 2.0, 5.0, 30.0, 1e3, 1e7])
+@pytest.mark.parametrize("low", [0.0829, 3e-7, 4.1e5])
+def test_an_axis_has_ticks_to_read_a_value_by(low: float, reach: float) -> None:
+    for logarithmic in (False, True):
+        axis = axis_over([low, low * reach], 0.0, 300.0, logarithmic=logarithmic)
+        ticks = axis.ticks()
+        assert 3 <= len(ticks) <= 14
+        assert ticks == sorted(ticks) and axis.low <= ticks[0] and ticks[-1] <= axis.high
+        assert len({number_text(tick) for tick in ticks}) == len(ticks)
 
 
 def test_csv_cells_are_inert() -> None:
