@@ -152,6 +152,17 @@ def test_a_workspace_that_cannot_be_written_is_refused(root: Path, prepared: Pat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", ["doctor", "experiment run --systems di --dataset-name mine --dry-run", "data list", "experiment list"]
+)
+def test_a_workspace_that_is_no_folder_is_named_first(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main([*words.split(), "--workspace", str(tmp_path / "file")]) == 3
+    assert capsys.readouterr().err.startswith("setpoint: error: the workspace must be a folder, but")
+
+
 def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_arguments: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device", "state.json")

@@ -1,6 +1,7 @@
 """`setpoint systems`, `setpoint data` and `setpoint evaluate`, as a user meets them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,8 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "generate", "--systems", "vdp", "--dataset-name", "di"], "but not van_der_pol"),
         (["data", "generate", "--systems", "di", "--dataset-name", "mini"], "total_samples is 40, not 2000"),
         (["data", "show", "nothing"], "setpoint data generate"),
+        (["data", "show", "mini", "--rows", "0"], "--rows must be a whole number of at least 1, but is '0'."),
+        (["data", "show", "mini", "--rows", "-1"], "--rows must be a whole number of at least 1, but is '-1'."),
         (["data", "show", "mini", "--split", "val"], "unknown split 'val'"),
         (["data", "show", "mini", "--system", "pend"], "but not pendulum"),
         (["evaluate"], "nothing to evaluate"),
@@ -123,6 +126,24 @@ def test_mistakes_are_named(
     capsys: pytest.CaptureFixture[str], workspace: Path, words: list[str], message: str
 ) -> None:
     assert message in refused(capsys, *words, "--workspace", workspace)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_data_set_with_a_damaged_file_is_not_shown_and_listed_as_such(
+    missing: bool, capsys: pytest.CaptureFixture[str], workspace: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(workspace / "datasets" / "mini", tmp_path / "datasets" / "mini")
+    assert json.loads(run(capsys, "data", "list", "--json", "--workspace", tmp_path)[1])[0]["damaged"] == []
+    file = folder / "test.parquet"
+    if missing:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-8])
+    assert "test.parquet' is missing, cut off" in refused(capsys, "data", "show", "mini", "--workspace", tmp_path)
+    code, out, _ = run(capsys, "data", "list", "--workspace", tmp_path)
+    assert code == 0
+    assert f"DAMAGED: test.parquet missing or cut off; remove the folder {str(folder)!r}" in out
+    assert "remark   data set: mini" in run(capsys, "doctor", "--workspace", tmp_path)[1]
 
 
 def test_more_cases_than_the_test_split_has_are_refused(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:

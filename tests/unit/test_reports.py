@@ -6,6 +6,7 @@ import json
 import math
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -116,6 +117,28 @@ def test_figures_agree_with_an_independent_recomputation(tmp_path: Path) -> None
     assert float(hours[1]) == expected["gpu_hours"] == 0.0
     assert float(hours[2]) == pytest.approx(expected["cpu_core_hours"], abs=0.006)
     assert float(value_after("- Peak memory usage: ", text).split()[0]) == expected["peak_memory_gb"]
+
+
+def test_attempts_that_were_killed_count_as_far_as_they_were_measured(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, log_error=effect).write()
+    (before, *_), plan = read_experiment(folder).runs, json.loads((folder / "plan.json").read_text())
+    for stage in (name for name, planned in plan["stages"].items() if planned["kind"] == "sft"):
+        attempts = tmp_path / "stages" / "sft" / stage / "attempts"
+        for number in ("0002", "0003"):
+            shutil.copytree(attempts / "0001", attempts / number)
+            (attempts / number / "resources.json").unlink()
+        so_far = json.dumps({"schema": 1, "wall_s": 1000.0, "cpu_s": 3600.0})
+        (attempts / "0003" / "resources_so_far.json").write_text(so_far)
+    data = read_experiment(folder)
+    after, stages = data.runs[0], sum(planned["kind"] == "sft" for planned in plan["stages"].values())
+    assert before.training_time_s is not None
+    assert after.training_time_s == pytest.approx(before.training_time_s + 1000.0)
+    assert after.cost.cpu_core_hours == pytest.approx((before.cost.cpu_core_hours or 0.0) + 1.0)
+    assert data.unmeasured_attempts == stages
+    text = write_reports(folder).read_text()
+    for label in ("- Total GPU hours: ", "- Average training time: ", "- Pareto front: "):
+        assert f"; {stages} attempts not measured" in value_after(label, text)
+    assert re.search(r"; \d+ attempts not measured\)", value_after("- Cheapest of the best: ", text))
 
 
 def test_everything_is_written_and_parquet_equals_csv(tmp_path: Path) -> None:

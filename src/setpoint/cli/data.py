@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
+from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
 from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("name", metavar="NAME", help="a data set")
     show.add_argument("--system", metavar="SYSTEM", help="whose rows (default: the data set's first system)")
     show.add_argument("--split", default="train", metavar="SPLIT", help="train (default), validation or test")
-    show.add_argument("--rows", type=int, default=3, metavar="N", help="how many (default 3)")
+    show.add_argument("--rows", type=count, default=3, metavar="N", help="how many (default 3)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -114,10 +114,21 @@ def _print(found: "list[DatasetInfo]", *, as_json: bool) -> None:
         print(
             f"{record['name']}: {', '.join(record['systems'])}; {record['expert']} expert; {rows} rows of "
             f"{record['moves']} moves; {rejected:.1%} of draws rejected; digest {record['digest']}"
+            f"{_damage(record)}"
         )
 
 
+def _damage(record: dict[str, Any]) -> str:
+    """What is wrong with the files, and what to do about it."""
+    if not record["damaged"]:
+        return ""
+    files = ", ".join(record["damaged"])
+    return f"; DAMAGED: {files} missing or cut off; remove the folder {record['path']!r} and make the data again"
+
+
 def _record(info: "DatasetInfo") -> dict[str, Any]:
+    from setpoint.demonstrations import damaged_files
+
     return {
         "name": info.name,
         "path": str(info.path),
@@ -128,17 +139,19 @@ def _record(info: "DatasetInfo") -> dict[str, Any]:
         "total_rows": info.total_rows,
         "rejection_rate": info.rejection_rate,
         "certificate": info.manifest["certificate"],
+        "damaged": damaged_files(info),
         "digest": info.digest,
     }
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from setpoint import systems
-    from setpoint.demonstrations import load_rows, open_dataset
+    from setpoint.demonstrations import load_rows, open_dataset, verify_files
 
     if arguments.split not in _SPLITS:
         raise unknown_name("split", arguments.split, _SPLITS)
     info = open_dataset(workspace_of(arguments), arguments.name)
+    verify_files(info)
     system = info.systems[0] if arguments.system is None else systems.canonical(arguments.system)
     shown = list(_texts(info, system, load_rows(info, arguments.split, system), arguments.rows))
     if arguments.json:
@@ -152,13 +165,13 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _texts(info: "DatasetInfo", system: str, rows: "Rows", count: int) -> Iterator[dict[str, Any]]:
+def _texts(info: "DatasetInfo", system: str, rows: "Rows", wanted: int) -> Iterator[dict[str, Any]]:
     """The first rows with the texts that the built-in base reads and writes."""
     from setpoint import problems
     from setpoint.language import Dialect, compose_answer, messages
 
     problem, dialect = problems.get(system), Dialect(blocking=info.blocking)
-    for index in range(min(count, len(rows))):
+    for index in range(min(wanted, len(rows))):
         state = rows.states[index]
         yield {
             "row_id": int(rows.row_ids[index]),

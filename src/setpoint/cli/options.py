@@ -27,10 +27,16 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
 
 
 def workspace_of(arguments: argparse.Namespace) -> "Workspace":
-    """The workspace that the command names."""
+    """The workspace that the command names.
+
+    Raises:
+        InputError: it is no folder.
+    """
     from setpoint.artifacts import Workspace
 
-    return Workspace(arguments.workspace)
+    workspace = Workspace(arguments.workspace)
+    workspace.require_folder()
+    return workspace
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:

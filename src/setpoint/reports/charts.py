@@ -18,7 +18,7 @@ from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
 from setpoint.reports import svg
 from setpoint.reports.content import RankedSystem, Report, curve_labels, short_label
-from setpoint.reports.costs import configuration_costs, pareto_front
+from setpoint.reports.costs import configuration_costs, missing_from, pareto_front
 
 SHOWN_CONFIGURATIONS = 30
 SHOWN_EFFECTS = 40
@@ -437,5 +437,6 @@ def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
     for cost in front[:8]:
         x, y = x_axis.at(cost.hours), y_axis.at(cost.error)
         body.append(svg.text(x + 7, y - 6, svg.shortened(cost.name, 44)))
-    caption = f"{ranked.system}: {metric} against {unit}; on the Pareto front: {'; '.join(c.name for c in front[:8])}."
+    names = "; ".join(c.name for c in front[:8])
+    caption = f"{ranked.system}: {metric} against {unit}{missing_from(costs)}; on the Pareto front: {names}."
     return Chart(caption, svg.document(860, 330, caption, body))
