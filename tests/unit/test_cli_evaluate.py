@@ -1,11 +1,8 @@
 """`setpoint evaluate` on suites, on one state and in disturbed worlds, as a user meets it."""
 
 import json
-<<<<<<< HEAD
-=======
 import subprocess
 import sys
->>>>>>> skeleton
 from pathlib import Path
 
 import pytest
@@ -115,7 +112,6 @@ def test_mistakes_are_named(line: str, says: str, capsys: pytest.CaptureFixture[
     assert says in err
 
 
-<<<<<<< HEAD
 def test_plots_that_could_not_be_written_are_refused_before_the_evaluation(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -125,7 +121,8 @@ def test_plots_that_could_not_be_written_are_refused_before_the_evaluation(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("setpoint: error: --save-plots must name a folder that can be written")
-=======
+
+
 @pytest.mark.parametrize("words", ["--num-test-cases 0", "--test-type open", "--suite tigth", "--save-plots FILE"])
 def test_a_mistake_is_found_before_the_model_is_loaded(
     words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -151,4 +148,3 @@ def test_an_adapter_of_another_base_is_found_before_torch_is_loaded(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["3", "False"], done.stderr
     assert "belongs to 'other' (0), not to 'builtin:tiny'" in done.stderr
->>>>>>> skeleton

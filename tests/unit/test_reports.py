@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 from synthetic_experiment import MEASURED, Synthetic
 
 from setpoint.analysis.reading import read_experiment
@@ -23,8 +24,9 @@ from setpoint.analysis.wording import number_text, percent_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
-from setpoint.reports.charts import learning_curves
-from setpoint.reports.content import build_report
+from setpoint.reports.charts import learning_curves, trajectories
+from setpoint.reports.content import Report, build_report
+from setpoint.reports.figures import draw_figures
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
 from setpoint.reports.svg import axis_over
@@ -299,6 +301,30 @@ def test_learning_curves_name_every_parameter_that_their_stage_read(tmp_path: Pa
         assert len(looks) == len(set(looks)) == names
     assert ">LoRA rank 32, learning rate 2e-4<" in sft.body
     assert ">LoRA rank 32, learning rate 2e-4, beta 0.1<" in grpo.body
+
+
+def drawn_figures(report: Report, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """The figures of a report by the beginning of their names, not saved."""
+    drawn: dict[str, Figure] = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda self, path, **_: drawn.update({path.name.split("_")[0]: self}))
+        draw_figures(report, folder)
+    return drawn
+
+
+def test_the_best_run_is_the_same_in_page_and_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = build_report(read_experiment(Synthetic(tmp_path, factors={"lora_rank": (4, 8)}).write()))
+    (ranked,) = report.ranked
+    errors = {run.name: (run.outcomes[ranked.system].final or {})["final_error"] or 0.0 for run in report.data.runs}
+    best = min(errors, key=lambda name: errors[name])
+    assert best not in {run.name for run in ranked.with_result[0].runs}, "else the test cannot tell the two apart"
+    title = drawn_figures(report, tmp_path, monkeypatch)["trajectories"].get_suptitle()
+    charts = trajectories(report, ranked)
+    for text in (title, charts[0].caption):
+        assert "best run: the smallest final error of all runs" in text
+        assert best in text
+    assert "worst run: the largest final error of all runs" in charts[1].caption
+    assert max(errors, key=lambda name: errors[name]) in charts[1].caption
 
 
 @pytest.mark.usefixtures("without_matplotlib")
