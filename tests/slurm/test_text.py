@@ -78,6 +78,14 @@ def test_every_profile_in_the_repository_can_be_used(path: Path) -> None:
     Resources.parse(read_profile(path).resources)
 
 
+def test_jobs_without_a_gpu_ask_for_no_feature_of_the_gpus_nodes() -> None:
+    profile = read_profile(ROOT / "configs" / "slurm" / "gpu_and_cpu.yaml")
+    assert profile.allocation(gpu=True)["constraint"] == "a100"
+    assert profile.allocation(gpu=False)["partition"] == "cpu"
+    assert "constraint" not in profile.allocation(gpu=False)
+    assert Profile(partition="all", constraint="ib").allocation(gpu=False) == {"partition": "all", "constraint": "ib"}
+
+
 def test_a_profile_with_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text(yaml.safe_dump({"partitoin": "gpu"}))

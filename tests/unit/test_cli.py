@@ -357,11 +357,12 @@ def test_a_dry_run_is_refused_where_the_run_would_be(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    sweep = ["experiment", "run", "--systems", "di", "--workspace", str(root)]
-    assert main([*sweep, "--base-model", "no-such-owner/no-such-model", "--dry-run"]) == 3
-    printed = capsys.readouterr()
-    assert "Base model: no-such-owner/no-such-model" in printed.out
-    assert "neither a folder nor in the cache of the hub" in printed.err
+    for verb in (["experiment", "run"], ["train"]):
+        sweep = [*verb, "--systems", "di", "--workspace", str(root)]
+        assert main([*sweep, "--base-model", "no-such-owner/no-such-model", "--dry-run"]) == 3
+        printed = capsys.readouterr()
+        assert "Base model: no-such-owner/no-such-model" in printed.out
+        assert "neither a folder nor in the cache of the hub" in printed.err
 
 
 def test_the_printed_lines_make_the_same_stages(root: Path) -> None:

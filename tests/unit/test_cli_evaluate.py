@@ -112,6 +112,17 @@ def test_mistakes_are_named(line: str, says: str, capsys: pytest.CaptureFixture[
     assert says in err
 
 
+def test_plots_that_could_not_be_written_are_refused_before_the_evaluation(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a_file").touch()
+    line = f"evaluate --controller lqr --system di --save-plots {tmp_path / 'a_file'}"
+    assert main(line.split()) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("setpoint: error: --save-plots must name a folder that can be written")
+
+
 @pytest.mark.parametrize("words", ["--num-test-cases 0", "--test-type open", "--suite tigth", "--save-plots FILE"])
 def test_a_mistake_is_found_before_the_model_is_loaded(
     words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = [
         (_modes(arguments, problem), test_cases(arguments, problem)) for problem in map(problems.get, subject.systems)
     ]
-    _check_plots(arguments.save_plots)
+    if arguments.save_plots is not None:
+        _make_folder(arguments.save_plots)
     # After every argument was looked at, and before anything is computed for a model that cannot be used.
     make = None if subject.load is None else subject.load()
     found = Evaluated()
@@ -131,9 +132,11 @@ def _modes(arguments: argparse.Namespace, problem: "Problem") -> "tuple[Mode, ..
     return (OPEN_LOOP,) if wanted == "standard" else (OPEN_LOOP, replanning)
 
 
-def _check_plots(folder: Path | None) -> None:
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise InputError(f"--save-plots must name a folder, but {str(folder)!r} is a file. Name another.")
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--save-plots must name a folder that can be written: {error}.") from error
 
 
 def _save_plots(arguments: argparse.Namespace, trajectories: Any) -> list[str]:

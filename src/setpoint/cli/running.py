@@ -59,6 +59,15 @@ def add_accept_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_calibrate_option(parser: argparse.ArgumentParser) -> None:
+    """Whether the estimate may take short runs."""
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure what has never run in this workspace with short runs, for the estimate",
+    )
+
+
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Where to run."""
     parser.add_argument(

@@ -34,6 +34,7 @@ class Profile(BaseModel):
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
+    """On the nodes of `partition`."""
     cpu_partition: str | None = None
     """For stages that use no GPU, and for the job that collects."""
     resources: str = ""
@@ -92,8 +93,13 @@ class Profile(BaseModel):
 
     def allocation(self, *, gpu: bool) -> dict[str, str]:
         """`sbatch` options that say where and on whose account a job runs."""
-        partition = self.partition if gpu else self.cpu_partition or self.partition
-        found = {"partition": partition, "account": self.account, "qos": self.qos, "constraint": self.constraint}
+        elsewhere = not gpu and self.cpu_partition is not None
+        found = {
+            "partition": self.cpu_partition if elsewhere else self.partition,
+            "account": self.account,
+            "qos": self.qos,
+            "constraint": None if elsewhere else self.constraint,
+        }
         return {name: value for name, value in found.items() if value} | self.options
 
 
