@@ -137,7 +137,15 @@ def run_controller(
     `replan_interval` 0 is open loop: one plan for the whole horizon. Otherwise the first `replan_interval` steps of a
     plan are applied before the controller is asked again. A plan that could not be read counts as zero control.
     Under a disturbance the rows of `x0` are its cases 0, 1, …; what was commanded is recorded when it takes effect.
+
+    Raises:
+        InputError: the delay is as long as the horizon.
     """
+    if disturbance.delay_steps >= problem.steps:
+        raise InputError(
+            f"a delay must be shorter than the horizon, or no control ever acts, but is {disturbance.delay_steps} of "
+            f"the {problem.steps} steps of {problem.name}."
+        )
     interval, count = replan_interval or problem.steps, len(x0)
     starts = range(0, problem.steps, interval)
     world = _World(problem, disturbance, x0, len(starts))

@@ -103,6 +103,47 @@ def test_an_earlier_solve_leaves_no_trace() -> None:
     assert repr(fresh.solve(x)) == repr(used.solve(x))
 
 
+@pytest.mark.parametrize("problem", [p for p in PROBLEMS if not p.plant.linear and p.starts == 1], ids=lambda p: p.name)
+@pytest.mark.parametrize("blocking", [None, COARSE_TO_FINE], ids=["per_step", "blocked"])
+def test_the_first_guess_does_not_change_the_optimum(problem: Problem, blocking: MoveBlocking | None) -> None:
+    usual, straight = TrajectoryOptimizer(problem, blocking), TrajectoryOptimizer(problem, blocking, regulated=False)
+    for x in feasible_states(problem, 2):
+        assert not np.array_equal(usual._program.guess(x), straight._program.guess(x))
+        one, other = usual.solve(x), straight.solve(x)
+        assert one is not None
+        assert other is not None
+        assert one.cost == pytest.approx(other.cost, rel=1e-9)
+        assert one.controls == pytest.approx(other.controls, abs=1e-6)
+
+
+def test_the_first_guess_is_what_the_clipped_regulator_does() -> None:
+    problem = problems.get("van_der_pol_tight")
+    x0 = problem.initial_states(5, "guess")
+    regulated = run_controller(problem, ClippedLqr(problem), x0).trajectory
+    program = TrajectoryOptimizer(problem)._program
+    guessed = [program._interleave(*pair) for pair in zip(regulated.states, regulated.controls, strict=True)]
+    assert np.array([program.guess(x) for x in x0]) == pytest.approx(np.array(guessed), abs=1e-12)
+
+
+def test_the_first_guess_of_a_hopeless_start_keeps_the_bounds_of_states() -> None:
+    problem = problems.get("cart_pole")
+    plant = problem.plant
+    guess = TrajectoryOptimizer(problem)._program.guess(np.array([0.0, 2.0, 0.5, 3.0]))
+    states = np.vstack([guess[:-4].reshape(-1, 5)[:, :4], guess[-4:]])
+    assert ((states >= plant.state_lower) & (states <= plant.state_upper)).all()
+
+
+@pytest.mark.parametrize("name", ["van_der_pol", "double_integrator"])
+def test_from_where_an_episode_has_diverged_solvers_come_back_and_leave_no_trace(name: str) -> None:
+    problem = problems.get(name)
+    optimizer = TrajectoryOptimizer(problem)
+    x = problem.initial_states(1, "diverged")[0]
+    before = repr(optimizer.solve(x))
+    for far in (4.0, 100.0, 1e100, np.inf, np.nan):
+        assert optimizer.solve(far * problem.plant.state_upper) is None
+    assert repr(optimizer.solve(x)) == before != "None"
+
+
 @by_name
 def test_nothing_beats_the_optimum(problem: Problem) -> None:
     x0 = feasible_states(problem, 6)

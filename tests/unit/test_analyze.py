@@ -84,6 +84,21 @@ def test_bad_data_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert found["status"] == status
 
 
+@pytest.mark.parametrize("missing", ["", "NA", "n/a", "null", "None", "nan", "inf"])
+def test_missing_responses_are_failed_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str) -> None:
+    lines = rows()
+    path = table(tmp_path / "t.csv", [f"{lines[0].rsplit(',', 1)[0]},{missing}", *lines[1:]])
+    claims = analyse(path, capsys)
+    assert claims["main_effect:rate"]["n_runs"] == 23
+    assert claims["failures:rate"]["details"]["failed_and_total"]["1e-4"] == [1, 8]  # type: ignore[index]
+
+
+def test_a_factor_of_one_level_is_mentioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "t.csv", [line for line in rows() if line.startswith("1e-4")])
+    assert main(["analyze", str(path), "--response", "y", "--factors", "rate,rank"]) == 0
+    assert "Note: rate has one level" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("evil", ["=HYPERLINK(1)", "<script>alert(1)</script>", "a\x1b[31mb", "a|b`c"])
 def test_odd_names_stay_on_their_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], evil: str) -> None:
     path = table(tmp_path / "t.csv", [line.replace("1e-4", evil) for line in rows()])

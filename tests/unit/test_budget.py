@@ -78,6 +78,13 @@ def test_an_ablation_is_offered_with_as_many_seeds_as_fit() -> None:
     assert (offer.configurations, offer.spec.replicates) == (3, 3)
 
 
+def test_beside_a_design_that_is_alone_the_same_is_offered_with_half_of_the_seeds() -> None:
+    all_seeds, half = found("30runs", type="training_ablation", systems="di")
+    assert (all_seeds.spec.replicates, half.spec.replicates) == (10, 5)
+    assert half.name == "as asked, with half of the seeds"
+    assert half.spent == 15
+
+
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(launch, "resolve_base", lambda _name: BASE)

@@ -1,5 +1,6 @@
 """`setpoint systems` and `setpoint baselines`, as a user meets them."""
 
+import io
 import json
 import math
 from pathlib import Path
@@ -88,6 +89,18 @@ def test_baselines_are_printed_in_three_forms(capsys: pytest.CaptureFixture[str]
     assert run(capsys, "systems", "di_tight")[1] in page
 
 
+def test_what_cannot_be_computed_is_refused_before_anything_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = run(capsys, "baselines", "--suite", "tight", "--systems", "di_tight,pend")
+    assert (code, len(err.splitlines())) == (3, 1)
+    monkeypatch.setattr("setpoint.controllers.cloned.find_spec", lambda name: None)
+    code, _, err = run(capsys, "baselines", "--clones", "100")
+    assert (code, err.count("pip install"), len(err.splitlines())) == (3, 1, 1)
+    with pytest.raises(SystemExit, match="2"):
+        run(capsys, "baselines", "--json", "--markdown")
+
+
 def test_what_is_not_near_is_not_suggested(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "baselines", "--systems", "nosuch")
     assert (code, out) == (3, "")
@@ -99,13 +112,24 @@ def test_json_has_no_number_that_json_does_not_know(capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out) == {"a": [None, [None, {"b": None}]], "c": 1.5, "d": "NaN"}
 
 
+def test_json_stays_json_where_characters_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="latin-1", errors="backslashreplace")
+    monkeypatch.setattr("sys.stdout", stream)
+    print_json({"a": "1 µs …"})
+    stream.flush()
+    assert json.loads(written.getvalue()) == {"a": "1 µs …"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["baselines", "--suite", "nominla"], "Did you mean 'nominal'?"),
-        (["baselines", "--cases", "0"], "--cases must be at least 1"),
+        (["baselines", "--cases", "0"], "at least one case"),
         (["baselines", "--systems", "pendulm"], "Did you mean 'pendulum'?"),
-        (["baselines", "--suite", "tight", "--systems", "pend"], "pendulum is not in suite 'tight'"),
+        (["baselines", "--suite", "tight", "--systems", "di_tight,pend"], "pendulum is not in suite 'tight'"),
+        (["baselines", "--clones", "3"], "cloning needs more than 5 demonstrations, but 3 were asked for"),
+        (["baselines", "--clones", "-1"], "cloning needs more than 5 demonstrations, but -1 were asked for"),
         (["systems", "rendezvous"], "Did you mean 'cw_rendezvous'?"),
         (["systems", "--plot"], "--plot needs the name of a system"),
     ],

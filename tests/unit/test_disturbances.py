@@ -72,3 +72,9 @@ def test_impossible_sizes_are_refused() -> None:
     for wrong in ({"state_noise": -1.0}, {"mismatch": 1.0}, {"input_noise": float("nan")}, {"delay_steps": -1}):
         with pytest.raises(InputError, match="must be finite and not negative"):
             Disturbance(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_delay_as_long_as_the_horizon_is_refused() -> None:
+    with pytest.raises(InputError, match=r"a delay must be shorter than the horizon, .* is 50 of the 50 steps"):
+        run_controller(CW, ClippedLqr(CW), X0, 0, Disturbance(delay_steps=CW.steps))
+    run_controller(CW, ClippedLqr(CW), X0, 0, Disturbance(delay_steps=CW.steps - 1))

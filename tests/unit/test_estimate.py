@@ -39,6 +39,16 @@ def seen(plan: Plan, noise: float = 0.05) -> list[Observation]:
     return found
 
 
+def test_other_conditions_are_work_too() -> None:
+    units = {}
+    for evaluation in ("standard", "comprehensive"):
+        plan = make_plan(systems="di", evaluation=evaluation, evaluation_cases=300)
+        units[evaluation] = {
+            work_of(stage.kind, stage.config).units for stage in plan.stages.values() if stage.kind == "evaluate"
+        }
+    assert units == {"standard": {300.0}, "comprehensive": {300.0 + 3 * 50 + 3 * 50}}
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -139,6 +149,9 @@ def test_something_is_always_suggested() -> None:
         ({"systems": "di"}, "--replicates 3"),
         ({"systems": "di"}, "nothing is compared"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 16]}, "replicates": 3}, "such as 8"),
+        ({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "replicates": 2}, "lora_rank, such as 6,"),
+        ({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "replicates": 2}, "2 seeds say little"),
+        ({"systems": "di", "parameters": {"lora_rank": [4, 5]}, "replicates": 3}, "none needed"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 8, 16]}, "replicates": 3}, "none needed"),
         ({"type": "training_ablation", "systems": "di"}, "--equal-compute-control"),
         ({"type": "single", "systems": "di"}, "compares nothing"),

@@ -1,5 +1,6 @@
 """Plans: what identifies a stage, what runs share, and what a reader of plan.json finds."""
 
+import copy
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from sweeps import BASE, make_plan
 
 from setpoint.errors import InputError
 from setpoint.experiments.plan import Plan
-from setpoint.experiments.planning import spec_digest
+from setpoint.experiments.planning import spec_digest, stage_id
 
 SWEEP = {"systems": "di", "parameters": {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4]}}
 
@@ -132,3 +133,17 @@ def test_an_unknown_type_is_answered_with_the_nearest() -> None:
 def test_a_thousand_runs_can_be_planned() -> None:
     rates = [1e-5 * (1 + k) for k in range(100)]
     assert len(make_plan(systems="di", parameters={"learning_rate": rates}, replicates=10).runs) == 1000
+
+
+def test_what_is_evaluated_belongs_to_the_identity() -> None:
+    standard, more = (make_plan(systems="di", evaluation=kind) for kind in ("standard", "comprehensive"))
+    judging = {"reference", "evaluate"}
+    assert {name for name, stage in standard.stages.items() if stage.kind in judging}.isdisjoint(more.stages)
+    assert {name for name, stage in standard.stages.items() if stage.kind not in judging} <= set(more.stages)
+    name, stage = next((name, stage) for name, stage in more.stages.items() if stage.kind == "evaluate")
+    names = [condition["name"] for condition in stage.config["conditions"]]
+    assert names == ["tight", "held_out", "noise", "mismatch"]
+    rougher = copy.deepcopy(stage.config)
+    rougher["conditions"][2]["disturbance"]["state_noise"] = 0.02
+    assert stage_id(stage) == name
+    assert stage_id(stage.model_copy(update={"config": rougher})) != name

@@ -141,6 +141,26 @@ def test_clear_winner_is_the_only_possible_best(rng: np.random.Generator) -> Non
     assert levels.possibly_best(one_way([rng.normal(0, 1, 5) for _ in range(3)]), np.eye(3), alpha=1e-6) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("factor", [0, 1])
+def test_the_set_of_possibly_best_levels_is_that_of_all_pairs(rng: np.random.Generator, factor: int) -> None:
+    """By its definition: a level stays unless another beats it by a one-sided Welch t with Bonferroni's correction."""
+    sizes = set()
+    for _ in range(60):
+        cell = np.repeat(np.arange(12), 3)
+        values = 0.5 * (cell // 4) + 0.4 * (cell % 4) + rng.normal(0, rng.uniform(0.2, 1.5, 12)[cell])
+        cells = replicated_cells((3, 4), cell, values, independent(36))
+        weights = cells.marginal_weights(factor)
+        kept = []
+        for loser in range(len(weights)):
+            contrasts = [cells.contrast(weights[loser] - row) for k, row in enumerate(weights) if k != loser]
+            share = 1.0 - 0.05 / (len(weights) - 1)
+            if not any(c.value > stats.t.ppf(share, c.df) * c.standard_error for c in contrasts):
+                kept.append(loser)
+        assert levels.possibly_best(cells, weights, 0.05) == kept
+        sizes.add(len(kept))
+    assert len(sizes) >= 3
+
+
 def test_scaling_the_metric_leaves_p_alone(rng: np.random.Generator) -> None:
     values = rng.lognormal(size=18)
     cell = np.repeat(np.arange(6), 3)

@@ -10,30 +10,40 @@ from setpoint.analysis.cells import replicated_cells
 from setpoint.analysis.failures import failure_test
 from setpoint.analysis.intervals import (
     detectable_difference,
-    geometric_mean,
+    mean_interval,
     planned_contrast,
     pooled_deviation,
     share_interval,
-    t_interval,
 )
 from setpoint.analysis.levels import against
 from setpoint.seeding import generator
 
 
-def test_geometric_mean() -> None:
-    assert geometric_mean([1.0, 10.0, 100.0]) == pytest.approx(10.0)
+def mean_of(sample: np.ndarray) -> tuple[float, float]:
+    deviation, df = pooled_deviation([sample.tolist()])
+    return mean_interval(float(sample.mean()), deviation / math.sqrt(len(sample)), df, 0.05)
 
 
-def test_t_interval() -> None:
+def test_the_interval_of_a_mean_is_students() -> None:
     sample = np.array([1.0, 2.0, 4.0])
     expected = stats.t.interval(0.95, 2, loc=sample.mean(), scale=stats.sem(sample))
-    assert t_interval(sample, 0.05) == pytest.approx(expected)
+    assert mean_of(sample) == pytest.approx(expected)
 
 
-def test_t_interval_of_two_covers(tolerance: float = 0.02) -> None:
+def test_the_interval_of_two_runs_covers(tolerance: float = 0.02) -> None:
     rng = generator("tests", "coverage")
-    hits = sum(low <= 0.0 <= high for low, high in (t_interval(rng.normal(size=2), 0.05) for _ in range(2000)))
+    hits = sum(low <= 0.0 <= high for low, high in (mean_of(rng.normal(size=2)) for _ in range(2000)))
     assert hits / 2000 == pytest.approx(0.95, abs=tolerance)
+
+
+def test_samples_of_different_sizes_are_pooled_by_their_degrees_of_freedom() -> None:
+    rng = generator("tests", "pooled")
+    samples = [rng.normal(size=size) for size in (2, 5, 3, 2, 9, 1, 5)]
+    squares = sum(float(((s - s.mean()) ** 2).sum()) for s in samples)
+    assert pooled_deviation([s.tolist() for s in samples]) == (
+        pytest.approx(math.sqrt(squares / 20), rel=tolerance),
+        20,
+    )
 
 
 def test_pooled_deviation_ignores_single_and_empty_samples() -> None:

@@ -100,6 +100,44 @@ def test_relabelled_levels_carry_their_claims_along() -> None:
     )
 
 
+def test_what_is_drawn_depends_on_no_name_no_unit_and_no_order() -> None:
+    """Resamplers see the data alone: a share near its bound would else be decided by how runs are called."""
+    effects = {"lora_rank": straight(4, 2.0), "learning_rate": straight(4, 2.4)}
+    world = World(SQUARE, 4, effects, missing=0.1)
+    experiment = world.sample(generator("drawn"))
+    backwards = {level: f"level {9 - k}" for k, level in enumerate(SQUARE["learning_rate"])}
+    changes: dict[str, list[PlantedRun]] = {
+        "names": [
+            replace(r, factors={**r.factors, "learning_rate": backwards[r.factors["learning_rate"]]})
+            for r in experiment.runs
+        ],
+        "unit": [replace(r, errors={s: 3600.0 * e for s, e in r.errors.items()}) for r in experiment.runs],
+        "order": list(reversed(experiment.runs)),
+    }
+    before = claims_of(experiment)
+    share = before["most_impactful"].details["probability_of_largest"]
+    assert 0.5 < max(share.values()) < 0.999
+    for runs in changes.values():
+        after = claims_of(with_runs(experiment, runs))
+        assert after["most_impactful"].details["probability_of_largest"] == share
+        for name in ("failures:lora_rank", "failures:learning_rate"):
+            assert after[name].p_adjusted == before[name].p_adjusted
+    arms = strategies(1, (0.0, -1.0, -0.5), replicates=6)
+    swapped = with_runs(
+        arms,
+        [
+            replace(r, factors={"strategy": {"a": "c", "b": "b", "c": "a"}[str(r.factors["strategy"])]})
+            for r in arms.runs
+        ],
+    )
+    first, second = claims_of(arms), claims_of(with_runs(swapped, list(reversed(swapped.runs))))
+    checks = [
+        {c.details["permutation_p"] for c in found.values() if "permutation_p" in c.details}
+        for found in (first, second)
+    ]
+    assert checks[0] == checks[1] and len(checks[0]) == 3
+
+
 def test_swapped_arms_swap_their_signs() -> None:
     one = Arms("strategy", "training_ablation", ("di",), {"a": [0.0], "b": [-2.0]}).sample(generator("arms"))
     names = {"a": "b", "b": "a"}

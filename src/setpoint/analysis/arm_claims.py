@@ -117,8 +117,7 @@ def _differences(
     arms = [arm for arm, of_arm in values.items() if len(of_arm) >= 2]
     checked: dict[frozenset[Level], float] = {}
     if len(arms) >= 2 and 1.0 / rearrangements([len(values[arm]) for arm in arms]) < data.analysis.alpha / 2.0:
-        rng = generator("permutation", factor, system, *(level_text(arm) for arm in arms))
-        tested = max_t([values[arm] for arm in arms], rng)
+        tested = max_t([values[arm] for arm in arms], generator("permutation"))
         checked = {frozenset((arms[a], arms[b])): p for (a, b), p in tested.items()}
     return [
         replace(

@@ -37,7 +37,7 @@ def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
         reason = f"the smallest p-value that {counted(count, 'system')} can give is {number_text(least)}"
         return [Claim(name, heading, f"not resolved: {reason}", Status.REFUSED, reason, method, n_runs)]
     means = np.array([[float(np.mean(table[arm])) for arm in arms] for table in complete])
-    p = friedman(means, generator("friedman", factor, count))
+    p = friedman(means, generator("friedman"))
     places = (np.argsort(np.argsort(means, axis=1), axis=1) + 1.0).mean(axis=0)
     ranks = ", ".join(f"{level_text(arm)} {number_text(float(r), 2)}" for arm, r in zip(arms, places, strict=True))
     facts = f"mean ranks {ranks}; {p_text(p)}, {counted(count, 'system')}"

@@ -8,7 +8,7 @@ here takes that into account, and reduces to the textbook formulas where every r
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -121,8 +121,16 @@ class Cells:
 
     def marginal_weights(self, factor: int) -> Float[np.ndarray, "levels C"]:
         """Rows that average the cells of each level of `factor`."""
-        rows = [np.eye(n) if k == factor else np.full((1, n), 1.0 / n) for k, n in enumerate(self.shape)]
-        return reduce(np.kron, rows)
+        return level_weights(self.shape, factor)
+
+
+@lru_cache(maxsize=256)
+def level_weights(shape: tuple[int, ...], factor: int) -> Float[np.ndarray, "levels C"]:
+    """Rows that average the cells of each level of `factor`, of a complete factorial of this shape."""
+    rows = [np.eye(n) if k == factor else np.full((1, n), 1.0 / n) for k, n in enumerate(shape)]
+    weights = reduce(np.kron, rows)
+    weights.flags.writeable = False
+    return weights
 
 
 def satterthwaite(

@@ -32,15 +32,15 @@ def judged(
 ) -> Claim:
     """Compose a claim whose statement agrees with its status."""
     status, reason = verdict
-    if sweep.unfinished:
-        weakened_by = (sweep.caveats()[0], *weakened_by)
+    if sweep.pending:
+        weakened_by = (sweep.caveats[0], *weakened_by)
     if status is Status.SUPPORTED and weakened_by:
         status, reason = Status.SUGGESTIVE, "; ".join(weakened_by)
     elif weakened_by:
         reason = "; ".join([reason, *weakened_by])
     facts = f"{facts}, {sweep.seeds} per configuration"
     statement = f"{answer} ({facts})" if status is Status.SUPPORTED else f"not resolved: {observed} ({facts}); {reason}"
-    details = {**numbers.pop("details", {}), "caveats": sweep.caveats()}
+    details = {**numbers.pop("details", {}), "caveats": list(sweep.caveats)}
     return Claim(
         id=claim,
         heading=heading,

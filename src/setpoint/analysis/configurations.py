@@ -1,5 +1,6 @@
 """Configurations: the runs that differ only in their replicate, ranked, with the set of those that may be best."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -66,9 +67,13 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
     samples = {key: [scale.transform(value) for value in found] for key, found in values.items()}
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers too large to square nothing is said
         judged = logarithmic or data.analysis.scale != "log"  # else the declared comparison cannot be made
-        best = _best_set(samples, data.analysis.alpha, scale) if judged else None
+        means = {key: float(np.mean(found)) for key, found in samples.items() if found}
+        best = _best_set(samples, means, data.analysis.alpha, scale) if judged else None
         pooled = pooled_deviation(list(samples.values()))
-        intervals = {key: _interval(found, pooled, scale, data.analysis.alpha) for key, found in samples.items()}
+        intervals = {
+            key: _interval(found, means.get(key, 0.0), pooled, scale, data.analysis.alpha)
+            for key, found in samples.items()
+        }
     results = [
         ConfigurationResult(
             configuration=key,
@@ -76,7 +81,7 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
             levels={factor: runs[0].level(factor) for factor in data.analysis.factors},
             runs=tuple(runs),
             values=tuple(values[key]),
-            mean=scale.natural(float(np.mean(samples[key]))) if samples[key] else None,
+            mean=scale.natural(means[key]) if key in means else None,
             interval=intervals[key],
             possibly_best=None if best is None or key not in best else best[key],
         )
@@ -98,7 +103,7 @@ def _position(result: ConfigurationResult, scale: Scale) -> tuple[bool, float, i
 
 
 def _interval(
-    sample: Sequence[float], pooled: tuple[float, int], scale: Scale, alpha: float
+    sample: Sequence[float], mean: float, pooled: tuple[float, int], scale: Scale, alpha: float
 ) -> tuple[float, float] | None:
     """The interval of one configuration's mean; up to three runs borrow the spread of the others."""
     if len(sample) < 2:
@@ -108,12 +113,14 @@ def _interval(
         if len(sample) < 3:
             return None
         deviation, df = pooled_deviation([sample])
-    ends = mean_interval(float(np.mean(sample)), deviation / len(sample) ** 0.5, df, alpha)
+    ends = mean_interval(mean, deviation / len(sample) ** 0.5, df, alpha)
     low, high = sorted(scale.natural(end) for end in ends)
-    return (low, high) if np.isfinite([low, high]).all() else None
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _best_set(samples: Mapping[int, Sequence[float]], alpha: float, scale: Scale) -> dict[int, bool] | None:
+def _best_set(
+    samples: Mapping[int, Sequence[float]], means: Mapping[int, float], alpha: float, scale: Scale
+) -> dict[int, bool] | None:
     """For each configuration with two runs or more whether it may be the best; None where there is nothing to test."""
     tested = {key: sample for key, sample in samples.items() if len(sample) >= 2}
     if len(tested) < 2:
@@ -124,10 +131,10 @@ def _best_set(samples: Mapping[int, Sequence[float]], alpha: float, scale: Scale
     if counts.min() <= 3:
         if df < LEAST_POOLED_DF:
             return None
-        means = np.array([np.mean(sample) for sample in tested.values()])
+        observed = np.array([means[key] for key in tested])
         covariance = deviation**2 / counts
         everything = (np.arange(len(counts)),)
-        cells = Cells((len(counts),), means, covariance, everything, np.array([float(df)]), len(values), pooled=True)
+        cells = Cells((len(counts),), observed, covariance, everything, np.array([float(df)]), len(values), pooled=True)
     else:
         position = np.repeat(np.arange(len(counts)), counts)
         cells = replicated_cells((len(counts),), position, values, [str(k) for k in range(len(values))])

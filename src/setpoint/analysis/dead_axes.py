@@ -4,6 +4,7 @@ A swept parameter that the training never reads looks like a parameter that does
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import combinations
 
 from setpoint.analysis.claims import Claim, Status
@@ -29,8 +30,15 @@ def dead_axis_claims(data: ExperimentData) -> list[Claim]:
     return [
         _claim(what, names, pairs)
         for (what, names), pairs in found.items()
-        if what == "weights" or names not in trained  # equal weights behave equally
+        if (what == "weights" or names not in trained)  # equal weights behave equally
+        and not _implied(names, [other for kind, other in found if kind == what])
     ]
+
+
+def _implied(names: tuple[str, ...], others: Iterable[tuple[str, ...]]) -> bool:
+    """Whether each of `names` belongs to a smaller set that is dead by itself, so that this one adds nothing."""
+    smaller = [set(other) for other in others if set(other) < set(names)]
+    return set().union(*smaller) == set(names)
 
 
 def _claim(what: str, names: tuple[str, ...], pairs: list[tuple[str, str]]) -> Claim:

@@ -126,6 +126,22 @@ class Factorial:
         """The cell of each of `observations`."""
         return self.cell_indices(self.observations)
 
+    @cached_property
+    def own_replicates(self) -> np.ndarray:
+        """The replicate of each of `observations`."""
+        return np.array([observation.run.replicate for observation in self.observations])
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The analysed value of each of `observations`."""
+        return np.array([observation.value or 0.0 for observation in self.observations])
+
+    @cached_property
+    def unscaled(self) -> np.ndarray:
+        """As `values`, without a logarithm."""
+        raw = Scale(self.scale.quantity, logarithmic=False)
+        return np.array([observed_value(o.run, o.system, raw) or 0.0 for o in self.observations])
+
     @property
     def n_runs(self) -> int:
         """Distinct runs behind the cells."""
@@ -194,16 +210,19 @@ def factorial(
         notes.append(f"{metric} is missing in {counted(len(finished) - len(usable), 'finished run')}, left out")
     levels = {factor: ordered_levels(o.level(factor) for o in observations) for factor in factors}
     usable = _one_per_cluster(usable, factors)
-    wanted = 2 if _most_replicates(usable, factors) >= 2 else 1
-    levels, dropped = _complete_levels(usable, levels, wanted)
+    counts = _counts(usable, factors)
+    wanted = 2 if max(counts.values(), default=0) >= 2 else 1
+    levels, dropped = _complete_levels(counts, levels, wanted)
     enough = counted(wanted, "finished run")
     notes += [f"{factor} {level_text(level)} left out: fewer than {enough} in a cell" for factor, level in dropped]
-    kept = tuple(o for o in usable if all(o.level(factor) in levels[factor] for factor in factors))
+    kept = tuple(usable)
+    if dropped:
+        kept = tuple(o for o in usable if all(o.level(factor) in levels[factor] for factor in factors))
+        counts = _counts(kept, factors)
     left = tuple(factor for factor in factors if len(levels[factor]) >= 2)
     obstacle = obstacle or _sparse(data, left, dropped)
     cells = obstacle or _cells(kept, {factor: levels[factor] for factor in left}, scale, wanted, notes)
-    counts = _counts(kept, left).values()
-    replicates = (min(counts, default=0), max(counts, default=0))
+    replicates = (min(counts.values(), default=0), max(counts.values(), default=0))
     return Factorial(scale, left, tuple(levels[f] for f in left), cells, kept, replicates, tuple(dropped), tuple(notes))
 
 
@@ -325,15 +344,10 @@ def _counts(observations: Sequence[Observation], factors: Sequence[str]) -> Coun
     return Counter(tuple(o.level(factor) for factor in factors) for o in observations)
 
 
-def _most_replicates(observations: Sequence[Observation], factors: Sequence[str]) -> int:
-    return max(_counts(observations, factors).values(), default=0)
-
-
 def _complete_levels(
-    observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]], wanted: int
+    counts: Mapping[tuple[Level, ...], int], levels: Mapping[str, tuple[Level, ...]], wanted: int
 ) -> tuple[dict[str, tuple[Level, ...]], list[tuple[str, Level]]]:
-    """Drop levels, the emptiest first, until every cell that is left has `wanted` observations."""
-    counts = _counts(observations, list(levels))
+    """Drop levels, the emptiest first, until every cell that is left has `wanted` of the `counts` observations."""
     kept = dict(levels)
     dropped: list[tuple[str, Level]] = []
     while True:

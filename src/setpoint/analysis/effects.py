@@ -7,12 +7,12 @@ may differ between cells, where the classical F test does not hold its level.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from setpoint.analysis.cells import Cells
+from setpoint.analysis.cells import Cells, level_weights
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,13 @@ class EffectTest:
     p: float
 
 
+@lru_cache(maxsize=256)
 def effect_projector(shape: tuple[int, ...], factors: tuple[int, ...]) -> Float[np.ndarray, "C C"]:
     """The projector of cell means on the main effect (one factor) or interaction (several) of `factors`."""
     parts = [np.eye(n) - 1.0 / n if k in factors else np.full((n, n), 1.0 / n) for k, n in enumerate(shape)]
-    return reduce(np.kron, parts)
+    projector = reduce(np.kron, parts)
+    projector.flags.writeable = False
+    return projector
 
 
 def anova_type_test(cells: Cells, factors: tuple[int, ...]) -> EffectTest:
@@ -105,12 +108,16 @@ def _explained(
     shape: tuple[int, ...], factors: tuple[int, ...], means: Float[np.ndarray, "draws C"]
 ) -> Float[np.ndarray, "draws"]:
     """The squared length of the effect's part of each set of means, m' T m."""
+    size = math.prod(n for k, n in enumerate(shape) if k not in factors)
+    if len(factors) == 1:  # of thousands of draws much faster than sums over axes
+        levels = means @ level_weights(shape, factors[0]).T
+        levels -= levels.mean(axis=1, keepdims=True)
+        return np.asarray(np.square(levels, out=levels).sum(axis=1) * size)
     table = means.reshape(len(means), *shape)
     others = tuple(k + 1 for k in range(len(shape)) if k not in factors)
     table = table.mean(axis=others, keepdims=True)
     for axis in factors:
         table = table - table.mean(axis=axis + 1, keepdims=True)
-    size = math.prod(n for k, n in enumerate(shape) if k not in factors)
     return np.asarray((table**2).reshape(len(means), -1).sum(axis=1) * size)
 
 
@@ -161,15 +168,28 @@ def probability_of_largest(
 
 
 def _redraw(cells: Cells, rng: np.random.Generator, draws: int) -> Float[np.ndarray, "draws C"]:
-    """Cell means drawn around the observed ones, with heavier tails the fewer degrees of freedom the noise has."""
+    """Cell means drawn around the observed ones, with heavier tails the fewer degrees of freedom the noise has.
+
+    The draws go along when levels change their order, as names and the order of runs make them.
+    """
     noise = rng.standard_normal((draws, len(cells.means)))
     if cells.independent:
+        noise = noise[:, np.argsort(_by_level_means(cells))]
         noise *= np.sqrt(cells.variances)
     else:
         values, vectors = np.linalg.eigh(cells.covariance)
+        vectors = np.where((cells.means - cells.means.mean()) @ vectors < 0.0, -vectors, vectors)
         noise = noise @ (vectors * np.sqrt(np.clip(values, 0.0, None))).T
     scale = np.sqrt(cells.total_df / rng.chisquare(cells.total_df, size=(draws, 1)))
-    return np.asarray(cells.means + scale * noise)
+    noise *= scale
+    noise += cells.means
+    return noise
+
+
+def _by_level_means(cells: Cells) -> Int[np.ndarray, " C"]:
+    """The indices of the cells, as they stand where the levels of every factor are sorted by their mean."""
+    orders = [np.argsort(cells.marginal_weights(k) @ cells.means, kind="stable") for k in range(len(cells.shape))]
+    return np.arange(len(cells.means)).reshape(cells.shape)[np.ix_(*orders)].reshape(-1)
 
 
 def _components(

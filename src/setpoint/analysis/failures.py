@@ -1,6 +1,7 @@
 """Whether runs fail more often at some levels than at others."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,15 +18,20 @@ def failure_test(failed: Sequence[int], total: Sequence[int], rng: np.random.Gen
     if sum(failed) in {0, sum(total)}:
         return 1.0
     if len(failed) == 2:
-        from scipy import stats
-
-        table = np.array([[failed[0], failed[1]], [total[0] - failed[0], total[1] - failed[1]]])
-        return float(np.clip(stats.boschloo_exact(table).pvalue, 0.0, 1.0))
+        return _boschloo(failed[0], failed[1], total[0], total[1])
     sizes = np.asarray(total)
     # Given the margins, the permuted counts are a draw without replacement.
     permuted = rng.multivariate_hypergeometric(sizes, sum(failed), size=draws)
     observed = _imbalance(np.asarray(failed), sizes)
     return (1 + int(np.sum(_imbalance(permuted, sizes) >= observed - 1e-12))) / (draws + 1)
+
+
+@lru_cache(maxsize=4096)
+def _boschloo(first: int, second: int, of_first: int, of_second: int) -> float:
+    from scipy import stats
+
+    table = np.array([[first, second], [of_first - first, of_second - second]])
+    return float(np.clip(stats.boschloo_exact(table).pvalue, 0.0, 1.0))
 
 
 def _imbalance(failed: np.ndarray, total: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ from setpoint.analysis.composing import judged
 from setpoint.analysis.design import ratio
 from setpoint.analysis.tested import Sweep, method_of
 from setpoint.analysis.wording import factor_label, interval_text, listed, number_text, p_text
-from setpoint.fingerprint import digest
 from setpoint.seeding import generator
 
 NAMING_PROBABILITY = 0.975
@@ -20,13 +19,14 @@ NAMING_PROBABILITY = 0.975
 def most_impactful(sweep: Sweep) -> Claim:
     """Named only if its main effect is significant and it has the largest variance component almost surely."""
     mains = [(sweep.position(factor),) for factor in sweep.parameters]
-    rng = generator("most_impactful", digest([sweep.cells.means.tolist(), sweep.cells.covariance.tolist()]))
     components = effects.variance_components(sweep.cells, mains)
     best = int(np.argmax(components))
     factor = sweep.parameters[best]
     p = sweep.main_p[factor]
     # Which is the largest is only asked where there is an effect.
-    top = effects.probability_of_largest(sweep.cells, mains, rng) if p < sweep.alpha else None
+    top = None
+    if p < sweep.alpha:
+        top = effects.probability_of_largest(sweep.cells, mains, generator("most_impactful"))
     p_top = 0.0 if top is None else float(top[best])
     likely = {} if top is None else dict(zip(sweep.parameters, top.tolist(), strict=True))
     spread = spread_of(sweep, factor)

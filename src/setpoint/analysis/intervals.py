@@ -2,33 +2,27 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
 
 from setpoint.analysis.studentized import critical_value
 
 Interval = tuple[float, float]
 
 
-def geometric_mean(values: Sequence[float] | Float[np.ndarray, " n"]) -> float:
-    """The geometric mean of positive values."""
-    return math.exp(float(np.mean(np.log(np.asarray(values, dtype=float)))))
-
-
-def t_interval(values: Sequence[float] | Float[np.ndarray, " n"], alpha: float) -> Interval:
-    """The two-sided 1 − `alpha` interval of the mean of two or more values."""
-    sample = np.asarray(values, dtype=float)
-    standard_error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
-    return mean_interval(float(sample.mean()), standard_error, len(sample) - 1, alpha)
-
-
 def mean_interval(mean: float, standard_error: float, df: float, alpha: float) -> Interval:
     """mean ± t · standard error."""
+    reach = t_quantile(df, 1.0 - alpha / 2.0) * standard_error
+    return mean - reach, mean + reach
+
+
+@lru_cache(maxsize=1024)
+def t_quantile(df: float, probability: float) -> float:
+    """The quantile of Student's t."""
     from scipy import special
 
-    reach = float(special.stdtrit(df, 1.0 - alpha / 2.0)) * standard_error
-    return mean - reach, mean + reach
+    return float(special.stdtrit(df, probability))
 
 
 def pooled_deviation(samples: Sequence[Sequence[float]]) -> tuple[float, int]:
@@ -36,12 +30,16 @@ def pooled_deviation(samples: Sequence[Sequence[float]]) -> tuple[float, int]:
 
     Samples of one value add nothing; with nothing to pool the result is (0.0, 0).
     """
-    repeated = [np.asarray(sample, dtype=float) for sample in samples if len(sample) >= 2]
-    df = sum(len(sample) - 1 for sample in repeated)
+    by_size: dict[int, list[Sequence[float]]] = {}
+    for sample in samples:
+        if len(sample) >= 2:
+            by_size.setdefault(len(sample), []).append(sample)
+    df = sum((size - 1) * len(found) for size, found in by_size.items())
     if df == 0:
         return 0.0, 0
-    squares = math.fsum(float(((sample - sample.mean()) ** 2).sum()) for sample in repeated)
-    return math.sqrt(squares / df), df
+    tables = [np.asarray(found, dtype=float) for found in by_size.values()]
+    squares = [((table - table.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) for table in tables]
+    return math.sqrt(math.fsum(np.concatenate(squares).tolist()) / df), df
 
 
 def share_interval(hits: int, total: int, alpha: float) -> Interval:

@@ -7,7 +7,6 @@ naming the best afterwards is covered. Values are "smaller is better"; a caller 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
@@ -50,20 +49,6 @@ def _games_howell(contrast: Contrast, count: int, alpha: float) -> Comparison:
     return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), survival(q, count, df))
 
 
-def all_pairs(
-    cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float
-) -> dict[tuple[int, int], Comparison | None]:
-    """For every pair of levels the second minus the first: Games–Howell, simultaneous over all pairs."""
-    contrasts = {
-        (first, second): cells.contrast(weights[second] - weights[first])
-        for first, second in combinations(range(len(weights)), 2)
-    }
-    return {
-        pair: _games_howell(contrast, len(weights), alpha) if contrast.estimable else None
-        for pair, contrast in contrasts.items()
-    }
-
-
 def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:
     """Each level minus the mean of the other levels, simultaneous over the levels (Bonferroni t, Satterthwaite df)."""
     count = len(weights)
@@ -88,8 +73,31 @@ def possibly_best(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: f
 
     Multiple comparisons with the best, one-sided Welch t with Bonferroni's correction over the competitors.
     """
+    means, count = weights @ cells.means, len(weights)
+    merged = _merged(cells, weights, means)
+    if merged is not None:
+        return possibly_best_cells(merged, alpha)
+    return [
+        loser
+        for loser in range(count)
+        if not any(means[loser] > means[i] and _beats(cells, weights, i, loser, alpha) for i in range(count))
+    ]
+
+
+def _merged(cells: Cells, weights: Float[np.ndarray, "levels C"], means: Float[np.ndarray, "levels"]) -> Cells | None:
+    """The levels as cells of their own; None where they are not independent, or one shows no spread of its own."""
+    if not cells.independent or cells.pooled or (np.count_nonzero(weights, axis=0) > 1).any():
+        return None
+    parts = np.square(weights) * cells.variances
+    df = np.empty(len(cells.means))
+    df[np.concatenate(cells.groups)] = cells.df
+    variances = parts.sum(axis=1)
+    if not (variances > np.square(_rounding(cells))).all():
+        return None
     count = len(weights)
-    return [i for i in range(count) if not any(_beats(cells, weights, j, i, alpha) for j in range(count) if j != i)]
+    effective = variances**2 / (parts**2 / df).sum(axis=1)
+    singles = tuple(np.arange(count)[:, None])
+    return Cells((count,), means, variances, singles, effective, cells.n_runs, unit=cells.unit)
 
 
 def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:

@@ -5,6 +5,7 @@ Every rearrangement is counted where there are few, else a random part of them w
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations, permutations, product
 
 import numpy as np
@@ -25,8 +26,11 @@ def max_t(groups: Sequence[Sequence[float]], rng: np.random.Generator) -> dict[t
     values = np.concatenate([np.asarray(group, dtype=float) for group in groups])
     own = np.repeat(np.arange(len(groups)), sizes)
     observed = _pair_statistics(values, own[None, :], sizes)[0]
+    # Sorted, so that neither the order of runs nor that of groups chooses what is drawn.
+    values, sizes = np.sort(values), sorted(sizes)
+    own = np.repeat(np.arange(len(groups)), sizes)
     exact = rearrangements(sizes) <= MOST_EXACT
-    labels = np.array(list(_assignments(sizes))) if exact else rng.permuted(np.tile(own, (DRAWS, 1)), axis=1)
+    labels = _every_labelling(tuple(sizes)) if exact else rng.permuted(np.tile(own, (DRAWS, 1)), axis=1)
     largest = _pair_statistics(values, labels, sizes).max(axis=1)
     pairs = combinations(range(len(groups)), 2)
     return {pair: _share(largest, float(t), exact=exact) for pair, t in zip(pairs, observed, strict=True)}
@@ -51,7 +55,7 @@ def friedman(table: Float[np.ndarray, "systems methods"], rng: np.random.Generat
             (ranks[k + 1][orders][chosen[:, k]] for k in range(systems - 1)), start=np.zeros(methods)
         )
     else:
-        totals = rng.permuted(np.tile(ranks, (DRAWS, 1, 1)), axis=2).sum(axis=1)
+        totals = rng.permuted(np.tile(np.sort(ranks, axis=1), (DRAWS, 1, 1)), axis=2).sum(axis=1)
     spread = ((totals - totals.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
     observed = ranks.sum(axis=0)
     return _share(spread, float(((observed - observed.mean()) ** 2).sum()), exact=exact)
@@ -80,6 +84,13 @@ def _pair_statistics(
     pairs = list(combinations(range(len(sizes)), 2))
     width = np.sqrt([1.0 / counts[a] + 1.0 / counts[b] for a, b in pairs])
     return np.asarray(np.abs(np.stack([means[:, a] - means[:, b] for a, b in pairs], axis=1)) / width / error)
+
+
+@lru_cache(maxsize=16)
+def _every_labelling(sizes: tuple[int, ...]) -> Int[np.ndarray, "draws runs"]:
+    labels = np.array(list(_assignments(sizes)))
+    labels.flags.writeable = False
+    return labels
 
 
 def _assignments(sizes: Sequence[int]) -> Iterator[list[int]]:

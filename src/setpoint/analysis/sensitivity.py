@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from setpoint.analysis.design import Scale, observe, observed_value, ordered_levels
+from setpoint.analysis.design import Scale, observe, ordered_levels
 from setpoint.analysis.experiment import ExperimentData, Level
 from setpoint.analysis.reliability import OWN_FAILURES
 from setpoint.analysis.tested import Sweep
 from setpoint.analysis.wording import counted, level_text, listed
+
+MOST_SEEDS = 200
+"""Of more seeds no single one decides."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Sensitivity:
     Attributes:
         worst_rank: by mean rank with failed runs ranked worst; None where no run failed or levels tie.
         raw_scale: by arithmetic means; None where the analysis is not on logarithms.
-        without_seed: with each seed left out; empty where there are fewer than three.
+        without_seed: with each seed left out; empty where there are fewer than three, or more than `MOST_SEEDS`.
     """
 
     worst_rank: Level
@@ -53,9 +56,9 @@ def sensitivity(sweep: Sweep, factor: str) -> Sensitivity:
 
 def worst_rank_best(data: ExperimentData, factor: str, scale: Scale) -> Level:
     """The best level by mean rank within systems, failed runs ranked worst; None where no run failed or levels tie."""
-    ended = [o for o in observe(data, scale) if o.value is not None or o.run.state in OWN_FAILURES]
-    if all(o.value is not None for o in ended):
+    if not any(run.state in OWN_FAILURES for run in data.runs):
         return None
+    ended = [o for o in observe(data, scale) if o.value is not None or o.run.state in OWN_FAILURES]
     ranks = np.empty(len(ended))
     systems = np.array([o.system for o in ended])
     for system in np.unique(systems):
@@ -76,17 +79,14 @@ def _ranks(values: Sequence[float | None]) -> np.ndarray:
 
 
 def _raw_scale_best(sweep: Sweep, factor: str) -> Level:
-    raw = Scale(sweep.design.scale.quantity, logarithmic=False)
-    values = np.array([observed_value(o.run, o.system, raw) or 0.0 for o in sweep.design.observations])
-    return _best(sweep, factor, sweep.design.own_cells, values)
+    return _best(sweep, factor, sweep.design.own_cells, sweep.design.unscaled)
 
 
 def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
-    replicate = np.array([o.run.replicate for o in sweep.design.observations])
-    values = np.array([o.value or 0.0 for o in sweep.design.observations])
+    replicate, values = sweep.design.own_replicates, sweep.design.values
     replicates = sorted(set(replicate.tolist()))
     found: dict[int, Level] = {}
-    if len(replicates) < 3:
+    if not 3 <= len(replicates) <= MOST_SEEDS:
         return found
     for left_out in replicates:
         kept = replicate != left_out

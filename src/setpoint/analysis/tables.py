@@ -1,6 +1,7 @@
 """A tidy table of results as an experiment, so that any data can be analysed like our own.
 
-One row is one run. An empty or non-finite response is a failed run; a block is what equal labels share.
+One row is one run. An empty response, one of `MISSING` or one that is not finite is a failed run; a block is what
+equal labels share.
 """
 
 import csv
@@ -16,6 +17,8 @@ from setpoint.errors import InputError, unknown_name
 
 _NO_COST = Cost(None, None, None, None, None)
 _DAY = "1970-01-01T00:00:00+00:00"
+MISSING = frozenset({"", "na", "n/a", "null", "none"})
+"""How other programs write that there is no value, in any case of letters."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def _run(
         stages={},
         start=None,
         state="failed" if failed else "ok",
-        failure=Failure("no_value", "the response is empty or not finite") if failed else None,
+        failure=Failure("no_value", "the response is missing or not finite") if failed else None,
         outcomes={} if failed else {"table": Outcome(None, None, metrics)},
         training_time_s=None,
         cost=_NO_COST,
@@ -164,8 +167,8 @@ def _run(
 
 
 def _number(text: str, column: str, index: int) -> float | None:
-    """The response; None where it is empty or not finite."""
-    if not text.strip():
+    """The response; None where it is missing or not finite."""
+    if text.strip().lower() in MISSING:
         return None
     try:
         value = float(text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -85,16 +86,16 @@ class Sweep:
         """What keeps a significant effect from holding for other cases."""
         return ["shown for these cases only: with new cases it may not hold"] if effect in self.only_these_cases else []
 
+    @cached_property
     def caveats(self) -> list[str]:
         """What keeps any claim of this sweep from being final."""
-        pending = sum(run.pending for run in self.data.runs)
-        interim = f"interim: {counted(pending, 'run')} of {len(self.data.runs)} still to come"
-        return [*([interim] if pending else []), *self.design.notes, *survivor_caveat(self.data)]
+        interim = f"interim: {counted(self.pending, 'run')} of {len(self.data.runs)} still to come"
+        return [*([interim] if self.pending else []), *self.design.notes, *survivor_caveat(self.data)]
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether results may still come."""
-        return any(run.pending for run in self.data.runs)
+    @cached_property
+    def pending(self) -> int:
+        """Runs whose results may still come."""
+        return sum(run.pending for run in self.data.runs)
 
 
 def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> Sweep:

@@ -23,23 +23,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cases", type=int, default=_CASES, metavar="N", help=f"cases per system (default {_CASES})")
     parser.add_argument("--clones", type=int, default=0, metavar="N", help="also clone N optima (needs scikit-learn)")
     parser.add_argument("--disturbed", action="store_true", help="also the closed loop under noise, with MPC (slow)")
-    parser.add_argument("--markdown", action="store_true", help="print the page docs/systems.md")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print the page docs/systems.md")
+    add_json(form)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute and print the tables."""
     from setpoint import systems
+    from setpoint.controllers.cloned import require_cloning
+    from setpoint.demonstrations import MOST_ROWS
     from setpoint.evaluation.anchors import system_anchors
-    from setpoint.problems import suite_systems
+    from setpoint.problems import require_cases, require_in_suite, suite_systems
 
     known = suite_systems(arguments.suite)
     wanted = known if arguments.systems is None else tuple(dict.fromkeys(map(systems.canonical, arguments.systems)))
-    if arguments.cases < 1 or arguments.clones < 0:
-        raise InputError(
-            f"--cases must be at least 1 and --clones not negative, but are {arguments.cases} and {arguments.clones}."
-        )
+    for name in wanted:
+        require_in_suite(name, arguments.suite)
+    require_cases(arguments.cases)
+    if not 0 <= arguments.clones <= MOST_ROWS:
+        raise InputError(f"--clones must be 0 to {MOST_ROWS} optima, but is {arguments.clones}.")
+    if arguments.clones:
+        require_cloning(arguments.clones)
     tell = say_nothing if arguments.quiet else say
     found: list[SystemAnchors] = []
     for name in wanted:

@@ -27,6 +27,20 @@ def add_budget_options(parser: argparse.ArgumentParser) -> None:
     budget.add_argument("--yes", action="store_true", help="take the first design that is offered")
 
 
+def check_budget_options(arguments: argparse.Namespace) -> None:
+    """Refuse a choice among designs that nobody will offer.
+
+    Raises:
+        InputError: see above.
+    """
+    given = [f"--{name}" for name in ("choose", "yes") if getattr(arguments, name, None)]
+    if given and arguments.budget is None:
+        raise InputError(
+            f"{' and '.join(given)} would have no effect, for designs are only offered within a budget. Add --budget, "
+            "or leave it out."
+        )
+
+
 def offered(request: "Request", text: str) -> "tuple[Budget, list[Offer]]":
     """The designs within the budget.
 
@@ -83,7 +97,7 @@ def chosen(request: "Request", arguments: argparse.Namespace) -> "Request":
     print(offers_text(budget, found, request.workspace), file=sys.stderr)
     number = arguments.choose or (1 if arguments.yes else _asked(len(found)))
     if not 1 <= number <= len(found):
-        raise InputError(f"there are {len(found)} designs, but {number} was chosen. Choose one of them.")
+        raise InputError(f"designs are numbered 1 to {len(found)}, but {number} was chosen. Choose one of them.")
     identifier = arguments.experiment_id
     spec = found[number - 1].spec
     return launch.request(request.workspace, spec, experiment_id=identifier, fresh=arguments.fresh)
@@ -126,7 +140,7 @@ def offers_json(budget: "Budget", found: "list[Offer]", workspace: "Workspace") 
 
 def _asked(count_: int) -> int:
     if not sys.stdin.isatty():
-        raise InputError(f"one of {count_} designs must be chosen. Use --choose K, or --yes for the first.")
+        raise InputError(f"a design must be chosen, 1 to {count_}. Use --choose K, or --yes for the first.")
     print(f"Which one? 1 to {count_} [1] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip() or "1"
     return int(answer) if answer.isdecimal() else 0

@@ -54,7 +54,7 @@ def _log(plan: "Plan", event: dict[str, Any]) -> None:
     elif kind == "left_behind":
         say(f"{event['stage']} has ended, but left behind: {event['reason']}")
     elif kind == "draining":
-        say(f"stopping: {event['reason']} and may finish; interrupt again to end them now")
+        say(f"stopping: {counted(event['running'], 'running stage')} may finish; interrupt again to end now")
     elif kind == "workers_reduced":
         say(f"going on with {event['workers']} at the same time, because {event['reason']}")
     elif kind == "run_finished":

@@ -108,7 +108,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", nargs="+", metavar="NAME=V", help="parameters for every run, such as grpo.temperature=0.8"
     )
-    parser.add_argument("--evaluation", metavar="KIND", help="standard (default) or comprehensive")
+    parser.add_argument(
+        "--evaluation",
+        metavar="KIND",
+        help="standard (default); replanning: also at every step; comprehensive: all of that with tight bounds, "
+        "held-out parameters, noise and mismatch as well",
+    )
     parser.add_argument("--evaluation-cases", metavar="N", help="initial states to evaluate on")
     parser.add_argument("--base-model", metavar="BASE", help=_BASE_HELP)
     parser.add_argument("--expert", metavar="EXPERT", help="whose trajectories teach: optimal (default) or detuned")

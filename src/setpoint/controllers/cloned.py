@@ -5,6 +5,7 @@ demonstrations are arrays that the caller hands in, so that any expert can be cl
 """
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -83,15 +84,24 @@ def clone(
     return ClonedController(problem, kind, _regressor(kind, seed).fit(inputs, outputs), scale, blocking)
 
 
+def require_cloning(count: int) -> None:
+    """Check, before anything is solved for it, that `count` demonstrations can be cloned here.
+
+    Raises:
+        InputError: they are too few, or scikit-learn is missing.
+    """
+    if count <= _NEIGHBOURS:
+        raise InputError(f"cloning needs more than {_NEIGHBOURS} demonstrations, but {count} were asked for.")
+    if find_spec("sklearn") is None:
+        raise InputError("cloned controllers need scikit-learn. Install it with: pip install 'setpoint[baselines]'")
+
+
 def _regressor(kind: str, seed: int) -> Any:
-    try:
-        from sklearn.linear_model import LinearRegression
-        from sklearn.neighbors import KNeighborsRegressor
-        from sklearn.neural_network import MLPRegressor
-    except ImportError as error:
-        raise InputError(
-            "cloned controllers need scikit-learn. Install it with: pip install 'setpoint[baselines]'"
-        ) from error
+    require_cloning(_NEIGHBOURS + 1)
+    from sklearn.linear_model import LinearRegression
+    from sklearn.neighbors import KNeighborsRegressor
+    from sklearn.neural_network import MLPRegressor
+
     if kind == "linear":
         return LinearRegression()
     if kind == "knn":

@@ -17,6 +17,8 @@ _UNITS |= {"gpu-hours": "gpu-hours", "core-hours": "core-hours"}
 MOST_SEEDS = 20
 """More seeds than this are not offered; more levels tell more."""
 OFFERS = 3
+_HALVED_FROM = 4
+"""Where there is one design alone, the same with half of its seeds shows what the other half buys."""
 VARIED = ("parameters", "ranges", "conditions", "design", "configurations", "replicates", "systems")
 """Fields in which designs for one question may differ."""
 
@@ -98,6 +100,9 @@ def offers(spec: ExperimentSpec, budget: Budget, plan: Planner, price: Pricer) -
             f"nothing fits into {budget}: the smallest design needs {least or 0.0:.3g} {budget.unit}. "
             "Raise the budget, or ask for less."
         )
+    if len(found) == 1 and found[0].spec.replicates >= _HALVED_FROM:
+        half = _with_seeds(found[0].spec, found[0].spec.replicates // 2)
+        found.append(_offer(f"{found[0].name}, with half of the seeds", half, plan(half), price))
     enough = [offer for offer in found if offer.spec.replicates >= 3]
     best = (enough or sorted(found, key=lambda offer: -offer.runs_per_level))[0]
     return [best, *(offer for offer in found if offer is not best)][:OFFERS]

@@ -68,7 +68,7 @@ class Coordinator:
     def drain(self) -> None:
         """Start nothing more, and let what runs come to its end."""
         self._stop = True
-        self._journal.record("draining", reason=f"{len(self._jobs)} stages are still running")
+        self._journal.record("draining", running=len(self._jobs))
 
     def run(self, *, rerun_failed: frozenset[str] = frozenset()) -> Status:
         """Run all stages that can be run, and say what became of every run.

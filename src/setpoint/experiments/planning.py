@@ -165,19 +165,22 @@ def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
     """The content id of a stage. Names of data sets and of the base stay out: their digests are in.
 
     Args:
-        encoded: id of an object that many configurations hold -> its canonical JSON.
+        encoded: id of an object that many configurations hold -> the canonical JSON of its content.
     """
-    config = dict(stage.config)
-    if "base" in config:
-        config["base"] = config["base"]["digest"]
-    if "datasets" in config:
-        config["datasets"] = [data["digest"] for data in config["datasets"]]
     # Piece by piece what canonical_json would give for the whole.
     fields = ",".join(
-        f'"{name}":{encoded.get(id(value)) or canonical_json(value)}' for name, value in sorted(config.items())
+        f'"{name}":{encoded.get(id(value)) or canonical_json(_content(name, value))}'
+        for name, value in sorted(stage.config.items())
     )
     rest = canonical_json({"kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
     return text_digest(f'{{"code":{_code_json(stage.kind)},"config":{{{fields}}},{rest[1:]}')
+
+
+def _content(name: str, value: Any) -> Any:
+    """What of a configuration's field belongs to the identity."""
+    if name == "base":
+        return value["digest"]
+    return [data["digest"] for data in value] if name == "datasets" else value
 
 
 @cache
@@ -194,6 +197,7 @@ class _Stages:
     planned: dict[str, PlannedStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trained: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         base = self.inputs.base
@@ -202,13 +206,21 @@ class _Stages:
             "preset": base.preset.name,
             "dialect": base.preset.dialect.definition(),
         }
-        self._encoded = {id(value): canonical_json(value) for value in (base.digest, *self._model.values())}
+        self._encoded: dict[int, str] = {}
+        self._keep(self._model)
+
+    def _keep(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Encode `fields`, which configurations share, once; they must stay as they are and outlive the planning."""
+        self._encoded |= {id(value): canonical_json(_content(name, value)) for name, value in fields.items()}
+        return fields
 
     def add_training(self, kind: str, run: RunDesign, resolved: dict[str, dict[str, Any]], parent: str | None) -> str:
+        if run.systems not in self.trained:
+            data = [self.inputs.datasets[system].model_dump() for system in run.systems]
+            self.trained[run.systems] = self._keep({"systems": list(run.systems), "datasets": data})
         config = {
             **self._model,
-            "systems": list(run.systems),
-            "datasets": [self.inputs.datasets[system].model_dump() for system in run.systems],
+            **self.trained[run.systems],
             "lora": resolved["lora"],
             kind: resolved[kind],
         }
@@ -244,10 +256,10 @@ class _Stages:
         if system not in self.suites:
             cases = self.spec.evaluation_cases or DEFAULT_CASES
             more = EvaluationConfig.named(self.spec.evaluation, system, cases).definition()
-            self._encoded |= {id(value): canonical_json(value) for value in more.values()}
             suite = {"system": system, "evaluation": self.spec.evaluation, "cases": cases, **more}
             problem = problems.get(system)
-            self.suites[system] = suite if problem.built_in else {**suite, "problem": digest(problem.definition())}
+            own = {} if problem.built_in else {"problem": digest(problem.definition())}
+            self.suites[system] = self._keep({**suite, **own})
         return self.suites[system]
 
     def _add(self, stage: PlannedStage) -> str:

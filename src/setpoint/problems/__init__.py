@@ -5,10 +5,13 @@ from setpoint.problems.problem import STATE_DECIMALS, Problem, reward_horizon
 from setpoint.problems.registry import get
 from setpoint.problems.suites import (
     DEFAULT_CASES,
+    MOST_CASES,
     NAMED_SUITES,
     SUITES,
     TestCases,
+    require_cases,
     require_disjoint,
+    require_in_suite,
     suite_cases,
     suite_states,
     suite_systems,
@@ -17,6 +20,7 @@ from setpoint.problems.suites import (
 __all__ = [
     "COARSE_TO_FINE",
     "DEFAULT_CASES",
+    "MOST_CASES",
     "NAMED_SUITES",
     "STATE_DECIMALS",
     "SUITES",
@@ -24,7 +28,9 @@ __all__ = [
     "Problem",
     "TestCases",
     "get",
+    "require_cases",
     "require_disjoint",
+    "require_in_suite",
     "reward_horizon",
     "suite_cases",
     "suite_states",

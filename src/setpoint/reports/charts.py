@@ -17,8 +17,16 @@ from setpoint.analysis.wording import factor_label, level_text, number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
 from setpoint.reports import svg
-from setpoint.reports.content import RankedSystem, Report, curve_labels, short_label
-from setpoint.reports.costs import configuration_costs, pareto_front
+from setpoint.reports.content import (
+    RankedSystem,
+    Report,
+    curve_labels,
+    extreme_run,
+    extreme_words,
+    metric_text,
+    short_label,
+)
+from setpoint.reports.costs import configuration_costs, missing_from, pareto_front
 
 SHOWN_CONFIGURATIONS = 30
 SHOWN_EFFECTS = 40
@@ -82,9 +90,9 @@ def _percent(value: float) -> float:
 
 def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
     """Every seed of every configuration as a dot, with the mean and its interval."""
-    shown = ranked.with_result[:SHOWN_CONFIGURATIONS]
-    if not shown:
+    if not ranked.with_result:
         return None
+    shown = [r for r in ranked.configurations if r.mean is not None or r.failed][:SHOWN_CONFIGURATIONS]
     values = [v for r in shown for v in (*r.values, *(r.interval or ()))]
     logarithmic = all(v > 0.0 for v in values)
     axis = svg.axis_over(values, LABELS + 20, WIDTH - 90, logarithmic=logarithmic)
@@ -259,7 +267,7 @@ def failure_map(report: Report) -> Chart | None:
         body.append(svg.rectangle(axis.start, y - 7, axis.at(share) - axis.start, 14, "bad", 0.75))
         classes = [run.failure.failure_class if run.failure else "unknown" for run in failed]
         words = ", ".join(f"{classes.count(c)} {c}" for c in dict.fromkeys(classes))
-        label = f"{len(failed)}/{len(ended)} {words}"
+        label = f"{len(failed)}/{len(ended)}{': ' if words else ''}{words}"
         body.append(svg.text(axis.at(share) + 6, y + 4, svg.shortened(label, 40)))
     caption = "Failed runs by level of each parameter, with their classes."
     return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
@@ -317,29 +325,15 @@ def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
     """The best and the worst run of a system against the optimum, on the first case."""
     if ranked.system not in systems.names():
         return []
-    both = (("best", _extreme(ranked, worst=False)), ("worst", _extreme(ranked, worst=True)))
-    ends = [(word, run) for word, run in both if run is not None]
+    ends = [(worst, run) for worst in (False, True) if (run := extreme_run(report, ranked, worst=worst)) is not None]
     if len(ends) == 2 and ends[0][1] is ends[1][1]:
         ends = ends[:1]
-    charts = [_trajectory(report, ranked.system, word, run) for word, run in ends]
+    charts = [_trajectory(report, ranked, run, worst) for worst, run in ends]
     return [chart for chart in charts if chart is not None]
 
 
-def _extreme(ranked: RankedSystem, *, worst: bool) -> RunResult | None:
-    """The run with the smallest or the largest final error."""
-    found = [
-        (error, -run.index, run)
-        for result in ranked.with_result
-        for run in result.runs
-        if run.state == "ok" and (error := (run.outcomes[ranked.system].final or {}).get("final_error")) is not None
-    ]
-    if not found:
-        return None
-    return (max if worst else min)(found, key=lambda item: item[:2])[2]
-
-
-def _trajectory(report: Report, system: str, word: str, run: RunResult) -> Chart | None:
-    data = report.data
+def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: bool) -> Chart | None:
+    data, system = report.data, ranked.system
     mode = JUDGED_MODES.get(data.analysis.judged.get(system, "open_loop"), "open_loop")
     learned = _first_case(report, "evaluate", run.evaluation(system), "llm", mode, system)
     reference = data.plan.get("shared", {}).get("reference", {}).get(system)
@@ -363,10 +357,10 @@ def _trajectory(report: Report, system: str, word: str, run: RunResult) -> Chart
         body += [svg.path([(times.at(t), axis.at(v)) for t, v in points], classes) for classes, points in drawn]
         if k == len(signals) - 1:
             body += svg.bottom_axis(times, top + 100, top + 100, "time, s")
-    error = (run.outcomes[system].final or {}).get("final_error")
+    value = (run.outcomes[system].final or {}).get(ranked.metric)
     caption = (
-        f"{system}: the {word} run ({svg.shortened(run.name, 60)}), final error "
-        f"{'not measured' if error is None else number_text(error, 4)}, case {learned.case_id}; dashed: the optimum."
+        f"{system}: {extreme_words(report, ranked, worst=worst)}, {metric_text(value)}, by "
+        f"{svg.shortened(run.name, 60)}; case {learned.case_id}; dashed: the optimum."
     )
     return Chart(caption, svg.document(420, 34 + 130 * len(signals) + 30, caption, body))
 
@@ -437,5 +431,6 @@ def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
     for cost in front[:8]:
         x, y = x_axis.at(cost.hours), y_axis.at(cost.error)
         body.append(svg.text(x + 7, y - 6, svg.shortened(cost.name, 44)))
-    caption = f"{ranked.system}: {metric} against {unit}; on the Pareto front: {'; '.join(c.name for c in front[:8])}."
+    names = "; ".join(c.name for c in front[:8])
+    caption = f"{ranked.system}: {metric} against {unit}{missing_from(costs)}; on the Pareto front: {names}."
     return Chart(caption, svg.document(860, 330, caption, body))

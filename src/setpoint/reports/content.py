@@ -60,6 +60,25 @@ def build_report(data: ExperimentData) -> Report:
     return Report(data, tuple(experiment_claims(data)), tuple(ranked), tuple(read_conditions(data)))
 
 
+def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) -> RunResult | None:
+    """The best or the worst of all runs by the ranking metric, whatever its configuration; of equal ones the first."""
+    smallest = (report.data.quantity(ranked.metric).better == "smaller") != worst
+    found = [
+        (value if smallest else -value, run.index, run)
+        for result in ranked.with_result
+        for run in result.runs
+        if run.state == "ok" and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
+    ]
+    return min(found, key=lambda item: item[:2], default=(None, 0, None))[2]
+
+
+def extreme_words(report: Report, ranked: RankedSystem, *, worst: bool = False) -> str:
+    """What `extreme_run` means: `best run: the smallest final error of all runs`."""
+    quantity = report.data.quantity(ranked.metric)
+    size = "smallest" if (quantity.better == "smaller") != worst else "largest"
+    return f"{'worst' if worst else 'best'} run: the {size} {quantity.label} of all runs"
+
+
 def counts(data: ExperimentData) -> tuple[int, int, int]:
     """Total, successful and failed runs; blocked and lost runs count as failed, pending ones as neither."""
     successful = sum(run.state == "ok" for run in data.runs)

@@ -1,11 +1,13 @@
 """What configurations cost, measured: the cheapest of those that may be best, and the front of error against cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from setpoint.analysis.configurations import ConfigurationResult
+from setpoint.analysis.experiment import RunResult
 from setpoint.analysis.wording import number_text
 from setpoint.reports.content import RankedSystem, Report, short_label
+from setpoint.reports.usage import missing_text, unmeasured
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class ConfigurationCost:
     hours: float
     unit: str
     possibly_best: bool
+    unmeasured: Mapping[str, int]
+    """Stage -> attempts that are missing from the cost."""
 
 
 def configuration_costs(report: Report, ranked: RankedSystem) -> list[ConfigurationCost]:
@@ -28,7 +32,12 @@ def configuration_costs(report: Report, ranked: RankedSystem) -> list[Configurat
         if costs and len(costs) == len(results) and any(cost > 0.0 for _, cost in costs):
             return [
                 ConfigurationCost(
-                    short_label(report.data, result), result.mean or 0.0, cost, unit, bool(result.possibly_best)
+                    name=short_label(report.data, result),
+                    error=result.mean or 0.0,
+                    hours=cost,
+                    unit=unit,
+                    possibly_best=bool(result.possibly_best),
+                    unmeasured=unmeasured(_ok(result)),
                 )
                 for result, cost in costs
             ]
@@ -36,9 +45,18 @@ def configuration_costs(report: Report, ranked: RankedSystem) -> list[Configurat
 
 
 def _mean_cost(result: ConfigurationResult, attribute: str) -> float | None:
-    costs = [getattr(run.cost, attribute) for run in result.runs if run.state == "ok"]
+    costs = [getattr(run.cost, attribute) for run in _ok(result)]
     known = [cost for cost in costs if cost is not None]
     return sum(known) / len(known) if known else None
+
+
+def _ok(result: ConfigurationResult) -> list[RunResult]:
+    return [run for run in result.runs if run.state == "ok"]
+
+
+def missing_from(costs: Sequence[ConfigurationCost]) -> str:
+    """What is to be said after costs that were compared, where attempts are missing from some of them."""
+    return missing_text(sum({stage: n for cost in costs for stage, n in cost.unmeasured.items()}.values()))
 
 
 def pareto_front(costs: Sequence[ConfigurationCost]) -> list[ConfigurationCost]:
@@ -59,7 +77,7 @@ def cheapest_text(report: Report) -> str:
             cheapest = min(best, key=lambda cost: cost.hours)
             parts.append(
                 f"{cheapest.name} on {ranked.system} ({number_text(cheapest.hours, 2)} {cheapest.unit} per run, of "
-                f"{len(best)} that may be best)"
+                f"{len(best)} that may be best{missing_from(best)})"
             )
     return "; ".join(parts) or "not resolved: too few seeds to say which configurations may be best"
 
@@ -72,5 +90,5 @@ def front_text(report: Report) -> str:
         if len(costs) >= 2:
             front = pareto_front(costs)[:6]
             names = ", ".join(f"{c.name} ({number_text(c.error)}, {number_text(c.hours, 2)})" for c in front)
-            parts.append(f"{ranked.system}: {names} [error, {costs[0].unit} per run]")
+            parts.append(f"{ranked.system}: {names} [error, {costs[0].unit} per run{missing_from(costs)}]")
     return "; ".join(parts) or "not measured"

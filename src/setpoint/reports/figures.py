@@ -22,7 +22,16 @@ from setpoint.analysis.reading import learning_curve
 from setpoint.analysis.wording import number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
-from setpoint.reports.content import RankedSystem, Report, anchor_rows, curve_labels, one_line, short_label
+from setpoint.reports.content import (
+    RankedSystem,
+    Report,
+    anchor_rows,
+    curve_labels,
+    extreme_run,
+    extreme_words,
+    one_line,
+    short_label,
+)
 from setpoint.systems import Signal
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
@@ -244,7 +253,7 @@ def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, 
 
 def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     """The best run against the optimum on the first cases: a row for each signal, a column for each case."""
-    best = _best_run(ranked)
+    best = extreme_run(report, ranked)
     if best is None or ranked.system not in systems.names():
         return None
     data = report.data
@@ -274,7 +283,10 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
             _draw_bounds(grid[row], signal)
     figure.align_ylabels(grid[:, 0])
     figure.suptitle(
-        f"{ranked.system}: best run ({_short(best.name)}), {_mode_text(mode)}", x=0.01, ha="left", fontsize=10
+        f"{ranked.system}, {_mode_text(mode)}; {extreme_words(report, ranked)}\n({_short(best.name)})",
+        x=0.01,
+        ha="left",
+        fontsize=10,
     )
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
@@ -295,19 +307,6 @@ def _short(name: str, length: int = 60) -> str:
     """`name` as it is, not as mathematics, and not longer than a label may be."""
     line = one_line(name)
     return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
-
-
-def _best_run(ranked: RankedSystem) -> RunResult | None:
-    """The run with the smallest final error of the best configuration."""
-    for result in ranked.with_result:
-        errors = [
-            (error, run.index, run)
-            for run in result.runs
-            if run.state == "ok" and (error := (run.outcomes[ranked.system].final or {}).get("final_error")) is not None
-        ]
-        if errors:
-            return min(errors, key=lambda item: item[:2])[2]
-    return None
 
 
 def _by_case(

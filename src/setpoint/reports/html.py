@@ -201,7 +201,7 @@ def _claims_table(report: Report) -> str:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
     head = "".join(f'<th scope="col">{text_of(column)}</th>' for column in columns)
     lines = "".join(
-        f'<tr><th scope="row">{text_of(row[0])}</th>{"".join(f"<td>{text_of(cell)}</td>" for cell in row[1:])}</tr>'
+        f'<tr><th scope="row">{_breakable(row[0])}</th>{"".join(f"<td>{text_of(cell)}</td>" for cell in row[1:])}</tr>'
         for row in rows
     )
     label = text_of(caption)
@@ -209,6 +209,11 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
         f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><caption>{label}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
+
+
+def _breakable(name: str) -> str:
+    """A name that may be broken after an underscore."""
+    return text_of(name).replace("_", "_<wbr>")
 
 
 def _figures(charts: Sequence[Chart]) -> str:

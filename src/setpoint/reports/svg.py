@@ -52,7 +52,7 @@ def axis_over(values: Iterable[float], start: float, end: float, *, logarithmic:
 
 def _linear_ticks(low: float, high: float) -> list[float]:
     step = 10.0 ** math.floor(math.log10((high - low) / 3.0))
-    step *= next((m for m in (1.0, 2.0, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
+    step *= next((m for m in (1.0, 2.0, 2.5, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
     first = math.ceil(low / step)
     return [step * k for k in range(first, math.floor(high / step) + 1)]
 
@@ -62,7 +62,9 @@ def _log_ticks(low: float, high: float) -> list[float]:
     steps = (1.0,) if decades > 3.0 else (1.0, 2.0, 5.0)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     stride = max(1, math.ceil(len(exponents) / 8))
-    return [m * 10.0**e for e in list(exponents)[::stride] for m in steps if low <= m * 10.0**e <= high]
+    ticks = [m * 10.0**e for e in list(exponents)[::stride] for m in steps if low <= m * 10.0**e <= high]
+    # Within a factor of a few there are too few of these to read a value by.
+    return ticks if len(ticks) >= 3 else _linear_ticks(low, high)
 
 
 def document(width: float, height: float, title: str, body: Sequence[str]) -> str:

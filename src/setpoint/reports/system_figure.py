@@ -51,7 +51,7 @@ def save_system_figure(path: Path, problem: Problem, optimal: Trajectory) -> Non
 def _draw_plane(axes: "Axes", problem: Problem, plane: tuple[int, int], optimal: Trajectory, colours: Any) -> None:
     from matplotlib.patches import Rectangle
 
-    plant, (i, j) = problem.plant, plane
+    plant, (i, j), legend = problem.plant, plane, "blue: initial set, star: target"
     first, second = plant.states[i], plant.states[j]
     if plant.n_x == 2:
         _draw_flow(axes, problem)
@@ -66,9 +66,10 @@ def _draw_plane(axes: "Axes", problem: Problem, plane: tuple[int, int], optimal:
         axes.add_patch(_box(first, second))
         axes.set_xlim(*_limits(first))
         axes.set_ylim(*_limits(second))
+        legend += ", dotted: bounds"
     axes.set_xlabel(_label(first))
     axes.set_ylabel(_label(second))
-    axes.set_title("blue: initial set, star: target", fontsize="small")
+    axes.set_title(legend, fontsize="small")
 
 
 def _box(first: Signal, second: Signal) -> Any:

@@ -19,10 +19,14 @@ from setpoint.reports.results import csv_text, result_rows, write_parquet
 from setpoint.reports.text import render_text
 
 
-def write_reports(experiment_dir: Path) -> Path:
+def write_reports(experiment_dir: Path, *, figures: bool = True) -> Path:
     """Write `reports/` of the experiment in this folder; the path of report.txt.
 
     Everything is computed from the plan and the result files, so writing again gives the same files.
+
+    Args:
+        experiment_dir: the experiment's folder.
+        figures: whether to draw the image files; the figures of the HTML page are part of it in any case.
 
     Raises:
         InputError: the folder holds no experiment.
@@ -30,14 +34,14 @@ def write_reports(experiment_dir: Path) -> Path:
     report = build_report(read_experiment(experiment_dir))
     folder = experiment_dir / REPORTS
     folder.mkdir(exist_ok=True)
-    figures, place = _write_figures(report, folder / FIGURES)
+    drawn, place = _write_figures(report, folder / FIGURES) if figures else _no_figures(folder / FIGURES)
     files = generated_files(report.data, place)
     rows = result_rows(report.data)
     write_text(folder / "results.csv", csv_text(rows))
     write_parquet(folder / "results.parquet", rows)
     _write_conditions(report, folder / "conditions.csv")
     write_json(folder / "claims.json", claims_json(report))
-    write_text(folder / "report.md", render_markdown(report, files, figures))
+    write_text(folder / "report.md", render_markdown(report, files, drawn))
     write_text(folder / "report.html", render_html(report, files))
     _write_failures(report.data, folder / "failures.md")
     write_text(folder / "report.txt", render_text(report, files))
@@ -68,6 +72,11 @@ def _write_failures(data: ExperimentData, path: Path) -> None:
         path.unlink(missing_ok=True)
     else:
         write_text(path, text)
+
+
+def _no_figures(folder: Path) -> tuple[list[str], str]:
+    shutil.rmtree(folder, ignore_errors=True)  # those of an earlier state
+    return [], "not drawn, as asked"
 
 
 def _write_figures(report: Report, folder: Path) -> tuple[list[str], str]:

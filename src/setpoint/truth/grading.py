@@ -260,11 +260,15 @@ def _covers(claim: Claim, difference: float) -> bool:
 
 
 def expect(**wanted: Status) -> Grade:
-    """Grades whether every claim whose id begins with a name (`_` for the rest) has the status that it must have."""
+    """Grades whether every claim whose id begins with a name has the status that it must have.
+
+    That runs gave the same files is seen, not inferred, and so never false.
+    """
 
     def grade(planted: Planted, claims: Sequence[Claim]) -> Grades:
         right = all(_matches(claims, prefix, status) for prefix, status in wanted.items())
-        return {"correct status": float(right), "any false claim": float(bool(supported(claims, "")))}
+        made = [claim for claim in supported(claims, "") if not claim.id.startswith("dead_axis:")]
+        return {"correct status": float(right), "any false claim": float(bool(made))}
 
     return grade
 

@@ -1,15 +1,16 @@
 """One simulated experiment: what was planted, and the results as the analysis sees them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from setpoint.analysis.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
-from setpoint.analysis.quantities import CaseValues
+from setpoint.analysis.quantities import CASE_METRICS, CaseValues
 from setpoint.artifacts import Workspace
 
 CREATED_AT = "2026-01-01T00:00:00+00:00"
@@ -67,11 +68,19 @@ class Planted:
 
     def marginal(self, factor: str) -> dict[Level, float]:
         """The true mean of each level over all cells."""
-        return _marginal(self.truth, self.factors.index(factor))
+        return self._marginals[factor]
+
+    @cached_property
+    def _marginals(self) -> dict[str, dict[Level, float]]:
+        return {factor: _marginal(self.truth, k) for k, factor in enumerate(self.factors)}
 
     def marginal_here(self, factor: str) -> dict[Level, float]:
         """`marginal` on the cases that were drawn."""
-        return _marginal(self.truth if self.here is None else self.here, self.factors.index(factor))
+        return self._marginals[factor] if self.here is None else self._marginals_here[factor]
+
+    @cached_property
+    def _marginals_here(self) -> dict[str, dict[Level, float]]:
+        return {factor: _marginal(self.here or {}, k) for k, factor in enumerate(self.factors)}
 
     def interacts(self, first: str, second: str) -> bool:
         """Whether the true effect of one depends on the other."""
@@ -155,15 +164,24 @@ def _result(index: int, run: PlantedRun) -> RunResult:
         outcomes={system: _outcome(run.errors[system]) for system in run.systems} if run.state == "ok" else {},
         training_time_s=12.5,
         cost=_COST,
+        outputs=_outputs(run) if run.state == "ok" else {},
     )
 
 
+def _outputs(run: PlantedRun) -> dict[str, str]:
+    """Equal where the episodes of two runs would be equal files."""
+    return {"episodes": " ".join(run.errors[system].tobytes().hex() for system in run.systems)}
+
+
 def _outcome(errors: np.ndarray) -> Outcome:
-    mean = float(errors.mean())
-    finite = np.isfinite(mean)
-    metrics = {"final_error": mean if finite else None, "cases": float(len(errors))}
-    values = dict.fromkeys(("final_error", "normalised_error", "control_cost"), errors)
-    return Outcome(None, None, metrics, CaseValues(np.arange(len(errors)), values))
+    mean = float(errors.mean()) if len(errors) > 1 else float(errors[0])
+    metrics = {"final_error": mean if math.isfinite(mean) else None, "cases": float(len(errors))}
+    return Outcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
+
+
+@lru_cache(maxsize=64)
+def _case_ids(count: int) -> np.ndarray:
+    return np.arange(count)
 
 
 def crossed(levels: Mapping[str, Sequence[Level]]) -> list[tuple[Level, ...]]:

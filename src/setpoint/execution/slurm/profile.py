@@ -113,6 +113,8 @@ def read_profile(path: Path) -> Profile:
         fields: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"the cluster profile {str(path)!r} cannot be read ({error.strerror}).") from error
+    except RecursionError:
+        raise InputError(f"{str(path)!r} is nested too deeply to be a cluster profile.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
     fields = {} if fields is None else fields

@@ -34,7 +34,9 @@
         const cell = document.createElement(c === 0 ? "th" : "td");
         if (c === 0) cell.scope = "row";
         if (typeof rows[k][c] === "number") cell.className = "number";
-        cell.textContent = shown(rows[k][c], column);
+        const text = shown(rows[k][c], column);
+        if (c === 0) text.split(/(?<=_)/).forEach((part) => cell.append(part, document.createElement("wbr")));
+        else cell.textContent = text;
         line.append(cell);
       });
       return line;
