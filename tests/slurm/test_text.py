@@ -265,6 +265,20 @@ def test_what_an_end_means(fate: Fate, expected: str) -> None:
     assert explain(fate)[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("slurmstepd-gpu-07.lab: error: StepId=1.batch exceeded memory limit (407748608 > 104857600)", "host_oom"),
+        ("slurmstepd: error: Exceeded job memory limit", "host_oom"),
+        ("the model exceeded memory limit", "lost"),
+    ],
+)
+def test_slurms_own_word_that_memory_ran_out(tmp_path: Path, line: str, expected: str) -> None:
+    (tmp_path / "a-1_0.log").write_text(f"first\n{line}\nlast\n")
+    fate = Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:9"), log_stem=tmp_path / "a")
+    assert explain(fate)[0] == expected
+
+
 def test_a_claim_of_an_earlier_start_of_the_same_job_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = Claim("another-host", "boot", 1, "1", "token", "12_3/0")
     monkeypatch.setenv("SLURM_JOB_ID", "15")
