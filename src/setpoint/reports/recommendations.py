@@ -121,26 +121,39 @@ def _replicate(report: Report) -> list[str]:
             f"Run the same design with --replicates {wanted}: {names} could not be judged "
             f"({unresolved[0].reason}), and {wanted} seeds per configuration measure the spread."
         ]
-    open_questions = {claim.details["parameter"]: claim for claim in unresolved if "parameter" in claim.details}
-    settling = {factor: _seeds_to_show(resolution, factor, seeds) for factor in open_questions}
-    affordable = {factor: count for factor, count in settling.items() if count is not None}
+    parameters = [claim.details["parameter"] for claim in unresolved if "parameter" in claim.details]
+    details = resolution.details
+    settling = {factor: _seeds_to_show(resolution, factor, seeds, details["observed"][factor]) for factor in parameters}
+    open_still = [factor for factor in parameters if settling[factor] is None]
+    possible = {f: _seeds_to_show(resolution, f, seeds, details["allowed"][f]) for f in open_still}
+    more = {f: n for f in parameters if (n := settling[f] or possible.get(f)) is not None}
     advice = []
-    if affordable:
-        most = max(affordable.values())
-        differ = listed([_seen(resolution, factor) for factor in affordable])
+    if more:
+        most = max(more.values())
+        reasons = []
+        if affordable := [factor for factor in more if settling[factor] is not None]:
+            reasons.append(f"as seen, {listed([_seen(resolution, factor) for factor in affordable])}")
+        reasons += [
+            f"{_seen(resolution, factor)} as seen, but by up to {details['allowed_in_words'][factor]} as far as the "
+            "intervals say"
+            for factor in more
+            if settling[factor] is None
+        ]
+        shown = listed([details["in_words"][factor][str(most)] for factor in more])
         advice.append(
-            f"Run the same design with --replicates {most}: as seen, {differ}, and {most} seeds show differences from "
-            f"{listed([resolution.details['in_words'][factor][str(most)] for factor in affordable])} (80 % power)."
+            f"Run the same design with --replicates {most}: {'; '.join(reasons)}; and {most} seeds show differences "
+            f"from {shown} (80 % power)."
         )
-    hopeless = [factor for factor in settling if settling[factor] is None]
+    hopeless = [factor for factor in parameters if factor not in more]
     if hopeless:
-        best_words = [list(resolution.details["in_words"][factor].values())[-1] for factor in hopeless]
-        count = list(resolution.details["in_words"][hopeless[0]])[-1]
+        best_words = [list(details["in_words"][factor].values())[-1] for factor in hopeless]
+        count = list(details["in_words"][hopeless[0]])[-1]
         differ = listed([_seen(resolution, factor) for factor in hopeless])
+        bounds = listed([details["allowed_in_words"][factor] for factor in hopeless])
         advice.append(
             f"Do not expect more seeds to settle {listed([factor_label(factor) for factor in hopeless])}: as seen, "
-            f"{differ}, and even {count} seeds show differences only from {listed(best_words)}. Take any of the levels "
-            "that may be best, or the cheapest."
+            f"{differ}, the intervals exclude more than {bounds}, and even {count} seeds show differences only from "
+            f"{listed(best_words)}. Take any of the levels that may be best, or the cheapest."
         )
     return advice
 
@@ -150,11 +163,14 @@ def _seen(resolution: Claim, factor: str) -> str:
     return f"the best {factor_label(factor)} and the next differ by {difference}"
 
 
-def _seeds_to_show(resolution: Claim, factor: str, seeds: int) -> int | None:
-    """The fewest of the seeds considered, more than there are, that would show a difference as large as was seen."""
-    observed = resolution.details["observed"][factor]
+def _seeds_to_show(resolution: Claim, factor: str, seeds: int, difference: float | None) -> int | None:
+    """The fewest of the seeds considered, more than there are, that would show such a difference, if any would."""
     found = resolution.details["by_seeds"].get(factor, {})
-    enough = [int(count) for count, smallest in found.items() if int(count) > seeds and smallest <= observed]
+    enough = [
+        int(count)
+        for count, smallest in found.items()
+        if int(count) > seeds and difference is not None and smallest <= difference
+    ]
     return min(enough, default=None)
 
 
