@@ -22,6 +22,7 @@ from setpoint.analysis.reading import read_experiment
 from setpoint.analysis.wording import percent_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
+from setpoint.experiments.lease import lease
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
 from setpoint.reports.charts import learning_curves, trajectories
 from setpoint.reports.content import Report, build_report
@@ -287,6 +288,23 @@ def test_an_unfinished_report_says_so_before_anything_else(tmp_path: Path) -> No
     assert 0 < page.index(words) < page.index("<dl")
     finished = write_reports(Synthetic(tmp_path / "b").write())
     assert all("INTERIM" not in finished.with_name(f"report.{kind}").read_text() for kind in ("txt", "md", "html"))
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_before_the_end_nothing_statistical_is_recommended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, unstarted=("lora_rank=8",)).write()
+    command = ["report", "sweep", "--workspace", str(tmp_path), "--no-figures"]
+
+    def recommended() -> list[str]:
+        assert main(command) == 0
+        return re.findall(r"^\d\. (?!System)(.*)$", capsys.readouterr().out, re.MULTILINE)
+
+    (resume,) = recommended()
+    assert "3 of 6 runs without a result yet: setpoint experiment resume sweep" in resume
+    with lease(folder):
+        (wait,) = recommended()
+        assert wait.startswith("Wait: the experiment is running, with 3 of 6 runs without a result yet.")
+        assert "and the experiment is running" in (folder / "reports" / "report.txt").read_text().splitlines()[1]
 
 
 def test_learning_curves_name_every_parameter_that_their_stage_read(tmp_path: Path) -> None:

@@ -23,9 +23,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the reports and print the one that was asked for."""
     from setpoint.artifacts import read_json
+    from setpoint.experiments.lease import lease_holder
     from setpoint.reports import write_reports
 
-    report = write_reports(workspace_of(args).experiment(args.experiment), figures=not args.no_figures)
+    experiment = workspace_of(args).experiment(args.experiment)
+    running = lease_holder(experiment) is not None
+    report = write_reports(experiment, figures=not args.no_figures, running=running)
     if args.json:
         print_json(read_json(report.with_name("claims.json")))
         return 0

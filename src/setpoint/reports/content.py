@@ -44,20 +44,22 @@ class Report:
     ranked: tuple[RankedSystem, ...]
     conditions: tuple[Under, ...] = ()
     """What a comprehensive evaluation saw; empty after a standard one."""
+    running: bool = False
+    """Whether somebody works on the experiment while the report is written."""
 
     def claim(self, claim_id: str) -> Claim | None:
         """The claim with this id."""
         return next((claim for claim in self.claims if claim.id == claim_id), None)
 
 
-def build_report(data: ExperimentData) -> Report:
-    """Analyse `data` and collect what is shown."""
+def build_report(data: ExperimentData, *, running: bool = False) -> Report:
+    """Analyse `data` and collect what is shown; `running` says whether somebody works on the experiment now."""
     metric = ranking_metric(data)
     ranked = []
     for system in data.systems:
         errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
         ranked.append(RankedSystem(system, metric, tuple(rank_configurations(data, system, metric)), errors))
-    return Report(data, tuple(experiment_claims(data)), tuple(ranked), tuple(read_conditions(data)))
+    return Report(data, tuple(experiment_claims(data)), tuple(ranked), tuple(read_conditions(data)), running)
 
 
 def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) -> RunResult | None:
@@ -86,15 +88,17 @@ def counts(data: ExperimentData) -> tuple[int, int, int]:
     return len(data.runs), successful, failed
 
 
-def interim_text(data: ExperimentData) -> str:
+def interim_text(report: Report) -> str:
     """That runs have no result yet, as a sentence for the top of a report; empty where all have ended."""
-    pending = sum(run.pending for run in data.runs)
+    runs = report.data.runs
+    pending = sum(run.pending for run in runs)
     if not pending:
         return ""
     have = "has" if pending == 1 else "have"
+    running = ", and the experiment is running" if report.running else ""
     return (
-        f"INTERIM: {pending} of {counted(len(data.runs), 'run')} {have} no result yet. Every number below may still "
-        "change, and no claim is final."
+        f"INTERIM: {pending} of {counted(len(runs), 'run')} {have} no result yet{running}. Every number below may "
+        "still change, and no claim is final."
     )
 
 

@@ -129,7 +129,7 @@ def _summary(report: Report) -> str:
     data = report.data
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
-    interim = interim_text(data)
+    interim = interim_text(report)
     banner = f'<p class="interim" role="status">{text_of(interim)}</p>' if interim else ""
     return banner + _definitions(
         [

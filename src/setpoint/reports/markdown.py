@@ -35,7 +35,7 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
     data = report.data
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
-    interim = interim_text(data)
+    interim = interim_text(report)
     lines = [
         f"# Experiment Report: {escape(data.id)}",
         "",

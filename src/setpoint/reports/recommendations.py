@@ -15,11 +15,13 @@ LARGEST_CONFIRMATION = 6
 
 def recommendations(report: Report) -> list[str]:
     """Numbered advice, the most useful first; each with its reason."""
-    total, successful, failed = counts(report.data)
+    _, successful, _ = counts(report.data)
+    pending = sum(run.pending for run in report.data.runs)
+    if pending:
+        return [_until_the_end(report, pending), *_failure_classes(report)]
     if not successful:
-        return [_after_total_failure(report, total, failed)]
+        return [_after_total_failure(report)]
     advice = [
-        *_pending(report),
         *_use(report),
         *_better_arms(report),
         *_cheapest(report),
@@ -33,22 +35,22 @@ def recommendations(report: Report) -> list[str]:
     return advice or ["Nothing was compared: sweep a parameter, with at least 3 replicates, to learn what matters."]
 
 
-def _after_total_failure(report: Report, total: int, failed: int) -> str:
+def _until_the_end(report: Report, pending: int) -> str:
+    """What to do while results are to come; what they would be compared by waits for them."""
+    left = f"{pending} of {counted(len(report.data.runs), 'run')} without a result yet"
+    if report.running:
+        return f"Wait: the experiment is running, with {left}. Nothing else is recommended before it ends."
+    command = shlex.join(["setpoint", "experiment", "resume", report.data.id])
+    return f"Resume the experiment, which has {left}: {command} (nothing else is recommended before it ends)"
+
+
+def _after_total_failure(report: Report) -> str:
     classes = ", ".join(f"{name} {number}" for name, number in failure_counts(report.data).items())
-    if not failed:
-        return f"Let the experiment finish: none of {counted(total, 'run')} has a result yet."
     suggestions = {suggested_change(run) for run in report.data.runs if run.failure}
     remedy = f" Suggested: {one_line('; '.join(sorted(suggestions)))}." if suggestions else ""
     return (
         f"Mend the failures before anything else: no run succeeded ({classes}); failures.md has the evidence.{remedy}"
     )
-
-
-def _pending(report: Report) -> list[str]:
-    pending = sum(run.pending for run in report.data.runs)
-    if not pending:
-        return []
-    return [f"Resume the experiment: {counted(pending, 'run')} of {len(report.data.runs)} have no result yet."]
 
 
 def _level_claims(report: Report) -> list[Claim]:

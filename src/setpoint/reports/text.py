@@ -50,7 +50,7 @@ def render_text(report: Report, files: Files) -> str:
 
 def _head(report: Report) -> list[str]:
     data = report.data
-    interim = interim_text(data)
+    interim = interim_text(report)
     return [
         f"=== Experiment Report: {one_line(data.id)} ===",
         *([f"!! {interim}"] if interim else []),
