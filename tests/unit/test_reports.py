@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from synthetic_experiment import MEASURED, Synthetic
 
 from setpoint.analysis.reading import read_experiment
-from setpoint.analysis.wording import percent_text
+from setpoint.analysis.wording import percent_text, share_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.experiments.lease import lease
@@ -534,6 +534,21 @@ def test_the_command_prints_the_report(tmp_path: Path, capsys: pytest.CaptureFix
 def test_the_recomputation_imports_nothing_of_the_package() -> None:
     assert "setpoint" not in RECOMPUTE.read_text()
     assert "recompute" in runpy.run_path(str(RECOMPUTE))
+
+
+def test_measured_shares_have_three_digits_and_no_round_off() -> None:
+    shares = (0.3433, 0.35, 49.3094, 1176.97174, 1e5, 9.108e-4, -3e-12, -1e-4, 299 / 300, 0.99999, 1.0)
+    texts = ["34.3 %", "35 %", "4930 %", "118000 %", "1e7 %", "0.0911 %", "0 %", "-0.01 %", "99.7 %", "99.9 %", "100 %"]
+    assert [share_text(share) for share in shares] == texts
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_every_format_shows_all_that_is_known_of_the_references(tmp_path: Path) -> None:
+    report = write_reports(Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, replicates=1).write())
+    cells = ("zero control", "1.2", "0 %", "11.2", "12.7 %")
+    for name in ("report.txt", "report.md", "report.html"):
+        (line,) = [text for text in re.split(r"\n|<tr>", report.with_name(name).read_text()) if cells[0] in text]
+        assert re.search(".*".join(map(re.escape, cells)), line), line
 
 
 def test_a_share_that_is_not_all_is_not_rounded_to_all() -> None:

@@ -11,7 +11,7 @@ from setpoint.analysis.configurations import ConfigurationResult, rank_configura
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.quantities import Metrics
-from setpoint.analysis.wording import counted, factor_label, level_text, number_text, percent_text
+from setpoint.analysis.wording import counted, factor_label, level_text, number_text, percent_text, share_text
 
 NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
@@ -201,8 +201,8 @@ def metric_text(value: float | None) -> str:
 
 
 def rate_text(value: float | None) -> str:
-    """A rate as a percentage, or that there is none."""
-    return NOT_MEASURED if value is None else percent_text(value)
+    """A rate or a regret as a percentage, or that there is none."""
+    return NOT_MEASURED if value is None else share_text(value)
 
 
 def statistical_lines(report: Report) -> list[tuple[str, str]]:
@@ -237,6 +237,25 @@ def anchor_rows(data: ExperimentData, system: str) -> list[tuple[str, Metrics | 
     found = data.anchors.get(system, {})
     rows: list[tuple[str, Metrics | None]] = [(label, found.get(name)) for name, label in REFERENCES.items()]
     return [*rows, ("base, zero-shot", data.base.get(system))]
+
+
+REFERENCE_COLUMNS = ("controller", "final error", "success", "parsed", "cost J", "median regret")
+
+
+def reference_rows(data: ExperimentData, system: str) -> list[tuple[str, ...]]:
+    """The cells of `REFERENCE_COLUMNS` for each controller that frames the results."""
+    return [_reference_row(label, metrics or {}) for label, metrics in anchor_rows(data, system)]
+
+
+def _reference_row(label: str, metrics: Metrics) -> tuple[str, ...]:
+    return (
+        label,
+        metric_text(metrics.get("final_error")),
+        rate_text(metrics.get("success_rate")),
+        rate_text(metrics.get("parse_rate")) if label.startswith("base") else "-",
+        metric_text(metrics.get("control_cost")),
+        rate_text(metrics.get("regret_median")),
+    )
 
 
 def case_error_text(report: Report) -> str:

@@ -28,9 +28,9 @@ from setpoint.reports.charts import (
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
     NOT_MEASURED,
+    REFERENCE_COLUMNS,
     RankedSystem,
     Report,
-    anchor_rows,
     case_error_text,
     counts,
     failure_counts,
@@ -39,6 +39,7 @@ from setpoint.reports.content import (
     one_line,
     parameter_space,
     rate_text,
+    reference_rows,
     seeds_text,
     short_label,
     statistical_lines,
@@ -61,7 +62,7 @@ RUN_COLUMNS = {
     "state": "state",
     "failure_class": "failure",
     "final_error": "final error",
-    "success_rate": "success",
+    "success_rate": "success, %",
     "control_cost": "cost J",
     "training_time_s": "training, s",
 }
@@ -239,10 +240,7 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
         )
         for result in ranked.configurations[:SHOWN_ROWS]
     ]
-    anchors = [
-        (label, metric_text((m or {}).get("final_error")), rate_text((m or {}).get("success_rate")))
-        for label, m in anchor_rows(report.data, ranked.system)
-    ]
+    references = _table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system), "What frames the results.")
     metric = report.data.quantity(ranked.metric).label
     columns = ("configuration", metric, "interval", "seeds", "success", "parsed", "may be best")
     count = len(ranked.configurations)
@@ -253,8 +251,7 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
     return (
         f"<h3>{text_of(ranked.system)}</h3>{_figures(charts)}{_table(columns, rows, caption)}"
         f"<p>{text_of(case_error_text(report))}.</p>"
-        f"{_table(('reference', 'final error', 'success'), anchors, 'What frames the results.')}"
-        f"{_by_condition(report, ranked)}"
+        f"{references}{_by_condition(report, ranked)}"
     )
 
 
@@ -300,7 +297,7 @@ def _runs(report: Report) -> str:
         {"name": name, "label": RUN_COLUMNS.get(name, name), "none": "–" if name == "failure_class" else NOT_MEASURED}
         for name in names
     ]
-    cells = [[_compact(row[name]) for name in names] for row in rows]
+    cells = [[_compact(name, row[name]) for name in names] for row in rows]
     data = json.dumps({"columns": columns, "rows": cells}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     # Inside a script element only `<` can end it or open another.
     inert = data.replace("<", "\\u003c")
@@ -323,8 +320,10 @@ def _runs(report: Report) -> str:
     )
 
 
-def _compact(value: Cell) -> Cell:
-    """Five digits are enough to read and to sort."""
+def _compact(name: str, value: Cell) -> Cell:
+    """Five digits are enough to read and to sort, three of a percentage."""
     if isinstance(value, float):
+        if name == "success_rate":
+            return float(f"{100.0 * value:.3g}")
         return float(f"{value:.5g}") if math.isfinite(value) else str(value)
     return one_line(value)[:200] if isinstance(value, str) else value

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from setpoint.analysis.wording import interval_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
+    REFERENCE_COLUMNS,
     RankedSystem,
     Report,
-    anchor_rows,
     case_error_text,
     counts,
     failure_counts,
@@ -17,6 +17,7 @@ from setpoint.reports.content import (
     one_line,
     parameter_space,
     rate_text,
+    reference_rows,
     seeds_text,
     short_label,
     statistical_lines,
@@ -110,10 +111,6 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
         )
         for result in ranked.configurations
     ]
-    anchors = [
-        (label, metric_text((metrics or {}).get("final_error")), rate_text((metrics or {}).get("success_rate")))
-        for label, metrics in anchor_rows(report.data, ranked.system)
-    ]
     return [
         "",
         f"## Configurations on {escape(ranked.system)}",
@@ -122,7 +119,7 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
         "",
         escape(case_error_text(report)) + ".",
         "",
-        *table(("reference", "final error", "success"), anchors),
+        *table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system)),
         *_by_condition(report, ranked),
     ]
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.configurations import ConfigurationResult
-from setpoint.analysis.quantities import Metrics
 from setpoint.analysis.wording import counted, interval_text, number_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
+    REFERENCE_COLUMNS,
     SHOWN_CONFIGURATIONS,
     RankedSystem,
     Report,
-    anchor_rows,
     case_error_text,
     configuration_label,
     counts,
@@ -21,6 +20,7 @@ from setpoint.reports.content import (
     one_line,
     parameter_space,
     rate_text,
+    reference_rows,
     seeds_text,
     statistical_lines,
     steady,
@@ -30,8 +30,6 @@ from setpoint.reports.costs import cheapest_text, front_text
 from setpoint.reports.files import Files
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.usage import gpu_hours_text, memory_text, predicted_text, training_time_text
-
-ANCHOR_COLUMNS = ("controller", "error", "success", "parsed", "cost J", "median regret")
 
 
 def render_text(report: Report, files: Files) -> str:
@@ -126,8 +124,11 @@ def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str
     if ranked.with_result:
         lines.append(_ties(ranked))
     lines.append(case_error_text(report) + ".")
-    table = [_anchor_row(label, metrics) for label, metrics in anchor_rows(report.data, ranked.system)]
-    return [*lines, *aligned([ANCHOR_COLUMNS, *table]), *_by_condition(report, ranked)]
+    return [
+        *lines,
+        *aligned([REFERENCE_COLUMNS, *reference_rows(report.data, ranked.system)]),
+        *_by_condition(report, ranked),
+    ]
 
 
 def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
@@ -143,18 +144,6 @@ def _ties(ranked: RankedSystem) -> str:
     if tied == 1:
         return f"The first is better than the {len(tested) - 1} others that could be compared."
     return f"Statistically tied with the best: {tied} of {len(tested)} configurations."
-
-
-def _anchor_row(label: str, metrics: Metrics | None) -> tuple[str, ...]:
-    found: Metrics = metrics or {}
-    return (
-        label,
-        metric_text(found.get("final_error")),
-        rate_text(found.get("success_rate")),
-        rate_text(found.get("parse_rate")) if label.startswith("base") else "-",
-        metric_text(found.get("control_cost")),
-        metric_text(found.get("regret_median")),
-    )
 
 
 def _statistics(report: Report) -> list[str]:
