@@ -195,7 +195,7 @@ def test_the_page_is_small_and_needs_nothing(tmp_path: Path) -> None:
     text = page.read_text()
     assert page.stat().st_size < 500_000
     assert "default-src 'none'" in text
-    assert not re.search(r"(src|href)=[\"'](?!#|data:)", text)
+    assert not re.search(r"src=|href=[\"'](?!#|data:|\.\./\.\./\.\./)", text)
     assert re.search(r">\s*(nan|inf|None)\s*<", text) is None
 
 
@@ -402,10 +402,77 @@ def test_files_of_other_versions_are_named_and_nothing_breaks(
 def test_a_single_run(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, factors={}, replicates=1, title="single").write()).read_text()
     assert re.search(r"^1\. System: double_integrator, LoRA: 8, LR: 1e-4 -> Error: 0\.0", text, re.MULTILINE)
-    assert value_after("- Optimal LoRA rank: ", text) == "not resolved: lora_rank was not swept (8 in every run)"
-    assert (
-        value_after("- Best learning rate: ", text) == "not resolved: learning_rate was not swept (1e-4 in every run)"
-    )
+    assert value_after("- Most impactful parameter: ", text) == "not resolved: no parameter was swept"
+    assert value_after("- Optimal LoRA rank: ", text) == "not resolved: one run, with lora_rank 8"
+    assert value_after("- Best learning rate: ", text) == "not resolved: one run, with learning_rate 1e-4"
+    for about_several in ("Which configuration is best", "by cell", "Pareto", "Cheapest", "over seeds"):
+        assert about_several not in text
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_printed_paths_are_there_and_those_on_disk_are_below_the_workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Synthetic(tmp_path / "work", factors={"lora_rank": (4, 8)}, replicates=1).write()
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "sweep", "--workspace", "work"]) == 0
+    printed, kept = capsys.readouterr().out, (folder / "reports" / "report.txt").read_text()
+    for text, root in ((printed, tmp_path), (kept, tmp_path / "work")):
+        (best,) = [run for run in json.loads((folder / "plan.json").read_text())["runs"] if is_best(run, folder)]
+        assert value_after("- Best adapter: ", text).endswith(f"stages/grpo/{best['stages']['grpo']}")
+        for label in ("Models", "Best adapter", "Raw results"):
+            assert all((root / place).exists() for place in value_after(f"- {label}: ", text).split(", "))
+    assert "Paths are relative to the workspace." in kept and "relative" not in printed
+    page = folder / "reports" / "report.html"
+    links = re.findall(r'href="(\.\./[^"]*)"', page.read_text())
+    assert len(links) == 5
+    assert all((page.parent / link).exists() for link in links)
+
+
+def is_best(run: Mapping[str, Any], folder: Path) -> bool:
+    rows = rows_of(folder / "reports" / "report.txt")
+    return bool(run["name"] == min(rows, key=lambda row: float(row["final_error"]))["run"])
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_the_date_is_that_of_the_experiment_where_its_stages_are_older(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, factors={}, replicates=1, failed={"": "diverged"}).write()
+    plan = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps({**plan, "created_at": "2036-01-01T00:00:00+00:00"}))
+    assert value_after("Date: ", write_reports(folder).read_text()) == "2036-01-01T00:00:00+00:00"
+    (folder / "journal").mkdir()
+    events = [
+        {"at": "2036-01-01T00:02:00.250+00:00", "event": "stage_failed"},
+        {"at": "2036-01-03T00:00:00.000+00:00", "event": "finished"},
+    ]
+    (folder / "journal" / "0001-a.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert value_after("Date: ", write_reports(folder).read_text()) == "2036-01-01T00:02:00+00:00"
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.parametrize(("failure_class", "helps"), [("diverged", False), ("timeout", True)])
+def test_a_retry_is_advised_only_where_it_can_help(tmp_path: Path, failure_class: str, helps: bool) -> None:
+    for name, failed in (("some", "lora_rank=8"), ("all", "")):
+        synthetic = Synthetic(tmp_path / name, factors={"lora_rank": (4, 8)}, failed={failed: failure_class})
+        report = write_reports(synthetic.write())
+        advice = report.read_text().partition("=== Recommendations ===")[2].partition("=== Files")[0]
+        assert ("Start a new experiment" in advice) is not helps
+        assert ("would fail again" in report.with_name("failures.md").read_text()) is not helps
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_cells_that_were_not_tested_are_not_counted_as_open(tmp_path: Path) -> None:
+    two = write_reports(Synthetic(tmp_path / "a", factors={"lora_rank": (4, 8)}, replicates=2).write()).read_text()
+    assert "by cell: none of 2 can be tested alone (two runs, and only 2 of the 6 degrees" in two
+    four = write_reports(Synthetic(tmp_path / "b", factors={"lora_rank": (4, 8)}, replicates=4).write()).read_text()
+    assert re.search(r"SFT against the base.*; by cell: helps in 2, harms in 0, open in 0, of 2$", four, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_the_front_of_error_and_cost_has_units(tmp_path: Path) -> None:
+    text = write_reports(Synthetic(tmp_path, factors={"lora_rank": (4, 8)}).write()).read_text()
+    front = value_after("- Pareto front: ", text)
+    assert re.match(r"double_integrator: LoRA rank \d, final error \S+ at \S+ CPU core-hours per run", front)
 
 
 @pytest.mark.usefixtures("without_matplotlib")

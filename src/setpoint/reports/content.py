@@ -227,6 +227,8 @@ def _fixed(data: ExperimentData, factor: str) -> str:
     """That a parameter was not swept, and the value it had."""
     places = {"lora_rank": [("lora", "rank")]}.get(factor, [("sft", factor), ("grpo", factor)])
     values = sorted({_setting(run, factor, *places) for run in data.runs})
+    if len(data.runs) == 1:
+        return f"one run, with {factor} {values[0]}"
     if len(values) > 1:
         return f"{factor} varied only together with something else ({', '.join(values)})"
     return f"{factor} was not swept ({', '.join(values)} in every run)" if values else f"{factor} was not swept"

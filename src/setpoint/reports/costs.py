@@ -71,6 +71,10 @@ def front_text(report: Report) -> str:
         costs = configuration_costs(report, ranked)
         if len(costs) >= 2:
             front = pareto_front(costs)[:6]
-            names = ", ".join(f"{c.name} ({number_text(c.error)}, {number_text(c.hours, 2)})" for c in front)
-            parts.append(f"{ranked.system}: {names} [error, {costs[0].unit} per run]")
+            metric = report.data.quantity(ranked.metric).label
+            names = "; ".join(
+                f"{c.name}, {metric} {number_text(c.error)} at {number_text(c.hours, 2)} {c.unit} per run"
+                for c in front
+            )
+            parts.append(f"{ranked.system}: {names}")
     return "; ".join(parts) or "not measured"

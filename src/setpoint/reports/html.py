@@ -9,6 +9,8 @@ from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
 
 from setpoint.analysis.claims import Claim
 from setpoint.analysis.wording import counted, interval_text, number_text, p_text
@@ -45,13 +47,12 @@ from setpoint.reports.content import (
     statistical_lines,
     unfinished_text,
 )
-from setpoint.reports.costs import cheapest_text, front_text
-from setpoint.reports.files import Files
+from setpoint.reports.files import BELOW, Files
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.remedies import suggested_change
 from setpoint.reports.results import Cell, result_rows
 from setpoint.reports.svg import text_of
-from setpoint.reports.usage import gpu_hours_text, memory_text, predicted_text, training_time_text
+from setpoint.reports.usage import usage_lines
 
 STATIC_RUNS = 300
 """Runs up to which the table is there without scripts too."""
@@ -94,7 +95,7 @@ def render_html(report: Report, generated: Files) -> str:
         "trajectories": _figures([c for r in report.ranked for c in trajectories(report, r)]),
         "usage": _usage(report),
         "runs": _runs(report),
-        "files": _definitions(generated.lines()),
+        "files": _files(report, generated),
     }
     shown = {name: content for name, content in body.items() if content}
     links = "".join(f'<li><a href="#{name}">{SECTIONS[name]}</a></li>' for name in shown)
@@ -149,6 +150,22 @@ def _summary(report: Report) -> str:
 def _definitions(pairs: Sequence[tuple[str, str]]) -> str:
     rows = "".join(f"<dt>{text_of(label)}</dt><dd>{text_of(value)}</dd>" for label, value in pairs)
     return f'<dl class="facts">{rows}</dl>'
+
+
+def _files(report: Report, generated: Files) -> str:
+    """Every place with a link where it is there, for the page lies three folders below the workspace."""
+    root = report.data.workspace.root
+    rows = "".join(
+        f"<dt>{text_of(label)}</dt><dd>{', '.join(_place(root, place) for place in places)}</dd>"
+        for label, places in generated.places()
+    )
+    return f'<dl class="facts">{rows}</dl><p>{text_of(BELOW)}</p>'
+
+
+def _place(root: Path, place: str) -> str:
+    if not (root / place).exists():
+        return text_of(place)
+    return f'<a href="../../../{quote(place)}">{text_of(place)}</a>'
 
 
 def _list(items: Sequence[str], *, ordered: bool) -> str:
@@ -275,16 +292,8 @@ def _failures(report: Report) -> str:
 
 
 def _usage(report: Report) -> str:
-    lines = [
-        ("Total GPU hours", gpu_hours_text(report.data)),
-        ("Average training time", training_time_text(report.data)),
-        ("Peak memory usage", memory_text(report.data)),
-        ("Cheapest of the best", cheapest_text(report)),
-        ("Pareto front", front_text(report)),
-        ("Predicted and actual", predicted_text(report.data)),
-    ]
     chart = predicted_costs(report.data)
-    return _definitions(lines) + _figures([chart] if chart is not None else [])
+    return _definitions(usage_lines(report)) + _figures([chart] if chart is not None else [])
 
 
 def _runs(report: Report) -> str:

@@ -23,10 +23,9 @@ from setpoint.reports.content import (
     statistical_lines,
     unfinished_text,
 )
-from setpoint.reports.costs import cheapest_text, front_text
-from setpoint.reports.files import FIGURES, Files
+from setpoint.reports.files import BELOW, FIGURES, Files
 from setpoint.reports.recommendations import recommendations
-from setpoint.reports.usage import gpu_hours_text, memory_text, predicted_text, training_time_text
+from setpoint.reports.usage import usage_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~$])")
 
@@ -67,12 +66,7 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         "",
         "## Resource usage",
         "",
-        f"- Total GPU hours: {gpu_hours_text(data)}",
-        f"- Average training time: {training_time_text(data)}",
-        f"- Peak memory usage: {memory_text(data)}",
-        f"- Cheapest of the best: {escape(cheapest_text(report))}",
-        f"- Pareto front: {escape(front_text(report))}",
-        f"- Predicted and actual: {predicted_text(data)}",
+        *(f"- {label}: {escape(text)}" for label, text in usage_lines(report)),
         "",
         "## Recommendations",
         "",
@@ -81,6 +75,8 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         "## Files",
         "",
         *(f"- {label}: {escape(place)}" for label, place in files.lines()),
+        "",
+        BELOW,
     ]
     if figures:
         lines += ["", "## Figures"]

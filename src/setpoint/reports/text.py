@@ -26,10 +26,9 @@ from setpoint.reports.content import (
     steady,
     unfinished_text,
 )
-from setpoint.reports.costs import cheapest_text, front_text
-from setpoint.reports.files import Files
+from setpoint.reports.files import BELOW, HEADING, Files
 from setpoint.reports.recommendations import recommendations
-from setpoint.reports.usage import gpu_hours_text, memory_text, predicted_text, training_time_text
+from setpoint.reports.usage import usage_lines
 
 
 def render_text(report: Report, files: Files) -> str:
@@ -39,9 +38,9 @@ def render_text(report: Report, files: Files) -> str:
         _summary(report),
         _top(report),
         _statistics(report),
-        _usage(report),
+        ["=== Resource Usage ===", *(f"- {label}: {one_line(text)}" for label, text in usage_lines(report))],
         ["=== Recommendations ===", *_numbered(recommendations(report))],
-        ["=== Files Generated ===", *(f"- {label}: {place}" for label, place in files.lines())],
+        [HEADING, *(f"- {label}: {place}" for label, place in files.lines()), BELOW],
     ]
     return "\n\n".join("\n".join(steady(line) for line in section) for section in sections) + "\n"
 
@@ -111,9 +110,11 @@ def _confidence(report: Report) -> str:
 def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str]:
     """How to read the ranking, and what frames it."""
     judged = report.data.analysis.judged.get(ranked.system, "")
+    seeds = max(len(result.runs) for result in ranked.configurations)
+    over_seeds = ", geometric mean over seeds" if seeds > 1 else ""
     lines = [
-        f"{one_line(ranked.system)} ({judged.replace('_', ' ')}): error = final distance to the target, "
-        "mean over cases, geometric mean over seeds."
+        f"{one_line(ranked.system)} ({judged.replace('_', ' ')}): error = final distance to the target, mean over "
+        f"cases{over_seeds}."
     ]
     more = len(ranked.with_result) - shown
     if more > 0:
@@ -121,7 +122,7 @@ def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str
     without = len(ranked.configurations) - len(ranked.with_result)
     if without:
         lines.append(f"{counted(without, 'configuration')} without a result.")
-    if ranked.with_result:
+    if ranked.with_result and len(ranked.configurations) > 1:
         lines.append(_ties(ranked))
     lines.append(case_error_text(report) + ".")
     return [
@@ -165,23 +166,16 @@ def _statistics(report: Report) -> list[str]:
 def _in_cells(report: Report, overall: Claim) -> str:
     """How the cells of a claim about all of them came out; each has a line of its own in report.md."""
     cells = [c for c in report.claims if c.details.get("cell") and c.id.startswith(f"{overall.id}:")]
-    if not cells:
-        return ""
+    if len(cells) < 2:
+        return ""  # one cell is all cells
+    tested = [cell for cell in cells if cell.p_adjusted is not None]
+    if not tested:
+        return f"; by cell: none of {len(cells)} can be tested alone ({one_line(cells[0].reason)})"
     helped = sum(cell.status is Status.SUPPORTED and (cell.estimate or 0.0) > 0.0 for cell in cells)
     harmed = sum(cell.status is Status.SUPPORTED and (cell.estimate or 0.0) < 0.0 for cell in cells)
-    return f"; by cell: helps in {helped}, harms in {harmed}, open in {len(cells) - helped - harmed} of {len(cells)}"
-
-
-def _usage(report: Report) -> list[str]:
-    return [
-        "=== Resource Usage ===",
-        f"- Total GPU hours: {gpu_hours_text(report.data)}",
-        f"- Average training time: {training_time_text(report.data)}",
-        f"- Peak memory usage: {memory_text(report.data)}",
-        f"- Cheapest of the best: {one_line(cheapest_text(report))}",
-        f"- Pareto front: {one_line(front_text(report))}",
-        f"- Predicted and actual: {predicted_text(report.data)}",
-    ]
+    open_cells = len(tested) - helped - harmed
+    untested = f", {len(cells) - len(tested)} not tested" if len(tested) < len(cells) else ""
+    return f"; by cell: helps in {helped}, harms in {harmed}, open in {open_cells}{untested}, of {len(cells)}"
 
 
 def _numbered(items: Sequence[str]) -> list[str]:

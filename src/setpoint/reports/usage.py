@@ -2,7 +2,8 @@
 
 from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.wording import counted
-from setpoint.reports.content import NOT_MEASURED
+from setpoint.reports.content import NOT_MEASURED, Report
+from setpoint.reports.costs import cheapest_text, front_text
 
 MEASUREMENT_LINES = (
     "Date:",
@@ -14,6 +15,19 @@ MEASUREMENT_LINES = (
     "- Predicted and actual:",
 )
 """Beginnings of the lines of a report that differ between two equal experiments. All others are reproducible."""
+
+
+def usage_lines(report: Report) -> list[tuple[str, str]]:
+    """Label and text of everything that is said about resources; one configuration is not compared with others."""
+    data = report.data
+    several = any(len(ranked.configurations) > 1 for ranked in report.ranked)
+    return [
+        ("Total GPU hours", gpu_hours_text(data)),
+        ("Average training time", training_time_text(data)),
+        ("Peak memory usage", memory_text(data)),
+        *([("Cheapest of the best", cheapest_text(report)), ("Pareto front", front_text(report))] if several else []),
+        ("Predicted and actual", predicted_text(data)),
+    ]
 
 
 def gpu_hours_text(data: ExperimentData) -> str:
@@ -31,7 +45,7 @@ def training_time_text(data: ExperimentData) -> str:
     """The mean over successful runs of the seconds that training took."""
     times = [run.training_time_s for run in data.runs if run.state == "ok" and run.training_time_s is not None]
     if not times:
-        return f"{NOT_MEASURED} per experiment"
+        return f"{NOT_MEASURED}: no training stage of a successful run was timed"
     return f"{duration_text(sum(times) / len(times))} per experiment"
 
 

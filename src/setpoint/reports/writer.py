@@ -36,7 +36,7 @@ def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool =
     folder = experiment_dir / REPORTS
     folder.mkdir(exist_ok=True)
     drawn, place = _write_figures(report, folder / FIGURES) if figures else _no_figures(folder / FIGURES)
-    files = generated_files(report.data, place)
+    files = generated_files(report, place)
     rows = result_rows(report.data)
     write_text(folder / "results.csv", csv_text(rows))
     write_parquet(folder / "results.parquet", rows)
