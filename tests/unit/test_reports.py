@@ -18,17 +18,19 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_experiment import MEASURED, Synthetic
 
+from setpoint import reports
 from setpoint.analysis.reading import read_experiment
 from setpoint.analysis.wording import percent_text, share_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.experiments.lease import lease
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
-from setpoint.reports.charts import learning_curves, trajectories
-from setpoint.reports.content import Report, build_report
-from setpoint.reports.figures import draw_figures
+from setpoint.reports.charts import learning_curves, seeds, trajectories
+from setpoint.reports.content import Report, build_report, curve_names
+from setpoint.reports.figures import COLOURS, draw_figures
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
+from setpoint.reports.scales import Reference, place_references, ticks
 from setpoint.reports.usage import duration_text
 
 RECOMPUTE = Path(__file__).parents[1] / "pipeline" / "recompute.py"
@@ -344,6 +346,79 @@ def test_the_best_run_is_the_same_in_page_and_image(tmp_path: Path, monkeypatch:
     assert max(errors, key=lambda name: errors[name]) in charts[1].caption
 
 
+def test_references_leave_the_data_their_room() -> None:
+    references = [
+        Reference("optimum", 0.0035),
+        Reference("base", 0.2),
+        Reference("zero", 2.0),
+        Reference("nan", math.nan),
+    ]
+    placed = place_references([0.08, 0.1], references, logarithmic=True)
+    assert [[r.label for r in found] for found in (placed.inside, placed.below, placed.above)] == [
+        ["base"],
+        ["optimum"],
+        ["zero"],
+    ]
+    wide = place_references([0.002, 1.5], references, logarithmic=True)
+    assert [r.label for r in wide.inside] == ["optimum", "base", "zero"]
+    linear = place_references([0.0, 0.5], references, logarithmic=False)
+    assert [r.label for r in linear.above] == ["zero"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.078, 0.21), (0.09, 0.11), (0.001, 7.0), (0.4, 31.0), (1e-9, 1e9)])
+def test_a_logarithmic_axis_has_three_ticks_or_more(low: float, high: float) -> None:
+    found = ticks(low, high, logarithmic=True)
+    assert 3 <= len(found) <= 9
+    assert all(low <= tick <= high for tick in found) and found == sorted(found)
+
+
+def test_images_and_pages_show_references_scale_and_colours_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthetic = Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, log_error=lambda levels: math.log(0.5))
+    report = build_report(read_experiment(synthetic.write()))
+    (ranked,) = report.ranked
+    drawn = drawn_figures(report, tmp_path, monkeypatch)
+    (axes,) = drawn["errors"].axes
+    values = [value for result in ranked.configurations for value in result.values]
+    low, high = axes.get_xlim()
+    assert math.log(max(values) / min(values)) > 0.2 * math.log(high / low)
+    beyond = [text.get_text() for text in axes.texts if text.get_text()]
+    assert beyond == ["\u2190 certified optimum: 0.002, clipped LQR: 0.01"]
+    chart = seeds(report, ranked)
+    assert chart is not None
+    assert "final error (log scale)" in chart.body and axes.get_xlabel().endswith("(log scale)")
+    assert "\u2190 certified optimum 0.002, clipped LQR 0.01" in chart.body
+    assert "base, zero-shot 0.9" in chart.body and "zero control 1.2" in chart.body
+    assert "interval" in chart.caption and all(result.interval for result in ranked.configurations)
+    style = (Path(reports.__file__).parent / "assets" / "report.css").read_text()
+    names = curve_names(report.data, "double_integrator")
+    assert len(names) == 2
+    for place, name in enumerate(names):
+        assert f"svg .c{place} {{ stroke: {COLOURS[place].lower()}; }}" in style
+        for page in learning_curves(report, "double_integrator"):
+            assert re.search(rf'class="line c{place} d0"/><text [^>]*>{name}<', page.body)
+
+
+@pytest.mark.parametrize(("steps", "smoothed"), [(60, True), (8, False)])
+def test_titles_of_learning_curves_announce_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, smoothed: bool
+) -> None:
+    folder = Synthetic(tmp_path, factors={}, replicates=1).write()
+    for curve in tmp_path.rglob("metrics.jsonl"):
+        records = [json.loads(line) for line in curve.read_text().splitlines()]
+        kept = [record for record in records if record["step"] <= steps]
+        if smoothed:
+            kept += [{**records[-1], "step": step} for step in range(42, steps + 1, 2)]
+        else:
+            kept = [{k: v for k, v in record.items() if k != "validation_loss"} for record in kept]
+        curve.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    report = build_report(read_experiment(folder))
+    figure = drawn_figures(report, tmp_path, monkeypatch)["learning"]
+    assert ("running mean" in figure.get_suptitle()) is smoothed
+    assert ("validation" in figure.axes[0].get_title(loc="left")) is smoothed
+
+
 @pytest.mark.usefixtures("without_matplotlib")
 def test_stage_folders_are_gone(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path).write()
@@ -425,7 +500,7 @@ def test_printed_paths_are_there_and_those_on_disk_are_below_the_workspace(
     assert "Paths are relative to the workspace." in kept and "relative" not in printed
     page = folder / "reports" / "report.html"
     links = re.findall(r'href="(\.\./[^"]*)"', page.read_text())
-    assert len(links) == 5
+    assert len(links) == 4
     assert all((page.parent / link).exists() for link in links)
 
 

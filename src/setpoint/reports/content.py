@@ -1,6 +1,6 @@
 """Everything a report says, computed once and rendered by others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, R
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.quantities import Metrics
 from setpoint.analysis.wording import counted, factor_label, level_text, number_text, percent_text, share_text
+from setpoint.reports.scales import Reference
 
 NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
@@ -171,6 +172,22 @@ def curve_labels(data: ExperimentData, stages: Mapping[str, Sequence[RunResult]]
     }
 
 
+def stages_of(runs: Iterable[RunResult], role: str) -> dict[str, list[RunResult]]:
+    """The stages of a role, each with the runs that share it."""
+    groups: dict[str, list[RunResult]] = {}
+    for run in runs:
+        if role in run.stages:
+            groups.setdefault(run.stages[role], []).append(run)
+    return groups
+
+
+def curve_names(data: ExperimentData, system: str) -> list[str]:
+    """Every label of a curve of the system, in the order of colours; the same in images and pages."""
+    runs = [run for run in data.runs if system in run.systems]
+    labels = [name for role in ("sft", "grpo") for name in curve_labels(data, stages_of(runs, role)).values()]
+    return list(dict.fromkeys(labels))
+
+
 def _setting(run: RunResult, factor: str, *places: tuple[str, str]) -> str:
     """The value of a parameter that need not be swept: of the run's factors, else of its resolved parameters."""
     if factor in run.factors:
@@ -239,6 +256,12 @@ def anchor_rows(data: ExperimentData, system: str) -> list[tuple[str, Metrics | 
     found = data.anchors.get(system, {})
     rows: list[tuple[str, Metrics | None]] = [(label, found.get(name)) for name, label in REFERENCES.items()]
     return [*rows, ("base, zero-shot", data.base.get(system))]
+
+
+def references_of(report: Report, ranked: RankedSystem) -> list[Reference]:
+    """What frames the results in figures, by the metric of the ranking."""
+    rows = [(label, (metrics or {}).get(ranked.metric)) for label, metrics in anchor_rows(report.data, ranked.system)]
+    return [Reference(label, value) for label, value in rows if value is not None]
 
 
 REFERENCE_COLUMNS = ("controller", "final error", "success", "parsed", "cost J", "median regret")
