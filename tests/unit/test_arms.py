@@ -99,7 +99,7 @@ def test_the_table_of_all_systems_has_each_in_the_mode_that_it_is_judged_in() ->
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["system", "judged in", "SFT", "optimum"]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[4:6]]
     assert rows == [
-        ["cart_pole", "closed loop", "0.900; 0.500; 25", "1.000; 25"],
-        ["attitude_mrp", "open loop", "0.900; 0.125; 25", "0.875; 25"],
+        ["cart_pole", "closed loop", "90 %; 50 %; 25 %", "100 %; 25 %"],
+        ["attitude_mrp", "open loop", "90 %; 12.5 %; 25 %", "87.5 %; 25 %"],
     ]
     assert "All systems" not in render_arms(found[:2])

@@ -19,16 +19,19 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_experiment import MEASURED, Synthetic
 
+from setpoint import reports
 from setpoint.analysis.reading import read_experiment
-from setpoint.analysis.wording import number_text, percent_text
+from setpoint.analysis.wording import number_text, percent_text, share_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
+from setpoint.experiments.lease import lease
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
-from setpoint.reports.charts import learning_curves, trajectories
-from setpoint.reports.content import Report, build_report
-from setpoint.reports.figures import draw_figures
+from setpoint.reports.charts import learning_curves, seeds, trajectories
+from setpoint.reports.content import Report, build_report, curve_names
+from setpoint.reports.figures import COLOURS, draw_figures
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
+from setpoint.reports.scales import Reference, place_references, ticks
 from setpoint.reports.svg import axis_over
 from setpoint.reports.usage import duration_text
 
@@ -218,7 +221,7 @@ def test_the_page_is_small_and_needs_nothing(tmp_path: Path) -> None:
     text = page.read_text()
     assert page.stat().st_size < 500_000
     assert "default-src 'none'" in text
-    assert not re.search(r"(src|href)=[\"'](?!#|data:)", text)
+    assert not re.search(r"src=|href=[\"'](?!#|data:|\.\./\.\./\.\./)", text)
     assert re.search(r">\s*(nan|inf|None)\s*<", text) is None
 
 
@@ -255,16 +258,39 @@ def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path:
         return math.log(0.05) - 0.5 * (levels["lora_rank"] == 8)
 
     folder = Synthetic(tmp_path, replicates=2, log_error=rank_8_is_better).write()
-    text = write_reports(folder).read_text()
-    (claim,) = [
-        c for c in json.loads((folder / "reports" / "claims.json").read_text())["claims"] if c["id"] == "resolution"
-    ]
-    shows, seen = claim["details"]["by_seeds"], claim["details"]["observed"]
+    text, details = advice_and_resolution(folder)
+    shows, seen, allowed = details["by_seeds"], details["observed"], details["allowed"]
     enough = min(int(seeds) for seeds, smallest in shows["lora_rank"].items() if smallest <= seen["lora_rank"])
-    assert f"Run the same design with --replicates {enough}: as seen, the best LoRA rank and the next differ" in text
     assert shows["lora_rank"]["2"] > seen["lora_rank"]
+    # What was seen of the learning rate no number of seeds would show; but the interval allows more than was seen.
     assert min(shows["learning_rate"].values()) > seen["learning_rate"]
-    assert "Do not expect more seeds to settle learning rate: as seen, the best learning rate and" in text
+    possible = min(
+        int(n) for n, least in shows["learning_rate"].items() if n != "2" and least <= allowed["learning_rate"]
+    )
+    assert f"Run the same design with --replicates {max(enough, possible)}: as seen, the best LoRA rank and" in text
+    assert f"but by up to {details['allowed_in_words']['learning_rate']} as far as the intervals say" in text
+    assert "Do not expect" not in text
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_more_seeds_are_called_useless_only_where_the_interval_excludes_what_they_would_show(tmp_path: Path) -> None:
+    factors = {"lora_rank": (4, 8)}
+    few = Synthetic(tmp_path / "few", factors=factors, replicates=3, cases=2)
+    text, details = advice_and_resolution(few.write())
+    assert min(details["by_seeds"]["lora_rank"].values()) > details["observed"]["lora_rank"]
+    assert "Do not expect" not in text and "Run the same design with --replicates" in text
+    many = Synthetic(tmp_path / "many", factors=factors, replicates=20, cases=2)
+    text, details = advice_and_resolution(many.write())
+    assert f"the intervals exclude more than {details['allowed_in_words']['lora_rank']}" in text
+    assert "Do not expect more seeds to settle LoRA rank" in text and "Run the same design" not in text
+
+
+def advice_and_resolution(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The report's text, and the details of what its design resolves."""
+    text = write_reports(folder).read_text()
+    claims = json.loads((folder / "reports" / "claims.json").read_text())["claims"]
+    (details,) = [claim["details"] for claim in claims if claim["id"] == "resolution"]
+    return text, details
 
 
 @pytest.mark.usefixtures("without_matplotlib")
@@ -288,6 +314,23 @@ def test_an_unfinished_report_says_so_before_anything_else(tmp_path: Path) -> No
     assert 0 < page.index(words) < page.index("<dl")
     finished = write_reports(Synthetic(tmp_path / "b").write())
     assert all("INTERIM" not in finished.with_name(f"report.{kind}").read_text() for kind in ("txt", "md", "html"))
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_before_the_end_nothing_statistical_is_recommended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, unstarted=("lora_rank=8",)).write()
+    command = ["report", "sweep", "--workspace", str(tmp_path), "--no-figures"]
+
+    def recommended() -> list[str]:
+        assert main(command) == 0
+        return re.findall(r"^\d\. (?!System)(.*)$", capsys.readouterr().out, re.MULTILINE)
+
+    (resume,) = recommended()
+    assert "3 of 6 runs without a result yet: setpoint experiment resume sweep" in resume
+    with lease(folder):
+        (wait,) = recommended()
+        assert wait.startswith("Wait: the experiment is running, with 3 of 6 runs without a result yet.")
+        assert "and the experiment is running" in (folder / "reports" / "report.txt").read_text().splitlines()[1]
 
 
 def test_learning_curves_name_every_parameter_that_their_stage_read(tmp_path: Path) -> None:
@@ -325,6 +368,79 @@ def test_the_best_run_is_the_same_in_page_and_image(tmp_path: Path, monkeypatch:
         assert best in text
     assert "worst run: the largest final error of all runs" in charts[1].caption
     assert max(errors, key=lambda name: errors[name]) in charts[1].caption
+
+
+def test_references_leave_the_data_their_room() -> None:
+    references = [
+        Reference("optimum", 0.0035),
+        Reference("base", 0.2),
+        Reference("zero", 2.0),
+        Reference("nan", math.nan),
+    ]
+    placed = place_references([0.08, 0.1], references, logarithmic=True)
+    assert [[r.label for r in found] for found in (placed.inside, placed.below, placed.above)] == [
+        ["base"],
+        ["optimum"],
+        ["zero"],
+    ]
+    wide = place_references([0.002, 1.5], references, logarithmic=True)
+    assert [r.label for r in wide.inside] == ["optimum", "base", "zero"]
+    linear = place_references([0.0, 0.5], references, logarithmic=False)
+    assert [r.label for r in linear.above] == ["zero"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.078, 0.21), (0.09, 0.11), (0.001, 7.0), (0.4, 31.0), (1e-9, 1e9)])
+def test_a_logarithmic_axis_has_three_ticks_or_more(low: float, high: float) -> None:
+    found = ticks(low, high, logarithmic=True)
+    assert 3 <= len(found) <= 9
+    assert all(low <= tick <= high for tick in found) and found == sorted(found)
+
+
+def test_images_and_pages_show_references_scale_and_colours_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthetic = Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, log_error=lambda levels: math.log(0.5))
+    report = build_report(read_experiment(synthetic.write()))
+    (ranked,) = report.ranked
+    drawn = drawn_figures(report, tmp_path, monkeypatch)
+    (axes,) = drawn["errors"].axes
+    values = [value for result in ranked.configurations for value in result.values]
+    low, high = axes.get_xlim()
+    assert math.log(max(values) / min(values)) > 0.2 * math.log(high / low)
+    beyond = [text.get_text() for text in axes.texts if text.get_text()]
+    assert beyond == ["\u2190 certified optimum: 0.002, clipped LQR: 0.01"]
+    chart = seeds(report, ranked)
+    assert chart is not None
+    assert "final error (log scale)" in chart.body and axes.get_xlabel().endswith("(log scale)")
+    assert "\u2190 certified optimum 0.002, clipped LQR 0.01" in chart.body
+    assert "base, zero-shot 0.9" in chart.body and "zero control 1.2" in chart.body
+    assert "interval" in chart.caption and all(result.interval for result in ranked.configurations)
+    style = (Path(reports.__file__).parent / "assets" / "report.css").read_text()
+    names = curve_names(report.data, "double_integrator")
+    assert len(names) == 2
+    for place, name in enumerate(names):
+        assert f"svg .c{place} {{ stroke: {COLOURS[place].lower()}; }}" in style
+        for page in learning_curves(report, "double_integrator"):
+            assert re.search(rf'class="line c{place} d0"/><text [^>]*>{name}<', page.body)
+
+
+@pytest.mark.parametrize(("steps", "smoothed"), [(60, True), (8, False)])
+def test_titles_of_learning_curves_announce_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, smoothed: bool
+) -> None:
+    folder = Synthetic(tmp_path, factors={}, replicates=1).write()
+    for curve in tmp_path.rglob("metrics.jsonl"):
+        records = [json.loads(line) for line in curve.read_text().splitlines()]
+        kept = [record for record in records if record["step"] <= steps]
+        if smoothed:
+            kept += [{**records[-1], "step": step} for step in range(42, steps + 1, 2)]
+        else:
+            kept = [{k: v for k, v in record.items() if k != "validation_loss"} for record in kept]
+        curve.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    report = build_report(read_experiment(folder))
+    figure = drawn_figures(report, tmp_path, monkeypatch)["learning"]
+    assert ("running mean" in figure.get_suptitle()) is smoothed
+    assert ("validation" in figure.axes[0].get_title(loc="left")) is smoothed
 
 
 @pytest.mark.usefixtures("without_matplotlib")
@@ -385,10 +501,77 @@ def test_files_of_other_versions_are_named_and_nothing_breaks(
 def test_a_single_run(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, factors={}, replicates=1, title="single").write()).read_text()
     assert re.search(r"^1\. System: double_integrator, LoRA: 8, LR: 1e-4 -> Error: 0\.0", text, re.MULTILINE)
-    assert value_after("- Optimal LoRA rank: ", text) == "not resolved: lora_rank was not swept (8 in every run)"
-    assert (
-        value_after("- Best learning rate: ", text) == "not resolved: learning_rate was not swept (1e-4 in every run)"
-    )
+    assert value_after("- Most impactful parameter: ", text) == "not resolved: no parameter was swept"
+    assert value_after("- Optimal LoRA rank: ", text) == "not resolved: one run, with lora_rank 8"
+    assert value_after("- Best learning rate: ", text) == "not resolved: one run, with learning_rate 1e-4"
+    for about_several in ("Which configuration is best", "by cell", "Pareto", "Cheapest", "over seeds"):
+        assert about_several not in text
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_printed_paths_are_there_and_those_on_disk_are_below_the_workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Synthetic(tmp_path / "work", factors={"lora_rank": (4, 8)}, replicates=1).write()
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "sweep", "--workspace", "work"]) == 0
+    printed, kept = capsys.readouterr().out, (folder / "reports" / "report.txt").read_text()
+    for text, root in ((printed, tmp_path), (kept, tmp_path / "work")):
+        (best,) = [run for run in json.loads((folder / "plan.json").read_text())["runs"] if is_best(run, folder)]
+        assert value_after("- Best adapter: ", text).endswith(f"stages/grpo/{best['stages']['grpo']}")
+        for label in ("Models", "Best adapter", "Raw results"):
+            assert all((root / place).exists() for place in value_after(f"- {label}: ", text).split(", "))
+    assert "Paths are relative to the workspace." in kept and "relative" not in printed
+    page = folder / "reports" / "report.html"
+    links = re.findall(r'href="(\.\./[^"]*)"', page.read_text())
+    assert len(links) == 4
+    assert all((page.parent / link).exists() for link in links)
+
+
+def is_best(run: Mapping[str, Any], folder: Path) -> bool:
+    rows = rows_of(folder / "reports" / "report.txt")
+    return bool(run["name"] == min(rows, key=lambda row: float(row["final_error"]))["run"])
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_the_date_is_that_of_the_experiment_where_its_stages_are_older(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, factors={}, replicates=1, failed={"": "diverged"}).write()
+    plan = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps({**plan, "created_at": "2036-01-01T00:00:00+00:00"}))
+    assert value_after("Date: ", write_reports(folder).read_text()) == "2036-01-01T00:00:00+00:00"
+    (folder / "journal").mkdir()
+    events = [
+        {"at": "2036-01-01T00:02:00.250+00:00", "event": "stage_failed"},
+        {"at": "2036-01-03T00:00:00.000+00:00", "event": "finished"},
+    ]
+    (folder / "journal" / "0001-a.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert value_after("Date: ", write_reports(folder).read_text()) == "2036-01-01T00:02:00+00:00"
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.parametrize(("failure_class", "helps"), [("diverged", False), ("timeout", True)])
+def test_a_retry_is_advised_only_where_it_can_help(tmp_path: Path, failure_class: str, helps: bool) -> None:
+    for name, failed in (("some", "lora_rank=8"), ("all", "")):
+        synthetic = Synthetic(tmp_path / name, factors={"lora_rank": (4, 8)}, failed={failed: failure_class})
+        report = write_reports(synthetic.write())
+        advice = report.read_text().partition("=== Recommendations ===")[2].partition("=== Files")[0]
+        assert ("Start a new experiment" in advice) is not helps
+        assert ("would fail again" in report.with_name("failures.md").read_text()) is not helps
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_cells_that_were_not_tested_are_not_counted_as_open(tmp_path: Path) -> None:
+    two = write_reports(Synthetic(tmp_path / "a", factors={"lora_rank": (4, 8)}, replicates=2).write()).read_text()
+    assert "by cell: none of 2 can be tested alone (two runs, and only 2 of the 6 degrees" in two
+    four = write_reports(Synthetic(tmp_path / "b", factors={"lora_rank": (4, 8)}, replicates=4).write()).read_text()
+    assert re.search(r"SFT against the base.*; by cell: helps in 2, harms in 0, open in 0, of 2$", four, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_the_front_of_error_and_cost_has_units(tmp_path: Path) -> None:
+    text = write_reports(Synthetic(tmp_path, factors={"lora_rank": (4, 8)}).write()).read_text()
+    front = value_after("- Pareto front: ", text)
+    assert re.match(r"double_integrator: LoRA rank \d, final error \S+ at \S+ CPU core-hours per run", front)
 
 
 @pytest.mark.usefixtures("without_matplotlib")
@@ -528,6 +711,21 @@ def test_the_command_prints_the_report(tmp_path: Path, capsys: pytest.CaptureFix
 def test_the_recomputation_imports_nothing_of_the_package() -> None:
     assert "setpoint" not in RECOMPUTE.read_text()
     assert "recompute" in runpy.run_path(str(RECOMPUTE))
+
+
+def test_measured_shares_have_three_digits_and_no_round_off() -> None:
+    shares = (0.3433, 0.35, 49.3094, 1176.97174, 1e5, 9.108e-4, -3e-12, -1e-4, 299 / 300, 0.99999, 1.0)
+    texts = ["34.3 %", "35 %", "4930 %", "118000 %", "1e7 %", "0.0911 %", "0 %", "-0.01 %", "99.7 %", "99.9 %", "100 %"]
+    assert [share_text(share) for share in shares] == texts
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_every_format_shows_all_that_is_known_of_the_references(tmp_path: Path) -> None:
+    report = write_reports(Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, replicates=1).write())
+    cells = ("zero control", "1.2", "0 %", "11.2", "12.7 %")
+    for name in ("report.txt", "report.md", "report.html"):
+        lines = re.split(r"\n|<tr>", report.with_name(name).read_text())
+        assert any(re.search(".*".join(map(re.escape, cells)), line) for line in lines), name
 
 
 def test_a_share_that_is_not_all_is_not_rounded_to_all() -> None:

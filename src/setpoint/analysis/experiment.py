@@ -197,7 +197,7 @@ class ExperimentData:
     """Everything that analysis and reports need.
 
     Attributes:
-        finished_at: ISO time of the newest result, or of the plan where there is none.
+        finished_at: ISO time of the newest of results, failures and the plan; a stage may be older than the experiment.
         anchors: system -> controller -> metrics of the reference controllers.
         base: system -> metrics of the untrained base.
         cost: of every distinct stage once, failed attempts included.

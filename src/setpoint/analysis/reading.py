@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def read_experiment(folder: Path) -> ExperimentData:
         id=plan["experiment"],
         type=plan["type"],
         created_at=plan["created_at"],
-        finished_at=_finished_at(stages.values()) or plan["created_at"],
+        finished_at=max(plan["created_at"], _finished_at(stages.values()), _failed_at(folder)),
         systems=tuple(plan["systems"]),
         analysis=_analysis_plan(plan["analysis"]),
         runs=runs,
@@ -390,9 +391,17 @@ def _attempt_cost(attempt: Attempt) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _finished_at(stages: Iterable[_Stage]) -> str | None:
-    times = [str((stage.manifest or {}).get("finished_at", "")) for stage in stages]
-    return max(times, default="") or None
+def _finished_at(stages: Iterable[_Stage]) -> str:
+    """When the newest result was published; empty where there is none."""
+    return max((str((stage.manifest or {}).get("finished_at", "")) for stage in stages), default="")
+
+
+def _failed_at(folder: Path) -> str:
+    """When the newest failure was recorded, in the form of manifests; empty where there is none."""
+    events = [event for path in folder.glob("journal/*.jsonl") for event in _json_lines(path)]
+    failures = [event.get("at") for event in events if event.get("event") == "stage_failed"]
+    times = [datetime.fromisoformat(at) for at in failures if isinstance(at, str)]
+    return max(times).isoformat(timespec="seconds") if times else ""
 
 
 def _numbers(blocks: Iterable[Mapping[str, Any]], key: str) -> list[float]:

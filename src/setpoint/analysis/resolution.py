@@ -56,6 +56,11 @@ def resolution(sweep: Sweep) -> Claim:
             "in_words": words,
             "observed": {factor: _observed(sweep, factor) for factor in sweep.parameters},
             "observed_in_words": {f: _in_words(sweep, _observed(sweep, f)) for f in sweep.parameters},
+            "allowed": {factor: _allowed(sweep, factor) for factor in sweep.parameters},
+            "allowed_in_words": {
+                f: None if (allowed := _allowed(sweep, f)) is None else _in_words(sweep, allowed)
+                for f in sweep.parameters
+            },
         },
     )
 
@@ -86,6 +91,19 @@ def _observed(sweep: Sweep, factor: str) -> float:
     table = sweep.tables[factor]
     best, rival = table.ranked[:2]
     return float(table.means[rival] - table.means[best])
+
+
+def _allowed(sweep: Sweep, factor: str) -> float | None:
+    """How far the best level may truly be from its nearest rival, whichever is best; None where no interval says.
+
+    By the simultaneous intervals of every other level against the observed best: that one leads by no more than the
+    smallest of their upper ends, and any other leads it by no more than its own lower end.
+    """
+    pairs = list(sweep.tables[factor].against_best.values())
+    intervals = [pair.interval for pair in pairs if pair is not None]
+    if len(intervals) < len(pairs):
+        return None
+    return max(min(high for _, high in intervals), *(-low for low, _ in intervals))
 
 
 def _in_words(sweep: Sweep, difference: float) -> str:

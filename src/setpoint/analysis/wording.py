@@ -38,6 +38,24 @@ def percent_text(share: float) -> str:
     return f"{percent:.0f} %" if abs(percent) >= 10 or percent == 0 else f"{percent:.2g} %"
 
 
+ROUND_OFF_SHARE = 1e-7
+"""Shares below are what solvers and floating-point sums leave of a zero."""
+
+
+def share_text(share: float) -> str:
+    """A measured rate or regret as a percentage with three significant digits; `0 %` for round-off.
+
+    What is not all is never rounded to all of it. Estimates have fewer digits: `percent_text`.
+    """
+    percent = 100.0 * share
+    if abs(share) < ROUND_OFF_SHARE:
+        return "0 %"
+    if 99.0 < percent < 100.0:
+        return f"{min(percent, 99.9):.3g} %"
+    rounded = float(f"{percent:.3g}")
+    return f"{number_text(rounded, max(3, len(f'{abs(rounded):.0f}')))} %"
+
+
 def interval_text(low: float, high: float) -> str:
     """`[0.8, 1.9]`."""
     return f"[{number_text(low)}, {number_text(high)}]"

@@ -9,6 +9,9 @@ from typing import Any
 from setpoint.artifacts import interruption
 from setpoint.artifacts.workspace import Workspace
 
+SAID_EVERY = 10
+"""Steps between two lines on stdout; `metrics.jsonl` has every step."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
@@ -39,6 +42,10 @@ class StageContext:
         return None if signal is None else f"asked to end by {signal}"
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Append one line to the attempt's `metrics.jsonl`."""
+        """Append one line to the attempt's `metrics.jsonl`, and say so on stdout every tenth step."""
         with (self.attempt / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(dict(record)) + "\n")
+        step = record.get("step")
+        if isinstance(step, int) and step % SAID_EVERY == 0:
+            numbers = ", ".join(f"{name} {x:.4g}" for name, x in record.items() if isinstance(x, float))
+            print(f"step {step}: {numbers}", flush=True)

@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 
+from setpoint.analysis.wording import share_text
+
 _ORDER = ("llm", "optimum", "mpc", "tracking_lqr", "lqr", "zero")
 
+_SHARE = "share"
 # heading, metric, format
 _COLUMNS = (
     ("final error", "final_error", ".4g"),
     ("normalised", "normalised_error", ".4g"),
     ("cost", "control_cost", ".5g"),
-    ("regret median", "regret_median", ".3%"),
-    ("regret 90 %", "regret_p90", ".3%"),
-    ("success", "success_rate", ".1%"),
-    ("within 0.1", "success_loose_rate", ".1%"),
-    ("violates", "violation_rate", ".1%"),
-    ("parsed", "parse_rate", ".1%"),
+    ("regret median", "regret_median", _SHARE),
+    ("regret 90 %", "regret_p90", _SHARE),
+    ("success", "success_rate", _SHARE),
+    ("within 0.1", "success_loose_rate", _SHARE),
+    ("violates", "violation_rate", _SHARE),
+    ("parsed", "parse_rate", _SHARE),
 )
 _MISSING = "–"
 _NAME = max(map(len, _ORDER))
@@ -46,4 +49,6 @@ def _has_model(summary: Mapping[str, Mapping[str, Mapping[str, Metrics]]]) -> bo
 
 
 def _cell(metrics: Metrics, name: str, style: str) -> str:
-    return format(metrics[name], style) if name in metrics else _MISSING
+    if name not in metrics:
+        return _MISSING
+    return share_text(metrics[name]) if style == _SHARE else format(metrics[name], style)

@@ -323,7 +323,8 @@ def _status(arguments: argparse.Namespace) -> int:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(status.counts.items()))
     print(f"{status.experiment}: {status.state}; {counted(len(status.runs), 'run')}: {counts}")
     for name, run_state in status.runs.items():
-        detail = " ".join(filter(None, [run_state.failure_class, run_state.reason]))
+        named = run_state.failure_class if (run_state.failure_class or "") not in (run_state.reason or "") else None
+        detail = ": ".join(filter(None, [named, run_state.reason]))
         print(f"  {run_state.state:<10} {name}{f'  ({detail})' if detail else ''}")
     return 0
 

@@ -27,9 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the reports and print the one that was asked for."""
     from setpoint.artifacts import read_json
+    from setpoint.experiments.lease import lease_holder
     from setpoint.reports import write_reports
+    from setpoint.reports.files import seen_from
 
-    report = write_reports(workspace_of(args).experiment(args.experiment), figures=not args.no_figures)
+    workspace = workspace_of(args)
+    experiment = workspace.experiment(args.experiment)
+    running = lease_holder(experiment) is not None
+    report = write_reports(experiment, figures=not args.no_figures, running=running)
     if args.json:
         print_json(read_json(report.with_name("claims.json")))
         return 0
@@ -37,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
         _open(report.with_name("report.html"))
         return 0
     shown = report.with_suffix(SUFFIXES[args.format])
-    print(shown.read_text(encoding="utf-8"), end="")
+    text = shown.read_text(encoding="utf-8")
+    print(seen_from(Path(), text, workspace.root) if args.format == "text" else text, end="")
     return 0
 
 

@@ -177,6 +177,7 @@ def run_request(
     from setpoint.experiments import launch
     from setpoint.experiments.dead_axes import dead_axes
     from setpoint.reports import write_reports
+    from setpoint.reports.remedies import fails_again
 
     retries, limits = retries_of(arguments), limits_of(arguments)
     calibration = getattr(arguments, "calibrate", False)
@@ -216,7 +217,7 @@ def run_request(
             )
         return EXIT_INTERRUPTED
     report = write_reports(request.folder)
-    _print_result(status, report, as_json=arguments.json)
+    _print_result(status, report, request.workspace.root, as_json=arguments.json)
     if not (arguments.quiet or arguments.json):
         say(f"for a browser: {report.with_name('report.html')}")
     if status.state == "interrupted":
@@ -224,7 +225,11 @@ def run_request(
     failed = status.counts.get("failed", 0) + status.counts.get("lost", 0)
     if failed:
         again = resume_command(request, "retry")
-        print(f"setpoint: {counted(failed, 'run')} failed; mend the cause, then: {again}", file=sys.stderr)
+        settled = all(fails_again(run.failure_class) for run in status.runs.values() if run.state in {"failed", "lost"})
+        advice = f"mend the cause, then: {again}"
+        if settled:
+            advice = f"a retry would fail again; start a new experiment, as {report.with_name('failures.md')} suggests"
+        print(f"setpoint: {counted(failed, 'run')} failed; {advice}", file=sys.stderr)
     return exit_code(status)
 
 
@@ -279,8 +284,10 @@ def resume_command(request: "Request", action: str = "resume") -> str:
     return shlex.join(words)
 
 
-def _print_result(status: "Status", report: Path, *, as_json: bool) -> None:
+def _print_result(status: "Status", report: Path, workspace: Path, *, as_json: bool) -> None:
+    from setpoint.reports.files import seen_from
+
     if as_json:
         print_json({**status.to_json(), "report": str(report)})
     else:
-        print(report.read_text(encoding="utf-8"), end="")
+        print(seen_from(Path(), report.read_text(encoding="utf-8"), workspace), end="")

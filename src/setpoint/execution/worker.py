@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import psutil
@@ -31,10 +32,13 @@ def work(task: Task) -> None:
     _redirect_output(attempt)
     meter = Meter()
     sampler = Sampler(keep=lambda: write_json(attempt.resources_so_far, {"schema": 1, **meter.read()}))
+    _say(f"{_title(task)}: attempt {attempt.number} began, process {os.getpid()}")
     try:
         _run_and_publish(task, stage, attempt, meter)
+        _say(f"{_title(task)}: finished")
     except (Exception, SystemExit) as error:
         failure = describe_failure(error)
+        _say(f"{_title(task)}: failed, {failure['failure_class']}: {failure['message']}")
         print(failure["traceback"], file=sys.stderr)
         write_json(attempt.failure, failure)
     finally:
@@ -60,6 +64,18 @@ def _run_and_publish(task: Task, stage: StageFolder, attempt: Attempt, meter: Me
     )
     summary = _load(task.target)(context)
     stage.publish(attempt, summary=summary, measured=meter.read(), provenance=provenance.collect())
+
+
+def _title(task: Task) -> str:
+    """`sft 89204b245f34, seed 1, 100 steps`."""
+    own = task.config.get(task.kind)
+    steps = own.get("steps") if isinstance(own, dict) else None
+    return f"{task.kind} {task.stage_id}, seed {task.seed}{'' if steps is None else f', {steps} steps'}"
+
+
+def _say(text: str) -> None:
+    """One line with the time, for the attempt's log."""
+    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}", flush=True)
 
 
 def _load(target: str) -> StageFunction:

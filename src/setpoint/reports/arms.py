@@ -1,15 +1,16 @@
 """The table of training arms, as Markdown that reads as plain text too."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 
 from setpoint import problems
 from setpoint.analysis.arms import Arm
+from setpoint.analysis.wording import share_text
 from setpoint.reports.content import REFERENCES
 
 _MODES = {"open_loop": "open loop", "replan_1": "replan 1", "replan_5": "replan 5"}
-_COLUMNS = ("arm", "mode", "parsed", "success", "median regret %", "p90 regret %", "error L2", "error norm.", "CPU-s")
+_COLUMNS = ("arm", "mode", "parsed", "success", "median regret", "p90 regret", "error L2", "error norm.", "CPU-s")
 
 
 def render_arms(arms: Sequence[Arm]) -> str:
@@ -53,7 +54,7 @@ def _overview(arms: Sequence[Arm]) -> list[str]:
         "",
         *_aligned([("system", "judged in", *names), *rows]),
         "",
-        "Cells: success; median regret %; where a language model answers, the share of episodes with all answers read",
+        "Cells: success; median regret; where a language model answers, the share of episodes with all answers read",
         "comes first. Means over seeds, in the mode that a system is judged in; closed loop: a new plan every 5 steps.",
         "",
     ]
@@ -61,8 +62,8 @@ def _overview(arms: Sequence[Arm]) -> list[str]:
 
 def _success_and_regret(arm: Arm) -> str:
     parsed, success, regret = (mean(arm.values(name)) for name in ("parse_rate", "success_rate", "regret_median"))
-    scores = f"{success:.3f}; {100 * regret:.3g}"
-    return scores if arm.name in REFERENCES else f"{parsed:.3f}; {scores}"
+    scores = f"{share_text(success)}; {share_text(regret)}"
+    return scores if arm.name in REFERENCES else f"{share_text(parsed)}; {scores}"
 
 
 def write_arms(arms: Sequence[Arm], path: Path) -> str:
@@ -74,23 +75,19 @@ def write_arms(arms: Sequence[Arm], path: Path) -> str:
 
 
 def _row(arm: Arm) -> tuple[str, ...]:
-    regret = [100 * value for value in arm.values("regret_median")], [100 * value for value in arm.values("regret_p90")]
     return (
         arm.name,
         _MODES[arm.mode],
-        _spread(arm.values("parse_rate"), 3),
-        _spread(arm.values("success_rate"), 3),
-        _spread(regret[0], 2),
-        _spread(regret[1], 1),
-        _spread(arm.values("final_error"), 4),
-        _spread(arm.values("normalised_error"), 4),
-        _spread(list(arm.cpu_s.values()), 0) if arm.cpu_s else "–",
+        *(_spread(arm.values(name), share_text) for name in ("parse_rate", "success_rate")),
+        *(_spread(arm.values(name), share_text) for name in ("regret_median", "regret_p90")),
+        *(_spread(arm.values(name), "{:.4f}".format) for name in ("final_error", "normalised_error")),
+        _spread(list(arm.cpu_s.values()), "{:.0f}".format) if arm.cpu_s else "–",
     )
 
 
-def _spread(values: list[float], decimals: int) -> str:
+def _spread(values: list[float], written: Callable[[float], str]) -> str:
     middle = sum(values) / len(values)
-    texts = [f"{value:.{decimals}f}" for value in (middle, min(values), max(values))]
+    texts = [written(value) for value in (middle, min(values), max(values))]
     return texts[0] if len(values) == 1 else f"{texts[0]} ({texts[1]}–{texts[2]})"
 
 

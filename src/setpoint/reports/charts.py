@@ -1,7 +1,7 @@
 """The figures of the HTML report as SVG: effects, seeds, interactions, failures, learning curves, trajectories."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,15 +16,18 @@ from setpoint.analysis.reading import learning_curve
 from setpoint.analysis.wording import factor_label, level_text, number_text
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
-from setpoint.reports import svg
+from setpoint.reports import scales, svg
 from setpoint.reports.content import (
     RankedSystem,
     Report,
     curve_labels,
+    curve_names,
     extreme_run,
     extreme_words,
     metric_text,
+    references_of,
     short_label,
+    stages_of,
 )
 from setpoint.reports.costs import configuration_costs, missing_from, pareto_front
 
@@ -32,12 +35,25 @@ SHOWN_CONFIGURATIONS = 30
 SHOWN_EFFECTS = 40
 SHOWN_CURVES = 40
 SHOWN_LABELS = 30
+SHOWN_RAW = 12
+"""Curves up to which their raw values are drawn behind the running means."""
 SHOWN_MAPS = 6
 SHOWN_PREDICTIONS = 80
 SHOWN_DOTS = 60
 LARGEST_MAP = 15
-WIDTH, LABELS = 900.0, 330.0
+WIDTH, HALF, LABELS = 1184.0, 584.0, 330.0
+"""Of the whole page, of two figures side by side, and of the names of rows."""
+MARGIN_ROW = 15.0
 SHOWN_PROFILES = 5
+
+
+REFERENCE_CLASSES = {
+    "certified optimum": "c6",
+    "clipped LQR": "c2 d1",
+    "zero control": "c7 d3",
+    "base, zero-shot": "c6 d2",
+}
+"""As in the images."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +111,17 @@ def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
     shown = [r for r in ranked.configurations if r.mean is not None or r.failed][:SHOWN_CONFIGURATIONS]
     values = [v for r in shown for v in (*r.values, *(r.interval or ()))]
     logarithmic = all(v > 0.0 for v in values)
-    axis = svg.axis_over(values, LABELS + 20, WIDTH - 90, logarithmic=logarithmic)
-    bottom = 20.0 + 22.0 * len(shown)
+    placed = scales.place_references(values, references_of(report, ranked), logarithmic=logarithmic)
+    everything = [*values, *(reference.value for reference in placed.inside)]
+    axis = svg.axis_over(everything, LABELS + 20, WIDTH - 90, logarithmic=logarithmic)
+    top = 12.0 + MARGIN_ROW * _margin_rows(axis.end - axis.start, placed)
+    bottom = top + 10.0 + 22.0 * len(shown)
     metric = report.data.quantity(ranked.metric).label
-    body = svg.bottom_axis(axis, 10, bottom, metric)
+    body = svg.bottom_axis(axis, top, bottom, metric)
+    legend, height = _references(axis, placed, top, bottom)
+    body += legend
     for row, result in enumerate(shown):
-        y = 25.0 + 22.0 * row
+        y = top + 15.0 + 22.0 * row
         body.append(svg.text(LABELS, y + 4, svg.shortened(short_label(report.data, result), 46), anchor="end"))
         if result.interval is not None:
             body.append(svg.line(axis.at(result.interval[0]), y, axis.at(result.interval[1]), y, "reach"))
@@ -110,11 +131,38 @@ def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
         if result.failed:
             body.append(svg.text(WIDTH - 80, y + 4, f"{result.failed} failed", classes="failed"))
     first = short_label(report.data, shown[0])
+    mean = ", a stroke for the mean" if any(len(result.values) > 1 for result in shown) else ""
+    interval = " with its interval" if any(result.interval is not None for result in shown) else ""
     caption = (
-        f"{ranked.system}: {metric} of each configuration, one dot a seed, a stroke for the mean with its interval. "
+        f"{ranked.system}: {metric} of each configuration, one dot a seed{mean}{interval}. "
         f"Best observed: {first}, {number_text(shown[0].mean or 0.0, 4)}."
     )
-    return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
+    return Chart(caption, svg.document(WIDTH, height, caption, body))
+
+
+def _references(axis: svg.Axis, placed: scales.Placed, top: float, bottom: float) -> tuple[list[str], float]:
+    """Lines of the references with their legend below the axis, those beyond its ends above it; and the height."""
+    body = []
+    if placed.below:
+        body.append(svg.text(axis.start, top - 10, f"\u2190 {_named(placed.below)}", classes="soft"))
+    if placed.above:
+        y = top - 10 - MARGIN_ROW * (_margin_rows(axis.end - axis.start, placed) - 1)
+        body.append(svg.text(axis.end, y, f"{_named(placed.above)} \u2192", anchor="end", classes="soft"))
+    for k, reference in enumerate(placed.inside):
+        classes = f"line {REFERENCE_CLASSES[reference.label]}"
+        x, y = axis.start + 230.0 * (k % 3), bottom + 54.0 + 18.0 * (k // 3)
+        body.append(svg.line(axis.at(reference.value), top, axis.at(reference.value), bottom, classes))
+        body += [svg.line(x, y - 4, x + 28, y - 4, classes), svg.text(x + 34, y, _named((reference,)))]
+    return body, bottom + 42.0 + 18.0 * -(-len(placed.inside) // 3)
+
+
+def _margin_rows(width: float, placed: scales.Placed) -> int:
+    """Lines of text above an axis that name what lies beyond its ends: two where one is too narrow for both."""
+    return 2 if placed.below and placed.above and len(_named(placed.below + placed.above)) * 7.0 > width else 1
+
+
+def _named(references: Sequence[scales.Reference]) -> str:
+    return ", ".join(f"{reference.label} {number_text(reference.value)}" for reference in references)
 
 
 def levels(report: Report) -> list[Chart]:
@@ -133,25 +181,33 @@ def _levels(report: Report, claim: Claim) -> Chart:
     means, intervals = claim.details["level_means"], claim.details["level_intervals"]
     shown = list(means)[:SHOWN_CONFIGURATIONS]
     everything = [v for name in shown for v in (*values.get(name, ()), *intervals.get(name, ()))]
-    axis = svg.axis_over(everything, 150, 470, logarithmic=all(v > 0.0 for v in everything))
-    bottom = 20.0 + 26.0 * len(shown)
+    logarithmic = all(v > 0.0 for v in everything)
+    references = references_of(report, report.ranked[0]) if len(report.ranked) == 1 else []
+    same = len(report.ranked) == 1 and report.ranked[0].metric == scale.quantity.name
+    placed = scales.place_references(everything, references if same else [], logarithmic=logarithmic)
+    shown_values = [*everything, *(reference.value for reference in placed.inside)]
+    axis = svg.axis_over(shown_values, 110, HALF - 90, logarithmic=logarithmic)
+    top = 12.0 + MARGIN_ROW * _margin_rows(axis.end - axis.start, placed)
+    bottom = top + 10.0 + 26.0 * len(shown)
     best = [level_text(level) for level in claim.details["possibly_best"]]
-    body = svg.bottom_axis(axis, 10, bottom, scale.quantity.label)
+    body = svg.bottom_axis(axis, top, bottom, scale.quantity.label)
+    legend, height = _references(axis, placed, top, bottom)
+    body += legend
     for row, name in enumerate(shown):
-        y = 26.0 + 26.0 * row
-        body.append(svg.text(140, y + 4, svg.shortened(name, 20), anchor="end"))
+        y = top + 16.0 + 26.0 * row
+        body.append(svg.text(100, y + 4, svg.shortened(name, 15), anchor="end"))
         body += [svg.dot(axis.at(value), y, "dot faint", 2.5) for value in svg.spaced(values.get(name, []), SHOWN_DOTS)]
         if name in intervals:
             low, high = (axis.at(end) for end in intervals[name])
             body.append(svg.line(low, y, high, y, "reach"))
         body.append(svg.line(axis.at(means[name]), y - 8, axis.at(means[name]), y + 8, "mean"))
         if name in best:
-            body.append(svg.text(480, y + 4, "may be best", classes="soft"))
+            body.append(svg.text(HALF - 80, y + 4, "may be best", classes="soft"))
     caption = (
         f"{scale.quantity.label} by {factor_label(factor)}: one dot a run, a stroke for the mean over all other "
         f"parameters with its own interval. {claim.heading}: {claim.statement}."
     )
-    return Chart(caption, svg.document(570, bottom + 40, caption, body))
+    return Chart(caption, svg.document(HALF, height, caption, body))
 
 
 def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
@@ -166,20 +222,23 @@ def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
             curves.append((short_label(report.data, result), found))
     if not curves:
         return None
-    x_axis = svg.axis_over([float(v) for _, found in curves for v in (found[0], found[-1])], 60, 400, logarithmic=True)
+    ends = [float(v) for _, found in curves for v in (found[0], found[-1])]
+    x_axis = svg.axis_over(ends, 60, HALF - 24, logarithmic=True)
     y_axis = svg.Axis(0.0, 100.0, 240, 30)
-    body = [*svg.bottom_axis(x_axis, 30, 240, "final error"), *svg.left_axis(y_axis, 60, 400, "cases, %")]
+    body = [*svg.bottom_axis(x_axis, 30, 240, "final error"), *svg.left_axis(y_axis, 60, HALF - 24, "cases, %")]
+    names = curve_names(report.data, ranked.system)
+    names += [name for name, _ in curves if name not in names]
     for k, (name, found) in enumerate(curves):
         shares = 100.0 * np.arange(1, len(found) + 1) / len(found)
         points = [(x_axis.at(float(v)), y_axis.at(float(s))) for v, s in zip(found, shares, strict=True)]
-        body.append(svg.path(svg.thinned(points), f"line c{k % 6}"))
-        body.append(svg.line(420, 40 + 18 * k, 438, 40 + 18 * k, f"line c{k % 6}"))
-        body.append(svg.text(443, 44 + 18 * k, svg.shortened(name, 40)))
+        look, y = f"line {_look(names, name)}", 292 + 18 * k
+        body.append(svg.path(svg.thinned(points), look))
+        body += [svg.line(60, y - 4, 90, y - 4, look), svg.text(96, y, svg.shortened(name, 70))]
     caption = (
         f"{ranked.system}: how many of the cases of all seeds end closer to the target than a bound, for the best "
         "configurations and the worst."
     )
-    return Chart(caption, svg.document(700, 285, caption, body))
+    return Chart(caption, svg.document(HALF, 288 + 18 * len(curves), caption, body))
 
 
 def maps(report: Report) -> list[Chart]:
@@ -204,7 +263,8 @@ def _map(report: Report, rows: str, columns: str | None) -> Chart | None:
             values.setdefault((o.level(rows), o.level(columns) if columns else None), []).append(o.value)
     means = {place: float(np.mean(found)) for place, found in values.items()}
     low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
-    left, top, width, height = 130.0, 46.0, 104.0, 44.0
+    left, top, height = 130.0, 46.0, 44.0
+    width = max(104.0, min(180.0, (HALF - left) / max(1, len(xs))))
     body = [svg.text(left, 14, factor_label(columns) if columns else "", classes="soft")]
     body += [svg.text(left + (k + 0.5) * width, 38, _level(x, columns), anchor="middle") for k, x in enumerate(xs)]
     body.append(svg.text(left - 8, 38, factor_label(rows), anchor="end", classes="soft"))
@@ -277,15 +337,21 @@ def learning_curves(report: Report, system: str) -> list[Chart]:
     """SFT loss and GRPO reward over steps, each configuration with a look of its own."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = (("sft", "loss", "SFT loss"), ("grpo", "reward", "GRPO mean reward"))
-    charts = [_curves(report, runs, role, key, f"{system}: {title}") for role, key, title in panels]
+    names = curve_names(report.data, system)
+    charts = [
+        _curves(report, stages_of(runs, role), role, key, f"{system}: {title}", names) for role, key, title in panels
+    ]
     return [chart for chart in charts if chart is not None]
 
 
-def _curves(report: Report, runs: Sequence[RunResult], role: str, key: str, title: str) -> Chart | None:
-    stages: dict[str, list[RunResult]] = {}
-    for run in runs:
-        if role in run.stages:
-            stages.setdefault(run.stages[role], []).append(run)
+def _curves(
+    report: Report,
+    stages: Mapping[str, Sequence[RunResult]],
+    role: str,
+    key: str,
+    title: str,
+    all_names: Sequence[str],
+) -> Chart | None:
     labels = curve_labels(report.data, stages)
     chosen = svg.thinned([(float(k), 0.0) for k in range(len(stages))], SHOWN_CURVES)
     curves = []
@@ -294,31 +360,45 @@ def _curves(report: Report, runs: Sequence[RunResult], role: str, key: str, titl
         points = [(float(r["step"]), float(v)) for r in records if isinstance(v := r.get(key), int | float)]
         points = [(x, y) for x, y in points if math.isfinite(y)]
         if len(points) >= 2:
-            curves.append((labels[stage], svg.thinned(points)))
+            curves.append((labels[stage], points))
     if not curves:
         return None
-    names = list(dict.fromkeys(name for name, _ in curves))
-    x_axis = svg.axis_over([x for _, points in curves for x, _ in points], 60, 400)
-    y_axis = svg.axis_over([y for _, points in curves for _, y in points], 240, 30)
-    body = [*svg.bottom_axis(x_axis, 30, 240, "optimizer step"), *svg.left_axis(y_axis, 60, 400, key)]
-    for name, points in curves:
-        body.append(svg.path([(x_axis.at(x), y_axis.at(y)) for x, y in points], f"line thin {_look(names, name)}"))
+    names = [name for name in all_names if name in {label for label, _ in curves}]
+    width = scales.smoothing_width(max(len(points) for _, points in curves))
+    raw = curves if width > 1 and len(curves) <= SHOWN_RAW else []
+    curves = [(name, _smoothed(points, width)) for name, points in curves]
+    x_axis = svg.axis_over([x for _, points in (*curves, *raw) for x, _ in points], 60, HALF - 24)
+    y_axis = svg.axis_over([y for _, points in (*curves, *raw) for _, y in points], 240, 30)
+    body = [*svg.bottom_axis(x_axis, 30, 240, "optimizer step"), *svg.left_axis(y_axis, 60, HALF - 24, key)]
+    for kind, drawn in (("raw", raw), ("line", curves)):
+        for name, points in drawn:
+            places = [(x_axis.at(x), y_axis.at(y)) for x, y in svg.thinned(points, 120)]
+            body.append(svg.path(places, f"line {kind} {_look(all_names, name)}"))
     listed_names = names[:SHOWN_LABELS]
     for k, name in enumerate(listed_names):
         y = 295 + 16 * k
-        body.append(svg.line(60, y - 4, 90, y - 4, f"line {_look(names, name)}"))
-        body.append(svg.text(96, y, svg.shortened(name, 52)))
+        body.append(svg.line(60, y - 4, 90, y - 4, f"line {_look(all_names, name)}"))
+        body.append(svg.text(96, y, svg.shortened(name, 70)))
     shown = f", {len(curves)} of {len(stages)} shown" if len(curves) < len(stages) else ""
     if len(names) > len(listed_names):
         shown += f"; the first {len(listed_names)} of {len(names)} configurations are named"
-    caption = f"{title}, one line a trained stage{shown}."
-    return Chart(caption, svg.document(420, 304 + 16 * len(listed_names), caption, body))
+    smoothed = f", a running mean over {width} steps" if width > 1 else ""
+    smoothed += " over the faint raw values" if raw else ""
+    caption = f"{title}, one line a trained stage{smoothed}{shown}."
+    return Chart(caption, svg.document(HALF, 304 + 16 * len(listed_names), caption, body))
+
+
+def _smoothed(points: Sequence[tuple[float, float]], width: int) -> list[tuple[float, float]]:
+    """The running mean of a curve; a shorter one than the others is smoothed less."""
+    width = min(width, scales.smoothing_width(len(points)))
+    means = scales.running_mean(np.array([y for _, y in points]), width).tolist()
+    return list(zip([x for x, _ in points[width - 1 :]], means, strict=True))
 
 
 def _look(names: Sequence[str], name: str) -> str:
-    """Colour and dashes of a line, of which there are thirty pairs."""
+    """Colour and dashes of a line, of which there are forty pairs."""
     place = names.index(name)
-    return f"c{place % 6} d{place // 6 % 5}"
+    return f"c{place % 8} d{place // 8 % 5}"
 
 
 def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
@@ -348,12 +428,12 @@ def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: boo
         drawn = [("line c0", _signal(learned, k, len(plant.states)))]
         if optimal is not None and optimal.case_id == learned.case_id:
             drawn.append(("line optimum", _signal(optimal, k, len(plant.states))))
-        times = svg.axis_over([t for _, points in drawn for t, _ in points], 60, 400)
+        times = svg.axis_over([t for _, points in drawn for t, _ in points], 60, HALF - 24)
         axis = svg.axis_over([v for _, points in drawn for _, v in points], top + 100, top)
-        body += svg.left_axis(axis, 60, 400, f"{signal.name} [{signal.unit or '1'}]")
+        body += svg.left_axis(axis, 60, HALF - 24, f"{signal.name} [{signal.unit or '1'}]")
         for bound in (signal.lower, signal.upper):
             if math.isfinite(bound) and axis.low < bound < axis.high:
-                body.append(svg.line(60, axis.at(bound), 400, axis.at(bound), "bound"))
+                body.append(svg.line(60, axis.at(bound), HALF - 24, axis.at(bound), "bound"))
         body += [svg.path([(times.at(t), axis.at(v)) for t, v in points], classes) for classes, points in drawn]
         if k == len(signals) - 1:
             body += svg.bottom_axis(times, top + 100, top + 100, "time, s")
@@ -362,7 +442,7 @@ def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: boo
         f"{system}: {extreme_words(report, ranked, worst=worst)}, {metric_text(value)}, by "
         f"{svg.shortened(run.name, 60)}; case {learned.case_id}; dashed: the optimum."
     )
-    return Chart(caption, svg.document(420, 34 + 130 * len(signals) + 30, caption, body))
+    return Chart(caption, svg.document(HALF, 34 + 130 * len(signals) + 30, caption, body))
 
 
 def _first_case(
@@ -396,22 +476,22 @@ def predicted_costs(data: ExperimentData) -> Chart | None:
         return None
     shown = [found[int(k)] for k, _ in svg.thinned([(float(k), 0.0) for k in range(len(found))], SHOWN_PREDICTIONS)]
     values = [v for p, used in shown for v in (used, p.expected_s, *p.interval_s)]
-    x_axis = svg.axis_over(values, 70, 400, logarithmic=True)
+    x_axis = svg.axis_over(values, 70, HALF - 110, logarithmic=True)
     y_axis = svg.axis_over(values, 360, 30, logarithmic=True)
-    body = [*svg.bottom_axis(x_axis, 30, 360, "predicted, s"), *svg.left_axis(y_axis, 70, 400, "measured, s")]
-    body.append(svg.path([(70.0, 360.0), (400.0, 30.0)], "zero"))
+    body = [*svg.bottom_axis(x_axis, 30, 360, "predicted, s"), *svg.left_axis(y_axis, 70, HALF - 110, "measured, s")]
+    body.append(svg.path([(70.0, 360.0), (HALF - 110, 30.0)], "zero"))
     kinds = list(dict.fromkeys(p.kind for p, _ in shown))
     for p, used in shown:
         low, high = (x_axis.at(end) for end in p.interval_s)
-        y, colour = y_axis.at(used), f"c{kinds.index(p.kind) % 6}"
+        y, colour = y_axis.at(used), f"c{kinds.index(p.kind) % 8}"
         body += [svg.line(low, y, high, y, f"line thin {colour}"), svg.dot(x_axis.at(p.expected_s), y, f"dot {colour}")]
-    for k, kind in enumerate(kinds[:6]):
-        body += [svg.dot(420, 40 + 18 * k, f"dot c{k}"), svg.text(430, 44 + 18 * k, kind)]
+    for k, kind in enumerate(kinds[:8]):
+        body += [svg.dot(HALF - 90, 40 + 18 * k, f"dot c{k}"), svg.text(HALF - 80, 44 + 18 * k, kind)]
     caption = (
         "Processor time of each stage, measured against predicted, with the predicted interval; on the dashed line the "
         "prediction was right."
     )
-    return Chart(caption, svg.document(520, 400, caption, body))
+    return Chart(caption, svg.document(HALF, 400, caption, body))
 
 
 def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
@@ -421,16 +501,18 @@ def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
         return None
     unit = costs[0].unit
     logarithmic = all(cost.error > 0.0 for cost in costs)
-    x_axis = svg.axis_over([cost.hours for cost in costs], 70, 560)
+    x_axis = svg.axis_over([cost.hours for cost in costs], 70, HALF - 24)
     y_axis = svg.axis_over([cost.error for cost in costs], 280, 30, logarithmic=logarithmic)
     metric = report.data.quantity(ranked.metric).label
-    body = [*svg.bottom_axis(x_axis, 30, 280, f"{unit} per run"), *svg.left_axis(y_axis, 70, 560, metric)]
+    body = [*svg.bottom_axis(x_axis, 30, 280, f"{unit} per run"), *svg.left_axis(y_axis, 70, HALF - 24, metric)]
     front = pareto_front(costs)
     for cost in costs:
         body.append(svg.dot(x_axis.at(cost.hours), y_axis.at(cost.error), "sure" if cost in front else "dot", 4.5))
     for cost in front[:8]:
         x, y = x_axis.at(cost.hours), y_axis.at(cost.error)
-        body.append(svg.text(x + 7, y - 6, svg.shortened(cost.name, 44)))
+        right = x > HALF / 2
+        label = svg.shortened(cost.name, 44)
+        body.append(svg.text(x - 7 if right else x + 7, y - 6, label, anchor="end" if right else "start"))
     names = "; ".join(c.name for c in front[:8])
     caption = f"{ranked.system}: {metric} against {unit}{missing_from(costs)}; on the Pareto front: {names}."
-    return Chart(caption, svg.document(860, 330, caption, body))
+    return Chart(caption, svg.document(HALF, 330, caption, body))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from setpoint.analysis.conditions import Under
-from setpoint.reports.content import RankedSystem, metric_text, rate_text
+from setpoint.reports.content import RankedSystem, rate_text
 from setpoint.reports.results import EPISODE_METRICS, Cell
 
 COLUMNS = ("condition", "mode", "cases", "trained", "base", "optimum", "clipped LQR", "zero control")
@@ -75,7 +75,7 @@ def _is(each: Under, condition: str, mode: str) -> bool:
 def _cell(metrics: Sequence[Mapping[str, float | None]]) -> str:
     if not metrics:
         return "-"
-    return f"{rate_text(_mean(metrics, 'success_rate'))}; {metric_text(_mean(metrics, 'regret_median'))}"
+    return f"{rate_text(_mean(metrics, 'success_rate'))}; {rate_text(_mean(metrics, 'regret_median'))}"
 
 
 def _mean(metrics: Sequence[Mapping[str, float | None]], name: str) -> float | None:

@@ -1,6 +1,6 @@
 """Everything a report says, computed once and rendered by others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from setpoint.analysis.configurations import ConfigurationResult, rank_configura
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.quantities import Metrics
-from setpoint.analysis.wording import counted, factor_label, level_text, number_text, percent_text
+from setpoint.analysis.wording import counted, factor_label, level_text, number_text, percent_text, share_text
+from setpoint.reports.scales import Reference
 
 NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
@@ -44,20 +45,22 @@ class Report:
     ranked: tuple[RankedSystem, ...]
     conditions: tuple[Under, ...] = ()
     """What a comprehensive evaluation saw; empty after a standard one."""
+    running: bool = False
+    """Whether somebody works on the experiment while the report is written."""
 
     def claim(self, claim_id: str) -> Claim | None:
         """The claim with this id."""
         return next((claim for claim in self.claims if claim.id == claim_id), None)
 
 
-def build_report(data: ExperimentData) -> Report:
-    """Analyse `data` and collect what is shown."""
+def build_report(data: ExperimentData, *, running: bool = False) -> Report:
+    """Analyse `data` and collect what is shown; `running` says whether somebody works on the experiment now."""
     metric = ranking_metric(data)
     ranked = []
     for system in data.systems:
         errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
         ranked.append(RankedSystem(system, metric, tuple(rank_configurations(data, system, metric)), errors))
-    return Report(data, tuple(experiment_claims(data)), tuple(ranked), tuple(read_conditions(data)))
+    return Report(data, tuple(experiment_claims(data)), tuple(ranked), tuple(read_conditions(data)), running)
 
 
 def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) -> RunResult | None:
@@ -86,15 +89,17 @@ def counts(data: ExperimentData) -> tuple[int, int, int]:
     return len(data.runs), successful, failed
 
 
-def interim_text(data: ExperimentData) -> str:
+def interim_text(report: Report) -> str:
     """That runs have no result yet, as a sentence for the top of a report; empty where all have ended."""
-    pending = sum(run.pending for run in data.runs)
+    runs = report.data.runs
+    pending = sum(run.pending for run in runs)
     if not pending:
         return ""
     have = "has" if pending == 1 else "have"
+    running = ", and the experiment is running" if report.running else ""
     return (
-        f"INTERIM: {pending} of {counted(len(data.runs), 'run')} {have} no result yet. Every number below may still "
-        "change, and no claim is final."
+        f"INTERIM: {pending} of {counted(len(runs), 'run')} {have} no result yet{running}. Every number below may "
+        "still change, and no claim is final."
     )
 
 
@@ -167,6 +172,22 @@ def curve_labels(data: ExperimentData, stages: Mapping[str, Sequence[RunResult]]
     }
 
 
+def stages_of(runs: Iterable[RunResult], role: str) -> dict[str, list[RunResult]]:
+    """The stages of a role, each with the runs that share it."""
+    groups: dict[str, list[RunResult]] = {}
+    for run in runs:
+        if role in run.stages:
+            groups.setdefault(run.stages[role], []).append(run)
+    return groups
+
+
+def curve_names(data: ExperimentData, system: str) -> list[str]:
+    """Every label of a curve of the system, in the order of colours; the same in images and pages."""
+    runs = [run for run in data.runs if system in run.systems]
+    labels = [name for role in ("sft", "grpo") for name in curve_labels(data, stages_of(runs, role)).values()]
+    return list(dict.fromkeys(labels))
+
+
 def _setting(run: RunResult, factor: str, *places: tuple[str, str]) -> str:
     """The value of a parameter that need not be swept: of the run's factors, else of its resolved parameters."""
     if factor in run.factors:
@@ -197,8 +218,8 @@ def metric_text(value: float | None) -> str:
 
 
 def rate_text(value: float | None) -> str:
-    """A rate as a percentage, or that there is none."""
-    return NOT_MEASURED if value is None else percent_text(value)
+    """A rate or a regret as a percentage, or that there is none."""
+    return NOT_MEASURED if value is None else share_text(value)
 
 
 def statistical_lines(report: Report) -> list[tuple[str, str]]:
@@ -223,6 +244,8 @@ def _fixed(data: ExperimentData, factor: str) -> str:
     """That a parameter was not swept, and the value it had."""
     places = {"lora_rank": [("lora", "rank")]}.get(factor, [("sft", factor), ("grpo", factor)])
     values = sorted({_setting(run, factor, *places) for run in data.runs})
+    if len(data.runs) == 1:
+        return f"one run, with {factor} {values[0]}"
     if len(values) > 1:
         return f"{factor} varied only together with something else ({', '.join(values)})"
     return f"{factor} was not swept ({', '.join(values)} in every run)" if values else f"{factor} was not swept"
@@ -233,6 +256,31 @@ def anchor_rows(data: ExperimentData, system: str) -> list[tuple[str, Metrics | 
     found = data.anchors.get(system, {})
     rows: list[tuple[str, Metrics | None]] = [(label, found.get(name)) for name, label in REFERENCES.items()]
     return [*rows, ("base, zero-shot", data.base.get(system))]
+
+
+def references_of(report: Report, ranked: RankedSystem) -> list[Reference]:
+    """What frames the results in figures, by the metric of the ranking."""
+    rows = [(label, (metrics or {}).get(ranked.metric)) for label, metrics in anchor_rows(report.data, ranked.system)]
+    return [Reference(label, value) for label, value in rows if value is not None]
+
+
+REFERENCE_COLUMNS = ("controller", "final error", "success", "parsed", "cost J", "median regret")
+
+
+def reference_rows(data: ExperimentData, system: str) -> list[tuple[str, ...]]:
+    """The cells of `REFERENCE_COLUMNS` for each controller that frames the results."""
+    return [_reference_row(label, metrics or {}) for label, metrics in anchor_rows(data, system)]
+
+
+def _reference_row(label: str, metrics: Metrics) -> tuple[str, ...]:
+    return (
+        label,
+        metric_text(metrics.get("final_error")),
+        rate_text(metrics.get("success_rate")),
+        rate_text(metrics.get("parse_rate")) if label.startswith("base") else "-",
+        metric_text(metrics.get("control_cost")),
+        rate_text(metrics.get("regret_median")),
+    )
 
 
 def case_error_text(report: Report) -> str:

@@ -7,7 +7,7 @@ from setpoint.analysis.configurations import ConfigurationResult
 from setpoint.analysis.experiment import RunResult
 from setpoint.analysis.wording import number_text
 from setpoint.reports.content import RankedSystem, Report, short_label
-from setpoint.reports.usage import missing_text, unmeasured
+from setpoint.reports.missing import missing_text, unmeasured
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,10 @@ def front_text(report: Report) -> str:
         costs = configuration_costs(report, ranked)
         if len(costs) >= 2:
             front = pareto_front(costs)[:6]
-            names = ", ".join(f"{c.name} ({number_text(c.error)}, {number_text(c.hours, 2)})" for c in front)
-            parts.append(f"{ranked.system}: {names} [error, {costs[0].unit} per run{missing_from(costs)}]")
+            metric = report.data.quantity(ranked.metric).label
+            names = "; ".join(
+                f"{c.name}, {metric} {number_text(c.error)} at {number_text(c.hours, 2)} {c.unit} per run"
+                for c in front
+            )
+            parts.append(f"{ranked.system}: {names}{missing_from(costs)}")
     return "; ".join(parts) or "not measured"

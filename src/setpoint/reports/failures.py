@@ -6,7 +6,7 @@ import shlex
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Failure, RunResult
 from setpoint.analysis.wording import level_text
 from setpoint.reports.markdown import code_block, escape
-from setpoint.reports.remedies import suggested_change
+from setpoint.reports.remedies import fails_again, suggested_change
 
 LOG_LINES = 20
 ARMS = frozenset({"training_type", "model_type", "strategy", "start", "system", "candidate"})
@@ -39,7 +39,7 @@ def _section(data: ExperimentData, run: RunResult) -> str:
         "",
         code_block(_single_command(data, run)),
         "",
-        "To try again, with every other failed run of the experiment, in the workspace folder:",
+        _about_retry(failure),
         "",
         code_block(_retry_command(data)),
     ]
@@ -49,6 +49,16 @@ def _section(data: ExperimentData, run: RunResult) -> str:
     for title, text in _blocks(data, failure):
         lines += ["", f"{title}:", "", code_block(text)]
     return "\n".join([*lines, ""])
+
+
+def _about_retry(failure: Failure) -> str:
+    """What the command that retries is good for."""
+    if fails_again(failure.failure_class):
+        return (
+            "A retry keeps the values of this run, so it would fail again; make the suggested change in a new "
+            "experiment. To try the other failed runs of this one again, in the workspace folder:"
+        )
+    return "To try again, with every other failed run of the experiment, in the workspace folder:"
 
 
 def _single_command(data: ExperimentData, run: RunResult) -> str:

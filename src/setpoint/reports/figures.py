@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from setpoint import systems
 from setpoint.analysis.configurations import ConfigurationResult
@@ -25,13 +25,17 @@ from setpoint.errors import InputError
 from setpoint.reports.content import (
     RankedSystem,
     Report,
-    anchor_rows,
     curve_labels,
+    curve_names,
     extreme_run,
     extreme_words,
     one_line,
+    references_of,
     short_label,
+    stages_of,
 )
+from setpoint.reports.scales import Placed, place_references, running_mean, smoothing_width
+from setpoint.reports.svg import axis_over
 from setpoint.systems import Signal
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
@@ -91,27 +95,41 @@ def _errors(report: Report, ranked: RankedSystem) -> Figure | None:
     shown = ranked.configurations[:LARGEST_CHART]
     if not ranked.with_result:
         return None
-    figure = Figure(figsize=(7.4, 1.5 + 0.32 * len(shown)))
+    figure = Figure(figsize=(7.4, 1.8 + 0.32 * len(shown)))
     axes = figure.add_subplot()
-    positive = all(value > 0.0 for result in shown for value in result.values)
-    axes.set_xscale("log" if positive else "linear")
-    for label, value in _reference_values(report, ranked):
-        if value > 0.0 or not positive:
-            colour, dash = REFERENCE_LINES[label]
-            axes.axvline(
-                value, color=colour, linestyle=dash, linewidth=1.3, zorder=1, label=f"{label}: {number_text(value)}"
-            )
+    values = [value for result in shown for value in result.values]
+    positive = all(value > 0.0 for value in values)
+    placed = place_references(values, references_of(report, ranked), logarithmic=positive)
+    for reference in placed.inside:
+        colour, dash = REFERENCE_LINES[reference.label]
+        label = f"{reference.label}: {number_text(reference.value)}"
+        axes.axvline(reference.value, color=colour, linestyle=dash, linewidth=1.3, zorder=1, label=label)
     for row, result in enumerate(shown):
         _draw_seeds(axes, row, result)
     _write_missing_beside(axes, shown)
     axes.set_yticks(range(len(shown)), [_short(short_label(report.data, result)) for result in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    _plain_log_axis(axes, positive)
-    axes.set_xlabel(f"{_metric_label(ranked)}, mean over cases")
-    axes.set_title(f"{ranked.system}: {_metric_label(ranked)} of each configuration")
+    axis = axis_over([*values, *(reference.value for reference in placed.inside)], 0, 1, logarithmic=positive)
+    axes.set_xscale("log" if positive else "linear")
+    axes.set_xlim(axis.low, axis.high)
+    axes.xaxis.set_major_locator(FixedLocator(axis.ticks()))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: number_text(value))
+    axes.set_xlabel(f"{_metric_label(ranked)}, mean over cases{' (log scale)' if positive else ''}")
+    axes.set_title(f"{ranked.system}: {_metric_label(ranked)} of each configuration", pad=20)
+    _write_beyond(axes, placed)
     _legend_below(figure, axes, columns=3)
     return figure
+
+
+def _write_beyond(axes: Any, placed: Placed) -> None:
+    """Above the ends of the axis, with an arrow, the references that lie beyond them."""
+    for end, side, sign, references in ((0.0, "left", "\u2190 ", placed.below), (1.0, "right", "", placed.above)):
+        text = ", ".join(f"{reference.label}: {number_text(reference.value)}" for reference in references)
+        if text:
+            text = f"{sign}{text}" if sign else f"{text} \u2192"
+            axes.annotate(text, (end, 1.02), xycoords="axes fraction", ha=side, fontsize=8, color="#333333")
 
 
 def _draw_seeds(axes: Any, row: int, result: ConfigurationResult) -> None:
@@ -135,11 +153,6 @@ def _draw_seeds(axes: Any, row: int, result: ConfigurationResult) -> None:
     axes.plot([result.mean], [row], "|", color="#08306B", markersize=13, markeredgewidth=2, label=label)
 
 
-def _reference_values(report: Report, ranked: RankedSystem) -> list[tuple[str, float]]:
-    rows = [(label, (metrics or {}).get(ranked.metric)) for label, metrics in anchor_rows(report.data, ranked.system)]
-    return [(label, value) for label, value in rows if value is not None]
-
-
 def _write_missing_beside(axes: Any, shown: Sequence[ConfigurationResult]) -> None:
     """At the right edge of its row, how many runs of a configuration failed, or that none has a result."""
     for row, result in enumerate(shown):
@@ -155,25 +168,11 @@ def _metric_label(ranked: RankedSystem) -> str:
     return "final error" if ranked.metric == "final_error" else ranked.metric.replace("_", " ")
 
 
-def _plain_log_axis(axes: Any, logarithmic: bool) -> None:
-    """Few tick labels, as plain numbers where the axis spans less than three decades."""
-    if not logarithmic:
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        return
-    low, high = axes.get_xlim()
-    decades = np.log10(high / low)
-    subs = (1.0,) if decades > 3 else (1.0, 2.0, 5.0)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1e-4 else number_text(value, 1))
-
-
 def _learning_curves(report: Report, system: str) -> Figure | None:
     """SFT loss and GRPO reward of every trained stage, one colour and mark for all that it was trained with."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = [
-        ("sft", "loss", "SFT: loss (dashed: validation)", "loss"),
+        ("sft", "loss", "SFT: loss", "loss"),
         ("grpo", "reward", "GRPO: mean reward", "reward"),
     ]
     drawn = [
@@ -183,22 +182,27 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
     ]
     if not drawn:
         return None
-    labels = {role: curve_labels(report.data, _stages(runs, role)) for role, *_ in drawn}
-    names = list(dict.fromkeys(name for of_role in labels.values() for name in of_role.values()))
+    labels = {role: curve_labels(report.data, stages_of(runs, role)) for role, *_ in drawn}
+    names = curve_names(report.data, system)
     figure = Figure(
         figsize=(3.9 * len(drawn) + 0.4, 3.3 + 0.2 * -(-len(names) // _LEGEND_COLUMNS)), layout="constrained"
     )
+    smoothed = False
     for column, (role, key, title, label) in enumerate(drawn):
         axes = figure.add_subplot(1, len(drawn), column + 1)
+        validated = False
         for stage_runs in _by_stage(runs, role):
-            _draw_curve(axes, report, stage_runs[0], role, key, names.index(labels[role][stage_runs[0].stages[role]]))
-        axes.set_title(title)
+            place = names.index(labels[role][stage_runs[0].stages[role]])
+            means, checks = _draw_curve(axes, report, stage_runs[0], role, key, place)
+            smoothed, validated = smoothed or means, validated or checks
+        axes.set_title(f"{title} (dashed: validation)" if validated else title)
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     handles = [Line2D([], [], linewidth=2, label=_short(name, 46), **_look(k)) for k, name in enumerate(names)]
     figure.suptitle(
-        f"{system}: learning curves, a running mean per trained stage over its faint raw values",
+        f"{system}: learning curves, "
+        + ("a running mean per trained stage over its faint raw values" if smoothed else "one for each trained stage"),
         x=0.01,
         ha="left",
         fontsize=10,
@@ -216,16 +220,8 @@ def _look(place: int) -> dict[str, Any]:
 
 def _by_stage(runs: Iterable[RunResult], role: str) -> list[list[RunResult]]:
     """Runs grouped by the stage of this role that they share; of very many a part, evenly spread."""
-    found = list(_stages(runs, role).values())
+    found = list(stages_of(runs, role).values())
     return found[:: 1 + len(found) // LARGEST_CURVES]
-
-
-def _stages(runs: Iterable[RunResult], role: str) -> dict[str, list[RunResult]]:
-    groups: dict[str, list[RunResult]] = {}
-    for run in runs:
-        if role in run.stages:
-            groups.setdefault(run.stages[role], []).append(run)
-    return groups
 
 
 def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[float, float]]:
@@ -236,19 +232,22 @@ def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[fl
     return [(step, float(value)) for step, value in points if isinstance(value, int | float) and np.isfinite(value)]
 
 
-def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, place: int) -> None:
+def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, place: int) -> tuple[bool, bool]:
+    """Draw one stage; whether there is a running mean, and whether there is a validation."""
     look = _look(place)
     colour = look["color"]
     points = _curve(report, run, role, key)
+    width = smoothing_width(len(points))
     if points:
         steps, values = (np.array(column) for column in zip(*points, strict=True))
-        width = max(1, len(values) // 12)
-        axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
+        if width > 1:
+            axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
         sparse = {"markevery": max(1, len(values) // 6)}
         axes.plot(steps[width - 1 :], running_mean(values, width), linewidth=1.3, alpha=0.9, **look, **sparse)
     checked = _curve(report, run, role, "validation_loss")
     if checked:
         axes.plot(*zip(*checked, strict=True), color=colour, linewidth=1.2, linestyle=(0, (4, 2)), alpha=0.9)
+    return width > 1, len(checked) > 1
 
 
 def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
@@ -291,11 +290,6 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
     return figure
-
-
-def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """The mean of each value and the `width` − 1 before it; shorter than `values` by as many."""
-    return np.convolve(values, np.full(width, 1.0 / width), mode="valid")
 
 
 def _mode_text(mode: str) -> str:

@@ -1,41 +1,85 @@
 """Which files an experiment left, as paths relative to the workspace."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from setpoint.analysis.experiment import ExperimentData, RunResult
+from setpoint.reports.content import Report, extreme_run
 
 REPORTS = "reports"
 FIGURES = "figures"
 
 
+BELOW = "Paths are relative to the workspace."
+HEADING = "=== Files Generated ==="
+_PLACE = re.compile(r"(?<=[ ,])(?=(?:experiments|stages|models)/)")
+
+
 @dataclass(frozen=True)
 class Files:
-    """Places named in a report, relative to the workspace."""
+    """Places named in a report, relative to the workspace.
+
+    Attributes:
+        plots: where the plots are, or why there are none.
+        best: system -> the adapter of its best run.
+    """
 
     models: tuple[str, ...]
     plots: str
     results: str
     logs: tuple[str, ...]
+    best: Mapping[str, str]
 
-    def lines(self) -> list[tuple[str, str]]:
-        """Label and place, as a report lists them."""
+    def places(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Label and places, as a report lists them."""
+        several = len(self.best) > 1
         return [
-            ("Models", ", ".join(self.models) or "none: no training stage has finished"),
-            ("Plots", self.plots),
-            ("Raw results", self.results),
-            ("Detailed logs", ", ".join(self.logs)),
+            ("Models", self.models or ("none: no training stage has finished",)),
+            *((f"Best adapter{f', {system}' if several else ''}", (place,)) for system, place in self.best.items()),
+            ("Plots", (self.plots,)),
+            ("Raw results", (self.results,)),
+            ("Detailed logs", self.logs),
         ]
 
+    def lines(self) -> list[tuple[str, str]]:
+        """Label and text of each line."""
+        return [(label, ", ".join(places)) for label, places in self.places()]
 
-def generated_files(data: ExperimentData, figures: str) -> Files:
-    """The places of `data`; `figures` says where the plots are, or why there are none."""
+
+def generated_files(report: Report, figures: str) -> Files:
+    """The places of an experiment; `figures` says where the plots are, or why there are none."""
+    data = report.data
     experiment = f"experiments/{data.folder.name}"
+    best = {ranked.system: extreme_run(report, ranked) for ranked in report.ranked}
     return Files(
         models=_models(data),
         plots=figures,
         results=f"{experiment}/{REPORTS}/results.csv",
         logs=(f"{experiment}/journal", "stages/<kind>/<id>/attempts"),
+        best={system: place for system, run in best.items() if run is not None and (place := _adapter(data, run))},
     )
+
+
+def seen_from(folder: Path, text: str, workspace: Path) -> str:
+    """The text of a report with the paths of its files as they are seen from `folder`, not from the workspace."""
+    workspace, folder = workspace.resolve(), folder.resolve()
+    if workspace == folder:
+        return text
+    near = workspace.is_relative_to(folder)
+    prefix = f"{(workspace.relative_to(folder) if near else workspace).as_posix()}/"
+    before, heading, places = text.rpartition(HEADING)
+    return before + heading + _PLACE.sub(lambda _: prefix, places.replace(f"{BELOW}\n", ""))
+
+
+def _adapter(data: ExperimentData, run: RunResult) -> str:
+    """The readable link to the adapter that a run ended with where it exists, else its stage; empty without one."""
+    roles = _trained(data, run)
+    if not roles:
+        return ""
+    link = f"models/{_family(run)}/{roles[-1]}/{run.name}"
+    return link if (data.workspace.root / link).exists() else f"stages/{roles[-1]}/{run.stages[roles[-1]]}"
 
 
 def _models(data: ExperimentData) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
 
 from setpoint.analysis.claims import Claim
 from setpoint.analysis.wording import counted, interval_text, number_text, p_text
@@ -28,9 +30,9 @@ from setpoint.reports.charts import (
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
     NOT_MEASURED,
+    REFERENCE_COLUMNS,
     RankedSystem,
     Report,
-    anchor_rows,
     case_error_text,
     counts,
     failure_counts,
@@ -39,18 +41,18 @@ from setpoint.reports.content import (
     one_line,
     parameter_space,
     rate_text,
+    reference_rows,
     seeds_text,
     short_label,
     statistical_lines,
     unfinished_text,
 )
-from setpoint.reports.costs import cheapest_text, front_text
-from setpoint.reports.files import Files
+from setpoint.reports.files import BELOW, Files
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.remedies import suggested_change
 from setpoint.reports.results import Cell, result_rows
 from setpoint.reports.svg import text_of
-from setpoint.reports.usage import gpu_hours_text, memory_text, predicted_text, training_time_text
+from setpoint.reports.usage import usage_lines
 
 STATIC_RUNS = 300
 """Runs up to which the table is there without scripts too."""
@@ -61,7 +63,7 @@ RUN_COLUMNS = {
     "state": "state",
     "failure_class": "failure",
     "final_error": "final error",
-    "success_rate": "success",
+    "success_rate": "success, %",
     "control_cost": "cost J",
     "training_time_s": "training, s",
 }
@@ -93,7 +95,7 @@ def render_html(report: Report, generated: Files) -> str:
         "trajectories": _figures([c for r in report.ranked for c in trajectories(report, r)]),
         "usage": _usage(report),
         "runs": _runs(report),
-        "files": _definitions(generated.lines()),
+        "files": _files(report, generated),
     }
     shown = {name: content for name, content in body.items() if content}
     links = "".join(f'<li><a href="#{name}">{SECTIONS[name]}</a></li>' for name in shown)
@@ -129,7 +131,7 @@ def _summary(report: Report) -> str:
     data = report.data
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
-    interim = interim_text(data)
+    interim = interim_text(report)
     banner = f'<p class="interim" role="status">{text_of(interim)}</p>' if interim else ""
     return banner + _definitions(
         [
@@ -148,6 +150,22 @@ def _summary(report: Report) -> str:
 def _definitions(pairs: Sequence[tuple[str, str]]) -> str:
     rows = "".join(f"<dt>{text_of(label)}</dt><dd>{text_of(value)}</dd>" for label, value in pairs)
     return f'<dl class="facts">{rows}</dl>'
+
+
+def _files(report: Report, generated: Files) -> str:
+    """Every place with a link where it is there, for the page lies three folders below the workspace."""
+    root = report.data.workspace.root
+    rows = "".join(
+        f"<dt>{text_of(label)}</dt><dd>{', '.join(_place(root, place) for place in places)}</dd>"
+        for label, places in generated.places()
+    )
+    return f'<dl class="facts">{rows}</dl><p>{text_of(BELOW)}</p>'
+
+
+def _place(root: Path, place: str) -> str:
+    if not (root / place).exists():
+        return text_of(place)
+    return f'<a href="../../../{quote(place)}">{text_of(place)}</a>'
 
 
 def _list(items: Sequence[str], *, ordered: bool) -> str:
@@ -239,10 +257,7 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
         )
         for result in ranked.configurations[:SHOWN_ROWS]
     ]
-    anchors = [
-        (label, metric_text((m or {}).get("final_error")), rate_text((m or {}).get("success_rate")))
-        for label, m in anchor_rows(report.data, ranked.system)
-    ]
+    references = _table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system), "What frames the results.")
     metric = report.data.quantity(ranked.metric).label
     columns = ("configuration", metric, "interval", "seeds", "success", "parsed", "may be best")
     count = len(ranked.configurations)
@@ -253,8 +268,7 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
     return (
         f"<h3>{text_of(ranked.system)}</h3>{_figures(charts)}{_table(columns, rows, caption)}"
         f"<p>{text_of(case_error_text(report))}.</p>"
-        f"{_table(('reference', 'final error', 'success'), anchors, 'What frames the results.')}"
-        f"{_by_condition(report, ranked)}"
+        f"{references}{_by_condition(report, ranked)}"
     )
 
 
@@ -278,16 +292,8 @@ def _failures(report: Report) -> str:
 
 
 def _usage(report: Report) -> str:
-    lines = [
-        ("Total GPU hours", gpu_hours_text(report.data)),
-        ("Average training time", training_time_text(report.data)),
-        ("Peak memory usage", memory_text(report.data)),
-        ("Cheapest of the best", cheapest_text(report)),
-        ("Pareto front", front_text(report)),
-        ("Predicted and actual", predicted_text(report.data)),
-    ]
     chart = predicted_costs(report.data)
-    return _definitions(lines) + _figures([chart] if chart is not None else [])
+    return _definitions(usage_lines(report)) + _figures([chart] if chart is not None else [])
 
 
 def _runs(report: Report) -> str:
@@ -300,7 +306,7 @@ def _runs(report: Report) -> str:
         {"name": name, "label": RUN_COLUMNS.get(name, name), "none": "–" if name == "failure_class" else NOT_MEASURED}
         for name in names
     ]
-    cells = [[_compact(row[name]) for name in names] for row in rows]
+    cells = [[_compact(name, row[name]) for name in names] for row in rows]
     data = json.dumps({"columns": columns, "rows": cells}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     # Inside a script element only `<` can end it or open another.
     inert = data.replace("<", "\\u003c")
@@ -323,8 +329,10 @@ def _runs(report: Report) -> str:
     )
 
 
-def _compact(value: Cell) -> Cell:
-    """Five digits are enough to read and to sort."""
+def _compact(name: str, value: Cell) -> Cell:
+    """Five digits are enough to read and to sort, three of a percentage."""
     if isinstance(value, float):
+        if name == "success_rate":
+            return float(f"{100.0 * value:.3g}")
         return float(f"{value:.5g}") if math.isfinite(value) else str(value)
     return one_line(value)[:200] if isinstance(value, str) else value

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from setpoint.analysis.wording import interval_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
+    REFERENCE_COLUMNS,
     RankedSystem,
     Report,
-    anchor_rows,
     case_error_text,
     counts,
     failure_counts,
@@ -17,15 +17,15 @@ from setpoint.reports.content import (
     one_line,
     parameter_space,
     rate_text,
+    reference_rows,
     seeds_text,
     short_label,
     statistical_lines,
     unfinished_text,
 )
-from setpoint.reports.costs import cheapest_text, front_text
-from setpoint.reports.files import FIGURES, Files
+from setpoint.reports.files import BELOW, FIGURES, Files
 from setpoint.reports.recommendations import recommendations
-from setpoint.reports.usage import gpu_hours_text, memory_text, predicted_text, training_time_text
+from setpoint.reports.usage import usage_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~$])")
 
@@ -35,7 +35,7 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
     data = report.data
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
-    interim = interim_text(data)
+    interim = interim_text(report)
     lines = [
         f"# Experiment Report: {escape(data.id)}",
         "",
@@ -66,12 +66,7 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         "",
         "## Resource usage",
         "",
-        f"- Total GPU hours: {gpu_hours_text(data)}",
-        f"- Average training time: {training_time_text(data)}",
-        f"- Peak memory usage: {memory_text(data)}",
-        f"- Cheapest of the best: {escape(cheapest_text(report))}",
-        f"- Pareto front: {escape(front_text(report))}",
-        f"- Predicted and actual: {predicted_text(data)}",
+        *(f"- {label}: {escape(text)}" for label, text in usage_lines(report)),
         "",
         "## Recommendations",
         "",
@@ -80,6 +75,8 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         "## Files",
         "",
         *(f"- {label}: {escape(place)}" for label, place in files.lines()),
+        "",
+        BELOW,
     ]
     if figures:
         lines += ["", "## Figures"]
@@ -110,10 +107,6 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
         )
         for result in ranked.configurations
     ]
-    anchors = [
-        (label, metric_text((metrics or {}).get("final_error")), rate_text((metrics or {}).get("success_rate")))
-        for label, metrics in anchor_rows(report.data, ranked.system)
-    ]
     return [
         "",
         f"## Configurations on {escape(ranked.system)}",
@@ -122,7 +115,7 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
         "",
         escape(case_error_text(report)) + ".",
         "",
-        *table(("reference", "final error", "success"), anchors),
+        *table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system)),
         *_by_condition(report, ranked),
     ]
 

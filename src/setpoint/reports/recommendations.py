@@ -7,7 +7,7 @@ from setpoint.analysis.experiment import FAILED_STATES, RunResult
 from setpoint.analysis.wording import counted, factor_label, level_text, listed
 from setpoint.reports.content import Report, counts, failure_counts, one_line
 from setpoint.reports.costs import configuration_costs
-from setpoint.reports.remedies import suggested_change
+from setpoint.reports.remedies import fails_again, suggested_change
 
 LARGEST_CONFIRMATION = 6
 """Configurations up to which confirming them is cheaper than more seeds for all."""
@@ -15,11 +15,13 @@ LARGEST_CONFIRMATION = 6
 
 def recommendations(report: Report) -> list[str]:
     """Numbered advice, the most useful first; each with its reason."""
-    total, successful, failed = counts(report.data)
+    _, successful, _ = counts(report.data)
+    pending = sum(run.pending for run in report.data.runs)
+    if pending:
+        return [_until_the_end(report, pending), *_failure_classes(report)]
     if not successful:
-        return [_after_total_failure(report, total, failed)]
+        return [_after_total_failure(report)]
     advice = [
-        *_pending(report),
         *_use(report),
         *_better_arms(report),
         *_cheapest(report),
@@ -33,22 +35,27 @@ def recommendations(report: Report) -> list[str]:
     return advice or ["Nothing was compared: sweep a parameter, with at least 3 replicates, to learn what matters."]
 
 
-def _after_total_failure(report: Report, total: int, failed: int) -> str:
+def _until_the_end(report: Report, pending: int) -> str:
+    """What to do while results are to come; what they would be compared by waits for them."""
+    left = f"{pending} of {counted(len(report.data.runs), 'run')} without a result yet"
+    if report.running:
+        return f"Wait: the experiment is running, with {left}. Nothing else is recommended before it ends."
+    command = shlex.join(["setpoint", "experiment", "resume", report.data.id])
+    return f"Resume the experiment, which has {left}: {command} (nothing else is recommended before it ends)"
+
+
+def _after_total_failure(report: Report) -> str:
     classes = ", ".join(f"{name} {number}" for name, number in failure_counts(report.data).items())
-    if not failed:
-        return f"Let the experiment finish: none of {counted(total, 'run')} has a result yet."
     suggestions = {suggested_change(run) for run in report.data.runs if run.failure}
     remedy = f" Suggested: {one_line('; '.join(sorted(suggestions)))}." if suggestions else ""
+    if all(fails_again(name) for name in failure_counts(report.data)):
+        return (
+            f"Start a new experiment with other values: no run succeeded ({classes}), and a retry, which keeps the "
+            f"values, would fail again; failures.md has the evidence.{remedy}"
+        )
     return (
         f"Mend the failures before anything else: no run succeeded ({classes}); failures.md has the evidence.{remedy}"
     )
-
-
-def _pending(report: Report) -> list[str]:
-    pending = sum(run.pending for run in report.data.runs)
-    if not pending:
-        return []
-    return [f"Resume the experiment: {counted(pending, 'run')} of {len(report.data.runs)} have no result yet."]
 
 
 def _level_claims(report: Report) -> list[Claim]:
@@ -121,26 +128,39 @@ def _replicate(report: Report) -> list[str]:
             f"Run the same design with --replicates {wanted}: {names} could not be judged "
             f"({unresolved[0].reason}), and {wanted} seeds per configuration measure the spread."
         ]
-    open_questions = {claim.details["parameter"]: claim for claim in unresolved if "parameter" in claim.details}
-    settling = {factor: _seeds_to_show(resolution, factor, seeds) for factor in open_questions}
-    affordable = {factor: count for factor, count in settling.items() if count is not None}
+    parameters = [claim.details["parameter"] for claim in unresolved if "parameter" in claim.details]
+    details = resolution.details
+    settling = {factor: _seeds_to_show(resolution, factor, seeds, details["observed"][factor]) for factor in parameters}
+    open_still = [factor for factor in parameters if settling[factor] is None]
+    possible = {f: _seeds_to_show(resolution, f, seeds, details["allowed"][f]) for f in open_still}
+    more = {f: n for f in parameters if (n := settling[f] or possible.get(f)) is not None}
     advice = []
-    if affordable:
-        most = max(affordable.values())
-        differ = listed([_seen(resolution, factor) for factor in affordable])
+    if more:
+        most = max(more.values())
+        reasons = []
+        if affordable := [factor for factor in more if settling[factor] is not None]:
+            reasons.append(f"as seen, {listed([_seen(resolution, factor) for factor in affordable])}")
+        reasons += [
+            f"{_seen(resolution, factor)} as seen, but by up to {details['allowed_in_words'][factor]} as far as the "
+            "intervals say"
+            for factor in more
+            if settling[factor] is None
+        ]
+        shown = listed([details["in_words"][factor][str(most)] for factor in more])
         advice.append(
-            f"Run the same design with --replicates {most}: as seen, {differ}, and {most} seeds show differences from "
-            f"{listed([resolution.details['in_words'][factor][str(most)] for factor in affordable])} (80 % power)."
+            f"Run the same design with --replicates {most}: {'; '.join(reasons)}; and {most} seeds show differences "
+            f"from {shown} (80 % power)."
         )
-    hopeless = [factor for factor in settling if settling[factor] is None]
+    hopeless = [factor for factor in parameters if factor not in more]
     if hopeless:
-        best_words = [list(resolution.details["in_words"][factor].values())[-1] for factor in hopeless]
-        count = list(resolution.details["in_words"][hopeless[0]])[-1]
+        best_words = [list(details["in_words"][factor].values())[-1] for factor in hopeless]
+        count = list(details["in_words"][hopeless[0]])[-1]
         differ = listed([_seen(resolution, factor) for factor in hopeless])
+        bounds = listed([details["allowed_in_words"][factor] for factor in hopeless])
         advice.append(
             f"Do not expect more seeds to settle {listed([factor_label(factor) for factor in hopeless])}: as seen, "
-            f"{differ}, and even {count} seeds show differences only from {listed(best_words)}. Take any of the levels "
-            "that may be best, or the cheapest."
+            f"{differ}, the intervals exclude more than {bounds}, and even {count} seeds show differences only from "
+            f"{listed(best_words)}. Take any of the levels that may be best, or the cheapest."
         )
     return advice
 
@@ -150,11 +170,14 @@ def _seen(resolution: Claim, factor: str) -> str:
     return f"the best {factor_label(factor)} and the next differ by {difference}"
 
 
-def _seeds_to_show(resolution: Claim, factor: str, seeds: int) -> int | None:
-    """The fewest of the seeds considered, more than there are, that would show a difference as large as was seen."""
-    observed = resolution.details["observed"][factor]
+def _seeds_to_show(resolution: Claim, factor: str, seeds: int, difference: float | None) -> int | None:
+    """The fewest of the seeds considered, more than there are, that would show such a difference, if any would."""
     found = resolution.details["by_seeds"].get(factor, {})
-    enough = [int(count) for count, smallest in found.items() if int(count) > seeds and smallest <= observed]
+    enough = [
+        int(count)
+        for count, smallest in found.items()
+        if int(count) > seeds and difference is not None and smallest <= difference
+    ]
     return min(enough, default=None)
 
 
@@ -191,11 +214,15 @@ def _failure_classes(report: Report) -> list[str]:
     for run in report.data.runs:
         if run.state in FAILED_STATES and run.failure is not None and run.state != "blocked":
             found.setdefault(run.failure.failure_class, []).append(run)
-    return [
-        f"Before trying {counted(len(runs), 'run')} of class {one_line(name)} again, change: "
-        f"{one_line(suggested_change(runs[0]))} (as for {one_line(runs[0].name)}; failures.md has each)."
-        for name, runs in found.items()
-    ]
+    return [_failure_advice(name, runs) for name, runs in found.items()]
+
+
+def _failure_advice(name: str, runs: list[RunResult]) -> str:
+    change = f"{one_line(suggested_change(runs[0]))} (as for {one_line(runs[0].name)}; failures.md has each)"
+    count = f"{counted(len(runs), 'run')} of class {one_line(name)}"
+    if fails_again(name):
+        return f"Start a new experiment for {count}, which a retry with the same values would not help: {change}."
+    return f"Before trying {count} again, change: {change}."
 
 
 def _harmful_stages(report: Report) -> list[str]:

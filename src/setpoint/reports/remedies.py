@@ -24,6 +24,15 @@ REMEDIES = {
 }
 
 
+SETTLED = frozenset({"diverged", "no_learning_signal", "config"})
+"""Classes that a run's frozen values bring about: tried again it fails again, and only a new experiment can help."""
+
+
+def fails_again(failure_class: str | None) -> bool:
+    """Whether a retry, which keeps every value, cannot help."""
+    return failure_class in SETTLED
+
+
 def suggested_change(run: RunResult) -> str:
     """What to change before the failed run is tried again: the failing stage's own advice, else that of the class."""
     if run.failure is None:

@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 
 from setpoint.analysis.wording import number_text
+from setpoint.reports import scales
 
 
 def text_of(value: str) -> str:
@@ -36,7 +37,7 @@ class Axis:
 
     def ticks(self) -> list[float]:
         """A few round values inside the axis."""
-        return _log_ticks(self.low, self.high) if self.logarithmic else _linear_ticks(self.low, self.high)
+        return scales.ticks(self.low, self.high, logarithmic=self.logarithmic)
 
 
 def axis_over(values: Iterable[float], start: float, end: float, *, logarithmic: bool = False) -> Axis:
@@ -48,23 +49,6 @@ def axis_over(values: Iterable[float], start: float, end: float, *, logarithmic:
         return Axis(low / factor, high * factor, start, end, True)
     margin = 0.06 * (high - low) or max(1e-9, 0.1 * abs(high)) or 1.0
     return Axis(low - margin, high + margin, start, end)
-
-
-def _linear_ticks(low: float, high: float) -> list[float]:
-    step = 10.0 ** math.floor(math.log10((high - low) / 3.0))
-    step *= next((m for m in (1.0, 2.0, 2.5, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
-    first = math.ceil(low / step)
-    return [step * k for k in range(first, math.floor(high / step) + 1)]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    decades = math.log10(high / low)
-    steps = (1.0,) if decades > 3.0 else (1.0, 2.0, 5.0)
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    stride = max(1, math.ceil(len(exponents) / 8))
-    ticks = [m * 10.0**e for e in list(exponents)[::stride] for m in steps if low <= m * 10.0**e <= high]
-    # Within a factor of a few there are too few of these to read a value by.
-    return ticks if len(ticks) >= 3 else _linear_ticks(low, high)
 
 
 def document(width: float, height: float, title: str, body: Sequence[str]) -> str:
@@ -109,7 +93,7 @@ def bottom_axis(axis: Axis, top: float, bottom: float, label: str) -> list[str]:
         text(axis.at(tick), bottom + 15, number_text(tick), anchor="middle", classes="soft") for tick in axis.ticks()
     ]
     marks.append(line(axis.start, bottom, axis.end, bottom, "axis"))
-    marks.append(text((axis.start + axis.end) / 2, bottom + 32, label, anchor="middle"))
+    marks.append(text((axis.start + axis.end) / 2, bottom + 32, _with_scale(label, axis), anchor="middle"))
     return marks
 
 
@@ -120,8 +104,12 @@ def left_axis(axis: Axis, left: float, right: float, label: str) -> list[str]:
         text(left - 5, axis.at(tick) + 4, number_text(tick), anchor="end", classes="soft") for tick in axis.ticks()
     ]
     marks.append(line(left, axis.start, left, axis.end, "axis"))
-    marks.append(text(left, axis.end - 7, label))
+    marks.append(text(left, axis.end - 7, _with_scale(label, axis)))
     return marks
+
+
+def _with_scale(label: str, axis: Axis) -> str:
+    return f"{label} (log scale)" if axis.logarithmic else label
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = 60) -> list[tuple[float, float]]:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.configurations import ConfigurationResult
-from setpoint.analysis.quantities import Metrics
 from setpoint.analysis.wording import counted, interval_text, number_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
+    REFERENCE_COLUMNS,
     SHOWN_CONFIGURATIONS,
     RankedSystem,
     Report,
-    anchor_rows,
     case_error_text,
     configuration_label,
     counts,
@@ -21,17 +20,15 @@ from setpoint.reports.content import (
     one_line,
     parameter_space,
     rate_text,
+    reference_rows,
     seeds_text,
     statistical_lines,
     steady,
     unfinished_text,
 )
-from setpoint.reports.costs import cheapest_text, front_text
-from setpoint.reports.files import Files
+from setpoint.reports.files import BELOW, HEADING, Files
 from setpoint.reports.recommendations import recommendations
-from setpoint.reports.usage import gpu_hours_text, memory_text, predicted_text, training_time_text
-
-ANCHOR_COLUMNS = ("controller", "error", "success", "parsed", "cost J", "median regret")
+from setpoint.reports.usage import usage_lines
 
 
 def render_text(report: Report, files: Files) -> str:
@@ -41,16 +38,16 @@ def render_text(report: Report, files: Files) -> str:
         _summary(report),
         _top(report),
         _statistics(report),
-        _usage(report),
+        ["=== Resource Usage ===", *(f"- {label}: {one_line(text)}" for label, text in usage_lines(report))],
         ["=== Recommendations ===", *_numbered(recommendations(report))],
-        ["=== Files Generated ===", *(f"- {label}: {place}" for label, place in files.lines())],
+        [HEADING, *(f"- {label}: {place}" for label, place in files.lines()), BELOW],
     ]
     return "\n\n".join("\n".join(steady(line) for line in section) for section in sections) + "\n"
 
 
 def _head(report: Report) -> list[str]:
     data = report.data
-    interim = interim_text(data)
+    interim = interim_text(report)
     return [
         f"=== Experiment Report: {one_line(data.id)} ===",
         *([f"!! {interim}"] if interim else []),
@@ -113,9 +110,11 @@ def _confidence(report: Report) -> str:
 def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str]:
     """How to read the ranking, and what frames it."""
     judged = report.data.analysis.judged.get(ranked.system, "")
+    seeds = max(len(result.runs) for result in ranked.configurations)
+    over_seeds = ", geometric mean over seeds" if seeds > 1 else ""
     lines = [
-        f"{one_line(ranked.system)} ({judged.replace('_', ' ')}): error = final distance to the target, "
-        "mean over cases, geometric mean over seeds."
+        f"{one_line(ranked.system)} ({judged.replace('_', ' ')}): error = final distance to the target, mean over "
+        f"cases{over_seeds}."
     ]
     more = len(ranked.with_result) - shown
     if more > 0:
@@ -123,11 +122,14 @@ def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str
     without = len(ranked.configurations) - len(ranked.with_result)
     if without:
         lines.append(f"{counted(without, 'configuration')} without a result.")
-    if ranked.with_result:
+    if ranked.with_result and len(ranked.configurations) > 1:
         lines.append(_ties(ranked))
     lines.append(case_error_text(report) + ".")
-    table = [_anchor_row(label, metrics) for label, metrics in anchor_rows(report.data, ranked.system)]
-    return [*lines, *aligned([ANCHOR_COLUMNS, *table]), *_by_condition(report, ranked)]
+    return [
+        *lines,
+        *aligned([REFERENCE_COLUMNS, *reference_rows(report.data, ranked.system)]),
+        *_by_condition(report, ranked),
+    ]
 
 
 def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
@@ -143,18 +145,6 @@ def _ties(ranked: RankedSystem) -> str:
     if tied == 1:
         return f"The first is better than the {len(tested) - 1} others that could be compared."
     return f"Statistically tied with the best: {tied} of {len(tested)} configurations."
-
-
-def _anchor_row(label: str, metrics: Metrics | None) -> tuple[str, ...]:
-    found: Metrics = metrics or {}
-    return (
-        label,
-        metric_text(found.get("final_error")),
-        rate_text(found.get("success_rate")),
-        rate_text(found.get("parse_rate")) if label.startswith("base") else "-",
-        metric_text(found.get("control_cost")),
-        metric_text(found.get("regret_median")),
-    )
 
 
 def _statistics(report: Report) -> list[str]:
@@ -176,23 +166,16 @@ def _statistics(report: Report) -> list[str]:
 def _in_cells(report: Report, overall: Claim) -> str:
     """How the cells of a claim about all of them came out; each has a line of its own in report.md."""
     cells = [c for c in report.claims if c.details.get("cell") and c.id.startswith(f"{overall.id}:")]
-    if not cells:
-        return ""
+    if len(cells) < 2:
+        return ""  # one cell is all cells
+    tested = [cell for cell in cells if cell.p_adjusted is not None]
+    if not tested:
+        return f"; by cell: none of {len(cells)} can be tested alone ({one_line(cells[0].reason)})"
     helped = sum(cell.status is Status.SUPPORTED and (cell.estimate or 0.0) > 0.0 for cell in cells)
     harmed = sum(cell.status is Status.SUPPORTED and (cell.estimate or 0.0) < 0.0 for cell in cells)
-    return f"; by cell: helps in {helped}, harms in {harmed}, open in {len(cells) - helped - harmed} of {len(cells)}"
-
-
-def _usage(report: Report) -> list[str]:
-    return [
-        "=== Resource Usage ===",
-        f"- Total GPU hours: {gpu_hours_text(report.data)}",
-        f"- Average training time: {training_time_text(report.data)}",
-        f"- Peak memory usage: {memory_text(report.data)}",
-        f"- Cheapest of the best: {one_line(cheapest_text(report))}",
-        f"- Pareto front: {one_line(front_text(report))}",
-        f"- Predicted and actual: {predicted_text(report.data)}",
-    ]
+    open_cells = len(tested) - helped - harmed
+    untested = f", {len(cells) - len(tested)} not tested" if len(tested) < len(cells) else ""
+    return f"; by cell: helps in {helped}, harms in {harmed}, open in {open_cells}{untested}, of {len(cells)}"
 
 
 def _numbered(items: Sequence[str]) -> list[str]:

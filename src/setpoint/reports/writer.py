@@ -19,23 +19,24 @@ from setpoint.reports.results import csv_text, result_rows, write_parquet
 from setpoint.reports.text import render_text
 
 
-def write_reports(experiment_dir: Path, *, figures: bool = True) -> Path:
+def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool = False) -> Path:
     """Write `reports/` of the experiment in this folder; the path of report.txt.
 
-    Everything is computed from the plan and the result files, so writing again gives the same files.
+    All numbers are computed from the plan and the result files, so writing again gives the same files.
 
     Args:
         experiment_dir: the experiment's folder.
         figures: whether to draw the image files; the figures of the HTML page are part of it in any case.
+        running: whether somebody works on the experiment now; files cannot say it.
 
     Raises:
         InputError: the folder holds no experiment.
     """
-    report = build_report(read_experiment(experiment_dir))
+    report = build_report(read_experiment(experiment_dir), running=running)
     folder = experiment_dir / REPORTS
     folder.mkdir(exist_ok=True)
     drawn, place = _write_figures(report, folder / FIGURES) if figures else _no_figures(folder / FIGURES)
-    files = generated_files(report.data, place)
+    files = generated_files(report, place)
     rows = result_rows(report.data)
     write_text(folder / "results.csv", csv_text(rows))
     write_parquet(folder / "results.parquet", rows)

@@ -1,0 +1,90 @@
+"""Which part of a scale a figure shows, its ticks, and how noisy curves are smoothed: for images and pages alike."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+ROOM = 3.0
+"""References are inside an axis as long as it spans no more than so many times the data."""
+_FEW_TICKS = 3
+_LEAST_RATIO = 2.0
+_LEAST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A controller beside which the data are shown."""
+
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Placed:
+    """References by their place: on the axis, or beyond one of its ends."""
+
+    inside: tuple[Reference, ...]
+    below: tuple[Reference, ...]
+    above: tuple[Reference, ...]
+
+
+def place_references(values: Sequence[float], references: Iterable[Reference], *, logarithmic: bool) -> Placed:
+    """Which references fit on one axis with `values` without taking the data's room, the nearest first."""
+    found = [value for value in values if math.isfinite(value)]
+    shown = [r for r in references if math.isfinite(r.value) and (r.value > 0.0 or not logarithmic)]
+    if not found:
+        return Placed(tuple(shown), (), ())
+    low, high = _scaled(min(found), logarithmic), _scaled(max(found), logarithmic)
+    least = math.log(_LEAST_RATIO) if logarithmic else _LEAST_SHARE * max(abs(low), abs(high))
+    most = ROOM * max(high - low, least)
+    places = {r: _scaled(r.value, logarithmic) for r in shown}
+    inside = []
+    for reference in sorted(shown, key=lambda r: max(low - places[r], places[r] - high)):
+        if max(high, places[reference]) - min(low, places[reference]) <= most:
+            inside.append(reference)
+            low, high = min(low, places[reference]), max(high, places[reference])
+    rest = [r for r in shown if r not in inside]
+    return Placed(
+        tuple(r for r in shown if r in inside),
+        tuple(r for r in rest if places[r] < low),
+        tuple(r for r in rest if places[r] > high),
+    )
+
+
+def _scaled(value: float, logarithmic: bool) -> float:
+    return math.log(value) if logarithmic else value
+
+
+def ticks(low: float, high: float, *, logarithmic: bool) -> list[float]:
+    """A few round values between `low` and `high`; three or more where there is room for them."""
+    return _log_ticks(low, high) if logarithmic else _linear_ticks(low, high)
+
+
+def _linear_ticks(low: float, high: float) -> list[float]:
+    step = 10.0 ** math.floor(math.log10((high - low) / 3.0))
+    step *= next((m for m in (1.0, 2.0, 2.5, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
+    first = math.ceil(low / step)
+    return [float(f"{step * k:.12g}") for k in range(first, math.floor(high / step) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    stride = max(1, math.ceil(len(exponents) / 8))
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        found = [float(f"{m}e{e}") for e in list(exponents)[::stride] for m in steps]
+        found = [tick for tick in found if low <= tick <= high]
+        if len(found) >= _FEW_TICKS:
+            return found
+    return _linear_ticks(low, high)
+
+
+def smoothing_width(count: int) -> int:
+    """Over how many of `count` values of a curve its running mean goes; 1 where a short curve is shown as it is."""
+    return max(1, count // 12)
+
+
+def running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """The mean of each value and the `width` − 1 before it; shorter than `values` by as many."""
+    return np.convolve(values, np.full(width, 1.0 / width), mode="valid")
