@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,21 @@ def test_a_planted_effect_is_found(tmp_path: Path, capsys: pytest.CaptureFixture
     assert claims["optimal_level:rank"]["status"] == "unresolved"
     assert main(["analyze", str(path), "--response", "y", "--factors", "rate,rank"]) == 0
     assert "- Best rate [supported]: 2e-4" in capsys.readouterr().out
+
+
+def test_what_the_question_leaves_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "t.csv", rows())
+
+    def notes(*more: str) -> list[str]:
+        assert main(["analyze", str(path), "--response", "y", *more]) == 0
+        return re.findall(r"^Note: (.*)$", capsys.readouterr().out, re.MULTILINE)
+
+    pooled, seed = notes("--factors", "rate")
+    assert pooled.startswith("rows were pooled over rank, which varies while the factors stay the same")
+    assert seed.startswith("column seed was not used") and "--block seed" in seed
+    assert notes("--factors", "rate,rank", "--block", "seed") == []
+    table(path, [*rows(), "1e-4,4,9,0.0"])
+    assert any("--scale linear" in note for note in notes("--factors", "rate,rank", "--block", "seed"))
 
 
 def test_larger_is_better_turns_it_around(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,21 @@ def test_a_planted_effect_is_found_and_a_missing_one_is_not(tmp_path: Path) -> N
     assert "failures:lora_rank" not in claims
 
 
+def test_a_best_level_at_the_edge_of_the_sweep_says_so(tmp_path: Path) -> None:
+    for k, (best, edge) in enumerate(((4, "the smallest tried"), (8, ""), (16, "the largest tried"))):
+        synthetic = Synthetic(tmp_path / str(k), log_error=lambda levels, b=best: -1.0 - (levels["lora_rank"] == b))
+        statement = claims_of(synthetic)["optimal_level:lora_rank"].statement
+        assert statement.startswith(f"{best} (avg improvement: ")
+        assert re.findall(r"the (?:smallest|largest) tried", statement) == ([edge] if edge else [])
+
+
+def test_one_size_of_what_a_design_resolves_is_said_once_and_of_what_it_is(tmp_path: Path) -> None:
+    statement = claims_of(Synthetic(tmp_path))["resolution"].statement
+    assert re.match(
+        r"\d+ % between levels of LoRA rank and \d+ % between levels of learning rate with 3 seeds; ", statement
+    )
+
+
 def test_nothing_is_named_where_nothing_matters(tmp_path: Path) -> None:
     claims = claims_of(Synthetic(tmp_path))
     assert claims["most_impactful"].status is Status.UNRESOLVED

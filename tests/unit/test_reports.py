@@ -504,6 +504,8 @@ def test_a_single_run(tmp_path: Path) -> None:
     assert value_after("- Most impactful parameter: ", text) == "not resolved: no parameter was swept"
     assert value_after("- Optimal LoRA rank: ", text) == "not resolved: one run, with lora_rank 8"
     assert value_after("- Best learning rate: ", text) == "not resolved: one run, with learning_rate 1e-4"
+    (row,) = rows_of(tmp_path / "experiments" / "sweep" / "reports" / "report.txt")
+    assert (row["lora_rank"], row["sft.learning_rate"], row["sft.steps"]) == ("8", "0.0001", "40")
     for about_several in ("Which configuration is best", "by cell", "Pareto", "Cheapest", "over seeds"):
         assert about_several not in text
 

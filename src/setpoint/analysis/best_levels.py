@@ -6,6 +6,7 @@ from setpoint.analysis import levels
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.composing import judged, level_heading, not_made
 from setpoint.analysis.design import Obstacle
+from setpoint.analysis.experiment import Level
 from setpoint.analysis.interactions import best_by
 from setpoint.analysis.intervals import mean_interval
 from setpoint.analysis.sensitivity import Sensitivity, sensitivity
@@ -41,7 +42,8 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
     other_ways = sensitivity(sweep, factor)
     gained = f"avg improvement: {in_words[0]} {in_words[1]} against the mean of the others"
     significance = "statistical significance: p<" + number_text(sweep.alpha) if p < sweep.alpha else ""
-    facts = [gained, p_text(p)] if _by_rank(factor) else [significance, p_text(p) + " over all pairs", gained]
+    facts = [gained, p_text(p)] if _by_rank(factor) else [significance, f"over all pairs {p_text(p)}", gained]
+    facts.append(_edge(sweep.levels_of(factor), best))
     facts.append(other_ways.words(sweep.levels_of(factor)[best]))
     return judged(
         sweep,
@@ -92,6 +94,14 @@ def _verdict(sweep: Sweep, factor: str, p: float, gain: levels.Comparison) -> tu
     names = [level_text(level) for level in sweep.levels_of(factor)]
     rivals = [names[i] for i in tied if i != best] or [name for i, name in enumerate(names) if i != best]
     return Status.UNRESOLVED, f"not distinguishable from {listed(rivals)}"
+
+
+def _edge(tried: Sequence[Level], best: int) -> str:
+    """That the best of three numbers or more is the first or the last of them, beyond which nothing was tried."""
+    numbers = [level for level in tried if isinstance(level, int | float) and not isinstance(level, bool)]
+    if len(numbers) < max(3, len(tried)):
+        return ""
+    return {min(numbers): "the smallest tried", max(numbers): "the largest tried"}.get(numbers[best], "")
 
 
 def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[str, list[float]]:

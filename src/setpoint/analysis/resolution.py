@@ -7,6 +7,7 @@ seldom that all together are shown with the power that is promised (Bonferroni).
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -31,19 +32,15 @@ def resolution(sweep: Sweep) -> Claim:
         factor: {str(count): _in_words(sweep, value) for count, value in found.items()}
         for factor, found in smallest.items()
     }
-    more = [
-        f"{listed([f'{words[factor][str(count)]} of {factor_label(factor)}' for factor in sweep.parameters])} "
-        f"with {count} seeds"
-        for count in SEEDS[:3]
-        if count > seeds
+    shown = [
+        f"{_between(sweep, words, count)} with {counted(count, 'seed')}"
+        for count in (seeds, *(count for count in SEEDS[:3] if count > seeds))
+        if now
     ]
-    shown = listed([f"{words[factor][str(seeds)]} of {factor_label(factor)}" for factor in now])
     return Claim(
         id="resolution",
         heading="Smallest difference that this design resolves",
-        statement="; ".join([f"{shown} between two levels with {counted(seeds, 'seed')}", *more])
-        if now
-        else "not resolved: the levels show no spread between seeds to judge by",
+        statement="; ".join(shown) if now else "not resolved: the levels show no spread between seeds to judge by",
         status=Status.SUPPORTED if now else Status.NOT_TESTABLE,
         reason="from the observed spread between runs of one configuration: a level better than all others by so much "
         "is shown to be best in 80 % of experiments or more",
@@ -63,6 +60,15 @@ def resolution(sweep: Sweep) -> Claim:
             },
         },
     )
+
+
+def _between(sweep: Sweep, words: Mapping[str, Mapping[str, str]], seeds: int) -> str:
+    """`12 % between levels of LoRA rank`, for every parameter that shows a spread; equal sizes are said once."""
+    sizes: dict[str, list[str]] = {}
+    for factor in sweep.parameters:
+        if str(seeds) in words[factor]:
+            sizes.setdefault(words[factor][str(seeds)], []).append(f"of {factor_label(factor)}")
+    return listed([f"{size} between levels {listed(factors)}" for size, factors in sizes.items()])
 
 
 def _by_seeds(sweep: Sweep, factor: str) -> dict[int, float]:

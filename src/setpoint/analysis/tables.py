@@ -6,6 +6,7 @@ equal labels share.
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from setpoint.errors import InputError, unknown_name
 
 _NO_COST = Cost(None, None, None, None, None)
 _DAY = "1970-01-01T00:00:00+00:00"
+_SEEDS = ("seed", "replicate")
+_LABELS = frozenset({*_SEEDS, "run", "index", "configuration", "state", "failure_class", "failure_reason"})
+"""Columns of our own tables that name rows or say what became of them."""
 MISSING = frozenset({"", "na", "n/a", "null", "none"})
 """How other programs write that there is no value, in any case of letters."""
 
@@ -107,6 +111,37 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
         value = _number(row[question.response], question.response, index)
         runs.append(_run(index, configuration, replicate, factors, {question.response: value}))
     return _experiment(tuple(runs), question, name)
+
+
+def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[str]:
+    """What the question leaves out of the table that may matter: columns it pools over, and a column of seeds."""
+    asked = {*question.factors, question.response, question.block}
+    others = [name for name in rows[0] if name not in asked]
+    notes = [
+        f"rows were pooled over {name}, which varies while the factors stay the same; name it in --factors to see its "
+        "effect, or filter the rows"
+        for name in others
+        if name.lower() not in _LABELS and _pooled(rows, question.factors, name)
+    ]
+    seeds = [name for name in others if name.lower() in _SEEDS and len({row[name] for row in rows}) > 1]
+    if question.block is None and seeds:
+        notes.append(
+            f"column {seeds[0]} was not used; where rows with an equal {seeds[0]} share something, such as cases or "
+            f"initial weights, --block {seeds[0]} compares them with each other"
+        )
+    return notes
+
+
+def _pooled(rows: Sequence[Mapping[str, str]], factors: Sequence[str], name: str) -> bool:
+    """Whether a column looks like a parameter, each value of which is in several rows, and varies within factors."""
+    values = [row[name] for row in rows]
+    counts = Counter(values)
+    if len(counts) < 2 or min(counts.values()) < 2:
+        return False
+    by_factors: dict[tuple[str, ...], set[str]] = {}
+    for row, value in zip(rows, values, strict=True):
+        by_factors.setdefault(tuple(row[factor] for factor in factors), set()).add(value)
+    return any(len(found) > 1 for found in by_factors.values())
 
 
 def _experiment(runs: tuple[RunResult, ...], question: TableQuestion, name: str) -> ExperimentData:

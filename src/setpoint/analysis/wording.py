@@ -8,16 +8,16 @@ _LABELS = {"lora_rank": "LoRA rank", "learning_rate": "learning rate"}
 
 
 def level_text(level: Level) -> str:
-    """A parameter value, short: `8`, `2.5e-4`, `0.05`, `both`."""
+    """A parameter value, short: `8`, `2.5e-4`, `1e-3`, `0.05`, `both`; rates of neighbouring decades look alike."""
     if isinstance(level, float) and not isinstance(level, bool):
-        return number_text(level, digits=6)
+        return number_text(level, digits=6, exponent_below=1e-2)
     return " ".join(str(level).split()) if level is not None else "none"
 
 
-def number_text(value: float, digits: int = 3) -> str:
-    """`value` with so many significant digits and without needless zeros; below 1e-3 as `2.5e-4`."""
+def number_text(value: float, digits: int = 3, exponent_below: float = 1e-3) -> str:
+    """`value` with so many significant digits and without needless zeros; below `exponent_below` as `2.5e-4`."""
     text = f"{value:.{digits}g}"
-    if value != 0.0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
+    if value != 0.0 and (abs(value) < exponent_below or abs(value) >= 1e6):
         mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
     return text

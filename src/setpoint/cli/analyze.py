@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Analyse the table and print the claims."""
     from setpoint.analysis import claims as claims_module
     from setpoint.analysis.overview import experiment_claims
-    from setpoint.analysis.tables import TableQuestion, read_table, table_experiment
+    from setpoint.analysis.tables import TableQuestion, read_table, remarks, table_experiment
     from setpoint.reports.content import one_line
 
     if not 0.0 < arguments.alpha < 1.0:
@@ -45,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         alpha=arguments.alpha,
         adaptive=arguments.adaptive,
     )
-    data = table_experiment(read_table(arguments.table), question, arguments.table.stem)
+    rows = read_table(arguments.table)
+    data = table_experiment(rows, question, arguments.table.stem)
     claims = experiment_claims(data)
     if arguments.json:
         found = [claims_module.to_json(claim) for claim in claims]
@@ -54,6 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     for claim in claims:
         print(f"- {one_line(claim.heading)} [{claim.status.value}]: {one_line(claim.statement)}")
     for note in dict.fromkeys(text for claim in claims for text in claim.details.get("caveats", ())):
+        print(f"Note: {one_line(note)}.")
+    if any("has no logarithm" in claim.reason for claim in claims):
+        print("Note: with --scale linear differences are compared, for which values may be zero or negative.")
+    for note in remarks(rows, question):
         print(f"Note: {one_line(note)}.")
     for factor in question.factors:
         if len({run.level(factor) for run in data.runs}) == 1:

@@ -32,10 +32,21 @@ PHASES = {"base_": "base", "sft_": "after_sft", "": "final"}
 
 def result_rows(data: ExperimentData) -> list[dict[str, Cell]]:
     """The rows, in the order of the plan. Every row has the same columns; None stands for what was not measured."""
-    return [_row(data, run, system) for run in data.runs for system in run.systems]
+    parameters = list(dict.fromkeys(name for run in data.runs for name in _parameters(run)))
+    return [_row(data, run, system, parameters) for run in data.runs for system in run.systems]
 
 
-def _row(data: ExperimentData, run: RunResult, system: str) -> dict[str, Cell]:
+def _parameters(run: RunResult) -> dict[str, Cell]:
+    """Every resolved training parameter, swept or not, by the name that a sweep would give it."""
+    return {
+        f"{group}{'_' if group == 'lora' else '.'}{name}": value
+        for group in ("lora", "sft", "grpo")
+        for name, value in (run.resolved.get(group) or {}).items()
+        if isinstance(value, str | int | float | bool)
+    }
+
+
+def _row(data: ExperimentData, run: RunResult, system: str, parameters: Sequence[str]) -> dict[str, Cell]:
     row: dict[str, Cell] = {
         "run": run.name,
         "index": run.index,
@@ -50,6 +61,8 @@ def _row(data: ExperimentData, run: RunResult, system: str) -> dict[str, Cell]:
         "failure_reason": None if run.failure is None else run.failure.reason,
     }
     row |= {factor: run.level(factor) for factor in data.analysis.factors if factor not in row}
+    resolved = _parameters(run)
+    row |= {name: resolved.get(name) for name in parameters if name not in row}
     outcome = run.outcomes.get(system)
     for prefix, phase in PHASES.items():
         metrics: Mapping[str, float | None] = (getattr(outcome, phase) if outcome else None) or {}
