@@ -304,7 +304,7 @@ def test_failed_runs_set_the_exit_code_and_can_be_retried(root: Path) -> None:
     (root / "fail-grpo").write_text('"rank": 4')
     failed = setpoint(root, "experiment", "run", *SWEEP, "--experiment-id", "mine")
     assert failed.returncode == 4
-    assert "1 run failed; mend the cause, then: setpoint experiment retry mine" in failed.stderr
+    assert "1 run failed; a retry would fail again; start a new experiment" in failed.stderr  # it diverged
     (root / "fail-grpo").unlink()
     assert setpoint(root, "experiment", "resume", "mine").returncode == 4
     assert setpoint(root, "experiment", "retry", "mine", "--class", "crash").returncode == 4
@@ -412,10 +412,10 @@ def test_every_run_of_every_type_can_be_given_alone(
     monkeypatch.setattr(launch, "resolve_base", lambda _name: BASE)
 
     def printed(*words: str) -> str:
-        assert main([*words, "--workspace", str(root)]) == 0
+        assert main([*words]) == 0
         return capsys.readouterr().out
 
-    plan = ["experiment", "plan", *line, "--dataset-name", "mixed"]
+    plan = ["experiment", "plan", *line, "--dataset-name", "mixed", "--workspace", str(root)]
     commands = printed(*plan, "--commands").splitlines()
     planned = json.loads(printed(*plan, "--json"))
     assert len(commands) == len(planned["runs"]) >= 3

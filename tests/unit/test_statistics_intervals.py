@@ -41,7 +41,7 @@ def test_samples_of_different_sizes_are_pooled_by_their_degrees_of_freedom() -> 
     samples = [rng.normal(size=size) for size in (2, 5, 3, 2, 9, 1, 5)]
     squares = sum(float(((s - s.mean()) ** 2).sum()) for s in samples)
     assert pooled_deviation([s.tolist() for s in samples]) == (
-        pytest.approx(math.sqrt(squares / 20), rel=tolerance),
+        pytest.approx(math.sqrt(squares / 20), rel=1e-12),
         20,
     )
 

@@ -135,7 +135,7 @@ def test_results_have_a_row_for_each_system_of_a_universal_model(tmp_path: Path)
     ("fields", "message"),
     [
         ({"type": "cross_system", "systems": "di"}, "at least two systems"),
-        ({"type": "cross_system", "systems": ["di", "vdp"], "model_types": ["expert"]}, "'specialist' or 'universal'"),
+        ({"type": "cross_system", "systems": ["di", "vdp"], "model_types": ["expert"]}, "specialist, universal"),
         ({"type": "training_ablation", "systems": "di", "training_types": "sft"}, "strategies say how"),
         ({"type": "training_ablation", "systems": "di", "strategies": ["sft"]}, "'sft_only'"),
         ({"type": "transfer_learning", "source_system": "di"}, "needs --target-systems"),

@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in wanted:
         require_in_suite(name, arguments.suite)
     require_cases(arguments.cases)
-    if not 0 <= arguments.clones <= MOST_ROWS:
-        raise InputError(f"--clones must be 0 to {MOST_ROWS} optima, but is {arguments.clones}.")
+    if arguments.clones > MOST_ROWS:
+        raise InputError(f"--clones must be at most {MOST_ROWS} optima, but is {arguments.clones}.")
     if arguments.clones:
         require_cloning(arguments.clones)
     tell = say_nothing if arguments.quiet else say
