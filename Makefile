@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV)/: PyTorch and about a hundred packages, some 2.5 GB; this takes minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,report,baselines,dev]'

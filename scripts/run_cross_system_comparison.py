@@ -6,4 +6,6 @@ import sys
 from setpoint.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(["experiment", "run", "--experiment-type", "cross_system", *sys.argv[1:]]))
+    named = any(word.partition("=")[0] == "--experiment-type" for word in sys.argv)
+    kind = [] if named else ["--experiment-type", "cross_system"]
+    sys.exit(main(["experiment", "run", *kind, *sys.argv[1:]]))

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from lab import Experiment, Lab, missing
 
-PORT = 20000 + 60 * (os.getpid() % 200)
-"""The first of sixty ports, so that two runs of these tests do not meet."""
+RUN = os.getpid() % 200
+"""Decides on ports and on the names of nodes, so that two runs of these tests do not meet."""
+PORT = 20000 + 60 * RUN
 SETTINGS = {
-    "accounting": {"DBD": "1", "BASE_PORT": str(PORT), "ENFORCE": "limits"},
-    "bare": {"DBD": "0", "BASE_PORT": str(PORT + 20), "CGROUP": "0", "MAXARRAY": "11", "MIN_JOB_AGE": "15"},
-    "cgroups": {"DBD": "0", "BASE_PORT": str(PORT + 40), "NODE": "c"},
+    "accounting": {"DBD": "1", "BASE_PORT": str(PORT), "NODE": f"a{RUN}-", "ENFORCE": "limits"},
+    "bare": {
+        **{"DBD": "0", "BASE_PORT": str(PORT + 20), "NODE": f"b{RUN}-"},
+        **{"CGROUP": "0", "MAXARRAY": "11", "MIN_JOB_AGE": "15"},
+    },
+    "cgroups": {"DBD": "0", "BASE_PORT": str(PORT + 40), "NODE": f"c{RUN}-"},
 }
 
 

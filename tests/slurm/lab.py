@@ -52,6 +52,11 @@ class Lab:
     def cgroups(self) -> bool:
         return self.settings.get("CGROUP") != "0"
 
+    @property
+    def node(self) -> str:
+        """The first of its nodes."""
+        return f"{self.settings['NODE']}1"
+
     def up(self) -> None:
         """Start what is not running, and wait for all nodes; the cluster that SLURM's commands mean from now on."""
         self._run("up.sh")

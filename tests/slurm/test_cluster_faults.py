@@ -166,13 +166,13 @@ def test_a_node_fails(lab: Lab, experiment: Experiment, requeue: bool) -> None:
 
 def test_preemption_continues_from_the_checkpoint(lab: Lab, experiment: Experiment) -> None:
     experiment.add("stage", do="count", steps=60)
-    executor = experiment.executor(partition="scavenge", options={"nodelist": "n1", "exclusive": ""})
+    executor = experiment.executor(partition="scavenge", options={"nodelist": lab.node, "exclusive": ""})
 
     def preempt() -> None:
         until_started(experiment, "stage")
         (attempt,) = experiment.folder("stage").attempts()
         until(lambda: attempt.metrics.exists() and attempt.metrics.read_text().count("step") >= 10)
-        lab.call("sbatch", "-p", "urgent", "-w", "n1", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
+        lab.call("sbatch", "-p", "urgent", "-w", lab.node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
 
     thread = threading.Thread(target=preempt)
     thread.start()

@@ -78,6 +78,14 @@ def test_every_profile_in_the_repository_can_be_used(path: Path) -> None:
     Resources.parse(read_profile(path).resources)
 
 
+def test_jobs_without_a_gpu_ask_for_no_feature_of_the_gpus_nodes() -> None:
+    profile = read_profile(ROOT / "configs" / "slurm" / "gpu_and_cpu.yaml")
+    assert profile.allocation(gpu=True)["constraint"] == "a100"
+    assert profile.allocation(gpu=False)["partition"] == "cpu"
+    assert "constraint" not in profile.allocation(gpu=False)
+    assert Profile(partition="all", constraint="ib").allocation(gpu=False) == {"partition": "all", "constraint": "ib"}
+
+
 def test_a_profile_with_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text(yaml.safe_dump({"partitoin": "gpu"}))
@@ -254,6 +262,20 @@ def test_a_script_says_what_is_amiss(tmp_path: Path) -> None:
     ],
 )
 def test_what_an_end_means(fate: Fate, expected: str) -> None:
+    assert explain(fate)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("slurmstepd-gpu-07.lab: error: StepId=1.batch exceeded memory limit (407748608 > 104857600)", "host_oom"),
+        ("slurmstepd: error: Exceeded job memory limit", "host_oom"),
+        ("the model exceeded memory limit", "lost"),
+    ],
+)
+def test_slurms_own_word_that_memory_ran_out(tmp_path: Path, line: str, expected: str) -> None:
+    (tmp_path / "a-1_0.log").write_text(f"first\n{line}\nlast\n")
+    fate = Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:9"), log_stem=tmp_path / "a")
     assert explain(fate)[0] == expected
 
 

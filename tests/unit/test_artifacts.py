@@ -110,6 +110,15 @@ def test_a_workspace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         Workspace(tmp_path / "file" / "below").require_writable()
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "dangling"])
+def test_a_workspace_that_is_no_folder_is_refused(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"must be a folder, but.*--workspace"):
+        Workspace(tmp_path / place).require_folder()
+    Workspace(tmp_path / "new" / "below").require_folder()
+
+
 @pytest.mark.parametrize("name", ["datasets", "stages", "experiments", "models"])
 def test_a_workspace_with_a_file_for_a_folder_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("")
@@ -199,6 +208,20 @@ def test_checkpoints_outlive_an_attempt_but_not_the_stage(stage: StageFolder) ->
     abandon(second)
     publish(stage)
     assert not stage.checkpoints.exists()
+
+
+def test_the_output_of_a_dead_attempt_goes_when_the_stage_is_finished_and_its_logs_stay(stage: StageFolder) -> None:
+    dead = claim_attempt(stage)
+    write_text(dead.output / "adapter" / "weights.bin", "half of the weights")
+    write_text(dead.stderr, "killed")
+    abandon(dead)
+    second = claim_attempt(stage)
+    assert (dead.output / "adapter").is_dir()  # as long as nothing has taken its place
+    abandon(second)
+    publish(stage)
+    assert [path.name for path in stage.attempts_folder.glob("*/output")] == []
+    assert dead.stderr.read_text() == "killed"
+    assert stage.verified()
 
 
 def test_an_attempt_that_was_taken_over_writes_to_checkpoints_of_its_own(stage: StageFolder) -> None:

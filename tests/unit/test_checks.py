@@ -33,8 +33,9 @@ def test_needs_are_compared_with_what_there_is(
     monkeypatch.setattr(checks, "_free_memory_bytes", lambda: int(1e9))
     monkeypatch.setattr("shutil.disk_usage", lambda _path: DiskUsage(0, 0, int(0.1e9)))
     found = check_machine(Workspace(tmp_path / "not" / "there"), base)
-    assert named(found, "memory") == Check("memory", "problem", "host memory: needs 1.5 GB, has 1.0 GB")
-    assert "needs 0.2 GB, has 0.1 GB" in named(found, "disk").text
+    memory = "host memory: needs 1.5 GB, has 1.0 GB. End other programs, or give --base-model a smaller one."
+    assert named(found, "memory") == Check("memory", "problem", memory)
+    assert "needs 0.2 GB, has 0.1 GB. Free some space, or name a folder on another" in named(found, "disk").text
     with pytest.raises(InputError, match=r"needs 1\.5 GB, has 1\.0 GB"):
         require_fit(found)
     assert not (tmp_path / "not").exists()
@@ -91,4 +92,5 @@ def test_gpus_are_listed(base: BaseModel, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
     gpus = [check for check in check_machine(Workspace(tmp_path), base) if check.name == "GPU"]
     assert [check.result for check in gpus] == ["ok", "problem"]
-    assert gpus[1].text == "Model Y, driver 550.1: needs 2.0 GB, has 0.9 GB"
+    remedy = "End what else uses it, or give --base-model a smaller one."
+    assert gpus[1].text == f"Model Y, driver 550.1: needs 2.0 GB, has 0.9 GB. {remedy}"

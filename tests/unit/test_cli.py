@@ -63,7 +63,16 @@ def setpoint(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
         ("experiment run --systems vpd", "Did you mean 'vdp'"),
         ("experiment run --systems di --replicates none", "'none'"),
         ("experiment run --systems di --metrics speed", "unknown metric"),
-        ("experiment run --systems di --evaluation-cases 0", "evaluation_cases"),
+        ("experiment run --systems di --evaluation-cases 0", "but is '0'. Give at least 1 and at most 100000."),
+        ("experiment run --systems di --evaluation-cases 100000000000", "Give at least 1 and at most 100000."),
+        ("experiment run --systems di --seed 4294967296", "Give at least 0 and at most 4294967295."),
+        ("experiment run --systems di --replicates 1001", "Give at least 1 and at most 1000."),
+        ("experiment run --systems di --training-types bth", "unknown training type 'bth'. Did you mean 'both'?"),
+        ("experiment run --systems di --expert optmal", "unknown expert 'optmal'. Did you mean 'optimal'?"),
+        (
+            "experiment run --systems di,vdp --experiment-type cross_system --model-types special",
+            "unknown model type 'special'. Did you mean 'specialist'?",
+        ),
         ("experiment run --systems di --experiment-id ../x", "'x'"),
         ("experiment run --systems di --experiment-type cross_system", "at least two systems"),
         ("experiment run --systems di --strategies sft_only", "belongs to experiment type training_ablation"),
@@ -73,6 +82,13 @@ def setpoint(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
         ("experiment run --systems di --base-model nonsense", "--base-model"),
         ("experiment run --spec no/such.yaml", "cannot be read"),
         ("experiment plan --systems di --set lora_rank", "name=value"),
+        ("experiment run --systems di --choose 3", "--choose would have no effect"),
+        ("experiment plan --systems di --choose 3 --yes", "--choose and --yes would have no effect"),
+        ("experiment run --systems di --profile /nonexistent.yaml", "Add --on slurm, or leave it out."),
+        ("train --system di --resource-limits gpu:abc", "--resource-limits would have no effect"),
+        ("train --system di --on slurm --dry-run --resource-limits gpu:abc", "'abc'"),
+        ("experiment run --systems di --on slurm --dry-run --profile /nonexistent.yaml", "/nonexistent.yaml"),
+        ("experiment run --systems di --dry-run --retries crash=x", "retries of crash must be a whole number"),
         ("experiment status nothing", "no experiment 'nothing'"),
         ("experiment resume nothing", "no experiment 'nothing'"),
         ("train", "--system"),
@@ -136,12 +152,23 @@ def test_a_workspace_that_cannot_be_written_is_refused(root: Path, prepared: Pat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", ["doctor", "experiment run --systems di --dataset-name mine --dry-run", "data list", "experiment list"]
+)
+def test_a_workspace_that_is_no_folder_is_named_first(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main([*words.split(), "--workspace", str(tmp_path / "file")]) == 3
+    assert capsys.readouterr().err.startswith("setpoint: error: the workspace must be a folder, but")
+
+
 def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_arguments: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device", "state.json")
 
     monkeypatch.setattr("setpoint.cli.models.run", fail)
-    assert main(["models", "list"]) == 1
+    assert main(["models", "list"]) == 3
     error = capsys.readouterr().err
     assert "No space left on device: 'state.json'" in error
     assert "same command again" in error
@@ -151,7 +178,12 @@ def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeyp
     ("words", "complaint"),
     [
         ([], "setpoint: error: the following arguments are required: VERB. See setpoint --help"),
-        (["fly"], "setpoint: error: argument VERB: invalid choice: 'fly'"),
+        (["fly"], "setpoint: error: argument VERB: invalid choice: 'fly' (choose from"),
+        (["experimnt"], "setpoint: error: argument VERB: invalid choice: 'experimnt', the nearest is experiment ("),
+        (
+            ["experiment", "rn"],
+            "setpoint experiment: error: argument ACTION: invalid choice: 'rn', the nearest is run (",
+        ),
         (["experiment"], "setpoint experiment: error: the following arguments are required: ACTION."),
         (
             ["experiment", "run", "--sytems", "di"],
@@ -159,6 +191,16 @@ def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeyp
             "See setpoint experiment run --help",
         ),
         (["train", "di"], "setpoint train: error: these words belong to no option: di."),
+        (
+            ["experiment", "run", "--replicates", "2", "--replicates=3"],
+            "setpoint experiment run: error: option --replicates is given twice; give it once",
+        ),
+        (
+            ["experiment", "run", "--system", "di", "--systems", "vdp"],
+            "setpoint experiment run: error: --system and --systems are one option, which is given twice;",
+        ),
+        (["train", "--training-type", "sft", "--training-type", "grpo"], "setpoint train: error: option --training-"),
+        (["data", "show", "x", "--rows"], "setpoint data show: error: argument --rows: expected one argument."),
     ],
 )
 def test_wrong_syntax_is_2_and_one_line(words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,6 +209,49 @@ def test_wrong_syntax_is_2_and_one_line(words: list[str], complaint: str, capsys
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("experiment run --workers 0", "--workers must be a whole number of at least 1, but is '0'."),
+        ("experiment run --workers ²", "--workers must be a whole number of at least 1, but is '²'."),
+        ("train --time-limit-min 0", "--time-limit-min must be a number above 0, but is '0'."),
+        ("train --on slrum", "--on: unknown value 'slrum'. Did you mean 'slurm'? Known: local, slurm."),
+        ("evaluate --num-test-cases few", "--num-test-cases must be a whole number, but is 'few'."),
+        ("data generate --split-ratio most", "--split-ratio must be a number, but is 'most'."),
+        ("report x --format pdf", "--format: unknown value 'pdf'. Known: html, markdown, text."),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_3(
+    words: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 3
+    assert capsys.readouterr().err == f"setpoint: error: {complaint}\n"
+
+
+def printed(stdout: object = subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`setpoint systems van_der_pol` in an environment of its own."""
+    line = [sys.executable, "-m", "setpoint", "systems", "van_der_pol"]
+    return subprocess.run(
+        line, env=os.environ | environment, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+def test_a_character_that_the_terminal_lacks_is_no_traceback() -> None:
+    done = printed(PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2026" in done.stdout
+    assert "\u2026" in printed(PYTHONIOENCODING="utf-8").stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_finds_no_room_is_no_internal_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = printed(full)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
 
 
 def test_help_names_every_verb_and_loads_nothing() -> None:
@@ -272,11 +357,12 @@ def test_a_dry_run_is_refused_where_the_run_would_be(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    sweep = ["experiment", "run", "--systems", "di", "--workspace", str(root)]
-    assert main([*sweep, "--base-model", "no-such-owner/no-such-model", "--dry-run"]) == 3
-    printed = capsys.readouterr()
-    assert "Base model: no-such-owner/no-such-model" in printed.out
-    assert "neither a folder nor in the cache of the hub" in printed.err
+    for verb in (["experiment", "run"], ["train"]):
+        sweep = [*verb, "--systems", "di", "--workspace", str(root)]
+        assert main([*sweep, "--base-model", "no-such-owner/no-such-model", "--dry-run"]) == 3
+        printed = capsys.readouterr()
+        assert "Base model: no-such-owner/no-such-model" in printed.out
+        assert "neither a folder nor in the cache of the hub" in printed.err
 
 
 def test_the_printed_lines_make_the_same_stages(root: Path) -> None:
@@ -396,3 +482,11 @@ def test_scripts_hand_over_to_the_command_line(script: Path) -> None:
     done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage: setpoint" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["--experiment-type", "cross_systm"], ["--experiment-type=cross_systm"]])
+def test_a_comparison_across_systems_may_name_its_type(words: list[str]) -> None:
+    line = [sys.executable, str(SCRIPTS / "run_cross_system_comparison.py"), "--systems", "di,vdp", *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "Did you mean 'cross_system'?" in done.stderr

@@ -1,11 +1,13 @@
 """`setpoint systems`, `setpoint data` and `setpoint evaluate`, as a user meets them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from setpoint import systems
+from setpoint.cli import data
 from setpoint.cli.main import main
 from setpoint.language import parse_answer
 
@@ -64,6 +66,14 @@ def test_a_data_set_is_made_once_and_listed(capsys: pytest.CaptureFixture[str], 
     )
 
 
+def test_a_log_shows_how_far_the_rows_are(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 1.0, 10.0, 10.0, 11.0])
+    tell = data._progress(clock_s=lambda: next(seconds))
+    for done in (20, 40, 60, 80):
+        tell(done, 80)
+    assert capsys.readouterr().err == "40 of 80 rows\n80 rows solved and certified\n"
+
+
 def test_an_empty_workspace_has_no_data_sets(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, err = run(capsys, "data", "list", "--workspace", tmp_path)
     assert (code, out) == (0, "")
@@ -85,6 +95,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "generate", "--systems", "di,nothing"], "unknown system 'nothing'"),
         (["data", "generate", "--systems", "di", "--total-samples", "4"], "at least 6 rows"),
         (["data", "generate", "--systems", "di", "--total-samples", "-1"], "at least 6 rows"),
+        (["data", "generate", "--systems", "di", "--total-samples", "99999999999999"], "Lower --total-samples"),
         (["data", "generate", "--systems", "di", "--split-ratio", "1"], "split ratio"),
         (["data", "generate", "--systems", "di", "--split-ratio", "nan"], "split ratio"),
         (["data", "generate", "--systems", "di", "--workers", "0"], "--workers must be at least 1"),
@@ -93,6 +104,8 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "generate", "--systems", "vdp", "--dataset-name", "di"], "but not van_der_pol"),
         (["data", "generate", "--systems", "di", "--dataset-name", "mini"], "total_samples is 40, not 2000"),
         (["data", "show", "nothing"], "setpoint data generate"),
+        (["data", "show", "mini", "--rows", "0"], "--rows must be a whole number of at least 1, but is '0'."),
+        (["data", "show", "mini", "--rows", "-1"], "--rows must be a whole number of at least 1, but is '-1'."),
         (["data", "show", "mini", "--split", "val"], "unknown split 'val'"),
         (["data", "show", "mini", "--system", "pend"], "but not pendulum"),
         (["evaluate"], "nothing to evaluate"),
@@ -100,6 +113,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["evaluate", "--controller", "lqr"], "name the system"),
         (["evaluate", "--controller", "lqr", "--model-path", "x"], "--controller excludes"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "0"], "at least one case"),
+        (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "100001"], "at most 100000"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--mpc-horizon", "0"], "--mpc-horizon must be 1 to 50"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--test-type", "open"], "unknown test type 'open'"),
         (["evaluate", "--controller", "lqr", "--system", "pend", "--test-type", "standard"], "Use --test-type mpc"),
@@ -112,6 +126,24 @@ def test_mistakes_are_named(
     capsys: pytest.CaptureFixture[str], workspace: Path, words: list[str], message: str
 ) -> None:
     assert message in refused(capsys, *words, "--workspace", workspace)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_data_set_with_a_damaged_file_is_not_shown_and_listed_as_such(
+    missing: bool, capsys: pytest.CaptureFixture[str], workspace: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(workspace / "datasets" / "mini", tmp_path / "datasets" / "mini")
+    assert json.loads(run(capsys, "data", "list", "--json", "--workspace", tmp_path)[1])[0]["damaged"] == []
+    file = folder / "test.parquet"
+    if missing:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-8])
+    assert "test.parquet' is missing, cut off" in refused(capsys, "data", "show", "mini", "--workspace", tmp_path)
+    code, out, _ = run(capsys, "data", "list", "--workspace", tmp_path)
+    assert code == 0
+    assert f"DAMAGED: test.parquet missing or cut off; remove the folder {str(folder)!r}" in out
+    assert "remark   data set: mini" in run(capsys, "doctor", "--workspace", tmp_path)[1]
 
 
 def test_more_cases_than_the_test_split_has_are_refused(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:

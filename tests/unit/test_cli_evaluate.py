@@ -1,12 +1,18 @@
 """`setpoint evaluate` on suites, on one state and in disturbed worlds, as a user meets it."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from setpoint import problems
+from setpoint.artifacts import write_json
+from setpoint.cli import subject
 from setpoint.cli.main import main
 from setpoint.controllers import ClippedLqr
+from setpoint.language import Dialect
 from setpoint.problems import suite_states
 from setpoint.simulation import Disturbance, run_controller
 
@@ -90,6 +96,7 @@ def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
         ("--initial-state 0.9 0", "must lie in its initial set (position -0.8 … 0.8"),
         ("--initial-state nan 0", "must lie in its initial set"),
         ("--initial-state 0.1", "an initial state of double_integrator has 2 values (position, velocity), but got 1"),
+        ("--initial-state 0 0 --num-test-cases 3", "--num-test-cases would have no effect"),
         ("--initial-state 0 0 --suite nominal", "--suite and --initial-state exclude each other"),
         ("--suite tight", "double_integrator is not in suite 'tight'"),
         ("--suite nominl", "Did you mean 'nominal'?"),
@@ -103,3 +110,41 @@ def test_mistakes_are_named(line: str, says: str, capsys: pytest.CaptureFixture[
     code, out, err = run(capsys, f"--controller lqr --system di {line}")
     assert (code, out) == (3, "")
     assert says in err
+
+
+def test_plots_that_could_not_be_written_are_refused_before_the_evaluation(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a_file").touch()
+    line = f"evaluate --controller lqr --system di --save-plots {tmp_path / 'a_file'}"
+    assert main(line.split()) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("setpoint: error: --save-plots must name a folder that can be written")
+
+
+@pytest.mark.parametrize("words", ["--num-test-cases 0", "--test-type open", "--suite tigth", "--save-plots FILE"])
+def test_a_mistake_is_found_before_the_model_is_loaded(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_arguments: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(subject, "_language_model", load)
+    (tmp_path / "FILE").write_text("")
+    line = f"--base-model builtin:tiny --system di {words.replace('FILE', str(tmp_path / 'FILE'))}"
+    assert run(capsys, line)[:2] == (3, "")
+
+
+def test_an_adapter_of_another_base_is_found_before_torch_is_loaded(tmp_path: Path) -> None:
+    record = {"base": {"name": "other", "digest": "0"}, "systems": ["pendulum"], "dialect": Dialect().definition()}
+    for name, content in (("adapter_config", {}), ("adapter_model", {}), ("setpoint", record)):
+        write_json(tmp_path / f"{name}.{'safetensors' if name == 'adapter_model' else 'json'}", content)
+    code = (
+        "import sys\nfrom setpoint.cli.main import main\n"
+        f"code = main(['evaluate', '--base-model', 'builtin:tiny', '--model-path', {str(tmp_path)!r}])\n"
+        "print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "False"], done.stderr
+    assert "belongs to 'other' (0), not to 'builtin:tiny'" in done.stderr

@@ -1,5 +1,6 @@
 """`setpoint systems` and `setpoint baselines`, as a user meets them."""
 
+import io
 import json
 import math
 from pathlib import Path
@@ -111,11 +112,20 @@ def test_json_has_no_number_that_json_does_not_know(capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out) == {"a": [None, [None, {"b": None}]], "c": 1.5, "d": "NaN"}
 
 
+def test_json_stays_json_where_characters_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="latin-1", errors="backslashreplace")
+    monkeypatch.setattr("sys.stdout", stream)
+    print_json({"a": "1 µs …"})
+    stream.flush()
+    assert json.loads(written.getvalue()) == {"a": "1 µs …"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["baselines", "--suite", "nominla"], "Did you mean 'nominal'?"),
-        (["baselines", "--cases", "0"], "--cases must be at least 1"),
+        (["baselines", "--cases", "0"], "at least one case"),
         (["baselines", "--systems", "pendulm"], "Did you mean 'pendulum'?"),
         (["baselines", "--suite", "tight", "--systems", "di_tight,pend"], "pendulum is not in suite 'tight'"),
         (["baselines", "--clones", "3"], "cloning needs more than 5 demonstrations, but 3 were asked for"),

@@ -132,7 +132,10 @@ def test_training_types_meet_the_same_points() -> None:
         ({"design": "fractional"}, "lora_rank: 2; sft.steps: 3"),
         ({"design": "sobol", "configurations": 4, "ranges": {"lora_rank": {"min": 2, "max": 4}}}, "may be set once"),
         ({"design": "sobol", "configurations": 4, "ranges": {"grpo.loss": {"min": 2, "max": 4}}}, "grpo.loss"),
-        ({"design": "sobol", "configurations": 4, "ranges": {"grpo.beta": {"min": 4, "max": 2}}}, "min up to max"),
+        (
+            {"design": "sobol", "configurations": 4, "ranges": {"grpo.beta": {"min": 4, "max": 2}}},
+            "goes from 4.0 to 2.0. Swap its ends",
+        ),
         ({"design": "latin"}, "design"),
     ],
 )

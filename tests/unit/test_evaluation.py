@@ -60,15 +60,15 @@ def test_every_plant_has_its_own_track() -> None:
             system: [mode.name for mode in EvaluationConfig.named(evaluation, system).modes]
             for system in systems.names()
         }
-        for evaluation in ("standard", "comprehensive")
+        for evaluation in ("standard", "replanning", "comprehensive")
     }
     assert names["standard"]["double_integrator"] == ["open_loop", "replan_5"]
     assert names["standard"]["pendulum"] == ["replan_5"]
-    assert names["comprehensive"]["pendulum"] == ["replan_5", "replan_1"]
+    assert names["comprehensive"]["pendulum"] == names["replanning"]["pendulum"] == ["replan_5", "replan_1"]
 
 
 def test_an_evaluation_that_means_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match=r"unknown evaluation 'thorough'.*comprehensive, standard"):
+    with pytest.raises(InputError, match=r"unknown evaluation 'thorough'.*comprehensive, replanning, standard"):
         EvaluationConfig.named("thorough", "di")
     with pytest.raises(InputError, match="at least one case"):
         EvaluationConfig.named("standard", "di", 0)
@@ -164,6 +164,7 @@ def test_comprehensive_tests_every_condition_that_a_system_has() -> None:
         for system in systems.names()
     }
     assert named["double_integrator"] == ["tight", "held_out", "noise", "mismatch"]
+    assert not EvaluationConfig.named("replanning", "double_integrator").conditions
     assert named["pendulum"] == ["held_out", "noise", "mismatch"]
     assert named["orbit_raising"] == ["noise", "mismatch"]
     assert not EvaluationConfig.named("standard", DI.name).conditions

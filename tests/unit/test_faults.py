@@ -1,5 +1,6 @@
 """Limits, retries by class and drains, with faults in cheap stages in real workers."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -245,6 +246,20 @@ def test_resources_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < series["sampled_peak_rss_gb"] < 100
     assert len(series["samples"]) <= 240
     assert GpuCounters(lambda _name: (_ for _ in ()).throw(ImportError())).read() == {}
+
+
+def test_what_was_measured_so_far_is_kept_from_time_to_time() -> None:
+    kept: list[float] = []
+
+    def keep() -> None:
+        kept.append(time.monotonic())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sampler = Sampler(GpuCounters(lambda _name: object()), interval_s=0.001, keep=keep, keep_every_s=0.05)
+    time.sleep(0.5)
+    series = sampler.stop()
+    assert 2 <= len(kept) <= 10
+    assert series["samples"][-1]["at_s"] > 0.1
 
 
 @pytest.mark.parametrize(("visible", "fullest"), [("0", 1.0), ("1", 2.0), ("GPU-first", 1.0), ("0,1", 2.0), ("", None)])

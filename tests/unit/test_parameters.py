@@ -51,6 +51,8 @@ def test_tokens_become_numbers() -> None:
     [
         ("lora_rank:0", "greater than or equal to 1, but is '0'"),
         ("lora_rank:4.5", "integer"),
+        ("lora_rank:1_6", "lora_rank: a number is asked for, but is '1_6'"),
+        ("learning_rate:1_0e-4", "but is '1_0e-4'"),
         ("lora_rank:4,,8", "empty value"),
         ("lora_rank:", "empty value"),
         ("lora_rank", "name:value,value"),
@@ -77,12 +79,18 @@ def test_all_mistakes_at_once() -> None:
 
 @pytest.mark.parametrize("tokens", [["lora_rank:4", "rank:8"], ["learning_rate:1e-4", "sft.learning_rate:1e-3"]])
 def test_a_place_is_set_once(tokens: list[str]) -> None:
-    with pytest.raises(InputError, match="may be set once"):
+    first, second = (token.partition(":")[0] for token in tokens)
+    with pytest.raises(InputError, match=f"may be set once, but '{first}' and '{second}' set it"):
         canonical_axes(parse_tokens(tokens), ["both"])
     with pytest.raises(InputError, match="twice"):
         parse_tokens(["lora_rank:4", "lora_rank:8"])
     with pytest.raises(InputError, match="may be set once"):
         canonical_fixed({"learning_rate": 1e-4}, ["sft.learning_rate"], ["both"])
+
+
+def test_a_flag_is_no_number() -> None:
+    with pytest.raises(InputError, match="lora_rank: a number is asked for, but is True"):
+        canonical_fixed({"lora_rank": True}, [], ["both"])
 
 
 def test_a_parameter_that_no_run_reads_is_refused() -> None:

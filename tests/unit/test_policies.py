@@ -12,8 +12,9 @@ from setpoint.artifacts import write_json, write_text
 from setpoint.errors import InputError
 from setpoint.language import Message
 from setpoint.policies import BUILTIN, PRESETS, BaseModel, builtin_path, resolve_base
+from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
 from setpoint.policies.controller import LLMController, moves_to_generate
-from setpoint.policies.language_model import ADAPTER_RECORD, Completion, check_adapter, shared_prefix
+from setpoint.policies.language_model import Completion, shared_prefix
 from setpoint.simulation import run_controller
 from setpoint.trajectory import Termination
 
@@ -171,3 +172,37 @@ def test_a_base_that_was_cut_off_is_refused(name: str, tmp_path: Path) -> None:
     (copy / name).write_bytes((copy / name).read_bytes()[:-30])
     with pytest.raises(InputError, match=f"{name}' is cut off or damaged"):
         resolve_base(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"model_type": "bert"}, "is not a causal language model, but model_type 'bert'"),
+        ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "but LlamaForSequenceClass"),
+        ({"model_type": "t5", "architectures": ["T5EncoderModel"]}, "but T5EncoderModel"),
+        ({}, "does not say its model_type"),
+        ([], "does not say its model_type"),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, None),
+        ({"model_type": "llama"}, None),
+    ],
+)
+def test_a_base_that_does_not_generate_is_refused_before_it_is_loaded(
+    config: object, says: str | None, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(builtin_path(), tmp_path / "base")
+    write_json(copy / "config.json", config)
+    if says is None:
+        assert resolve_base(str(copy)).preset.name == "general"
+        return
+    with pytest.raises(InputError, match=says):
+        resolve_base(str(copy))
+
+
+def test_a_base_without_a_chat_template_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    copy = shutil.copytree(builtin_path(), tmp_path / "base")
+    (copy / "chat_template.jinja").unlink()
+    write_json(copy / "tokenizer_config.json", {})
+    with pytest.raises(InputError, match=r"no chat template.*add chat_template\.jinja"):
+        resolve_base(str(copy))
+    write_json(copy / "tokenizer_config.json", {"chat_template": "{{ messages }}"})
+    assert resolve_base(str(copy)).name == str(copy)

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from synthetic_experiment import MEASURED, Synthetic
 
 from setpoint import reports
 from setpoint.analysis.reading import read_experiment
-from setpoint.analysis.wording import percent_text, share_text
+from setpoint.analysis.wording import number_text, percent_text, share_text
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.experiments.lease import lease
@@ -30,7 +31,8 @@ from setpoint.reports.content import Report, build_report, curve_names
 from setpoint.reports.figures import COLOURS, draw_figures
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
-from setpoint.reports.scales import Reference, place_references, ticks
+from setpoint.reports.scales import Reference, place_references
+from setpoint.reports.svg import axis_over
 from setpoint.reports.usage import duration_text
 
 RECOMPUTE = Path(__file__).parents[1] / "pipeline" / "recompute.py"
@@ -120,6 +122,28 @@ def test_figures_agree_with_an_independent_recomputation(tmp_path: Path) -> None
     assert float(hours[1]) == expected["gpu_hours"] == 0.0
     assert float(hours[2]) == pytest.approx(expected["cpu_core_hours"], abs=0.006)
     assert float(value_after("- Peak memory usage: ", text).split()[0]) == expected["peak_memory_gb"]
+
+
+def test_attempts_that_were_killed_count_as_far_as_they_were_measured(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, log_error=effect).write()
+    (before, *_), plan = read_experiment(folder).runs, json.loads((folder / "plan.json").read_text())
+    for stage in (name for name, planned in plan["stages"].items() if planned["kind"] == "sft"):
+        attempts = tmp_path / "stages" / "sft" / stage / "attempts"
+        for number in ("0002", "0003"):
+            shutil.copytree(attempts / "0001", attempts / number)
+            (attempts / number / "resources.json").unlink()
+        so_far = json.dumps({"schema": 1, "wall_s": 1000.0, "cpu_s": 3600.0})
+        (attempts / "0003" / "resources_so_far.json").write_text(so_far)
+    data = read_experiment(folder)
+    after, stages = data.runs[0], sum(planned["kind"] == "sft" for planned in plan["stages"].values())
+    assert before.training_time_s is not None
+    assert after.training_time_s == pytest.approx(before.training_time_s + 1000.0)
+    assert after.cost.cpu_core_hours == pytest.approx((before.cost.cpu_core_hours or 0.0) + 1.0)
+    assert data.unmeasured_attempts == stages
+    text = write_reports(folder).read_text()
+    for label in ("- Total GPU hours: ", "- Average training time: ", "- Pareto front: "):
+        assert f"; {stages} attempts not measured" in value_after(label, text)
+    assert re.search(r"; \d+ attempts not measured\)", value_after("- Cheapest of the best: ", text))
 
 
 def test_everything_is_written_and_parquet_equals_csv(tmp_path: Path) -> None:
@@ -365,13 +389,6 @@ def test_references_leave_the_data_their_room() -> None:
     assert [r.label for r in linear.above] == ["zero"]
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.078, 0.21), (0.09, 0.11), (0.001, 7.0), (0.4, 31.0), (1e-9, 1e9)])
-def test_a_logarithmic_axis_has_three_ticks_or_more(low: float, high: float) -> None:
-    found = ticks(low, high, logarithmic=True)
-    assert 3 <= len(found) <= 9
-    assert all(low <= tick <= high for tick in found) and found == sorted(found)
-
-
 def test_images_and_pages_show_references_scale_and_colours_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,6 +588,17 @@ def test_names_cannot_break_a_report(tmp_path: Path) -> None:
         assert not {"\x1b", "\u202e", "\x07"} & set(path.read_text()), path.name
     markdown = report.with_name("report.md").read_text() + report.with_name("failures.md").read_text()
     assert "<script>" not in re.sub(r"```.*?```", "", markdown, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("reach", [1.05, 1.3, 2.0, 5.0, 30.0, 1e3, 1e7])
+@pytest.mark.parametrize("low", [0.0829, 3e-7, 4.1e5])
+def test_an_axis_has_ticks_to_read_a_value_by(low: float, reach: float) -> None:
+    for logarithmic in (False, True):
+        axis = axis_over([low, low * reach], 0.0, 300.0, logarithmic=logarithmic)
+        ticks = axis.ticks()
+        assert 3 <= len(ticks) <= 14
+        assert ticks == sorted(ticks) and axis.low <= ticks[0] and ticks[-1] <= axis.high
+        assert len({number_text(tick) for tick in ticks}) == len(ticks)
 
 
 def test_csv_cells_are_inert() -> None:

@@ -1,10 +1,12 @@
 """Specifications: strict, complete in their complaints, and the same from a file as from the command line."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from setpoint.errors import InputError, InputErrors
+from setpoint.execution.slurm.profile import read_profile
 from setpoint.experiments.data import canonical_datasets
 from setpoint.experiments.spec import METRICS, make_spec, read_spec_file
 
@@ -25,7 +27,7 @@ def test_single_values_need_no_brackets_and_short_names_are_resolved() -> None:
         ({"systems": []}, "systems"),
         ({}, "systems"),
         ({"systems": "di", "metrics": ["final_eror"]}, "Did you mean 'final_error'"),
-        ({"systems": "di", "training_types": ["rlhf"]}, "'sft', 'grpo' or 'both'"),
+        ({"systems": "di", "training_types": ["rlhf"]}, "unknown training type 'rlhf'. Known: both, grpo, sft."),
         ({"systems": "di", "training_types": []}, "training_types"),
         ({"systems": "di", "replicates": 0}, "greater than or equal to 1, but is 0"),
         ({"systems": "di", "replicates": "many"}, "but is 'many'"),
@@ -39,13 +41,38 @@ def test_single_values_need_no_brackets_and_short_names_are_resolved() -> None:
         ({"systems": "di", "parameters": {"lora_rank": {"a": 1}}}, "must be one value or a list of values"),
         (
             {"systems": "di", "ranges": {"lora_rank": {"min": 4, "max": 2}}},
-            "from min up to max.*4.0 to 2.0 on a linear",
+            "ranges.lora_rank: a range goes up, but this one goes from 4.0 to 2.0. Swap its ends.",
         ),
+        (
+            {"systems": "di", "ranges": {"learning_rate": {"min": 0, "max": 1, "scale": "log"}}},
+            "above 0, but this one starts at 0.0. Raise its lower end.",
+        ),
+        (
+            {"systems": "di", "ranges": {"lora_rank": {"min": True, "max": 8}}},
+            "min: a number is asked for, but is True",
+        ),
+        ({"systems": "di", "evaluation_cases": True}, "evaluation_cases: a number is asked for, but is True"),
+        ({"systems": "di", "replicates": "1_0"}, "replicates: a number is asked for, but is '1_0'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_remedy(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message.replace("(", r"\(")):
         make_spec(fields)
+
+
+def test_a_whole_number_may_be_written_as_a_float(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("systems: di\nevaluation_cases: 1e2\nreplicates: 3.0\n")
+    spec = make_spec(read_spec_file(path))
+    assert (spec.evaluation_cases, spec.replicates) == (100, 3)
+
+
+@pytest.mark.parametrize("read", [read_spec_file, read_profile])
+def test_a_file_nested_too_deeply_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text("a: " + "[" * 3000)
+    with pytest.raises(InputError, match=r"deep\.yaml' is nested too deeply"):
+        read(path)
 
 
 def test_every_mistake_is_named_at_once() -> None:

@@ -28,7 +28,6 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
     table = sweep.tables[factor]
     names = [level_text(level) for level in sweep.levels_of(factor)]
     best = table.ranked[0]
-    tied = table.possibly_best
     gain = levels.each_against_rest(sweep.cells, table.weights, sweep.alpha)[best]
     pairs = {names[level]: pair for level, pair in table.against_best.items() if pair is not None}
     if gain is None or len(pairs) < len(names) - 1:
@@ -40,20 +39,10 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
     in_words = (percent_text(improvement), percent_interval_text(*reach))
     if not scale.logarithmic:
         in_words = (number_text(improvement), interval_text(*reach))
-    by_rank = factor.rpartition(".")[2] == "lora_rank"
-    separated = (tied == [best] and gain.p_adjusted < sweep.alpha) if by_rank else p < sweep.alpha
-    others = [names[i] for i in tied if i != best]
-    rivals = listed(others) or listed([name for i, name in enumerate(names) if i != best])
-    verdict = Status.UNRESOLVED, f"not distinguishable from {rivals}"
-    if separated and sweep.main_p[factor] < sweep.alpha:
-        verdict = Status.SUPPORTED, "better than every other level tried"
-    elif separated:
-        reason = f"separated on its own, not after correction for all parameters ({p_text(sweep.main_p[factor])})"
-        verdict = Status.SUGGESTIVE, reason
     other_ways = sensitivity(sweep, factor)
     gained = f"avg improvement: {in_words[0]} {in_words[1]} against the mean of the others"
     significance = "statistical significance: p<" + number_text(sweep.alpha) if p < sweep.alpha else ""
-    facts = [gained, p_text(p)] if by_rank else [significance, f"over all pairs {p_text(p)}", gained]
+    facts = [gained, p_text(p)] if _by_rank(factor) else [significance, f"over all pairs {p_text(p)}", gained]
     facts.append(_edge(sweep.levels_of(factor), best))
     facts.append(other_ways.words(sweep.levels_of(factor)[best]))
     return judged(
@@ -63,7 +52,7 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
         answer=names[best],
         observed=f"{names[best]} observed best",
         facts=", ".join(text for text in facts if text),
-        verdict=verdict,
+        verdict=_verdict(sweep, factor, p, gain),
         weakened_by=_level_caveats(sweep, factor, best, other_ways),
         method="set of possibly best levels (Welch–Bonferroni MCB); Games–Howell over all pairs; "
         "each level against the geometric mean of the others (Bonferroni t)",
@@ -73,7 +62,7 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
         details={
             "parameter": factor,
             "observed_best": sweep.levels_of(factor)[best],
-            "possibly_best": [sweep.levels_of(factor)[i] for i in tied],
+            "possibly_best": [sweep.levels_of(factor)[i] for i in table.possibly_best],
             "estimate_of": "improvement of the observed best over the mean of the other levels",
             "p_against_others": {name: pair.p_adjusted for name, pair in pairs.items()},
             "sensitivity": {
@@ -93,6 +82,26 @@ def _edge(tried: Sequence[Level], best: int) -> str:
     if len(numbers) < max(3, len(tried)):
         return ""
     return {min(numbers): "the smallest tried", max(numbers): "the largest tried"}.get(numbers[best], "")
+
+
+def _by_rank(factor: str) -> bool:
+    """Whether the factor is judged by its set of possibly best levels and its gain, as the LoRA rank is."""
+    return factor.rpartition(".")[2] == "lora_rank"
+
+
+def _verdict(sweep: Sweep, factor: str, p: float, gain: levels.Comparison) -> tuple[Status, str]:
+    """Whether the best level is separated from the others (by `p` over all pairs), and survives all corrections."""
+    table = sweep.tables[factor]
+    best, tied = table.ranked[0], table.possibly_best
+    separated = tied == [best] and gain.p_adjusted < sweep.alpha if _by_rank(factor) else p < sweep.alpha
+    if separated and sweep.main_p[factor] < sweep.alpha:
+        return Status.SUPPORTED, "better than every other level tried"
+    if separated:
+        reason = f"separated on its own, not after correction for all parameters ({p_text(sweep.main_p[factor])})"
+        return Status.SUGGESTIVE, reason
+    names = [level_text(level) for level in sweep.levels_of(factor)]
+    rivals = [names[i] for i in tied if i != best] or [name for i, name in enumerate(names) if i != best]
+    return Status.UNRESOLVED, f"not distinguishable from {listed(rivals)}"
 
 
 def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[str, list[float]]:

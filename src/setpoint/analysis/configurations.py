@@ -67,9 +67,9 @@ def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[
     samples = {key: [scale.transform(value) for value in found] for key, found in values.items()}
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers too large to square nothing is said
         judged = logarithmic or data.analysis.scale != "log"  # else the declared comparison cannot be made
-        best = _best_set(samples, data.analysis.alpha, scale) if judged else None
-        pooled = pooled_deviation(list(samples.values()))
         means = {key: float(np.mean(found)) for key, found in samples.items() if found}
+        best = _best_set(samples, means, data.analysis.alpha, scale) if judged else None
+        pooled = pooled_deviation(list(samples.values()))
         intervals = {
             key: _interval(found, means.get(key, 0.0), pooled, scale, data.analysis.alpha)
             for key, found in samples.items()
@@ -118,7 +118,9 @@ def _interval(
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _best_set(samples: Mapping[int, Sequence[float]], alpha: float, scale: Scale) -> dict[int, bool] | None:
+def _best_set(
+    samples: Mapping[int, Sequence[float]], means: Mapping[int, float], alpha: float, scale: Scale
+) -> dict[int, bool] | None:
     """For each configuration with two runs or more whether it may be the best; None where there is nothing to test."""
     tested = {key: sample for key, sample in samples.items() if len(sample) >= 2}
     if len(tested) < 2:
@@ -129,10 +131,10 @@ def _best_set(samples: Mapping[int, Sequence[float]], alpha: float, scale: Scale
     if counts.min() <= 3:
         if df < LEAST_POOLED_DF:
             return None
-        means = np.array([np.mean(sample) for sample in tested.values()])
+        observed = np.array([means[key] for key in tested])
         covariance = deviation**2 / counts
         everything = (np.arange(len(counts)),)
-        cells = Cells((len(counts),), means, covariance, everything, np.array([float(df)]), len(values), pooled=True)
+        cells = Cells((len(counts),), observed, covariance, everything, np.array([float(df)]), len(values), pooled=True)
     else:
         position = np.repeat(np.arange(len(counts)), counts)
         cells = replicated_cells((len(counts),), position, values, [str(k) for k in range(len(values))])

@@ -70,7 +70,9 @@ class RunResult:
         state: `ok`, `cancelled`, or one of `FAILED_STATES` and `PENDING_STATES`.
         outcomes: by system.
         training_time_s: seconds of the training stages.
-        cost: of all stages of the run; a stage that several runs share counts in each of them.
+        cost: of all stages of the run; a stage that several runs share counts in each of them. This and the time
+            are of all attempts, as far as they were measured.
+        unmeasured: stage -> attempts of which nothing was measured; only stages that have some.
         outputs: `weights` of the last training and `episodes` of the evaluation, as digests, where they are there.
     """
 
@@ -92,6 +94,7 @@ class RunResult:
     training_time_s: float | None
     cost: Cost
     outputs: Mapping[str, str] = field(default_factory=dict)
+    unmeasured: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pending(self) -> bool:

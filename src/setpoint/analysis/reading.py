@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,6 @@ def read_experiment(folder: Path) -> ExperimentData:
     state = read_json(folder / "state.json") or {}
     reader = _RunReader(plan, stages, {system: found["llm"] for system, found in base.items() if "llm" in found})
     runs = tuple(reader.read(run, state.get("runs", {}).get(run["name"], {})) for run in plan["runs"])
-    costs, unmeasured = _all_costs(stages.values())
     return ExperimentData(
         folder=folder,
         workspace=workspace,
@@ -71,8 +71,8 @@ def read_experiment(folder: Path) -> ExperimentData:
         runs=runs,
         anchors=_controllers(stages, shared.get("reference", {}), judged),
         base=reader.base,
-        cost=total_cost(costs),
-        unmeasured_attempts=unmeasured,
+        cost=_all_costs(stages.values()),
+        unmeasured_attempts=sum(stage.unmeasured for stage in stages.values()),
         plan=plan,
         forecast=_forecast(read_json(folder / ESTIMATE), stages),
     )
@@ -125,6 +125,17 @@ class _Stage:
         """Time and memory of the attempt that succeeded."""
         measured: Mapping[str, Any] = (self.manifest or {}).get("measured", {})
         return measured
+
+    @cached_property
+    def costs(self) -> list[Mapping[str, Any] | None]:
+        """What was measured of every attempt; None of one that left nothing."""
+        succeeded = [] if self.manifest is None else [self.measured]
+        return [*succeeded, *map(_attempt_cost, self.other_attempts())]
+
+    @property
+    def unmeasured(self) -> int:
+        """Attempts that left nothing."""
+        return sum(cost is None for cost in self.costs)
 
     def episodes(self) -> EpisodeColumns | None:
         """The published episodes; None of an unfinished stage."""
@@ -222,7 +233,7 @@ class _RunReader:
         if state == "ok" and any(outcome.final is None for outcome in outcomes.values()):
             state = "failed"
             failure = Failure("data", "the evaluation holds no episode of the judged mode", "evaluate again")
-        training = [s.measured for name, s in own.items() if self.plan["stages"][name]["kind"] in TRAINING_KINDS]
+        training = {name: s for name, s in own.items() if self.plan["stages"][name]["kind"] in TRAINING_KINDS}
         return RunResult(
             **{key: run[key] for key in ("name", "index", "configuration", "replicate", "seed", "model_type")},
             training_type=run["training_type"],
@@ -234,8 +245,9 @@ class _RunReader:
             state=state,
             failure=failure,
             outcomes=outcomes,
-            training_time_s=total_cost(training).wall_s,
-            cost=total_cost(stage.measured for stage in own.values()),
+            training_time_s=_all_costs(training.values()).wall_s,
+            cost=_all_costs(own.values()),
+            unmeasured={name: stage.unmeasured for name, stage in own.items() if stage.unmeasured},
             outputs=_outputs(own, self.plan),
         )
 
@@ -368,18 +380,15 @@ def _controllers(
     return found
 
 
-def _all_costs(stages: Iterable[_Stage]) -> tuple[list[Mapping[str, Any]], int]:
-    """The measured block of every attempt at every stage, and how many attempts left none."""
-    blocks: list[Mapping[str, Any]] = []
-    unmeasured = 0
-    for stage in stages:
-        if stage.manifest is not None:
-            blocks.append(stage.measured)
-        for attempt in stage.other_attempts():
-            resources = read_json(attempt.resources)
-            blocks.append(resources or {})
-            unmeasured += resources is None
-    return blocks, unmeasured
+def _all_costs(stages: Iterable[_Stage]) -> Cost:
+    """Of every attempt at every stage, as far as it was measured."""
+    return total_cost(cost or {} for stage in stages for cost in stage.costs)
+
+
+def _attempt_cost(attempt: Attempt) -> Mapping[str, Any] | None:
+    """What was measured of an attempt that did not succeed, to its end or until shortly before it was killed."""
+    found = read_json(attempt.resources) or read_json(attempt.resources_so_far)
+    return found if isinstance(found, dict) else None
 
 
 def _finished_at(stages: Iterable[_Stage]) -> str:

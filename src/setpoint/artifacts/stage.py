@@ -2,6 +2,7 @@
 
 config.json                 what the stage is asked to do
 attempts/0001/              claim.json stdout.log stderr.log metrics.jsonl resources.json failure.json
+                            resources_so_far.json, until it has ended
 checkpoints/0001/           private to an attempt; the next one takes them over; gone when the stage is finished
 <published outputs>         adapter/, episodes.parquet, …
 manifest.json               last; the stage is finished when it is there and its files have their recorded sizes
@@ -57,6 +58,11 @@ class Attempt:
     def resources(self) -> Path:
         """Time and memory; written when the attempt ends."""
         return self.path / "resources.json"
+
+    @property
+    def resources_so_far(self) -> Path:
+        """The same of an attempt that has not ended, or whose process was killed."""
+        return self.path / "resources_so_far.json"
 
     @property
     def failure(self) -> Path:
@@ -168,7 +174,9 @@ class StageFolder:
         measured: Mapping[str, Any],
         provenance: Mapping[str, Any],
     ) -> None:
-        """Move the attempt's output into place, write the manifest last, and drop the checkpoints.
+        """Move the attempt's output into place, write the manifest last, and drop what only attempts needed.
+
+        That is the checkpoints, and the unfinished output of attempts that ended otherwise; their logs stay.
 
         Raises:
             SetpointError: a newer attempt has taken over, or the manifest is there already: this result is not wanted.
@@ -196,6 +204,8 @@ class StageFolder:
         if not create_json(self.manifest, manifest):
             raise SetpointError(f"{self.manifest} is there already")
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for earlier in self.attempts():
+            shutil.rmtree(earlier.output, ignore_errors=True)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

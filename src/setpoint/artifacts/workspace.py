@@ -1,5 +1,6 @@
 """Where everything lies: one root with data sets, stages, experiments and links to models."""
 
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -64,6 +65,19 @@ class Workspace:
     def experiment(self, experiment_id: str) -> Path:
         """The folder of one experiment, which need not exist."""
         return self.experiments / check_identifier("an experiment id", experiment_id)
+
+    def require_folder(self) -> None:
+        """Refuse a root that is no folder and cannot become one; touches nothing.
+
+        Raises:
+            InputError: the root, or what should be a folder above it, is something else.
+        """
+        there = next((path for path in (self.root, *self.root.absolute().parents) if os.path.lexists(path)), None)
+        if there is not None and not there.is_dir():
+            raise InputError(
+                f"the workspace must be a folder, but {str(there)!r} is none. Name another with --workspace or "
+                "SETPOINT_WORKSPACE."
+            )
 
     def require_writable(self) -> None:
         """Create the root, and write once to it and to those of its folders that are there.

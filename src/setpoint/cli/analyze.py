@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from setpoint.cli.options import add_json, print_json, words
+from setpoint.cli.options import add_json, one_of, print_json, words
 from setpoint.errors import InputError
 
 
@@ -13,7 +13,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--response", required=True, metavar="COLUMN", help="the metric")
     parser.add_argument("--factors", required=True, metavar="A,B", help="columns with the swept parameters")
     parser.add_argument("--block", metavar="COLUMN", help="rows with equal labels share something, such as a seed")
-    parser.add_argument("--scale", choices=("log", "linear"), default="log", help="of the response (default: log)")
+    parser.add_argument(
+        "--scale",
+        type=one_of("log", "linear"),
+        default="log",
+        metavar="SCALE",
+        help="of the response: log (default) or linear",
+    )
     parser.add_argument("--larger-is-better", action="store_true", help="the best level has the largest response")
     searched = "results decided what was run, as in a search: everything is exploratory at most"
     parser.add_argument("--adaptive", action="store_true", help=searched)

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="optimal, detuned, universal, equal-compute (all of these by default), or sft: SFT on the optima alone",
     )
     parser.add_argument(
-        "--evaluation", default="comprehensive", metavar="KIND", help="standard or comprehensive (default)"
+        "--evaluation", default="replanning", metavar="KIND", help="standard, replanning (default) or comprehensive"
     )
     parser.add_argument(
         "--set", nargs="+", metavar="NAME=V", help="parameters with another value in every arm, such as sft.steps=100"

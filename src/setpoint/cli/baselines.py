@@ -33,15 +33,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Compute and print the tables."""
     from setpoint import systems
     from setpoint.controllers.cloned import require_cloning
+    from setpoint.demonstrations import MOST_ROWS
     from setpoint.evaluation.anchors import system_anchors
-    from setpoint.problems import require_in_suite, suite_systems
+    from setpoint.problems import require_cases, require_in_suite, suite_systems
 
     known = suite_systems(arguments.suite)
     wanted = known if arguments.systems is None else tuple(dict.fromkeys(map(systems.canonical, arguments.systems)))
     for name in wanted:
         require_in_suite(name, arguments.suite)
-    if arguments.cases < 1:
-        raise InputError(f"--cases must be at least 1, but is {arguments.cases}.")
+    require_cases(arguments.cases)
+    if not 0 <= arguments.clones <= MOST_ROWS:
+        raise InputError(f"--clones must be 0 to {MOST_ROWS} optima, but is {arguments.clones}.")
     if arguments.clones:
         require_cloning(arguments.clones)
     tell = say_nothing if arguments.quiet else say

@@ -27,6 +27,20 @@ def add_budget_options(parser: argparse.ArgumentParser) -> None:
     budget.add_argument("--yes", action="store_true", help="take the first design that is offered")
 
 
+def check_budget_options(arguments: argparse.Namespace) -> None:
+    """Refuse a choice among designs that nobody will offer.
+
+    Raises:
+        InputError: see above.
+    """
+    given = [f"--{name}" for name in ("choose", "yes") if getattr(arguments, name, None)]
+    if given and arguments.budget is None:
+        raise InputError(
+            f"{' and '.join(given)} would have no effect, for designs are only offered within a budget. Add --budget, "
+            "or leave it out."
+        )
+
+
 def offered(request: "Request", text: str) -> "tuple[Budget, list[Offer]]":
     """The designs within the budget.
 

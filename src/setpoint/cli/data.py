@@ -2,16 +2,19 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
+from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
 from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.demonstrations import DatasetInfo, Rows
 
 _SPLITS = ("train", "validation", "test")
+_PROGRESS_EVERY_S = 10.0
+"""Between the lines of a log."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("name", metavar="NAME", help="a data set")
     show.add_argument("--system", metavar="SYSTEM", help="whose rows (default: the data set's first system)")
     show.add_argument("--split", default="train", metavar="SPLIT", help="train (default), validation or test")
-    show.add_argument("--rows", type=int, default=3, metavar="N", help="how many (default 3)")
+    show.add_argument("--rows", type=count, default=3, metavar="N", help="how many (default 3)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,18 +69,27 @@ def _generate(arguments: argparse.Namespace) -> int:
         arguments.dataset_name,
         recipe,
         workers=arguments.workers,
-        progress=_progress,
+        progress=_progress(),
     )
     _print([info], as_json=arguments.json)
     return 0
 
 
-def _progress(done: int, total: int) -> None:
-    """A line on stderr that a terminal overwrites; elsewhere one at the end."""
-    if sys.stderr.isatty():
-        print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr, flush=True)
-    elif done == total:
-        print(f"{total} rows solved and certified", file=sys.stderr)
+def _progress(clock_s: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
+    """A line on stderr that a terminal overwrites; elsewhere one from time to time, and one at the end."""
+    last_s = clock_s()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last_s
+        if sys.stderr.isatty():
+            print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif done == total:
+            print(f"{total} rows solved and certified", file=sys.stderr)
+        elif clock_s() - last_s >= _PROGRESS_EVERY_S:
+            last_s = clock_s()
+            print(f"{done} of {total} rows", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -102,10 +114,21 @@ def _print(found: "list[DatasetInfo]", *, as_json: bool) -> None:
         print(
             f"{record['name']}: {', '.join(record['systems'])}; {record['expert']} expert; {rows} rows of "
             f"{record['moves']} moves; {rejected:.1%} of draws rejected; digest {record['digest']}"
+            f"{_damage(record)}"
         )
 
 
+def _damage(record: dict[str, Any]) -> str:
+    """What is wrong with the files, and what to do about it."""
+    if not record["damaged"]:
+        return ""
+    files = ", ".join(record["damaged"])
+    return f"; DAMAGED: {files} missing or cut off; remove the folder {record['path']!r} and make the data again"
+
+
 def _record(info: "DatasetInfo") -> dict[str, Any]:
+    from setpoint.demonstrations import damaged_files
+
     return {
         "name": info.name,
         "path": str(info.path),
@@ -116,17 +139,19 @@ def _record(info: "DatasetInfo") -> dict[str, Any]:
         "total_rows": info.total_rows,
         "rejection_rate": info.rejection_rate,
         "certificate": info.manifest["certificate"],
+        "damaged": damaged_files(info),
         "digest": info.digest,
     }
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from setpoint import systems
-    from setpoint.demonstrations import load_rows, open_dataset
+    from setpoint.demonstrations import load_rows, open_dataset, verify_files
 
     if arguments.split not in _SPLITS:
         raise unknown_name("split", arguments.split, _SPLITS)
     info = open_dataset(workspace_of(arguments), arguments.name)
+    verify_files(info)
     system = info.systems[0] if arguments.system is None else systems.canonical(arguments.system)
     shown = list(_texts(info, system, load_rows(info, arguments.split, system), arguments.rows))
     if arguments.json:
@@ -140,13 +165,13 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _texts(info: "DatasetInfo", system: str, rows: "Rows", count: int) -> Iterator[dict[str, Any]]:
+def _texts(info: "DatasetInfo", system: str, rows: "Rows", wanted: int) -> Iterator[dict[str, Any]]:
     """The first rows with the texts that the built-in base reads and writes."""
     from setpoint import problems
     from setpoint.language import Dialect, compose_answer, messages
 
     problem, dialect = problems.get(system), Dialect(blocking=info.blocking)
-    for index in range(min(count, len(rows))):
+    for index in range(min(wanted, len(rows))):
         state = rows.states[index]
         yield {
             "row_id": int(rows.row_ids[index]),

@@ -52,12 +52,16 @@ def _check_base(name: str) -> "tuple[BaseModel | None, list[Check]]":
 
 
 def _check_datasets(workspace: "Workspace") -> "list[Check]":
-    from setpoint.demonstrations import list_datasets
+    from setpoint.demonstrations import damaged_files, list_datasets
     from setpoint.experiments.checks import Check
 
     found = list_datasets(workspace)
     if not found:
         return [Check("data sets", "ok", "none yet; a system's own are generated when a run needs them")]
-    return [
-        Check("data set", "ok", f"{data.name}: {', '.join(data.systems)}, {data.total_rows} rows") for data in found
-    ]
+    checks = []
+    for data in found:
+        text = f"{data.name}: {', '.join(data.systems)}, {data.total_rows} rows"
+        damaged = ", ".join(damaged_files(data))
+        remedy = f"; {damaged} missing or cut off: remove the folder {str(data.path)!r} and make the data again"
+        checks.append(Check("data set", "remark", text + remedy) if damaged else Check("data set", "ok", text))
+    return checks

@@ -1,6 +1,7 @@
 """`setpoint evaluate`: a model or reference controller on test states, beside optimum, clipped LQR, zero control."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from setpoint.cli.subject import Subject, subject_of
 from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
+    from setpoint.controllers import Controller
     from setpoint.evaluation import Mode
     from setpoint.evaluation.run import Evaluated
     from setpoint.problems import Problem, TestCases
@@ -55,11 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = [
         (_modes(arguments, problem), test_cases(arguments, problem)) for problem in map(problems.get, subject.systems)
     ]
+    if arguments.save_plots is not None:
+        _make_folder(arguments.save_plots)
+    # After every argument was looked at, and before anything is computed for a model that cannot be used.
+    make = None if subject.load is None else subject.load()
     found = Evaluated()
     for modes, groups in wanted:
         first = 0
         for group in groups:
-            rows, solved = _evaluate(arguments, subject, group, modes, disturbance)
+            rows, solved = _evaluate(arguments, subject, make, group, modes, disturbance)
             found.add(rows.numbered_from(first))
             first += solved
     summary = summarise(found.episodes)
@@ -75,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _evaluate(
     arguments: argparse.Namespace,
     subject: Subject,
+    make: "Callable[[Problem], Controller] | None",
     group: "TestCases",
     modes: "tuple[Mode, ...]",
     disturbance: "Disturbance",
@@ -88,8 +95,8 @@ def _evaluate(
     optima, found = evaluate_references(problem, group.states, modes, subject.blocking, disturbance)
     if optima.rejected:
         tell(f"{problem.name}: {optima.rejected} of {count} cases have no certified optimum and are left out")
-    if subject.controller is not None:
-        controller = subject.controller(problem)
+    if make is not None:
+        controller = make(problem)
         for mode in modes:
             if not any((row.controller, row.mode) == (controller.name, mode.name) for row in found.episodes):
                 tell(f"{_title(problem)}: {len(optima)} cases, {subject.label}, {mode.name}")
@@ -123,6 +130,13 @@ def _modes(arguments: argparse.Namespace, problem: "Problem") -> "tuple[Mode, ..
     if wanted == "mpc" or not problem.open_loop:
         return (replanning,)
     return (OPEN_LOOP,) if wanted == "standard" else (OPEN_LOOP, replanning)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--save-plots must name a folder that can be written: {error}.") from error
 
 
 def _save_plots(arguments: argparse.Namespace, trajectories: Any) -> list[str]:

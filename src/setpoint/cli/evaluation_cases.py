@@ -78,6 +78,8 @@ def test_cases(arguments: argparse.Namespace, problem: "Problem") -> "tuple[Test
         raise InputError(f"{' and '.join(named)} exclude each other. Name one source of initial states.")
     count = arguments.num_test_cases
     if arguments.initial_state is not None:
+        if count is not None:
+            raise InputError("--num-test-cases would have no effect on one --initial-state. Leave one of them out.")
         return (TestCases(problem, _one_state(problem, arguments.initial_state)),)
     if arguments.eval_dataset is not None:
         return (TestCases(problem, _test_split(arguments, problem)),)

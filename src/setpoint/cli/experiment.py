@@ -5,20 +5,32 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from setpoint.cli.budgeting import add_budget_options, chosen, chosen_before, offered, offers_json, offers_text
+from setpoint.cli.budgeting import (
+    add_budget_options,
+    check_budget_options,
+    chosen,
+    chosen_before,
+    offered,
+    offers_json,
+    offers_text,
+)
 from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
 from setpoint.cli.progress import progress, say
-from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
+from setpoint.cli.running import (
+    add_accept_option,
+    add_calibrate_option,
+    add_place_options,
+    add_run_options,
+    check_run_options,
+    run_request,
+)
 from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError, collect, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
     from setpoint.experiments.launch import Request
-
-
-_CALIBRATE_HELP = "measure what has never run in this workspace with short runs, for the estimate"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_place_options(run_parser)
     add_accept_option(run_parser)
     run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
-    run_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
+    add_calibrate_option(run_parser)
 
     plan_parser = add("plan", "show what an experiment would run; changes nothing", _plan)
     _add_identity(plan_parser)
     add_spec_options(plan_parser)
     add_budget_options(plan_parser)
-    plan_parser.add_argument("--calibrate", action="store_true", help=_CALIBRATE_HELP)
+    add_calibrate_option(plan_parser)
     plan_parser.add_argument(
         "--commands", action="store_true", help="print one line of scripts/train_single_system.py for every run"
     )
@@ -102,6 +114,8 @@ def _add_confirm(add: Callable[[str, str, Callable[[argparse.Namespace], int]], 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action."""
+    check_run_options(arguments)
+    check_budget_options(arguments)
     action: Callable[[argparse.Namespace], int] = arguments.call
     return action(arguments)
 

@@ -1,23 +1,21 @@
 """`setpoint VERB …`: finds the verb's module, runs it, and turns errors into one line and an exit code.
 
-Exit codes: 0 all well; 1 internal; 2 argument syntax; 3 a name, value, data set or model that cannot be used; 4 some
-runs failed; 5 all runs failed; 130 interrupted. Data goes to stdout, messages go to stderr.
+Exit codes: 0 all well; 1 internal; 2 argument syntax; 3 a name, value, data set, model or disk that cannot be used; 4
+some runs failed; 5 all runs failed; 130 interrupted. Data goes to stdout, messages go to stderr.
 """
 
-import argparse
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any, NoReturn
 
 from setpoint import __version__
-from setpoint.errors import InputErrors, SetpointError
+from setpoint.cli.parsing import Parser
+from setpoint.errors import InputError, InputErrors, SetpointError
 
-EXIT_SYNTAX = 2
 EXIT_INTERRUPTED = 130
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
@@ -52,8 +50,13 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that a terminal does not have must not end a command
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _run(words)
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()  # here, where a full disk is an error like any other
     except InputErrors as error:
         for each in error.errors:
             _complain(each)
@@ -64,37 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("setpoint: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout, such as `head`, has gone; Python must not try to flush to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has gone
+        _abandon_stdout()
         return 0
     except OSError as error:
         if error.errno not in _STORAGE_ERRORS:
             raise
-        _complain(SetpointError(f"{error}. Free some space or mend the disk, then give the same command again."))
-        return SetpointError.exit_code
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _abandon_stdout()
+        _complain(InputError(f"{error}. Free some space or mend the disk, then give the same command again."))
+        return InputError.exit_code
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that answers for its own unknown options, with the nearest of those it knows."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parse; ends the process where the innermost verb does not know an option."""
-        parsed, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            options = [word for word in unknown if word.startswith("-")]
-            self.error(
-                "; ".join(map(self._unknown, options)) or f"these words belong to no option: {' '.join(unknown)}"
-            )
-        return parsed, unknown
-
-    def error(self, message: str) -> NoReturn:
-        """End the process with one line; the usage of a verb with many options would hide it."""
-        self.exit(EXIT_SYNTAX, f"{self.prog}: error: {message.rstrip('.?')}. See {self.prog} --help\n")
-
-    def _unknown(self, word: str) -> str:
-        options = [name for action in self._actions for name in action.option_strings]
-        nearest = get_close_matches(word.partition("=")[0], options, n=1)
-        return f"unknown option {word!r}" + (f", the nearest is {nearest[0]}" if nearest else "")
+def _abandon_stdout() -> None:
+    """Python would try once more to flush, as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
+from setpoint.cli.options import add_json, add_workspace, one_of, print_json, workspace_of
 
 if TYPE_CHECKING:
     from setpoint.artifacts import StageFolder, Workspace
@@ -16,7 +16,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     list_parser = verbs.add_parser("list", help="list trained models", description="List trained models.")
     list_parser.add_argument("--detailed", action="store_true", help="with parameters, base model and data")
-    list_parser.add_argument("--format", choices=("text", "json"), default="text", help="text (default) or json")
+    list_parser.add_argument(
+        "--format", type=one_of("text", "json"), default="text", metavar="FORM", help="text (default) or json"
+    )
     add_workspace(list_parser)
     add_json(list_parser)
 

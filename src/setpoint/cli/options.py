@@ -4,9 +4,12 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
@@ -24,10 +27,16 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
 
 
 def workspace_of(arguments: argparse.Namespace) -> "Workspace":
-    """The workspace that the command names."""
+    """The workspace that the command names.
+
+    Raises:
+        InputError: it is no folder.
+    """
     from setpoint.artifacts import Workspace
 
-    return Workspace(arguments.workspace)
+    workspace = Workspace(arguments.workspace)
+    workspace.require_folder()
+    return workspace
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
@@ -37,7 +46,8 @@ def add_json(parser: argparse._ActionsContainer) -> None:
 
 def print_json(value: Any) -> None:
     """`value` on stdout; numbers that JSON does not have, NaN and the infinities, are null."""
-    print(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"  # then JSON has escapes of its own
+    print(json.dumps(finite(value), indent=2, ensure_ascii=plain, allow_nan=False))
 
 
 def finite(value: Any) -> Any:
@@ -56,6 +66,17 @@ def words(text: str) -> list[str]:
 
 def count(text: str) -> int:
     """A whole number of at least 1, as the type of an option."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise InputError(f"must be a whole number of at least 1, but is {text!r}")
     return int(text)
+
+
+def one_of(*known: str) -> Callable[[str], str]:
+    """The type of an option that takes one of these words."""
+
+    def word(text: str) -> str:
+        if text not in known:
+            raise unknown_name("value", text, known)
+        return text
+
+    return word

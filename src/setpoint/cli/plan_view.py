@@ -35,7 +35,8 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
     configurations = len({run.configuration for run in plan.runs})
     replicates = plan.spec.replicates
     kinds = Counter(stage.kind for stage in plan.stages.values())
-    asked = sum(len(run.stages) for run in plan.runs) + len(plan.shared.reference) + len(plan.shared.evaluate_base)
+    asked = Counter(name for run in plan.runs for name in run.stages.values())
+    shared = sum(times - 1 for times in asked.values())
     lines = [
         f"Experiment: {plan.experiment} ({plan.type})",
         f"Systems: {', '.join(plan.systems)}",
@@ -44,7 +45,7 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
         f"Runs: {counted(configurations, 'configuration')} x {counted(replicates, 'replicate')} = {len(plan.runs)}",
         *_design_lines(plan),
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
-        f" ({asked - len(plan.stages)} shared, {summary['finished_stages']} finished already)",
+        f" ({shared} saved by sharing, {summary['finished_stages']} finished already)",
         *(f"  {run.name}" for run in plan.runs),
     ]
     lines += [*_estimate_lines(plan, workspace, base), *(f"Warning: {text}" for text in dead_axes(plan))]
@@ -101,8 +102,8 @@ def _estimate_lines(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> 
         low, high = expected.interval
         lines.append(
             f"Estimate: {_duration(expected.cpu_s)} of one core (90 %: {_duration(low)} to {_duration(high)}) for "
-            f"{len(expected.stages)} stages; {_duration(expected.wall_s)} with {expected.workers} at a time; "
-            f"{expected.memory_gb:.2f} GB each; {expected.gpu_hours:.2f} GPU hours"
+            f"{len(expected.stages)} stages; {_duration(expected.wall_s)} with {expected.workers} at a time on "
+            f"a machine as busy as it was before; {expected.memory_gb:.2f} GB each; {expected.gpu_hours:.2f} GPU hours"
         )
     if expected.unknown:
         kinds = ", ".join(expected.unknown)

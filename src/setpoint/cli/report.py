@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
+from setpoint.cli.options import add_json, add_workspace, one_of, print_json, workspace_of
 
 SUFFIXES = {"text": ".txt", "markdown": ".md", "html": ".html"}
 
@@ -12,7 +12,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("experiment", metavar="EXPERIMENT", help="the experiment's id")
     parser.add_argument(
-        "--format", choices=("text", "markdown", "html"), default="text", help="what to print (default: text)"
+        "--format",
+        type=one_of("text", "markdown", "html"),
+        default="text",
+        metavar="FORM",
+        help="what to print: text (default), markdown or html",
     )
     parser.add_argument("--no-figures", action="store_true", help="write the texts and tables only, which is faster")
     parser.add_argument("--open", action="store_true", help="open the HTML report in a browser")

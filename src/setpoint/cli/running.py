@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from setpoint.cli.main import EXIT_INTERRUPTED
-from setpoint.cli.options import count, print_json
+from setpoint.cli.options import count, one_of, print_json
 from setpoint.cli.progress import progress, say, say_nothing
 from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
@@ -59,9 +59,20 @@ def add_accept_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_calibrate_option(parser: argparse.ArgumentParser) -> None:
+    """Whether the estimate may take short runs."""
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure what has never run in this workspace with short runs, for the estimate",
+    )
+
+
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Where to run."""
-    parser.add_argument("--on", choices=("local", "slurm"), default="local", help="where (default: this machine)")
+    parser.add_argument(
+        "--on", type=one_of("local", "slurm"), default="local", metavar="WHERE", help="local (default) or slurm"
+    )
     add_cluster_options(parser)
 
 
@@ -77,7 +88,28 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def cluster_of(arguments: argparse.Namespace, experiment: Path) -> "Cluster":
+def check_run_options(arguments: argparse.Namespace) -> None:
+    """Refuse what is wrong with the options about how and where to run, before anything else is looked at.
+
+    Raises:
+        InputError: retries that cannot be, a cluster that cannot be, or one that would not be used.
+    """
+    findings = Findings()
+    with findings.check():
+        retries_of(arguments)
+    if getattr(arguments, "on", None) == "slurm":
+        with findings.check():
+            cluster_of(arguments)
+    else:
+        options = {"--profile": "profile", "--resource-limits": "resource_limits"}
+        given = [option for option, name in options.items() if getattr(arguments, name, None) is not None]
+        if given:
+            text = f"{' and '.join(given)} would have no effect, for nothing runs on a cluster here."
+            findings.errors.append(InputError(f"{text} Add --on slurm, or leave it out."))
+    findings.settle()
+
+
+def cluster_of(arguments: argparse.Namespace, experiment: Path | None = None) -> "Cluster":
     """The cluster that the options describe, or else the one that the experiment in this folder used before.
 
     Raises:
@@ -88,8 +120,8 @@ def cluster_of(arguments: argparse.Namespace, experiment: Path) -> "Cluster":
     from setpoint.execution.slurm.resources import named
     from setpoint.experiments.slurm.scripts import PROFILE, Cluster
 
-    kept = experiment / "slurm" / PROFILE
-    path = arguments.profile or (kept if kept.exists() else None)
+    kept = None if experiment is None else experiment / "slurm" / PROFILE
+    path = arguments.profile or (kept if kept is not None and kept.exists() else None)
     profile = Profile() if path is None else read_profile(path)
     limits = arguments.resource_limits or ""
     resources = Resources.parse(profile.resources).overridden(limits)
@@ -102,7 +134,7 @@ def _amount(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, but is {text!r}")
+        raise InputError(f"must be a number above 0, but is {text!r}")
     return value
 
 
@@ -125,7 +157,7 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
     """
     from setpoint.experiments.retries import RETRIES
 
-    found = assignments(arguments.retries or [])
+    found = assignments(getattr(arguments, "retries", None) or [])
     findings = Findings()
     for name, number in found.items():
         with findings.check():

@@ -111,8 +111,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluation",
         metavar="KIND",
-        help="standard (default), or comprehensive: also replanning at every step, and all of it with tight bounds, "
-        "held-out parameters, noise and mismatch",
+        help="standard (default); replanning: also at every step; comprehensive: all of that with tight bounds, "
+        "held-out parameters, noise and mismatch as well",
     )
     parser.add_argument("--evaluation-cases", metavar="N", help="initial states to evaluate on")
     parser.add_argument("--base-model", metavar="BASE", help=_BASE_HELP)

@@ -10,6 +10,8 @@ from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.controllers import Controller
+
+    Maker = Callable[["Problem"], Controller]
     from setpoint.language import Dialect
     from setpoint.policies import BaseModel
     from setpoint.problems import MoveBlocking, Problem
@@ -28,13 +30,13 @@ class Subject:
         label: for people.
         systems: full names.
         blocking: of its plans, for the price of blocking.
-        controller: makes it for a problem; None for a reference, which every table has anyway.
+        load: takes long, and gives what makes it for a problem; None for a reference, which every table has anyway.
     """
 
     label: str
     systems: tuple[str, ...]
     blocking: "MoveBlocking"
-    controller: "Callable[[Problem], Controller] | None"
+    load: "Callable[[], Maker] | None"
 
 
 def subject_of(arguments: argparse.Namespace) -> Subject:
@@ -66,10 +68,10 @@ def _reference(arguments: argparse.Namespace) -> Subject:
         raise unknown_name("controller", name, CONTROLLERS)
     asked = _asked_system(arguments)
     blocking = usual_blocking(problems.get(asked[0]).steps)
-    return Subject(name, asked, blocking, None if name in REFERENCES else _baseline(name))
+    return Subject(name, asked, blocking, None if name in REFERENCES else lambda: _baseline(name))
 
 
-def _baseline(name: str) -> "Callable[[Problem], Controller]":
+def _baseline(name: str) -> "Maker":
     """Makes the baseline called `name`."""
     from setpoint.controllers.mpc import ModelPredictive
     from setpoint.controllers.tracking import TrackingLqr
@@ -83,12 +85,13 @@ def _base(arguments: argparse.Namespace) -> Subject:
     base = resolve_base(arguments.base_model)
     dialect = base.preset.dialect
     label = f"{base.name} without training"
-    return Subject(label, _asked_system(arguments), dialect.blocking, _language_model(base, dialect, None))
+    return Subject(label, _asked_system(arguments), dialect.blocking, lambda: _language_model(base, dialect, None))
 
 
 def _adapter(arguments: argparse.Namespace) -> Subject:
     from setpoint.language import Dialect
     from setpoint.policies import resolve_base
+    from setpoint.policies.adapters import check_adapter
 
     path: Path = arguments.model_path
     record = _read_record(path)
@@ -96,7 +99,8 @@ def _adapter(arguments: argparse.Namespace) -> Subject:
     _check_model_type(arguments.model_type, record["systems"])
     dialect = Dialect.from_definition(record["dialect"])
     wanted = tuple(record["systems"]) if arguments.system is None else _asked_system(arguments)
-    return Subject(str(path), wanted, dialect.blocking, _language_model(base, dialect, path))
+    check_adapter(path, base)
+    return Subject(str(path), wanted, dialect.blocking, lambda: _language_model(base, dialect, path))
 
 
 def _read_record(path: Path) -> Mapping[str, Any]:
@@ -104,7 +108,7 @@ def _read_record(path: Path) -> Mapping[str, Any]:
     if not path.is_dir():
         raise InputError(f"there is no adapter folder {str(path)!r}. `setpoint models list` shows the trained ones.")
     from setpoint.artifacts import read_json
-    from setpoint.policies.language_model import ADAPTER_RECORD
+    from setpoint.policies.adapters import ADAPTER_RECORD
 
     record = read_json(path / ADAPTER_RECORD)
     if not (isinstance(record, dict) and {"base", "systems", "dialect"} <= record.keys()):
@@ -136,8 +140,8 @@ def _asked_system(arguments: argparse.Namespace) -> tuple[str, ...]:
     return (systems.canonical(arguments.system),)
 
 
-def _language_model(base: "BaseModel", dialect: "Dialect", adapter: Path | None) -> "Callable[[Problem], Controller]":
-    """Loads the model now, so that one that cannot be used is refused before anything is computed."""
+def _language_model(base: "BaseModel", dialect: "Dialect", adapter: Path | None) -> "Maker":
+    """Loads the model once, for all problems."""
     from setpoint.policies.controller import LLMController
     from setpoint.policies.language_model import LanguageModel, quieten
 

@@ -4,7 +4,15 @@ import argparse
 
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import plan_summary, plan_text
-from setpoint.cli.running import add_accept_option, add_place_options, add_run_options, run_request
+from setpoint.cli.progress import say
+from setpoint.cli.running import (
+    add_accept_option,
+    add_calibrate_option,
+    add_place_options,
+    add_run_options,
+    check_run_options,
+    run_request,
+)
 from setpoint.cli.spec_options import MATCH_HELP, add_training_options, training_fields
 from setpoint.errors import InputError
 
@@ -33,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("--again", action="store_true", help="try stages again that failed before, whatever the reason")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    add_calibrate_option(parser)
     parser.add_argument(
         "--list-datasets", action="store_true", help="list the data sets of the workspace, and do nothing else"
     )
@@ -40,9 +49,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the model, or find it trained."""
-    from setpoint.experiments.launch import preview, request
+    from setpoint.experiments.launch import prepare, preview, request, require_machine
     from setpoint.experiments.single import single_spec
 
+    check_run_options(arguments)
     if arguments.list_datasets:
         return _list_datasets(arguments)
     if arguments.systems is None:
@@ -64,11 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not arguments.dry_run:
         return run_request(wanted, arguments, retry=lambda _: arguments.again)
+    if arguments.calibrate:
+        prepare(wanted, say, calibration=True)
     plan = wanted.existing or preview(wanted)
     if arguments.json:
         print_json(plan_summary(plan, wanted.workspace))
     else:
         print(plan_text(plan, wanted.workspace, wanted.base))
+    require_machine(wanted, trains_here=arguments.on == "local")
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from setpoint.artifacts.atomic import write_json, write_text
@@ -59,12 +60,16 @@ def run(arguments: argparse.Namespace) -> int:
     before = _read_collection(arguments.collect) if arguments.collect is not None else []
     jobs = [(name, arguments.simulations, arguments.folders) for name in names]
     rows: list[Reached] = []
+    total_s = 0.0
     with ProcessPoolExecutor(arguments.workers) as pool:
-        for name, found in zip(names, pool.map(_grade, jobs), strict=True):
-            print(f"{name}: {sum(row.missed for row in found)} of {len(found)} targets missed", file=sys.stderr)
+        for name, (found, cpu_s) in zip(names, pool.map(_grade, jobs), strict=True):
+            missed = f"{sum(row.missed for row in found)} of {len(found)} targets missed"
+            print(f"{name}: {missed}, {cpu_s:.0f} s of processor time", file=sys.stderr)
             rows += found
+            total_s += cpu_s
             if arguments.collect is not None:
                 write_json(arguments.collect, _plain(_joined(before, rows)))
+    print(f"all: {total_s / 60.0:.1f} min of processor time", file=sys.stderr)
     if not wanted or "G19" in wanted:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(duplicates_refused(Path(folder), min(arguments.simulations, 20)))
@@ -80,18 +85,19 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_MISSED if any(row.missed for row in rows) else 0
 
 
-def _grade(job: tuple[str, int, int]) -> "list[Reached]":
-    """One scenario; in a process of its own."""
+def _grade(job: tuple[str, int, int]) -> "tuple[list[Reached], float]":
+    """One scenario with the processor seconds that it took; in a process of its own."""
     from setpoint.truth.scenarios import scenarios
     from setpoint.truth.verification import FEW, folder_row, reached, simulate
 
     name, simulations, folders = job
+    started = process_time()
     scenario = next(s for s in scenarios() if s.name == name)
     rows = reached(simulate(scenario, min(simulations, FEW) if scenario.statuses_only else simulations))
     if folders:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(folder_row(scenario, folders, Path(folder), reported_claims))
-    return rows
+    return rows, process_time() - started
 
 
 def reported_claims(workspace: Path, experiment: str) -> "list[Claim] | None":

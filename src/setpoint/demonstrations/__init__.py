@@ -1,12 +1,30 @@
 """Data sets of optimal control: drawn and solved row by row, split by trajectory, kept as Parquet with a manifest."""
 
-from setpoint.demonstrations.dataset import DatasetInfo, Rows, list_datasets, load_rows, open_dataset
+from setpoint.demonstrations.dataset import (
+    DatasetInfo,
+    Rows,
+    damaged_files,
+    list_datasets,
+    load_rows,
+    open_dataset,
+    verify_files,
+)
 from setpoint.demonstrations.library import create, ensure
-from setpoint.demonstrations.recipe import DEFAULT_ROWS, EXPERTS, SPLITS, Expert, Recipe, Split, canonical_systems
+from setpoint.demonstrations.recipe import (
+    DEFAULT_ROWS,
+    EXPERTS,
+    MOST_ROWS,
+    SPLITS,
+    Expert,
+    Recipe,
+    Split,
+    canonical_systems,
+)
 
 __all__ = [
     "DEFAULT_ROWS",
     "EXPERTS",
+    "MOST_ROWS",
     "SPLITS",
     "DatasetInfo",
     "Expert",
@@ -15,8 +33,10 @@ __all__ = [
     "Split",
     "canonical_systems",
     "create",
+    "damaged_files",
     "ensure",
     "list_datasets",
     "load_rows",
     "open_dataset",
+    "verify_files",
 ]

@@ -174,6 +174,13 @@ def verify_files(info: DatasetInfo) -> None:
         _verify(info, info.path / _file_name(split))
 
 
+def damaged_files(info: DatasetInfo) -> list[str]:
+    """Names of files that are missing or have another size than the manifest lists; quick, for nothing is read."""
+    sizes = {name: file.get("bytes") for name, file in info.manifest.get("files", {}).items()}
+    paths = [info.path / _file_name(split) for split in SPLITS]
+    return [path.name for path in paths if not path.is_file() or path.stat().st_size != sizes.get(path.name)]
+
+
 def _verify(info: DatasetInfo, path: Path) -> None:
     recorded = info.manifest.get("files", {}).get(path.name, {})
     if not path.is_file() or file_digest(path) != recorded.get("sha256"):

@@ -17,6 +17,8 @@ DEFAULT_ROWS = 2000
 """Rows per system where none are asked for."""
 ROWS_PER_TRAJECTORY = 2
 """An initial state, and a state visited on the way from it."""
+MOST_ROWS = 1_000_000
+"""Of a whole data set, which is held in memory until it is written; each takes milliseconds to solve."""
 _FEWEST_ROWS = ROWS_PER_TRAJECTORY * len(SPLITS)
 
 
@@ -54,6 +56,13 @@ class Recipe:
                 InputError(
                     f"a data set needs at least {_FEWEST_ROWS} rows per system, so that every split has a trajectory, "
                     f"but {self.total_samples} were asked for {len(self.systems)} system(s). Raise --total-samples."
+                )
+            )
+        if self.total_samples > MOST_ROWS:
+            wrong.append(
+                InputError(
+                    f"a data set has at most {MOST_ROWS} rows, but {self.total_samples} were asked for. "
+                    "Lower --total-samples."
                 )
             )
         if self.expert not in EXPERTS:

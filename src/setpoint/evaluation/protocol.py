@@ -10,10 +10,10 @@ from jaxtyping import Float
 from setpoint import problems
 from setpoint.errors import InputError, unknown_name
 from setpoint.evaluation.conditions import Condition, conditions_of
-from setpoint.problems import DEFAULT_CASES, Problem, suite_states
+from setpoint.problems import DEFAULT_CASES, Problem, require_cases, suite_states
 
-Evaluation = Literal["standard", "comprehensive"]
-EVALUATIONS: tuple[Evaluation, ...] = ("standard", "comprehensive")
+Evaluation = Literal["standard", "replanning", "comprehensive"]
+EVALUATIONS: tuple[Evaluation, ...] = ("standard", "replanning", "comprehensive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,17 @@ class EvaluationConfig:
     conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an evaluation of nothing."""
-        if self.cases < 1 or not self.modes:
-            raise InputError(
-                f"an evaluation needs at least one case and one mode, but has {self.cases} and {len(self.modes)}."
-            )
+        """Refuse an evaluation of nothing, and one without end."""
+        require_cases(self.cases)
+        if not self.modes:
+            raise InputError("an evaluation needs at least one mode, but has none.")
 
     @classmethod
     def named(cls, evaluation: str, system: str, cases: int = DEFAULT_CASES) -> "EvaluationConfig":
-        """The `standard` or the `comprehensive` evaluation of a system.
+        """The evaluation of a system by its name.
 
-        The latter also replans at every step, and tests under the system's other conditions.
+        `standard` is the plant's own track, `replanning` also replans at every step, and `comprehensive` does all of
+        that under the system's other conditions as well.
 
         Raises:
             InputError: no such evaluation or system.
@@ -77,7 +77,8 @@ class EvaluationConfig:
         modes = standard_modes(problem)
         if evaluation == "standard":
             return cls(problem.name, modes, cases)
-        return cls(problem.name, (*modes, _REPLAN_1), cases, conditions=conditions_of(problem))
+        conditions = conditions_of(problem) if evaluation == "comprehensive" else ()
+        return cls(problem.name, (*modes, _REPLAN_1), cases, conditions=conditions)
 
     def states(self) -> Float[np.ndarray, "C n_x"]:
         """The initial states of the cases."""

@@ -1,5 +1,6 @@
 """Memory and load of a worker over time, for `resources.json`: its own processes, and the GPUs it may use."""
 
+import contextlib
 import importlib
 import os
 import threading
@@ -11,6 +12,8 @@ import psutil
 
 _FIRST_INTERVAL_S = 0.5
 _MOST_SAMPLES = 240
+KEEP_EVERY_S = 10.0
+"""Or as often as there is a sample: what a kill can take away of the cost that was measured."""
 
 Sample = dict[str, float]
 
@@ -18,8 +21,20 @@ Sample = dict[str, float]
 class Sampler:
     """Takes samples in a thread until it is stopped; the interval grows with the series, which so stays short."""
 
-    def __init__(self, gpu: "GpuCounters | None" = None, interval_s: float = _FIRST_INTERVAL_S) -> None:
-        """Start sampling this process and everything below it."""
+    def __init__(
+        self,
+        gpu: "GpuCounters | None" = None,
+        interval_s: float = _FIRST_INTERVAL_S,
+        keep: Callable[[], None] | None = None,
+        keep_every_s: float = KEEP_EVERY_S,
+    ) -> None:
+        """Start sampling this process and everything below it.
+
+        Args:
+            keep: called after a sample, at most every `keep_every_s` seconds, to write down what was measured so far.
+        """
+        self._keep = keep
+        self._keep_every_s = keep_every_s
         self._gpu = gpu or GpuCounters()
         self._interval_s = interval_s
         self._samples: list[Sample] = []
@@ -41,9 +56,14 @@ class Sampler:
 
     def _run(self) -> None:
         process = psutil.Process()
+        next_keep_s = self._keep_every_s
         while True:
             at_s = round(time.monotonic() - self._started_s, 2)
             self._samples.append({"at_s": at_s, **_rss(process), **self._gpu.read()})
+            if self._keep is not None and at_s >= next_keep_s:
+                next_keep_s = at_s + self._keep_every_s
+                with contextlib.suppress(OSError):  # a disk that is full for a moment must not end the series
+                    self._keep()
             if len(self._samples) >= _MOST_SAMPLES:
                 self._samples = self._samples[::2]
                 self._interval_s *= 2

@@ -30,7 +30,8 @@ def work(task: Task) -> None:
     if attempt is None:
         return
     _redirect_output(attempt)
-    meter, sampler = Meter(), Sampler()
+    meter = Meter()
+    sampler = Sampler(keep=lambda: write_json(attempt.resources_so_far, {"schema": 1, **meter.read()}))
     _say(f"{_title(task)}: attempt {attempt.number} began, process {os.getpid()}")
     try:
         _run_and_publish(task, stage, attempt, meter)
@@ -43,6 +44,7 @@ def work(task: Task) -> None:
     finally:
         _end_descendants()
         write_json(attempt.resources, {"schema": 1, **meter.read(), **sampler.stop()})
+        attempt.resources_so_far.unlink(missing_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
 

@@ -13,7 +13,7 @@ from typing import Any
 from setpoint import demonstrations
 from setpoint.artifacts import Workspace
 from setpoint.errors import Findings, InputError, StageError, unknown_name
-from setpoint.evaluation import Evaluation, EvaluationConfig
+from setpoint.evaluation import Evaluation
 from setpoint.experiments.parameters import canonical_fixed, find
 from setpoint.experiments.plan import Plan
 from setpoint.experiments.spec import ExperimentSpec, Value, make_spec
@@ -52,7 +52,7 @@ class ArmSettings:
         rows: demonstrations of each system; more than the default, so that long training does not repeat them often.
         prefix: of the experiments' ids.
         parts: which of `PARTS`, or `SFT_ALONE`.
-        evaluation: `standard` or `comprehensive`.
+        evaluation: see `EvaluationConfig.named`.
         fixed: parameters of every arm with another value than here.
     """
 
@@ -62,7 +62,7 @@ class ArmSettings:
     rows: int = 8000
     prefix: str = "arms"
     parts: tuple[str, ...] = PARTS
-    evaluation: Evaluation = "comprehensive"
+    evaluation: Evaluation = "replanning"
     fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,9 +80,11 @@ class ArmSettings:
         for name in self.systems:
             with findings.check():
                 demonstrations.Recipe((name,), self.rows)
-                EvaluationConfig.named(self.evaluation, name, self.cases)
         with findings.check():
             self.overrides()
+        with findings.check():
+            fields = {"systems": list(self.systems), "replicates": self.replicates, "evaluation_cases": self.cases}
+            make_spec({**fields, "evaluation": self.evaluation})
         findings.settle()
 
     def overrides(self) -> dict[str, Value]:

@@ -1,7 +1,7 @@
 """What differs between an experiment as it was planned and as it would be planned now, and the id it then takes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -26,13 +26,24 @@ class ChangedSinceError(InputError):
 
 
 def spec_changes(old: ExperimentSpec, new: ExperimentSpec) -> list[str]:
-    """`field was x, now y` for every field that differs and changes what is computed."""
+    """`field was x, now y` for every field, or entry of one, that differs and changes what is computed."""
     before, after = (identity(spec).model_dump(mode="json") for spec in (old, new))
     return [
-        f"{name} was {_shown(before[name])}, now {_shown(after[name])}"
-        for name in before
-        if before[name] != after[name]
+        f"{name} was {was}, now {now}"
+        for field in before
+        if before[field] != after[field]
+        for name, was, now in _differences(field, before[field], after[field])
     ]
+
+
+def _differences(field: str, before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
+    """Name, earlier and present value; of a table, entry by entry, under the names of the entries."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        yield field, _shown(before), _shown(after)
+        return
+    for name in dict.fromkeys([*before, *after]):
+        if name not in before or name not in after or before[name] != after[name]:
+            yield name, *(_shown(values[name]) if name in values else "not given" for values in (before, after))
 
 
 def plan_changes(old: Plan, new: Plan) -> list[str]:

@@ -25,6 +25,12 @@ _HOST_GB = (1.5, 4.0)
 _GPU_GB = (2.0, 2.0)
 _DISK_GB = (0.2, 0.02)
 
+_REMEDIES = {
+    "GPU": "End what else uses it, or give --base-model a smaller one.",
+    "memory": "End other programs, or give --base-model a smaller one.",
+    "disk": "Free some space, or name a folder on another disk with --workspace or SETPOINT_WORKSPACE.",
+}
+
 _HUB_TIMEOUT_S = 10.0
 
 _CGROUP_MEMORY = (  # limit and use, version 2 and version 1
@@ -146,7 +152,7 @@ def _fits(name: str, label: str, needs_gb: tuple[float, float], base_gb: float |
         return Check(name, "ok", f"{label}: has {free_gb:.1f} GB")
     need_gb = needs_gb[0] + needs_gb[1] * base_gb
     text = f"{label}: needs {need_gb:.1f} GB, has {free_gb:.1f} GB"
-    return Check(name, "ok" if need_gb <= free_gb else "problem", text)
+    return Check(name, "ok", text) if need_gb <= free_gb else Check(name, "problem", f"{text}. {_REMEDIES[name]}")
 
 
 def host_need_gb(base: BaseModel) -> float:

@@ -145,9 +145,10 @@ def request(
         return wanted
     if accept_changes:
         return successor(wanted, changes)
+    option = "--run-id" if spec.type == "single" else "--experiment-id"
     raise InputError(
         f"experiment {identifier!r} exists with another specification: {'; '.join(changes)}. "
-        "Give another --experiment-id, or --accept-changes for one that follows it, or --fresh."
+        f"Give another {option}, or --accept-changes for one that follows it, or --fresh."
     )
 
 

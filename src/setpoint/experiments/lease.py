@@ -33,8 +33,9 @@ def lease(experiment: Path) -> Iterator[str]:
         holder = holder or read_claim(path)
         where = f"process {holder.pid} on {holder.host}" if holder else "another process"
         raise InputError(
-            f"an experiment has one coordinator at a time, and {where} works on {experiment.name!r}. Wait for it, or "
-            f"end it. If that host is gone for good, remove {str(_folder(experiment))!r}."
+            f"an experiment has one coordinator at a time, and {where} works on {experiment.name!r}. Wait for it, "
+            f"watch it with `setpoint experiment status {experiment.name} --watch`, or end it. If that host is gone "
+            f"for good, remove {str(_folder(experiment))!r}."
         )
     try:
         yield f"{number:04d}-{claim.token[:8]}"

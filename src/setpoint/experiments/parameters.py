@@ -15,7 +15,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from setpoint import problems
 from setpoint.errors import Findings, InputError, collect, unknown_name
-from setpoint.experiments.spec import Range, Value
+from setpoint.experiments.bounds import remedy
+from setpoint.experiments.spec import Range, Value, plain_number
 from setpoint.policies import BasePreset
 from setpoint.problems import reward_horizon
 from setpoint.training.config import GrpoParameters, LoraParameters, SftParameters
@@ -119,11 +120,13 @@ def canonical_axes(axes: Mapping[str, Sequence[Value]], training_types: Sequence
             is set twice.
     """
     parsed: dict[str, tuple[Value, ...]] = {}
+    written: list[str] = []
     problems: list[InputError] = []
     for name, values in axes.items():
         try:
             parameter = find(name)
-            _refuse_overlap(parameter, map(find, parsed))
+            _refuse_overlap(name, written)
+            written.append(name)
             parsed[parameter.name] = _parse_all(parameter, values, training_types)
         except InputError as error:
             problems.append(error)
@@ -136,8 +139,9 @@ def canonical_fixed(
 ) -> dict[str, Value]:
     """Parameters fixed for all runs, under their canonical names with parsed values; see `canonical_axes`."""
     axes = canonical_axes({name: [value] for name, value in fixed.items()}, training_types)
-    for name in axes:
-        _refuse_overlap(find(name), map(find, swept))
+    others = list(swept)
+    for name in fixed:
+        _refuse_overlap(name, others)
     return {name: values[0] for name, values in axes.items()}
 
 
@@ -151,11 +155,13 @@ def canonical_ranges(
             listed values as well.
     """
     found: dict[str, Range] = {}
+    others = list(swept)
     findings = Findings()
     for name, given in ranges.items():
         with findings.check():
             parameter = find(name)
-            _refuse_overlap(parameter, map(find, (*swept, *found)))
+            _refuse_overlap(name, others)
+            others.append(name)
             ends = [int(end) if end.is_integer() else end for end in (given.min, given.max)]
             parsed = _parse_all(parameter, ends, training_types)
             if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in parsed):
@@ -234,8 +240,15 @@ def _parse(name: str, place: Place, value: Value) -> Value:
     try:
         parsed = _adapter(group, field).validate_python(value)
     except ValidationError as error:
-        message = error.errors()[0]["msg"]
-        raise InputError(f"{name}: {message[:1].lower()}{message[1:]}, but is {value!r}.") from error
+        finding = error.errors()[0]
+        message, bounds = finding["msg"], MODELS[group].model_fields[field].metadata
+        rule = f"{name}: {message[:1].lower()}{message[1:]}, but is {value!r}."
+        raise InputError(rule + remedy(dict(finding), bounds)) from error
+    if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+        try:
+            plain_number(value)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}, but is {value!r}.") from error
     if isinstance(parsed, float) and not math.isfinite(parsed):
         raise InputError(f"{name}: values must be finite, but one is {value!r}.")
     return parsed
@@ -247,13 +260,12 @@ def _adapter(group: str, field: str) -> TypeAdapter[Value]:
     return TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
 
 
-def _refuse_overlap(parameter: Parameter, others: Iterable[Parameter]) -> None:
+def _refuse_overlap(name: str, others: Iterable[str]) -> None:
+    """Names as they were written, so that a user finds them again."""
     for other in others:
-        shared = sorted(set(parameter.places) & set(other.places))
+        shared = sorted(set(find(name).places) & set(find(other).places))
         if shared:
-            raise InputError(
-                f"{'.'.join(shared[0])} may be set once, but {other.name!r} and {parameter.name!r} set it. Drop one."
-            )
+            raise InputError(f"{'.'.join(shared[0])} may be set once, but {other!r} and {name!r} set it. Drop one.")
 
 
 def _canonical_name(places: Sequence[Place]) -> str:

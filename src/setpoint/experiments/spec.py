@@ -19,14 +19,17 @@ from pydantic import (
 
 from setpoint import systems
 from setpoint.errors import InputError, collect, unknown_name
+from setpoint.experiments.bounds import remedy
 from setpoint.experiments.retries import RETRIES
+from setpoint.problems import MOST_CASES
 
 TrainingType = Literal["sft", "grpo", "both"]
 ModelType = Literal["specialist", "universal"]
 Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch"]
-Evaluation = Literal["standard", "comprehensive"]
+Evaluation = Literal["standard", "replanning", "comprehensive"]
 Design = Literal["full", "fractional", "random", "sobol"]
 Value = bool | int | float | str
+LARGEST_SEED = 2**32 - 1
 _KINDS_OF_VALUES = frozenset({"bool", "int", "float", "str"})
 TRAINING_TYPE = "training_type"
 """What a condition may name besides parameters."""
@@ -75,8 +78,13 @@ def _as_groups(value: Any) -> Any:
     return (tuple(value),) if one else value
 
 
-def _no_flag(value: Any) -> Any:
-    if isinstance(value, bool):
+def plain_number(value: Any) -> Any:
+    """`value` itself, unless Python would make a number of it that nobody wrote: 1 of `true`, 16 of `1_6`.
+
+    Raises:
+        ValueError: see above.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
         raise ValueError("a number is asked for")
     return value
 
@@ -84,8 +92,8 @@ def _no_flag(value: Any) -> Any:
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
 """One or more items; a single one may be written without brackets."""
-Whole = Annotated[int, BeforeValidator(_no_flag)]
-"""A whole number; unlike in Python, `true` is none."""
+Whole = Annotated[int, BeforeValidator(plain_number)]
+Number = Annotated[float, BeforeValidator(plain_number)]
 
 
 class _Said(ValueError):
@@ -97,17 +105,18 @@ class Range(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min: float = Field(allow_inf_nan=False)
-    max: float = Field(allow_inf_nan=False)
+    min: Number = Field(allow_inf_nan=False)
+    max: Number = Field(allow_inf_nan=False)
     scale: Literal["linear", "log"] = "linear"
     whole: bool = False
     """Whether values are rounded; follows from the parameter."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Range":
-        if self.min >= self.max or (self.scale == "log" and self.min <= 0):
-            found = f"{self.min} to {self.max} on a {self.scale} scale"
-            raise _Said(f"a range goes from min up to max, above 0 on a log scale, but is {found}")
+        if self.min >= self.max:
+            raise _Said(f"a range goes up, but this one goes from {self.min} to {self.max}. Swap its ends")
+        if self.scale == "log" and self.min <= 0:
+            raise _Said(f"on a log scale a range is above 0, but this one starts at {self.min}. Raise its lower end")
         return self
 
 
@@ -159,10 +168,10 @@ class ExperimentSpec(BaseModel):
     metrics: Listed[str] = Field(default=("final_error",), min_length=1)
     """The first is primary."""
     evaluation: Evaluation = "standard"
-    evaluation_cases: Whole | None = Field(default=None, ge=1)
+    evaluation_cases: Whole | None = Field(default=None, ge=1, le=MOST_CASES)
     base_model: str = "builtin:tiny"
     expert: Literal["optimal", "detuned"] = "optimal"
-    seed: Whole = Field(default=0, ge=0)
+    seed: Whole = Field(default=0, ge=0, le=LARGEST_SEED)
     retries: dict[str, Annotated[Whole, Field(ge=0)]] = {}
     """Failure class -> how often a stage is tried again by itself, where that is not as usual; changes no result."""
 
@@ -179,7 +188,7 @@ class ExperimentSpec(BaseModel):
     @field_validator("training_types", "model_types", "strategies")
     @classmethod
     def _distinct_words(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        return _distinct(str(info.field_name).replace("_", " ").removesuffix("s"), names)
+        return _distinct(_singular(str(info.field_name)), names)
 
     @field_validator("retries")
     @classmethod
@@ -275,6 +284,8 @@ def read_spec_file(path: Path) -> dict[str, Any]:
         raise InputError(f"the specification {str(path)!r} cannot be read ({error.strerror}).") from error
     except _TwiceError as error:
         raise InputError(f"in {str(path)!r}, {error}") from error
+    except RecursionError:
+        raise InputError(f"{str(path)!r} is nested too deeply to be a specification.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
@@ -320,6 +331,12 @@ def _distinct(kind: str, items: tuple[Item, ...]) -> tuple[Item, ...]:
     return items
 
 
+def _singular(field: str) -> str:
+    """What one value of a field is called."""
+    words = field.replace("_", " ")
+    return "strategy" if words == "strategies" else words.removesuffix("s")
+
+
 _WORDS = {
     "dict_type": "must be a table of names and values",
     "tuple_type": "must be one value or a list of values",
@@ -343,6 +360,10 @@ def _input_errors(error: ValidationError) -> list[InputError]:
             found.append(cause)
         elif detail["type"] == "extra_forbidden":
             found.append(unknown_name("specification field", field, ExperimentSpec.model_fields))
+        elif detail["type"] == "literal_error":
+            kind = [str(word) for word in place if isinstance(word, str)][-1]
+            known = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+            found.append(unknown_name(_singular(kind), str(detail["input"]), known))
         elif place and place[-1] in _KINDS_OF_VALUES:  # one finding for each kind that a value might have been
             if place[:-1] not in several:
                 several.add(place[:-1])
@@ -355,7 +376,9 @@ def _input_errors(error: ValidationError) -> list[InputError]:
                 found.append(InputError(f"{where} {_WORDS[detail['type']]}{given}."))
             else:
                 message = detail["msg"].removeprefix("Value error, ")
-                found.append(InputError(f"{where}: {_lower(message)}{'' if isinstance(cause, _Said) else given}."))
+                rule = f"{where}: {_lower(message)}{'' if isinstance(cause, _Said) else given}."
+                info = ExperimentSpec.model_fields.get(field)
+                found.append(InputError(rule + remedy(dict(detail), info.metadata if info else ())))
     return found
 
 

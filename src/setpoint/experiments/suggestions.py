@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from setpoint.experiments.plan import Plan
 
@@ -24,25 +25,31 @@ def _improvements(plan: Plan) -> Iterator[str]:
         return
     if spec.replicates < ENOUGH_REPLICATES:
         more = configurations * (ENOUGH_REPLICATES - spec.replicates)
-        yield (
-            f"--replicates {ENOUGH_REPLICATES} would add {more} runs; without replicates, chance cannot be told apart."
-        )
+        so_far = "a single seed says" if spec.replicates == 1 else f"{spec.replicates} seeds say"
+        yield f"--replicates {ENOUGH_REPLICATES} would add {more} runs; {so_far} little about what is chance."
     if plan.type == "hyperparameter_sweep" and not plan.analysis.factors:
         yield "nothing is compared yet; --learning-rates 1e-4,2e-4,5e-4 is what matters most in most sweeps."
     for name, values in spec.parameters.items():
-        yield from _levels(name, [float(value) for value in values if _is_number(value)])
+        yield from _levels(name, [value for value in values if _is_number(value)])
     if plan.type == "training_ablation" and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
         yield "--equal-compute-control tells whether GRPO is worth its compute: SFT alone for as long as both."
 
 
-def _levels(name: str, numbers: list[float]) -> Iterator[str]:
+def _levels(name: str, numbers: list[int | float]) -> Iterator[str]:
     numbers = sorted(numbers)
     if len(numbers) == 1:
         yield f"{name} has one value and is no factor; give it two or more, or set it with --set."
     if len(numbers) == 2 and numbers[0] > 0:
-        between = math.sqrt(numbers[0] * numbers[1])
-        yield f"a third value of {name}, such as {between:.3g}, would show whether its effect bends."
+        third = _between(*numbers)
+        if third not in numbers:
+            yield f"a third value of {name}, such as {third:.3g}, would show whether its effect bends."
 
 
-def _is_number(value: object) -> bool:
+def _between(low: int | float, high: int | float) -> int | float:
+    """The middle of two values on a logarithmic scale, whole between whole ones."""
+    middle = math.sqrt(low * high)
+    return round(middle) if isinstance(low, int) and isinstance(high, int) else middle
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

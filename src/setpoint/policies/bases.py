@@ -12,6 +12,13 @@ from setpoint.policies.presets import GENERAL, TINY, BasePreset
 BUILTIN = "builtin:tiny"
 _WEIGHTS = ("*.safetensors", "*.bin")
 _REQUIRED = ("config.json", "tokenizer_config.json")
+_CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""Ends of the names of architectures that may generate; whether they do, only loading tells."""
+_ENCODERS = frozenset(
+    {"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "albert", "electra", "deberta", "deberta-v2"}
+)
+"""Model types that do not generate as they are, for configurations that name no architecture."""
+_TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates", "chat_templates")
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,35 @@ def _folder_digest(path: Path) -> str:
         )
     for file in [*weights, *path.glob("*.json")]:
         _require_whole(file)
+    _require_causal(path)
+    _require_chat_template(path)
     parts = [*weights, *sorted(path.glob("*.json")), *sorted(path.glob("*.jinja"))]
     return digest({part.name: file_digest(part) for part in parts if not part.name.startswith("recipe")})
+
+
+def _require_causal(path: Path) -> None:
+    """Refuse what cannot be a causal language model, from its configuration alone: loading it takes long."""
+    config = json.loads((path / "config.json").read_bytes())
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    if not model_type:
+        raise InputError(f"{str(path / 'config.json')!r} does not say its model_type. Copy it again from its source.")
+    named = config.get("architectures") or []
+    found = ", ".join(map(str, named)) or f"model_type {model_type!r}"
+    if not any(str(name).endswith(_CAUSAL) for name in named) if named else model_type in _ENCODERS:
+        raise InputError(
+            f"base model {str(path)!r} is not a causal language model, but {found}. Give --base-model one that "
+            "generates text, such as an instruction-tuned *ForCausalLM."
+        )
+
+
+def _require_chat_template(path: Path) -> None:
+    tokenizer = json.loads((path / "tokenizer_config.json").read_bytes())
+    inside = isinstance(tokenizer, dict) and tokenizer.get("chat_template")
+    if not inside and not any((path / name).exists() for name in _TEMPLATES):
+        raise InputError(
+            f"base model {str(path)!r} has no chat template, so that nobody knows how to talk to it. Use an "
+            "instruction-tuned model, or add chat_template.jinja to its folder."
+        )
 
 
 def _require_whole(file: Path) -> None:

@@ -5,9 +5,11 @@ from setpoint.problems.problem import STATE_DECIMALS, Problem, reward_horizon
 from setpoint.problems.registry import get
 from setpoint.problems.suites import (
     DEFAULT_CASES,
+    MOST_CASES,
     NAMED_SUITES,
     SUITES,
     TestCases,
+    require_cases,
     require_disjoint,
     require_in_suite,
     suite_cases,
@@ -18,6 +20,7 @@ from setpoint.problems.suites import (
 __all__ = [
     "COARSE_TO_FINE",
     "DEFAULT_CASES",
+    "MOST_CASES",
     "NAMED_SUITES",
     "STATE_DECIMALS",
     "SUITES",
@@ -25,6 +28,7 @@ __all__ = [
     "Problem",
     "TestCases",
     "get",
+    "require_cases",
     "require_disjoint",
     "require_in_suite",
     "reward_horizon",

@@ -23,6 +23,8 @@ from setpoint.seeding import generator
 from setpoint.systems import draw_member
 
 DEFAULT_CASES = 300
+MOST_CASES = 100_000
+"""Each is solved and certified, and each has a row in every result; more would say nothing more."""
 SUITES = ("nominal", "held_out")
 """Suites with states of their own."""
 NAMED_SUITES = ("nominal", "tight", "held_out", "held_out_systems")
@@ -88,18 +90,30 @@ def suite_cases(suite: str, system: str, cases: int) -> tuple[TestCases, ...]:
     Member g depends on its number alone, and so does every state.
 
     Raises:
-        InputError: no such suite, fewer than one case, or the system is not in the suite.
+        InputError: no such suite, an impossible number of cases, or the system is not in the suite.
     """
     full = systems.canonical(system)
     require_in_suite(full, suite)
-    if cases < 1:
-        raise InputError(f"a suite needs at least one case, but {cases} were asked for.")
+    require_cases(cases)
     problem = registry.get(full)
     states = suite_states(problem, suite, cases)
     if suite != "held_out":
         return (TestCases(problem, states),)
     groups = [states[start : start + CASES_PER_MEMBER] for start in range(0, cases, CASES_PER_MEMBER)]
     return tuple(TestCases(held_out_member(problem, number), group) for number, group in enumerate(groups))
+
+
+def require_cases(cases: int) -> None:
+    """Refuse a number of test cases that nothing can be said from, or that no machine would come to the end of.
+
+    Raises:
+        InputError: it is below 1 or above `MOST_CASES`.
+    """
+    if not 1 <= cases <= MOST_CASES:
+        raise InputError(
+            f"an evaluation needs at least one case and has at most {MOST_CASES}, but {cases} were asked for. "
+            f"{DEFAULT_CASES} are usual."
+        )
 
 
 def held_out_member(problem: Problem, number: int) -> Problem:

@@ -29,7 +29,7 @@ from setpoint.reports.content import (
     short_label,
     stages_of,
 )
-from setpoint.reports.costs import configuration_costs, pareto_front
+from setpoint.reports.costs import configuration_costs, missing_from, pareto_front
 
 SHOWN_CONFIGURATIONS = 30
 SHOWN_EFFECTS = 40
@@ -513,5 +513,6 @@ def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
         right = x > HALF / 2
         label = svg.shortened(cost.name, 44)
         body.append(svg.text(x - 7 if right else x + 7, y - 6, label, anchor="end" if right else "start"))
-    caption = f"{ranked.system}: {metric} against {unit}; on the Pareto front: {'; '.join(c.name for c in front[:8])}."
+    names = "; ".join(c.name for c in front[:8])
+    caption = f"{ranked.system}: {metric} against {unit}{missing_from(costs)}; on the Pareto front: {names}."
     return Chart(caption, svg.document(HALF, 330, caption, body))

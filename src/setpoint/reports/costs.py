@@ -1,11 +1,20 @@
-"""What configurations cost, measured: the cheapest of those that may be best, and the front of error against cost."""
+"""What an experiment and its configurations cost: the cheapest of those that may be best, and the Pareto front."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from setpoint.analysis.configurations import ConfigurationResult
+from setpoint.analysis.experiment import RunResult
 from setpoint.analysis.wording import number_text
 from setpoint.reports.content import RankedSystem, Report, short_label
+from setpoint.reports.usage import (
+    gpu_hours_text,
+    memory_text,
+    missing_text,
+    predicted_text,
+    training_time_text,
+    unmeasured,
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,8 @@ class ConfigurationCost:
     hours: float
     unit: str
     possibly_best: bool
+    unmeasured: Mapping[str, int]
+    """Stage -> attempts that are missing from the cost."""
 
 
 def configuration_costs(report: Report, ranked: RankedSystem) -> list[ConfigurationCost]:
@@ -28,7 +39,12 @@ def configuration_costs(report: Report, ranked: RankedSystem) -> list[Configurat
         if costs and len(costs) == len(results) and any(cost > 0.0 for _, cost in costs):
             return [
                 ConfigurationCost(
-                    short_label(report.data, result), result.mean or 0.0, cost, unit, bool(result.possibly_best)
+                    name=short_label(report.data, result),
+                    error=result.mean or 0.0,
+                    hours=cost,
+                    unit=unit,
+                    possibly_best=bool(result.possibly_best),
+                    unmeasured=unmeasured(_ok(result)),
                 )
                 for result, cost in costs
             ]
@@ -36,9 +52,18 @@ def configuration_costs(report: Report, ranked: RankedSystem) -> list[Configurat
 
 
 def _mean_cost(result: ConfigurationResult, attribute: str) -> float | None:
-    costs = [getattr(run.cost, attribute) for run in result.runs if run.state == "ok"]
+    costs = [getattr(run.cost, attribute) for run in _ok(result)]
     known = [cost for cost in costs if cost is not None]
     return sum(known) / len(known) if known else None
+
+
+def _ok(result: ConfigurationResult) -> list[RunResult]:
+    return [run for run in result.runs if run.state == "ok"]
+
+
+def missing_from(costs: Sequence[ConfigurationCost]) -> str:
+    """What is to be said after costs that were compared, where attempts are missing from some of them."""
+    return missing_text(sum({stage: n for cost in costs for stage, n in cost.unmeasured.items()}.values()))
 
 
 def pareto_front(costs: Sequence[ConfigurationCost]) -> list[ConfigurationCost]:
@@ -59,7 +84,7 @@ def cheapest_text(report: Report) -> str:
             cheapest = min(best, key=lambda cost: cost.hours)
             parts.append(
                 f"{cheapest.name} on {ranked.system} ({number_text(cheapest.hours, 2)} {cheapest.unit} per run, of "
-                f"{len(best)} that may be best)"
+                f"{len(best)} that may be best{missing_from(best)})"
             )
     return "; ".join(parts) or "not resolved: too few seeds to say which configurations may be best"
 
@@ -76,5 +101,18 @@ def front_text(report: Report) -> str:
                 f"{c.name}, {metric} {number_text(c.error)} at {number_text(c.hours, 2)} {c.unit} per run"
                 for c in front
             )
-            parts.append(f"{ranked.system}: {names}")
+            parts.append(f"{ranked.system}: {names}{missing_from(costs)}")
     return "; ".join(parts) or "not measured"
+
+
+def usage_lines(report: Report) -> list[tuple[str, str]]:
+    """Label and text of everything that is said about resources; one configuration is not compared with others."""
+    data = report.data
+    several = any(len(ranked.configurations) > 1 for ranked in report.ranked)
+    return [
+        ("Total GPU hours", gpu_hours_text(data)),
+        ("Average training time", training_time_text(data)),
+        ("Peak memory usage", memory_text(data)),
+        *([("Cheapest of the best", cheapest_text(report)), ("Pareto front", front_text(report))] if several else []),
+        ("Predicted and actual", predicted_text(data)),
+    ]

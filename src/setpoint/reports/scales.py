@@ -64,7 +64,7 @@ def ticks(low: float, high: float, *, logarithmic: bool) -> list[float]:
 
 def _linear_ticks(low: float, high: float) -> list[float]:
     step = 10.0 ** math.floor(math.log10((high - low) / 3.0))
-    step *= next((m for m in (1.0, 2.0, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
+    step *= next((m for m in (1.0, 2.0, 2.5, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
     first = math.ceil(low / step)
     return [float(f"{step * k:.12g}") for k in range(first, math.floor(high / step) + 1)]
 

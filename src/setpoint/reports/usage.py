@@ -1,9 +1,11 @@
 """Time, memory and GPU hours as text; what was not measured says so."""
 
-from setpoint.analysis.experiment import ExperimentData
+from collections.abc import Iterable
+
+from setpoint.analysis.experiment import ExperimentData, RunResult
+from setpoint.analysis.reading import TRAINING_KINDS
 from setpoint.analysis.wording import counted
-from setpoint.reports.content import NOT_MEASURED, Report
-from setpoint.reports.costs import cheapest_text, front_text
+from setpoint.reports.content import NOT_MEASURED
 
 MEASUREMENT_LINES = (
     "Date:",
@@ -17,36 +19,34 @@ MEASUREMENT_LINES = (
 """Beginnings of the lines of a report that differ between two equal experiments. All others are reproducible."""
 
 
-def usage_lines(report: Report) -> list[tuple[str, str]]:
-    """Label and text of everything that is said about resources; one configuration is not compared with others."""
-    data = report.data
-    several = any(len(ranked.configurations) > 1 for ranked in report.ranked)
-    return [
-        ("Total GPU hours", gpu_hours_text(data)),
-        ("Average training time", training_time_text(data)),
-        ("Peak memory usage", memory_text(data)),
-        *([("Cheapest of the best", cheapest_text(report)), ("Pareto front", front_text(report))] if several else []),
-        ("Predicted and actual", predicted_text(data)),
-    ]
-
-
 def gpu_hours_text(data: ExperimentData) -> str:
     """GPU hours of every distinct stage, failed attempts included; on a machine without GPU the core-hours."""
     if data.cost.wall_s is None:
         return NOT_MEASURED
-    missing = data.unmeasured_attempts
-    rest = f"; {counted(missing, 'attempt')} {NOT_MEASURED}" if missing else ""
     cpu = data.cost.cpu_core_hours
     core_hours = f"CPU: {NOT_MEASURED if cpu is None else f'{_hours(cpu)} core-hours'}"
-    return f"{_hours(data.cost.gpu_hours or 0.0)} ({core_hours}{rest})"
+    return f"{_hours(data.cost.gpu_hours or 0.0)} ({core_hours}{missing_text(data.unmeasured_attempts)})"
 
 
 def training_time_text(data: ExperimentData) -> str:
-    """The mean over successful runs of the seconds that training took."""
-    times = [run.training_time_s for run in data.runs if run.state == "ok" and run.training_time_s is not None]
-    if not times:
+    """The mean over successful runs of the seconds that training took, all attempts together."""
+    known = [run for run in data.runs if run.state == "ok" and run.training_time_s is not None]
+    if not known:
         return f"{NOT_MEASURED}: no training stage of a successful run was timed"
-    return f"{duration_text(sum(times) / len(times))} per experiment"
+    average_s = sum(run.training_time_s or 0.0 for run in known) / len(known)
+    training = {stage for run in known for role, stage in run.stages.items() if role in TRAINING_KINDS}
+    missing = missing_text(sum(count for stage, count in unmeasured(known).items() if stage in training))
+    return f"{duration_text(average_s)} per experiment{missing}"
+
+
+def unmeasured(runs: Iterable[RunResult]) -> dict[str, int]:
+    """Stage -> attempts of which nothing was measured, each stage of `runs` once."""
+    return {stage: count for run in runs for stage, count in run.unmeasured.items()}
+
+
+def missing_text(attempts: int) -> str:
+    """What is to be said after a cost that some attempts are missing from."""
+    return f"; {counted(attempts, 'attempt')} {NOT_MEASURED}" if attempts else ""
 
 
 def memory_text(data: ExperimentData) -> str:

@@ -24,7 +24,7 @@ class DoubleIntegrator(Plant):
     name = "double_integrator"
     short_name = "di"
     title = "double integrator, a mass pushed by a force"
-    source = "textbook; bounds, grid and initial set as in the control benchmark of docs/systems"
+    source = "textbook; bounds, grid and initial set chosen for this package"
     states = (Signal("position", "m", -1.0, 1.0), Signal("velocity", "m/s", -1.0, 1.0))
     controls = (Signal("acceleration", "m/s^2", -3.0, 3.0),)
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from setpoint.artifacts import read_json, write_json, write_text
 from setpoint.errors import InputError, SetpointError
+from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
 from setpoint.policies.bases import BaseModel
-from setpoint.policies.language_model import ADAPTER_RECORD, check_adapter
 from setpoint.training.config import LoraParameters
 
 ADAPTER_FOLDER = "adapter"

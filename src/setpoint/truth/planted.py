@@ -76,7 +76,11 @@ class Planted:
 
     def marginal_here(self, factor: str) -> dict[Level, float]:
         """`marginal` on the cases that were drawn."""
-        return _marginal(self.truth if self.here is None else self.here, self.factors.index(factor))
+        return self._marginals[factor] if self.here is None else self._marginals_here[factor]
+
+    @cached_property
+    def _marginals_here(self) -> dict[str, dict[Level, float]]:
+        return {factor: _marginal(self.here or {}, k) for k, factor in enumerate(self.factors)}
 
     def interacts(self, first: str, second: str) -> bool:
         """Whether the true effect of one depends on the other."""
@@ -170,7 +174,7 @@ def _outputs(run: PlantedRun) -> dict[str, str]:
 
 
 def _outcome(errors: np.ndarray) -> Outcome:
-    mean = float(errors.mean())
+    mean = float(errors.mean()) if len(errors) > 1 else float(errors[0])
     metrics = {"final_error": mean if math.isfinite(mean) else None, "cases": float(len(errors))}
     return Outcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
 

@@ -34,6 +34,7 @@ class Profile(BaseModel):
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
+    """On the nodes of `partition`."""
     cpu_partition: str | None = None
     """For stages that use no GPU, and for the job that collects."""
     resources: str = ""
@@ -92,8 +93,13 @@ class Profile(BaseModel):
 
     def allocation(self, *, gpu: bool) -> dict[str, str]:
         """`sbatch` options that say where and on whose account a job runs."""
-        partition = self.partition if gpu else self.cpu_partition or self.partition
-        found = {"partition": partition, "account": self.account, "qos": self.qos, "constraint": self.constraint}
+        elsewhere = not gpu and self.cpu_partition is not None
+        found = {
+            "partition": self.cpu_partition if elsewhere else self.partition,
+            "account": self.account,
+            "qos": self.qos,
+            "constraint": None if elsewhere else self.constraint,
+        }
         return {name: value for name, value in found.items() if value} | self.options
 
 
@@ -107,6 +113,8 @@ def read_profile(path: Path) -> Profile:
         fields: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"the cluster profile {str(path)!r} cannot be read ({error.strerror}).") from error
+    except RecursionError:
+        raise InputError(f"{str(path)!r} is nested too deeply to be a cluster profile.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
     fields = {} if fields is None else fields

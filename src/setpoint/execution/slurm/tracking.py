@@ -28,7 +28,7 @@ from setpoint.execution.task import Outcome
 RECORDS = "records"
 _NO_LOG = "0:53"
 _LOG_TAIL = 4000
-_OOM_LINE = re.compile(r"^slurmstepd(-\w+)?: error: .*(exceeded (job|step) memory limit|oom[-_ ]kill)", re.I | re.M)
+_OOM_LINE = re.compile(r"^slurmstepd(-\S+)?: error: .*(exceeded ((job|step) )?memory limit|oom[-_ ]kill)", re.I | re.M)
 
 
 @dataclass(frozen=True, slots=True)
