@@ -153,7 +153,9 @@ def luminance(colour: str) -> float:
 def test_nothing_is_wider_than_a_narrow_window(browser: Any) -> None:
     metrics = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    script = "const page = document.documentElement; return [page.scrollWidth, page.clientWidth, innerWidth]"
+    content, visible, window = browser.execute_script(script)
+    assert content == visible and window == 390
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 

@@ -76,14 +76,6 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
     )
 
 
-def _edge(tried: Sequence[Level], best: int) -> str:
-    """That the best of three numbers or more is the first or the last of them, beyond which nothing was tried."""
-    numbers = [level for level in tried if isinstance(level, int | float) and not isinstance(level, bool)]
-    if len(numbers) < max(3, len(tried)):
-        return ""
-    return {min(numbers): "the smallest tried", max(numbers): "the largest tried"}.get(numbers[best], "")
-
-
 def _by_rank(factor: str) -> bool:
     """Whether the factor is judged by its set of possibly best levels and its gain, as the LoRA rank is."""
     return factor.rpartition(".")[2] == "lora_rank"
@@ -102,6 +94,14 @@ def _verdict(sweep: Sweep, factor: str, p: float, gain: levels.Comparison) -> tu
     names = [level_text(level) for level in sweep.levels_of(factor)]
     rivals = [names[i] for i in tied if i != best] or [name for i, name in enumerate(names) if i != best]
     return Status.UNRESOLVED, f"not distinguishable from {listed(rivals)}"
+
+
+def _edge(tried: Sequence[Level], best: int) -> str:
+    """That the best of three numbers or more is the first or the last of them, beyond which nothing was tried."""
+    numbers = [level for level in tried if isinstance(level, int | float) and not isinstance(level, bool)]
+    if len(numbers) < max(3, len(tried)):
+        return ""
+    return {min(numbers): "the smallest tried", max(numbers): "the largest tried"}.get(numbers[best], "")
 
 
 def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[str, list[float]]:

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from setpoint.analysis.cells import NO_SPREAD, Cells, Contrast
 from setpoint.analysis.studentized import critical_value, survival
 
+WINNERS_AT_ONCE = 16
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -106,19 +108,21 @@ def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
 
     means, variances, share = cells.means, cells.variances, 1.0 - alpha / max(1, len(cells.means) - 1)
     df = np.full(len(means), cells.df[0]) if cells.pooled else cells.df
-    least = float(special.ndtri(share))
+    least, rounding = float(special.ndtri(share)), _rounding(cells)
+    ordered = np.asarray(order(means))
     alive = np.ones(len(means), dtype=bool)
-    for winner in order(means):
-        rivals = np.flatnonzero(alive & (means > means[winner]))
-        error = np.sqrt(variances[rivals] + variances[winner])
-        # The normal quantile is the smallest of all t quantiles: most rivals need no exact one.
-        rivals = rivals[means[rivals] - means[winner] > np.maximum(least * error, _rounding(cells))]
-        squared = variances[rivals] + variances[winner]
-        spread = variances[rivals] ** 2 / df[rivals] + variances[winner] ** 2 / df[winner]
-        joint = df[rivals] if cells.pooled else squared**2 / np.where(spread > 0.0, spread, 1.0)
+    # The best first, and a few at once: what they beat need not be compared again.
+    for start in range(0, len(means), WINNERS_AT_ONCE):
+        winners, rivals = ordered[start : start + WINNERS_AT_ONCE], np.flatnonzero(alive)
+        lead = means[rivals] - means[winners, None]
+        squared = variances[rivals] + variances[winners, None]
+        # The normal quantile is the smallest of all t quantiles: most pairs need no exact one.
+        w, r = np.nonzero((lead > np.maximum(least * np.sqrt(squared), rounding)) & (squared > 0.0))
+        winner, rival, lead, squared = winners[w], rivals[r], lead[w, r], squared[w, r]
+        spread = variances[rival] ** 2 / df[rival] + variances[winner] ** 2 / df[winner]
+        joint = df[rival] if cells.pooled else squared**2 / np.where(spread > 0.0, spread, 1.0)
         critical = special.stdtrit(np.maximum(joint, 1e-9), share)
-        beaten = (means[rivals] - means[winner] > critical * np.sqrt(squared)) & (squared > 0.0)
-        alive[rivals[beaten]] = False
+        alive[rival[lead > critical * np.sqrt(squared)]] = False
     return [int(i) for i in np.flatnonzero(alive)]
 
 

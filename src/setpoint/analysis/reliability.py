@@ -34,7 +34,8 @@ def survivor_caveat(data: ExperimentData) -> list[str]:
 
 def failure_claims(data: ExperimentData) -> list[Claim]:
     """For each swept parameter whether its levels fail equally often; nothing where no run failed, or all did."""
-    if not any(run.state == "ok" for run in data.runs):
+    states = {run.state for run in data.runs}
+    if "ok" not in states or states.isdisjoint(OWN_FAILURES):
         return []
     tables = {factor: failures_by_level(data, factor) for factor in swept(data)}
     tables = {f: {k: v for k, v in table.items() if v[1]} for f, table in tables.items()}

@@ -1,4 +1,4 @@
-"""What an experiment and its configurations cost: the cheapest of those that may be best, and the Pareto front."""
+"""What configurations cost, measured: the cheapest of those that may be best, and the front of error against cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,7 @@ from setpoint.analysis.configurations import ConfigurationResult
 from setpoint.analysis.experiment import RunResult
 from setpoint.analysis.wording import number_text
 from setpoint.reports.content import RankedSystem, Report, short_label
-from setpoint.reports.usage import (
-    gpu_hours_text,
-    memory_text,
-    missing_text,
-    predicted_text,
-    training_time_text,
-    unmeasured,
-)
+from setpoint.reports.missing import missing_text, unmeasured
 
 
 @dataclass(frozen=True)
@@ -103,16 +96,3 @@ def front_text(report: Report) -> str:
             )
             parts.append(f"{ranked.system}: {names}{missing_from(costs)}")
     return "; ".join(parts) or "not measured"
-
-
-def usage_lines(report: Report) -> list[tuple[str, str]]:
-    """Label and text of everything that is said about resources; one configuration is not compared with others."""
-    data = report.data
-    several = any(len(ranked.configurations) > 1 for ranked in report.ranked)
-    return [
-        ("Total GPU hours", gpu_hours_text(data)),
-        ("Average training time", training_time_text(data)),
-        ("Peak memory usage", memory_text(data)),
-        *([("Cheapest of the best", cheapest_text(report)), ("Pareto front", front_text(report))] if several else []),
-        ("Predicted and actual", predicted_text(data)),
-    ]

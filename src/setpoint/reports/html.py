@@ -47,12 +47,12 @@ from setpoint.reports.content import (
     statistical_lines,
     unfinished_text,
 )
-from setpoint.reports.costs import usage_lines
 from setpoint.reports.files import BELOW, Files
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.remedies import suggested_change
 from setpoint.reports.results import Cell, result_rows
 from setpoint.reports.svg import text_of
+from setpoint.reports.usage import usage_lines
 
 STATIC_RUNS = 300
 """Runs up to which the table is there without scripts too."""

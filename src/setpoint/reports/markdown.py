@@ -23,9 +23,9 @@ from setpoint.reports.content import (
     statistical_lines,
     unfinished_text,
 )
-from setpoint.reports.costs import usage_lines
 from setpoint.reports.files import BELOW, FIGURES, Files
 from setpoint.reports.recommendations import recommendations
+from setpoint.reports.usage import usage_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~$])")
 

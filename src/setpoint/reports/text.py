@@ -26,9 +26,9 @@ from setpoint.reports.content import (
     steady,
     unfinished_text,
 )
-from setpoint.reports.costs import usage_lines
 from setpoint.reports.files import BELOW, HEADING, Files
 from setpoint.reports.recommendations import recommendations
+from setpoint.reports.usage import usage_lines
 
 
 def render_text(report: Report, files: Files) -> str:

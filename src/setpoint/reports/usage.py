@@ -1,11 +1,11 @@
 """Time, memory and GPU hours as text; what was not measured says so."""
 
-from collections.abc import Iterable
-
-from setpoint.analysis.experiment import ExperimentData, RunResult
+from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.reading import TRAINING_KINDS
 from setpoint.analysis.wording import counted
-from setpoint.reports.content import NOT_MEASURED
+from setpoint.reports.content import NOT_MEASURED, Report
+from setpoint.reports.costs import cheapest_text, front_text
+from setpoint.reports.missing import missing_text, unmeasured
 
 MEASUREMENT_LINES = (
     "Date:",
@@ -17,6 +17,19 @@ MEASUREMENT_LINES = (
     "- Predicted and actual:",
 )
 """Beginnings of the lines of a report that differ between two equal experiments. All others are reproducible."""
+
+
+def usage_lines(report: Report) -> list[tuple[str, str]]:
+    """Label and text of everything that is said about resources; one configuration is not compared with others."""
+    data = report.data
+    several = any(len(ranked.configurations) > 1 for ranked in report.ranked)
+    return [
+        ("Total GPU hours", gpu_hours_text(data)),
+        ("Average training time", training_time_text(data)),
+        ("Peak memory usage", memory_text(data)),
+        *([("Cheapest of the best", cheapest_text(report)), ("Pareto front", front_text(report))] if several else []),
+        ("Predicted and actual", predicted_text(data)),
+    ]
 
 
 def gpu_hours_text(data: ExperimentData) -> str:
@@ -37,16 +50,6 @@ def training_time_text(data: ExperimentData) -> str:
     training = {stage for run in known for role, stage in run.stages.items() if role in TRAINING_KINDS}
     missing = missing_text(sum(count for stage, count in unmeasured(known).items() if stage in training))
     return f"{duration_text(average_s)} per experiment{missing}"
-
-
-def unmeasured(runs: Iterable[RunResult]) -> dict[str, int]:
-    """Stage -> attempts of which nothing was measured, each stage of `runs` once."""
-    return {stage: count for run in runs for stage, count in run.unmeasured.items()}
-
-
-def missing_text(attempts: int) -> str:
-    """What is to be said after a cost that some attempts are missing from."""
-    return f"; {counted(attempts, 'attempt')} {NOT_MEASURED}" if attempts else ""
 
 
 def memory_text(data: ExperimentData) -> str:

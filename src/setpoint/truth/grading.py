@@ -171,7 +171,7 @@ def _reference_test(planted: Planted) -> dict[str, float]:
         if run.state != "ok":
             return {}
         levels = tuple(run.factors[factor] for factor in planted.factors)
-        values.setdefault(levels, []).append(math.log(float(run.errors[run.systems[0]].mean())))
+        values.setdefault(levels, []).append(math.log(run.mean_error(run.systems[0])))
     table = np.array([values[cell] for cell in cells])
     if table.shape[1] < 2:
         return {}

@@ -38,6 +38,11 @@ class PlantedRun:
     model_type: str = "specialist"
     stage: str = ""
 
+    def mean_error(self, system: str) -> float:
+        """The mean over cases."""
+        errors = self.errors[system]
+        return float(errors.mean()) if len(errors) > 1 else float(errors[0])
+
     @cached_property
     def name(self) -> str:
         """Unique within the experiment."""
@@ -161,7 +166,7 @@ def _result(index: int, run: PlantedRun) -> RunResult:
         start=None,
         state=run.state,
         failure=Failure("diverged", "the loss became NaN") if failed else None,
-        outcomes={system: _outcome(run.errors[system]) for system in run.systems} if run.state == "ok" else {},
+        outcomes={system: _outcome(run, system) for system in run.systems} if run.state == "ok" else {},
         training_time_s=12.5,
         cost=_COST,
         outputs=_outputs(run) if run.state == "ok" else {},
@@ -173,8 +178,8 @@ def _outputs(run: PlantedRun) -> dict[str, str]:
     return {"episodes": " ".join(run.errors[system].tobytes().hex() for system in run.systems)}
 
 
-def _outcome(errors: np.ndarray) -> Outcome:
-    mean = float(errors.mean()) if len(errors) > 1 else float(errors[0])
+def _outcome(run: PlantedRun, system: str) -> Outcome:
+    errors, mean = run.errors[system], run.mean_error(system)
     metrics = {"final_error": mean if math.isfinite(mean) else None, "cases": float(len(errors))}
     return Outcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
 
