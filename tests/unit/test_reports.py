@@ -424,23 +424,25 @@ def test_images_and_pages_show_references_scale_and_colours_alike(
             assert re.search(rf'class="line c{place} d0"/><text [^>]*>{name}<', page.body)
 
 
-@pytest.mark.parametrize(("steps", "smoothed"), [(60, True), (8, False)])
+@pytest.mark.parametrize(
+    ("steps", "validations", "title"),
+    [(60, 5, "SFT: loss (dashed: validation)"), (8, 1, "SFT: loss (cross: validation)"), (8, 0, "SFT: loss")],
+)
 def test_titles_of_learning_curves_announce_what_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, smoothed: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, validations: int, title: str
 ) -> None:
     folder = Synthetic(tmp_path, factors={}, replicates=1).write()
     for curve in tmp_path.rglob("metrics.jsonl"):
         records = [json.loads(line) for line in curve.read_text().splitlines()]
         kept = [record for record in records if record["step"] <= steps]
-        if smoothed:
-            kept += [{**records[-1], "step": step} for step in range(42, steps + 1, 2)]
-        else:
+        kept += [{**records[-1], "step": step} for step in range(42, steps + 1, 2)]
+        if not validations:
             kept = [{k: v for k, v in record.items() if k != "validation_loss"} for record in kept]
         curve.write_text("".join(json.dumps(record) + "\n" for record in kept))
     report = build_report(read_experiment(folder))
     figure = drawn_figures(report, tmp_path, monkeypatch)["learning"]
-    assert ("running mean" in figure.get_suptitle()) is smoothed
-    assert ("validation" in figure.axes[0].get_title(loc="left")) is smoothed
+    assert ("running mean" in figure.get_suptitle()) is (steps == 60)
+    assert figure.axes[0].get_title(loc="left") == title
 
 
 @pytest.mark.usefixtures("without_matplotlib")

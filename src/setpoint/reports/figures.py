@@ -190,12 +190,13 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
     smoothed = False
     for column, (role, key, title, label) in enumerate(drawn):
         axes = figure.add_subplot(1, len(drawn), column + 1)
-        validated = False
+        validations = 0
         for stage_runs in _by_stage(runs, role):
             place = names.index(labels[role][stage_runs[0].stages[role]])
             means, checks = _draw_curve(axes, report, stage_runs[0], role, key, place)
-            smoothed, validated = smoothed or means, validated or checks
-        axes.set_title(f"{title} (dashed: validation)" if validated else title)
+            smoothed, validations = smoothed or means, max(validations, checks)
+        validation = {0: "", 1: " (cross: validation)"}.get(validations, " (dashed: validation)")
+        axes.set_title(f"{title}{validation}")
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -232,8 +233,8 @@ def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[fl
     return [(step, float(value)) for step, value in points if isinstance(value, int | float) and np.isfinite(value)]
 
 
-def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, place: int) -> tuple[bool, bool]:
-    """Draw one stage; whether there is a running mean, and whether there is a validation."""
+def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, place: int) -> tuple[bool, int]:
+    """Draw one stage; whether there is a running mean, and how many validations there are."""
     look = _look(place)
     colour = look["color"]
     points = _curve(report, run, role, key)
@@ -246,8 +247,10 @@ def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, 
         axes.plot(steps[width - 1 :], running_mean(values, width), linewidth=1.3, alpha=0.9, **look, **sparse)
     checked = _curve(report, run, role, "validation_loss")
     if checked:
-        axes.plot(*zip(*checked, strict=True), color=colour, linewidth=1.2, linestyle=(0, (4, 2)), alpha=0.9)
-    return width > 1, len(checked) > 1
+        mark = "x" if len(checked) == 1 else ""
+        dashes = {"linewidth": 1.2, "linestyle": (0, (4, 2)), "marker": mark}
+        axes.plot(*zip(*checked, strict=True), color=colour, alpha=0.9, **dashes)
+    return width > 1, len(checked)
 
 
 def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
