@@ -260,19 +260,13 @@ def _slurm_executor(request: "Request", arguments: argparse.Namespace) -> "Calla
         InputError: there is no SLURM here, none that answers a new experiment, or the options are wrong.
     """
     from setpoint.execution.slurm import Client
-    from setpoint.execution.slurm.client import Unavailable
     from setpoint.experiments.slurm.scripts import executor
 
     client = Client()
     client.require()
     cluster = cluster_of(arguments, request.folder)
     if request.existing is None:  # one that has jobs waits for a controller that is away
-        try:
-            client.limits()
-        except Unavailable as error:
-            raise InputError(
-                f"SLURM does not answer ({error}). Nothing was started; give the command again where `sinfo` works."
-            ) from error
+        client.require_answer()
     return lambda plan: executor(request.workspace, plan, cluster, client)
 
 

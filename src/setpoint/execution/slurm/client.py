@@ -85,6 +85,19 @@ class Client:
                 "SLURM module), or generate the scripts here without submitting them."
             )
 
+    def require_answer(self) -> None:
+        """Make sure that SLURM answers.
+
+        Raises:
+            InputError: it does not.
+        """
+        try:
+            _ = self.limits
+        except Unavailable as error:
+            raise InputError(
+                f"SLURM does not answer ({error}). Nothing was started; give the command again where `sinfo` works."
+            ) from error
+
     def submit(self, script: Path, options: Iterable[str] = ()) -> str:
         """Hand in a script; the job's id.
 
