@@ -28,7 +28,7 @@ statistics: $(READY)  ## measure how often the claims are right; write the table
 	$(BIN)/setpoint verify-claims --simulations 2000 --folders 20 --workers 2 --write docs/statistics.md
 
 test-slurm: $(READY)  ## real SLURM daemons on loopback; needs root and the packages of tests/slurm/cluster/up.sh
-	$(BIN)/pytest -s tests/slurm
+	$(BIN)/pytest -n 4 --dist worksteal -rP tests/slurm
 
 check: $(READY)
 	$(BIN)/ruff check .
