@@ -104,26 +104,21 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _print(found: "list[DatasetInfo]", *, as_json: bool) -> None:
+    from setpoint.demonstrations import damage_text
+
     records = [_record(info) for info in found]
     if as_json:
         print_json(records)
         return
-    for record in records:
+    for info, record in zip(found, records, strict=True):
+        damage = damage_text(info)
         rows = " + ".join(f"{sum(record['rows'][split].values())} {split}" for split in _SPLITS)
         rejected = max(record["rejection_rate"].values())
         print(
             f"{record['name']}: {', '.join(record['systems'])}; {record['expert']} expert; {rows} rows of "
             f"{record['moves']} moves; {rejected:.1%} of draws rejected; digest {record['digest']}"
-            f"{_damage(record)}"
+            f"{f'; DAMAGED: {damage}' if damage else ''}"
         )
-
-
-def _damage(record: dict[str, Any]) -> str:
-    """What is wrong with the files, and what to do about it."""
-    if not record["damaged"]:
-        return ""
-    files = ", ".join(record["damaged"])
-    return f"; DAMAGED: {files} missing or cut off; remove the folder {record['path']!r} and make the data again"
 
 
 def _record(info: "DatasetInfo") -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _check_base(name: str) -> "tuple[BaseModel | None, list[Check]]":
 
 
 def _check_datasets(workspace: "Workspace") -> "list[Check]":
-    from setpoint.demonstrations import damaged_files, list_datasets
+    from setpoint.demonstrations import damage_text, list_datasets
     from setpoint.experiments.checks import Check
 
     found = list_datasets(workspace)
@@ -61,7 +61,6 @@ def _check_datasets(workspace: "Workspace") -> "list[Check]":
     checks = []
     for data in found:
         text = f"{data.name}: {', '.join(data.systems)}, {data.total_rows} rows"
-        damaged = ", ".join(damaged_files(data))
-        remedy = f"; {damaged} missing or cut off: remove the folder {str(data.path)!r} and make the data again"
-        checks.append(Check("data set", "remark", text + remedy) if damaged else Check("data set", "ok", text))
+        damage = damage_text(data)
+        checks.append(Check("data set", "remark", f"{text}; {damage}") if damage else Check("data set", "ok", text))
     return checks

@@ -15,7 +15,7 @@ from setpoint.cli.budgeting import (
     offers_text,
 )
 from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
-from setpoint.cli.plan_view import plan_summary, plan_text
+from setpoint.cli.plan_view import show_plan
 from setpoint.cli.progress import progress, say
 from setpoint.cli.running import (
     add_accept_option,
@@ -199,13 +199,10 @@ def _show_plan(wanted: "Request", arguments: argparse.Namespace) -> int:
         else:
             print(offers_text(budget, found, wanted.workspace))
         return 0
-    plan = wanted.existing or preview(wanted)
     if arguments.commands:
-        print("\n".join(script_commands(plan, wanted.workspace)))
-    elif arguments.json:
-        print_json(plan_summary(plan, wanted.workspace))
+        print("\n".join(script_commands(wanted.existing or preview(wanted), wanted.workspace)))
     else:
-        print(plan_text(plan, wanted.workspace, wanted.base))
+        show_plan(wanted, as_json=arguments.json)
     return 0
 
 
@@ -220,7 +217,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     from setpoint.analysis.configurations import rank_configurations, ranking_metric
     from setpoint.analysis.reading import read_experiment
     from setpoint.experiments.confirmation import confirmation
-    from setpoint.experiments.launch import preview, request
+    from setpoint.experiments.launch import request
     from setpoint.experiments.status import require_plan
     from setpoint.experiments.types import CANDIDATE
 
@@ -252,11 +249,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     )
     if not arguments.dry_run:
         return run_request(wanted, arguments)
-    shown = wanted.existing or preview(wanted)
-    if arguments.json:
-        print_json(plan_summary(shown, workspace))
-    else:
-        print(plan_text(shown, workspace, wanted.base))
+    show_plan(wanted, as_json=arguments.json)
     return 0
 
 

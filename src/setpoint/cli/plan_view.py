@@ -4,10 +4,24 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from setpoint.cli.options import print_json
+
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
+    from setpoint.experiments.launch import Request
     from setpoint.experiments.plan import Plan
     from setpoint.policies import BaseModel
+
+
+def show_plan(wanted: "Request", *, as_json: bool) -> None:
+    """Print what an experiment would run, or was planned to run."""
+    from setpoint.experiments.launch import preview
+
+    plan = wanted.existing or preview(wanted)
+    if as_json:
+        print_json(plan_summary(plan, wanted.workspace))
+    else:
+        print(plan_text(plan, wanted.workspace, wanted.base))
 
 
 def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
@@ -17,11 +31,10 @@ def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
     from setpoint.experiments.estimate import estimate
     from setpoint.experiments.suggestions import suggestions
 
-    known = _stage_ids_known(plan)
-    finished = sum(workspace.stage(stage.kind, name).finished() for name, stage in plan.stages.items()) if known else 0
     expected = estimate(plan, workspace, default_workers()).to_json()
     extra = {"suggestions": suggestions(plan), "warnings": dead_axes(plan), "estimate": expected}
-    return {**plan.to_json(), "stage_ids_known": known, "finished_stages": finished, **extra}
+    known = {"stage_ids_known": _stage_ids_known(plan), "finished_stages": _finished_stages(plan, workspace)}
+    return {**plan.to_json(), **known, **extra}
 
 
 def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
@@ -31,7 +44,6 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
     from setpoint.experiments.memory import check_memory
     from setpoint.experiments.suggestions import suggestions
 
-    summary = plan_summary(plan, workspace)
     configurations = len({run.configuration for run in plan.runs})
     replicates = plan.spec.replicates
     kinds = Counter(stage.kind for stage in plan.stages.values())
@@ -45,7 +57,7 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
         f"Runs: {counted(configurations, 'configuration')} x {counted(replicates, 'replicate')} = {len(plan.runs)}",
         *_design_lines(plan),
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
-        f" ({shared} saved by sharing, {summary['finished_stages']} finished already)",
+        f" ({shared} saved by sharing, {_finished_stages(plan, workspace)} finished already)",
         *(f"  {run.name}" for run in plan.runs),
     ]
     lines += [*_estimate_lines(plan, workspace, base), *(f"Warning: {text}" for text in dead_axes(plan))]
@@ -123,3 +135,9 @@ def _stage_ids_known(plan: "Plan") -> bool:
     from setpoint.experiments.data import NOT_GENERATED
 
     return all(data.digest != NOT_GENERATED for data in plan.datasets.values())
+
+
+def _finished_stages(plan: "Plan", workspace: "Workspace") -> int:
+    if not _stage_ids_known(plan):
+        return 0
+    return sum(workspace.stage(stage.kind, name).finished() for name, stage in plan.stages.items())

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,11 @@ from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.controllers import Controller
-
-    Maker = Callable[["Problem"], Controller]
     from setpoint.language import Dialect
     from setpoint.policies import BaseModel
     from setpoint.problems import MoveBlocking, Problem
+
+    Maker = Callable[[Problem], Controller]
 
 REFERENCES = ("optimum", "lqr", "zero")
 """Every table has these."""
@@ -141,11 +141,6 @@ def _asked_system(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _language_model(base: "BaseModel", dialect: "Dialect", adapter: Path | None) -> "Maker":
-    """Loads the model once, for all problems."""
-    from setpoint.policies.controller import LLMController
-    from setpoint.policies.language_model import LanguageModel, quieten
+    from setpoint.policies.controller import load_controllers
 
-    quieten()
-    model = LanguageModel.load(base, adapter)
-    preset = replace(base.preset, dialect=dialect)
-    return lambda problem: LLMController(problem, model, preset)
+    return load_controllers(base, dialect, adapter)

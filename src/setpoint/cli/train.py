@@ -3,7 +3,7 @@
 import argparse
 
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
-from setpoint.cli.plan_view import plan_summary, plan_text
+from setpoint.cli.plan_view import show_plan
 from setpoint.cli.progress import say
 from setpoint.cli.running import (
     add_accept_option,
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the model, or find it trained."""
-    from setpoint.experiments.launch import prepare, preview, request, require_machine
+    from setpoint.experiments.launch import prepare, request, require_machine
     from setpoint.experiments.single import single_spec
 
     check_run_options(arguments)
@@ -76,11 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         return run_request(wanted, arguments, retry=lambda _: arguments.again)
     if arguments.calibrate:
         prepare(wanted, say, calibration=True)
-    plan = wanted.existing or preview(wanted)
-    if arguments.json:
-        print_json(plan_summary(plan, wanted.workspace))
-    else:
-        print(plan_text(plan, wanted.workspace, wanted.base))
+    show_plan(wanted, as_json=arguments.json)
     require_machine(wanted, trains_here=arguments.on == "local")
     return 0
 

@@ -92,12 +92,16 @@ def require_cloning(count: int) -> None:
     """
     if count <= _NEIGHBOURS:
         raise InputError(f"cloning needs more than {_NEIGHBOURS} demonstrations, but {count} were asked for.")
+    _require_library()
+
+
+def _require_library() -> None:
     if find_spec("sklearn") is None:
         raise InputError("cloned controllers need scikit-learn. Install it with: pip install 'setpoint[baselines]'")
 
 
 def _regressor(kind: str, seed: int) -> Any:
-    require_cloning(_NEIGHBOURS + 1)
+    _require_library()
     from sklearn.linear_model import LinearRegression
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.neural_network import MLPRegressor

@@ -3,6 +3,7 @@
 from setpoint.demonstrations.dataset import (
     DatasetInfo,
     Rows,
+    damage_text,
     damaged_files,
     list_datasets,
     load_rows,
@@ -33,6 +34,7 @@ __all__ = [
     "Split",
     "canonical_systems",
     "create",
+    "damage_text",
     "damaged_files",
     "ensure",
     "list_datasets",

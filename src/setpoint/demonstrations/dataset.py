@@ -181,6 +181,12 @@ def damaged_files(info: DatasetInfo) -> list[str]:
     return [path.name for path in paths if not path.is_file() or path.stat().st_size != sizes.get(path.name)]
 
 
+def damage_text(info: DatasetInfo) -> str:
+    """What is wrong with the files, and what to do about it; empty where nothing is."""
+    files = ", ".join(damaged_files(info))
+    return f"{files} missing or cut off; remove the folder {str(info.path)!r} and make the data again" if files else ""
+
+
 def _verify(info: DatasetInfo, path: Path) -> None:
     recorded = info.manifest.get("files", {}).get(path.name, {})
     if not path.is_file() or file_digest(path) != recorded.get("sha256"):

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +126,7 @@ def _require_cases(states: Float[np.ndarray, "C n_x"], optima: Optima, place: Pa
 def _load_policy(context: StageContext) -> Policy:
     """What makes the controller of any problem out of the model, which is loaded once."""
     from setpoint.policies import resolve_base
-    from setpoint.policies.controller import LLMController
-    from setpoint.policies.language_model import LanguageModel
+    from setpoint.policies.controller import load_controllers
 
     planned = context.config["base"]
     base = resolve_base(planned["name"])
@@ -140,9 +138,8 @@ def _load_policy(context: StageContext) -> Policy:
             suggestion="plan the experiment again, or restore the model",
         )
     trained = context.needs.get("adapter")
-    model = LanguageModel.load(base, None if trained is None else trained / _ADAPTER)
-    preset = replace(base.preset, dialect=Dialect.from_definition(context.config["dialect"]))
-    return lambda problem: LLMController(problem, model, preset)
+    dialect = Dialect.from_definition(context.config["dialect"])
+    return load_controllers(base, dialect, None if trained is None else trained / _ADAPTER)
 
 
 def _publish(context: StageContext, found: Evaluated, elsewhere: Mapping[str, Evaluated]) -> dict[str, Any]:

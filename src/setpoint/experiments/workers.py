@@ -52,11 +52,11 @@ def check_workers(workspace: Workspace, plan: Plan, base: BaseModel, workers: in
 def _memories(workspace: Workspace, plan: Plan, base: BaseModel) -> list[_Memory]:
     """What workers need of each memory: as equal stages took, or else, without a GPU, as the base's size suggests."""
     expected = estimate(plan, workspace, 1)
-    known = not expected.unknown
+    known, devices = not expected.unknown, gpus()
     found: list[_Memory] = []
-    if expected.memory_gb or not gpus():
+    if expected.memory_gb or not devices:
         found.append(_Memory("host", expected.memory_gb or host_need_gb(base), free_memory_gb(), known))
-    free_gb = free_gpu_gb() if gpus() and expected.gpu_memory_gb else None
+    free_gb = free_gpu_gb() if devices and expected.gpu_memory_gb else None
     if free_gb is not None:
-        found.append(_Memory("GPU", expected.gpu_memory_gb, free_gb, known, len(gpus())))
+        found.append(_Memory("GPU", expected.gpu_memory_gb, free_gb, known, len(devices)))
     return found

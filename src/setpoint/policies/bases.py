@@ -104,10 +104,15 @@ def _require_chat_template(path: Path) -> None:
     tokenizer = json.loads((path / "tokenizer_config.json").read_bytes())
     inside = isinstance(tokenizer, dict) and tokenizer.get("chat_template")
     if not inside and not any((path / name).exists() for name in _TEMPLATES):
-        raise InputError(
-            f"base model {str(path)!r} has no chat template, so that nobody knows how to talk to it. Use an "
-            "instruction-tuned model, or add chat_template.jinja to its folder."
-        )
+        raise without_template(str(path))
+
+
+def without_template(name: str) -> InputError:
+    """The refusal of a base model that has no chat template."""
+    return InputError(
+        f"base model {name!r} has no chat template, so that nobody knows how to talk to it. Use an instruction-tuned "
+        "model, or add chat_template.jinja to its folder."
+    )
 
 
 def _require_whole(file: Path) -> None:

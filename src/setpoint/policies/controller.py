@@ -1,13 +1,17 @@
 """A language model as a controller: state to prompt, completion to moves, moves to controls on the plant's grid."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from setpoint.controllers import Plan
-from setpoint.language import Message, ParseFailure, messages, parse_answer
-from setpoint.policies.language_model import Completion
+from setpoint.language import Dialect, Message, ParseFailure, messages, parse_answer
+from setpoint.policies.bases import BaseModel
+from setpoint.policies.language_model import Completion, LanguageModel
 from setpoint.policies.presets import BasePreset
 from setpoint.problems import Problem
 from setpoint.trajectory import Termination
@@ -29,6 +33,19 @@ class CompletesChats(Protocol):
 
     def complete(self, chats: list[list[Message]], max_new_tokens: int, temperature: float = 0.0) -> list[Completion]:
         """One completion for every chat, in order."""
+
+
+def load_controllers(
+    base: BaseModel, dialect: Dialect, adapter: Path | None = None
+) -> "Callable[[Problem], LLMController]":
+    """What makes the controller of any problem out of a model in this dialect, which is loaded once, here.
+
+    Raises:
+        InputError: the base or the adapter cannot be used.
+    """
+    model = LanguageModel.load(base, adapter)
+    preset = replace(base.preset, dialect=dialect)
+    return lambda problem: LLMController(problem, model, preset)
 
 
 class LLMController:

@@ -12,7 +12,7 @@ import torch
 from setpoint.errors import InputError
 from setpoint.language import Message
 from setpoint.policies.adapters import check_adapter
-from setpoint.policies.bases import BaseModel
+from setpoint.policies.bases import BaseModel, without_template
 from setpoint.policies.runtime import Runtime
 
 _LIBRARIES = ("transformers", "peft", "accelerate", "trl")
@@ -160,10 +160,7 @@ def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, Any]:
             "download it first where the hub is out of reach (HF_HUB_OFFLINE=1)."
         ) from error
     if not tokenizer.chat_template:
-        raise InputError(
-            f"base model {base.name!r} has no chat template, so that nobody knows how to talk to it. Use an instruction"
-            "-tuned model, or add chat_template.jinja to its folder."
-        )
+        raise without_template(base.name)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(runtime.device), tokenizer
