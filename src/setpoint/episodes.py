@@ -4,6 +4,7 @@ pyarrow is imported when a file is read or written.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -193,18 +194,43 @@ class EpisodeColumns:
     success_loose: "np.ndarray"
     tokens: "np.ndarray"
 
-    def where(self, chosen: "np.ndarray") -> "EpisodeColumns":
-        """The episodes that the boolean array `chosen` marks."""
+    def where(self, chosen: "np.ndarray | slice") -> "EpisodeColumns":
+        """The episodes that a slice or a boolean array marks."""
+        if not isinstance(chosen, slice) and chosen.all():
+            return self
         return EpisodeColumns(**{column.name: getattr(self, column.name)[chosen] for column in fields(self)})
 
 
 def read_episode_columns(path: Path) -> EpisodeColumns:
-    """The columns of an episodes file, for readers of thousands of files.
+    """The columns of an episodes file.
 
     Raises:
         InputError: as for `read_episodes`.
     """
+    return _to_columns(_read_table(path))
+
+
+def read_many_episode_columns(paths: Sequence[Path]) -> dict[Path, EpisodeColumns]:
+    """The same of thousands of files at once, which takes half the time; files that cannot be read are left out."""
     import numpy as np
+    import pyarrow as pa
+
+    tables = {}
+    for path in paths:
+        with suppress(InputError):
+            tables[path] = _read_table(path)
+    if not tables:
+        return {}
+    columns = _to_columns(pa.concat_tables(tables.values()))
+    ends = np.cumsum([table.num_rows for table in tables.values()]).tolist()
+    return {
+        path: columns.where(slice(end - table.num_rows, end))
+        for (path, table), end in zip(tables.items(), ends, strict=True)
+    }
+
+
+def _read_table(path: Path) -> "pa.Table":
+    """The columns of `EpisodeColumns` as they are in the file, after a check of their schema."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -216,8 +242,27 @@ def read_episode_columns(path: Path) -> EpisodeColumns:
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} must be a Parquet file, but cannot be read: {error}") from error
     _check(path, table, names)
-    # By way of lists: the direct way to numpy imports pandas, which takes longer than reading hundreds of files.
-    return EpisodeColumns(**{name: np.array(table.column(name).to_pylist()) for name in names})
+    return table.select(names)
+
+
+def _to_columns(table: "pa.Table") -> EpisodeColumns:
+    return EpisodeColumns(**{name: _to_numpy(table.column(name).combine_chunks()) for name in table.column_names})
+
+
+def _to_numpy(array: "pa.Array") -> "np.ndarray":
+    """An array without nulls. Arrow's own way imports pandas, which takes longer than reading hundreds of files."""
+    import numpy as np
+    import pyarrow as pa
+
+    found: np.ndarray
+    if pa.types.is_string(array.type):
+        encoded = array.dictionary_encode()
+        found = np.array(encoded.dictionary.to_pylist(), dtype=np.str_)[np.from_dlpack(encoded.indices)]
+    elif pa.types.is_boolean(array.type):
+        found = np.from_dlpack(array.cast(pa.uint8())).view(np.bool_)
+    else:
+        found = np.from_dlpack(array)
+    return found
 
 
 def write_trajectories(path: Path, trajectories: Sequence[EpisodeTrajectory]) -> None:
@@ -268,7 +313,7 @@ def _check(path: Path, table: "pa.Table", names: Sequence[str]) -> None:
     missing = [name for name in ("schema_version", *names) if name not in table.column_names]
     if missing:
         raise InputError(f"{path} must have the columns of schema {SCHEMA_VERSION}, but lacks {', '.join(missing)}.")
-    versions = set(table.column("schema_version").to_pylist())
+    versions = set(table.column("schema_version").unique().to_pylist())
     if versions - {SCHEMA_VERSION}:
         raise InputError(
             f"{path} must have schema version {SCHEMA_VERSION}, but has {sorted(versions)}. "

@@ -238,17 +238,18 @@ def printed(stdout: object = subprocess.PIPE, **environment: str) -> subprocess.
     )
 
 
+@pytest.mark.parametrize("words", ["Unable to contact slurm controller", "Could not establish a configuration source"])
 def test_a_cluster_that_does_not_answer_is_given_no_new_experiment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str
 ) -> None:
     for name in ("sbatch", "scontrol"):
-        (tmp_path / name).write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     workspace = tmp_path / "workspace"
     assert main(["train", "--system", "di", "--on", "slurm", "--workspace", str(workspace)]) == 3
     message = capsys.readouterr().err
-    assert message.startswith("setpoint: error: SLURM does not answer (Unable to contact slurm controller).")
+    assert message.startswith(f"setpoint: error: SLURM does not answer ({words}).")
     assert message.count("\n") == 1
     assert not workspace.exists()
 

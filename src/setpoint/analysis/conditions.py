@@ -65,7 +65,7 @@ def _rows(
             continue
         for mode in dict.fromkeys(episodes.mode.tolist()):
             for name in dict.fromkeys(episodes.controller.tolist()):
-                metrics = summarise(episodes.where(episodes.controller == name), mode)
+                metrics = summarise(episodes.where((episodes.controller == name) & (episodes.mode == mode)))
                 if metrics is not None:
                     yield Under(
                         run, system, condition, mode, "base" if name == "llm" and run is None else name, metrics

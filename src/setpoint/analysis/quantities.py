@@ -1,5 +1,6 @@
 """What is measured about a run: names, units, and which direction is better."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -79,21 +80,31 @@ def judged_episodes(episodes: EpisodeColumns, judged: str) -> EpisodeColumns:
     return episodes.where(episodes.mode == JUDGED_MODES.get(judged, judged))
 
 
-def case_values(episodes: EpisodeColumns, judged: str) -> CaseValues | None:
-    """The single cases of the judged mode; None where there are none."""
-    rows = judged_episodes(episodes, judged)
+def case_values(rows: EpisodeColumns) -> CaseValues | None:
+    """The single cases; None where there are none."""
     if not len(rows.case_id):
         return None
     return CaseValues(rows.case_id, {name: getattr(rows, name) for name in CASE_METRICS})
 
 
-def summarise(episodes: EpisodeColumns, judged: str) -> dict[str, float | None] | None:
-    """Metrics over the cases of the judged mode; None where there are no such episodes.
+MEANS = {
+    "final_error": "final_error",
+    "normalised_error": "normalised_error",
+    "control_cost": "control_cost",
+    "success_rate": "success",
+    "success_loose_rate": "success_loose",
+    "parse_rate": "parsed",
+    "tokens": "tokens",
+}
+"""Metric -> the column whose mean it is."""
+
+
+def summarise(rows: EpisodeColumns) -> dict[str, float | None] | None:
+    """Metrics over the cases of one mode; None where there are none.
 
     Besides the metrics of `QUANTITIES` that come from episodes: `cases`, `success_loose_rate`, and `final_error_se`,
     the standard error that the number of cases leaves in `final_error` (None for one case).
     """
-    rows = judged_episodes(episodes, judged)
     count = len(rows.case_id)
     if not count:
         return None
@@ -101,15 +112,13 @@ def summarise(episodes: EpisodeColumns, judged: str) -> dict[str, float | None] 
     median, p90 = np.quantile(rows.regret, (0.5, 0.9)).tolist()
     values = {
         "cases": float(count),
-        "final_error": float(rows.final_error.mean()),
         "final_error_se": spread,
-        "normalised_error": float(rows.normalised_error.mean()),
-        "control_cost": float(rows.control_cost.mean()),
         "regret_median": median,
         "regret_p90": p90,
-        "success_rate": float(rows.success.mean()),
-        "success_loose_rate": float(rows.success_loose.mean()),
-        "parse_rate": float(rows.parsed.mean()),
-        "tokens": float(rows.tokens.mean()),
+        **dict(
+            zip(
+                MEANS, np.array([getattr(rows, column) for column in MEANS.values()]).mean(axis=1).tolist(), strict=True
+            )
+        ),
     }
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -5,9 +5,9 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -25,9 +25,9 @@ from setpoint.analysis.experiment import (
     Prediction,
     RunResult,
 )
-from setpoint.analysis.quantities import CaseValues, Metrics, case_values, summarise
+from setpoint.analysis.quantities import CaseValues, Metrics, case_values, judged_episodes, summarise
 from setpoint.artifacts import Attempt, StageFolder, Workspace, read_json
-from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns
+from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns, read_many_episode_columns
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest, seal_broken
 
@@ -110,7 +110,8 @@ class _Stage:
     finished: bool = field(init=False)
     foreign: str = ""
     """The schema of a manifest that another version wrote; such a stage has no result here."""
-    _columns: EpisodeColumns | None = None
+    columns: EpisodeColumns | None = None
+    """Of the episodes file, once it was read."""
 
     def __post_init__(self) -> None:
         self.manifest = self.folder.read_manifest()
@@ -137,17 +138,22 @@ class _Stage:
         """Attempts that left nothing."""
         return sum(cost is None for cost in self.costs)
 
+    @cached_property
+    def episodes_file(self) -> Path:
+        """Where an evaluation publishes its episodes."""
+        return self.folder.path / EPISODES
+
     def episodes(self) -> EpisodeColumns | None:
         """The published episodes; None of an unfinished stage."""
-        if self._columns is None and self.finished:
-            self._columns = read_episode_columns(self.folder.path / EPISODES)
-        return self._columns
+        if self.columns is None and self.finished:
+            self.columns = read_episode_columns(self.episodes_file)
+        return self.columns
 
     def other_attempts(self) -> list[Attempt]:
         """Every attempt but the one that succeeded."""
         succeeded = (self.manifest or {}).get("attempt")
         try:
-            names = [entry.name for entry in self.folder.attempts_folder.iterdir()]
+            names = [entry.name for entry in os.scandir(self.folder.attempts_folder)]
         except OSError:
             return []
         if succeeded is not None and names == [f"{succeeded:04d}"]:
@@ -173,15 +179,22 @@ class _Stage:
         )
 
 
+FILES_PER_TASK = 128
+"""Enough that handing out the tasks costs nothing beside reading."""
+
+
 def _read_ahead(stages: Iterable[_Stage]) -> None:
     """Read all episodes with several threads; what cannot be read is reported when it is asked for."""
+    finished = [stage for stage in stages if stage.finished]
+    parts = [finished[k : k + FILES_PER_TASK] for k in range(0, len(finished), FILES_PER_TASK)]
 
-    def read(stage: _Stage) -> None:
-        with suppress(InputError):
-            stage.episodes()
+    def read(part: list[_Stage]) -> None:
+        found = read_many_episode_columns([stage.episodes_file for stage in part])
+        for stage in part:
+            stage.columns = found.get(stage.episodes_file)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(read, stages))
+        list(pool.map(read, parts))
 
 
 def _size(path: Path) -> int | None:
@@ -298,7 +311,8 @@ class _RunReader:
         if episodes is None:
             return None, None
         learned = episodes.where((episodes.system == system) & (episodes.controller == "llm"))
-        return summarise(learned, judged), case_values(learned, judged)
+        cases = judged_episodes(learned, judged)
+        return summarise(cases), case_values(cases)
 
 
 def _outputs(own: Mapping[str, _Stage], plan: Mapping[str, Any]) -> dict[str, str]:
@@ -372,9 +386,9 @@ def _controllers(
         found[system] = {}
         if episodes is None:
             continue
-        rows = episodes.where(episodes.system == system)
+        rows = judged_episodes(episodes.where(episodes.system == system), judged.get(system, "open_loop"))
         for name in dict.fromkeys(rows.controller.tolist()):
-            metrics = summarise(rows.where(rows.controller == name), judged.get(system, "open_loop"))
+            metrics = summarise(rows.where(rows.controller == name))
             if metrics is not None:
                 found[system][name] = metrics
     return found

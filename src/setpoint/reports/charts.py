@@ -337,32 +337,26 @@ def learning_curves(report: Report, system: str) -> list[Chart]:
     """SFT loss and GRPO reward over steps, each configuration with a look of its own."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = (("sft", "loss", "SFT loss"), ("grpo", "reward", "GRPO mean reward"))
-    names = curve_names(report.data, system)
-    charts = [
-        _curves(report, stages_of(runs, role), role, key, f"{system}: {title}", names) for role, key, title in panels
-    ]
+    charts = [_curves(report, system, stages_of(runs, role), role, key, title) for role, key, title in panels]
     return [chart for chart in charts if chart is not None]
 
 
 def _curves(
-    report: Report,
-    stages: Mapping[str, Sequence[RunResult]],
-    role: str,
-    key: str,
-    title: str,
-    all_names: Sequence[str],
+    report: Report, system: str, stages: Mapping[str, Sequence[RunResult]], role: str, key: str, title: str
 ) -> Chart | None:
-    labels = curve_labels(report.data, stages)
     chosen = svg.thinned([(float(k), 0.0) for k in range(len(stages))], SHOWN_CURVES)
-    curves = []
-    for stage in (list(stages)[int(k)] for k, _ in chosen):
+    listed = list(stages)
+    found = []
+    for stage in (listed[int(k)] for k, _ in chosen):
         records = learning_curve(report.data.workspace.stage(role, stage))
         points = [(float(r["step"]), float(v)) for r in records if isinstance(v := r.get(key), int | float)]
         points = [(x, y) for x, y in points if math.isfinite(y)]
         if len(points) >= 2:
-            curves.append((labels[stage], points))
-    if not curves:
+            found.append((stage, points))
+    if not found:
         return None
+    labels, all_names = curve_labels(report.data, stages), curve_names(report.data, system)
+    curves = [(labels[stage], points) for stage, points in found]
     names = [name for name in all_names if name in {label for label, _ in curves}]
     width = scales.smoothing_width(max(len(points) for _, points in curves))
     raw = curves if width > 1 and len(curves) <= SHOWN_RAW else []
@@ -384,7 +378,7 @@ def _curves(
         shown += f"; the first {len(listed_names)} of {len(names)} configurations are named"
     smoothed = f", a running mean over {width} steps" if width > 1 else ""
     smoothed += " over the faint raw values" if raw else ""
-    caption = f"{title}, one line a trained stage{smoothed}{shown}."
+    caption = f"{system}: {title}, one line a trained stage{smoothed}{shown}."
     return Chart(caption, svg.document(HALF, 304 + 16 * len(listed_names), caption, body))
 
 
@@ -496,7 +490,7 @@ def predicted_costs(data: ExperimentData) -> Chart | None:
 
 def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
     """Mean error against measured cost of each configuration; those that nothing beats in both are named."""
-    costs = configuration_costs(report, ranked)
+    costs = configuration_costs(ranked)
     if len(costs) < 2:
         return None
     unit = costs[0].unit
@@ -511,8 +505,8 @@ def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
     for cost in front[:8]:
         x, y = x_axis.at(cost.hours), y_axis.at(cost.error)
         right = x > HALF / 2
-        label = svg.shortened(cost.name, 44)
+        label = svg.shortened(short_label(report.data, cost.result), 44)
         body.append(svg.text(x - 7 if right else x + 7, y - 6, label, anchor="end" if right else "start"))
-    names = "; ".join(c.name for c in front[:8])
+    names = "; ".join(short_label(report.data, c.result) for c in front[:8])
     caption = f"{ranked.system}: {metric} against {unit}{missing_from(costs)}; on the Pareto front: {names}."
     return Chart(caption, svg.document(HALF, 330, caption, body))

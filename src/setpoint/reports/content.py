@@ -119,12 +119,12 @@ def unfinished_text(data: ExperimentData) -> str:
 
 def one_line(text: str) -> str:
     """`text` without line breaks and control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(steady(text).split())
 
 
 def steady(line: str) -> str:
     """`line` with blanks for characters that would steer a terminal or break the line; its layout stays."""
-    return "".join(c if c.isprintable() else " " for c in line)
+    return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
 
 
 def parameter_space(data: ExperimentData) -> str:

@@ -14,7 +14,7 @@ from setpoint.reports.missing import missing_text, unmeasured
 class ConfigurationCost:
     """One configuration: its mean error, and the mean cost of its runs in `unit`."""
 
-    name: str
+    result: ConfigurationResult
     error: float
     hours: float
     unit: str
@@ -22,8 +22,13 @@ class ConfigurationCost:
     unmeasured: Mapping[str, int]
     """Stage -> attempts that are missing from the cost."""
 
+    @property
+    def per_run(self) -> str:
+        """`0.017 CPU core-hours per run`."""
+        return f"{number_text(self.hours, 2)} {self.unit} per run"
 
-def configuration_costs(report: Report, ranked: RankedSystem) -> list[ConfigurationCost]:
+
+def configuration_costs(ranked: RankedSystem) -> list[ConfigurationCost]:
     """Those with a result and a measured cost: GPU hours where all have them, else CPU core-hours."""
     results = ranked.with_result
     for unit, attribute in (("GPU hours", "gpu_hours"), ("CPU core-hours", "cpu_core_hours")):
@@ -32,7 +37,7 @@ def configuration_costs(report: Report, ranked: RankedSystem) -> list[Configurat
         if costs and len(costs) == len(results) and any(cost > 0.0 for _, cost in costs):
             return [
                 ConfigurationCost(
-                    name=short_label(report.data, result),
+                    result=result,
                     error=result.mean or 0.0,
                     hours=cost,
                     unit=unit,
@@ -72,12 +77,12 @@ def cheapest_text(report: Report) -> str:
     """The cheapest configuration of each system's set of possibly best ones."""
     parts = []
     for ranked in report.ranked:
-        best = [cost for cost in configuration_costs(report, ranked) if cost.possibly_best]
+        best = [cost for cost in configuration_costs(ranked) if cost.possibly_best]
         if best:
             cheapest = min(best, key=lambda cost: cost.hours)
             parts.append(
-                f"{cheapest.name} on {ranked.system} ({number_text(cheapest.hours, 2)} {cheapest.unit} per run, of "
-                f"{len(best)} that may be best{missing_from(best)})"
+                f"{short_label(report.data, cheapest.result)} on {ranked.system} ({cheapest.per_run}, of {len(best)} "
+                f"that may be best{missing_from(best)})"
             )
     return "; ".join(parts) or "not resolved: too few seeds to say which configurations may be best"
 
@@ -86,13 +91,12 @@ def front_text(report: Report) -> str:
     """The Pareto front of error against cost of each system."""
     parts = []
     for ranked in report.ranked:
-        costs = configuration_costs(report, ranked)
+        costs = configuration_costs(ranked)
         if len(costs) >= 2:
             front = pareto_front(costs)[:6]
             metric = report.data.quantity(ranked.metric).label
             names = "; ".join(
-                f"{c.name}, {metric} {number_text(c.error)} at {number_text(c.hours, 2)} {c.unit} per run"
-                for c in front
+                f"{short_label(report.data, c.result)}, {metric} {number_text(c.error)} at {c.per_run}" for c in front
             )
             parts.append(f"{ranked.system}: {names}{missing_from(costs)}")
     return "; ".join(parts) or "not measured"

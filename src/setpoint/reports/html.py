@@ -6,7 +6,7 @@ Without scripts everything but the sorting and filtering of runs works. All text
 import json
 import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -50,7 +50,7 @@ from setpoint.reports.content import (
 from setpoint.reports.files import BELOW, Files
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.remedies import suggested_change
-from setpoint.reports.results import Cell, result_rows
+from setpoint.reports.results import Cell
 from setpoint.reports.svg import text_of
 from setpoint.reports.usage import usage_lines
 
@@ -81,8 +81,8 @@ SECTIONS = {
 }
 
 
-def render_html(report: Report, generated: Files) -> str:
-    """The whole document; the same data give the same bytes."""
+def render_html(report: Report, generated: Files, results: Sequence[Mapping[str, Cell]]) -> str:
+    """The whole document with the table of `results`; the same data give the same bytes."""
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     title = f"Experiment Report: {report.data.id}"
     body = {
@@ -94,7 +94,7 @@ def render_html(report: Report, generated: Files) -> str:
         "curves": _figures([c for r in report.ranked for c in learning_curves(report, r.system)]),
         "trajectories": _figures([c for r in report.ranked for c in trajectories(report, r)]),
         "usage": _usage(report),
-        "runs": _runs(report),
+        "runs": _runs(report, results),
         "files": _files(report, generated),
     }
     shown = {name: content for name, content in body.items() if content}
@@ -296,9 +296,8 @@ def _usage(report: Report) -> str:
     return _definitions(usage_lines(report)) + _figures([chart] if chart is not None else [])
 
 
-def _runs(report: Report) -> str:
+def _runs(report: Report, rows: Sequence[Mapping[str, Cell]]) -> str:
     """A table that scripts sort, filter and page through; complete without them where it is not too long."""
-    rows = result_rows(report.data)
     factors = [name for name in report.data.analysis.factors if name not in RUN_COLUMNS]
     names = ["run", *factors, *(name for name in RUN_COLUMNS if name != "run")]
     names = [name for name in names if any(row.get(name) is not None for row in rows)]

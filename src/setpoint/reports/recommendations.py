@@ -82,10 +82,7 @@ def _better_arms(report: Report) -> list[str]:
 
 def _cheapest(report: Report) -> list[str]:
     """Of configurations that cannot be told apart the cheapest. Which that is depends on clocks; the costs name it."""
-    sets = {
-        ranked.system: sum(cost.possibly_best for cost in configuration_costs(report, ranked))
-        for ranked in report.ranked
-    }
+    sets = {ranked.system: sum(cost.possibly_best for cost in configuration_costs(ranked)) for ranked in report.ranked}
     tied = [f"{count} on {one_line(system)}" for system, count in sets.items() if count >= 2]
     if not tied:
         return []

@@ -43,7 +43,7 @@ def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool =
     _write_conditions(report, folder / "conditions.csv")
     write_json(folder / "claims.json", claims_json(report))
     write_text(folder / "report.md", render_markdown(report, files, drawn))
-    write_text(folder / "report.html", render_html(report, files))
+    write_text(folder / "report.html", render_html(report, files, rows))
     _write_failures(report.data, folder / "failures.md")
     write_text(folder / "report.txt", render_text(report, files))
     return folder / "report.txt"

@@ -19,6 +19,7 @@ _BUSY = (
     *("unable to contact slurm", "socket timed out", "connection refused", "zero bytes were transmitted"),
     *("temporarily unable", "try again", "communication connection failure", "unable to connect", "unable to confirm"),
     *("problem talking to the database", "protocol authentication error", "connection reset", "connection timed out"),
+    *("could not establish a configuration source", "no dns srv record"),
 )
 _LIMIT = ("submit limit", "submitjob", "maxjobcount", "max_job", "maxsubmit", "accounting/qos policy", "job count")
 _NAMED_LIMIT = re.compile(r"\b(?:Assoc|QOS|Part)\w+Limit\b")
