@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from sweeps import BASE, TARGETS, executions, make_plan, save_plan
 
-from setpoint.artifacts import Workspace, read_json
+from setpoint.artifacts import Workspace, read_json, write_json
 from setpoint.errors import InputError
 from setpoint.execution import Limits, LocalExecutor, Outcome, Task, failures, machine
 from setpoint.execution.cleanup import end_group, left_behind
 from setpoint.execution.failures import classify, describe_ended
+from setpoint.execution.limits import Watch
 from setpoint.execution.sampling import GpuCounters, Sampler
 from setpoint.execution.worker import WRAPPER_VARIABLE
 from setpoint.experiments import coordinator, launch
@@ -75,6 +76,23 @@ def test_a_worker_that_exceeds_a_limit_is_ended(
     assert outcome.failure["failure_class"] == failure_class
     assert evidence in outcome.failure["evidence"]
     assert read_json(Workspace(tmp_path).stage("sft", "a1b2").attempts()[0].failure) == outcome.failure
+
+
+def test_only_what_a_stage_writes_itself_is_progress(tmp_path: Path) -> None:
+    stage = Workspace(tmp_path).stage("sft", "a1b2")
+    attempt = stage.claim_attempt(description={})
+    assert attempt is not None
+    with subprocess.Popen(["sleep", "60"]) as hung:
+        watch = Watch(hung.pid, Limits(stall_s=0.2))
+        assert watch.breach(attempt, stage.checkpoints) is None
+        time.sleep(0.3)
+        write_json(attempt.resources_so_far, {"cpu_s": 0.1})  # by a thread of the worker, which does not hang
+        breach = watch.breach(attempt, stage.checkpoints)
+        attempt.stdout.write_text("step 1\n")
+        assert watch.breach(attempt, stage.checkpoints) is None
+        hung.kill()
+    assert breach is not None
+    assert breach.failure_class == "stalled"
 
 
 def test_without_being_asked_for_nothing_is_injected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,11 +77,16 @@ class Watch:
     def _note_progress(self, now: float, cpu_s: float, attempt: Attempt | None, checkpoints: Path) -> None:
         """New output is progress. So is computing, until there is a training curve: a hung GPU call computes too."""
         curve = attempt is not None and attempt.metrics.exists()
-        places = [*(attempt.path.glob("*") if attempt else ()), *checkpoints.glob("*/*")]
+        places = [*(_written_by(attempt) if attempt else ()), *checkpoints.glob("*/*")]
         marks = tuple(sorted((str(path), _size_and_time(path)) for path in places))
         computed = not curve and cpu_s - self._cpu_s >= _CPU_OF_PROGRESS_S
         if marks != self._marks or computed:
             self._marks, self._cpu_s, self._progress_s = marks, cpu_s, now
+
+
+def _written_by(attempt: Attempt) -> list[Path]:
+    """What the code of the stage writes; what it has cost so far is written by a thread that goes on when it hangs."""
+    return [attempt.metrics, attempt.stdout, attempt.stderr, *attempt.output.glob("*")]
 
 
 def _usage(process: psutil.Process) -> tuple[float, float]:
