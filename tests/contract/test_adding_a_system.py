@@ -98,6 +98,16 @@ BROKEN = {
     "false_claim": own(
         "false_claim", "    def derivative(self, t, x, u, xp):\n        return (x[1], u[0] - x[0] ** 3)"
     ),
+    "timed": own("timed", "    def derivative(self, t, x, u, xp):\n        return (x[1], u[0] * (1 + xp.sin(t)))"),
+    **{
+        name: own(name, f"    from setpoint.systems.family import Interval\n    family = {family}")
+        for name, family in (
+            ("family_name", "{'mas': Interval(0.5, 2, 1.3, 1.6)}"),
+            ("family_holds_out_all", "{'mass': Interval(1, 2, 1, 2)}"),
+            ("family_between_cents", "{'mass': Interval(0.5, 2, 1.501, 1.504)}"),
+            ("family_nominal", "{'mass': Interval(0.5, 2, 0.9, 1.1)}"),
+        )
+    },
     "several_lines": "raise ValueError('one\\ntwo\\n\\n  three')\n",
     "base_exception": "raise BaseException('beyond Exception')\n",
     "infinite": (
@@ -221,6 +231,11 @@ def test_broken_plugins_are_listed_with_the_reason_and_the_others_work(capsys: p
     assert "judged must be open_loop or closed_loop, but is 'sometimes'" in reasons["judged_badly"]
     assert "the target must be an equilibrium" in reasons["drifts"]
     assert "must be linear in its states and controls" in reasons["false_claim"]
+    assert "derivative must not depend on time" in reasons["timed"]
+    assert "Did you mean 'mass'" in reasons["family_name"]
+    assert "both a held-out range and the rest" in reasons["family_holds_out_all"]
+    assert "both a held-out range and the rest" in reasons["family_between_cents"]
+    assert "the nominal mass must lie in its family and outside" in reasons["family_nominal"]
     assert "ValueError: one two three" in reasons["several_lines"]
     assert "BaseException: beyond Exception" in reasons["base_exception"]
     assert reasons.keys() == BROKEN.keys()

@@ -1,6 +1,7 @@
 """Numbers to text and back: what is written can be read, and what cannot be read is named."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,10 @@ def test_the_beginning_of_an_answer_can_be_read() -> None:
     cut_off = parse_answer(begun, 2, 1, complete=False, decimals=3)
     assert isinstance(cut_off, ParseFailure)
     assert cut_off.termination is Termination.WRONG_LENGTH
+    for text, n_u in ((begun.replace("-2.50", "-1"), 1), ("<CONTROLS>1.00 2.00, 1.25 -12", 2)):
+        in_a_number = parse_answer(text, 2, n_u, complete=False, decimals=2)
+        assert isinstance(in_a_number, ParseFailure)
+        assert in_a_number.termination is Termination.WRONG_LENGTH
     too_short = parse_answer(begun, 3, 1, complete=False, decimals=2)
     assert isinstance(too_short, ParseFailure)
     assert too_short.termination is Termination.WRONG_LENGTH
@@ -94,6 +99,22 @@ def test_composed_answers_can_be_read(name: str, dialect: Dialect) -> None:
     moves = np.linspace(-1, 1, dialect.blocking.moves * n_u).reshape(-1, n_u)
     text = compose_answer(problem, np.full(problem.plant.n_x, 0.1), moves, np.full(n_u, 1e6), dialect)
     assert parse_answer(text, dialect.blocking.moves, n_u) == pytest.approx(moves, abs=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("feedback", "move", "says"),
+    [
+        (-4.0, -1.0, "more than the limits allow. Planning over the whole horizon, 50 of 50 moves lie on a limit"),
+        (8.0, 2.0, "within the limits. Planning over the whole horizon, no move lies on a limit"),
+    ],
+)
+def test_the_reasoning_knows_bounds_that_are_smaller_on_one_side(feedback: float, move: float, says: str) -> None:
+    problem = problems.get("double_integrator")
+    controls = (replace(problem.plant.controls[0], lower=-1.0, upper=9.0),)
+    own = type("Own", (type(problem.plant),), {"controls": controls})
+    moves = np.full((50, 1), move)
+    text = compose_answer(replace(problem, plant=own()), np.zeros(2), moves, np.array([feedback]), ENGLISH)
+    assert says in text
 
 
 @pytest.mark.parametrize("dialect", [Dialect(), ENGLISH], ids=lambda dialect: dialect.template)

@@ -90,6 +90,15 @@ def test_dynamics_that_symbols_cannot_follow_are_refused() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_dynamics_that_change_with_time_are_refused() -> None:
+    def derivative(_: Any, t: Any, x: Any, u: Any, xp: Any) -> Any:
+        return (x[1], u[0] * (1 + 0.9 * xp.sin(3 * t)))
+
+    own = type("Own", (DoubleIntegrator,), {"derivative": derivative})
+    with pytest.raises(InputError, match="double_integrator: derivative must not depend on time"):
+        TrajectoryOptimizer(replace(problems.get("double_integrator"), plant=own()))
+
+
 def test_a_plant_from_elsewhere_is_known_by_its_source(tmp_path: Path) -> None:
     code = "from setpoint.systems.double_integrator import DoubleIntegrator\nclass Own(DoubleIntegrator):\n    {}\n"
     found = []

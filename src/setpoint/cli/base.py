@@ -77,8 +77,11 @@ def _describe(digest: str, path: str, record: dict[str, Any]) -> list[str]:
 def _build(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
+    from setpoint.errors import InputError
     from setpoint.training.base.recipe import Recipe, build_base
 
+    if arguments.seed < 0:
+        raise InputError(f"--seed must not be negative, but is {arguments.seed}.")
     recipe = Recipe(seed=arguments.seed)
     training = replace(recipe.pretraining, seed=arguments.seed, steps=arguments.steps or recipe.pretraining.steps)
     recipe = replace(recipe, pretraining=training, chunks=arguments.chunks or recipe.chunks)

@@ -66,8 +66,10 @@ def _english_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedb
     """Distance, regulator, saturation and first move, all computed for this state."""
     plant = problem.plant
     distance = float(np.abs((x - np.array(problem.target)) / np.array(problem.half_width)).max())
-    beyond = bool((np.abs(feedback) > plant.control_upper).any())
-    limited = int((np.abs(moves) >= 0.999 * plant.control_upper).any(axis=-1).sum())
+    low, high = plant.control_lower, plant.control_upper
+    beyond = bool(((feedback < low) | (feedback > high)).any())
+    edge = 5e-4 * (high - low)
+    limited = int(((moves <= low + edge) | (moves >= high - edge)).any(axis=-1).sum())
     regulator = format_vector(feedback, 2)
     limit = "more than the limits allow" if beyond else "within the limits"
     saturation = f"{limited} of {len(moves)} moves lie on a limit" if limited else "no move lies on a limit"
@@ -104,7 +106,8 @@ def parse_answer(
     if len(parts) < moves:
         return ParseFailure(Termination.WRONG_LENGTH, f"expected at least {moves} moves, found {len(parts)}")
     cut_off = not closing and len(parts) == moves
-    if cut_off and len(parts[-1].rpartition(".")[2]) < decimals:
+    last_number = (parts[-1].split() or [""])[-1]
+    if cut_off and len(last_number.partition(".")[2]) < decimals:
         return ParseFailure(Termination.WRONG_LENGTH, f"move {moves} is cut off: {parts[-1].strip()!r}")
     found = [part.split() for part in parts[:moves]]
     for index, move in enumerate(found):

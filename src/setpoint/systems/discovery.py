@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.errors import InputError
+from setpoint.errors import InputError, unknown_name
 from setpoint.systems.linearisation import linearise
 from setpoint.systems.plant import Plant
 from setpoint.systems.symbolic import require_symbolic
@@ -75,6 +75,14 @@ def _try_out(problem: Any) -> None:
     plant = problem.plant
     problem.definition()
     problem.require_sound()
+    for name, interval in plant.family.items():
+        if name not in plant.parameters:
+            raise unknown_name("parameter in family", name, plant.parameters)
+        nominal = plant.parameters[name]
+        if not interval.low <= nominal <= interval.high or interval.holds_out(nominal):
+            raise InputError(
+                f"the nominal {name} must lie in its family and outside of the held-out range, but is {nominal:g}."
+            )
     if len(plant.equations) != plant.n_x:
         raise InputError(f"there must be {plant.n_x} equations, one for every state, but there are {plant.equations}.")
     slopes = plant.derivative(0.0, tuple(problem.target), (0.0,) * plant.n_u, np)

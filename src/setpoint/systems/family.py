@@ -1,5 +1,6 @@
 """Families of plants: ranges of physical parameters, with an inner range that is kept for tests."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -35,6 +36,14 @@ class Interval:
             raise InputError(
                 f"a held-out range must lie within its family, but [{self.held_low:g}, {self.held_high:g}] is not in "
                 f"[{self.low:g}, {self.high:g}]."
+            )
+        grid = 10**PARAMETER_DECIMALS
+        drawn = [k / grid for k in range(math.ceil(self.low * grid), math.floor(self.high * grid) + 1)]
+        if len({self.holds_out(value) for value in drawn}) < 2:
+            raise InputError(
+                f"both a held-out range and the rest of its family must hold a value with {PARAMETER_DECIMALS} "
+                f"decimals, but [{self.held_low:g}, {self.held_high:g}] in [{self.low:g}, {self.high:g}] leaves one "
+                "without."
             )
 
     def holds_out(self, value: float) -> bool:
