@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-slurm statistics check bench chaos confusion clean
+.PHONY: demo test test-slow test-slurm test-gpu statistics check bench chaos confusion clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -29,6 +29,9 @@ statistics: $(READY)  ## measure how often the claims are right; write the table
 
 test-slurm: $(READY)  ## real SLURM daemons on loopback; needs root and the packages of tests/slurm/cluster/up.sh
 	$(BIN)/pytest -n 4 --dist worksteal -rP tests/slurm
+
+test-gpu: $(READY)  ## what only a GPU can show; skipped without one, or where torch is the build for processors
+	$(BIN)/pytest -rP tests/gpu
 
 check: $(READY)
 	$(BIN)/ruff check .

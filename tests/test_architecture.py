@@ -10,13 +10,14 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
-BOTTOM = {"errors", "seeding", "fingerprint"}
+BOTTOM = {"errors", "seeding", "fingerprint", "processes"}
 
 # layer -> the layers it may import, `BOTTOM` besides. Read from top to bottom, this is the data flow.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "seeding": set(),
     "fingerprint": {"errors"},
+    "processes": set(),
     "provenance": set(),
     "artifacts": {"provenance"},
     "trajectory": set(),

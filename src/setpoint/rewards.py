@@ -2,16 +2,23 @@
 
 For a horizon of H steps out of N,
 
-    r = (cost of the first H applied steps + (x_H − x*)' P_H (x_H − x*)) / J* − 1,
+    r = (cost of the first H applied steps + cost of the steps that are left) / J* − 1,
 
-with P_H the Riccati cost to go from step H; for the whole horizon r is the regret J/J* − 1. The reward is
-−log(tolerance + max(r, 0)) between wide clamps, less a penalty where a bound was violated; text that cannot be read
-ranks last. The logarithm keeps a gradient among bad answers. What is added to all rewards does nothing, for advantages
-are relative to the group.
+where linear-quadratic regulators, clipped to the control bounds, try the steps that are left, and the least cost
+counts; for the whole horizon r is the regret J/J* − 1. The reward is −log(tolerance + max(r, 0) + v) between wide
+clamps, less a penalty where a bound was violated: v is then the largest violation, as a share of half the bound's
+range, so that leaving the bounds costs more the further it goes, and does not pay by what it saves. Text that cannot be
+read ranks last. The logarithm keeps a gradient among bad answers. What is added to all rewards does nothing, for
+advantages are relative to the group.
 
-Not covered: P_H knows neither bounds nor nonlinearity, so that near the optimum answers are told apart only to about
-5e-4 of J* at H = 5 on the registered plants. `tolerance` should not be below that. Far from the target of a plant with
-local optima (a swing-up) P_H means nothing; score the whole horizon there.
+The regulators differ in the weight of the controls: one that saturates from far away may run off where a more timid one
+arrives. The cost to go of the linearisation, x' P x, would not do: it knows no bounds, and where controls saturate it
+is so far below J* that bad answers score as well as good ones.
+
+Not covered: no regulator is the optimum, and one may leave the state bounds after step H, so that near the optimum
+answers are told apart only to about 5e-4 of J* at H = 5 on most of the registered plants, and to a few hundredths where
+state bounds are tight. `tolerance` should not be below the former. Where regulators fail, as in a swing-up from far
+away, their cost says little; score the whole horizon there.
 """
 
 from collections.abc import Sequence
@@ -22,7 +29,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from setpoint import problems
-from setpoint.controllers import solve_riccati
+from setpoint.controllers import ClippedLqr
 from setpoint.language import Dialect, ParseFailure, parse_answer
 from setpoint.metrics import VIOLATION_TOLERANCE, normalised_error, regret, violations
 from setpoint.problems import Problem
@@ -34,6 +41,8 @@ LOWEST_COST_REWARD = -8.0
 VIOLATION_PENALTY = 0.5
 UNREADABLE_REWARD = LOWEST_COST_REWARD - 2 * VIOLATION_PENALTY
 """Below every answer that can be read."""
+_CONTROL_WEIGHTS = (1.0, 10.0, 100.0, 1000.0)
+"""Of the regulators that take the steps that are left, as multiples of R."""
 
 
 @dataclass(frozen=True)
@@ -123,23 +132,35 @@ class RewardRule:
     def _score_readable(self, problem: Problem, moves: np.ndarray, x0: np.ndarray, optimal_cost: np.ndarray) -> Scores:
         steps = self._steps(problem)
         trajectory = simulate(problem.plant, x0, self.dialect.blocking.expand(moves)[:, :steps])
-        excess = np.maximum(regret(_cost_with_tail(problem, trajectory), optimal_cost), 0.0)
-        cost = np.maximum(-np.log(self.tolerance + excess), LOWEST_COST_REWARD)
-        violated = (violations(problem, trajectory) > VIOLATION_TOLERANCE).any(axis=-1).astype(float)
+        excess = np.maximum(regret(_cost_with_rest(problem, trajectory), optimal_cost), 0.0)
+        worst = violations(problem, trajectory).max(axis=-1)
+        violated = worst > VIOLATION_TOLERANCE
+        penalised = self._log_reward(excess + np.where(violated, worst, 0.0)) - VIOLATION_PENALTY * violated
         log_error = np.log(normalised_error(problem, trajectory) + self.tolerance)
-        return Scores(cost - VIOLATION_PENALTY * violated, cost, log_error, violated, np.ones(len(x0), dtype=bool))
+        readable = np.ones(len(x0), dtype=bool)
+        return Scores(penalised, self._log_reward(excess), log_error, violated.astype(float), readable)
+
+    def _log_reward(self, excess: Float[np.ndarray, " B"]) -> Float[np.ndarray, " B"]:
+        return np.asarray(np.maximum(-np.log(self.tolerance + excess), LOWEST_COST_REWARD))
 
 
-def _cost_with_tail(problem: Problem, trajectory: Trajectory) -> Float[np.ndarray, " B"]:
-    """The cost of the simulated steps plus the value of the state they lead to (J itself for the whole horizon)."""
+def _cost_with_rest(problem: Problem, trajectory: Trajectory) -> Float[np.ndarray, " B"]:
+    """J of the simulated steps with those of the regulator after them (J itself for the whole horizon)."""
     steps = trajectory.controls.shape[1]
     if steps == problem.steps:
         return problem.cost(trajectory.states, trajectory.controls)
-    error = trajectory.states[:, -1] - np.array(problem.target)
-    tail = np.einsum("bi,ij,bj->b", error, _cost_to_go(problem)[steps], error)
-    return np.asarray(problem.running_cost(trajectory.states, trajectory.controls) + tail)
+    running = problem.running_cost(trajectory.states, trajectory.controls)
+    return np.asarray(running + np.min([_rest(problem, each, trajectory) for each in _regulators(problem)], axis=0))
+
+
+def _rest(problem: Problem, regulator: ClippedLqr, trajectory: Trajectory) -> Float[np.ndarray, " B"]:
+    """What it costs where `regulator` goes on after the simulated steps."""
+    steps, x = trajectory.controls.shape[1], trajectory.states[:, -1]
+    controls = regulator.plan(steps * problem.plant.dt_s, x, problem.steps - steps).controls
+    rest = simulate(problem.plant, x, controls)
+    return problem.cost(rest.states, rest.controls)
 
 
 @cache
-def _cost_to_go(problem: Problem) -> Float[np.ndarray, "nodes n_x n_x"]:
-    return solve_riccati(problem).values
+def _regulators(problem: Problem) -> tuple[ClippedLqr, ...]:
+    return tuple(ClippedLqr(problem, weight) for weight in _CONTROL_WEIGHTS)

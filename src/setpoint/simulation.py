@@ -55,6 +55,10 @@ class Rollout:
     plans_parsed: Int[np.ndarray, " B"]
 
 
+LARGEST_NOISE = 10.0
+"""As a share of a half width; more has nothing to do with the plant any more."""
+
+
 @dataclass(frozen=True)
 class Disturbance:
     """What the world does that a controller does not know of. Zeros are the undisturbed world.
@@ -78,9 +82,11 @@ class Disturbance:
     def __post_init__(self) -> None:
         """Refuse what is not a size."""
         sizes = (self.state_noise, self.input_noise, self.mismatch, self.delay_steps)
-        if not all(np.isfinite(size) and size >= 0 for size in sizes) or self.mismatch >= 1:
+        noise = max(self.state_noise, self.input_noise)
+        if not all(np.isfinite(size) and size >= 0 for size in sizes) or self.mismatch >= 1 or noise > LARGEST_NOISE:
             raise InputError(
-                "noise, mismatch and delay must be finite and not negative, and mismatch below 1, but are "
+                f"noise, mismatch and delay must be finite and not negative, noise at most {LARGEST_NOISE:g} and "
+                "mismatch below 1, but are "
                 f"{self.state_noise:g}, {self.input_noise:g}, {self.mismatch:g} and {self.delay_steps}."
             )
 

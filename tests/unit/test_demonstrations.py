@@ -101,11 +101,17 @@ def distance(generated: Generated, split: str, others: np.ndarray) -> float:
     return float(np.abs(offsets).max(axis=-1).min())
 
 
+def test_what_a_small_data_set_holds_out_a_larger_one_does_not_train_on(generated: Generated) -> None:
+    larger = generate(Recipe((DI,), 200, 0.8), workers=1)
+    assert distance(larger, "train", held_out(generated)) > MIN_DISTANCE
+    assert {tuple(state) for state in held_out(generated)} <= {tuple(state) for state in held_out(larger)}
+
+
 def test_a_draw_near_a_forbidden_state_is_made_again(generated: Generated) -> None:
     solver = StateSolver(problems.get(DI), COARSE_TO_FINE)
-    first = draw_trajectory(solver, 0, np.full((1, 2), 9.0))
+    first = draw_trajectory(solver, 0, np.full((1, 2), 9.0), "demonstrations", 0)
     for forbidden in (first.initial.state, first.visited.state):
-        again = draw_trajectory(solver, 0, forbidden[None] + 5e-4)
+        again = draw_trajectory(solver, 0, forbidden[None] + 5e-4, "demonstrations", 0)
         assert (again.too_close, again.uncertified) == (1, 0)
         assert not np.array_equal(again.initial.state, first.initial.state)
 
@@ -124,7 +130,7 @@ class RefusingSolver(StateSolver):
 
 def test_what_is_not_certified_is_never_a_row() -> None:
     with pytest.raises(SetpointError, match="100 without a certified optimum, 0 too close"):
-        draw_trajectory(RefusingSolver(1), 0, np.full((1, 2), 9.0))
+        draw_trajectory(RefusingSolver(1), 0, np.full((1, 2), 9.0), "demonstrations", 0)
 
 
 def test_the_detuned_expert_answers_the_same_states_worse(generated: Generated) -> None:

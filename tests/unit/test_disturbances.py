@@ -1,10 +1,15 @@
 """Disturbances: nothing changes without them, they are drawn per case, and each does what it says."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from setpoint import problems
 from setpoint.controllers import ClippedLqr, ZeroControl
+from setpoint.controllers.optimal import OptimalController
+from setpoint.controllers.shooting import TrajectoryOptimizer
+from setpoint.controllers.tracking import TrackingLqr
 from setpoint.errors import InputError
 from setpoint.simulation import Disturbance, run_controller, simulate
 
@@ -69,9 +74,29 @@ def test_a_mismatch_moves_every_parameter_by_just_that_much() -> None:
 
 
 def test_impossible_sizes_are_refused() -> None:
-    for wrong in ({"state_noise": -1.0}, {"mismatch": 1.0}, {"input_noise": float("nan")}, {"delay_steps": -1}):
-        with pytest.raises(InputError, match="must be finite and not negative"):
-            Disturbance(**wrong)  # type: ignore[arg-type]
+    sizes: list[dict[str, Any]] = [
+        {"state_noise": -1.0}, {"state_noise": 1e300}, {"mismatch": 1.0}, {"input_noise": float("nan")},
+        {"delay_steps": -1},
+    ]  # fmt: skip
+    for wrong in sizes:
+        with pytest.raises(InputError, match="must be finite and not negative, noise at most 10 and mismatch below 1"):
+            Disturbance(**wrong)
+
+
+@pytest.mark.parametrize("kind", [OptimalController, TrackingLqr])
+def test_a_measurement_without_an_optimum_is_answered_by_the_regulator(kind: Any) -> None:
+    problem = problems.get("double_integrator_tight")
+    beyond = 1.5 * problem.plant.state_upper[None]
+    assert TrajectoryOptimizer(problem).solve(beyond[0]) is None
+    optimum = OptimalController(problem)
+    controller = optimum if kind is OptimalController else TrackingLqr(problem, optimum)
+    planned = controller.plan(0.0, beyond, problem.steps).controls
+    assert planned == pytest.approx(ClippedLqr(problem).plan(0.0, beyond, problem.steps).controls)
+    assert optimum.unsolved == 1
+    strong = Disturbance(state_noise=1.0)
+    found = run_controller(problem, controller, problem.initial_states(20, "noisy"), problem.steps, strong)
+    assert np.isfinite(found.trajectory.states).all()
+    assert optimum.unsolved > 1
 
 
 def test_a_delay_as_long_as_the_horizon_is_refused() -> None:

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from setpoint import problems, systems
+from setpoint.errors import InputError
 from setpoint.language import Dialect, ParseFailure, compose_answer, format_moves, format_number, messages, parse_answer
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
+from setpoint.systems import SecondOrder
 from setpoint.trajectory import Termination
 
 ENGLISH = Dialect(template="english", blocking=MoveBlocking.none(50), control_decimals=3)
@@ -133,6 +135,22 @@ def test_prompts_carry_the_problem_and_differ_in_the_state_alone(name: str, dial
     signals = (*problem.plant.states, *problem.plant.controls)
     for bound in {abs(value) for signal in signals for value in (signal.lower, signal.upper)}:
         assert any(number == pytest.approx(bound, rel=1e-4) for number in numbers)
+
+
+@pytest.mark.parametrize("dialect", [Dialect(), ENGLISH], ids=lambda dialect: dialect.template)
+def test_small_numbers_do_not_vanish_from_prompts(dialect: Dialect) -> None:
+    plant = SecondOrder(a=-0.0031, d=0.00012345, dt_s=0.1)
+    problem = replace(problems.get("double_integrator"), plant=plant, r=(0.00025,), q=(0.004, 10.0))
+    text = " ".join(message["content"] for message in messages(problem, [0.5, 0.5], dialect))
+    for number in ("-0.0031", "0.00012345" if dialect is ENGLISH else "0.0001234", "0.00025", "0.004"):
+        assert number in text
+
+
+def test_coefficients_outside_of_the_family_are_refused() -> None:
+    own = type("Own", (SecondOrder,), {"coefficients": {"a": 1.0, "drag": 2.0}})
+    problem = replace(problems.get("double_integrator"), plant=own())
+    with pytest.raises(InputError, match="coefficients must be among a, b, c, d, g, e, but are also drag"):
+        messages(problem, [0.5, 0.5], Dialect())
 
 
 def test_the_short_prompt_that_the_built_in_base_learned_never_changes() -> None:

@@ -132,6 +132,28 @@ def test_a_batch_scores_like_its_rows_one_by_one() -> None:
                 np.testing.assert_array_equal(getattr(alone, part)[0], getattr(batch, part)[index])
 
 
+@pytest.mark.parametrize(
+    "system", [name for name in SYSTEMS if "tight" in name or name in {"cw_rendezvous", "attitude_mrp"}]
+)
+@pytest.mark.parametrize("horizon", [0, 5])
+def test_leaving_the_bounds_does_not_pay(system: str, horizon: int) -> None:
+    best, violated = score_all(rule(horizon, BLOCKED), system, optima(system, COARSE_TO_FINE)[1])
+    assert not violated.any()
+    seen = 0
+    for moves in alternatives(system, COARSE_TO_FINE):
+        reward, violated = score_all(rule(horizon, BLOCKED), system, moves)
+        assert (reward[violated == 1] < best[violated == 1]).all()
+        seen += int(violated.sum())
+    assert seen > 0 or horizon
+
+
+@pytest.mark.parametrize("system", ["duffing", "detumble", "linear_oscillator"])
+def test_bad_beginnings_score_less_where_controls_saturate(system: str) -> None:
+    best, _ = score_all(rule(5), system, optima(system, EVERY_STEP.blocking)[1])
+    nothing, _ = score_all(rule(5), system, np.zeros_like(optima(system, EVERY_STEP.blocking)[1]))
+    assert (best > nothing).all()
+
+
 def test_a_command_beyond_its_bound_costs_the_penalty_and_counts_as_saturated() -> None:
     problem = problems.get("double_integrator")
     upper = float(problem.plant.control_upper[0])
@@ -141,7 +163,7 @@ def test_a_command_beyond_its_bound_costs_the_penalty_and_counts_as_saturated() 
     scores = rule(5).score([answer(at_bound), answer(beyond)], ["double_integrator"] * 2, states, [1.0, 1.0])
     assert scores.violation.tolist() == [0.0, 1.0]
     assert scores.cost[0] == scores.cost[1]
-    assert scores.reward[0] - scores.reward[1] == VIOLATION_PENALTY
+    assert scores.reward[0] - scores.reward[1] > VIOLATION_PENALTY
 
 
 def test_what_comes_after_the_scored_steps_does_not_count() -> None:

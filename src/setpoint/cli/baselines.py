@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cases", type=int, default=_CASES, metavar="N", help=f"cases per system (default {_CASES})")
     parser.add_argument("--clones", type=int, default=0, metavar="N", help="also clone N optima (needs scikit-learn)")
     parser.add_argument("--disturbed", action="store_true", help="also the closed loop under noise, with MPC (slow)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="systems at a time (default: 1)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print the page docs/systems.md")
     add_json(form)
@@ -34,7 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
     from setpoint import systems
     from setpoint.controllers.cloned import require_cloning
     from setpoint.demonstrations import MOST_ROWS
-    from setpoint.evaluation.anchors import system_anchors
     from setpoint.problems import require_cases, require_in_suite, suite_systems
 
     known = suite_systems(arguments.suite)
@@ -46,19 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--clones must be at most {MOST_ROWS} optima, but is {arguments.clones}.")
     if arguments.clones:
         require_cloning(arguments.clones)
-    tell = say_nothing if arguments.quiet else say
-    found: list[SystemAnchors] = []
-    for name in wanted:
-        tell(f"{name}: {arguments.cases} cases of {arguments.suite}")
-        found.append(
-            system_anchors(
-                arguments.suite,
-                name,
-                arguments.cases,
-                demonstrations=arguments.clones,
-                disturbed=arguments.disturbed,
-            )
-        )
+    if arguments.workers < 1:
+        raise InputError(f"--workers must be at least 1, but is {arguments.workers}.")
+    found = _all_anchors(arguments, wanted)
     if arguments.json:
         print_json({"suite": arguments.suite, "systems": [asdict(each) for each in found]})
     elif arguments.markdown:
@@ -66,6 +56,27 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n\n".join("\n".join(table.as_text()) for table in anchor_tables(found)))
     return 0
+
+
+def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "list[SystemAnchors]":
+    """The anchors of every system, in order; they do not depend on the number of processes."""
+    from setpoint.processes import ordered_map
+
+    tell = say_nothing if arguments.quiet else say
+    tasks = [(arguments.suite, name, arguments.cases, arguments.clones, arguments.disturbed) for name in systems]
+    found = []
+    with ordered_map(min(arguments.workers, len(tasks))) as run_all:
+        for anchors in run_all(_anchors, tasks):
+            tell(f"{anchors.system}: {anchors.cases} of {arguments.cases} cases of {arguments.suite}")
+            found.append(anchors)
+    return found
+
+
+def _anchors(task: tuple[str, str, int, int, bool]) -> "SystemAnchors":
+    from setpoint.evaluation.anchors import system_anchors
+
+    suite, system, cases, clones, disturbed = task
+    return system_anchors(suite, system, cases, demonstrations=clones, disturbed=disturbed)
 
 
 def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> Iterator[str]:

@@ -4,15 +4,20 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint.controllers.interface import Plan
+from setpoint.controllers.riccati import ClippedLqr
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
-from setpoint.errors import SetpointError
 from setpoint.problems import MoveBlocking, Problem
 
 
 class OptimalController:
     """Solves the problem from every state it is asked about, always over the full horizon of N steps.
 
-    It remembers what it solved: the cost of a case and the plan for it come from one solve.
+    It remembers what it solved: the cost of a case and the plan for it come from one solve. From a state without a
+    certified optimum (a disturbed measurement can be one from which no control keeps the bounds) it plans like the
+    clipped regulator, and counts that.
+
+    Attributes:
+        unsolved: plans of the clipped regulator.
     """
 
     name = "optimum"
@@ -21,7 +26,9 @@ class OptimalController:
         """Build the nonlinear program; one move per step unless `blocking` says otherwise."""
         self._problem = problem
         self._optimizer = TrajectoryOptimizer(problem, blocking)
+        self._regulator = ClippedLqr(problem)
         self._solved: dict[bytes, Optimum] = {}
+        self.unsolved = 0
 
     def find(self, x: Float[np.ndarray, " n_x"]) -> Optimum | None:
         """The certified optimum from `x`, or None where no solver finds a point that can be certified."""
@@ -31,23 +38,13 @@ class OptimalController:
             self._solved[key] = found
         return found
 
-    def optimum(self, x: Float[np.ndarray, " n_x"]) -> Optimum:
-        """The certified optimum from `x`.
-
-        Raises:
-            SetpointError: no solver finds a point that can be certified; most often none is feasible.
-        """
-        found = self.find(x)
-        if found is None:
-            raise SetpointError(
-                f"{self._problem.name}: no certified optimum from {x.tolist()}; there may be no feasible control"
-            )
-        return found
-
     def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
-        """The optimal controls of the next N steps; the problem does not change with time.
+        """The optimal controls of the next N steps; the problem does not change with time."""
+        return Plan.of(np.stack([self._plan_one(state) for state in x]))
 
-        Raises:
-            SetpointError: as for `optimum`.
-        """
-        return Plan.of(np.stack([self.optimum(state).controls for state in x]))
+    def _plan_one(self, x: Float[np.ndarray, " n_x"]) -> Float[np.ndarray, "N n_u"]:
+        optimum = self.find(x)
+        if optimum is not None:
+            return optimum.controls
+        self.unsolved += 1
+        return np.asarray(self._regulator.plan(0.0, x[None], self._problem.steps).controls[0])

@@ -24,14 +24,14 @@ class LinearQuadratic:
     values: Float[np.ndarray, "nodes n_x n_x"]
 
 
-def solve_riccati(problem: Problem) -> LinearQuadratic:
-    """Backward Riccati recursion on the linearisation at the target.
+def solve_riccati(problem: Problem, control_weight: float = 1.0) -> LinearQuadratic:
+    """Backward Riccati recursion on the linearisation at the target, with `control_weight` times R.
 
     P_N = terminal_weight Q;  K_k = (R + B'P_{k+1}B)^{-1} B'P_{k+1}A;  P_k = Q + A'P_{k+1}(A − B K_k).
     Source: Bertsekas, Dynamic Programming and Optimal Control I, §4.1.
     """
     a, b = linearise(problem.plant, np.array(problem.target), np.zeros(problem.plant.n_u))
-    q, r = np.diag(problem.q), np.diag(problem.r)
+    q, r = np.diag(problem.q), control_weight * np.diag(problem.r)
     value = problem.terminal_weight * q
     gains, values = [], [value]
     for _ in range(problem.steps):
@@ -48,10 +48,10 @@ class ClippedLqr:
 
     name = "lqr"
 
-    def __init__(self, problem: Problem) -> None:
-        """Prepare the gains."""
+    def __init__(self, problem: Problem, control_weight: float = 1.0) -> None:
+        """Prepare the gains; those for `control_weight` times R, where that is above one, are more timid."""
         self._problem = problem
-        self._gains = solve_riccati(problem).gains
+        self._gains = solve_riccati(problem, control_weight).gains
 
     def feedback(self, step: int, x: Float[np.ndarray, "B n_x"]) -> Float[np.ndarray, "B n_u"]:
         """The clipped control at grid step `step`; beyond the horizon, that of its last step."""
@@ -65,8 +65,8 @@ class ClippedLqr:
 def clipped_feedback(
     problem: Problem, gain: Float[np.ndarray, "n_u n_x"], x: Float[np.ndarray, "B n_x"]
 ) -> Float[np.ndarray, "B n_u"]:
-    """−K (x − x*) within the control bounds."""
-    unclipped = -(x - np.array(problem.target)) @ gain.T
+    """−K (x − x*) within the control bounds; to the last bit what it is for each state alone."""
+    unclipped = -((x - np.array(problem.target))[:, None, :] * gain).sum(axis=-1)
     return np.asarray(np.clip(unclipped, problem.plant.control_lower, problem.plant.control_upper))
 
 

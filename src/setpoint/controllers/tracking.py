@@ -25,6 +25,7 @@ class _Reference:
 class TrackingLqr:
     """u_k = u*_k − K_k (x_k − x*_k) clipped to the bounds, around the optimum of the state it saw at time 0.
 
+    Where that state has no certified optimum, it stays around the plan of the clipped regulator.
     It remembers those optima, so its episodes must be asked about in the same order at all times.
     Source of the gains: Bertsekas, Dynamic Programming and Optimal Control I, §4.1, with A_k and B_k of every step.
     """
@@ -41,8 +42,7 @@ class TrackingLqr:
         """The controls that the feedback would apply to the undisturbed plant.
 
         Raises:
-            SetpointError: at time 0, a state has no certified optimum.
-            InputError: later, these are not as many episodes as at time 0.
+            InputError: after time 0, these are not as many episodes as at time 0.
         """
         if t == 0:
             self._reference = self._prepare(x)
@@ -58,7 +58,7 @@ class TrackingLqr:
         return np.asarray(np.clip(unclipped, self._problem.plant.control_lower, self._problem.plant.control_upper))
 
     def _prepare(self, x: np.ndarray) -> _Reference:
-        controls = np.stack([self._optimum.optimum(state).controls for state in x])
+        controls = self._optimum.plan(0.0, x, self._problem.steps).controls
         states = [x]
         for k in range(self._problem.steps):
             states.append(self._problem.plant.step(k * self._problem.plant.dt_s, states[-1], controls[:, k]))

@@ -1,7 +1,8 @@
-"""Drawing the states of one trajectory: a function of the system, the trajectory and the attempt alone."""
+"""Drawing the states of one trajectory: a function of the system, its place in a stream and the attempt alone."""
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,8 +14,12 @@ from setpoint.problems import STATE_DECIMALS, Problem
 from setpoint.problems.suites import MIN_DISTANCE
 from setpoint.seeding import generator
 
-STREAM = "demonstrations"
-"""First part of every seed; the suites have another."""
+Stream = Literal["demonstrations", "held-out demonstrations"]
+"""First part of every seed; the suites have another.
+
+Those that are held out have their own: where both came from one, what a small data set holds out would be what a larger
+one trains on.
+"""
 _LAST_VISITED = 0.8
 """States are visited in this first share of the horizon."""
 _LARGEST_NOISE = 0.1
@@ -41,8 +46,12 @@ class Draw:
     too_close: int
 
 
-def draw_trajectory(solver: StateSolver, trajectory: int, forbidden: Float[np.ndarray, "count n_x"]) -> Draw:
+def draw_trajectory(
+    solver: StateSolver, trajectory: int, forbidden: Float[np.ndarray, "count n_x"], stream: Stream, place: int
+) -> Draw:
     """The first draw of `trajectory` that keeps its distance from `forbidden` states and is certified.
+
+    What is drawn depends on `stream` and its `place` there, from 0, and not on the number of the trajectory.
 
     Raises:
         InputError: a hundred draws were rejected.
@@ -50,11 +59,11 @@ def draw_trajectory(solver: StateSolver, trajectory: int, forbidden: Float[np.nd
     problem = solver.problem
     uncertified = too_close = 0
     for attempt in range(_ATTEMPTS):
-        x = problem.initial_states(1, STREAM, trajectory, attempt)[0]
+        x = problem.initial_states(1, stream, place, attempt)[0]
         initial = None if (near := _is_near(problem, x, forbidden)) else solver.solve(x)
         visited = None
         if initial is not None:
-            x = _visit(problem, initial.state, initial.optimum, trajectory, attempt)
+            x = _visit(problem, initial.optimum, x, generator(stream, "visited", problem.name, place, attempt))
             visited = None if (near := _is_near(problem, x, forbidden)) else solver.solve(x)
         if initial is not None and visited is not None:
             return Draw(trajectory, initial, visited, uncertified, too_close)
@@ -68,10 +77,9 @@ def draw_trajectory(solver: StateSolver, trajectory: int, forbidden: Float[np.nd
 
 
 def _visit(
-    problem: Problem, x: Float[np.ndarray, " n_x"], optimum: Optimum, trajectory: int, attempt: int
+    problem: Problem, optimum: Optimum, x: Float[np.ndarray, " n_x"], rng: np.random.Generator
 ) -> Float[np.ndarray, " n_x"]:
     """A state near one of the optimal trajectory from `x`, as far away from it as imperfect answers lead."""
-    rng = generator(STREAM, "visited", problem.name, trajectory, attempt)
     steps = int(rng.integers(1, round(_LAST_VISITED * problem.steps), endpoint=True))
     spread = _LARGEST_NOISE * 10.0 ** -rng.uniform(0.0, 2.0) * np.array(problem.half_width)
     reached = _follow(problem, x, optimum.controls[:steps]) + spread * rng.standard_normal(len(spread))

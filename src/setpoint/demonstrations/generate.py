@@ -4,15 +4,10 @@ The held-out trajectories come first, apart from every state of the test suites;
 drawn apart from both, so that nothing that is tested was trained on.
 """
 
-import multiprocessing
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from multiprocessing.process import BaseProcess
 
 import numpy as np
 from jaxtyping import Float
@@ -20,11 +15,12 @@ from jaxtyping import Float
 from setpoint import problems
 from setpoint.controllers.agreement import Agreement, agreement
 from setpoint.demonstrations.assemble import assemble_rows
-from setpoint.demonstrations.draw import Draw, draw_trajectory
+from setpoint.demonstrations.draw import Draw, Stream, draw_trajectory
 from setpoint.demonstrations.recipe import ROWS_PER_TRAJECTORY, SPLITS, Recipe, Split
 from setpoint.demonstrations.schema import Row
 from setpoint.demonstrations.solve import StateSolver
 from setpoint.problems import SUITES, MoveBlocking, suite_states
+from setpoint.processes import OrderedMap, ordered_map
 
 Progress = Callable[[int, int], None]
 """Called with the rows that are done and the rows there will be."""
@@ -57,15 +53,14 @@ class Generated:
 
 @dataclass(frozen=True)
 class _Task:
-    """Some trajectories of one system, for one process."""
+    """Some trajectories of one system, for one process; `first` is the one with which their stream begins."""
 
     system: str
     blocking: MoveBlocking
     trajectories: range
+    stream: Stream
+    first: int
     forbidden: Float[np.ndarray, "count n_x"]
-
-
-_Map = Callable[[Callable[[_Task], list[Draw]], Iterable[_Task]], Iterator[list[Draw]]]
 
 
 def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress | None = None) -> Generated:
@@ -76,7 +71,7 @@ def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress |
     """
     found = Generated()
     done = 0
-    with _pool(workers or _default_workers(recipe.total_samples)) as run_all:
+    with ordered_map(workers or _default_workers(recipe.total_samples)) as run_all:
         for system in recipe.systems:
             draws: list[Draw] = []
             for chunk in _draw_system(recipe, system, run_all):
@@ -88,27 +83,32 @@ def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress |
     return found
 
 
-def _draw_system(recipe: Recipe, system: str, run_all: _Map) -> Iterator[list[Draw]]:
+def _draw_system(recipe: Recipe, system: str, run_all: OrderedMap) -> Iterator[list[Draw]]:
     """The draws of one system in chunks: held-out trajectories, then those for training."""
     problem = problems.get(system)
     splits = recipe.split_of(system)
     held_out = range(splits["validation"].start, splits["test"].stop)
     forbidden = [suite_states(problem, suite, _PROTECTED_CASES) for suite in SUITES]
-    for draws in run_all(_draw_task, _tasks(recipe, system, held_out, forbidden)):
+    for draws in run_all(_draw_task, _tasks(recipe, system, held_out, "held-out demonstrations", forbidden)):
         forbidden += [np.stack([draw.initial.state, draw.visited.state]) for draw in draws]
         yield draws
-    yield from run_all(_draw_task, _tasks(recipe, system, splits["train"], forbidden))
+    yield from run_all(_draw_task, _tasks(recipe, system, splits["train"], "demonstrations", forbidden))
 
 
-def _tasks(recipe: Recipe, system: str, trajectories: range, forbidden: list[np.ndarray]) -> list[_Task]:
+def _tasks(
+    recipe: Recipe, system: str, trajectories: range, stream: Stream, forbidden: list[np.ndarray]
+) -> list[_Task]:
     apart_from = np.concatenate(forbidden)
     chunks = [trajectories[start : start + _CHUNK] for start in range(0, len(trajectories), _CHUNK)]
-    return [_Task(system, recipe.blocking, chunk, apart_from) for chunk in chunks]
+    return [_Task(system, recipe.blocking, chunk, stream, trajectories.start, apart_from) for chunk in chunks]
 
 
 def _draw_task(task: _Task) -> list[Draw]:
     solver = _solver(task.system, task.blocking)
-    return [draw_trajectory(solver, trajectory, task.forbidden) for trajectory in task.trajectories]
+    return [
+        draw_trajectory(solver, trajectory, task.forbidden, task.stream, trajectory - task.first)
+        for trajectory in task.trajectories
+    ]
 
 
 @cache
@@ -132,26 +132,3 @@ def _collect(found: Generated, recipe: Recipe, system: str, draws: list[Draw], o
 
 def _default_workers(rows: int) -> int:
     return max(1, min(os.cpu_count() or 1, rows // _ROWS_PER_WORKER))
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[_Map]:
-    """An ordered parallel map; within this process for one worker."""
-    if workers == 1:
-        yield map
-        return
-    context = multiprocessing.get_context("spawn")  # forking a process that may have threads can hang
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        yield pool.map
-
-
-def _end_with_parent() -> None:
-    """Make this process end when the one that started it is killed; an idle worker would not notice."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
-
-
-def _exit_after(process: BaseProcess) -> None:
-    process.join()
-    os._exit(1)

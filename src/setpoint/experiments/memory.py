@@ -21,15 +21,17 @@ _GB = 1e9
 _FILE_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 _KEPT_PER_UNIT = 17
 """Numbers kept of a layer for each token and hidden unit (Korthikanti et al. 2022, without the attention matrix)."""
-_KEPT_OF_LOGITS = 12
-"""Bytes for each token and word: logits, their softmax and gradient in single precision."""
+_LOGITS_AT_A_TIME = (4096, 32_768)
+"""Tokens and words; TRL's trainers go over the logits of a batch in such tiles and keep none of them."""
+_KEPT_OF_LAST = 12
+"""Bytes for each word where a token is sampled: logits, their softmax and a copy in single precision."""
 _ADAPTER_BYTES = 16
 """For each weight of an adapter: itself, its gradient and two moments, in single precision."""
 _FIXED_GB = {"cpu": 0.6, "gpu": 1.5}
 _PROMPT_TOKENS = {"tiny": 160, "general": 500}
 _ROWS_AT_FIRST: Mapping[str, Mapping[str, int | None]] = {
     "cpu": {"tiny": None, "general": 4},
-    "gpu": {"tiny": 8, "general": 8},
+    "gpu": {"tiny": None, "general": 8},
 }
 """Rows of one pass at most before memory was tried, as `policies.runtime` has them; None stands for the whole batch."""
 
@@ -70,15 +72,16 @@ def training_gb(shape: Shape, rows: int, tokens: int, rank: int, device: str) ->
     """Memory of a pass forward and back over `rows` of so many tokens; a GPU keeps one layer and recomputes others."""
     size = 4 if device == "cpu" else 2
     whole_layers = shape.layers if device == "cpu" else 1
-    kept = size * shape.hidden * (_KEPT_PER_UNIT * whole_layers + shape.layers) + _KEPT_OF_LOGITS * shape.vocabulary
+    kept = size * shape.hidden * (_KEPT_PER_UNIT * whole_layers + shape.layers)
+    tile = size * min(rows * tokens, _LOGITS_AT_A_TIME[0]) * min(shape.vocabulary, _LOGITS_AT_A_TIME[1])
     adapter = _ADAPTER_BYTES * rank * shape.layers * 14 * shape.hidden  # seven matrices, a side of each at least hidden
-    return _FIXED_GB[device] + (size * shape.weights + adapter + rows * tokens * kept) / _GB
+    return _FIXED_GB[device] + (size * shape.weights + adapter + tile + rows * tokens * kept) / _GB
 
 
 def sampling_gb(shape: Shape, completions: int, tokens: int, device: str) -> float:
     """Memory of sampling so many completions together."""
     size = 4 if device == "cpu" else 2
-    kept = tokens * size * shape.cached + _KEPT_OF_LOGITS * shape.vocabulary
+    kept = tokens * size * shape.cached + _KEPT_OF_LAST * shape.vocabulary
     return _FIXED_GB[device] + (size * shape.weights + completions * kept) / _GB
 
 
@@ -115,12 +118,14 @@ def _check(base: BaseModel, shape: Shape, stage: PlannedStage, free_gb: float, d
     at_first = min(batch, _ROWS_AT_FIRST[device][base.preset.name] or batch)
     group = (parameters.get("num_generations") or min(8, batch)) if stage.kind == "grpo" else 0
 
+    start = next(rows for rows in range(at_first, 0, -1) if batch % rows == 0)
+
     def need_gb(rows: int) -> float:
-        sampled = max(rows, group) if stage.kind == "grpo" else 0
-        sampling = sampling_gb(shape, sampled, tokens, device) if sampled else 0.0
+        """With fewer rows the trainer samples fewer completions at a time as well, down to one group."""
+        sampled = max(batch * rows // start, group)
+        sampling = sampling_gb(shape, sampled, tokens, device) if group else 0.0
         return max(training_gb(shape, rows, tokens, rank, device), sampling)
 
-    start = next(rows for rows in range(at_first, 0, -1) if batch % rows == 0)
     name = f"memory for {stage.kind}"
     needs = f"batch_size {batch}: {start} rows at a time need about {need_gb(start):.1f} GB, has {free_gb:.1f} GB"
     if need_gb(start) <= free_gb:

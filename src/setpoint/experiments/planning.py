@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from setpoint import problems, provenance, systems
 from setpoint.errors import Findings, collect, unknown_name
@@ -31,6 +31,8 @@ from setpoint.experiments.types import CANDIDATE, RunDesign, design_runs
 from setpoint.fingerprint import canonical_json, digest, text_digest
 from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems.suites import DEFAULT_CASES
+
+T = TypeVar("T")
 
 _LONGEST_LABEL = 160
 _NOTHING: Mapping[int, str] = MappingProxyType({})
@@ -213,6 +215,9 @@ class _Stages:
     references: dict[str, str] = field(default_factory=dict)
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     trained: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+    resolved: dict[tuple[int, str | None], tuple[dict[str, Value], dict[str, dict[str, Any]]]] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         base = self.inputs.base
@@ -224,10 +229,19 @@ class _Stages:
         self._encoded: dict[int, str] = {}
         self._keep(self._model)
 
-    def _keep(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _keep(self, fields: dict[str, T]) -> dict[str, T]:
         """Encode `fields`, which configurations share, once; they must stay as they are and outlive the planning."""
         self._encoded |= {id(value): canonical_json(_content(name, value)) for name, value in fields.items()}
         return fields
+
+    def parameters(self, run: RunDesign) -> tuple[dict[str, Value], dict[str, dict[str, Any]]]:
+        """The settings of a run and all its parameters; replicates of one configuration share them."""
+        key = run.configuration, run.adapter.id if run.adapter else None
+        if key not in self.resolved:
+            preset = self.inputs.base.preset
+            settings = _settings(preset, run, self.spec, self.inputs.compute_ratio)
+            self.resolved[key] = settings, self._keep(_resolved(preset, run, self.spec, settings))
+        return self.resolved[key]
 
     def add_training(self, kind: str, run: RunDesign, resolved: dict[str, dict[str, Any]], parent: str | None) -> str:
         if run.systems not in self.trained:
@@ -286,8 +300,7 @@ class _Stages:
 def _plan_run(
     design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun], name: str | None = None
 ) -> PlannedRun:
-    settings = _settings(stages.inputs.base.preset, design, spec, stages.inputs.compute_ratio)
-    resolved = _resolved(stages.inputs.base.preset, design, spec, settings)
+    settings, resolved = stages.parameters(design)
     start = _start(design, stages, earlier)
     planned: dict[str, str] = {}
     if start is not None:

@@ -1,8 +1,10 @@
 """Numbers as text: fixed decimals, no negative zero. The inverse is in `setpoint.language.answers`."""
 
+import math
 from collections.abc import Iterable
 
 _ROUNDING = 1e-12
+_SIGNIFICANT = 4
 
 
 def format_number(value: float, decimals: int) -> str:
@@ -17,8 +19,12 @@ def format_vector(values: Iterable[float], decimals: int) -> str:
 
 
 def format_shortest(value: float, at_least: int, at_most: int = 4) -> str:
-    """`value` with `at_least` decimals, or as many more, up to `at_most`, as it takes to say it exactly."""
+    """`value` with `at_least` decimals, or as many more as it takes to say it exactly.
+
+    There are `at_most` of them, but for small values as many as four significant digits need: no value becomes zero.
+    """
+    digits = max(at_most, _SIGNIFICANT - 1 - math.floor(math.log10(abs(value)))) if value else at_most
     decimals = at_least
-    while decimals < at_most and abs(round(value, decimals) - value) > _ROUNDING * max(1.0, abs(value)):
+    while decimals < digits and abs(round(value, decimals) - value) > _ROUNDING * max(1.0, abs(value)):
         decimals += 1
     return format_number(value, decimals)

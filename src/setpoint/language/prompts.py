@@ -1,7 +1,8 @@
 """From a problem and a state to chat messages that carry the equation with its numbers, bounds, horizon and state."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from setpoint.errors import InputError
 from setpoint.language.dialect import Dialect
 from setpoint.language.numbers import format_number, format_shortest, format_vector
 from setpoint.problems import Problem
@@ -50,7 +51,7 @@ def short_prompt(problem: Problem, x: Sequence[float], dialect: Dialect, plant_n
 def _dynamics(plant: Plant) -> list[str]:
     if not plant.coefficients:
         return [f"eq=[{'; '.join(plant.equations)}]"]
-    return [f"{term}={format_number(value, 2)}" for term, value in _terms(plant.coefficients).items()]
+    return [f"{term}={format_shortest(value, 2)}" for term, value in _terms(plant).items()]
 
 
 def _short_bounds(letter: str, signals: Sequence[Signal], *, scalar: bool) -> list[str]:
@@ -77,8 +78,14 @@ def _shortest(values: Iterable[float], at_least: int) -> str:
     return f"[{', '.join(format_shortest(value, at_least) for value in values)}]"
 
 
-def _terms(coefficients: Mapping[str, float]) -> dict[str, float]:
-    return {term: coefficients.get(term, 0.0) for term in TERMS}
+def _terms(plant: Plant) -> dict[str, float]:
+    unknown = sorted(set(plant.coefficients) - set(TERMS))
+    if unknown:
+        raise InputError(
+            f"{plant.name}: coefficients must be among {', '.join(TERMS)}, but are also {', '.join(unknown)}. Leave "
+            "`coefficients` empty for a plant of another form; prompts then state its `equations`."
+        )
+    return {term: plant.coefficients.get(term, 0.0) for term in TERMS}
 
 
 def _english(problem: Problem, x: Sequence[float], dialect: Dialect) -> list[Message]:
@@ -91,8 +98,7 @@ def _english(problem: Problem, x: Sequence[float], dialect: Dialect) -> list[Mes
 def _english_task(problem: Problem, dialect: Dialect) -> str:
     plant, blocking = problem.plant, dialect.blocking
     states = ", ".join(signal.name for signal in plant.states)
-    weights = format_vector(problem.q, 2), format_vector(problem.r, 2)
-    target = format_vector(problem.target, _target_decimals(problem))
+    weights = _shortest(problem.q, 2), _shortest(problem.r, 2)
     if blocking.moves == blocking.steps:
         moves = f"exactly {blocking.moves} moves, one per time step"
     else:
@@ -107,18 +113,13 @@ def _english_task(problem: Problem, dialect: Dialect) -> str:
             f"Dynamics: {'; '.join(plant.equations)}.",
             " ".join(_describe_bounds(plant.controls)),
             f"The horizon is {problem.steps} time steps of {plant.dt_s:g} s ({problem.horizon_s:g} s in all).",
-            f"Target: {target}. Cost: the sum over all steps of e'Qe + u'Ru with Q = diag{weights[0]}, "
-            f"R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the distance from the "
-            "target.",
+            f"Target: {_shortest(problem.target, 2)}. Cost: the sum over all steps of e'Qe + u'Ru with Q = "
+            f"diag{weights[0]}, R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the "
+            "distance from the target.",
             f"Explain briefly between <REASONING> and </REASONING>. Then give {moves}, each move {inputs} with "
             f"{dialect.control_decimals} decimals, separated by commas, between <CONTROLS> and </CONTROLS>.",
         )
     )
-
-
-def _target_decimals(problem: Problem) -> int:
-    """Two, or four where two would not say the target exactly."""
-    return 2 if all(value == round(value, 2) for value in problem.target) else 4
 
 
 def _describe_bounds(signals: Sequence[Signal]) -> list[str]:

@@ -14,11 +14,13 @@ class Runtime:
 
     Attributes:
         device: `cpu` or `cuda`.
-        precision: of the base's weights and of the arithmetic; adapters are always trained in float32.
+        precision: of the base's weights and of the arithmetic; adapters are always trained in float32. The
+            built-in base computes in float32 everywhere: it would not gain from less.
         threads: torch threads, or None to leave them alone. One is fastest for the built-in base, and makes results
             independent of the number of cores.
         generation_batch_size: prompts that are completed together.
         largest_micro_batch: rows of one training pass at most, before memory was tried; None for no limit.
+        recompute: whether activations are computed again in the backward pass rather than kept.
         generation_backend: what samples completions.
     """
 
@@ -27,16 +29,17 @@ class Runtime:
     threads: int | None
     generation_batch_size: int
     largest_micro_batch: int | None
+    recompute: bool = False
     generation_backend: str = "transformers"
 
     @classmethod
     def detect(cls, preset: BasePreset = TINY) -> "Runtime":
-        """What this machine offers to bases of `preset`: bfloat16 on a GPU that has it, otherwise float32."""
-        if torch.cuda.is_available():
-            precision: Literal["float32", "bfloat16"] = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-            return cls("cuda", precision, None, 64, 8)
-        if preset.name == TINY.name:
-            return cls("cpu", "float32", 1, 300, None)
+        """What this machine offers to bases of `preset`: those of other people bfloat16, on a GPU that has it."""
+        tiny, cuda = preset.name == TINY.name, torch.cuda.is_available()
+        if tiny:
+            return cls("cuda" if cuda else "cpu", "float32", 1, 300, None)
+        if cuda:
+            return cls("cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float32", None, 64, 8, recompute=True)
         return cls("cpu", "float32", None, 8, 4)
 
     @property
@@ -56,7 +59,7 @@ class Runtime:
         return {
             "use_cpu": on_cpu,
             "bf16": self.precision == "bfloat16",
-            "gradient_checkpointing": not on_cpu,
+            "gradient_checkpointing": self.recompute,
             "dataloader_pin_memory": not on_cpu,
         }
 

@@ -5,10 +5,8 @@ of workers.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from setpoint import systems
 from setpoint.controllers import solve_riccati
 from setpoint.language import Dialect, compose_answer, short_prompt
 from setpoint.problems import STATE_DECIMALS, Problem
+from setpoint.processes import ordered_map
 from setpoint.seeding import generator
 from setpoint.systems import SecondOrder, Signal
 from setpoint.training.base import families
@@ -62,11 +61,8 @@ class TextRow:
 def generate_corpus(seed: int, chunks: range, workers: int = 1) -> Iterator[tuple[list[TextRow], CorpusLog]]:
     """The rows and the log of every chunk in `chunks`, in order."""
     jobs = [(seed, index) for index in chunks]
-    if workers <= 1:
-        yield from map(_chunk, jobs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_chunk, jobs)
+    with ordered_map(workers) as run_all:
+        yield from run_all(_chunk, jobs)
 
 
 def _chunk(job: tuple[int, int]) -> tuple[list[TextRow], CorpusLog]:
