@@ -156,6 +156,8 @@ class Session:
         from transformers import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
+        # With every checkpoint TRL and PEFT would each write a card for a reader, which takes longer than the tensors.
+        trainer.create_model_card = self.model.create_or_update_model_card = _no_card
         checkpoint = newest_complete(self.context.checkpoints, self.fingerprint)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -190,6 +192,10 @@ class Session:
             "memory_reductions": layout.reductions,
             **self.runtime.describe(),
         }
+
+
+def _no_card(*_: Any, **__: Any) -> None:
+    """Nobody reads checkpoints; the adapter that is published has a card of its own."""
 
 
 def mean_at_ends(values: list[float]) -> tuple[float, float]:
