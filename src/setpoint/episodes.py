@@ -3,7 +3,7 @@
 pyarrow is imported when a file is read or written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -210,23 +210,37 @@ def read_episode_columns(path: Path) -> EpisodeColumns:
     return _to_columns(_read_table(path))
 
 
-def read_many_episode_columns(paths: Sequence[Path]) -> dict[Path, EpisodeColumns]:
-    """The same of thousands of files at once, which takes half the time; files that cannot be read are left out."""
-    import numpy as np
+@dataclass(frozen=True, slots=True)
+class ManyEpisodes:
+    """The columns of many episodes files, one after the other.
+
+    Attributes:
+        columns: of all files that could be read; None where there is none.
+        rows: file -> number of its episodes, in the order of `columns`.
+    """
+
+    columns: EpisodeColumns | None
+    rows: Mapping[str, int]
+
+    def by_file(self) -> Iterator[tuple[str, EpisodeColumns]]:
+        """Every file with its own columns."""
+        start = 0
+        for path, count in self.rows.items():
+            assert self.columns is not None
+            yield path, self.columns.where(slice(start, start + count))
+            start += count
+
+
+def read_many_episode_columns(paths: Sequence[str]) -> ManyEpisodes:
+    """The columns of thousands of files at once, which takes half the time; files that cannot be read are left out."""
     import pyarrow as pa
 
     tables = {}
     for path in paths:
         with suppress(InputError):
-            tables[path] = _read_table(path)
-    if not tables:
-        return {}
-    columns = _to_columns(pa.concat_tables(tables.values()))
-    ends = np.cumsum([table.num_rows for table in tables.values()]).tolist()
-    return {
-        path: columns.where(slice(end - table.num_rows, end))
-        for (path, table), end in zip(tables.items(), ends, strict=True)
-    }
+            tables[path] = _read_table(Path(path))
+    columns = _to_columns(pa.concat_tables(tables.values())) if tables else None
+    return ManyEpisodes(columns, {path: table.num_rows for path, table in tables.items()})
 
 
 def _read_table(path: Path) -> "pa.Table":

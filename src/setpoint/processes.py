@@ -1,4 +1,4 @@
-"""A map over several processes whose results come in order."""
+"""How many processes this machine has room for, and a map over several whose results come in order."""
 
 import multiprocessing
 import os
@@ -7,10 +7,23 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Protocol, TypeVar
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity, and its container's quota where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_QUOTA.read_text(encoding="ascii").split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such controller, or no quota
+        return cores
 
 
 class OrderedMap(Protocol):

@@ -6,8 +6,8 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -27,9 +27,16 @@ from setpoint.analysis.experiment import (
 )
 from setpoint.analysis.quantities import CaseValues, Metrics, case_values, judged_episodes, summarise
 from setpoint.artifacts import Attempt, StageFolder, Workspace, read_json
-from setpoint.episodes import EPISODES, EpisodeColumns, read_episode_columns, read_many_episode_columns
+from setpoint.episodes import (
+    EPISODES,
+    EpisodeColumns,
+    ManyEpisodes,
+    read_episode_columns,
+    read_many_episode_columns,
+)
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest, seal_broken
+from setpoint.processes import ordered_map, usable_cores
 
 PLAN_SCHEMA = 1
 MANIFEST_SCHEMA = 1
@@ -48,11 +55,17 @@ def read_experiment(folder: Path) -> ExperimentData:
     """
     plan = _read_plan(folder)
     workspace = Workspace(folder.resolve().parents[1])
-    stages = {
-        name: _Stage(workspace.stage(stage["kind"], name), tuple(stage.get("needs", {}).values()))
-        for name, stage in plan["stages"].items()
-    }
-    _read_ahead(stage for name, stage in stages.items() if plan["stages"][name]["kind"] == "evaluate")
+    with _episodes_ahead(plan, workspace) as ahead:
+        stages = {
+            name: _Stage(workspace.stage(stage["kind"], name), tuple(stage.get("needs", {}).values()), ahead)
+            for name, stage in plan["stages"].items()
+        }
+        return _read_results(folder, workspace, plan, stages)
+
+
+def _read_results(
+    folder: Path, workspace: Workspace, plan: Mapping[str, Any], stages: Mapping[str, "_Stage"]
+) -> ExperimentData:
     judged = plan["analysis"]["judged"]
     shared = plan.get("shared", {})
     base = _controllers(stages, shared.get("evaluate_base", {}), judged)
@@ -106,19 +119,18 @@ class _Stage:
 
     folder: StageFolder
     needs: tuple[str, ...]
+    ahead: "_EpisodesAhead"
     manifest: dict[str, Any] | None = field(init=False)
     finished: bool = field(init=False)
     foreign: str = ""
     """The schema of a manifest that another version wrote; such a stage has no result here."""
-    columns: EpisodeColumns | None = None
-    """Of the episodes file, once it was read."""
 
     def __post_init__(self) -> None:
         self.manifest = self.folder.read_manifest()
         if self.manifest is not None and self.manifest.get("schema") != MANIFEST_SCHEMA:
             self.foreign, self.manifest = f"{self.manifest.get('schema')!r}", None
         self.finished = self.manifest is not None and all(
-            _size(self.folder.path / name) == file["bytes"] for name, file in self.manifest["files"].items()
+            _size(f"{self.folder.path}/{name}") == file["bytes"] for name, file in self.manifest["files"].items()
         )
 
     @property
@@ -139,21 +151,18 @@ class _Stage:
         return sum(cost is None for cost in self.costs)
 
     @cached_property
-    def episodes_file(self) -> Path:
-        """Where an evaluation publishes its episodes."""
-        return self.folder.path / EPISODES
-
     def episodes(self) -> EpisodeColumns | None:
         """The published episodes; None of an unfinished stage."""
-        if self.columns is None and self.finished:
-            self.columns = read_episode_columns(self.episodes_file)
-        return self.columns
+        if not self.finished:
+            return None
+        file = f"{self.folder.path}/{EPISODES}"
+        return self.ahead.take(file) or read_episode_columns(Path(file))
 
     def other_attempts(self) -> list[Attempt]:
         """Every attempt but the one that succeeded."""
         succeeded = (self.manifest or {}).get("attempt")
         try:
-            names = [entry.name for entry in os.scandir(self.folder.attempts_folder)]
+            names = [entry.name for entry in os.scandir(f"{self.folder.path}/attempts")]
         except OSError:
             return []
         if succeeded is not None and names == [f"{succeeded:04d}"]:
@@ -181,32 +190,45 @@ class _Stage:
 
 FILES_PER_TASK = 128
 """Enough that handing out the tasks costs nothing beside reading."""
+_FILES_PER_PROCESS = 1500
+"""Below this a further process costs more time than it saves."""
 
 
-def _read_ahead(stages: Iterable[_Stage]) -> None:
-    """Read all episodes with several threads; what cannot be read is reported when it is asked for."""
-    finished = [stage for stage in stages if stage.finished]
-    parts = [finished[k : k + FILES_PER_TASK] for k in range(0, len(finished), FILES_PER_TASK)]
+class _EpisodesAhead:
+    """Episodes that other processes read while this one reads manifests and makes runs of them."""
 
-    def read(part: list[_Stage]) -> None:
-        found = read_many_episode_columns([stage.episodes_file for stage in part])
-        for stage in part:
-            stage.columns = found.get(stage.episodes_file)
+    def __init__(self, parts: Iterator[ManyEpisodes]) -> None:
+        self._parts = parts
+        self._arrived: dict[str, EpisodeColumns] = {}
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(read, parts))
+    def take(self, file: str) -> EpisodeColumns | None:
+        """The episodes of `file`, which are waited for; None of a file that is not among them or cannot be read."""
+        while file not in self._arrived and (part := next(self._parts, None)) is not None:
+            self._arrived.update(part.by_file())
+        return self._arrived.pop(file, None)
 
 
-def _size(path: Path) -> int | None:
+@contextmanager
+def _episodes_ahead(plan: Mapping[str, Any], workspace: Workspace) -> Iterator[_EpisodesAhead]:
+    """The episodes of all evaluations in the order of the plan."""
+    names = [name for name, stage in plan["stages"].items() if stage["kind"] == "evaluate"]
+    files = [f"{workspace.stages}/evaluate/{name}/{EPISODES}" for name in names]
+    parts = [files[k : k + FILES_PER_TASK] for k in range(0, len(files), FILES_PER_TASK)]
+    with ordered_map(min(usable_cores(), len(files) // _FILES_PER_PROCESS)) as run_all:
+        yield _EpisodesAhead(run_all(read_many_episode_columns, parts))
+
+
+def _size(path: str) -> int | None:
+    """With thousands of files, making a `Path` of each takes longer than asking the disk."""
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size  # noqa: PTH116
     except OSError:
         return None
 
 
 def total_cost(measured: Iterable[Mapping[str, Any]]) -> Cost:
     """Sums of times and maxima of memory over `measured` blocks of manifests or resources files."""
-    blocks = list(measured)
+    blocks = [block for block in measured if block]
     cpu_s = _sum(blocks, "cpu_s")
     return Cost(
         wall_s=_sum(blocks, "wall_s"),
@@ -258,7 +280,7 @@ class _RunReader:
             state=state,
             failure=failure,
             outcomes=outcomes,
-            training_time_s=_all_costs(training.values()).wall_s,
+            training_time_s=_sum([cost or {} for stage in training.values() for cost in stage.costs], "wall_s"),
             cost=_all_costs(own.values()),
             unmeasured={name: stage.unmeasured for name, stage in own.items() if stage.unmeasured},
             outputs=_outputs(own, self.plan),
@@ -307,7 +329,7 @@ class _RunReader:
 
     def _metrics(self, stage_id: str | None, system: str) -> tuple[Metrics | None, CaseValues | None]:
         judged = self.plan["analysis"]["judged"].get(system, "open_loop")
-        episodes = None if stage_id is None else self.stages[stage_id].episodes()
+        episodes = None if stage_id is None else self.stages[stage_id].episodes
         if episodes is None:
             return None, None
         learned = episodes.where((episodes.system == system) & (episodes.controller == "llm"))
@@ -382,7 +404,7 @@ def _controllers(
     """system -> controller -> metrics of the shared stage of each system."""
     found: dict[str, dict[str, Metrics]] = {}
     for system, stage in shared.items():
-        episodes = stages[stage].episodes()
+        episodes = stages[stage].episodes
         found[system] = {}
         if episodes is None:
             continue
@@ -418,9 +440,12 @@ def _failed_at(folder: Path) -> str:
     return max(times).isoformat(timespec="seconds") if times else ""
 
 
+_NUMBER = (int, float)
+"""A tuple: to make a union anew for every value takes longer than the rest."""
+
+
 def _numbers(blocks: Iterable[Mapping[str, Any]], key: str) -> list[float]:
-    values = [block.get(key) for block in blocks]
-    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    return [float(value) for block in blocks if isinstance(value := block.get(key), _NUMBER) and math.isfinite(value)]
 
 
 def _sum(blocks: Iterable[Mapping[str, Any]], key: str) -> float | None:

@@ -59,7 +59,9 @@ class Workspace:
     def stage(self, kind: str, stage_id: str) -> StageFolder:
         """The folder of one stage, which need not exist."""
         return StageFolder(
-            self.stages / check_identifier("a stage kind", kind) / check_identifier("a stage id", stage_id)
+            self.root.joinpath(
+                "stages", check_identifier("a stage kind", kind), check_identifier("a stage id", stage_id)
+            )
         )
 
     def experiment(self, experiment_id: str) -> Path:

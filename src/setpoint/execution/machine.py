@@ -5,18 +5,9 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+from setpoint.processes import usable_cores
+
 _OOM_RECORDS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and its container's quota where there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_QUOTA.read_text(encoding="ascii").split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no such controller, or no quota
-        return cores
 
 
 @cache
