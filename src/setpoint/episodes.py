@@ -173,7 +173,7 @@ def read_episodes(path: Path) -> list[EpisodeResult]:
                 "termination": Termination(row["termination"]),
             }
         )
-        for row in _read(path, episode_schema())
+        for row in _read_table(path, episode_schema().names[1:]).to_pylist()
     ]
 
 
@@ -207,7 +207,7 @@ def read_episode_columns(path: Path) -> EpisodeColumns:
     Raises:
         InputError: as for `read_episodes`.
     """
-    return _to_columns(_read_table(path))
+    return _to_columns(_read_table(path, _column_names()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,22 +235,26 @@ def read_many_episode_columns(paths: Sequence[str]) -> ManyEpisodes:
     """The columns of thousands of files at once, which takes half the time; files that cannot be read are left out."""
     import pyarrow as pa
 
-    tables = {}
+    tables, names = {}, _column_names()
     for path in paths:
         with suppress(InputError):
-            tables[path] = _read_table(Path(path))
+            tables[path] = _read_table(Path(path), names)
     columns = _to_columns(pa.concat_tables(tables.values())) if tables else None
     return ManyEpisodes(columns, {path: table.num_rows for path, table in tables.items()})
 
 
-def _read_table(path: Path) -> "pa.Table":
-    """The columns of `EpisodeColumns` as they are in the file, after a check of their schema."""
+def _column_names() -> list[str]:
+    return [column.name for column in fields(EpisodeColumns)]
+
+
+def _read_table(path: Path, names: Sequence[str]) -> "pa.Table":
+    """The columns `names` as they are in the file, after a check of its schema."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    names = [column.name for column in fields(EpisodeColumns)]
     try:
-        # One read of the file: Parquet's own way asks the disk several times, which shows with thousands of files.
+        # One read of the file: Parquet's own way asks the disk several times, which shows with thousands of files, and
+        # `parquet.read_table` imports pandas.
         whole = pa.BufferReader(path.read_bytes())
         table = parquet.ParquetFile(whole).read(columns=["schema_version", *names], use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
@@ -292,7 +296,7 @@ def read_trajectories(path: Path) -> list[EpisodeTrajectory]:
     """
     return [
         EpisodeTrajectory(**{**row, "states": _matrix(row["states"]), "controls": _matrix(row["controls"])})
-        for row in _read(path, trajectory_schema())
+        for row in _read_table(path, trajectory_schema().names[1:]).to_pylist()
     ]
 
 
@@ -308,26 +312,13 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: "pa.Schema") -> None:
     parquet.write_table(pa.Table.from_pylist(stamped, schema=schema), path)
 
 
-def _read(path: Path, schema: "pa.Schema") -> list[dict[str, Any]]:
-    """The rows of `path`, checked against `schema` and without the version column."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path, partitioning=None)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} must be a Parquet file, but cannot be read: {error}") from error
-    _check(path, table, schema.names)
-    rows: list[dict[str, Any]] = table.select(schema.names[1:]).to_pylist()
-    return rows
-
-
 def _check(path: Path, table: "pa.Table", names: Sequence[str]) -> None:
     """Refuse a table that lacks one of `names` or has another version."""
-    missing = [name for name in ("schema_version", *names) if name not in table.column_names]
+    present = set(table.column_names)
+    missing = [name for name in ("schema_version", *names) if name not in present]
     if missing:
         raise InputError(f"{path} must have the columns of schema {SCHEMA_VERSION}, but lacks {', '.join(missing)}.")
-    versions = set(table.column("schema_version").unique().to_pylist())
+    versions = set(table.column("schema_version").to_pylist())
     if versions - {SCHEMA_VERSION}:
         raise InputError(
             f"{path} must have schema version {SCHEMA_VERSION}, but has {sorted(versions)}. "

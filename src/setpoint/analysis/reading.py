@@ -26,7 +26,7 @@ from setpoint.analysis.experiment import (
     RunResult,
 )
 from setpoint.analysis.quantities import CaseValues, Metrics, case_values, judged_episodes, summarise
-from setpoint.artifacts import Attempt, StageFolder, Workspace, read_json
+from setpoint.artifacts import Attempt, StageFolder, Workspace, read_json, read_manifest
 from setpoint.episodes import (
     EPISODES,
     EpisodeColumns,
@@ -55,9 +55,10 @@ def read_experiment(folder: Path) -> ExperimentData:
     """
     plan = _read_plan(folder)
     workspace = Workspace(folder.resolve().parents[1])
+    place = str(workspace.stages)
     with _episodes_ahead(plan, workspace) as ahead:
         stages = {
-            name: _Stage(workspace.stage(stage["kind"], name), tuple(stage.get("needs", {}).values()), ahead)
+            name: _Stage(f"{place}/{stage['kind']}/{name}", tuple(stage.get("needs", {}).values()), ahead)
             for name, stage in plan["stages"].items()
         }
         return _read_results(folder, workspace, plan, stages)
@@ -115,9 +116,13 @@ def _prediction(stage: "_Stage", cost: Mapping[str, Any]) -> Prediction:
 
 @dataclass
 class _Stage:
-    """A stage as it was when it was first looked at; every file is read once."""
+    """A stage as it was when it was first looked at; every file is read once.
 
-    folder: StageFolder
+    Attributes:
+        path: of its folder. With thousands of them, making a `Path` of each takes longer than reading its files.
+    """
+
+    path: str
     needs: tuple[str, ...]
     ahead: "_EpisodesAhead"
     manifest: dict[str, Any] | None = field(init=False)
@@ -126,12 +131,17 @@ class _Stage:
     """The schema of a manifest that another version wrote; such a stage has no result here."""
 
     def __post_init__(self) -> None:
-        self.manifest = self.folder.read_manifest()
+        self.manifest = read_manifest(f"{self.path}/manifest.json")
         if self.manifest is not None and self.manifest.get("schema") != MANIFEST_SCHEMA:
             self.foreign, self.manifest = f"{self.manifest.get('schema')!r}", None
         self.finished = self.manifest is not None and all(
-            _size(f"{self.folder.path}/{name}") == file["bytes"] for name, file in self.manifest["files"].items()
+            _size(f"{self.path}/{name}") == file["bytes"] for name, file in self.manifest["files"].items()
         )
+
+    @property
+    def folder(self) -> StageFolder:
+        """The stage on disk."""
+        return StageFolder(Path(self.path))
 
     @property
     def measured(self) -> Mapping[str, Any]:
@@ -155,14 +165,14 @@ class _Stage:
         """The published episodes; None of an unfinished stage."""
         if not self.finished:
             return None
-        file = f"{self.folder.path}/{EPISODES}"
+        file = f"{self.path}/{EPISODES}"
         return self.ahead.take(file) or read_episode_columns(Path(file))
 
     def other_attempts(self) -> list[Attempt]:
         """Every attempt but the one that succeeded."""
         succeeded = (self.manifest or {}).get("attempt")
         try:
-            names = [entry.name for entry in os.scandir(f"{self.folder.path}/attempts")]
+            names = [entry.name for entry in os.scandir(f"{self.path}/attempts")]
         except OSError:
             return []
         if succeeded is not None and names == [f"{succeeded:04d}"]:
@@ -219,7 +229,6 @@ def _episodes_ahead(plan: Mapping[str, Any], workspace: Workspace) -> Iterator[_
 
 
 def _size(path: str) -> int | None:
-    """With thousands of files, making a `Path` of each takes longer than asking the disk."""
     try:
         return os.stat(path).st_size  # noqa: PTH116
     except OSError:

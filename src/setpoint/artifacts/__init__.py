@@ -3,7 +3,7 @@
 from setpoint.artifacts.atomic import create_json, read_json, write_json, write_text
 from setpoint.artifacts.claims import Claim, read_claim
 from setpoint.artifacts.context import StageContext
-from setpoint.artifacts.stage import Attempt, StageFolder
+from setpoint.artifacts.stage import Attempt, StageFolder, read_manifest
 from setpoint.artifacts.workspace import Workspace, check_identifier
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "create_json",
     "read_claim",
     "read_json",
+    "read_manifest",
     "write_json",
     "write_text",
 ]

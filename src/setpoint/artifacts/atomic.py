@@ -35,10 +35,11 @@ def create_json(path: Path, value: Any) -> bool:
     return True
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path | str) -> Any:
     """The JSON of `path`, or None where the file is missing or is not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as stream:  # noqa: PTH123 (a `Path` of each of thousands of files takes time)
+            return json.loads(stream.read().decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
         return None
 

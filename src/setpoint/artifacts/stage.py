@@ -118,8 +118,7 @@ class StageFolder:
 
     def read_manifest(self) -> dict[str, Any] | None:
         """The manifest, or None where there is none that can be read."""
-        manifest = read_json(self.manifest)
-        return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else None
+        return read_manifest(self.manifest)
 
     def finished(self) -> bool:
         """Whether the manifest is there and every file it lists has its recorded size."""
@@ -206,6 +205,12 @@ class StageFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         for earlier in self.attempts():
             shutil.rmtree(earlier.output, ignore_errors=True)
+
+
+def read_manifest(path: Path | str) -> dict[str, Any] | None:
+    """The manifest at `path`, or None where there is none that can be read."""
+    manifest = read_json(path)
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else None
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
