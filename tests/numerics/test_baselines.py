@@ -11,6 +11,7 @@ from setpoint.controllers.mpc import ModelPredictive
 from setpoint.controllers.optimal import OptimalController
 from setpoint.controllers.tracking import TrackingLqr
 from setpoint.errors import InputError
+from setpoint.evaluation import anchors
 from setpoint.evaluation.anchors import system_anchors
 from setpoint.evaluation.optima import read_optima, solve_optima, write_optima
 from setpoint.problems import COARSE_TO_FINE
@@ -99,3 +100,12 @@ def test_anchors_account_for_every_case_and_are_printed(suite: str) -> None:
         assert any("linear_oscillator" in line for line in table.as_text())
         assert all(len(row) == len(table.header) for row in table.rows)
     assert len(tables) == (4 if suite == "nominal" else 3)
+
+
+def test_the_disturbed_world_has_the_first_cases_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchors, "DISTURBED_CASES", 4)
+    found = system_anchors("nominal", "linear_oscillator", 12, disturbed=True)
+    alone = system_anchors("nominal", "linear_oscillator", 4, disturbed=True)
+    noisy = f"mpc{anchors.NOISY}"
+    assert found.rows[noisy] == alone.rows[noisy]
+    assert found.rows["lqr"] != alone.rows["lqr"]

@@ -49,7 +49,9 @@ def anchor_tables(found: "Sequence[SystemAnchors]") -> list[Table]:
     clones = [name for name in ("linear", "knn", "mlp") if any(name in each.rows for each in found)]
     if clones:
         tables.append(_clones(found, clones))
-    noisy = list(dict.fromkeys(name for each in found for name in each.rows if name.endswith(_NOISY)))
+    from setpoint.evaluation.anchors import NOISY
+
+    noisy = list(dict.fromkeys(name for each in found for name in each.rows if name.endswith(NOISY)))
     if noisy:
         tables.append(_noisy(found, noisy))
     return tables
@@ -147,19 +149,19 @@ def _clones(found: "Sequence[SystemAnchors]", clones: Sequence[str]) -> Table:
     return Table("Cloned controllers", note, *_packed(found, columns, clones))
 
 
-_NOISY = ", closed loop with noise"
-
-
 def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
+    from setpoint.evaluation.anchors import DISTURBED, DISTURBED_CASES, DISTURBED_INTERVAL, NOISY
+
     metrics = (("success_rate", _share), ("success_loose_rate", _share), ("regret_median", _percent))
     note = (
-        "A new plan every five steps, measured states off by 1 % of the initial set's half width and controls by 5 % "
-        "of half their range (normal noise). `mpc` falls back on the clipped LQR where a state has no certified plan. "
-        "Each cell: success; success within 0.1; median regret."
+        f"The first {DISTURBED_CASES} cases with a new plan every {DISTURBED_INTERVAL} steps, measured states off by "
+        f"{_share(DISTURBED.state_noise)} of the initial set's half width and controls by "
+        f"{_share(DISTURBED.input_noise)} of half their range (normal noise). `mpc` falls back on the clipped LQR "
+        "where a state has no certified plan. Each cell: success; success within 0.1; median regret."
     )
     columns = [(name, metrics) for name in names]
     return Table(
-        "Closed loop under noise", note, *_packed(found, columns, [name.removesuffix(_NOISY) for name in names])
+        "Closed loop under noise", note, *_packed(found, columns, [name.removesuffix(NOISY) for name in names])
     )
 
 

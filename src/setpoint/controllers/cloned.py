@@ -4,6 +4,7 @@ scikit-learn does the fitting and is imported here alone; `pip install 'setpoint
 demonstrations are arrays that the caller hands in, so that any expert can be cloned.
 """
 
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -81,7 +82,10 @@ def clone(
     scale = _Scale.of(states, moves)
     inputs = (states - scale.state_mean) / scale.state_spread
     outputs = ((moves - scale.move_mean) / scale.move_spread).reshape(len(moves), -1)
-    return ClonedController(problem, kind, _regressor(kind, seed).fit(inputs, outputs), scale, blocking)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Stochastic Optimizer", UserWarning)  # the network's passes are fixed
+        fitted = _regressor(kind, seed).fit(inputs, outputs)
+    return ClonedController(problem, kind, fitted, scale, blocking)
 
 
 def require_cloning(count: int) -> None:

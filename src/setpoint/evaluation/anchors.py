@@ -5,7 +5,7 @@ optimum when its controls are rounded, its initial state is rounded, or every co
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import Any
 
@@ -26,6 +26,10 @@ from setpoint.trajectory import Trajectory
 
 DISTURBED = Disturbance(state_noise=0.01, input_noise=0.05)
 DISTURBED_INTERVAL = 5
+NOISY = ", closed loop with noise"
+"""At the end of the names of such rows."""
+DISTURBED_CASES = 50
+"""Leading cases of each plant: model predictive control solves a problem with local optima anew in every episode."""
 FIXED_ERROR = 0.1
 """‖x_N − x*‖₂ below which published tables call an episode a success; it means different things on different plants."""
 _ACTIVE = 1e-6
@@ -80,9 +84,14 @@ def system_anchors(
     clones = _clone_all(problem, demonstrations, groups)
     rows: dict[str, list[dict[str, np.ndarray]]] = {}
     for group in groups:
-        if len(group.states):
-            for name, trajectory in _episodes(group, clones, disturbed):
-                rows.setdefault(name, []).append(_measure(group, trajectory))
+        if not len(group.states):
+            continue
+        measured = [(name, _measure(group, trajectory)) for name, trajectory in _episodes(group, clones)]
+        if disturbed:
+            first = group.first(DISTURBED_CASES)
+            measured += [(name, _measure(first, trajectory)) for name, trajectory in _disturbed(first, clones)]
+        for name, values in measured:
+            rows.setdefault(name, []).append(values)
     optima = [optimum for group in groups for optimum in group.optima]
     return SystemAnchors(
         system=problem.name,
@@ -116,6 +125,10 @@ class _Solved:
         optima = tuple(optimum for _, optimum in pairs)
         return cls(group.problem, states, optima, len(group.states) - len(pairs), process_time() - started)
 
+    def first(self, count: int) -> "_Solved":
+        """The leading `count` cases."""
+        return replace(self, states=self.states[:count], optima=self.optima[:count])
+
     @property
     def controls(self) -> Float[np.ndarray, "B N n_u"]:
         return np.array([optimum.controls for optimum in self.optima])
@@ -141,7 +154,7 @@ def _touches(values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.nda
     return np.asarray((distance <= _ACTIVE).any(axis=(1, 2)))
 
 
-def _episodes(group: _Solved, clones: Sequence[Controller], disturbed: bool) -> "list[tuple[str, Trajectory]]":
+def _episodes(group: _Solved, clones: Sequence[Controller]) -> "list[tuple[str, Trajectory]]":
     problem, x0, controls = group.problem, group.states, group.controls
     noise = Disturbance(input_noise=_CONTROL_NOISE)
     found = [
@@ -156,8 +169,6 @@ def _episodes(group: _Solved, clones: Sequence[Controller], disturbed: bool) -> 
         ("optimum of the state to 2 decimals", _optimum_of_rounded(group)),
     ]
     found += [(each.name, run_controller(problem, each, x0).trajectory) for each in clones]
-    if disturbed:
-        found += [(f"{name}, closed loop with noise", trajectory) for name, trajectory in _disturbed(group, clones)]
     return found
 
 
@@ -166,7 +177,7 @@ def _disturbed(group: _Solved, clones: Sequence[Controller]) -> list[tuple[str, 
     makers: list[Callable[[Problem], Controller]] = [ClippedLqr, TrackingLqr, ModelPredictive]
     controllers = [*(make(problem) for make in makers), *clones]
     return [
-        (each.name, run_controller(problem, each, group.states, DISTURBED_INTERVAL, DISTURBED).trajectory)
+        (f"{each.name}{NOISY}", run_controller(problem, each, group.states, DISTURBED_INTERVAL, DISTURBED).trajectory)
         for each in controllers
     ]
 
