@@ -90,6 +90,18 @@ def test_an_interaction_keeps_a_level_from_being_recommended(tmp_path: Path) -> 
     assert "depends on lora_rank" in claims["optimal_level:learning_rate"].reason
 
 
+def test_an_interaction_that_leaves_the_best_level_alone_is_not_said_to_move_it(tmp_path: Path) -> None:
+    def steeper(levels: Mapping[str, Any]) -> float:
+        gain = {4: -0.7, 8: -2.0, 16: -3.0}[levels["lora_rank"]]
+        return math.log(0.05) + (gain if levels["learning_rate"] == 2e-4 else 0.0)
+
+    claims = claims_of(Synthetic(tmp_path, log_error=steeper))
+    assert "best LoRA rank by learning_rate: " in claims["interaction:lora_rank:learning_rate"].statement
+    assert claims["optimal_level:learning_rate"].status is Status.SUGGESTIVE
+    reason = claims["optimal_level:learning_rate"].reason
+    assert "the size of its effect depends on lora_rank (observed best for every lora_rank: 2e-4)" in reason
+
+
 def test_unfinished_runs_make_every_claim_interim(tmp_path: Path) -> None:
     synthetic = Synthetic(tmp_path, log_error=learning_rate_matters, unstarted=("lora_rank=16",))
     claims = claims_of(synthetic)

@@ -7,7 +7,7 @@ from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.composing import judged, level_heading, not_made
 from setpoint.analysis.design import Obstacle
 from setpoint.analysis.experiment import Level
-from setpoint.analysis.interactions import best_by
+from setpoint.analysis.interactions import best_by, best_for_each
 from setpoint.analysis.intervals import mean_interval
 from setpoint.analysis.sensitivity import Sensitivity, sensitivity
 from setpoint.analysis.tested import Sweep
@@ -124,7 +124,9 @@ def _level_caveats(sweep: Sweep, factor: str, best: int, other_ways: Sensitivity
     ]
     caveats += sweep.case_caveat(factor)
     for other in sweep.interacting(factor):
-        caveats.append(f"the best {factor_label(factor)} depends on {other} ({best_by(sweep, factor, other)})")
+        same = len(set(best_for_each(sweep, factor, other))) == 1
+        what = "the size of its effect" if same else f"the best {factor_label(factor)}"
+        caveats.append(f"{what} depends on {other} (observed best {best_by(sweep, factor, other)})")
     by_rank = other_ways.worst_rank
     if by_rank is not None and by_rank != sweep.levels_of(factor)[best]:
         caveats.append(f"with failed runs ranked worst, {level_text(by_rank)} is best")

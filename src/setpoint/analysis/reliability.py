@@ -77,11 +77,13 @@ def _failure_claim(
     else:
         verdict = Status.UNRESOLVED, "the difference may be chance"
     tested = "" if p is None else f"; {p_text(p)} after Holm"
-    answer = f"{level_text(worst)} fails most ({share}) " if verdict[0] is Status.SUPPORTED else "not resolved: "
+    statement = f"not resolved: {rates}{tested}; {verdict[1]}"
+    if verdict[0] is Status.SUPPORTED:
+        statement = f"{level_text(worst)} fails most ({share}) ({rates}{tested})"
     return Claim(
         id=f"failures:{factor}",
         heading=f"Failures by {factor_label(factor)}",
-        statement=f"{answer}({rates}{tested}){'' if verdict[0] is Status.SUPPORTED else '; ' + verdict[1]}",
+        statement=statement,
         status=verdict[0],
         reason=verdict[1],
         method="Boschloo's exact test for two levels, permutation chi-square for more; Clopper–Pearson intervals",

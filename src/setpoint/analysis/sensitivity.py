@@ -39,7 +39,7 @@ class Sensitivity:
             parts.append(f"by arithmetic means {level_text(self.raw_scale)} is best")
         others = [level for level in self.without_seed.values() if level != best]
         if others:
-            names = listed([level_text(level) for level in dict.fromkeys(others)])
+            names = listed([level_text(level) for level in dict.fromkeys(others)], "or")
             parts.append(f"without one of {counted(len(self.without_seed), 'seed')} {names} is best ({len(others)}×)")
         return ", ".join(parts)
 

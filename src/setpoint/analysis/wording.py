@@ -89,6 +89,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def listed(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+MOST_LISTED = 12
+"""So many items are listed in full; of more, the first ones."""
+
+
+def listed(items: Sequence[str], conjunction: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`; `a, b, …, k and 989 more` of more than `MOST_LISTED`."""
+    if len(items) > MOST_LISTED:
+        items = [*items[: MOST_LISTED - 1], f"{len(items) - MOST_LISTED + 1} more"]
+        conjunction = "and"
+    return f" {conjunction} ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
