@@ -17,4 +17,4 @@ def test_many_items_are_cut_off_and_counted() -> None:
     items = [f"i{k}" for k in range(1000)]
     text = listed(items, "or")
     assert text.endswith(f"i{MOST_LISTED - 2} and {1000 - MOST_LISTED + 1} more")
-    assert "or" not in text
+    assert " or " not in text
