@@ -146,6 +146,12 @@ def test_small_numbers_do_not_vanish_from_prompts(dialect: Dialect) -> None:
         assert number in text
 
 
+@pytest.mark.parametrize(("value", "text"), [(1.23456, "1.23"), (-0.0151, "-0.02"), (0.0042, "0.0042"), (0.0, "0.00")])
+def test_coefficients_have_the_two_decimals_that_the_built_in_base_can_read(value: float, text: str) -> None:
+    problem = replace(problems.get("double_integrator"), plant=SecondOrder(a=value, e=1.0, dt_s=0.1))
+    assert f" a={text} " in messages(problem, [0.5, 0.5], Dialect())[0]["content"]
+
+
 def test_coefficients_outside_of_the_family_are_refused() -> None:
     own = type("Own", (SecondOrder,), {"coefficients": {"a": 1.0, "drag": 2.0}})
     problem = replace(problems.get("double_integrator"), plant=own())

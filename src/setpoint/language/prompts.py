@@ -12,6 +12,7 @@ Message = dict[str, str]
 
 _USUAL_TERMINAL_WEIGHT = 10.0
 """Of every plant that the built-in base learned from."""
+_SMALLEST_COEFFICIENT = 0.01
 
 
 def messages(problem: Problem, x: Sequence[float], dialect: Dialect) -> list[Message]:
@@ -51,7 +52,12 @@ def short_prompt(problem: Problem, x: Sequence[float], dialect: Dialect, plant_n
 def _dynamics(plant: Plant) -> list[str]:
     if not plant.coefficients:
         return [f"eq=[{'; '.join(plant.equations)}]"]
-    return [f"{term}={format_shortest(value, 2)}" for term, value in _terms(plant).items()]
+    return [f"{term}={_coefficient(value)}" for term, value in _terms(plant).items()]
+
+
+def _coefficient(value: float) -> str:
+    """Two decimals, which is what the built-in base learned to read; more where they would leave nothing of it."""
+    return format_number(value, 2) if abs(value) >= _SMALLEST_COEFFICIENT else format_shortest(value, 2)
 
 
 def _short_bounds(letter: str, signals: Sequence[Signal], *, scalar: bool) -> list[str]:
