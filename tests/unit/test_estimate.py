@@ -2,15 +2,18 @@
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sweeps import make_plan, run_plan
 
 from setpoint.artifacts import Workspace, read_json
+from setpoint.execution import Outcome, Task
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import Limits
 from setpoint.execution.slurm.profile import read_profile
+from setpoint.experiments.calibration import LENGTHS, calibrate
 from setpoint.experiments.estimate import Observation, compute_ratio, estimate, observations, work_of
 from setpoint.experiments.plan import Plan, PlannedStage
 from setpoint.experiments.recovery import RECOVERABLE, recovery_steps, recovery_text
@@ -84,6 +87,36 @@ def test_what_never_ran_is_unknown(tmp_path: Path) -> None:
         Observation(found.work.__class__(found.work.kind, ("b1",), 1.0), {"cpu_s": 1.0}) for found in seen(plan)
     ]
     assert "sft" in estimate(plan, Workspace(tmp_path), 1, other_base).unknown
+
+
+def test_stages_whose_like_has_not_run_are_named_and_calibrated(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    run_plan(tmp_path, make_plan(systems="di", fixed={"grpo.batch_size": 16}))
+    plan = make_plan(systems="di", parameters={"grpo.batch_size": [16, 32]})
+    expected = estimate(plan, workspace, 1)
+    assert (expected.unknown, expected.unlike) == ((), ("grpo",))
+    assert estimate(make_plan(systems="di", fixed={"grpo.batch_size": 16}), workspace, 1).unlike == ()
+    recorder = Recorder()
+    calibrate(workspace, plan, expected.unlike, lambda _: None, executor=recorder)
+    assert [task.config["grpo"]["batch_size"] for task in recorder.tasks] == [32, 32]
+    assert [task.config["grpo"]["steps"] for task in recorder.tasks] == list(LENGTHS["grpo"])
+
+
+class Recorder:
+    """An executor that runs nothing and calls it finished."""
+
+    poll_s = 0.0
+    shares_memory = True
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+
+    def submit(self, task: Task) -> Any:
+        self.tasks.append(task)
+        return SimpleNamespace(wait=lambda: Outcome("finished"))
+
+    def adopt(self, task: Task) -> None:
+        raise NotImplementedError
 
 
 def test_prediction_and_actual_cost_lie_beside_the_plan(tmp_path: Path) -> None:

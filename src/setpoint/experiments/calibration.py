@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError
 from setpoint.execution import Executor, LocalExecutor, Task, gpus
-from setpoint.experiments.estimate import CALIBRATION
+from setpoint.experiments.estimate import CALIBRATION, observations, work_of
 from setpoint.experiments.plan import Plan, PlannedStage
 from setpoint.experiments.planning import stage_id
 from setpoint.experiments.stages import PRELOAD, STAGES
@@ -23,7 +23,7 @@ def calibrate(
     *,
     executor: Executor | None = None,
 ) -> None:
-    """Run the first stage of each of `kinds` with two short lengths; finished ones are not run again.
+    """Run a stage of each of `kinds` with two short lengths, the first whose like has not run; finished ones stay.
 
     Raises:
         InputError: such a short stage fails; so would the experiment.
@@ -34,9 +34,11 @@ def calibrate(
         place.datasets.symlink_to(os.path.relpath(workspace.datasets, place.root))
     executor = executor or LocalExecutor(preload=PRELOAD, devices=gpus())
     run = _Runs(place, executor, say)
+    known = {(found.work.kind, found.work.task) for found in observations(workspace)}
     for kind in kinds:
-        stage = next((stage for stage in plan.stages.values() if stage.kind == kind), None)
-        if stage is not None:
+        stages = [stage for stage in plan.stages.values() if stage.kind == kind]
+        new = [stage for stage in stages if (kind, work_of(kind, stage.config).task) not in known]
+        for stage in (new or stages)[:1]:
             for length in LENGTHS[kind]:
                 run.stage(_shortened(stage, length), plan)
 

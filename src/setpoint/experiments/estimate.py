@@ -85,6 +85,7 @@ class Estimate:
         stages: by id; those without any observation are missing.
         unknown: kinds that were never observed.
         workers: stages at the same time that `wall_s` is for.
+        unlike: kinds that were, but with other tasks than those of some stages.
     """
 
     stages: Mapping[str, Cost]
@@ -96,6 +97,7 @@ class Estimate:
     memory_gb: float
     gpu_hours: float
     gpu_memory_gb: float
+    unlike: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of estimate.json, without the time."""
@@ -172,6 +174,7 @@ def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[Obse
     fits: dict[tuple[str, tuple[str, ...]], _Fit | None] = {}
     stages: dict[str, Cost] = {}
     unknown: dict[str, None] = {}
+    unlike: dict[str, None] = {}
     for name, stage in left.items():
         work = work_of(stage.kind, stage.config)
         key = (work.kind, work.task)
@@ -182,6 +185,8 @@ def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[Obse
             unknown[work.kind] = None
         else:
             stages[name] = fit.cost(work.units)
+            if not fit.exact:
+                unlike[work.kind] = None
     costs = list(stages.values())
     total = math.fsum(cost.cpu_s for cost in costs)
     return Estimate(
@@ -194,6 +199,7 @@ def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[Obse
         memory_gb=max((cost.memory_gb for cost in costs), default=0.0),
         gpu_hours=math.fsum(cost.gpu_hours for cost in costs),
         gpu_memory_gb=max((cost.gpu_memory_gb for cost in costs), default=0.0),
+        unlike=tuple(unlike),
     )
 
 
@@ -229,7 +235,7 @@ def compute_ratio(workspace: Workspace, base_digest: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """Cost against work, from the observations that are most alike."""
+    """Cost against work, from the observations that are most alike; `exact` where their task is the same."""
 
     start_s: float
     per_unit_s: float
@@ -240,6 +246,7 @@ class _Fit:
     gpu_hours_per_cpu_s: float
     gpu_memory_gb: float
     basis: str
+    exact: bool
 
     def cost(self, units: float) -> Cost:
         cpu_s = self.start_s + self.per_unit_s * units
@@ -286,6 +293,7 @@ def _fitted(alike: Sequence[Observation], basis: str, exact: bool) -> _Fit:
         gpu_hours_per_cpu_s=math.fsum(float(f.measured.get("gpu_hours") or 0.0) for f in alike) / float(cpu_s.sum()),
         gpu_memory_gb=_largest(alike, "peak_gpu_gb"),
         basis=basis,
+        exact=exact,
     )
 
 

@@ -227,7 +227,7 @@ def prepare(
 
     Args:
         say: told what takes time.
-        calibration: whether short runs measure what kinds of stages cost that have never run here.
+        calibration: whether short runs measure what stages cost whose like have never run here.
         accept_changes: whether a change counts also where everything that was planned is finished.
         trains_here: whether this is the machine that needs the memory.
 
@@ -282,12 +282,15 @@ def _calibrated(request: Request, plan: Plan, datasets: Mapping[str, Named], say
     """The plan after calibration, which an equal-compute control needs in any case to know its steps."""
     if request.existing is not None:
         return plan
-    unknown = set(estimate(plan, request.workspace, 1).unknown) if everything else set()
+    wanted: set[str] = set()
+    if everything:
+        expected = estimate(plan, request.workspace, 1)
+        wanted = {*expected.unknown, *expected.unlike}
     if request.spec.equal_compute_control and plan.compute_ratio is None:
-        unknown |= {"sft", "grpo"}
-    if unknown:
-        calibrate(request.workspace, plan, [kind for kind in KINDS if kind in unknown], say)
-    return build_plan(request.spec, request.experiment_id, _inputs(request, datasets)) if unknown else plan
+        wanted |= {"sft", "grpo"}
+    if wanted:
+        calibrate(request.workspace, plan, [kind for kind in KINDS if kind in wanted], say)
+    return build_plan(request.spec, request.experiment_id, _inputs(request, datasets)) if wanted else plan
 
 
 def run(request: Request, plan: Plan, options: Options) -> Status:
