@@ -11,6 +11,7 @@ from sweeps import make_plan
 from synthetic_experiment import Synthetic
 
 from setpoint.analysis.design import Obstacle, factorial
+from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.reading import read_experiment
 from setpoint.errors import InputError
@@ -150,8 +151,23 @@ def test_a_design_that_leaves_cells_empty_is_not_taken_for_a_factorial(tmp_path:
     diagonal = {(4, 1e-4), (8, 2e-4)}
     runs = tuple(run for run in data.runs if (run.level("lora_rank"), run.level("learning_rate")) in diagonal)
     assert len(runs) == 6
-    sparse = replace(data, runs=runs, plan={**data.plan, "spec": {"design": "sobol"}})
-    obstacle = factorial(sparse, "final_error").cells
+    check_sparse(replace(data, runs=runs, plan={**data.plan, "spec": {"design": "sobol"}}))
+
+
+@pytest.mark.parametrize("design", ["fractional", "sobol"])
+def test_a_sparse_design_of_which_single_levels_are_left_is_not_taken_for_a_factorial(
+    tmp_path: Path, design: str
+) -> None:
+    factors = {"lora_rank": (4, 8), "learning_rate": (1e-4, 2e-4), "batch_size": (8, 16)}
+    data = read_experiment(Synthetic(tmp_path, factors=factors, replicates=2).write())
+    half = tuple(run for run in data.runs if sum(run.level(name) == levels[0] for name, levels in factors.items()) % 2)
+    assert len(half) == 8
+    check_sparse(replace(data, runs=half, plan={**data.plan, "spec": {"design": design}}))
+
+
+def check_sparse(data: ExperimentData) -> None:
+    words = f"a {data.plan['spec']['design']} design leaves combinations empty"
+    obstacle = factorial(data, "final_error").cells
     assert isinstance(obstacle, Obstacle)
-    assert obstacle.reason.startswith("a sobol design leaves combinations empty")
-    assert any("a sobol design leaves combinations empty" in claim.statement for claim in experiment_claims(sparse))
+    assert obstacle.reason.startswith(words)
+    assert any(words in claim.statement for claim in experiment_claims(data))

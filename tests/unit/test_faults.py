@@ -145,6 +145,13 @@ def test_retries_have_limits_that_can_be_set_and_outlive_the_coordinator(tmp_pat
     assert run_sweep(tmp_path, "sft=crash*4", retries={"crash": 4}).counts == {"ok": 1}
 
 
+def test_what_was_given_up_stays_failed_though_its_class_would_be_tried_again(tmp_path: Path) -> None:
+    assert run_sweep(tmp_path, "sft=crash*1", retries={"crash": 0}).counts == {"failed": 1}
+    assert run_sweep(tmp_path, "").counts == {"failed": 1}
+    assert run_sweep(tmp_path, "", retry=lambda name: name == "timeout").counts == {"failed": 1}
+    assert run_sweep(tmp_path, "", retry=lambda name: name == "crash").counts == {"ok": 1}
+
+
 def test_a_specification_sets_the_limits_of_retries(tmp_path: Path) -> None:
     save_plan(tmp_path, make_plan(systems="di", training_types="sft", retries={"crash": 0}))
     assert run_sweep(tmp_path, "sft=crash*1").counts == {"failed": 1}

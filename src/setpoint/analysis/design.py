@@ -219,8 +219,8 @@ def factorial(
     if dropped:
         kept = tuple(o for o in usable if all(o.level(factor) in levels[factor] for factor in factors))
         counts = _counts(kept, factors)
-    left = tuple(factor for factor in factors if len(levels[factor]) >= 2)
-    obstacle = obstacle or _sparse(data, left, dropped)
+    left = tuple(factor for factor in factors if len(levels[factor]) >= 2) if all(levels.values()) else ()
+    obstacle = obstacle or _sparse(data, dropped)
     cells = obstacle or _cells(kept, {factor: levels[factor] for factor in left}, scale, wanted, notes)
     replicates = (min(counts.values(), default=0), max(counts.values(), default=0))
     return Factorial(scale, left, tuple(levels[f] for f in left), cells, kept, replicates, tuple(dropped), tuple(notes))
@@ -281,10 +281,10 @@ def _obstacle(
     return None
 
 
-def _sparse(data: ExperimentData, left: Sequence[str], dropped: Sequence[tuple[str, Level]]) -> Obstacle | None:
-    """That the design itself leaves cells empty, where nothing is left of the factorial for that."""
+def _sparse(data: ExperimentData, dropped: Sequence[tuple[str, Level]]) -> Obstacle | None:
+    """That the design itself leaves cells empty: what is left of the factorial then was not chosen to be compared."""
     design = (data.plan.get("spec") or {}).get("design", "full")
-    if design == "full" or not dropped or any(factor != SYSTEM for factor in left):
+    if design == "full" or not dropped:
         return None
     reason = f"a {design} design leaves combinations empty, and tests of single parameters need all of them"
     return Obstacle(Status.NOT_TESTABLE, reason)

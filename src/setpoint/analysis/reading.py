@@ -94,7 +94,9 @@ def _read_results(
 
 def _forecast(record: object, stages: Mapping[str, "_Stage"]) -> Forecast | None:
     """The content of estimate.json beside what the stages did cost."""
-    if not isinstance(record, dict) or record.get("schema") != ESTIMATE_SCHEMA or not record["stages"]:
+    if not isinstance(record, dict) or record.get("schema") != ESTIMATE_SCHEMA:
+        return None
+    if not record["stages"] and record.get("unknown_kinds", True):
         return None
     predicted = tuple(_prediction(stages[name], cost) for name, cost in record["stages"].items() if name in stages)
     low, high = record["predicted"]["cpu_s_interval"]

@@ -70,15 +70,18 @@ class Coordinator:
         self._stop = True
         self._journal.record("draining", running=len(self._jobs))
 
-    def run(self, *, rerun_failed: frozenset[str] = frozenset()) -> Status:
+    def run(self, *, rerun_failed: frozenset[str] = frozenset(), settled: frozenset[str] = frozenset()) -> Status:
         """Run all stages that can be run, and say what became of every run.
 
         Args:
-            rerun_failed: ids of failed stages to try again; other failed stages stay failed.
+            rerun_failed: ids of failed stages to try again.
+            settled: ids of failed stages that stay failed otherwise, however often their class would be tried again.
 
         An interrupt ends the running workers, leaves everything resumable, and is passed on.
         """
-        self._states = {name: self._initial_state(name, name in rerun_failed) for name in self._plan.stages}
+        self._states = {
+            name: self._initial_state(name, name in rerun_failed, name in settled) for name in self._plan.stages
+        }
         self._journal.record("started", stages=len(self._plan.stages), runs=len(self._plan.runs))
         self._note_progress("running")
         try:
@@ -99,7 +102,7 @@ class Coordinator:
         )
         return self._note_progress("interrupted") if left else status
 
-    def _initial_state(self, name: str, rerun: bool) -> StageState:
+    def _initial_state(self, name: str, rerun: bool, settled: bool) -> StageState:
         """The state on disk; here, unlike in `status`, the content of what would be reused is checked in full."""
         folder = self._folder(name)
         state = read_stage(folder)
@@ -111,6 +114,8 @@ class Coordinator:
         if state.status != "failed" or rerun or self._executor.adopt(self._task(name)) is not None:
             return StageState("absent")
         self._failures.update((name, found) for found in failure_classes(folder))
+        if settled:
+            return state
         return StageState("absent") if self._try_again(name, (state.failure or {})["failure_class"]) else state
 
     def _try_again(self, name: str, failure_class: str) -> bool:

@@ -29,7 +29,7 @@ from setpoint.experiments.lease import lease
 from setpoint.experiments.links import link_models
 from setpoint.experiments.plan import Named, Plan, plan_path, read_plan
 from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values, spec_digest
-from setpoint.experiments.retries import RESULTS
+from setpoint.experiments.retries import RESULTS, RESUMED
 from setpoint.experiments.spec import ExperimentSpec
 from setpoint.experiments.stages import PRELOAD
 from setpoint.experiments.status import Status, read_stages, require_plan
@@ -306,7 +306,7 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
         workers = options.workers or fitting_workers(request.workspace, plan, request.base)
         write_prediction(request, plan, workers)
-        rerun = _stages_to_rerun(request, plan, options.retry)
+        failed, tried = _failed_stages(request.workspace, plan), _tried_stages(request.folder)
         executor = options.executor or LocalExecutor(preload=PRELOAD, limits=options.limits, devices=gpus())
         journal = Journal(request.folder, token, options.listeners)
         coordinator = Coordinator(
@@ -320,7 +320,10 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
         )
         with _interrupts(coordinator, drain=options.drain) as interrupts:
             try:
-                status = coordinator.run(rerun_failed=rerun)
+                status = coordinator.run(
+                    rerun_failed=_to_rerun(failed, tried, options.retry),
+                    settled=_settled(failed, tried, options.retries or {}),
+                )
             finally:
                 link_models(request.workspace, plan)
                 write_actual(request.workspace, plan)
@@ -345,18 +348,33 @@ def write_actual(workspace: Workspace, plan: Plan) -> None:
         write_json(path, {**record, "actual": actual_cost(workspace, plan, record["stages"])})
 
 
-def _stages_to_rerun(request: Request, plan: Plan, retry: Callable[[str], bool]) -> frozenset[str]:
+def _failed_stages(workspace: Workspace, plan: Plan) -> dict[str, str]:
+    """Stage id -> class of its last failure."""
+    states = read_stages(workspace, plan)
+    return {name: state.failure["failure_class"] for name, state in states.items() if state.failure is not None}
+
+
+def _tried_stages(folder: Path) -> dict[str, bool]:
+    """Of every stage that has failed in this experiment, whether it was to be tried again after the last time."""
+    failures = [event for event in read_events(folder) if event.get("event") == "stage_failed"]
+    return {event["stage"]: bool(event.get("retry")) for event in failures}
+
+
+def _to_rerun(failed: Mapping[str, str], tried: Mapping[str, bool], retry: Callable[[str], bool]) -> frozenset[str]:
     """Failed stages to try again: those that are asked for, and those of other experiments that are no results."""
-    known = {event["stage"] for event in read_events(request.folder) if event.get("event") == "stage_failed"}
-    failures = {
-        name: state.failure["failure_class"]
-        for name, state in read_stages(request.workspace, plan).items()
-        if state.failure is not None
-    }
     return frozenset(
         name
-        for name, failure_class in failures.items()
-        if retry(failure_class) or (name not in known and failure_class not in RESULTS)
+        for name, failure_class in failed.items()
+        if retry(failure_class) or (name not in tried and failure_class not in RESULTS)
+    )
+
+
+def _settled(failed: Mapping[str, str], tried: Mapping[str, bool], retries: Mapping[str, int]) -> frozenset[str]:
+    """Failed stages that this experiment gave up, but those of classes that stop it or that `retries` now names."""
+    return frozenset(
+        name
+        for name, failure_class in failed.items()
+        if tried.get(name) is False and failure_class not in {*RESUMED, *retries}
     )
 
 

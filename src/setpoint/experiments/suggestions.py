@@ -29,17 +29,20 @@ def _improvements(plan: Plan) -> Iterator[str]:
         yield f"--replicates {ENOUGH_REPLICATES} would add {more} runs; {so_far} little about what is chance."
     if plan.type == "hyperparameter_sweep" and not plan.analysis.factors:
         yield "nothing is compared yet; --learning-rates 1e-4,2e-4,5e-4 is what matters most in most sweeps."
+    fixed_levels = {name for group in spec.zipped for name in group}
     for name, values in spec.parameters.items():
-        yield from _levels(name, [value for value in values if _is_number(value)])
+        alone = spec.design == "full" and name not in fixed_levels
+        yield from _levels(name, [value for value in values if _is_number(value)], more=alone)
     if plan.type == "training_ablation" and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
         yield "--equal-compute-control tells whether GRPO is worth its compute: SFT alone for as long as both."
 
 
-def _levels(name: str, numbers: list[int | float]) -> Iterator[str]:
+def _levels(name: str, numbers: list[int | float], *, more: bool) -> Iterator[str]:
+    """What the values of one parameter leave open; `more` says that others may be added to them alone."""
     numbers = sorted(numbers)
     if len(numbers) == 1:
         yield f"{name} has one value and is no factor; give it two or more, or set it with --set."
-    if len(numbers) == 2 and numbers[0] > 0:
+    if more and len(numbers) == 2 and numbers[0] > 0:
         third = _between(*numbers)
         if third not in numbers:
             yield f"a third value of {name}, such as {third:.3g}, would show whether its effect bends."

@@ -283,9 +283,10 @@ def _reference_row(label: str, metrics: Metrics) -> tuple[str, ...]:
     )
 
 
-def case_error_text(report: Report) -> str:
-    """What standard error the number of evaluation cases leaves in a run's mean error."""
-    finals = [o.final for run in report.data.runs if run.state == "ok" for o in run.outcomes.values() if o.final]
+def case_error_text(data: ExperimentData, system: str) -> str:
+    """What standard error the number of evaluation cases leaves in a run's mean error on `system`."""
+    outcomes = [run.outcomes.get(system) for run in data.runs if run.state == "ok"]
+    finals = [outcome.final for outcome in outcomes if outcome is not None and outcome.final]
     shares = sorted(
         error / mean for m in finals if (error := m["final_error_se"]) is not None and (mean := m["final_error"])
     )

@@ -267,7 +267,7 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
     charts = [chart for chart in found if chart is not None]
     return (
         f"<h3>{text_of(ranked.system)}</h3>{_figures(charts)}{_table(columns, rows, caption)}"
-        f"<p>{text_of(case_error_text(report))}.</p>"
+        f"<p>{text_of(case_error_text(report.data, ranked.system))}.</p>"
         f"{references}{_by_condition(report, ranked)}"
     )
 

@@ -113,7 +113,7 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
         "",
         *table(columns, rows),
         "",
-        escape(case_error_text(report)) + ".",
+        escape(case_error_text(report.data, ranked.system)) + ".",
         "",
         *table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system)),
         *_by_condition(report, ranked),

@@ -124,7 +124,7 @@ def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str
         lines.append(f"{counted(without, 'configuration')} without a result.")
     if ranked.with_result and len(ranked.configurations) > 1:
         lines.append(_ties(ranked))
-    lines.append(case_error_text(report) + ".")
+    lines.append(case_error_text(report.data, ranked.system) + ".")
     return [
         *lines,
         *aligned([REFERENCE_COLUMNS, *reference_rows(report.data, ranked.system)]),

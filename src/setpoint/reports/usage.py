@@ -66,6 +66,8 @@ def predicted_text(data: ExperimentData) -> str:
     forecast = data.forecast
     if forecast is None:
         return "nothing was predicted: no stage like these had run here before"
+    if not forecast.stages:
+        return "nothing was left to predict: every stage had finished before"
     done = forecast.finished
     predicted = counted(len(forecast.stages), "predicted stage")
     if not done:
