@@ -193,17 +193,13 @@ def test_something_is_always_suggested() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [
-        {
-            "parameters": {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4]},
-            "zipped": [["lora_rank", "learning_rate"]],
-        },
-        {"parameters": {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4]}, "design": "fractional"},
-    ],
+    "fields", [{"zipped": [["lora_rank", "learning_rate", "batch_size"]]}, {"design": "fractional"}]
 )
 def test_no_values_are_suggested_that_would_be_refused(fields: dict[str, Any]) -> None:
-    assert not any("third value" in text for text in suggestions(make_plan(systems="di", **fields)))
+    parameters = {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4], "batch_size": [8, 16]}
+    assert any("third value" in text for text in suggestions(make_plan(systems="di", parameters=parameters)))
+    sparse = make_plan(systems="di", parameters=parameters, **fields)
+    assert not any("third value" in text for text in suggestions(sparse))
 
 
 def test_recovery_says_what_it_would_do_and_does_nothing(tmp_path: Path) -> None:
