@@ -56,6 +56,16 @@ def test_a_universal_model_sees_as_much_of_each_system_as_a_specialist_or_as_muc
         assert universal.resolved["sft"]["steps"] == factor * specialist.resolved["sft"]["steps"]
 
 
+def test_specialists_and_the_universal_model_are_rewarded_for_the_same_steps() -> None:
+    runs = make_plan(**CROSS, training_types="grpo").runs
+    assert {run.resolved["grpo"]["reward_horizon"] for run in runs} == {5}
+    # Where that is not what the system would have alone, the command of the single run says it.
+    assert ["grpo.reward_horizon=5" in run.command for run in runs] == [True, False, False]
+    given = make_plan(**CROSS, training_types="grpo", fixed={"grpo.reward_horizon": 0}).runs
+    assert {run.resolved["grpo"]["reward_horizon"] for run in given} == {0}
+    assert "reward_horizon" not in make_plan(**CROSS, training_types="sft").runs[0].command
+
+
 def test_an_ablation_is_strategies_with_one_sft_parent_for_each_replicate() -> None:
     plan = make_plan(**ABLATION, replicates=3)
     assert [run.factors["strategy"] for run in plan.runs[::3]] == ["sft_only", "sft_then_grpo", "grpo_from_scratch"]

@@ -188,7 +188,7 @@ def resolve(
         group: dict(getattr(preset, group)) for group in ("lora", *TRAINED[training_type])
     }
     if "grpo" in resolved:
-        resolved["grpo"]["reward_horizon"] = _reward_horizon(tuple(systems))
+        resolved["grpo"]["reward_horizon"] = usual_reward_horizon(tuple(systems))
     for name, value in values.items():
         for group, field in find(name).places_in(training_type):
             resolved[group][field] = value
@@ -205,7 +205,8 @@ def resolve(
 
 
 @cache
-def _reward_horizon(names: tuple[str, ...]) -> int:
+def usual_reward_horizon(names: tuple[str, ...]) -> int:
+    """What the reward scores where nobody says, for one model of the named systems."""
     return reward_horizon(problems.get(name) for name in names)
 
 

@@ -22,6 +22,7 @@ from setpoint.experiments.parameters import (
     find,
     is_parameter,
     resolve,
+    usual_reward_horizon,
 )
 from setpoint.experiments.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
 from setpoint.experiments.single import Alone, training_command
@@ -347,8 +348,11 @@ def _start(design: RunDesign, stages: _Stages, earlier: Sequence[PlannedRun]) ->
 def _settings(
     preset: BasePreset, design: RunDesign, spec: ExperimentSpec, compute_ratio: float | None = None
 ) -> dict[str, Value]:
-    """The parameters that the run reads and that the specification gives, or that follow from equal compute."""
-    given = {**spec.fixed, **design.factors}
+    """The parameters that the run reads and that the specification gives, or that follow from what it is compared with.
+
+    These are the reward of runs that share it, and the steps of equal compute.
+    """
+    given = {**_shared_reward(design), **spec.fixed, **design.factors}
     settings = {name: value for name, value in given.items() if find(name).places_in(design.training_type)}
     if not design.equal_compute:
         return settings
@@ -357,6 +361,14 @@ def _settings(
     rows = both["grpo"]["steps"] * both["grpo"]["batch_size"] * (compute_ratio or PROVISIONAL_RATIO)
     settings = {name: v for name, v in settings.items() if ("sft", "steps") not in find(name).places}
     return {**settings, "sft.steps": both["sft"]["steps"] + max(1, round(rows / both["sft"]["batch_size"]))}
+
+
+def _shared_reward(design: RunDesign) -> dict[str, Value]:
+    """The reward's horizon, where it is not that of the run's own systems."""
+    if not design.rewarded_with:
+        return {}
+    shared, own = usual_reward_horizon(design.rewarded_with), usual_reward_horizon(design.systems)
+    return {} if shared == own else {"grpo.reward_horizon": shared}
 
 
 def _resolved(

@@ -27,6 +27,7 @@ class RunDesign:
         equal_compute: whether its SFT goes on for as much compute as GRPO would have taken.
         source: position of the run whose adapter it trains further.
         adapter: an adapter from outside the experiment that it trains further.
+        rewarded_with: systems with which it shares what the reward scores; none but its own where empty.
     """
 
     configuration: int
@@ -39,6 +40,7 @@ class RunDesign:
     equal_compute: bool = False
     source: int | None = None
     adapter: Adapter | None = None
+    rewarded_with: tuple[str, ...] = ()
 
 
 def hyperparameter_sweep(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
@@ -74,7 +76,10 @@ def _only(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Iterator[RunDes
 
 
 def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
-    """A specialist for each system beside universal models, which are one adapter for all of them."""
+    """A specialist for each system beside universal models, which are one adapter for all of them.
+
+    Both are trained on the same reward: one of its own for some specialists would be a second difference.
+    """
     if "universal" in spec.model_types and len(spec.systems) < 2:
         raise InputError(
             f"a universal model controls at least two systems, but got {', '.join(spec.systems)}. Name more --systems, "
@@ -89,7 +94,8 @@ def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[Run
     for (model_type, names), training_type in product(models, spec.training_types):
         arms = {"model_type": model_type, **_training_arm(spec, training_type)}
         for factors in configurations(spec, training_type):
-            runs += _replicates(spec, runs, RunDesign(0, 0, model_type, names, training_type, arms, factors))
+            run = RunDesign(0, 0, model_type, names, training_type, arms, factors, rewarded_with=spec.systems)
+            runs += _replicates(spec, runs, run)
     return runs
 
 
