@@ -12,6 +12,7 @@ from scipy import stats
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.reading import read_experiment
+from setpoint.analysis.transfer import transfer_claims
 from setpoint.artifacts import Workspace
 from setpoint.cli.main import main
 from setpoint.cli.verify_claims import reported_claims
@@ -360,3 +361,19 @@ def test_transfer_that_harms_is_a_result() -> None:
     assert claims["difference:b:start:base:adapter"].details["better"] == "adapter"
     assert claims["source:a"].status is Status.REFUSED
     assert claims["systems_in_general:start:base:adapter"].status is Status.REFUSED
+
+
+def test_arms_of_existing_adapters_say_which_they_are_and_what_else_tells_them_apart() -> None:
+    arms = {"base": [0.0], "source": [1.0], "sft_r4-0a1b2c": [2.0]}
+    data = as_data(Arms("start", "transfer_learning", ("a",), arms, 3).sample(generator("starts")))
+    runs = [
+        replace(run, start=None if run.level("start") == "base" else f"stage{run.index}", resolved={"lora": lora})
+        for run in data.runs
+        for lora in [{"rank": 4 if run.level("start") == "sft_r4-0a1b2c" else 8, "scale": 2.0}]
+    ]
+    claims = {claim.id: claim for claim in transfer_claims(replace(data, runs=tuple(runs)))}
+    notes = " ".join(claims["difference:a:start:base:sft_r4-0a1b2c"].details["caveats"])
+    assert all(run.start in notes for run in runs if run.start and run.level("start") == "sft_r4-0a1b2c")
+    assert "keeps its LoRA rank of 4, where runs from the base have 8" in notes
+    assert "scale" not in notes
+    assert not claims["difference:a:start:base:source"].details["caveats"]

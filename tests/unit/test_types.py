@@ -9,6 +9,7 @@ from synthetic_experiment import Synthetic
 
 from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import Workspace
+from setpoint.cli.plan_view import plan_text
 from setpoint.errors import InputError
 from setpoint.experiments.adapters import canonical_place, finished_adapters, named_adapter, planned_adapters
 from setpoint.experiments.plan import Named, Plan
@@ -105,6 +106,18 @@ def test_a_transfer_takes_every_finished_adapter_of_the_source_if_asked(tmp_path
     assert before.counts == {"ok": len(plan.runs)}
     assert {adapter.place for adapter in planned_adapters(plan, plan.adapters)} == set(plan.adapters)
     assert build(workspace, **TRANSFER, base_models="all_available", training_types="sft").adapters != plan.adapters
+
+
+def test_a_plan_says_which_adapters_from_outside_it_goes_on_from(tmp_path: Path) -> None:
+    run_plan(tmp_path, make_plan(systems="di", training_types="sft", parameters={"lora_rank": [4, 16]}, replicates=2))
+    workspace = Workspace(tmp_path)
+    plan = build(workspace, **TRANSFER, base_models="all_available", training_types="sft", replicates=3)
+    text = plan_text(plan, workspace, BASE)
+    # Five arms that are trained here, and on each of two targets two recipes of which there are two adapters.
+    assert "Runs: 5 configurations x 3 replicates + 4 configurations x 2 replicates = 23" in text
+    for run in plan.runs:
+        if str(run.factors["start"]).startswith("sft_r4-"):
+            assert f"Start {run.factors['start']}: adapter sft/{run.start}" in text
 
 
 def test_existing_adapters_keep_their_shape(tmp_path: Path) -> None:

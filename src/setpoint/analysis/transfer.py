@@ -4,6 +4,7 @@ On every target and both ways: that transfer harms is a result like any other. A
 target; what the source had cost is not counted.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from setpoint.analysis.arm_claims import arm_claims
 from setpoint.analysis.cells import Cells, replicated_cells
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.design import Factorial, factorial
-from setpoint.analysis.experiment import ExperimentData, RunResult
+from setpoint.analysis.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.levels import t_comparison
 from setpoint.analysis.wording import (
     change_text,
@@ -23,6 +24,8 @@ from setpoint.analysis.wording import (
 
 START = "start"
 BASE = "base"
+SOURCE = "source"
+LORA_WORDS = {"rank": "LoRA rank", "scale": "LoRA scale", "dropout": "LoRA dropout"}
 LEAST_SOURCES = 3
 """Adapters of a source from which its training, and not one adapter, can be judged."""
 
@@ -35,10 +38,44 @@ def transfer_claims(data: ExperimentData) -> list[Claim]:
         systems=tuple(targets),
         runs=tuple(run for run in data.runs if not set(run.systems).isdisjoint(targets)),
     )
+    notes = {level_text(level): _start_notes(on_targets, level) for level in _adapter_levels(on_targets)}
     return [
-        *arm_claims(on_targets, START, reference=BASE),
+        *(_noted(claim, notes) for claim in arm_claims(on_targets, START, reference=BASE)),
         *(_source_claim(on_targets, system) for system in targets),
     ]
+
+
+def _adapter_levels(data: ExperimentData) -> list[Level]:
+    """The starting points that are no training of this experiment."""
+    return list(dict.fromkeys(run.level(START) for run in data.runs if run.level(START) not in {BASE, SOURCE}))
+
+
+def _start_notes(data: ExperimentData, level: Level) -> list[str]:
+    """Which adapters stand behind a starting point, and what else than the start tells their runs from the base's."""
+    label = level_text(level)
+    begun = {start: [run for run in data.runs if run.level(START) == start] for start in (level, BASE)}
+    adapters = list(dict.fromkeys(run.start or "" for run in begun[level]))
+    notes = [f"start {label} is adapter {' and '.join(adapters)} (`setpoint models list --detailed`)"]
+    for name, words in LORA_WORDS.items():
+        own, of_base = ({run.resolved.get("lora", {}).get(name) for run in begun[start]} for start in (level, BASE))
+        if own != of_base:
+            notes.append(
+                f"start {label} keeps its {words} of {_values(own)}, where runs from the base have {_values(of_base)}: "
+                "what differs between them is not their start alone"
+            )
+    return notes
+
+
+def _values(found: Collection[Level]) -> str:
+    return " or ".join(sorted(level_text(value) for value in found))
+
+
+def _noted(claim: Claim, notes: Mapping[str, Sequence[str]]) -> Claim:
+    """The claim with the notes about the starting points that it compares."""
+    compared = [note for level in claim.details.get("pair", ()) for note in notes.get(level_text(level), ())]
+    if not compared:
+        return claim
+    return replace(claim, details={**claim.details, "caveats": [*claim.details.get("caveats", ()), *compared]})
 
 
 def _adapter(run: RunResult) -> str:
@@ -96,7 +133,10 @@ def _adapters_and_base(design: Factorial) -> Cells | str:
             values.setdefault(_adapter(o.run), []).append(o.value)
     means = [float(np.mean(found)) for found in values.values()]
     if len(base) < 2 or len(means) < LEAST_SOURCES:
-        return "too few finished runs from the base, or too few adapters with a result"
+        return (
+            f"{counted(len(base), 'finished run')} from the base and {counted(len(means), 'adapter')} with a result, "
+            f"where 2 and {LEAST_SOURCES} are needed"
+        )
     cell = np.repeat([0, 1], [len(means), len(base)])
     cells = replicated_cells((2,), cell, np.array([*means, *base]), [str(k) for k in range(len(cell))])
     return cells if cells.has_spread else "the runs show no spread"

@@ -39,13 +39,10 @@ def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
 
 def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
     """The plan for people."""
-    from setpoint.analysis.wording import counted
     from setpoint.experiments.dead_axes import dead_axes
     from setpoint.experiments.memory import check_memory
     from setpoint.experiments.suggestions import suggestions
 
-    configurations = len({run.configuration for run in plan.runs})
-    replicates = plan.spec.replicates
     kinds = Counter(stage.kind for stage in plan.stages.values())
     asked = Counter(name for run in plan.runs for name in run.stages.values())
     shared = sum(times - 1 for times in asked.values())
@@ -54,11 +51,12 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
         f"Systems: {', '.join(plan.systems)}",
         f"Data sets: {', '.join(f'{system}: {data.name} ({data.digest})' for system, data in plan.datasets.items())}",
         f"Base model: {plan.base.name} ({plan.base.digest})",
-        f"Runs: {counted(configurations, 'configuration')} x {counted(replicates, 'replicate')} = {len(plan.runs)}",
+        f"Runs: {_runs_text(plan)}",
         *_design_lines(plan),
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
         f" ({shared} saved by sharing, {_finished_stages(plan, workspace)} finished already)",
         *(f"  {run.name}" for run in plan.runs),
+        *_start_lines(plan),
     ]
     lines += [*_estimate_lines(plan, workspace, base), *(f"Warning: {text}" for text in dead_axes(plan))]
     lines += [
@@ -68,6 +66,28 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
     ]
     lines += [f"Suggestion: {text}" for text in suggestions(plan)]
     return "\n".join(lines)
+
+
+def _runs_text(plan: "Plan") -> str:
+    """`6 configurations x 2 replicates = 12`; an arm of existing adapters has as many replicates as adapters."""
+    from setpoint.analysis.wording import counted
+
+    replicates = Counter(run.configuration for run in plan.runs)
+    sizes = Counter(replicates.values())
+    parts = [
+        f"{counted(sizes[size], 'configuration')} x {counted(size, 'replicate')}"
+        for size in sorted(sizes, reverse=True)
+    ]
+    return f"{' + '.join(parts)} = {len(plan.runs)}"
+
+
+def _start_lines(plan: "Plan") -> list[str]:
+    """The adapters from outside the experiment, by the name of the arm that goes on from them."""
+    places = {place.partition("/")[2]: place for place in plan.adapters}
+    named = {
+        run.start: str(run.factors["start"]) for run in plan.runs if run.start in places and "start" in run.factors
+    }
+    return [f"Start {label}: adapter {places[start]}" for start, label in named.items() if start is not None]
 
 
 def _design_lines(plan: "Plan") -> list[str]:
@@ -138,6 +158,5 @@ def _stage_ids_known(plan: "Plan") -> bool:
 
 
 def _finished_stages(plan: "Plan", workspace: "Workspace") -> int:
-    if not _stage_ids_known(plan):
-        return 0
+    """Stages that are there already; none whose data set is still to be made can be among them."""
     return sum(workspace.stage(stage.kind, name).finished() for name, stage in plan.stages.items())

@@ -19,14 +19,14 @@ def suggestions(plan: Plan) -> list[str]:
 
 def _improvements(plan: Plan) -> Iterator[str]:
     spec = plan.spec
-    configurations = len({run.configuration for run in plan.runs})
     if plan.type == "single":
         yield "one run compares nothing; `setpoint experiment run` sweeps parameters and repeats seeds."
         return
     if spec.replicates < ENOUGH_REPLICATES:
-        more = configurations * (ENOUGH_REPLICATES - spec.replicates)
+        more = _repeated(plan) * (ENOUGH_REPLICATES - spec.replicates)
         so_far = "a single seed says" if spec.replicates == 1 else f"{spec.replicates} seeds say"
-        yield f"--replicates {ENOUGH_REPLICATES} would add {more} runs; {so_far} little about what is chance."
+        least = "at least " if plan.adapters else ""
+        yield f"--replicates {ENOUGH_REPLICATES} would add {least}{more} runs; {so_far} little about what is chance."
     if plan.type == "hyperparameter_sweep" and not plan.analysis.factors:
         yield "nothing is compared yet; --learning-rates 1e-4,2e-4,5e-4 is what matters most in most sweeps."
     fixed_levels = {name for group in spec.zipped for name in group}
@@ -35,6 +35,12 @@ def _improvements(plan: Plan) -> Iterator[str]:
         yield from _levels(name, [value for value in values if _is_number(value)], more=alone)
     if plan.type == "training_ablation" and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
         yield "--equal-compute-control tells whether GRPO is worth its compute: SFT alone for as long as both."
+
+
+def _repeated(plan: Plan) -> int:
+    """Configurations that have as many replicates as are asked for; an adapter from outside is there once."""
+    outside = {place.partition("/")[2] for place in plan.adapters}
+    return len({run.configuration for run in plan.runs if run.start not in outside})
 
 
 def _levels(name: str, numbers: list[int | float], *, more: bool) -> Iterator[str]:
