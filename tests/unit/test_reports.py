@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,16 @@ from setpoint.errors import InputError
 from setpoint.experiments.lease import lease
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
 from setpoint.reports.charts import learning_curves, seeds, trajectories
-from setpoint.reports.content import Report, build_report, curve_names
+from setpoint.reports.content import Report, build_report, curve_labels, curve_names, stages_of
 from setpoint.reports.figures import COLOURS, draw_figures
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
 from setpoint.reports.scales import Reference, place_references, ticks
 from setpoint.reports.svg import axis_over
 from setpoint.reports.usage import duration_text
+from setpoint.seeding import generator
+from setpoint.truth.planted import as_data
+from setpoint.truth.worlds import Arms
 
 RECOMPUTE = Path(__file__).parents[1] / "pipeline" / "recompute.py"
 SECTIONS = (
@@ -734,3 +738,15 @@ def test_every_format_shows_all_that_is_known_of_the_references(tmp_path: Path) 
 
 def test_a_share_that_is_not_all_is_not_rounded_to_all() -> None:
     assert [percent_text(share) for share in (1.0, 299 / 300, 0.99999, 0.994)] == ["100 %", "99.7 %", "99.9 %", "99 %"]
+
+
+def test_a_curve_that_some_arms_share_is_called_by_them() -> None:
+    strategies = ("sft_only", "sft_then_grpo", "sft_equal_compute")
+    world = Arms("strategy", "training_ablation", ("a",), {name: [0.0] for name in strategies}, 2)
+    data = as_data(world.sample(generator("curves")))
+    runs = [
+        replace(run, stages={"sft": "long" if run.level("strategy") == "sft_equal_compute" else "shared"})
+        for run in data.runs
+    ]
+    labels = curve_labels(replace(data, runs=tuple(runs)), stages_of(runs, "sft"))
+    assert labels == {"shared": "strategy sft_only or sft_then_grpo", "long": "strategy sft_equal_compute"}

@@ -45,7 +45,8 @@ def _claim(data: ExperimentData, system: str, ranked: list[ConfigurationResult])
     if not with_result:
         return Claim(name, heading, "not resolved: no run has a result", Status.NOT_TESTABLE, "no result", "none", 0)
     first = with_result[0]
-    observed = f"{configuration_name(first)} observed best ({number_text(first.mean or 0.0, 4)})"
+    label = data.quantity(ranking_metric(data)).label
+    observed = f"{configuration_name(first)} observed best ({label} {number_text(first.mean or 0.0, 4)})"
     if not tested:
         status, reason = _obstacle(data, ranked)
         return Claim(name, heading, f"not resolved: {observed}, but {reason}", status, reason, "none", n_runs)

@@ -83,8 +83,8 @@ def _compare(data: ExperimentData, system: str, runs: Sequence[RunResult], value
     size = percent_text(gain) if scale.logarithmic else number_text(gain)
     interval = percent_interval_text(*reach) if scale.logarithmic else interval_text(*reach)
     facts = (
-        f"{scale.quantity.label} {size} {interval} better than the next, {p_text(closest.p_adjusted)}, "
-        f"{counted(cases, 'case')}"
+        f"{'geometric ' if scale.logarithmic else ''}mean over cases of the {scale.quantity.label} {size} {interval} "
+        f"better than the next, {p_text(closest.p_adjusted)}, {counted(cases, 'case')}"
     )
     everyone = beaten == count - 1
     verdict = f"beats {beaten} of the {count - 1} others"

@@ -21,6 +21,7 @@ from setpoint.analysis.wording import (
     change_text,
     counted,
     level_text,
+    listed,
     p_text,
 )
 
@@ -102,9 +103,13 @@ def _first_pair(runs: Sequence[RunResult], system: str) -> tuple[Metrics, Metric
 
 
 def _common_label(runs: Sequence[RunResult], data: ExperimentData) -> str:
-    """The swept values that all `runs` have in common."""
-    common = [(f, level_text(runs[0].level(f))) for f in data.analysis.factors if len({r.level(f) for r in runs}) == 1]
-    return ", ".join(f"{factor}={level}" for factor, level in common) or "all runs"
+    """The swept values that tell `runs` from the others."""
+    told = []
+    for factor in data.analysis.factors:
+        own = list(dict.fromkeys(run.level(factor) for run in runs))
+        if len(own) == 1 or len(own) < len({run.level(factor) for run in data.runs}):
+            told.append(f"{factor}={listed([level_text(level) for level in own], 'or')}")
+    return ", ".join(told) or "all runs"
 
 
 def _cell(system: str, label: str, pairs: Sequence[tuple[Metrics, Metrics]], scale: Scale) -> _Cell:
@@ -120,7 +125,7 @@ def _claims(question: _Question, cells: Sequence[_Cell], scale: Scale, data: Exp
     by_system = {system: [cell for cell in cells if cell.system == system] for system in data.systems}
     by_system = {system: family for system, family in by_system.items() if family}
     overall = [
-        _Entry(system, "", _overall(family), tuple(d for cell in family for d in cell.differences))
+        _Entry(system, "", _overall(family), tuple(d for cell in family for d in cell.differences), len(family))
         for system, family in by_system.items()
     ]
     single = [
@@ -169,12 +174,13 @@ def _no_logarithm(runs: int) -> Obstacle:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One comparison of a family."""
+    """One comparison of a family; `cells` of them are taken together where it has no label."""
 
     system: str
     label: str
     difference: Contrast | Obstacle
     observed: tuple[float, ...]
+    cells: int = 1
 
     @property
     def n_runs(self) -> int:
@@ -197,7 +203,8 @@ def _claim(
     question: _Question, entry: _Entry, compared: Comparison | None, scale: Scale, data: ExperimentData
 ) -> Claim:
     name = f"{question.id}:{entry.system}" + (f":{entry.label}" if entry.label else "")
-    heading = f"{question.heading}, {entry.system}" + (f", {entry.label}" if entry.label else ", mean of all cells")
+    which = f", {entry.label}" if entry.label else ", mean of all cells" if entry.cells > 1 else ""
+    heading = f"{question.heading}, {entry.system}{which}"
     details = {"system": entry.system, "cell": entry.label, "metric": scale.quantity.name}
     method = "t on differences of runs (own or pooled spread), Holm and Bonferroni over the cells"
     if compared is None:

@@ -11,7 +11,15 @@ from setpoint.analysis.configurations import ConfigurationResult, rank_configura
 from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.quantities import Metrics
-from setpoint.analysis.wording import counted, factor_label, level_text, number_text, percent_text, share_text
+from setpoint.analysis.wording import (
+    counted,
+    factor_label,
+    level_text,
+    listed,
+    number_text,
+    percent_text,
+    share_text,
+)
 from setpoint.reports.scales import Reference
 
 NOT_MEASURED = "not measured"
@@ -158,18 +166,19 @@ def short_label(data: ExperimentData, result: ConfigurationResult) -> str:
 def curve_labels(data: ExperimentData, stages: Mapping[str, Sequence[RunResult]]) -> dict[str, str]:
     """For each stage, with the runs that share it, the swept values that its training had: what tells curves apart.
 
-    A parameter that varies among the runs of one stage was not yet used by it.
+    A parameter of which all stages have the same values was not yet used by any.
     """
-    used = [
-        factor
+    levels = {
+        factor: {stage: tuple(dict.fromkeys(run.level(factor) for run in runs)) for stage, runs in stages.items()}
         for factor in data.analysis.factors
-        if all(len({run.level(factor) for run in runs}) == 1 for runs in stages.values())
-        and len({run.level(factor) for runs in stages.values() for run in runs}) > 1
-    ]
-    return {
-        stage: ", ".join(f"{factor_label(factor)} {level_text(runs[0].level(factor))}" for factor in used) or "all runs"
-        for stage, runs in stages.items()
     }
+    used = {factor: own for factor, own in levels.items() if len(set(map(frozenset, own.values()))) > 1}
+
+    def label(stage: str) -> str:
+        told = [f"{factor_label(name)} {listed(list(map(level_text, of[stage])), 'or')}" for name, of in used.items()]
+        return ", ".join(told) or "all runs"
+
+    return {stage: label(stage) for stage in stages}
 
 
 def stages_of(runs: Iterable[RunResult], role: str) -> dict[str, list[RunResult]]:
