@@ -27,7 +27,7 @@ from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.experiments.lease import lease
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
-from setpoint.reports.charts import learning_curves, seeds, trajectories
+from setpoint.reports.charts import learning_curves, maps, seeds, trajectories
 from setpoint.reports.content import Report, build_report, curve_labels, curve_names, stages_of
 from setpoint.reports.figures import COLOURS, draw_figures
 from setpoint.reports.markdown import code_block, escape
@@ -750,3 +750,12 @@ def test_a_curve_that_some_arms_share_is_called_by_them() -> None:
     ]
     labels = curve_labels(replace(data, runs=tuple(runs)), stages_of(runs, "sft"))
     assert labels == {"shared": "strategy sft_only or sft_then_grpo", "long": "strategy sft_equal_compute"}
+
+
+def test_every_system_has_a_map_of_its_own(tmp_path: Path) -> None:
+    systems = ("double_integrator", "van_der_pol")
+    report = build_report(read_experiment(Synthetic(tmp_path, systems=systems, replicates=3).write()))
+    for system in systems:
+        (chart,) = [chart for chart in maps(report) if f" on {system} by " in chart.caption]
+        cells = {(run.level("lora_rank"), run.level("learning_rate")) for run in report.data.runs}
+        assert chart.body.count("n=3") == len(cells)

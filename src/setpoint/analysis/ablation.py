@@ -4,18 +4,25 @@ import math
 
 import numpy as np
 
-from setpoint.analysis.arm_claims import arm_claims
+from setpoint.analysis.arm_claims import arm_claims, with_notes
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.design import Scale, observe
 from setpoint.analysis.experiment import ExperimentData
 from setpoint.analysis.wording import counted, number_text, p_text
 
 STRATEGY = "strategy"
+NOTES = {
+    "sft_equal_compute": [
+        "sft_equal_compute has as much compute as SFT and GRPO in the steps of training; the start of GRPO's stage is "
+        "not counted"
+    ]
+}
+"""What is to be known about single strategies."""
 
 
 def ablation_claims(data: ExperimentData) -> list[Claim]:
     """All pairs of strategies on every system, and the resemblance of equal seeds."""
-    return [*arm_claims(data, strategy_factor(data)), *_seed_correlation(data)]
+    return [*with_notes(arm_claims(data, strategy_factor(data)), NOTES), *_seed_correlation(data)]
 
 
 def strategy_factor(data: ExperimentData) -> str:

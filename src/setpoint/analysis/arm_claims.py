@@ -99,6 +99,18 @@ def arm_claims(data: ExperimentData, factor: str, *, reference: Level = None) ->
     return claims
 
 
+def with_notes(claims: Sequence[Claim], notes: Mapping[str, Sequence[str]]) -> list[Claim]:
+    """`claims` with what is to be known about the arms that they compare; `notes` are by the arm's name."""
+    return [_noted(claim, notes) for claim in claims]
+
+
+def _noted(claim: Claim, notes: Mapping[str, Sequence[str]]) -> Claim:
+    compared = [note for level in claim.details.get("pair", ()) for note in notes.get(level_text(level), ())]
+    if not compared:
+        return claim
+    return replace(claim, details={**claim.details, "caveats": [*claim.details.get("caveats", ()), *compared]})
+
+
 def _pairs(data: ExperimentData, factor: str, reference: Level) -> list[Pair]:
     levels = list(dict.fromkeys(run.level(factor) for run in data.runs))
     if reference in levels:

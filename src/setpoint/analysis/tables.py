@@ -13,6 +13,7 @@ from pathlib import Path
 
 from setpoint.analysis.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
 from setpoint.analysis.quantities import QUANTITIES, Quantity
+from setpoint.analysis.wording import listed
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError, unknown_name
 
@@ -117,12 +118,14 @@ def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[
     """What the question leaves out of the table that may matter: columns it pools over, and a column of seeds."""
     asked = {*question.factors, question.response, question.block}
     others = [name for name in rows[0] if name not in asked]
-    notes = [
-        f"rows were pooled over {name}, which varies while the factors stay the same; name it in --factors to see its "
-        "effect, or filter the rows"
-        for name in others
-        if name.lower() not in _LABELS and _pooled(rows, question.factors, name)
-    ]
+    pooled = [name for name in others if name.lower() not in _LABELS and _pooled(rows, question.factors, name)]
+    notes = []
+    if pooled:
+        vary, it = ("varies", "it") if len(pooled) == 1 else ("vary", "one")
+        notes.append(
+            f"rows were pooled over {listed(pooled)}, which {vary} while the factors stay the same; name {it} in "
+            "--factors to see its effect, or filter the rows"
+        )
     seeds = [name for name in others if name.lower() in _SEEDS and len({row[name] for row in rows}) > 1]
     if question.block is None and seeds:
         notes.append(

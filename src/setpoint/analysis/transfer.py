@@ -4,12 +4,12 @@ On every target and both ways: that transfer harms is a result like any other. A
 target; what the source had cost is not counted.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 
-from setpoint.analysis.arm_claims import arm_claims
+from setpoint.analysis.arm_claims import arm_claims, with_notes
 from setpoint.analysis.cells import Cells, replicated_cells
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.design import Factorial, factorial
@@ -40,7 +40,7 @@ def transfer_claims(data: ExperimentData) -> list[Claim]:
     )
     notes = {level_text(level): _start_notes(on_targets, level) for level in _adapter_levels(on_targets)}
     return [
-        *(_noted(claim, notes) for claim in arm_claims(on_targets, START, reference=BASE)),
+        *with_notes(arm_claims(on_targets, START, reference=BASE), notes),
         *(_source_claim(on_targets, system) for system in targets),
     ]
 
@@ -68,14 +68,6 @@ def _start_notes(data: ExperimentData, level: Level) -> list[str]:
 
 def _values(found: Collection[Level]) -> str:
     return " or ".join(sorted(level_text(value) for value in found))
-
-
-def _noted(claim: Claim, notes: Mapping[str, Sequence[str]]) -> Claim:
-    """The claim with the notes about the starting points that it compares."""
-    compared = [note for level in claim.details.get("pair", ()) for note in notes.get(level_text(level), ())]
-    if not compared:
-        return claim
-    return replace(claim, details={**claim.details, "caveats": [*claim.details.get("caveats", ()), *compared]})
 
 
 def _adapter(run: RunResult) -> str:

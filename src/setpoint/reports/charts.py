@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -242,24 +242,28 @@ def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
 
 
 def maps(report: Report) -> list[Chart]:
-    """For each pair of swept parameters the mean of each cell with its runs and failures; for one a column."""
+    """For each system and pair of swept parameters the mean of each cell with its runs and failures.
+
+    One parameter alone is a column.
+    """
     data = report.data
     factors = swept(data)
     pairs: list[tuple[str, str | None]] = list(combinations(factors, 2))
-    charts = [_map(report, *pair) for pair in pairs[:SHOWN_MAPS] or [(factor, None) for factor in factors]]
+    pairs = pairs[: max(1, SHOWN_MAPS // len(data.systems))] or [(factor, None) for factor in factors]
+    charts = [_map(data, system, *pair) for system, pair in product(data.systems, pairs)]
     return [chart for chart in charts if chart is not None]
 
 
-def _map(report: Report, rows: str, columns: str | None) -> Chart | None:
-    data = report.data
+def _map(data: ExperimentData, system: str, rows: str, columns: str | None) -> Chart | None:
+    runs = [run for run in data.runs if system in run.systems]
     scale = Scale(data.quantity(data.analysis.primary_metric), data.analysis.scale == "log")
-    ys = ordered_levels(run.level(rows) for run in data.runs)
-    xs = ordered_levels(run.level(columns) if columns else None for run in data.runs)
+    ys = ordered_levels(run.level(rows) for run in runs)
+    xs = ordered_levels(run.level(columns) if columns else None for run in runs)
     if len(ys) > LARGEST_MAP or len(xs) > LARGEST_MAP:
         return None
     values: dict[tuple[object, object], list[float]] = {}
     for o in observe(data, scale):
-        if o.value is not None:
+        if o.value is not None and o.system == system:
             values.setdefault((o.level(rows), o.level(columns) if columns else None), []).append(o.value)
     means = {place: float(np.mean(found)) for place, found in values.items()}
     low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
@@ -271,7 +275,7 @@ def _map(report: Report, rows: str, columns: str | None) -> Chart | None:
     for j, y in enumerate(ys):
         body.append(svg.text(left - 8, top + (j + 0.6) * height, svg.shortened(level_text(y), 16), anchor="end"))
         for k, x in enumerate(xs):
-            here = [r for r in data.runs if r.level(rows) == y and (columns is None or r.level(columns) == x)]
+            here = [r for r in runs if r.level(rows) == y and (columns is None or r.level(columns) == x)]
             mean = means.get((y, x))
             corner = (left + k * width, top + j * height)
             body.append(svg.rectangle(*corner, width - 3, height - 3, "cell"))
@@ -283,8 +287,8 @@ def _map(report: Report, rows: str, columns: str | None) -> Chart | None:
     size = (left + len(xs) * width + 10, top + len(ys) * height + 6)
     name = f"{factor_label(rows)} and {factor_label(columns)}" if columns else factor_label(rows)
     caption = (
-        f"{scale.quantity.label} by {name}: the {'geometric ' if scale.logarithmic else ''}mean of the runs of each "
-        "cell (stronger is better), their number, and how many failed."
+        f"{scale.quantity.label} on {system} by {name}: the {'geometric ' if scale.logarithmic else ''}mean of each "
+        "cell's runs (stronger is better), their number, and how many failed."
     )
     return Chart(caption, svg.document(*size, caption, body))
 
