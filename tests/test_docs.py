@@ -14,6 +14,7 @@ import yaml
 
 from setpoint import problems, systems
 from setpoint.cli.main import VERBS, main
+from setpoint.experiments.spec import ExperimentSpec
 from setpoint.experiments.types import TYPES
 from setpoint.language import messages, parse_answer
 from setpoint.policies import PRESETS
@@ -201,3 +202,14 @@ def test_the_conda_environment_is_what_doctor_expects() -> None:
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
     assert pip == ["-c constraints.txt", "torch", "-e .[train,report,baselines,dev]"]
     assert re.search(r"^torch==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_field_of_a_specification_is_described() -> None:
+    table = TEXT["docs/experiments.md"].partition("## In a file")[2].partition("\n## ")[0]
+    named = {
+        name
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    assert named == set(ExperimentSpec.model_fields)

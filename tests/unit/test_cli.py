@@ -473,6 +473,43 @@ def test_set_replaces_one_value_of_a_file_and_keeps_the_others(
     assert all("grpo.steps=40 sft.steps=51" in line for line in capsys.readouterr().out.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("more", "parameters"),
+    [
+        (["--lora-ranks", "4"], {"lora_rank": [4], "learning_rate": [1e-4, 2e-4]}),
+        (["--parameters", "batch_size:8,16"], {"lora_rank": [8, 16], "learning_rate": [1e-4, 2e-4]}),
+        (["--set", "lora_rank=4"], {"learning_rate": [1e-4, 2e-4]}),
+    ],
+)
+def test_the_command_line_replaces_those_parameters_of_a_file_that_it_names(
+    more: list[str],
+    parameters: dict[str, list[float]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "systems: di\nparameters: {lora_rank: [8, 16], learning_rate: [1e-4, 2e-4]}\nfixed: {batch_size: 32}\n"
+    )
+    line = ["experiment", "plan", "--spec", str(file), "--json", "--workspace", str(tmp_path), *more]
+    assert main(line) == 0
+    spec = json.loads(capsys.readouterr().out)["spec"]
+    swept = "--parameters" in more
+    assert spec["parameters"] == parameters | ({"batch_size": [8, 16]} if swept else {})
+    assert spec["fixed"].get("batch_size") == (None if swept else 32)
+    assert spec["fixed"].get("lora_rank") == (4 if "--set" in more else None)
+
+
+def test_what_a_file_sweeps_in_two_places_is_not_replaced_in_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("systems: di\nparameters: {learning_rate: [1e-4, 2e-4]}\n")
+    line = ["experiment", "plan", "--spec", str(file), "--set", "sft.learning_rate=1e-3", "--workspace", str(tmp_path)]
+    assert main(line) == 3
+    assert "learning_rate" in capsys.readouterr().err
+
+
 def test_the_demonstration_is_a_specification() -> None:
     done = subprocess.run(
         [

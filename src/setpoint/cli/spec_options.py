@@ -144,21 +144,18 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
     tokens = arguments.parameters or []
     with findings.check():
         axes = parse_tokens([token for token in tokens if ".." not in token])
+    ranges: dict[str, dict[str, str]] = {}
     with findings.check():
-        if ranges := parse_ranges([token for token in tokens if ".." in token]):
-            fields["ranges"] = ranges
+        ranges = parse_ranges([token for token in tokens if ".." in token])
     for option, name in _AXES.items():
         if getattr(arguments, option) is not None:
             if name in axes:
                 words = f"--parameters and by --{option.replace('_', '-')}"
                 findings.errors.append(InputError(f"{name!r} is swept by {words}. Use one of them."))
             axes[name] = getattr(arguments, option)
-    if axes:
-        fields["parameters"] = axes
     with findings.check():
         asked = training_fields(arguments)
-        if "fixed" in asked:
-            asked["fixed"] = _overriding(fields.get("fixed") or {}, asked["fixed"])
+        fields |= _over_the_file(fields, {"parameters": axes, "ranges": ranges, "fixed": asked.pop("fixed", {})})
         fields |= asked
     if not fields.get("systems") and fields.get("type") != "transfer_learning":
         missing = "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
@@ -179,17 +176,26 @@ def training_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     return fields
 
 
-def _overriding(fixed: Mapping[str, Any], asked: Mapping[str, str]) -> dict[str, Any]:
-    """What a file fixes, but for the parameters that the command line sets, under whichever of their names.
+def _over_the_file(fields: Mapping[str, Any], asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The tables of parameters of a file, where those that the command line names have only what it says of them.
+
+    A parameter that it sweeps is swept, and no longer drawn from a range or fixed; one that it fixes is not swept.
 
     Raises:
         InputError: a parameter that does not exist.
     """
-    from setpoint.experiments.parameters import find
+    from setpoint.experiments.parameters import find, is_parameter
 
-    places = {place for name in asked for place in find(name).places}
-    kept = {name: value for name, value in fixed.items() if not places & set(find(name).places)}
-    return kept | dict(asked)
+    places = {place for table in asked.values() for name in table for place in find(name).places}
+    found: dict[str, Any] = {}
+    for table, own in asked.items():
+        given = fields.get(table)
+        if isinstance(given, Mapping):  # another kind of thing is refused where the specification is checked
+            kept = {k: v for k, v in given.items() if not (is_parameter(str(k)) and places >= set(find(str(k)).places))}
+            found[table] = {**kept, **own}
+        elif own:
+            found[table] = dict(own)
+    return found
 
 
 def assignments(texts: list[str]) -> dict[str, str]:
