@@ -59,6 +59,12 @@ def test_a_small_budget_recommends_fewer_levels() -> None:
         found("3runs")
 
 
+def test_hours_of_a_gpu_that_nothing_uses_are_no_budget() -> None:
+    spec = canonical_spec(make_spec(SWEEP))
+    with pytest.raises(InputError, match="used a GPU. Use core-hours or runs"):
+        offers(spec, Budget.parse("2gpu-hours"), plan, lambda _: 0.0)
+
+
 def test_many_parameters_are_offered_as_a_fraction() -> None:
     parameters = {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4], "grpo.beta": [0.0, 0.1], "sft.steps": [50, 100]}
     offered = {offer.name: offer for offer in found("30runs", systems="di", parameters=parameters)}

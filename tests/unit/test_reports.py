@@ -209,12 +209,20 @@ def test_failures_are_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_matplotlib")
-def test_a_failed_run_can_be_repeated_alone(tmp_path: Path) -> None:
-    folder = Synthetic(tmp_path, failed={"lora_rank=16_learning_rate=0.0002": "diverged"}).write()
+def test_a_failed_run_can_be_repeated_alone_under_the_limit_that_ended_it(tmp_path: Path) -> None:
+    folder = Synthetic(tmp_path, failed={"lora_rank=16_learning_rate=0.0002": "host_oom"}).write()
+    plan = json.loads((folder / "plan.json").read_text())
+    runs = [{**run, "command": f"setpoint train --run-id r{run['index']}"} for run in plan["runs"]]
+    (folder / "plan.json").write_text(json.dumps({**plan, "runs": runs}))
+    limited = next(tmp_path.glob("stages/*/*/attempts/*/failure.json"))
+    evidence = {"rss_gb": 2.1, "memory_limit_gb": 1.5, "stall_limit_s": 90}
+    limited.write_text(json.dumps({**json.loads(limited.read_text()), "evidence": evidence}))
     failures = write_reports(folder).with_name("failures.md").read_text()
-    command = next(line for line in failures.splitlines() if line.startswith("setpoint train"))
-    assert "--system double_integrator --training-type both --seed 0" in command
-    assert "--set lora_rank=16 learning_rate=0.0002" in command
+    commands = sorted(line for line in failures.splitlines() if line.startswith("setpoint train"))
+    (changed,) = [line for line in commands if "limit" in line]
+    assert changed.endswith(" --again --memory-limit-gb 1.5 --stall-limit-min 1.5")
+    assert len(commands) == failures.count("\n## ")
+    assert all(line.endswith(" --again") for line in commands if line != changed)
 
 
 @pytest.mark.usefixtures("without_matplotlib")

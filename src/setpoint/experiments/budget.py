@@ -87,6 +87,10 @@ def offers(spec: ExperimentSpec, budget: Budget, plan: Planner, price: Pricer) -
     least: float | None = None
     for name, variant in _variants(spec):
         one, two = (price(plan(_with_seeds(variant, seeds))) for seeds in (1, 2))
+        if budget.unit == "gpu-hours" and two <= 0.0:
+            raise InputError(
+                f"{budget} set no bound, for nothing that has run here used a GPU. Use core-hours or runs."
+            )
         least = one if least is None else min(least, one)
         each = max(two - one, 1e-12)
         seeds = min(MOST_SEEDS, 1 + int((budget.amount - one) / each + 1e-9)) if one <= budget.amount else 0

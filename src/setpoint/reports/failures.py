@@ -9,8 +9,12 @@ from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.remedies import fails_again, suggested_change
 
 LOG_LINES = 20
-ARMS = frozenset({"training_type", "model_type", "strategy", "start", "system", "candidate"})
-"""Factors that are no parameters of a run."""
+LIMITS = (
+    ("memory_limit_gb", "--memory-limit-gb", 1),
+    ("time_limit_s", "--time-limit-min", 60),
+    ("stall_limit_s", "--stall-limit-min", 60),
+)
+"""Evidence of an attempt that a limit ended, the option that sets the limit, and how much of one the other is."""
 
 
 def render_failures(data: ExperimentData) -> str | None:
@@ -37,15 +41,12 @@ def _section(data: ExperimentData, run: RunResult) -> str:
         "",
         "To reproduce it alone, in the workspace folder:",
         "",
-        code_block(_single_command(data, run)),
+        code_block(_single_command(data, run, failure)),
         "",
         _about_retry(failure),
         "",
         code_block(_retry_command(data)),
     ]
-    command = _reproduction_command(data, run)
-    if command is not None:
-        lines += ["", "To repeat this run alone:", "", code_block(command)]
     for title, text in _blocks(data, failure):
         lines += ["", f"{title}:", "", code_block(text)]
     return "\n".join([*lines, ""])
@@ -61,33 +62,22 @@ def _about_retry(failure: Failure) -> str:
     return "To try again, with every other failed run of the experiment, in the workspace folder:"
 
 
-def _single_command(data: ExperimentData, run: RunResult) -> str:
+def _single_command(data: ExperimentData, run: RunResult, failure: Failure) -> str:
+    """The run alone, under the limit that ended it where one did: no limit is part of what a run is."""
     command = data.plan["runs"][run.index].get("command")
-    return f"{command} --again" if command else "not recorded"
+    if not command:
+        return "not recorded"
+    evidence = failure.evidence or {}
+    limits = [
+        f" {option} {evidence[name] / unit:g}"
+        for name, option, unit in LIMITS
+        if isinstance(evidence.get(name), int | float)
+    ]
+    return f"{command} --again{''.join(limits)}"
 
 
 def _retry_command(data: ExperimentData) -> str:
     return shlex.join(["setpoint", "experiment", "retry", data.id])
-
-
-def _reproduction_command(data: ExperimentData, run: RunResult) -> str | None:
-    """One run of its own with the same training; None where it went on from another run's adapter."""
-    if len(run.systems) != 1 or run.start is not None:
-        return None
-    spec = data.plan.get("spec") or {}
-    (system,) = run.systems
-    words = ["setpoint", "train", "--system", system, "--training-type", run.training_type, "--seed", str(run.seed)]
-    words += ["--base-model", str(data.plan["base"]["name"])]
-    dataset = data.plan.get("datasets", {}).get(system)
-    if dataset:
-        words += ["--dataset-name", str(dataset["name"])]
-    for field, option in (("evaluation", "--evaluation"), ("evaluation_cases", "--evaluation-cases")):
-        if spec.get(field) is not None:
-            words += [option, str(spec[field])]
-    parameters = {**(spec.get("fixed") or {}), **{k: v for k, v in run.factors.items() if k not in ARMS}}
-    if parameters:
-        words += ["--set", *(f"{name}={value}" for name, value in parameters.items())]
-    return shlex.join(words)
 
 
 def _stage_place(data: ExperimentData, failure: Failure) -> str:
