@@ -61,7 +61,7 @@ def test_a_small_budget_recommends_fewer_levels() -> None:
 
 def test_hours_of_a_gpu_that_nothing_uses_are_no_budget() -> None:
     spec = canonical_spec(make_spec(SWEEP))
-    with pytest.raises(InputError, match="used a GPU. Use core-hours or runs"):
+    with pytest.raises(InputError, match="Use core-hours or runs"):
         offers(spec, Budget.parse("2gpu-hours"), plan, lambda _: 0.0)
 
 

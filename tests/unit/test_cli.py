@@ -323,11 +323,14 @@ def test_failed_runs_set_the_exit_code_and_can_be_retried(root: Path) -> None:
     assert "1 run failed; a retry would fail again; start a new experiment" in failed.stderr  # it diverged
     (root / "fail-grpo").unlink()
     assert setpoint(root, "experiment", "resume", "mine").returncode == 4
-    assert setpoint(root, "experiment", "retry", "mine", "--class", "crash").returncode == 4
+    other = setpoint(root, "experiment", "retry", "mine", "--class", "crash")
+    assert other.returncode == 4
+    assert "no failure is of class crash, but of class diverged, so none is tried again" in other.stderr
     misspelt = setpoint(root, "experiment", "retry", "mine", "--class", "crsh")
     assert (misspelt.returncode, "Did you mean 'crash'?" in misspelt.stderr) == (3, True)
     assert "failed     lora_rank=4" in setpoint(root, "experiment", "status", "mine").stdout
     assert setpoint(root, "experiment", "retry", "mine").returncode == 0
+    assert "nothing to try again" in setpoint(root, "experiment", "retry", "mine").stderr
     (root / "fail-reference").write_text("")
     assert (
         setpoint(root, "train", "--system", "di", "--dataset-name", "small", "--evaluation-cases", "5").returncode == 5

@@ -264,7 +264,23 @@ def _retry(arguments: argparse.Namespace) -> int:
 
     classes = _classes(arguments)
     wanted = resume_request(workspace_of(arguments), arguments.experiment_id)
+    if not arguments.quiet:
+        _say_what_is_not_retried(wanted, classes)
     return run_request(wanted, arguments, retry=lambda name: classes is None or name in classes)
+
+
+def _say_what_is_not_retried(wanted: "Request", classes: frozenset[str] | None) -> None:
+    """Where no stage failed in a way that was asked for, the command only resumes, which is said."""
+    from setpoint.analysis.wording import listed
+    from setpoint.experiments.status import read_stages
+
+    states = read_stages(wanted.workspace, wanted.existing).values() if wanted.existing else ()
+    failed = {state.failure["failure_class"] for state in states if state.failure}
+    if classes is None and not failed:
+        say("no stage has failed, so there is nothing to try again")
+    elif classes is not None and not failed & classes:
+        there = f", but of class {listed(sorted(failed))}" if failed else ""
+        say(f"no failure is of class {listed(sorted(classes), 'or')}{there}, so none is tried again")
 
 
 def _classes(arguments: argparse.Namespace) -> frozenset[str] | None:

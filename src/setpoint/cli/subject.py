@@ -100,7 +100,12 @@ def _adapter(arguments: argparse.Namespace) -> Subject:
     dialect = Dialect.from_definition(record["dialect"])
     wanted = tuple(record["systems"]) if arguments.system is None else _asked_system(arguments)
     check_adapter(path, base)
-    return Subject(str(path), wanted, dialect.blocking, lambda: _language_model(base, dialect, path))
+    return Subject(_path_text(path), wanted, dialect.blocking, lambda: _language_model(base, dialect, path))
+
+
+def _path_text(path: Path) -> str:
+    """The path, with the run that `latest` stands for at the moment."""
+    return f"{path} (now {path.readlink().name})" if path.name == "latest" and path.is_symlink() else str(path)
 
 
 def _read_record(path: Path) -> Mapping[str, Any]:
