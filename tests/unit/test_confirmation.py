@@ -19,6 +19,7 @@ from setpoint.experiments import launch
 from setpoint.experiments.confirmation import confirmation
 from setpoint.experiments.plan import Named, Plan, plan_path
 from setpoint.experiments.planning import Inputs, build_plan
+from setpoint.experiments.suggestions import suggestions
 
 SWEEP: dict[str, Any] = {
     "systems": "di",
@@ -52,6 +53,12 @@ def finish(root: Path, plan: Plan) -> None:
 
 def claims_of(root: Path, name: str) -> dict[str, Claim]:
     return {c.id: c for c in experiment_claims(read_experiment(root / "experiments" / name))}
+
+
+def test_more_seeds_of_a_confirmation_are_suggested_by_its_own_option() -> None:
+    told = suggestions(confirming(seeds=2))
+    assert told[0].startswith("--seeds 3 would add 2 runs")
+    assert not any("third value" in text for text in told)
 
 
 def test_a_confirmation_runs_the_chosen_with_fresh_seeds() -> None:

@@ -120,6 +120,18 @@ def test_a_plan_says_which_adapters_from_outside_it_goes_on_from(tmp_path: Path)
             assert f"Start {run.factors['start']}: adapter sft/{run.start}" in text
 
 
+def test_a_plan_says_what_has_as_many_points_as_were_asked_for(tmp_path: Path) -> None:
+    drawn = {"design": "sobol", "configurations": 4, "ranges": {"learning_rate": {"min": 1e-5, "max": 1e-3}}}
+    one, two = (
+        plan_text(make_plan(systems="di", training_types=types, **drawn), Workspace(tmp_path), BASE)
+        for types in (["sft"], ["sft", "both"])
+    )
+    assert "Runs: 4 configurations x 1 replicate = 4" in one
+    assert "Design: 4 points of a Sobol sequence\n" in one
+    assert "Runs: 8 configurations x 1 replicate = 8" in two
+    assert "Design: 4 points of a Sobol sequence for each training type\n" in two
+
+
 def test_existing_adapters_keep_their_shape(tmp_path: Path) -> None:
     run_plan(tmp_path)
     with pytest.raises(InputError, match="cannot be swept"):

@@ -103,11 +103,18 @@ def _design_lines(plan: "Plan") -> list[str]:
     chosen = {
         "full": [],
         "fractional": [f"a fraction of all combinations, {_resolution_text(resolution(spec))}"],
-        "random": ["points drawn at random"],
-        "sobol": ["points of a Sobol sequence"],
+        "random": [f"{spec.configurations} points drawn at random{_each(plan)}"],
+        "sobol": [f"{spec.configurations} points of a Sobol sequence{_each(plan)}"],
     }[spec.design]
     found = [*chosen, *zips, *where]
     return [f"Design: {'; '.join(found)}"] if found else []
+
+
+def _each(plan: "Plan") -> str:
+    """What has these points each, where it is not the experiment alone."""
+    several = [("system", len(plan.systems)), ("training type", len({run.training_type for run in plan.runs}))]
+    named = [name for name, count in several if count > 1]
+    return f" for each {' and '.join(named)}" if named else ""
 
 
 def _listed(values: Sequence[object]) -> str:

@@ -26,12 +26,13 @@ def _improvements(plan: Plan) -> Iterator[str]:
         more = _repeated(plan) * (ENOUGH_REPLICATES - spec.replicates)
         so_far = "a single seed says" if spec.replicates == 1 else f"{spec.replicates} seeds say"
         least = "at least " if plan.adapters else ""
-        yield f"--replicates {ENOUGH_REPLICATES} would add {least}{more} runs; {so_far} little about what is chance."
+        option = "--replicates" if spec.confirms is None else "--seeds"
+        yield f"{option} {ENOUGH_REPLICATES} would add {least}{more} runs; {so_far} little about what is chance."
     if plan.type == "hyperparameter_sweep" and not plan.analysis.factors:
         yield "nothing is compared yet; --learning-rates 1e-4,2e-4,5e-4 is what matters most in most sweeps."
     fixed_levels = {name for group in spec.zipped for name in group}
     for name, values in spec.parameters.items():
-        alone = spec.design == "full" and name not in fixed_levels
+        alone = spec.design == "full" and name not in fixed_levels and not spec.only
         yield from _levels(name, [value for value in values if _is_number(value)], more=alone)
     if plan.type == "training_ablation" and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
         yield "--equal-compute-control tells whether GRPO is worth its compute: SFT alone for as long as both."
