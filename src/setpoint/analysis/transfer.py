@@ -55,7 +55,7 @@ def _start_notes(data: ExperimentData, level: Level) -> list[str]:
     label = level_text(level)
     begun = {start: [run for run in data.runs if run.level(START) == start] for start in (level, BASE)}
     adapters = list(dict.fromkeys(run.start or "" for run in begun[level]))
-    notes = [f"start {label} is adapter {' and '.join(adapters)} (`setpoint models list --detailed`)"]
+    notes = [f"start {label} is adapter {' and '.join(adapters)}, see setpoint models list --detailed"]
     for name, words in LORA_WORDS.items():
         own, of_base = ({run.resolved.get("lora", {}).get(name) for run in begun[start]} for start in (level, BASE))
         if own != of_base:
