@@ -108,6 +108,23 @@ BROKEN = {
             ("family_nominal", "{'mass': Interval(0.5, 2, 0.9, 1.1)}"),
         )
     },
+    "Capital": own("Capital"),
+    "untitled": own("untitled", "    title = None"),
+    "worded": own("worded", "    mode: str = 'fast'"),
+    "arrays": own("arrays", "    masses: object = (1.0, 2.0)"),
+    "word_weight": own("word_weight", fields=", q=('a', 1.0)"),
+    "no_weight": own("no_weight", fields=", q=(0.0, 0.0)"),
+    "always_on": own("always_on", "    controls = (Signal('force', 'N', 1.0, 2.0),)"),
+    **{
+        name: own(
+            name,
+            f"    linear = False\n    def derivative(self, t, x, u, xp):\n        import math\n        return {slopes}",
+        )
+        for name, slopes in (
+            ("of_math", "(x[1], u[0] - math.sin(x[0]))"),
+            ("steep", "(x[1], u[0] - xp.sqrt(x[0]))"),
+        )
+    },
     "several_lines": "raise ValueError('one\\ntwo\\n\\n  three')\n",
     "base_exception": "raise BaseException('beyond Exception')\n",
     "infinite": (
@@ -236,6 +253,15 @@ def test_broken_plugins_are_listed_with_the_reason_and_the_others_work(capsys: p
     assert "both a held-out range and the rest" in reasons["family_holds_out_all"]
     assert "both a held-out range and the rest" in reasons["family_between_cents"]
     assert "the nominal mass must lie in its family and outside" in reasons["family_nominal"]
+    assert "name must be small letters, digits and underscores, but is 'Capital'" in reasons["Capital"]
+    assert "must have a text called title" in reasons["untitled"]
+    assert "parameter mode must be made of numbers, but is 'fast'" in reasons["worded"]
+    assert "parameter masses must be made of numbers" in reasons["arrays"]
+    assert "q must be made of numbers, but is ('a', 1.0)" in reasons["word_weight"]
+    assert "at least one weight in q must be above 0" in reasons["no_weight"]
+    assert "must allow 0, which holds the target, but are 1 and 2" in reasons["always_on"]
+    assert "the functions of xp, such as xp.sin" in reasons["of_math"]
+    assert "the dynamics must have derivatives at the target" in reasons["steep"]
     assert "ValueError: one two three" in reasons["several_lines"]
     assert "BaseException: beyond Exception" in reasons["base_exception"]
     assert reasons.keys() == BROKEN.keys()

@@ -1,6 +1,7 @@
 """The optimum: certified, consistent with the simulator, and better than everything else."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -8,13 +9,14 @@ import numpy as np
 import pytest
 
 from setpoint import problems, systems
-from setpoint.controllers import Certificate, ClippedLqr, solve_riccati
+from setpoint.controllers import Certificate, ClippedLqr, shooting, solve_riccati
 from setpoint.controllers.agreement import agreement
 from setpoint.controllers.optimal import OptimalController
 from setpoint.controllers.shooting import NONLINEAR, TrajectoryOptimizer, tightened
 from setpoint.metrics import violations
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking, Problem
 from setpoint.simulation import run_controller, simulate
+from setpoint.systems.double_integrator import DoubleIntegrator
 
 PROBLEMS = [problems.get(name) for name in systems.names()]
 by_name = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
@@ -91,6 +93,28 @@ def test_a_point_that_cannot_be_certified_goes_to_the_next_solver(monkeypatch: p
     optimizer = TrajectoryOptimizer(problem)
     found = [optimizer.solve(x) for x in feasible_states(problem, 6)]
     assert {"fatrop", "ipopt"} & {optimum.certificate.solver for optimum in found if optimum is not None}
+
+
+@by_name
+def test_the_dynamics_of_this_package_are_smooth_within_their_bounds(problem: Problem) -> None:
+    assert shooting._probe(problem, ())(())
+
+
+def test_dynamics_with_an_end_within_the_bounds_are_solved_without_the_solver_that_would_hang() -> None:
+    @dataclass(frozen=True)
+    class Draining(DoubleIntegrator):
+        """The root has no value below a position of −1, which a step from the bound reaches."""
+
+        name = "draining"
+        linear = False
+
+        def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
+            return x[1], u[0] + 1.0 - xp.sqrt(1.0 + x[0])
+
+    problem = replace(problems.get("double_integrator"), plant=Draining())
+    optimizer = TrajectoryOptimizer(problem)
+    found = [optimizer.solve(x) for x in problem.initial_states(6, "draining")]
+    assert {optimum.certificate.solver for optimum in found if optimum is not None} == {"ipopt"}
 
 
 def test_an_earlier_solve_leaves_no_trace() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
+from setpoint.cli.progress import say
 from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -141,13 +142,18 @@ def _record(info: "DatasetInfo") -> dict[str, Any]:
 
 def _show(arguments: argparse.Namespace) -> int:
     from setpoint import systems
-    from setpoint.demonstrations import load_rows, open_dataset, verify_files
+    from setpoint.demonstrations import changed_problems, load_rows, open_dataset, verify_files
 
     if arguments.split not in _SPLITS:
         raise unknown_name("split", arguments.split, _SPLITS)
     info = open_dataset(workspace_of(arguments), arguments.name)
     verify_files(info)
     system = info.systems[0] if arguments.system is None else systems.canonical(arguments.system)
+    if changes := changed_problems(info):
+        say(
+            f"warning: {info.name} was made for other problems than those of today ({'; '.join(changes)}); the prompts "
+            "below are today's"
+        )
     shown = list(_texts(info, system, load_rows(info, arguments.split, system), arguments.rows))
     if arguments.json:
         print_json(shown)

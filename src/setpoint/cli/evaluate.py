@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     cases.add_argument("--initial-state", type=float, nargs="+", metavar="X", help="instead, from this one state")
     cases.add_argument("--num-test-cases", type=int, metavar="N", help="the first N (default: 300, or the test split)")
     cases.add_argument("--test-type", metavar="TYPE", help="standard (open loop), mpc (replanning) or both (default)")
-    cases.add_argument("--mpc-horizon", type=int, default=5, metavar="K", help="replan every K steps (default 5)")
+    cases.add_argument("--mpc-horizon", type=int, metavar="K", help="replan every K steps (default 5)")
     add_disturbance_options(parser)
     parser.add_argument("--save-plots", type=Path, metavar="FOLDER", help="draw the first cases into this folder")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -116,17 +116,20 @@ def _title(problem: "Problem") -> str:
 def _modes(arguments: argparse.Namespace, problem: "Problem") -> "tuple[Mode, ...]":
     """Open loop, replanning, or both where open loop means something."""
     from setpoint.evaluation import OPEN_LOOP, Mode
+    from setpoint.problems import CLOSED_LOOP_REPLANNING
 
     wanted = arguments.test_type or "both"
     if wanted not in _TEST_TYPES:
         raise unknown_name("test type", wanted, _TEST_TYPES)
-    if not 1 <= arguments.mpc_horizon <= problem.steps:
-        raise InputError(f"--mpc-horizon must be 1 to {problem.steps} steps, but is {arguments.mpc_horizon}.")
+    usual = min(CLOSED_LOOP_REPLANNING, problem.steps)
+    interval = usual if arguments.mpc_horizon is None else arguments.mpc_horizon
+    if not 1 <= interval <= problem.steps:
+        raise InputError(f"--mpc-horizon must be 1 to {problem.steps} steps, but is {interval}.")
     if wanted == "standard" and not problem.open_loop:
         raise InputError(
             f"{problem.name} is unstable in open loop, where a plan says nothing about a model. Use --test-type mpc."
         )
-    replanning = Mode(arguments.mpc_horizon)
+    replanning = Mode(interval)
     if wanted == "mpc" or not problem.open_loop:
         return (replanning,)
     return (OPEN_LOOP,) if wanted == "standard" else (OPEN_LOOP, replanning)

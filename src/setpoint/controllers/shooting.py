@@ -10,11 +10,13 @@ duality gap, which the same multipliers prove. A problem with known local optima
 cheapest certified point is kept: the best known one, which need not be the global optimum.
 
 One node per step, rather than per move, keeps the solvers' iterates inside the state bounds: shooting over a long block
-of an unstable plant can overflow, and fatrop does not come back from a NaN.
+of an unstable plant can overflow, and fatrop does not come back from a NaN. It is not asked where the dynamics of a
+plant from elsewhere have none somewhere within the bounds, such as a square root of what a step makes negative.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, pairwise
 from typing import Any
 
@@ -50,6 +52,8 @@ _RELAXATION = 1e-8
 _FARTHEST = 1.0
 """Ranges between a state and the middle of its bounds beyond which fatrop is not asked, see `_solvers_near`."""
 _GUESSED_MOVES = 5
+_PROBES = 512
+"""Places within the bounds at which the dynamics of a plant from elsewhere are tried out, half of them corners."""
 _QUIET = {"print_time": False, "show_eval_warnings": False, "calc_lam_p": False}
 
 
@@ -125,6 +129,8 @@ class TrajectoryOptimizer:
         self._bounds = self._program.bounds(self._u_bounds, self._x_bounds)
         self._tightened = tightened(self._bounds)
         self._order = solvers_for(problem) if solvers is None else solvers
+        if not problem.built_in:
+            self._defined = _probe(problem, parameters)
         self._max_iterations = max_iterations
         self._solvers: dict[str, _Buffered] = {}
 
@@ -145,7 +151,7 @@ class TrajectoryOptimizer:
             return None
         bounds = self._bounds if usual else self._program.bounds(u_bounds, x_bounds)
         parameters = np.concatenate([x0, np.asarray(values, dtype=float)])
-        order, best = self._solvers_near(x0, x_bounds), None
+        order, best = self._solvers_near(x0, x_bounds, tuple(values)), None
         for start in range(self.problem.starts):
             guess = self._program.guess(x0, start, u_bounds, x_bounds)
             found = self._solve_from(order, guess, parameters, bounds, u_bounds)
@@ -153,10 +159,15 @@ class TrajectoryOptimizer:
                 best = found
         return best
 
-    def _solvers_near(self, x0: np.ndarray, x_bounds: tuple[np.ndarray, np.ndarray]) -> tuple[str, ...]:
-        """The solvers to try from `x0`: where an episode has diverged, the dynamics overflow, and fatrop never ends."""
+    def _solvers_near(
+        self, x0: np.ndarray, x_bounds: tuple[np.ndarray, np.ndarray], values: tuple[float, ...]
+    ) -> tuple[str, ...]:
+        """The solvers to try from `x0`: where the dynamics overflow or are undefined, fatrop never ends.
+
+        They overflow far outside of the bounds, where an episode has diverged.
+        """
         ranges = np.abs(x0 - (x_bounds[0] + x_bounds[1]) / 2) / (x_bounds[1] - x_bounds[0])
-        if (ranges <= _FARTHEST).all():
+        if (ranges <= _FARTHEST).all() and (self.problem.built_in or self._defined(values)):
             return self._order
         return tuple(name for name in self._order if name != "fatrop")
 
@@ -296,7 +307,9 @@ class _Program:
         a few random moves, which are the same for all states.
         """
         if self._regulated is not None:
-            return self._regulated(x0=x0)["w"]
+            regulated = self._regulated(x0=x0)["w"]
+            if np.isfinite(regulated).all():
+                return regulated
         if start == 0 or u_bounds is None or x_bounds is None:
             covered = np.linspace(0, 1, self._steps + 1)[:, None]
             return self._interleave(x0 + covered * (self._target - x0), np.zeros((self._steps, self._n_u)))
@@ -363,6 +376,28 @@ class _Program:
             pairs[0, : self._n_x] = p[: self._n_x]
             sides.append(np.concatenate([pairs.ravel(), bounds[name][-self._n_x :]]))
         return sides[0], sides[1]
+
+
+def _probe(problem: Problem, parameters: Sequence[casadi.SX]) -> Callable[[tuple[float, ...]], bool]:
+    """Whether one step and its derivatives are finite wherever they are tried within the bounds, given parameters."""
+    plant = problem.plant
+    w, p = casadi.SX.sym("w", plant.n_x + plant.n_u), casadi.vertcat(*parameters)
+    components = casadi.vertsplit(w)
+    step = casadi.vertcat(*plant.step_components(0.0, components[: plant.n_x], components[plant.n_x :], casadi))
+    evaluate = casadi.Function("probe", [w, p], [step, casadi.jacobian(step, w)])
+    rng = generator("probe", problem.name)
+    shares = rng.uniform(size=(_PROBES, plant.n_x + plant.n_u))
+    shares[::2] = np.round(shares[::2])
+    lower = np.concatenate([plant.state_lower, plant.control_lower])
+    upper = np.concatenate([plant.state_upper, plant.control_upper])
+    places = (lower + shares * (upper - lower)).T
+
+    @cache
+    def defined(values: tuple[float, ...]) -> bool:
+        given = np.tile(np.array(values, dtype=float)[:, None], (1, _PROBES))
+        return all(np.isfinite(np.array(part)).all() for part in evaluate(places, given))
+
+    return defined
 
 
 def _regulated_rollout(problem: Problem) -> casadi.Function:

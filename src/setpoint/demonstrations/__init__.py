@@ -10,7 +10,7 @@ from setpoint.demonstrations.dataset import (
     open_dataset,
     verify_files,
 )
-from setpoint.demonstrations.library import create, ensure
+from setpoint.demonstrations.library import changed_problems, create, ensure
 from setpoint.demonstrations.recipe import (
     DEFAULT_ROWS,
     EXPERTS,
@@ -33,6 +33,7 @@ __all__ = [
     "Rows",
     "Split",
     "canonical_systems",
+    "changed_problems",
     "create",
     "damage_text",
     "damaged_files",

@@ -1,6 +1,6 @@
 """Data sets by name: found where they exist, made where the name says how."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from setpoint.artifacts import Workspace
@@ -113,13 +113,26 @@ def _require_systems(name: str, held: tuple[str, ...], wanted: tuple[str, ...]) 
 def _require(info: DatasetInfo, settings: dict[str, Any]) -> None:
     """Refuse an existing data set that was made with other settings."""
     recorded = info.manifest["recipe"]
-    different = [key for key, value in settings.items() if recorded.get(key) != value]
+    different = [found for key, value in settings.items() for found in _differences(key, recorded.get(key), value)]
     if different:
-        details = "; ".join(f"{key} is {_brief(recorded.get(key))}, not {_brief(settings[key])}" for key in different)
         raise InputError(
-            f"data set {info.name!r} exists with other settings: {details}. Choose another name with --dataset-name, "
-            f"or remove the folder {str(info.path)!r}."
+            f"data set {info.name!r} exists with other settings: {'; '.join(different)}. Choose another name with "
+            f"--dataset-name, or remove the folder {str(info.path)!r}."
         )
+
+
+def changed_problems(info: DatasetInfo) -> list[str]:
+    """What of its problems is another than when the data set was made, in words."""
+    return list(_differences("problems", info.manifest["recipe"]["problems"], problem_definitions(info.systems)))
+
+
+def _differences(place: str, recorded: Any, wanted: Any) -> Iterator[str]:
+    """`place is x, not y` for every innermost entry that differs."""
+    if isinstance(recorded, Mapping) and isinstance(wanted, Mapping):
+        for key in dict.fromkeys([*recorded, *wanted]):
+            yield from _differences(f"{place}.{key}", recorded.get(key), wanted.get(key))
+    elif recorded != wanted:
+        yield f"{place} is {_brief(recorded)}, not {_brief(wanted)}"
 
 
 def _brief(value: Any) -> str:

@@ -144,6 +144,12 @@ def read_plan(experiment: Path) -> Plan | None:
     try:
         return Plan.model_validate(content)
     except ValidationError as error:
+        causes = [detail.get("ctx", {}).get("error") for detail in error.errors()]
+        for cause in causes:
+            if isinstance(cause, InputError):  # a name that was known when the plan was made
+                raise InputError(
+                    f"{str(path)!r} cannot be used here: {cause} What came with a plug-in needs it installed."
+                ) from error
         raise InputError(
             f"{str(path)!r} is damaged or of another version ({error.error_count()} findings). "
             "Start a new experiment with --fresh; finished stages are reused."

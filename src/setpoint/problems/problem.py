@@ -121,6 +121,16 @@ class Problem:
                         f"{signal.upper:g}. Lower half_width or move centre."
                     )
                 )
+        for signal in plant.controls:
+            if not signal.lower <= 0.0 <= signal.upper:
+                wrong.append(
+                    InputError(
+                        f"{self.name}: the bounds of {signal.name} must allow 0, which holds the target, but are "
+                        f"{signal.lower:g} and {signal.upper:g}. Count the control from the one that holds it."
+                    )
+                )
+        if not any(weight > 0 for weight in _numbers(self.q)) and len(_numbers(self.q)) == len(self.q):
+            wrong.append(InputError(f"{self.name}: at least one weight in q must be above 0, or nothing is asked."))
         slopes = plant.derivative(0.0, self.target, (0.0,) * plant.n_u, np)
         for signal, slope, width in zip(plant.states, slopes, self.half_width, strict=False):
             # Written so that a slope that is no number is refused too.

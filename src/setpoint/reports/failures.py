@@ -43,23 +43,26 @@ def _section(data: ExperimentData, run: RunResult) -> str:
         "",
         code_block(_single_command(data, run, failure)),
         "",
-        _about_retry(failure),
-        "",
-        code_block(_retry_command(data)),
+        *_about_retry(data, run, failure),
     ]
     for title, text in _blocks(data, failure):
         lines += ["", f"{title}:", "", code_block(text)]
     return "\n".join([*lines, ""])
 
 
-def _about_retry(failure: Failure) -> str:
+def _about_retry(data: ExperimentData, run: RunResult, failure: Failure) -> list[str]:
     """What the command that retries is good for."""
-    if fails_again(failure.failure_class):
-        return (
-            "A retry keeps the values of this run, so it would fail again; make the suggested change in a new "
-            "experiment. To try the other failed runs of this one again, in the workspace folder:"
-        )
-    return "To try again, with every other failed run of the experiment, in the workspace folder:"
+    command = code_block(shlex.join(["setpoint", "experiment", "retry", data.id]))
+    others = any(other is not run and other.state in FAILED_STATES for other in data.runs)
+    too = ", with every other failed run of the experiment" if others else ""
+    if not fails_again(failure.failure_class):
+        return [f"To try again{too}, in the workspace folder:", "", command]
+    again = (
+        "A retry keeps the values of this run, so it would fail again; make the suggested change in a new experiment."
+    )
+    if not others:
+        return [again]
+    return [f"{again} To try the other failed runs of this one again, in the workspace folder:", "", command]
 
 
 def _single_command(data: ExperimentData, run: RunResult, failure: Failure) -> str:
@@ -74,10 +77,6 @@ def _single_command(data: ExperimentData, run: RunResult, failure: Failure) -> s
         if isinstance(evidence.get(name), int | float)
     ]
     return f"{command} --again{''.join(limits)}"
-
-
-def _retry_command(data: ExperimentData) -> str:
-    return shlex.join(["setpoint", "experiment", "retry", data.id])
 
 
 def _stage_place(data: ExperimentData, failure: Failure) -> str:

@@ -4,6 +4,8 @@ An entry point is named after its plant and leads to a `setpoint.problems.Proble
 that returns one. A plug-in that cannot be used is kept with the reason, and the others work all the same.
 """
 
+import json
+import re
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from setpoint.systems.plant import Plant
 from setpoint.systems.symbolic import require_symbolic
 
 GROUP = "setpoint.systems"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NUMBERS = (int, float, np.float64, np.int64)
+_STEEPEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,9 @@ def _load(point: EntryPoint, used: set[str]) -> Any:
 def _try_out(problem: Any) -> None:
     """Use what every command uses, so that a problem that has none of it is found here and not in the middle."""
     plant = problem.plant
-    problem.definition()
+    _require_words(plant)
+    _require_numbers(problem)
+    json.dumps(problem.definition(), allow_nan=False)
     problem.require_sound()
     for name, interval in plant.family.items():
         if name not in plant.parameters:
@@ -91,4 +98,45 @@ def _try_out(problem: Any) -> None:
             f"derivative must give {plant.n_x} finite numbers at the target without control, but gives {slopes}."
         )
     require_symbolic(plant)
-    linearise(plant, np.array(problem.target), np.zeros(plant.n_u))
+    _require_smooth(problem)
+
+
+def _require_words(plant: Plant) -> None:
+    """Names become names of folders, and lists of them have commas; `title` and `source` are in every data sheet."""
+    for attribute in ("name", "short_name"):
+        word = getattr(plant, attribute, None)
+        if not (isinstance(word, str) and _NAME.fullmatch(word)):
+            raise InputError(f"{attribute} must be small letters, digits and underscores, but is {word!r}.")
+    for attribute in ("title", "source"):
+        if not isinstance(getattr(plant, attribute, None), str):
+            raise InputError(f"the plant must have a text called {attribute}.")
+
+
+def _require_numbers(problem: Any) -> None:
+    """Parameters are varied and printed, and weights are summed: both are numbers."""
+    plant = problem.plant
+    named: dict[str, tuple[Any, ...]]
+    named = {f"parameter {name}": (value,) for name, value in {**plant.parameters, "dt_s": plant.dt_s}.items()}
+    named |= {field: getattr(problem, field) for field in ("q", "r", "target", "half_width")}
+    named |= {"centre": problem.centre or (), "terminal_weight": (problem.terminal_weight,)}
+    for field, values in named.items():
+        if not all(type(value) in _NUMBERS for value in values):
+            raise InputError(f"{field} must be made of numbers, but is {values[0] if len(values) == 1 else values!r}.")
+    params = getattr(type(plant), "__dataclass_params__", None)
+    if params is None or not params.frozen:
+        raise InputError("a plant must be a frozen dataclass: write @dataclass(frozen=True) above the class.")
+
+
+def _require_smooth(problem: Any) -> None:
+    plant, rule = problem.plant, "Write it with the functions of xp, such as xp.sin, and without abs or max on states."
+    try:
+        slopes = np.hstack(linearise(plant, np.array(problem.target), np.zeros(plant.n_u)))
+    except Exception as error:
+        raise InputError(
+            f"derivative must accept complex numbers, but on them it raises {type(error).__name__}: {error}. {rule}"
+        ) from error
+    if not (np.abs(slopes) < _STEEPEST).all():  # false for what is no number, too
+        raise InputError(
+            f"the dynamics must have derivatives at the target, but one of them there is {np.abs(slopes).max():.3g}. "
+            "Move the target to where they are smooth."
+        )
