@@ -9,8 +9,19 @@ import pytest
 
 from setpoint import problems
 from setpoint.artifacts import Workspace
+from setpoint.cli.main import main
 from setpoint.controllers import ClippedLqr, solve_riccati
-from setpoint.demonstrations import SPLITS, Recipe, create, ensure, list_datasets, load_rows, names, open_dataset
+from setpoint.demonstrations import (
+    SPLITS,
+    Recipe,
+    changed_problems,
+    create,
+    ensure,
+    list_datasets,
+    load_rows,
+    names,
+    open_dataset,
+)
 from setpoint.demonstrations.draw import MIN_DISTANCE, draw_trajectory
 from setpoint.demonstrations.generate import Generated, generate
 from setpoint.demonstrations.solve import Solution, StateSolver
@@ -297,3 +308,22 @@ def test_a_data_set_that_was_cut_off_is_refused_when_it_is_asked_for(split: str,
     file.unlink()
     with pytest.raises(InputError, match="make the data again"):
         ensure(workspace, None, [DI])
+
+
+def test_a_problem_that_changed_since_is_named_where_it_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(tmp_path)
+    info = create(workspace, "small", Recipe((DI,), 8), workers=1)
+    assert changed_problems(info) == []
+    manifest = json.loads((info.path / "manifest.json").read_text())
+    manifest["recipe"]["problems"][DI]["q"] = [10.0, 2.5]
+    (info.path / "manifest.json").write_text(json.dumps(manifest))
+    assert changed_problems(open_dataset(workspace, "small")) == [
+        "problems.double_integrator.q is [10.0, 2.5], not [10.0, 10.0]"
+    ]
+    with pytest.raises(InputError, match=r"other settings: problems.double_integrator.q is \[10.0, 2.5\], not"):
+        ensure(workspace, "small", ["di"])
+    assert main(["data", "show", "small", "--workspace", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "small was made for other problems than those of today (problems.double_integrator.q is" in shown.err

@@ -2,13 +2,15 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 from sweeps import BASE, make_plan
 
 from setpoint.errors import InputError
-from setpoint.experiments.plan import Plan
+from setpoint.experiments.plan import Plan, plan_path, read_plan
 from setpoint.experiments.planning import spec_digest, stage_id
+from setpoint.fingerprint import SEAL, sealed
 
 SWEEP = {"systems": "di", "parameters": {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4]}}
 
@@ -147,3 +149,12 @@ def test_what_is_evaluated_belongs_to_the_identity() -> None:
     rougher["conditions"][2]["disturbance"]["state_noise"] = 0.02
     assert stage_id(stage) == name
     assert stage_id(stage.model_copy(update={"config": rougher})) != name
+
+
+def test_a_plan_of_a_system_that_is_gone_names_it(tmp_path: Path) -> None:
+    content = {name: value for name, value in make_plan().to_file().items() if name != SEAL}
+    content["spec"]["systems"] = ["two_carts"]
+    path = plan_path(tmp_path)
+    path.write_text(json.dumps(sealed(content)))
+    with pytest.raises(InputError, match=r"unknown system 'two_carts'.*What came with a plug-in needs it installed"):
+        read_plan(tmp_path)

@@ -87,8 +87,8 @@ def _optima(found: "Sequence[SystemAnchors]") -> Table:
         "residual and the duality gap (convex problems) are the worst over the cases. Solvers agree: how many of the "
         "first cases IPOPT and the solver that comes first (PIQP for convex problems, else fatrop) both certify alone, "
         "and the largest relative difference of their costs; where there are local optima, they may find different "
-        "ones. Success is a normalised error of at most 0.05 without "
-        "violation; the optimum itself does not always reach it within the horizon."
+        "ones; residuals, differences and times are not the same on every machine. Success is a normalised error of at "
+        "most 0.05 without violation; the optimum itself does not always reach it within the horizon."
     )
     return Table("Certified optimum", note, (*header, *solving, *bounds), tuple(rows))
 
@@ -156,8 +156,10 @@ def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
     note = (
         f"The first {DISTURBED_CASES} cases with a new plan every {DISTURBED_INTERVAL} steps, measured states off by "
         f"{_share(DISTURBED.state_noise)} of the initial set's half width and controls by "
-        f"{_share(DISTURBED.input_noise)} of half their range (normal noise). `mpc` falls back on the clipped LQR "
-        "where a state has no certified plan. Each cell: success; success within 0.1; median regret."
+        f"{_share(DISTURBED.input_noise)} of half their range (normal noise). `tracking_lqr`, a time-varying "
+        "regulator along the trajectory of the optimum, stands for the optimum, whose plan knows no noise; `mpc` falls "
+        "back on the clipped LQR where a state has no certified plan. Each cell: success; success within 0.1; median "
+        "regret."
     )
     columns = [(name, metrics) for name in names]
     return Table(

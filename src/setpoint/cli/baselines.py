@@ -82,6 +82,7 @@ def _anchors(task: tuple[str, str, int, int, bool]) -> "SystemAnchors":
 def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> Iterator[str]:
     from setpoint import problems
     from setpoint.cli.systems import data_sheet
+    from setpoint.problems import suite_systems
 
     options = [f"--suite {arguments.suite}"]
     options += [f"--systems {','.join(each.system for each in found)}"] if arguments.systems else []
@@ -98,6 +99,14 @@ def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> It
     )
     yield ""
     yield "How a system is added is in [adding_a_system.md](adding_a_system.md)."
+    yield ""
+    tight, family, kept = (", ".join(suite_systems(suite)) for suite in ("tight", "held_out", "held_out_systems"))
+    yield (
+        "Suites of test states: `nominal` has every system with its own parameters; `tight` those whose bounds the "
+        f"optimum meets and a clipped regulator does not ({tight}); `held_out` parameters that training never draws "
+        f"({family}); `held_out_systems` the nominal states of systems that no universal model of the benchmark is "
+        f"trained on ({kept})."
+    )
     for table in anchor_tables(found):
         yield ""
         yield from table.as_markdown()

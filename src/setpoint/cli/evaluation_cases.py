@@ -35,7 +35,7 @@ def add_disturbance_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="S",
-        help="every parameter of the real plant is off by this share",
+        help="every parameter of the real plant is off by this share, up or down as drawn for each case",
     )
     world.add_argument(
         "--delay-steps", type=int, default=0, metavar="K", help="a control takes effect K steps after it was chosen"
