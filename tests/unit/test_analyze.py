@@ -312,3 +312,35 @@ def test_the_studentized_range_is_scipys(count: int, df: float) -> None:
     for q in (0.5, 3.5, 12.0):
         assert survival(q, count, df) == pytest.approx(float(stats.studentized_range.sf(q, count, df)), abs=2e-5)
     assert survival(critical_value(0.05, count, df), count, df) == pytest.approx(0.05, abs=1e-7)
+
+
+def test_a_run_that_is_there_twice_is_refused_or_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = [
+        "analyze",
+        str(table(tmp_path / "t.csv", [*rows(), rows()[3]])),
+        "--response",
+        "y",
+        "--factors",
+        "rate,rank",
+    ]
+    assert main(line) == 3
+    assert f"rows 4 and {len(rows()) + 1} are equal in all columns, seed included" in capsys.readouterr().err
+    unnamed = (tmp_path / "t.csv").read_text().replace("seed", "machine", 1)
+    (tmp_path / "t.csv").write_text(unnamed)
+    assert main(line) == 0
+    assert "1 row equal an earlier one in all columns" in capsys.readouterr().out
+
+
+def test_a_level_of_tests_that_cannot_be_computed_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(tmp_path / "t.csv", rows())
+    assert main(["analyze", str(path), "--response", "y", "--factors", "rate,rank", "--alpha", "1e-300"]) == 3
+    assert "--alpha must lie between 1e-09 and 1" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("error")
+def test_means_that_overflow_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.rsplit(",", 1) for line in rows()]
+    path = table(tmp_path / "t.csv", [f"{a},{float(y) * 1e308!r}" for a, y in lines if float(y) < 1.7])
+    assert "by arithmetic means" not in json.dumps(analyse(path, capsys))

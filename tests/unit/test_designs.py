@@ -45,6 +45,16 @@ def test_an_unknown_condition_is_answered_with_the_nearest() -> None:
         spec_of(parameters={"grpo.temperature": [0.7, 1.0]}, conditions=conditions)
 
 
+def test_conditions_that_wait_for_each_other_are_refused() -> None:
+    conditions = {
+        "lora_rank": {"learning_rate": [1e-4]},
+        "learning_rate": {"sft.steps": [10]},
+        "sft.steps": {"lora_rank": [4]},
+    }
+    with pytest.raises(InputError, match=r"a circle, but lora_rank depends on learning_rate depends on sft\.steps"):
+        spec_of(parameters={name: TWO[name] for name in conditions}, conditions=conditions)
+
+
 def test_zipped_parameters_are_one_axis_and_one_factor() -> None:
     fields = {"parameters": {"rank": [4, 8], "learning_rate": [2e-4, 1e-4], "grpo.beta": [0.0, 0.1]}}
     found = points(**fields, zipped=[["lora_rank", "learning_rate"]])

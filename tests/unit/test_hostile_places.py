@@ -23,7 +23,7 @@ RUN = ["experiment", "run", "--systems", "di", "--dataset-name", "small", "--lor
 
 def setpoint(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
         "SETPOINT_WORKSPACE": str(root),
         "NO_COLOR": "1",
     }
@@ -143,7 +143,7 @@ def test_a_plan_edited_by_hand_is_refused_and_fresh_reuses_its_stages(root: Path
 
 def test_of_two_coordinators_the_second_is_refused(root: Path) -> None:
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
         "SETPOINT_WORKSPACE": str(root),
     }
     first = subprocess.Popen(
@@ -179,3 +179,10 @@ def test_an_id_that_is_no_folder_name_is_refused_with_one_that_is(root: Path, na
         assert done.returncode == 3
         assert "Try '" in said(done)
     assert sorted(root.iterdir()) == before
+
+
+def test_files_in_the_current_folder_do_not_stand_in_for_modules(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    for module in ("random", "numpy", "setpoint"):
+        (root / f"{module}.py").write_text("raise SystemExit('the wrong module')\n")
+    assert setpoint(root, *RUN).returncode == 0

@@ -132,6 +132,19 @@ def test_a_damaged_plan_is_refused(workspace: Workspace) -> None:
         read_plan(workspace.experiment("sweep"))
 
 
+def test_files_that_are_no_claims_and_lines_that_are_no_events_are_passed_over(workspace: Workspace) -> None:
+    folder = workspace.experiment("sweep")
+    (folder / "leases").mkdir(parents=True)
+    for name in ("zz.json", "0001 (copy).json"):
+        (folder / "leases" / name).write_text("{}")
+    with lease(folder) as token:
+        assert token.startswith("0001-")
+    Journal(folder, "0001-a").record("started")
+    with (folder / "journal" / "0001-a.jsonl").open("a") as stream:
+        stream.write('[1, 2]\n{"event": "stage_fai')
+    assert [event["event"] for event in read_events(folder)] == ["started"]
+
+
 def test_a_lease_names_its_holder_and_tokens_sort_by_tenure(workspace: Workspace) -> None:
     folder = workspace.experiment("sweep")
     tokens = []

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from setpoint import problems
 from setpoint.artifacts import write_json, write_text
 from setpoint.errors import InputError
+from setpoint.fingerprint import file_digest
 from setpoint.language import Message
 from setpoint.policies import BUILTIN, PRESETS, BaseModel, builtin_path, resolve_base
 from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
@@ -138,14 +140,38 @@ def base(digest: str = "0123456789ab") -> BaseModel:
 
 
 def adapter_folder(path: Path, record: object) -> Path:
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        write_text(path / name, "{}")
+    write_text(path / "adapter_config.json", "{}")
+    save_file({"weights": np.zeros(4)}, path / "adapter_model.safetensors")
     write_json(path / ADAPTER_RECORD, record)
     return path
 
 
 def test_an_adapter_of_this_base_is_accepted(tmp_path: Path) -> None:
     check_adapter(adapter_folder(tmp_path, {"base": {"name": "builtin:tiny", "digest": "0123456789ab"}}), base())
+
+
+RECORD = {"base": {"name": "builtin:tiny", "digest": "0123456789ab"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("adapter_model.safetensors", b""), ("adapter_model.safetensors", b"x" * 90), ("adapter_config.json", b"{")],
+)
+def test_an_adapter_that_cannot_be_read_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    (adapter_folder(tmp_path, RECORD) / name).write_bytes(content)
+    with pytest.raises(InputError, match="is damaged"):
+        check_adapter(tmp_path, base())
+
+
+def test_an_adapter_that_is_not_what_its_stage_published_is_refused(tmp_path: Path) -> None:
+    folder = adapter_folder(tmp_path / "adapter", RECORD)
+    files = {f"adapter/{path.name}": {"sha256": file_digest(path)} for path in folder.iterdir()}
+    write_json(tmp_path / "manifest.json", {"files": files})
+    check_adapter(folder, base())
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"damaged: adapter_model\.safetensors is not what was published"):
+        check_adapter(folder, base())
 
 
 def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:

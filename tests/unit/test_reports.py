@@ -465,7 +465,9 @@ def test_stage_folders_are_gone(tmp_path: Path) -> None:
     (folder / "state.json").write_text(json.dumps({"schema": 1, "runs": {name: {"state": "ok"} for name in names}}))
     text = write_reports(folder).read_text()
     check_form(text)
-    assert "lost: 18" in text
+    assert value_after("Failed Runs: ", text) == "0"
+    assert "18 waiting (18 finished before, but with files that are missing or damaged now); this" in text
+    assert "setpoint experiment resume sweep" in text
     assert value_after("- Total GPU hours: ", text) == "not measured"
     assert value_after("- Peak memory usage: ", text) == "not measured"
 
@@ -479,6 +481,7 @@ def test_a_damaged_evaluation_is_a_failed_run(tmp_path: Path) -> None:
     report = write_reports(folder)
     check_form(report.read_text())
     assert "data: 1" in report.read_text()
+    assert "Failures by" not in report.read_text(), "a damaged file says nothing about the run's configuration"
     assert "must be a Parquet file" in report.with_name("failures.md").read_text()
 
 
@@ -767,3 +770,11 @@ def test_every_system_has_a_map_of_its_own(tmp_path: Path) -> None:
         (chart,) = [chart for chart in maps(report) if f" on {system} by " in chart.caption]
         cells = {(run.level("lora_rank"), run.level("learning_rate")) for run in report.data.runs}
         assert chart.body.count("n=3") == len(cells)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Synthetic(tmp_path, replicates=1).write()
+    (folder / "reports").write_text("a file")
+    assert main(["report", "sweep", "--workspace", str(tmp_path), "--no-figures"]) == 3
+    said = capsys.readouterr().err
+    assert "reports" in said and "Mend that place, then give the same command again" in said

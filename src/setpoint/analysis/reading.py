@@ -45,6 +45,8 @@ ESTIMATE = "estimate.json"
 """What the experiment was expected to cost, written when it was first started."""
 STAGE_ORDER = ("evaluate_start", "sft", "evaluate_sft", "grpo", "evaluate")
 TRAINING_KINDS = frozenset({"sft", "grpo"})
+DAMAGED = "the run was finished, but files of its stages are missing or damaged"
+"""Nothing about its configuration: taking the experiment up again computes them anew."""
 
 
 def read_experiment(folder: Path) -> ExperimentData:
@@ -312,7 +314,7 @@ class _RunReader:
                 return "blocked", Failure("blocked", f"{kind} stage {name} failed: {failure.reason}")
         state = str(cached.get("state", "planned"))
         if state == "ok":
-            return "lost", Failure("lost", "the run was finished, but files of its stages are missing or damaged")
+            return "waiting", Failure("corrupt_artifact", DAMAGED)
         if state in PENDING_STATES:
             return state, None
         return state, Failure(str(cached.get("failure_class") or state), str(cached.get("reason") or "not recorded"))

@@ -5,14 +5,22 @@ from collections.abc import Mapping
 from setpoint.analysis.claims import Claim, Status
 from setpoint.analysis.design import clusters, ordered_levels, swept
 from setpoint.analysis.effects import holm
-from setpoint.analysis.experiment import ExperimentData, Level
+from setpoint.analysis.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.failures import failure_test
 from setpoint.analysis.intervals import share_interval
 from setpoint.analysis.wording import counted, factor_label, level_text, p_text, percent_interval_text, percent_text
 from setpoint.seeding import generator
 
-OWN_FAILURES = frozenset({"failed", "lost"})
-"""States that say something about a run's configuration; a blocked run never got its turn."""
+_OWN_FAILURES = frozenset({"failed", "lost"})
+_OF_FILES = frozenset({"data", "corrupt_artifact"})
+
+
+def failed_itself(run: RunResult) -> bool:
+    """Whether the run failed in a way that may say something about its configuration.
+
+    A blocked run never got its turn, and a damaged file is one of the disk's.
+    """
+    return run.state in _OWN_FAILURES and (run.failure is None or run.failure.failure_class not in _OF_FILES)
 
 
 def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[int, int]]:
@@ -20,22 +28,21 @@ def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[in
     levels = ordered_levels(run.level(factor) for run in data.runs)
     failed, total = dict.fromkeys(levels, 0), dict.fromkeys(levels, 0)
     for run in data.runs:
-        if run.state in {*OWN_FAILURES, "ok"}:
+        if run.state == "ok" or failed_itself(run):
             total[run.level(factor)] += 1
-            failed[run.level(factor)] += run.state in OWN_FAILURES
+            failed[run.level(factor)] += run.state != "ok"
     return {level: (failed[level], total[level]) for level in levels}
 
 
 def survivor_caveat(data: ExperimentData) -> list[str]:
     """One caveat where runs are missing from the comparison of means because they failed."""
-    failed = sum(run.state in OWN_FAILURES for run in data.runs)
+    failed = sum(map(failed_itself, data.runs))
     return [f"means are of the runs that survived; {counted(failed, 'run')} failed"] if failed else []
 
 
 def failure_claims(data: ExperimentData) -> list[Claim]:
     """For each swept parameter whether its levels fail equally often; nothing where no run failed, or all did."""
-    states = {run.state for run in data.runs}
-    if "ok" not in states or states.isdisjoint(OWN_FAILURES):
+    if not any(run.state == "ok" for run in data.runs) or not any(map(failed_itself, data.runs)):
         return []
     tables = {factor: failures_by_level(data, factor) for factor in swept(data)}
     tables = {f: {k: v for k, v in table.items() if v[1]} for f, table in tables.items()}

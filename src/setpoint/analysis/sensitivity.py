@@ -10,7 +10,7 @@ import numpy as np
 
 from setpoint.analysis.design import Scale, observe, ordered_levels
 from setpoint.analysis.experiment import ExperimentData, Level
-from setpoint.analysis.reliability import OWN_FAILURES
+from setpoint.analysis.reliability import failed_itself
 from setpoint.analysis.tested import Sweep
 from setpoint.analysis.wording import counted, level_text, listed
 
@@ -56,9 +56,9 @@ def sensitivity(sweep: Sweep, factor: str) -> Sensitivity:
 
 def worst_rank_best(data: ExperimentData, factor: str, scale: Scale) -> Level:
     """The best level by mean rank within systems, failed runs ranked worst; None where no run failed or levels tie."""
-    if not any(run.state in OWN_FAILURES for run in data.runs):
+    if not any(map(failed_itself, data.runs)):
         return None
-    ended = [o for o in observe(data, scale) if o.value is not None or o.run.state in OWN_FAILURES]
+    ended = [o for o in observe(data, scale) if o.value is not None or failed_itself(o.run)]
     ranks = np.empty(len(ended))
     systems = np.array([o.system for o in ended])
     for system in np.unique(systems):
@@ -97,10 +97,12 @@ def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
 
 
 def _best(sweep: Sweep, factor: str, cell: np.ndarray, values: np.ndarray) -> Level:
-    """The level with the smallest mean of cell means; None where a cell would be empty."""
+    """The level with the smallest mean of cell means; None where a cell would be empty, or its sum overflows."""
     size = len(sweep.cells.means)
     counts = np.bincount(cell, minlength=size)
     if counts.min() == 0:
         return None
     means = np.bincount(cell, weights=values, minlength=size) / counts
+    if not np.isfinite(means).all():
+        return None
     return sweep.levels_of(factor)[int(np.argmin(sweep.tables[factor].weights @ means))]

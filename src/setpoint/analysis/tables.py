@@ -13,7 +13,7 @@ from pathlib import Path
 
 from setpoint.analysis.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
 from setpoint.analysis.quantities import QUANTITIES, Quantity
-from setpoint.analysis.wording import listed
+from setpoint.analysis.wording import counted, listed
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError, unknown_name
 
@@ -98,6 +98,7 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
         empty = next((k for k, row in enumerate(rows) if not row[column].strip()), None)
         if empty is not None:
             raise InputError(f"column {column!r} must have a value in every row, but row {empty + 1} is empty there.")
+    _refuse_copies(rows)
     levels = {factor: _levels([row[factor] for row in rows]) for factor in question.factors}
     blocks = [row[question.block].strip() for row in rows] if question.block else []
     label = {block: k for k, block in enumerate(dict.fromkeys(blocks))}
@@ -114,6 +115,23 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
     return _experiment(tuple(runs), question, name)
 
 
+def _refuse_copies(rows: Sequence[Mapping[str, str]]) -> None:
+    """A run that is there twice would count as two; rows that name their seed cannot be equal otherwise.
+
+    Raises:
+        InputError: two rows are.
+    """
+    first: dict[tuple[str, ...], int] = {}
+    seeds = [name for name in rows[0] if name.strip().lower() in _SEEDS]
+    for index, row in enumerate(rows):
+        earlier = first.setdefault(tuple(row.values()), index)
+        if seeds and earlier != index:
+            raise InputError(
+                f"every row must be a run of its own, but rows {earlier + 1} and {index + 1} are equal in all columns, "
+                f"{seeds[0]} included. Remove the copies, which would count as evidence."
+            )
+
+
 def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[str]:
     """What the question leaves out of the table that may matter: columns it pools over, and a column of seeds."""
     asked = {*question.factors, question.response, question.block}
@@ -125,6 +143,12 @@ def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[
         notes.append(
             f"rows were pooled over {listed(pooled)}, which {vary} while the factors stay the same; name {it} in "
             "--factors to see its effect, or filter the rows"
+        )
+    copies = len(rows) - len({tuple(row.values()) for row in rows})
+    if copies and len(rows[0]) > len([name for name in asked if name]):
+        notes.append(
+            f"{counted(copies, 'row')} equal an earlier one in all columns; where it is the same run, remove the copy, "
+            "for it counts as evidence"
         )
     seeds = [name for name in others if name.lower() in _SEEDS and len({row[name] for row in rows}) > 1]
     if question.block is None and seeds:

@@ -6,6 +6,9 @@ from pathlib import Path
 from setpoint.cli.options import add_json, one_of, print_json, words
 from setpoint.errors import InputError
 
+_LEAST_ALPHA = 1e-9
+"""Below it, the quantiles of the tests are no longer found to the digits that are printed."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -34,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     from setpoint.analysis.tables import TableQuestion, read_table, remarks, table_experiment
     from setpoint.reports.content import one_line
 
-    if not 0.0 < arguments.alpha < 1.0:
-        raise InputError(f"--alpha must lie between 0 and 1, but is {arguments.alpha:g}.")
+    if not _LEAST_ALPHA <= arguments.alpha < 1.0:
+        raise InputError(f"--alpha must lie between {_LEAST_ALPHA:g} and 1, but is {arguments.alpha:g}.")
     question = TableQuestion(
         response=arguments.response,
         factors=tuple(words(arguments.factors)),

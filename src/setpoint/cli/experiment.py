@@ -355,7 +355,7 @@ def _list(arguments: argparse.Namespace) -> int:
     for name in experiment_ids(workspace):
         try:
             found.append(read_status(workspace, name))
-        except InputError as error:  # one damaged plan must not hide the others
+        except (InputError, OSError) as error:  # one that cannot be read must not hide the others
             print(f"setpoint: {error}", file=sys.stderr)
     if arguments.json:
         print_json([status.to_json() for status in found])

@@ -18,6 +18,8 @@ from setpoint.errors import InputError, InputErrors, SetpointError
 
 EXIT_INTERRUPTED = 130
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+_PLACE_ERRORS = {errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY}
+"""Of a place that cannot be read or written as it is: its permissions, or a file where a folder should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _abandon_stdout()
         return 0
     except OSError as error:
-        if error.errno not in _STORAGE_ERRORS:
+        if error.errno not in _STORAGE_ERRORS | _PLACE_ERRORS:
             raise
         try:
             sys.stdout.flush()
         except OSError:
             _abandon_stdout()
-        _complain(InputError(f"{error}. Free some space or mend the disk, then give the same command again."))
+        mend = "Free some space or mend the disk" if error.errno in _STORAGE_ERRORS else "Mend that place"
+        _complain(InputError(f"{error}. {mend}, then give the same command again."))
         return InputError.exit_code
 
 

@@ -16,6 +16,7 @@ from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 
 from setpoint.artifacts import Attempt, create_json, read_claim, read_json
+from setpoint.errors import SetpointError
 from setpoint.execution.cleanup import end_group, left_behind
 from setpoint.execution.failures import EXIT_STORAGE, STORAGE_ERRORS, describe, describe_ended
 from setpoint.execution.limits import Breach, Limits, Watch
@@ -26,6 +27,8 @@ from setpoint.execution.worker import work
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_S = 0.5
+_SERVERS = 3
+"""Fork servers that are tried before an experiment gives up."""
 _USUAL = Limits()
 _QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
 """Python's tracker removes the locks of workers that were killed, and need not tell the user so."""
@@ -64,22 +67,42 @@ class LocalExecutor:
         self._load = Counter(dict.fromkeys(devices, 0))
         self._gpu = GpuCounters() if devices else None
         warnings = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET_TRACKER]))
-        self._server_environment = {**worker_variables(threads), "PYTHONWARNINGS": warnings}
+        # The server is a `python -c`, which would import what lies in the current folder before the library itself.
+        safe = {"PYTHONSAFEPATH": "1"}
+        self._server_environment = {**worker_variables(threads), "PYTHONWARNINGS": warnings, **safe}
         self._environment = {**self._server_environment, **(environment or {})}
 
     def submit(self, task: Task) -> "LocalJob":
-        """Start `task` in a new process and return at once."""
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(self._preload)
-        with _environment(self._server_environment):  # thread counts are read when a library is loaded: in the server
-            forkserver.ensure_running()
+        """Start `task` in a new process and return at once.
+
+        Raises:
+            SetpointError: the server that starts the workers ends again and again.
+        """
         device = min(self._load, key=lambda name: self._load[name], default=None)
         environment = self._environment | ({} if device is None else device_variables(device))
-        process = context.Process(target=_main, args=(task, environment), name=f"{task.kind}-{task.stage_id}")
-        process.start()
+        process = self._started(task, environment)
         if device is not None:
             self._load[device] += 1
         return LocalJob(task, process, self._limits, lambda: self._release(device), self._gpu)
+
+    def _started(self, task: Task, environment: dict[str, str]) -> BaseProcess:
+        """A process of the fork server; one that was killed while it loaded its modules is replaced."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(self._preload)
+        for _ in range(_SERVERS):
+            process = context.Process(target=_main, args=(task, environment), name=f"{task.kind}-{task.stage_id}")
+            with _environment(self._server_environment):  # thread counts are read when a library is loaded: in it
+                forkserver.ensure_running()
+            try:
+                process.start()
+            except (EOFError, ConnectionError):
+                time.sleep(_LOOK_S)  # until the kernel has noted its end, without which no other would be started
+            else:
+                return process
+        raise SetpointError(
+            f"the server that starts workers ended {_SERVERS} times while it loaded {', '.join(self._preload)}. "
+            "See what it printed; most often memory is short."
+        )
 
     def adopt(self, task: Task) -> None:
         """Nothing: local workers end with their coordinator."""

@@ -228,6 +228,11 @@ def _bad_zips(spec: ExperimentSpec) -> Iterator[InputError]:
 
 def _bad_conditions(spec: ExperimentSpec) -> Iterator[InputError]:
     swept = {*spec.parameters, *spec.ranges}
+    circle = next((found for name in spec.conditions if len(found := _circle(name, spec.conditions)) > 1), ())
+    if circle:
+        yield InputError(
+            f"conditions may not go in a circle, but {' depends on '.join([*circle, circle[0]])}. Drop one of them."
+        )
     for name, wanted in spec.conditions.items():
         if name not in swept:
             yield InputError(f"a condition is for a swept parameter, but {name} is not swept. Sweep it or drop it.")
@@ -243,6 +248,16 @@ def _bad_conditions(spec: ExperimentSpec) -> Iterator[InputError]:
                     f"{name} is swept only where {other} is {', '.join(map(str, values))}, which it never is. "
                     f"Its values: {', '.join(map(str, known))}."
                 )
+
+
+def _circle(name: str, conditions: Mapping[str, Mapping[str, object]], above: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The parameters on the way from `name` back to itself; empty where there is no such way."""
+    for other in conditions.get(name, {}):
+        if other == (above or (name,))[0]:
+            return (*above, name)
+        if other not in above and (found := _circle(other, conditions, (*above, name))):
+            return found
+    return ()
 
 
 def _bad_sizes(spec: ExperimentSpec) -> Iterator[InputError]:

@@ -33,10 +33,12 @@ class Journal:
 
 
 def read_events(experiment: Path) -> Iterator[Event]:
-    """Every event of the experiment, oldest coordinator first; a line cut off by a crash is skipped."""
+    """Every event of the experiment, oldest coordinator first; a line that is none, as after a crash, is skipped."""
     for path in sorted((experiment / "journal").glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                yield json.loads(line)
+                event = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(event, dict):
+                yield event

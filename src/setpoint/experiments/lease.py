@@ -48,4 +48,6 @@ def _folder(experiment: Path) -> Path:
 
 
 def _latest(experiment: Path) -> Path | None:
-    return max(_folder(experiment).glob("*.json"), default=None)
+    """The claim with the highest number; other files, such as copies that a synchronised folder makes, are none."""
+    claims = [path for path in _folder(experiment).glob("*.json") if path.stem.isdecimal()]
+    return max(claims, key=lambda path: int(path.stem), default=None)

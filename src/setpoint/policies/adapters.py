@@ -1,9 +1,11 @@
 """A trained adapter on disk: what lies beside its weights, and whether it belongs to a base."""
 
+import json
 from pathlib import Path
 
-from setpoint.artifacts import read_json
+from setpoint.artifacts import read_json, read_manifest
 from setpoint.errors import InputError
+from setpoint.fingerprint import file_digest
 from setpoint.policies.bases import BaseModel
 
 ADAPTER_RECORD = "setpoint.json"
@@ -14,7 +16,7 @@ def check_adapter(adapter: Path, base: BaseModel) -> None:
     """See that `adapter` is there and was trained on `base`.
 
     Raises:
-        InputError: it is missing, incomplete, without a record of its base, or made for another base.
+        InputError: it is missing, incomplete, damaged, without a record of its base, or made for another base.
     """
     required = ("adapter_config.json", "adapter_model.safetensors", ADAPTER_RECORD)
     missing = [name for name in required if not (adapter / name).is_file()]
@@ -33,3 +35,36 @@ def check_adapter(adapter: Path, base: BaseModel) -> None:
             f"adapter {str(adapter)!r} belongs to {found}, not to {base.name!r} ({base.digest}). An adapter works only "
             "on the base that it was trained on; name that one with --base-model."
         )
+    _require_intact(adapter)
+
+
+def _require_intact(adapter: Path) -> None:
+    """Compare an adapter that a stage published with the stage's manifest; one that was copied has none beside it."""
+    folder = adapter.resolve()
+    manifest = read_manifest(folder.parent / "manifest.json")
+    files = {} if manifest is None else manifest["files"]
+    recorded = {name.partition("/")[2]: file for name, file in files.items() if name.startswith(f"{folder.name}/")}
+    damaged = [
+        name
+        for name, file in recorded.items()
+        if not (folder / name).is_file() or file_digest(folder / name) != file["sha256"]
+    ]
+    if damaged:
+        raise InputError(
+            f"adapter {str(adapter)!r} is damaged: {', '.join(damaged)} is not what was published. "
+            "`setpoint experiment resume` trains it anew."
+        )
+    if not recorded:
+        _require_readable(folder)
+
+
+def _require_readable(adapter: Path) -> None:
+    """Of an adapter from elsewhere, nothing but the form can be checked."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        with safe_open(adapter / "adapter_model.safetensors", framework="np") as weights:
+            weights.keys()
+    except (ValueError, SafetensorError) as error:
+        raise InputError(f"adapter {str(adapter)!r} is damaged: {error}. Copy it again.") from error

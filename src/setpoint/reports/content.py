@@ -122,7 +122,10 @@ def unfinished_text(data: ExperimentData) -> str:
     states = sorted(run.state for run in data.runs if run.state != "ok" and run.state not in FAILED_STATES)
     if not states:
         return ""
-    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) + "; this report is interim"
+    damaged = sum(run.pending and run.failure is not None for run in data.runs)
+    why = f" ({damaged} finished before, but with files that are missing or damaged now)" if damaged else ""
+    found = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return f"{found}{why}; this report is interim"
 
 
 def one_line(text: str) -> str:
