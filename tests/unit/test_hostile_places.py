@@ -186,3 +186,10 @@ def test_files_in_the_current_folder_do_not_stand_in_for_modules(root: Path, mon
     for module in ("random", "numpy", "setpoint"):
         (root / f"{module}.py").write_text("raise SystemExit('the wrong module')\n")
     assert setpoint(root, *RUN).returncode == 0
+
+
+def test_a_command_that_is_ended_while_it_reports_says_how_to_go_on(root: Path) -> None:
+    (root / "end-report").touch()
+    done = setpoint(root, *RUN)
+    assert done.returncode == 130
+    assert said(done).endswith(f"write it with: setpoint report e --workspace {shlex.quote(str(root))}")

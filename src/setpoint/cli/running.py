@@ -1,9 +1,12 @@
 """Run an experiment from the command line, from the checks to the printed report."""
 
 import argparse
+import contextlib
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,6 +172,23 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
     return {name: int(number) for name, number in found.items()}
 
 
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A polite SIGTERM is an interrupt. Only the main thread gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
 ) -> int:
@@ -216,7 +236,13 @@ def run_request(
                 file=sys.stderr,
             )
         return EXIT_INTERRUPTED
-    report = write_reports(request.folder)
+    try:
+        with _terminated_as_interrupted():
+            report = write_reports(request.folder)
+    except KeyboardInterrupt:
+        again = _command(request, "report")
+        print(f"setpoint: interrupted while the report was written; write it with: {again}", file=sys.stderr)
+        return EXIT_INTERRUPTED
     _print_result(status, report, request.workspace.root, as_json=arguments.json)
     if not (arguments.quiet or arguments.json):
         say(f"for a browser: {report.with_name('report.html')}")
@@ -280,10 +306,12 @@ def exit_code(status: "Status") -> int:
 
 def resume_command(request: "Request", action: str = "resume") -> str:
     """The command that takes the experiment up again; `retry` tries what failed, too."""
-    words = ["setpoint", "experiment", action, request.experiment_id]
-    if request.workspace.root != Path():
-        words += ["--workspace", str(request.workspace.root)]
-    return shlex.join(words)
+    return _command(request, "experiment", action)
+
+
+def _command(request: "Request", *words: str) -> str:
+    place = [] if request.workspace.root == Path() else ["--workspace", str(request.workspace.root)]
+    return shlex.join(["setpoint", *words, request.experiment_id, *place])
 
 
 def _print_result(status: "Status", report: Path, workspace: Path, *, as_json: bool) -> None:
