@@ -132,7 +132,7 @@ def test_the_first_guess_does_not_change_the_optimum(problem: Problem, blocking:
     usual, straight = TrajectoryOptimizer(problem, blocking), TrajectoryOptimizer(problem, blocking, regulated=False)
     for x in feasible_states(problem, 2):
         arrives = usual._program.regulated(x) is not None
-        assert np.array_equal(usual._program.guess(x), straight._program.guess(x)) is not arrives
+        assert np.array_equal(usual._program.guess(x)[0], straight._program.guess(x)[0]) is not arrives
         one, other = usual.solve(x), straight.solve(x)
         assert one is not None
         assert other is not None
@@ -145,7 +145,7 @@ def test_a_regulator_that_does_not_arrive_gives_no_guess_and_no_local_optimum() 
     # From here the clipped regulator falls into a well; near what it does lies an optimum that costs 3 % more.
     x = np.array([-0.7032, -0.0778])
     usual, straight = TrajectoryOptimizer(problem), TrajectoryOptimizer(problem, regulated=False)
-    assert np.array_equal(usual._program.guess(x), straight._program.guess(x))
+    assert np.array_equal(usual._program.guess(x)[0], straight._program.guess(x)[0])
     found = [optimizer.solve(x) for optimizer in (usual, straight)]
     assert [round(optimum.cost, 4) for optimum in found if optimum is not None] == [182.4443, 182.4443]
 
@@ -159,14 +159,14 @@ def test_the_first_guess_is_what_the_clipped_regulator_does() -> None:
     assert 0 < arrived.sum() < len(x0), "the states show both"
     assert [program.regulated(x) is not None for x in x0] == arrived.tolist()
     guessed = [program._interleave(*pair) for pair in zip(regulated.states, regulated.controls, strict=True)]
-    found = [program.guess(x) for x in x0[arrived]]
+    found = [program.guess(x)[0] for x in x0[arrived]]
     assert np.array(found) == pytest.approx(np.array(guessed)[arrived], abs=1e-12)
 
 
 def test_the_first_guess_of_a_hopeless_start_keeps_the_bounds_of_states() -> None:
     problem = problems.get("cart_pole")
     plant = problem.plant
-    guess = TrajectoryOptimizer(problem)._program.guess(np.array([0.0, 2.0, 0.5, 3.0]))
+    guess = TrajectoryOptimizer(problem)._program.guess(np.array([0.0, 2.0, 0.5, 3.0]))[0]
     states = np.vstack([guess[:-4].reshape(-1, 5)[:, :4], guess[-4:]])
     assert ((states >= plant.state_lower) & (states <= plant.state_upper)).all()
 
@@ -244,7 +244,7 @@ def test_the_certificate_notices_a_point_that_was_moved(name: str, index: int, b
         (problem.plant.control_lower, problem.plant.control_upper),
         (problem.plant.state_lower, problem.plant.state_upper),
     )
-    found = optimizer._solver("fatrop")(x0=program.guess(x0), p=x0, **tightened(bounds))
+    found = optimizer._solver("fatrop")(x0=program.guess(x0)[0], p=x0, **tightened(bounds))
     assert program.certify("fatrop", Moved(found, name, index, 0.0), x0, bounds).holds
     assert not program.certify("fatrop", Moved(found, name, index, by), x0, bounds).holds
 
@@ -279,7 +279,7 @@ def test_a_weight_of_zero_is_certified_by_the_bounds(weights: dict[str, Any], bl
     cost = float(problem.cost(states, feasible.controls[None])[0])
     assert cost > optimum.cost * 1.0001
     program, bounds = optimizer._program, optimizer._bounds
-    found = optimizer._solver("piqp")(x0=program.guess(x), p=x, **bounds)
+    found = optimizer._solver("piqp")(x0=program.guess(x)[0], p=x, **bounds)
     moved = Moved(found, "x", 0, 0.0)
     w = program._interleave(states[0], feasible.controls)
     moved._parts |= {"x": w, "f": np.array(cost), "g": np.zeros(np.array(found["g"]).size)}
@@ -301,7 +301,7 @@ def test_the_dual_proves_a_convex_optimum_and_refutes_another_point(problem: Pro
         (problem.plant.control_lower, problem.plant.control_upper),
         (problem.plant.state_lower, problem.plant.state_upper),
     )
-    found = optimizer._solver("ipopt")(x0=program.guess(x), p=x, **tightened(bounds))
+    found = optimizer._solver("ipopt")(x0=program.guess(x)[0], p=x, **tightened(bounds))
     moved = Moved(found, "lam_x", problem.plant.n_x, 1e-2)
     moved._parts |= {"f": np.array(found["f"]), "g": np.array(found["g"]).ravel()}
     other = program.certify("ipopt", moved, x, bounds)

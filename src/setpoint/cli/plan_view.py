@@ -83,7 +83,7 @@ def _runs_text(plan: "Plan") -> str:
 
 def _start_lines(plan: "Plan") -> list[str]:
     """The adapters from outside the experiment, by the name of the arm that goes on from them."""
-    places = {place.partition("/")[2]: place for place in plan.adapters}
+    places = plan.adapter_places()
     named = {
         run.start: str(run.factors["start"]) for run in plan.runs if run.start in places and "start" in run.factors
     }

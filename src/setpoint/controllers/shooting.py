@@ -131,8 +131,7 @@ class TrajectoryOptimizer:
         self._bounds = self._program.bounds(self._u_bounds, self._x_bounds)
         self._tightened = tightened(self._bounds)
         self._order = solvers_for(problem) if solvers is None else solvers
-        if not problem.built_in:
-            self._defined = _probe(problem, parameters)
+        self._defined = _everywhere if problem.built_in else _probe(problem, parameters)
         self._max_iterations = max_iterations
         self._solvers: dict[tuple[str, bool], _Buffered] = {}
 
@@ -155,9 +154,8 @@ class TrajectoryOptimizer:
         parameters = np.concatenate([x0, np.asarray(values, dtype=float)])
         order, best = self._solvers_near(x0, x_bounds, tuple(values)), None
         for start in range(self.problem.starts):
-            regulated = self._program.regulated(x0)
-            guess = self._program.guess(x0, start, u_bounds, x_bounds) if regulated is None else regulated
-            found = self._solve_from(order, guess, parameters, bounds, u_bounds, near=regulated is not None)
+            guess, near = self._program.guess(x0, start, u_bounds, x_bounds)
+            found = self._solve_from(order, guess, parameters, bounds, u_bounds, near=near)
             if found is not None and (best is None or found.cost < best.cost):
                 best = found
         return best
@@ -170,7 +168,7 @@ class TrajectoryOptimizer:
         They overflow far outside of the bounds, where an episode has diverged.
         """
         ranges = np.abs(x0 - (x_bounds[0] + x_bounds[1]) / 2) / (x_bounds[1] - x_bounds[0])
-        if (ranges <= _FARTHEST).all() and (self.problem.built_in or self._defined(values)):
+        if (ranges <= _FARTHEST).all() and self._defined(values):
             return self._order
         return tuple(name for name in self._order if name != "fatrop")
 
@@ -318,24 +316,24 @@ class _Program:
         start: int = 0,
         u_bounds: tuple[np.ndarray, np.ndarray] | None = None,
         x_bounds: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> np.ndarray:
-        """The first guess: what the clipped regulator would do, see `regulated`.
+    ) -> tuple[np.ndarray, bool]:
+        """The first guess, and whether it is near the optimum: what the clipped regulator would do, see `regulated`.
 
         Otherwise it is states on a straight line from `x0` to the target and zero controls. Every further guess follows
         the plant under a few random moves, which are the same for all states.
         """
         if start == 0 and (regulated := self.regulated(x0)) is not None:
-            return regulated
+            return regulated, True
         if start == 0 or u_bounds is None or x_bounds is None:
             covered = np.linspace(0, 1, self._steps + 1)[:, None]
-            return self._interleave(x0 + covered * (self._target - x0), np.zeros((self._steps, self._n_u)))
+            return self._interleave(x0 + covered * (self._target - x0), np.zeros((self._steps, self._n_u))), False
         rng = generator("multistart", self._problem.name, start)
         moves = rng.uniform(*u_bounds, (_GUESSED_MOVES, self._n_u))
         inputs = np.repeat(moves, -(-self._steps // _GUESSED_MOVES), axis=0)[: self._steps]
         nodes = [x0]
         for control in inputs:
             nodes.append(np.clip(self._problem.plant.step(0.0, nodes[-1], control), *x_bounds))
-        return self._interleave(np.array(nodes), inputs)
+        return self._interleave(np.array(nodes), inputs), False
 
     def _interleave(self, nodes: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         return np.concatenate([np.hstack([nodes[:-1], inputs]).ravel(), nodes[-1]])
@@ -392,6 +390,11 @@ class _Program:
             pairs[0, : self._n_x] = p[: self._n_x]
             sides.append(np.concatenate([pairs.ravel(), bounds[name][-self._n_x :]]))
         return sides[0], sides[1]
+
+
+def _everywhere(_values: tuple[float, ...]) -> bool:
+    """The dynamics of this package's plants are finite within their bounds, whatever the parameters."""
+    return True
 
 
 def _probe(problem: Problem, parameters: Sequence[casadi.SX]) -> Callable[[tuple[float, ...]], bool]:

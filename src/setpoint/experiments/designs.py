@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from itertools import combinations as choices
 from itertools import islice, product
 
@@ -228,11 +229,8 @@ def _bad_zips(spec: ExperimentSpec) -> Iterator[InputError]:
 
 def _bad_conditions(spec: ExperimentSpec) -> Iterator[InputError]:
     swept = {*spec.parameters, *spec.ranges}
-    circle = next((found for name in spec.conditions if len(found := _circle(name, spec.conditions)) > 1), ())
-    if circle:
-        yield InputError(
-            f"conditions may not go in a circle, but {' depends on '.join([*circle, circle[0]])}. Drop one of them."
-        )
+    if circle := _circle(spec.conditions):
+        yield InputError(f"conditions may not go in a circle, but {' depends on '.join(circle)}. Drop one of them.")
     for name, wanted in spec.conditions.items():
         if name not in swept:
             yield InputError(f"a condition is for a swept parameter, but {name} is not swept. Sweep it or drop it.")
@@ -250,14 +248,14 @@ def _bad_conditions(spec: ExperimentSpec) -> Iterator[InputError]:
                 )
 
 
-def _circle(name: str, conditions: Mapping[str, Mapping[str, object]], above: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The parameters on the way from `name` back to itself; empty where there is no such way."""
-    for other in conditions.get(name, {}):
-        if other == (above or (name,))[0]:
-            return (*above, name)
-        if other not in above and (found := _circle(other, conditions, (*above, name))):
-            return found
-    return ()
+def _circle(conditions: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Parameters of which each depends on the next and the last is the first again; empty where there are none."""
+    others = {name: [other for other in wanted if other != name] for name, wanted in conditions.items()}
+    try:
+        TopologicalSorter(others).prepare()
+    except CycleError as error:
+        return [str(name) for name in reversed(error.args[1])]
+    return []
 
 
 def _bad_sizes(spec: ExperimentSpec) -> Iterator[InputError]:

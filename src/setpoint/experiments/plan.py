@@ -100,6 +100,10 @@ class Plan(_Record):
     """Adapters from outside the experiment that it trains further, as `kind/id`."""
     provenance: dict[str, Any]
 
+    def adapter_places(self) -> dict[str, str]:
+        """Stage id of each adapter from outside the experiment -> `kind/id`."""
+        return {place.partition("/")[2]: place for place in self.adapters}
+
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         return self.model_dump(mode="json", by_alias=True)

@@ -40,7 +40,7 @@ def _improvements(plan: Plan) -> Iterator[str]:
 
 def _repeated(plan: Plan) -> int:
     """Configurations that have as many replicates as are asked for; an adapter from outside is there once."""
-    outside = {place.partition("/")[2] for place in plan.adapters}
+    outside = plan.adapter_places()
     return len({run.configuration for run in plan.runs if run.start not in outside})
 
 
