@@ -129,10 +129,16 @@ class StageFolder:
 
     def verified(self) -> bool:
         """Whether the stage is finished and the content of every file is what was published; reads all of it."""
-        manifest = self.read_manifest() if self.finished() else None
-        return manifest is not None and all(
-            file_digest(self.path / name) == file["sha256"] for name, file in manifest["files"].items()
-        )
+        return self.finished() and not self.damaged_files()
+
+    def damaged_files(self) -> list[str]:
+        """The published files that are gone or not what was published; reads all of them."""
+        manifest = self.read_manifest()
+        return [
+            name
+            for name, file in (manifest["files"] if manifest else {}).items()
+            if not (self.path / name).is_file() or file_digest(self.path / name) != file["sha256"]
+        ]
 
     def claim_attempt(self, *, description: Mapping[str, Any]) -> Attempt | None:
         """Start the next attempt, or None where the stage is finished or somebody is at it.

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from setpoint.artifacts import read_json, read_manifest
+from setpoint.artifacts import StageFolder, read_json
 from setpoint.errors import InputError
-from setpoint.fingerprint import file_digest
 from setpoint.policies.bases import BaseModel
 
 ADAPTER_RECORD = "setpoint.json"
@@ -41,21 +40,14 @@ def check_adapter(adapter: Path, base: BaseModel) -> None:
 def _require_intact(adapter: Path) -> None:
     """Compare an adapter that a stage published with the stage's manifest; one that was copied has none beside it."""
     folder = adapter.resolve()
-    manifest = read_manifest(folder.parent / "manifest.json")
-    files = {} if manifest is None else manifest["files"]
-    recorded = {name.partition("/")[2]: file for name, file in files.items() if name.startswith(f"{folder.name}/")}
-    damaged = [
-        name
-        for name, file in recorded.items()
-        if not (folder / name).is_file() or file_digest(folder / name) != file["sha256"]
-    ]
-    if damaged:
+    stage = StageFolder(folder.parent)
+    if stage.read_manifest() is None:
+        _require_readable(folder)
+    elif damaged := [Path(name).name for name in stage.damaged_files() if name.startswith(f"{folder.name}/")]:
         raise InputError(
             f"adapter {str(adapter)!r} is damaged: {', '.join(damaged)} is not what was published. "
             "`setpoint experiment resume` trains it anew."
         )
-    if not recorded:
-        _require_readable(folder)
 
 
 def _require_readable(adapter: Path) -> None:
