@@ -42,10 +42,10 @@ bench: $(READY)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 chaos: $(READY)  ## kill coordinator and workers a hundred times; nothing may be lost, repeated or changed
-	$(BIN)/python tests/unit/chaos.py
+	PYTHONPATH=tests $(BIN)/python -m support.chaos
 
 confusion: $(READY)  ## inject every fault into real training; each must be recognised
-	$(BIN)/python tests/unit/confusion.py
+	PYTHONPATH=tests $(BIN)/python -m support.confusion
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache

@@ -14,13 +14,15 @@ from typing import Any
 from setpoint.artifacts import StageContext, Workspace, write_json
 from setpoint.execution import LocalExecutor, Task
 from setpoint.experiments import launch
-from setpoint.experiments.plan import Named, Plan, plan_path
-from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values
-from setpoint.experiments.spec import make_spec
-from setpoint.experiments.stages import PRELOAD, STAGES
-from setpoint.experiments.status import RunState, Status, read_status
+from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.canonical import canonical_spec, check_values
+from setpoint.experiments.planning.spec import make_spec, planned_spec
+from setpoint.experiments.planning.stages import PRELOAD, STAGES
+from setpoint.experiments.request import Request
+from setpoint.experiments.running.status import RunState, Status, read_status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
+from setpoint.records.plan import Named, Plan, plan_path
 
 BASE = BaseModel(name="builtin:tiny", location="nowhere", digest="b0", preset=TINY)
 
@@ -82,7 +84,7 @@ def coordinating_s(root: Path, values: int) -> float:
     write_json(plan_path(root / "experiments" / "benchmark"), plan.to_file())
     executor = LocalExecutor(preload=["setpoint.experiments.launch", "setpoint.artifacts"])
     options = launch.Options(workers=2, executor=executor, targets=dict.fromkeys(STAGES, "overhead:external"))
-    request = launch.Request(Workspace(root), "benchmark", plan.spec, BASE, plan)
+    request = Request(Workspace(root), "benchmark", planned_spec(plan), BASE, plan)
     started = time.process_time()
     status = launch.run(request, plan, options)
     assert status.counts == {"ok": values}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from setpoint.experiments.data import canonical_datasets
-from setpoint.experiments.planning import canonical_spec, check_values
-from setpoint.experiments.spec import make_spec, read_spec_file
-from setpoint.experiments.types import design_runs
+from setpoint.experiments.planning.canonical import canonical_spec, check_values
+from setpoint.experiments.planning.data import canonical_datasets
+from setpoint.experiments.planning.experiment_types import design_runs
+from setpoint.experiments.planning.spec import make_spec, read_spec_file
 from setpoint.policies import BUILTIN, PRESETS
 
 ROOT = Path(__file__).parents[1]

@@ -14,8 +14,8 @@ import yaml
 
 from setpoint import problems, systems
 from setpoint.cli.main import VERBS, main
-from setpoint.experiments.spec import ExperimentSpec
-from setpoint.experiments.types import TYPES
+from setpoint.experiments.planning.experiment_types import TYPES
+from setpoint.experiments.planning.spec import ExperimentSpec
 from setpoint.language import messages, parse_answer
 from setpoint.policies import PRESETS
 
@@ -41,7 +41,9 @@ def commands(text: str) -> set[str]:
     return {shlex.join(shlex.split(line, comments=True)) for line in lines if COMMAND.match(line)}
 
 
-COMMANDS = sorted({(name, command) for name, text in TEXT.items() for command in commands(text)})
+COMMANDS = sorted(
+    {(name, command) for name, text in TEXT.items() if name != "docs/source_tree.md" for command in commands(text)}
+)
 
 
 @pytest.fixture
@@ -120,27 +122,16 @@ def test_every_link_resolves(document: Path) -> None:
         assert not anchor or anchor in anchors(path), target
 
 
-def tree() -> list[str]:
-    """The files in the README's tree: folders and root modules are indented by two, files of folders by four."""
+def test_the_readmes_tree_lists_exactly_the_packages() -> None:
     (listing,) = [body for body in blocks(TEXT["README.md"], "") if body.startswith("src/setpoint/")]
-    files, folder = [], ""
-    for line in listing.splitlines()[1:]:
-        name = line.split()[0]
-        if line.startswith("    "):
-            files.append(folder + name)
-        elif name.endswith("/"):
-            folder = name
-        else:
-            files.append(name)
-    return files
+    listed = [line.split()[0].rstrip("/") for line in listing.splitlines()[1:]]
+    assert sorted(listed) == sorted(path.parent.name for path in SRC.glob("*/__init__.py"))
 
 
-def test_the_readmes_tree_lists_exactly_the_source_files() -> None:
-    listed = tree()
-    sources = {path.relative_to(SRC).as_posix() for path in SRC.rglob("*.py") if not path.stem.startswith("__")}
-    assert sorted(sources - set(listed)) == [], "add a line for each of these to the tree in README.md"
-    assert sorted(set(listed) - sources) == [], "remove the lines of these from the tree in README.md"
-    assert len(listed) == len(set(listed))
+def test_generated_pages_are_those_of_the_code() -> None:
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    for name, page in generate["PAGES"].items():
+        assert TEXT[f"docs/{name}"] == page(), "run `python docs/generate.py`"
 
 
 def test_what_is_not_there_yet_is_not_there() -> None:
@@ -195,7 +186,7 @@ def test_the_readmes_python_runs(
 
 
 def test_the_conda_environment_is_what_doctor_expects() -> None:
-    from setpoint.experiments.checks import EXPECTED_ENVIRONMENT
+    from setpoint.experiments.preflight import EXPECTED_ENVIRONMENT
 
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["name"] == EXPECTED_ENVIRONMENT

@@ -16,7 +16,7 @@ import torch
 from setpoint.artifacts import StageContext, Workspace, read_json
 from setpoint.demonstrations import Recipe, create, open_dataset
 from setpoint.execution.sampling import GpuCounters
-from setpoint.experiments.memory import read_shape, training_gb
+from setpoint.experiments.cost.memory import read_shape, training_gb
 from setpoint.language import messages
 from setpoint.policies import BUILTIN, BaseModel, resolve_base
 from setpoint.policies.bases import builtin_path

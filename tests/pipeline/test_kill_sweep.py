@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from setpoint.artifacts import Workspace
-from setpoint.experiments.journal import read_events
+from setpoint.records.journal import read_events
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES
 
 SWEEP = (

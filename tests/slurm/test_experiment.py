@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 from lab import HERE, STUB, Lab, frozen_path, show, until
 
-sys.path.insert(0, str(HERE.parent / "unit"))
-from sweeps import BASE, make_plan, save_plan
-
 from setpoint.artifacts import Workspace
 from setpoint.cli.main import main
 from setpoint.execution import LocalExecutor
 from setpoint.execution.slurm import Client, Profile, Refused, Resources
 from setpoint.experiments import launch
-from setpoint.experiments.journal import read_events
-from setpoint.experiments.plan import Plan
+from setpoint.experiments.planning.spec import planned_spec
+from setpoint.experiments.planning.stages import STAGES
+from setpoint.experiments.request import Request
+from setpoint.experiments.running.status import read_status
 from setpoint.experiments.slurm import jobs, scripts
-from setpoint.experiments.stages import STAGES
-from setpoint.experiments.status import read_status
+from setpoint.records.journal import read_events
+from setpoint.records.plan import Plan
+from support.sweeps import BASE, make_plan, save_plan
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ TARGETS = dict.fromkeys(STAGES, "stub:act")
 
 def cluster(resources: str = "mem:100MB,time:5", **profile: object) -> scripts.Cluster:
     """The cluster, with the stand-in as the command line of its nodes."""
-    path = ":".join([str(HERE), str(HERE.parent / "unit"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = ":".join([str(HERE), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     fields = {"environment": {"PYTHONPATH": path}, **profile}
     return scripts.Cluster(Profile.model_validate(fields), Resources.parse(resources), STUB)
 
@@ -50,7 +50,7 @@ def results(root: Path) -> dict[str, str]:
 
 
 def run(root: Path, plan: Plan, **options: object) -> str:
-    request = launch.Request(Workspace(root), plan.experiment, plan.spec, BASE, None)
+    request = Request(Workspace(root), plan.experiment, planned_spec(plan), BASE, None)
     return launch.run(request, plan, launch.Options(targets=TARGETS, **options)).state  # type: ignore[arg-type]
 
 
@@ -127,7 +127,7 @@ def start_coordinator(root: Path) -> "subprocess.Popen[str]":
     code = (
         "import sys; from pathlib import Path; import test_experiment as tests\n"
         "from setpoint.artifacts import Workspace; from setpoint.execution.slurm import Client\n"
-        "from setpoint.experiments.plan import read_plan\n"
+        "from setpoint.records.plan import read_plan\n"
         "workspace = Workspace(Path(sys.argv[1])); plan = read_plan(workspace.experiment('sweep'))\n"
         "executor = tests.scripts.executor(workspace, plan, tests.cluster(), Client())\n"
         "print(tests.run(workspace.root, plan, executor=executor, workers=100, drain=False))\n"

@@ -1,11 +1,11 @@
-"""From files to claims: read an experiment, test what its frozen plan declared, and say what the data carry.
+"""From files to claims: read an experiment, test what its frozen plan declared, and say what the data support.
 
-experiment   plan, stages and episodes on disk -> ExperimentData, one RunResult per run
-quantities   the metrics, their units and which direction is better
-cells, effects, levels, intervals, failures   statistics as functions of arrays
-design       runs and a metric -> Factorial, the cells that can be analysed, or why there are none
-claims       Claim: a sentence with the numbers that earn it
-sweep, improvement, reliability   ExperimentData -> Claims
+statistics   estimators, tests and intervals as functions of arrays
+data         an experiment's files as typed values, and the form of a claim
+runs         claims about runs and configurations
+factors      claims about swept parameters
+arms         claims about arms: training strategies, specialist and universal models, transfer sources
+overview     all claims about one experiment
 
 Nothing here runs an experiment or writes a file.
 """

@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from setpoint.analysis.ablation import ablation_claims
-from setpoint.analysis.arm_claims import arm_claims
-from setpoint.analysis.best_set import best_set_claims
-from setpoint.analysis.checkpoints import checkpoint_claims
-from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.confirmation import confirmation_claims
-from setpoint.analysis.dead_axes import dead_axis_claims
-from setpoint.analysis.experiment import ExperimentData
-from setpoint.analysis.improvement import improvement_claims
-from setpoint.analysis.reliability import failure_claims
-from setpoint.analysis.secondary import secondary_claims
-from setpoint.analysis.sweep import sweep_claims
-from setpoint.analysis.transfer import transfer_claims
+from setpoint.analysis.arms.ablation import ablation_claims
+from setpoint.analysis.arms.comparisons import arm_claims
+from setpoint.analysis.arms.transfer import transfer_claims
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.factors.sweep import sweep_claims
+from setpoint.analysis.runs.best_set import best_set_claims
+from setpoint.analysis.runs.checkpoints import checkpoint_claims
+from setpoint.analysis.runs.confirmation import confirmation_claims
+from setpoint.analysis.runs.improvement import improvement_claims
+from setpoint.analysis.runs.inert_parameters import dead_axis_claims
+from setpoint.analysis.runs.reliability import failure_claims
+from setpoint.analysis.runs.secondary import secondary_claims
 
 MODEL_TYPE = "model_type"
 ADAPTIVE = "results decided what was tried, so only a fresh experiment can confirm it"

@@ -1,16 +1,30 @@
 """What a stage's code is given: its configuration, its inputs, and the folders it may write to."""
 
 import json
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import interruption
 from setpoint.artifacts.workspace import Workspace
 
 SAID_EVERY = 10
 """Steps between two lines on stdout; `metrics.jsonl` has every step."""
+
+
+_received: list[str] = []
+
+
+def watch_shutdown(signals: Iterable[signal.Signals]) -> None:
+    """Treat these signals as a request for a graceful shutdown; call it from the main thread only."""
+    for number in signals:
+        signal.signal(number, lambda received, _frame: _received.append(signal.Signals(received).name))
+
+
+def shutdown_signal() -> str | None:
+    """The name of the signal that asked this process to shut down, or None."""
+    return _received[0] if _received else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +52,8 @@ class StageContext:
 
     def must_end(self) -> str | None:
         """Why the stage should save its state and end now, or None; cheap enough for every step."""
-        signal = interruption.requested()
-        return None if signal is None else f"asked to end by {signal}"
+        received = shutdown_signal()
+        return None if received is None else f"asked to end by {received}"
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to the attempt's `metrics.jsonl`, and say so on stdout every tenth step."""

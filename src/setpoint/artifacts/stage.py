@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.artifacts.atomic import create_json, read_json, sync_file, sync_folder
-from setpoint.artifacts.claims import Claim, read_claim
+from setpoint.artifacts.locks import Claim, read_claim
 from setpoint.errors import SetpointError
 from setpoint.fingerprint import file_digest
 

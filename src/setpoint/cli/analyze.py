@@ -32,9 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Analyse the table and print the claims."""
-    from setpoint.analysis import claims as claims_module
+    from setpoint.analysis.data import claim as claims_module
+    from setpoint.analysis.data.tables import TableQuestion, read_table, remarks, table_experiment
     from setpoint.analysis.overview import experiment_claims
-    from setpoint.analysis.tables import TableQuestion, read_table, remarks, table_experiment
     from setpoint.reports.content import one_line
 
     if not _LEAST_ALPHA <= arguments.alpha < 1.0:

@@ -11,8 +11,9 @@ from setpoint.cli.running import EXIT_SOME_FAILED, add_run_options, limits_of, r
 from setpoint.cli.spec_options import assignments
 
 if TYPE_CHECKING:
-    from setpoint.experiments.launch import Options, Request
-    from setpoint.experiments.plan import Plan
+    from setpoint.experiments.launch import Options
+    from setpoint.experiments.request import Request
+    from setpoint.records.plan import Plan
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run what is missing, and print the table."""
     from setpoint import systems
-    from setpoint.analysis.arms import read_arms
-    from setpoint.experiments import arms, launch
-    from setpoint.experiments.status import require_plan
+    from setpoint.analysis.data.evaluations import read_arms
+    from setpoint.experiments import launch
+    from setpoint.experiments.planning import comparison as arms
+    from setpoint.experiments.request import make_request
+    from setpoint.experiments.running.status import require_plan
     from setpoint.reports.arms import write_arms
 
     workspace = workspace_of(arguments)
@@ -69,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     for part, spec in arms.specifications(settings, workspace, planned):
         identifier = settings.experiment_id(part)
-        request = launch.request(workspace, spec, experiment_id=identifier)
+        request = make_request(workspace, spec, experiment_id=identifier)
         complete &= _run_part(request, options, quiet=arguments.quiet)
         parts[identifier] = arms.ROLES[part]
     report = workspace.experiment(settings.experiment_id(settings.parts[0])) / "reports" / "arms.md"

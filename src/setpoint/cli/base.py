@@ -78,7 +78,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from setpoint.errors import InputError
-    from setpoint.training.base.recipe import Recipe, build_base
+    from setpoint.pretraining.recipe import Recipe, build_base
 
     if arguments.seed < 0:
         raise InputError(f"--seed must not be negative, but is {arguments.seed}.")

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from setpoint.cli.anchor_tables import anchor_tables
 from setpoint.cli.options import add_json, print_json, words
 from setpoint.cli.progress import say, say_nothing
 from setpoint.errors import InputError
+from setpoint.references.tables import anchor_tables
 
 if TYPE_CHECKING:
-    from setpoint.evaluation.anchors import SystemAnchors
+    from setpoint.references.study import SystemAnchors
 
 _CASES = 200
 
@@ -73,7 +73,7 @@ def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "li
 
 
 def _anchors(task: tuple[str, str, int, int, bool]) -> "SystemAnchors":
-    from setpoint.evaluation.anchors import system_anchors
+    from setpoint.references.study import system_anchors
 
     suite, system, cases, clones, disturbed = task
     return system_anchors(suite, system, cases, demonstrations=clones, disturbed=disturbed)

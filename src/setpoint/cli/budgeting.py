@@ -10,10 +10,10 @@ from setpoint.errors import InputError
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
-    from setpoint.experiments.budget import Budget, Offer
-    from setpoint.experiments.launch import Request
-    from setpoint.experiments.plan import Plan
-    from setpoint.experiments.spec import ExperimentSpec
+    from setpoint.experiments.cost.budget import Budget, Offer
+    from setpoint.experiments.planning.spec import ExperimentSpec
+    from setpoint.experiments.request import Request
+    from setpoint.records.plan import Plan
 
 _PILOTS = 3
 """Finished experiments that are looked at for the spread between seeds."""
@@ -47,7 +47,7 @@ def offered(request: "Request", text: str) -> "tuple[Budget, list[Offer]]":
     Raises:
         InputError: nothing fits, or it is not known what the stages cost.
     """
-    from setpoint.experiments.budget import Budget, offers
+    from setpoint.experiments.cost.budget import Budget, offers
 
     budget = Budget.parse(text)
     plans: dict[str, Plan] = {}
@@ -67,7 +67,7 @@ def offered(request: "Request", text: str) -> "tuple[Budget, list[Offer]]":
 
 def offers_text(budget: "Budget", found: "list[Offer]", workspace: "Workspace") -> str:
     """The designs, a paragraph each, with what they can detect at 80 % power."""
-    from setpoint.analysis.wording import counted
+    from setpoint.analysis.data.formatting import counted
 
     spec = found[0].spec
     spread = _seed_spread(workspace, spec)
@@ -89,7 +89,7 @@ def chosen(request: "Request", arguments: argparse.Namespace) -> "Request":
     Raises:
         InputError: nobody is there to choose, or there is no such design.
     """
-    from setpoint.experiments import launch
+    from setpoint.experiments.request import make_request
 
     if arguments.budget is None or request.existing is not None:
         return request
@@ -100,7 +100,7 @@ def chosen(request: "Request", arguments: argparse.Namespace) -> "Request":
         raise InputError(f"designs are numbered 1 to {len(found)}, but {number} was chosen. Choose one of them.")
     identifier = arguments.experiment_id
     spec = found[number - 1].spec
-    return launch.request(request.workspace, spec, experiment_id=identifier, fresh=arguments.fresh)
+    return make_request(request.workspace, spec, experiment_id=identifier, fresh=arguments.fresh)
 
 
 def chosen_before(workspace: "Workspace", identifier: str | None, spec: "ExperimentSpec") -> "Request | None":
@@ -108,15 +108,16 @@ def chosen_before(workspace: "Workspace", identifier: str | None, spec: "Experim
 
     So the same command goes on, although what is left to pay for has changed.
     """
-    from setpoint.experiments.budget import VARIED
-    from setpoint.experiments.launch import resume_request
-    from setpoint.experiments.plan import read_plan
+    from setpoint.experiments.cost.budget import VARIED
+    from setpoint.experiments.planning.spec import planned_spec
+    from setpoint.experiments.request import resume_request
+    from setpoint.records.plan import read_plan
 
     plan = None if identifier is None else read_plan(workspace.experiment(identifier))
     if plan is None or identifier is None:
         return None
     same = {name: getattr(spec, name) for name in VARIED}
-    return resume_request(workspace, identifier) if plan.spec.model_copy(update=same) == spec else None
+    return resume_request(workspace, identifier) if planned_spec(plan).model_copy(update=same) == spec else None
 
 
 def offers_json(budget: "Budget", found: "list[Offer]", workspace: "Workspace") -> list[dict[str, Any]]:
@@ -163,7 +164,7 @@ def _between_levels(offer: "Offer") -> float | None:
 
 def _smallest(seeds: int, cells: int, levels: int, tests: int) -> float | None:
     """In standard deviations between seeds; None where there is no error to test against."""
-    from setpoint.analysis.intervals import detectable_difference, planned_contrast
+    from setpoint.analysis.statistics.intervals import detectable_difference, planned_contrast
 
     if seeds * cells < 2 or levels < 2:
         return None
@@ -186,12 +187,12 @@ def _seed_spread(workspace: "Workspace", spec: "ExperimentSpec") -> float | None
 
     None where none of them has replicates, or the metric has no logarithm.
     """
-    from setpoint.analysis.design import Scale, observe
-    from setpoint.analysis.intervals import pooled_deviation
-    from setpoint.analysis.reading import read_experiment
-    from setpoint.experiments.plan import plan_path, read_plan
-    from setpoint.experiments.spec import METRICS
-    from setpoint.experiments.status import experiment_ids
+    from setpoint.analysis.data.design import Scale, observe
+    from setpoint.analysis.data.reading import read_experiment
+    from setpoint.analysis.statistics.intervals import pooled_deviation
+    from setpoint.experiments.planning.spec import METRICS, planned_spec
+    from setpoint.experiments.running.status import experiment_ids
+    from setpoint.records.plan import plan_path, read_plan
 
     metric = spec.metrics[0]
     if METRICS[metric] != "log":
@@ -200,7 +201,7 @@ def _seed_spread(workspace: "Workspace", spec: "ExperimentSpec") -> float | None
     for folder in sorted(folders, key=lambda path: -plan_path(path).stat().st_mtime)[:_PILOTS]:
         try:
             plan = read_plan(folder)
-            if plan is None or plan.systems != spec.systems or plan.spec.replicates < 2:
+            if plan is None or plan.systems != spec.systems or planned_spec(plan).replicates < 2:
                 continue
             data = read_experiment(folder)
         except InputError:  # damaged ones say nothing
@@ -221,7 +222,7 @@ def _price(plan: "Plan", workspace: "Workspace", budget: "Budget") -> float:
     Raises:
         InputError: kinds of stages that never ran here.
     """
-    from setpoint.experiments.estimate import estimate
+    from setpoint.experiments.cost.estimate import estimate
 
     if budget.unit == "runs":
         return float(len(plan.runs))

@@ -9,7 +9,7 @@ from setpoint.errors import InputError
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
-    from setpoint.experiments.checks import Check
+    from setpoint.experiments.preflight import Check
     from setpoint.policies import BaseModel
 
 _MARKS = {"ok": "ok     ", "remark": "remark ", "problem": "PROBLEM"}
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every check; 3 when something stands in the way."""
-    from setpoint.experiments.checks import check_machine
+    from setpoint.experiments.preflight import check_machine
 
     workspace = workspace_of(arguments)
     base, base_checks = _check_base(arguments.base_model)
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_base(name: str) -> "tuple[BaseModel | None, list[Check]]":
     """The base of this name, and what is to be said of it beyond the checks of the machine."""
-    from setpoint.experiments.checks import Check
+    from setpoint.experiments.preflight import Check
     from setpoint.policies import resolve_base
 
     try:
@@ -53,7 +53,7 @@ def _check_base(name: str) -> "tuple[BaseModel | None, list[Check]]":
 
 def _check_datasets(workspace: "Workspace") -> "list[Check]":
     from setpoint.demonstrations import damage_text, list_datasets
-    from setpoint.experiments.checks import Check
+    from setpoint.experiments.preflight import Check
 
     found = list_datasets(workspace)
     if not found:

@@ -30,7 +30,7 @@ from setpoint.errors import Findings, InputError, collect, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
-    from setpoint.experiments.launch import Request
+    from setpoint.experiments.request import Request
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -143,8 +143,8 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         InputError: everything that is wrong with them.
     """
     from setpoint.artifacts import check_identifier
-    from setpoint.experiments.data import canonical_datasets
-    from setpoint.experiments.launch import request
+    from setpoint.experiments.planning.data import canonical_datasets
+    from setpoint.experiments.request import make_request
     from setpoint.policies import BUILTIN, resolve_base
 
     findings = Findings()
@@ -160,7 +160,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         earlier = chosen_before(workspace_of(arguments), arguments.experiment_id, canonical_datasets(spec))
         if earlier is not None:
             return earlier
-    return request(
+    return make_request(
         workspace_of(arguments),
         spec,
         experiment_id=arguments.experiment_id,
@@ -186,7 +186,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _show_plan(wanted: "Request", arguments: argparse.Namespace) -> int:
     from setpoint.experiments.launch import preview
-    from setpoint.experiments.single import script_commands
+    from setpoint.experiments.planning.single import script_commands
 
     if arguments.calibrate:
         _calibrate(wanted)
@@ -214,12 +214,12 @@ def _calibrate(wanted: "Request") -> None:
 
 
 def _confirm(arguments: argparse.Namespace) -> int:
-    from setpoint.analysis.configurations import rank_configurations, ranking_metric
-    from setpoint.analysis.reading import read_experiment
-    from setpoint.experiments.confirmation import confirmation
-    from setpoint.experiments.launch import request
-    from setpoint.experiments.status import require_plan
-    from setpoint.experiments.types import CANDIDATE
+    from setpoint.analysis.data.reading import read_experiment
+    from setpoint.analysis.runs.configurations import rank_configurations, ranking_metric
+    from setpoint.experiments.planning.confirmation import confirmation
+    from setpoint.experiments.planning.experiment_types import CANDIDATE
+    from setpoint.experiments.request import make_request
+    from setpoint.experiments.running.status import require_plan
 
     workspace = workspace_of(arguments)
     plan = require_plan(workspace, arguments.confirmed)
@@ -240,7 +240,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     if not best:
         raise InputError(f"no run of {arguments.confirmed!r} has a result, so there is nothing to confirm.")
     spec = confirmation(plan, best, arguments.seeds)
-    wanted = request(
+    wanted = make_request(
         workspace,
         spec,
         experiment_id=arguments.experiment_id,
@@ -254,13 +254,13 @@ def _confirm(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import resume_request
+    from setpoint.experiments.request import resume_request
 
     return run_request(resume_request(workspace_of(arguments), arguments.experiment_id), arguments)
 
 
 def _retry(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import resume_request
+    from setpoint.experiments.request import resume_request
 
     classes = _classes(arguments)
     wanted = resume_request(workspace_of(arguments), arguments.experiment_id)
@@ -271,8 +271,8 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 def _say_what_is_not_retried(wanted: "Request", classes: frozenset[str] | None) -> None:
     """Where no stage failed in a way that was asked for, the command only resumes, which is said."""
-    from setpoint.analysis.wording import listed
-    from setpoint.experiments.status import read_stages
+    from setpoint.analysis.data.formatting import listed
+    from setpoint.experiments.running.status import read_stages
 
     states = read_stages(wanted.workspace, wanted.existing).values() if wanted.existing else ()
     failed = {state.failure["failure_class"] for state in states if state.failure}
@@ -289,7 +289,7 @@ def _classes(arguments: argparse.Namespace) -> frozenset[str] | None:
     Raises:
         InputError: there is no such class, so that nothing would be tried again.
     """
-    from setpoint.experiments.retries import FAILURE_CLASSES
+    from setpoint.records.failure import FAILURE_CLASSES
 
     named = arguments.classes
     collect(
@@ -301,9 +301,9 @@ def _classes(arguments: argparse.Namespace) -> frozenset[str] | None:
 def _recover(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from setpoint.experiments.launch import resume_request
-    from setpoint.experiments.recovery import RECOVERABLE, recovery_steps, recovery_text
-    from setpoint.experiments.status import require_plan
+    from setpoint.experiments.request import resume_request
+    from setpoint.experiments.running.recovery import RECOVERABLE, recovery_steps, recovery_text
+    from setpoint.experiments.running.status import require_plan
 
     classes = _classes(arguments) or RECOVERABLE
     workspace = workspace_of(arguments)
@@ -319,8 +319,8 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from setpoint.analysis.wording import counted
-    from setpoint.experiments.status import read_status
+    from setpoint.analysis.data.formatting import counted
+    from setpoint.experiments.running.status import read_status
 
     workspace = workspace_of(arguments)
     if arguments.watch:
@@ -340,7 +340,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _watch(workspace: "Workspace", experiment_id: str) -> None:
     from setpoint.cli.live import follow
-    from setpoint.experiments.status import require_plan
+    from setpoint.experiments.running.status import require_plan
 
     plan = require_plan(workspace, experiment_id)
     with progress(plan, workspace, quiet=False) as listener:
@@ -348,7 +348,7 @@ def _watch(workspace: "Workspace", experiment_id: str) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.status import experiment_ids, read_status
+    from setpoint.experiments.running.status import experiment_ids, read_status
 
     workspace = workspace_of(arguments)
     found = []

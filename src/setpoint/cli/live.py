@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from setpoint.artifacts import Workspace
-    from setpoint.experiments.journal import Listener
-    from setpoint.experiments.plan import Plan
+    from setpoint.records.journal import Listener
+    from setpoint.records.plan import Plan
 
 _TAIL = 4096
 _MESSAGES = 5
@@ -57,7 +57,7 @@ class View:
         from rich.table import Table
         from rich.text import Text
 
-        from setpoint.analysis.wording import counted
+        from setpoint.analysis.data.formatting import counted
 
         total = len(self._plan.stages)
         head = Table.grid(padding=(0, 1))
@@ -66,7 +66,7 @@ class View:
         text = f"{len(self._ended)}/{total} stages; {counted(len(self._plan.runs), 'run')}: {counts}"
         head.add_row(Text(self._plan.experiment), ProgressBar(total, len(self._ended), width=30), Text(text))
         lines = Table.grid(padding=(0, 2))
-        for stage, since in self._running.items():
+        for stage, since in list(self._running.items()):  # the coordinator changes it from another thread
             lines.add_row(*map(Text, self._line(stage, since)))
         return Group(head, lines, *(Text(message, style="red") for message in self._messages))
 
@@ -106,8 +106,8 @@ def live(plan: "Plan", workspace: "Workspace", console: "Console") -> "Iterator[
 
 def follow(plan: "Plan", workspace: "Workspace", listener: "Listener") -> None:
     """Hand the journal's events to `listener` as they are written, until nobody coordinates the experiment."""
-    from setpoint.experiments.journal import read_events
-    from setpoint.experiments.lease import lease_holder
+    from setpoint.experiments.running.lease import lease_holder
+    from setpoint.records.journal import read_events
 
     folder = workspace.experiment(plan.experiment)
     seen = 0

@@ -8,9 +8,9 @@ from setpoint.cli.options import print_json
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
-    from setpoint.experiments.launch import Request
-    from setpoint.experiments.plan import Plan
+    from setpoint.experiments.request import Request
     from setpoint.policies import BaseModel
+    from setpoint.records.plan import Plan
 
 
 def show_plan(wanted: "Request", *, as_json: bool) -> None:
@@ -27,21 +27,19 @@ def show_plan(wanted: "Request", *, as_json: bool) -> None:
 def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
     """The plan for programs, with the number of stages that are finished already; ids only where they are known."""
     from setpoint.execution import default_workers
-    from setpoint.experiments.dead_axes import dead_axes
-    from setpoint.experiments.estimate import estimate
-    from setpoint.experiments.suggestions import suggestions
+    from setpoint.experiments.cost.estimate import estimate
+    from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
     expected = estimate(plan, workspace, default_workers()).to_json()
-    extra = {"suggestions": suggestions(plan), "warnings": dead_axes(plan), "estimate": expected}
+    extra = {"suggestions": suggestions(plan), "warnings": inert_parameters(plan), "estimate": expected}
     known = {"stage_ids_known": _stage_ids_known(plan), "finished_stages": _finished_stages(plan, workspace)}
     return {**plan.to_json(), **known, **extra}
 
 
 def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
     """The plan for people."""
-    from setpoint.experiments.dead_axes import dead_axes
-    from setpoint.experiments.memory import check_memory
-    from setpoint.experiments.suggestions import suggestions
+    from setpoint.experiments.cost.memory import check_memory
+    from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
     kinds = Counter(stage.kind for stage in plan.stages.values())
     asked = Counter(name for run in plan.runs for name in run.stages.values())
@@ -58,7 +56,7 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
         *(f"  {run.name}" for run in plan.runs),
         *_start_lines(plan),
     ]
-    lines += [*_estimate_lines(plan, workspace, base), *(f"Warning: {text}" for text in dead_axes(plan))]
+    lines += [*_estimate_lines(plan, workspace, base), *(f"Warning: {text}" for text in inert_parameters(plan))]
     lines += [
         f"{'Problem' if check.result == 'problem' else 'Remark'}: {check.name}: {check.text}"
         for check in check_memory(base, plan.stages.values())
@@ -70,7 +68,7 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
 
 def _runs_text(plan: "Plan") -> str:
     """`6 configurations x 2 replicates = 12`; an arm of existing adapters has as many replicates as adapters."""
-    from setpoint.analysis.wording import counted
+    from setpoint.analysis.data.formatting import counted
 
     replicates = Counter(run.configuration for run in plan.runs)
     sizes = Counter(replicates.values())
@@ -92,9 +90,10 @@ def _start_lines(plan: "Plan") -> list[str]:
 
 def _design_lines(plan: "Plan") -> list[str]:
     """How the configurations were chosen, where they are not all combinations."""
-    from setpoint.experiments.designs import resolution
+    from setpoint.experiments.planning.designs import resolution
+    from setpoint.experiments.planning.spec import planned_spec
 
-    spec = plan.spec
+    spec = planned_spec(plan)
     zips = [f"{' and '.join(names)} vary together" for names in spec.zipped]
     where = [
         f"{name} only where {' and '.join(f'{other} is {_listed(values)}' for other, values in wanted.items())}"
@@ -132,8 +131,9 @@ def _resolution_text(resolution: int | None) -> str:
 
 
 def _estimate_lines(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> list[str]:
-    from setpoint.experiments.estimate import estimate
-    from setpoint.experiments.workers import fitting_workers
+    from setpoint.experiments.cost.estimate import estimate
+    from setpoint.experiments.cost.workers import fitting_workers
+    from setpoint.experiments.planning.spec import planned_spec
 
     expected = estimate(plan, workspace, fitting_workers(workspace, plan, base))
     lines = []
@@ -147,7 +147,7 @@ def _estimate_lines(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> 
     if expected.unknown:
         kinds = ", ".join(expected.unknown)
         lines.append(f"Estimate: not known for {kinds}: none has run in this workspace; --calibrate measures it")
-    if plan.spec.equal_compute_control and plan.compute_ratio is None:
+    if planned_spec(plan).equal_compute_control and plan.compute_ratio is None:
         lines.append("The steps of the equal-compute control are provisional; they are measured before the launch.")
     return lines or ["Estimate: nothing is left to do"]
 
@@ -159,7 +159,7 @@ def _duration(seconds: float) -> str:
 
 
 def _stage_ids_known(plan: "Plan") -> bool:
-    from setpoint.experiments.data import NOT_GENERATED
+    from setpoint.experiments.planning.data import NOT_GENERATED
 
     return all(data.digest != NOT_GENERATED for data in plan.datasets.values())
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
-    from setpoint.experiments.journal import Listener
-    from setpoint.experiments.plan import Plan
+    from setpoint.records.journal import Listener
+    from setpoint.records.plan import Plan
 
 
 def say(text: str) -> None:
@@ -38,7 +38,7 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
 
 
 def _log(plan: "Plan", event: dict[str, Any]) -> None:
-    from setpoint.analysis.wording import counted
+    from setpoint.analysis.data.formatting import counted
 
     kind = event["event"]
     if kind == "started":

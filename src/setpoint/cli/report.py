@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the reports and print the one that was asked for."""
     from setpoint.artifacts import read_json
-    from setpoint.experiments.lease import lease_holder
+    from setpoint.experiments.running.lease import lease_holder
     from setpoint.reports import write_reports
     from setpoint.reports.files import seen_from
 

@@ -18,10 +18,10 @@ from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.execution import Executor, Limits
-    from setpoint.experiments.launch import Request
-    from setpoint.experiments.plan import Plan
+    from setpoint.experiments.request import Request
+    from setpoint.experiments.running.status import Status
     from setpoint.experiments.slurm.scripts import Cluster
-    from setpoint.experiments.status import Status
+    from setpoint.records.plan import Plan
 
 EXIT_SOME_FAILED = 4
 EXIT_ALL_FAILED = 5
@@ -158,7 +158,7 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
     Raises:
         InputError: an unknown class, or one that is a result; a number that is none.
     """
-    from setpoint.experiments.retries import RETRIES
+    from setpoint.records.failure import RETRIES
 
     found = assignments(getattr(arguments, "retries", None) or [])
     findings = Findings()
@@ -193,9 +193,9 @@ def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
-    from setpoint.analysis.wording import counted
+    from setpoint.analysis.data.formatting import counted
     from setpoint.experiments import launch
-    from setpoint.experiments.dead_axes import dead_axes
+    from setpoint.experiments.planning.suggestions import inert_parameters
     from setpoint.reports import write_reports
     from setpoint.reports.remedies import fails_again
 
@@ -213,7 +213,7 @@ def run_request(
     if not on_slurm:
         _check_memory(request, plan, arguments.workers, quiet=arguments.quiet)
     if not arguments.quiet:
-        for text in dead_axes(plan):
+        for text in inert_parameters(plan):
             say(f"warning: {text}")
     try:
         with progress(plan, request.workspace, quiet=arguments.quiet) as listener:
@@ -266,9 +266,9 @@ def _check_memory(request: "Request", plan: "Plan", workers: int | None, *, quie
         InputError: of the training stages, those whose smallest pass needs more memory than there is; workers that
             together need more.
     """
-    from setpoint.experiments.checks import require_fit
-    from setpoint.experiments.memory import check_memory
-    from setpoint.experiments.workers import check_workers
+    from setpoint.experiments.cost.memory import check_memory
+    from setpoint.experiments.cost.workers import check_workers
+    from setpoint.experiments.preflight import require_fit
 
     found = check_memory(request.base, plan.stages.values())
     if workers is not None:

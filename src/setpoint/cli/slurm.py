@@ -12,7 +12,7 @@ from setpoint.cli.running import add_cluster_options, cluster_of, exit_code
 from setpoint.cli.spec_options import add_spec_options, spec_from
 
 if TYPE_CHECKING:
-    from setpoint.experiments.launch import Request
+    from setpoint.experiments.request import Request
     from setpoint.experiments.slurm.scripts import Generated
 
 
@@ -55,13 +55,14 @@ def _generate(arguments: argparse.Namespace) -> int:
     from setpoint.execution.slurm import Client, Unavailable
     from setpoint.execution.slurm.client import Limits
     from setpoint.experiments import launch
+    from setpoint.experiments.request import make_request
     from setpoint.experiments.slurm import scripts
 
     client = Client()
     if arguments.submit_batch:
         client.require()
     workspace = workspace_of(arguments)
-    request: Request = launch.request(
+    request: Request = make_request(
         workspace, spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
     )
     cluster = cluster_of(arguments, request.folder)
@@ -80,8 +81,8 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 def _submit(arguments: argparse.Namespace) -> int:
     from setpoint.execution.slurm import Client
+    from setpoint.experiments.running.status import require_plan
     from setpoint.experiments.slurm import scripts
-    from setpoint.experiments.status import require_plan
 
     workspace = workspace_of(arguments)
     plan = require_plan(workspace, arguments.experiment_id)
@@ -113,8 +114,8 @@ def _status(arguments: argparse.Namespace) -> int:
     from collections import Counter
 
     from setpoint.execution.slurm import Client
+    from setpoint.experiments.running.status import require_plan
     from setpoint.experiments.slurm import jobs
-    from setpoint.experiments.status import require_plan
 
     workspace = workspace_of(arguments)
     plan = require_plan(workspace, arguments.experiment_id)
@@ -134,8 +135,8 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _collect(arguments: argparse.Namespace) -> int:
     from setpoint.execution.slurm import Client
+    from setpoint.experiments.running.status import read_status, require_plan
     from setpoint.experiments.slurm import jobs
-    from setpoint.experiments.status import read_status, require_plan
     from setpoint.reports import write_reports
 
     workspace = workspace_of(arguments)
@@ -153,8 +154,8 @@ def _collect(arguments: argparse.Namespace) -> int:
 
 def _cancel(arguments: argparse.Namespace) -> int:
     from setpoint.execution.slurm import Client
+    from setpoint.experiments.running.status import require_plan
     from setpoint.experiments.slurm import jobs
-    from setpoint.experiments.status import require_plan
 
     workspace = workspace_of(arguments)
     ended = jobs.cancel(workspace, require_plan(workspace, arguments.experiment_id), Client())

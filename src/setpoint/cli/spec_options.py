@@ -13,7 +13,7 @@ from setpoint.cli.options import words
 from setpoint.errors import Findings, InputError
 
 if TYPE_CHECKING:
-    from setpoint.experiments.spec import ExperimentSpec
+    from setpoint.experiments.planning.spec import ExperimentSpec
 
 _BASE_HELP = "builtin:tiny, a folder with a model, or owner/model of the hub"
 
@@ -127,9 +127,9 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
         InputError: everything that is wrong with it.
     """
     from setpoint import systems
-    from setpoint.experiments.parameters import parse_ranges, parse_tokens
-    from setpoint.experiments.planning import checked_spec
-    from setpoint.experiments.spec import read_spec_file
+    from setpoint.experiments.planning.canonical import checked_spec
+    from setpoint.experiments.planning.parameters import parse_ranges, parse_tokens
+    from setpoint.experiments.planning.spec import read_spec_file
 
     findings = Findings()
     fields: dict[str, Any] = {}
@@ -184,7 +184,7 @@ def _over_the_file(fields: Mapping[str, Any], asked: Mapping[str, Mapping[str, A
     Raises:
         InputError: a parameter that does not exist.
     """
-    from setpoint.experiments.parameters import find, is_parameter
+    from setpoint.experiments.planning.parameters import find, is_parameter
 
     places = {place for table in asked.values() for name in table for place in find(name).places}
     found: dict[str, Any] = {}

@@ -19,8 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the stage. What it prints goes to the folder of its attempt, one line on its end to stderr."""
     from setpoint.execution.attempt import EXIT_BUSY, EXIT_SAVED
-    from setpoint.experiments.one_stage import run_stage
-    from setpoint.experiments.status import require_plan
+    from setpoint.experiments.running.one_stage import run_stage
+    from setpoint.experiments.running.status import require_plan
 
     endings = {0: "finished", EXIT_SAVED: "saved its state", EXIT_BUSY: "is being computed by somebody else"}
     workspace = workspace_of(arguments)

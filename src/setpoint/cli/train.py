@@ -49,8 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the model, or find it trained."""
-    from setpoint.experiments.launch import prepare, request, require_machine
-    from setpoint.experiments.single import single_spec
+    from setpoint.experiments.launch import prepare, require_machine
+    from setpoint.experiments.planning.single import single_spec
+    from setpoint.experiments.request import make_request
 
     check_run_options(arguments)
     if arguments.list_datasets:
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
                 raise InputError(f"{name!r} is set by --set and by --{name.replace('_', '-')}. Use one of them.")
             parameters[name] = getattr(arguments, name)
     spec = single_spec(arguments.systems, arguments.training_type, parameters=parameters, **fields)
-    wanted = request(
+    wanted = make_request(
         workspace_of(arguments),
         spec,
         experiment_id=arguments.run_id,

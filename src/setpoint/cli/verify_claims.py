@@ -18,7 +18,7 @@ from setpoint.cli.options import add_json, finite, print_json, words
 from setpoint.errors import InputError
 
 if TYPE_CHECKING:
-    from setpoint.analysis.claims import Claim
+    from setpoint.analysis.data.claim import Claim
     from setpoint.truth.verification import Reached
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -102,7 +102,7 @@ def _grade(job: tuple[str, int, int]) -> "tuple[list[Reached], float]":
 
 def reported_claims(workspace: Path, experiment: str) -> "list[Claim] | None":
     """The claims that `setpoint report` prints; None where it fails."""
-    from setpoint.analysis.claims import from_json
+    from setpoint.analysis.data.claim import from_json
     from setpoint.cli.main import main
 
     printed = io.StringIO()

@@ -4,7 +4,8 @@ import os
 import signal
 import time
 
-from setpoint.artifacts import Attempt, interruption, read_claim, read_json
+from setpoint.artifacts import Attempt, read_claim, read_json
+from setpoint.artifacts.context import shutdown_signal, watch_shutdown
 from setpoint.execution.task import Task
 from setpoint.execution.worker import work
 
@@ -23,7 +24,7 @@ def attempt_task(task: Task, *, patience_s: float = 600.0) -> int:
     0 finished, now or before; 1 failed, as failure.json says; 75 asked to end by SIGUSR1 or SIGTERM, with its state
     saved; 76 somebody else was computing it for longer than `patience_s`.
     """
-    interruption.watch((signal.SIGUSR1, signal.SIGTERM))
+    watch_shutdown((signal.SIGUSR1, signal.SIGTERM))
     deadline_s = time.monotonic() + patience_s
     while True:
         work(task)
@@ -34,7 +35,7 @@ def attempt_task(task: Task, *, patience_s: float = 600.0) -> int:
             failure = read_json(attempt.failure)
             saved = isinstance(failure, dict) and failure.get("failure_class") == "preempted"
             return EXIT_SAVED if saved else 1
-        if time.monotonic() > deadline_s or interruption.requested() is not None:
+        if time.monotonic() > deadline_s or shutdown_signal() is not None:
             return EXIT_BUSY
         time.sleep(_LOOK_S)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from setpoint.errors import InputError, StageError
+from setpoint.records.failure import SUGGESTIONS
 
 STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 EXIT_STORAGE = 74
@@ -19,23 +20,6 @@ _CLASS_OF_TYPE = {
     "DistBackendError": "transient",
     "DistNetworkError": "transient",
     "AcceleratorError": "node_failure",
-}
-
-SUGGESTIONS = {
-    "config": "correct the value that the message names",
-    "gpu_oom": "use a smaller batch_size, or a GPU with more memory",
-    "host_oom": "give the run more memory, or use a smaller batch_size",
-    "storage": "free some space or name another --workspace, then resume",
-    "transient": "try again; a file system or connection that fails often needs its administrator",
-    "node_failure": "try again on another GPU or node; the device reported an error of its own",
-    "timeout": "allow more time, or use fewer steps; the stage continues from its checkpoint",
-    "preempted": "resume; the stage continues from its checkpoint",
-    "stalled": "look at the last lines of stderr.log; a stage that often hangs may need another machine",
-    "corrupt_artifact": "check the disk; the stage is computed again",
-    "data": "check the data set that the message names, or make it again",
-    "crash": "read stderr.log of the attempt; the traceback ends with the failing line",
-    "cancelled": "somebody ended it on purpose; retry it where it is wanted after all",
-    "lost": "look for a memory limit or an administrator that ended the process, then retry",
 }
 
 

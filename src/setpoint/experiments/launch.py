@@ -1,79 +1,41 @@
-"""Start an experiment or take one up again: identity, checks, inputs, plan, and the coordinator's run."""
+"""Start an experiment or resume it: preflight checks, inputs, plan, and the coordinator's run."""
 
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from setpoint.artifacts import Workspace, check_identifier, create_json, read_json, write_json
-from setpoint.errors import Findings, InputError
+from setpoint.artifacts import Workspace, create_json, read_json, write_json
+from setpoint.errors import InputError
 from setpoint.execution import Executor, Limits, LocalExecutor, gpus
-from setpoint.experiments.adapters import (
+from setpoint.experiments.cost.calibration import calibrate
+from setpoint.experiments.cost.estimate import KINDS, actual_cost, compute_ratio, estimate
+from setpoint.experiments.cost.workers import fitting_workers
+from setpoint.experiments.planning.adapters import (
     Adapter,
-    canonical_place,
     finished_adapters,
     named_adapter,
     planned_adapters,
 )
-from setpoint.experiments.calibration import calibrate
-from setpoint.experiments.changes import ChangedSinceError, next_id, plan_changes, spec_changes
-from setpoint.experiments.checks import check_machine, require_fit
-from setpoint.experiments.coordinator import Coordinator
-from setpoint.experiments.data import Say, canonical_datasets, ensure_datasets, find_datasets
-from setpoint.experiments.estimate import KINDS, actual_cost, compute_ratio, estimate
-from setpoint.experiments.journal import Journal, Listener, read_events
-from setpoint.experiments.lease import lease
-from setpoint.experiments.links import link_models
-from setpoint.experiments.plan import Named, Plan, plan_path, read_plan
-from setpoint.experiments.planning import Inputs, build_plan, canonical_spec, check_values, spec_digest
-from setpoint.experiments.retries import RESULTS, RESUMED
-from setpoint.experiments.spec import ExperimentSpec
-from setpoint.experiments.stages import PRELOAD
-from setpoint.experiments.status import Status, read_stages, require_plan
-from setpoint.experiments.workers import fitting_workers
-from setpoint.policies import BaseModel, resolve_base
+from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
+from setpoint.experiments.planning.data import Say, ensure_datasets, find_datasets
+from setpoint.experiments.planning.stages import PRELOAD
+from setpoint.experiments.preflight import check_machine, require_fit
+from setpoint.experiments.request import Follows, Request, successor
+from setpoint.experiments.running.coordinator import Coordinator
+from setpoint.experiments.running.lease import lease
+from setpoint.experiments.running.links import link_models
+from setpoint.experiments.running.status import Status, read_stages
+from setpoint.records.failure import RESULTS, RESUMED
+from setpoint.records.journal import Journal, Listener, read_events
+from setpoint.records.plan import Named, Plan, plan_path, read_plan
 
 ESTIMATE = "estimate.json"
 """In the experiment's folder: what it was expected to cost, and what it did."""
-
-
-@dataclass(frozen=True, slots=True)
-class Follows:
-    """What an experiment came from by accepted changes.
-
-    Attributes:
-        origin: the id that was asked for.
-        changes: since `experiment`, in words.
-    """
-
-    origin: str
-    experiment: str
-    changes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A canonical specification under the id it will have.
-
-    Attributes:
-        existing: the frozen plan, where the experiment exists already.
-        follows: the experiment in whose place it came, and what had changed.
-    """
-
-    workspace: Workspace
-    experiment_id: str
-    spec: ExperimentSpec
-    base: BaseModel
-    existing: Plan | None
-    follows: Follows | None = None
-
-    @property
-    def folder(self) -> Path:
-        """The experiment's folder."""
-        return self.workspace.experiment(self.experiment_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,78 +59,6 @@ class Options:
     executor: Executor | None = None
     targets: Mapping[str, str] | None = None
     drain: bool = True
-
-
-def request(
-    workspace: Workspace,
-    spec: ExperimentSpec,
-    *,
-    experiment_id: str | None = None,
-    fresh: bool = False,
-    accept_changes: bool = False,
-) -> Request:
-    """Check `spec` in full and decide which experiment it is. Touches nothing on disk.
-
-    Args:
-        fresh: whether it is a new one in any case.
-        accept_changes: whether it is a new one where the id belongs to another specification.
-
-    Raises:
-        InputError: the specification cannot be used, or the id belongs to another one.
-    """
-    findings = Findings()
-    base: BaseModel | None = None
-    with findings.check():
-        spec = canonical_spec(spec)
-    with findings.check():
-        spec = canonical_datasets(spec)
-    with findings.check():
-        base = resolve_base(spec.base_model)
-    with findings.check():
-        check_identifier("an experiment id", spec.type if experiment_id is None else experiment_id)
-    if base is not None and not findings.errors:
-        with findings.check():
-            check_values(spec, base.preset)
-        with findings.check():
-            find_datasets(workspace, spec, base.preset.dialect.blocking)
-    findings.settle()
-    assert base is not None
-    if spec.start_from is not None:
-        spec = spec.model_copy(update={"start_from": canonical_place(workspace, spec.start_from)})
-    identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
-    if fresh:
-        identifier = _free_id(workspace, identifier)
-    existing = read_plan(workspace.experiment(identifier))
-    wanted = Request(workspace, identifier, spec, base, existing)
-    changes = [] if existing is None else spec_changes(existing.spec, spec)
-    if not changes:
-        return wanted
-    if accept_changes:
-        return successor(wanted, changes)
-    option = "--run-id" if spec.type == "single" else "--experiment-id"
-    raise InputError(
-        f"experiment {identifier!r} exists with another specification: {'; '.join(changes)}. "
-        f"Give another {option}, or --accept-changes for one that follows it, or --fresh."
-    )
-
-
-def successor(request: Request, changes: Sequence[str]) -> Request:
-    """The same request under the next id, for an experiment that cannot go on because of `changes`."""
-    earlier = {} if request.existing is None else request.existing.provenance.get("follows", {})
-    origin = request.follows.origin if request.follows else earlier.get("origin", request.experiment_id)
-    identifier, existing = next_id(request.workspace, origin, request.experiment_id, request.spec)
-    follows = Follows(origin, request.experiment_id, tuple(changes))
-    return replace(request, experiment_id=identifier, existing=existing, follows=follows)
-
-
-def resume_request(workspace: Workspace, experiment_id: str) -> Request:
-    """The experiment as it was first asked for.
-
-    Raises:
-        InputError: there is no such experiment.
-    """
-    plan = require_plan(workspace, experiment_id)
-    return request(workspace, plan.spec, experiment_id=experiment_id)
 
 
 def preview(request: Request) -> Plan:
@@ -376,15 +266,6 @@ def _settled(failed: Mapping[str, str], tried: Mapping[str, bool], retries: Mapp
         for name, failure_class in failed.items()
         if tried.get(name) is False and failure_class not in {*RESUMED, *retries}
     )
-
-
-def _free_id(workspace: Workspace, identifier: str) -> str:
-    number = 1
-    candidate = identifier
-    while workspace.experiment(candidate).exists():
-        number += 1
-        candidate = f"{identifier}-{number}"
-    return candidate
 
 
 @contextlib.contextmanager

@@ -5,8 +5,8 @@ from pathlib import Path
 from statistics import mean
 
 from setpoint import problems
-from setpoint.analysis.arms import Arm
-from setpoint.analysis.wording import share_text
+from setpoint.analysis.data.evaluations import Arm
+from setpoint.analysis.data.formatting import share_text
 from setpoint.reports.content import REFERENCES
 
 _MODES = {"open_loop": "open loop", "replan_1": "replan 1", "replan_5": "replan 5"}

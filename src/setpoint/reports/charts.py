@@ -8,12 +8,12 @@ from itertools import combinations, product
 import numpy as np
 
 from setpoint import systems
-from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.design import Scale, observe, ordered_levels, swept
-from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
-from setpoint.analysis.quantities import JUDGED_MODES
-from setpoint.analysis.reading import learning_curve
-from setpoint.analysis.wording import factor_label, level_text, number_text
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
+from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
+from setpoint.analysis.data.formatting import factor_label, level_text, number_text
+from setpoint.analysis.data.quantities import JUDGED_MODES
+from setpoint.analysis.data.reading import learning_curve
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
 from setpoint.reports import scales, svg

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from setpoint.analysis.conditions import Under
+from setpoint.analysis.data.conditions import Under
 from setpoint.reports.content import RankedSystem, rate_text
 from setpoint.reports.results import EPISODE_METRICS, Cell
 

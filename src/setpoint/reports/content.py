@@ -4,14 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from setpoint.analysis.claims import Claim
-from setpoint.analysis.composing import level_heading
-from setpoint.analysis.conditions import Under, read_conditions
-from setpoint.analysis.configurations import ConfigurationResult, rank_configurations, ranking_metric
-from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Level, RunResult
-from setpoint.analysis.overview import experiment_claims
-from setpoint.analysis.quantities import Metrics
-from setpoint.analysis.wording import (
+from setpoint.analysis.data.claim import Claim
+from setpoint.analysis.data.conditions import Under, read_conditions
+from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
+from setpoint.analysis.data.formatting import (
     counted,
     factor_label,
     level_text,
@@ -20,6 +16,10 @@ from setpoint.analysis.wording import (
     percent_text,
     share_text,
 )
+from setpoint.analysis.data.quantities import Metrics
+from setpoint.analysis.factors.claim_builder import level_heading
+from setpoint.analysis.overview import experiment_claims
+from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.reports.scales import Reference
 
 NOT_MEASURED = "not measured"

@@ -1,13 +1,12 @@
 """What configurations cost, measured: the cheapest of those that may be best, and the front of error against cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from setpoint.analysis.configurations import ConfigurationResult
-from setpoint.analysis.experiment import RunResult
-from setpoint.analysis.wording import number_text
-from setpoint.reports.content import RankedSystem, Report, short_label
-from setpoint.reports.missing import missing_text, unmeasured
+from setpoint.analysis.data.experiment import RunResult
+from setpoint.analysis.data.formatting import counted, number_text
+from setpoint.analysis.runs.configurations import ConfigurationResult
+from setpoint.reports.content import NOT_MEASURED, RankedSystem, Report, short_label
 
 
 @dataclass(frozen=True)
@@ -100,3 +99,13 @@ def front_text(report: Report) -> str:
             )
             parts.append(f"{ranked.system}: {names}{missing_from(costs)}")
     return "; ".join(parts) or "not measured"
+
+
+def unmeasured(runs: Iterable[RunResult]) -> dict[str, int]:
+    """Stage -> attempts of which nothing was measured, each stage of `runs` once."""
+    return {stage: count for run in runs for stage, count in run.unmeasured.items()}
+
+
+def missing_text(attempts: int) -> str:
+    """What is to be said after a cost that some attempts are missing from."""
+    return f"; {counted(attempts, 'attempt')} {NOT_MEASURED}" if attempts else ""

@@ -3,8 +3,8 @@
 import json
 import shlex
 
-from setpoint.analysis.experiment import FAILED_STATES, ExperimentData, Failure, RunResult
-from setpoint.analysis.wording import level_text
+from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Failure, RunResult
+from setpoint.analysis.data.formatting import level_text
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.remedies import fails_again, suggested_change
 

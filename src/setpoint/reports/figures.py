@@ -15,11 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from setpoint import systems
-from setpoint.analysis.configurations import ConfigurationResult
-from setpoint.analysis.experiment import RunResult
-from setpoint.analysis.quantities import JUDGED_MODES
-from setpoint.analysis.reading import learning_curve
-from setpoint.analysis.wording import number_text
+from setpoint.analysis.data.experiment import RunResult
+from setpoint.analysis.data.formatting import number_text
+from setpoint.analysis.data.quantities import JUDGED_MODES
+from setpoint.analysis.data.reading import learning_curve
+from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
 from setpoint.reports.content import (

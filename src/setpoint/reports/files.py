@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from setpoint.analysis.experiment import ExperimentData, RunResult
+from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.reports.content import Report, extreme_run
 
 REPORTS = "reports"

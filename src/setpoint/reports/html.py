@@ -12,8 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from setpoint.analysis.claims import Claim
-from setpoint.analysis.wording import counted, interval_text, number_text, p_text
+from setpoint.analysis.data.claim import Claim
+from setpoint.analysis.data.formatting import counted, interval_text, number_text, p_text
 from setpoint.reports.charts import (
     Chart,
     failure_map,

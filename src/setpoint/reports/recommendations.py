@@ -2,9 +2,9 @@
 
 import shlex
 
-from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.experiment import FAILED_STATES, RunResult
-from setpoint.analysis.wording import counted, factor_label, level_text, listed
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.experiment import FAILED_STATES, RunResult
+from setpoint.analysis.data.formatting import counted, factor_label, level_text, listed
 from setpoint.reports.content import Report, counts, failure_counts, one_line
 from setpoint.reports.costs import configuration_costs
 from setpoint.reports.remedies import fails_again, suggested_change

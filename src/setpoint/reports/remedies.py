@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from setpoint.analysis.experiment import RunResult
-from setpoint.analysis.wording import level_text, number_text
+from setpoint.analysis.data.experiment import RunResult
+from setpoint.analysis.data.formatting import level_text, number_text
 
 MEMORY = "the micro-batch was already as small as it goes"
 AGAIN = "nothing in the configuration: try it again"

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from setpoint.analysis.experiment import ExperimentData, RunResult
+from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.reports.content import one_line
 
 Cell = str | int | float | bool | None

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.configurations import ConfigurationResult
-from setpoint.analysis.wording import counted, interval_text, number_text
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.formatting import counted, interval_text, number_text
+from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
     REFERENCE_COLUMNS,

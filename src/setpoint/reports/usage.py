@@ -1,11 +1,10 @@
 """Time, memory and GPU hours as text; what was not measured says so."""
 
-from setpoint.analysis.experiment import ExperimentData
-from setpoint.analysis.reading import TRAINING_KINDS
-from setpoint.analysis.wording import counted
+from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.data.formatting import counted
+from setpoint.analysis.data.reading import TRAINING_KINDS
 from setpoint.reports.content import NOT_MEASURED, Report
-from setpoint.reports.costs import cheapest_text, front_text
-from setpoint.reports.missing import missing_text, unmeasured
+from setpoint.reports.costs import cheapest_text, front_text, missing_text, unmeasured
 
 MEASUREMENT_LINES = (
     "Date:",

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from setpoint.analysis import claims as claims_module
-from setpoint.analysis.experiment import ExperimentData
-from setpoint.analysis.reading import read_experiment
+from setpoint.analysis.data import claim as claims_module
+from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.data.reading import read_experiment
 from setpoint.artifacts import write_json, write_text
 from setpoint.errors import SetpointError
 from setpoint.reports.conditions import condition_rows

@@ -7,9 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
-from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.effects import effect_projector, holm
-from setpoint.analysis.experiment import Level
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.experiment import Level
+from setpoint.analysis.statistics.effects import effect_projector, holm
 from setpoint.truth.planted import Planted
 
 Grades = Mapping[str, float | None]
@@ -126,7 +126,7 @@ def _levels_in(claim: Claim, means: Mapping[Level, float]) -> list[Level]:
 
 
 def _named(level: Level, claim: Claim) -> bool:
-    from setpoint.analysis.wording import level_text
+    from setpoint.analysis.data.formatting import level_text
 
     return level_text(level) in claim.details["level_means"]
 
@@ -142,7 +142,7 @@ def _difference_covered(planted: Planted, claim: Claim) -> bool | None:
 
 def _means_covered(planted: Planted, claim: Claim) -> list[bool]:
     """For each level whether the interval of its mean holds the truth."""
-    from setpoint.analysis.wording import level_text
+    from setpoint.analysis.data.formatting import level_text
 
     intervals = claim.details.get("level_intervals", {})
     if not intervals:

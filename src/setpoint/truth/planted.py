@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from setpoint.analysis.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
-from setpoint.analysis.quantities import CASE_METRICS, CaseValues
+from setpoint.analysis.data.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
+from setpoint.analysis.data.quantities import CASE_METRICS, CaseValues
 from setpoint.artifacts import Workspace
 
 CREATED_AT = "2026-01-01T00:00:00+00:00"

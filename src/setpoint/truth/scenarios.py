@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from setpoint.analysis.claims import Claim, Status
-from setpoint.analysis.experiment import Level
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.experiment import Level
 from setpoint.truth.grading import Grade, expect, grade_arms, grade_dying, grade_factorial
 from setpoint.truth.planted import Planted, PlantedRun
 from setpoint.truth.worlds import (

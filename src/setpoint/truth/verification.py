@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from setpoint.analysis.claims import Claim
+from setpoint.analysis.data.claim import Claim
+from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.overview import experiment_claims
-from setpoint.analysis.reading import read_experiment
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError
 from setpoint.seeding import generator

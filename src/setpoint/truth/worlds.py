@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from setpoint.analysis.experiment import Level
+from setpoint.analysis.data.experiment import Level
 from setpoint.truth.planted import Planted, PlantedRun, crossed, truth_of
 
 TYPICAL_ERROR = 0.05

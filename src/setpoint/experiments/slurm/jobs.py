@@ -10,13 +10,13 @@ from typing import Any
 from setpoint.artifacts import Workspace, write_json
 from setpoint.execution.slurm import Client, Fate, Tracker, settle
 from setpoint.execution.slurm.script import read_jobs
-from setpoint.experiments.journal import Journal
 from setpoint.experiments.launch import write_actual
-from setpoint.experiments.lease import lease
-from setpoint.experiments.links import link_models
-from setpoint.experiments.one_stage import make_task
-from setpoint.experiments.plan import Plan
-from setpoint.experiments.status import read_stage, read_status
+from setpoint.experiments.running.lease import lease
+from setpoint.experiments.running.links import link_models
+from setpoint.experiments.running.one_stage import make_task
+from setpoint.experiments.running.status import read_stage, read_status
+from setpoint.records.journal import Journal
+from setpoint.records.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

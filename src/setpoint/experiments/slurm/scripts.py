@@ -34,11 +34,12 @@ from setpoint.execution.slurm.script import (
     submit_text,
 )
 from setpoint.execution.slurm.tracking import RECORDS
-from setpoint.experiments.launch import Request, write_prediction
-from setpoint.experiments.lease import lease
-from setpoint.experiments.plan import Plan, plan_path, read_plan
-from setpoint.experiments.slurm.needs import estimated_needs
-from setpoint.experiments.status import read_stages
+from setpoint.experiments.cost.cluster import estimated_needs
+from setpoint.experiments.launch import write_prediction
+from setpoint.experiments.request import Request
+from setpoint.experiments.running.lease import lease
+from setpoint.experiments.running.status import read_stages
+from setpoint.records.plan import Plan, plan_path, read_plan
 
 CPU_KINDS = frozenset({"reference"})
 """Kinds of stages that never use a GPU."""

@@ -1,0 +1,65 @@
+"""Three arms or more over several systems at once, by their ranks on each."""
+
+import numpy as np
+
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.design import Scale, observe
+from setpoint.analysis.data.experiment import ExperimentData, Level
+from setpoint.analysis.data.formatting import counted, factor_label, level_text, number_text, p_text
+from setpoint.analysis.statistics.permutation import friedman, least_friedman_p
+from setpoint.analysis.statistics.population import least_systems
+from setpoint.seeding import generator
+
+
+def values_by_arm(data: ExperimentData, factor: str, metric: str, system: str) -> dict[Level, list[float]]:
+    """For each level of `factor` the analysed values of its runs on `system`."""
+    scale = Scale(data.quantity(metric), data.analysis.scale == "log")
+    found: dict[Level, list[float]] = {}
+    for o in observe(data, scale):
+        if o.system == system and o.value is not None:
+            found.setdefault(o.level(factor), []).append(o.value)
+    return found
+
+
+def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
+    """Whether the arms' ranks differ over systems: Friedman's test, exact; nothing for fewer than three arms."""
+    arms = list(dict.fromkeys(run.level(factor) for run in data.runs))
+    tables = [values_by_arm(data, factor, data.analysis.primary_metric, system) for system in data.systems]
+    complete = [table for table in tables if all(table.get(arm) for arm in arms)]
+    if len(arms) < 3:
+        return []
+    name, heading = f"ranks:{factor}", f"Ranks of {factor_label(factor)} over systems"
+    method = "Friedman's test of mean results, by rearranging within systems"
+    alpha, count = data.analysis.alpha, len(complete)
+    n_runs = sum(len(table[arm]) for table in complete for arm in arms)
+    least = least_friedman_p(count, len(arms)) if count else 1.0
+    if least > alpha:
+        reason = f"the smallest p-value that {counted(count, 'system')} can give is {number_text(least)}"
+        return [Claim(name, heading, f"not resolved: {reason}", Status.REFUSED, reason, method, n_runs)]
+    means = np.array([[float(np.mean(table[arm])) for arm in arms] for table in complete])
+    p = friedman(means, generator("friedman"))
+    places = (np.argsort(np.argsort(means, axis=1), axis=1) + 1.0).mean(axis=0)
+    ranks = ", ".join(f"{level_text(arm)} {number_text(float(r), 2)}" for arm, r in zip(arms, places, strict=True))
+    facts = f"mean ranks {ranks}; {p_text(p)}, {counted(count, 'system')}"
+    needed = least_systems(alpha)
+    if p >= alpha:
+        status, reason = Status.UNRESOLVED, "the ranks may differ by chance"
+    elif any(run.pending for run in data.runs):
+        status, reason = Status.SUGGESTIVE, "interim: not all runs have a result"
+    elif count < needed:
+        status, reason = Status.SUGGESTIVE, f"on these systems; to speak of others takes at least {needed}"
+    else:
+        status, reason = Status.SUPPORTED, "the arms' ranks differ over systems"
+    return [
+        Claim(
+            id=name,
+            heading=heading,
+            statement=f"they differ ({facts})" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
+            status=status,
+            reason=reason,
+            method=method,
+            n_runs=n_runs,
+            p_adjusted=p,
+            details={"factor": factor, "arms": list(arms), "mean_ranks": places.tolist(), "systems": count},
+        )
+    ]

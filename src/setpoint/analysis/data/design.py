@@ -1,0 +1,371 @@
+"""From runs to cells: which runs and levels can be analysed for one metric, and why others cannot.
+
+What is counted is an observation: one run on one system. A run on several systems gives one for each, and those are
+correlated, as are runs with the same SFT parent and, where the plan declares it, runs with the same seed.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+
+from setpoint.analysis.data.claim import Status
+from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
+from setpoint.analysis.data.formatting import counted, level_text
+from setpoint.analysis.data.quantities import Quantity
+from setpoint.analysis.statistics.cells import Cells, replicated_cells, unreplicated_cells
+
+LARGEST = 1e100
+"""Beyond, and below its inverse, squares overflow."""
+SYSTEM = "system"
+"""The factor that stands for the systems of a run."""
+
+
+def ratio(difference: float) -> float:
+    """exp(`difference`), kept finite."""
+    return math.exp(min(max(difference, -700.0), 700.0))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a metric enters the analysis: so that smaller is better, on logs or as it is."""
+
+    quantity: Quantity
+    logarithmic: bool
+
+    def transform(self, value: float) -> float:
+        """The analysed value of `value`."""
+        sign = 1.0 if self.quantity.better == "smaller" else -1.0
+        return sign * (math.log(value) if self.logarithmic else value)
+
+    def natural(self, value: float) -> float:
+        """The metric's value that `transform` turned into `value`."""
+        sign = 1.0 if self.quantity.better == "smaller" else -1.0
+        return ratio(sign * value) if self.logarithmic else sign * value
+
+    def unit(self, values: np.ndarray) -> float:
+        """The size of a number by which rounding is judged."""
+        return 1.0 if self.logarithmic else float(np.abs(values).max())
+
+    def improvement(self, difference: float) -> float:
+        """What a difference of analysed values means: a relative improvement on logs, else an absolute one.
+
+        Positive is better: 0.2 is a 20 % lower error, or a 20 % higher rate where larger is better.
+        """
+        if not self.logarithmic:
+            return -difference
+        return 1.0 - ratio(difference) if self.quantity.better == "smaller" else ratio(-difference) - 1.0
+
+    def improvement_interval(self, interval: tuple[float, float]) -> tuple[float, float]:
+        """`improvement` of both ends, in order."""
+        return self.improvement(interval[1]), self.improvement(interval[0])
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why there is nothing to analyse."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One run on one system.
+
+    Attributes:
+        system: where it was measured; all systems of the run where one number covers them.
+        value: on the analysed scale; None where the run has none.
+        cluster: observations with equal labels are correlated.
+    """
+
+    run: RunResult
+    system: str
+    value: float | None
+    cluster: str
+
+    def level(self, factor: str) -> Level:
+        """The value of a swept parameter, or the system."""
+        return self.system if factor == SYSTEM else self.run.level(factor)
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """The observations of one experiment as a complete factorial of one metric.
+
+    Attributes:
+        scale: how the metric was transformed.
+        factors: names of the factors with at least two levels left.
+        levels: the levels of each of them, in order.
+        cells: their means, or the `Obstacle` that prevents them.
+        observations: those behind the cells, all with a value.
+        replicates: the smallest and the largest number of observations in a cell.
+        dropped: factor and level that had to be left out because cells were empty.
+        notes: what was left out and why, in words.
+    """
+
+    scale: Scale
+    factors: tuple[str, ...]
+    levels: tuple[tuple[Level, ...], ...]
+    cells: Cells | Obstacle
+    observations: tuple[Observation, ...]
+    replicates: tuple[int, int]
+    dropped: tuple[tuple[str, Level], ...]
+    notes: tuple[str, ...]
+
+    def cell_indices(self, observations: Sequence[Observation]) -> np.ndarray:
+        """The cell of each observation, all of whose levels must be among `levels`."""
+        return _cell_indices(observations, dict(zip(self.factors, self.levels, strict=True)))
+
+    @cached_property
+    def own_cells(self) -> np.ndarray:
+        """The cell of each of `observations`."""
+        return self.cell_indices(self.observations)
+
+    @cached_property
+    def own_replicates(self) -> np.ndarray:
+        """The replicate of each of `observations`."""
+        return np.array([observation.run.replicate for observation in self.observations])
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The analysed value of each of `observations`."""
+        return np.array([observation.value or 0.0 for observation in self.observations])
+
+    @cached_property
+    def unscaled(self) -> np.ndarray:
+        """As `values`, without a logarithm."""
+        raw = Scale(self.scale.quantity, logarithmic=False)
+        return np.array([observed_value(o.run, o.system, raw) or 0.0 for o in self.observations])
+
+    @property
+    def n_runs(self) -> int:
+        """Distinct runs behind the cells."""
+        return len({observation.run.name for observation in self.observations})
+
+
+def observed_value(run: RunResult, system: str, scale: Scale) -> float | None:
+    """The analysed value of a run on a system; None where it was not measured or has no logarithm."""
+    if scale.quantity.source == "measured":
+        value = run.measured().get(scale.quantity.name)
+    else:
+        outcome = run.outcomes.get(system)
+        value = (outcome.final or {}).get(scale.quantity.name) if outcome else None
+    if value is None or not math.isfinite(value) or (scale.logarithmic and value <= 0.0):
+        return None
+    return scale.transform(value)
+
+
+def observe(data: ExperimentData, scale: Scale) -> list[Observation]:
+    """Every run on every system it is judged on, also those without a value."""
+    found = []
+    labels = clusters(data)
+    for run in data.runs:
+        systems = ("+".join(run.systems),) if scale.quantity.source == "measured" else run.systems
+        for system in systems:
+            value = observed_value(run, system, scale) if run.state == "ok" else None
+            found.append(Observation(run, system, value, labels[run.name]))
+    return found
+
+
+def clusters(data: ExperimentData) -> dict[str, str]:
+    """run name -> label of what it shares with others: its seed where the plan declares it, else its training.
+
+    Runs that trained the same adapter further share it, unless all runs of their configuration did: then it is a part
+    of the configuration, and the claim is about that adapter.
+    """
+    if data.analysis.blocked_by_seed:
+        return {run.name: f"seed {run.replicate}" for run in data.runs}
+    starts: dict[tuple[int, str], int] = Counter((run.configuration, run.start or "") for run in data.runs)
+    labels = {}
+    for run in data.runs:
+        own = run.stages.get("sft") or run.stages.get("grpo") or run.name
+        labels[run.name] = run.start if run.start and starts[run.configuration, run.start] == 1 else own
+    return labels
+
+
+def factorial(
+    data: ExperimentData, metric: str, *, system: str | None = None, logarithmic: bool | None = None
+) -> Factorial:
+    """The factorial of `metric` over the plan's factors; the system is one more where runs differ in it.
+
+    Args:
+        data: the experiment.
+        metric: its name.
+        system: only what was observed there.
+        logarithmic: the scale, where it is not the plan's.
+    """
+    scale = Scale(data.quantity(metric), data.analysis.scale == "log" if logarithmic is None else logarithmic)
+    observations = [o for o in observe(data, scale) if system is None or o.system == system]
+    finished = [o for o in observations if o.run.state == "ok"]
+    usable = [o for o in finished if o.value is not None]
+    factors = _factors(data, observations)
+    notes: list[str] = []
+    obstacle = _obstacle(data, factors, finished, scale)
+    if len(usable) < len(finished) and obstacle is None:
+        notes.append(f"{metric} is missing in {counted(len(finished) - len(usable), 'finished run')}, left out")
+    levels = {factor: ordered_levels(o.level(factor) for o in observations) for factor in factors}
+    usable = _one_per_cluster(usable, factors)
+    counts = _counts(usable, factors)
+    wanted = 2 if max(counts.values(), default=0) >= 2 else 1
+    levels, dropped = _complete_levels(counts, levels, wanted)
+    enough = counted(wanted, "finished run")
+    notes += [f"{factor} {level_text(level)} left out: fewer than {enough} in a cell" for factor, level in dropped]
+    kept = tuple(usable)
+    if dropped:
+        kept = tuple(o for o in usable if all(o.level(factor) in levels[factor] for factor in factors))
+        counts = _counts(kept, factors)
+    left = tuple(factor for factor in factors if len(levels[factor]) >= 2) if all(levels.values()) else ()
+    obstacle = obstacle or _sparse(data, dropped)
+    cells = obstacle or _cells(kept, {factor: levels[factor] for factor in left}, scale, wanted, notes)
+    replicates = (min(counts.values(), default=0), max(counts.values(), default=0))
+    return Factorial(scale, left, tuple(levels[f] for f in left), cells, kept, replicates, tuple(dropped), tuple(notes))
+
+
+def _one_per_cluster(observations: Sequence[Observation], factors: Sequence[str]) -> list[Observation]:
+    """Observations of one cluster in one cell are one observation, their mean: a copy is no second seed."""
+    groups: dict[tuple[Level, ...], list[Observation]] = {}
+    for o in observations:
+        groups.setdefault((o.cluster, *(o.level(factor) for factor in factors)), []).append(o)
+    return [
+        group[0] if len(group) == 1 else replace(group[0], value=float(np.mean([o.value for o in group])))
+        for group in groups.values()
+    ]
+
+
+def swept(data: ExperimentData) -> list[str]:
+    """The plan's factors in which runs differ."""
+    return [factor for factor in data.analysis.factors if len({run.level(factor) for run in data.runs}) >= 2]
+
+
+def ordered_levels(values: Iterable[Level]) -> tuple[Level, ...]:
+    """The distinct values: numbers by size, then text by alphabet."""
+    return tuple(sorted(set(values), key=_level_position))
+
+
+def _level_position(level: Level) -> tuple[bool, float, str]:
+    numeric = isinstance(level, int | float)
+    return (not numeric, float(level) if isinstance(level, int | float) else 0.0, str(level))
+
+
+def _factors(data: ExperimentData, observations: Sequence[Observation]) -> tuple[str, ...]:
+    planned = [f for f in data.analysis.factors if len({o.level(f) for o in observations}) >= 2]
+    by_system = len({o.system for o in observations}) >= 2
+    return (*planned, SYSTEM) if by_system and SYSTEM not in planned else tuple(planned)
+
+
+def _obstacle(
+    data: ExperimentData, factors: Sequence[str], finished: Sequence[Observation], scale: Scale
+) -> Obstacle | None:
+    """Reasons that hold whatever the cells are, the most basic first."""
+    name = scale.quantity.name
+    if not data.runs:
+        return Obstacle(Status.NOT_TESTABLE, "the plan has no runs")
+    if not finished:
+        return Obstacle(Status.NOT_TESTABLE, f"none of {counted(len(data.runs), 'run')} has finished successfully")
+    if not [factor for factor in factors if factor != SYSTEM]:
+        return Obstacle(Status.NOT_TESTABLE, "no parameter was swept")
+    raw = Scale(scale.quantity, logarithmic=False)
+    values = [observed_value(o.run, o.system, raw) for o in finished]
+    if all(value is None for value in values):
+        return Obstacle(Status.NOT_TESTABLE, f"{name} was not measured")
+    if scale.logarithmic:
+        without = sum(raw is not None and o.value is None for raw, o in zip(values, finished, strict=True))
+        if without:
+            runs = counted(without, "run")
+            return Obstacle(Status.REFUSED, f"{name} is zero or negative in {runs}, so it has no logarithm")
+    return None
+
+
+def _sparse(data: ExperimentData, dropped: Sequence[tuple[str, Level]]) -> Obstacle | None:
+    """That the design itself leaves cells empty: what is left of the factorial then was not chosen to be compared."""
+    design = (data.plan.get("spec") or {}).get("design", "full")
+    if design == "full" or not dropped:
+        return None
+    reason = f"a {design} design leaves combinations empty, and tests of single parameters need all of them"
+    return Obstacle(Status.NOT_TESTABLE, reason)
+
+
+def _cells(
+    observations: Sequence[Observation],
+    levels: Mapping[str, tuple[Level, ...]],
+    scale: Scale,
+    wanted: int,
+    notes: Sequence[str],
+) -> Cells | Obstacle:
+    """The cells of a complete factorial over `levels`, or why there are none."""
+    if not [factor for factor in levels if factor != SYSTEM]:
+        reason = f"no parameter has two levels with enough finished runs ({'; '.join(notes)})"
+        return Obstacle(Status.NOT_TESTABLE, reason)
+    values = np.array([o.value for o in observations], dtype=float)
+    largest = float(np.abs(values).max())
+    if not scale.logarithmic and not (largest == 0.0 or 1.0 / LARGEST < largest < LARGEST):
+        reason = f"{scale.quantity.name} reaches {largest:.3g}, whose square no number can hold; change its unit"
+        return Obstacle(Status.REFUSED, reason)
+    shape = tuple(len(levels[factor]) for factor in levels)
+    cell = _cell_indices(observations, levels)
+    labels = [o.cluster for o in observations]
+    if wanted >= 2:
+        cells = replace(replicated_cells(shape, cell, values, labels), unit=scale.unit(values))
+        if not cells.has_spread:
+            return Obstacle(Status.NOT_TESTABLE, f"{scale.quantity.name} does not vary between replicates")
+        return cells
+    return _cells_of_one(shape, cell, values, scale, shared=len(set(labels)) < len(labels))
+
+
+def _cell_indices(observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]]) -> np.ndarray:
+    places = {factor: {level: k for k, level in enumerate(found)} for factor, found in levels.items()}
+    positions = np.array([[places[factor][o.level(factor)] for factor in levels] for o in observations])
+    return np.asarray(np.ravel_multi_index(tuple(positions.T), tuple(len(found) for found in levels.values())))
+
+
+def _cells_of_one(
+    shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, scale: Scale, *, shared: bool
+) -> Cells | Obstacle:
+    """Cells of a design with one seed each."""
+    if shared:
+        reason = "one seed per configuration, and runs share SFT parents or seeds: nothing shows how much those matter"
+        return Obstacle(Status.NOT_TESTABLE, reason)
+    cells = unreplicated_cells(shape, values[np.argsort(cell)])
+    if cells is None:
+        reason = "one seed per configuration and fewer than three error degrees of freedom from interactions"
+        return Obstacle(Status.NOT_TESTABLE, reason)
+    cells = replace(cells, unit=scale.unit(values))
+    if not cells.has_spread:
+        return Obstacle(Status.NOT_TESTABLE, "the metric shows no spread to test against")
+    return cells
+
+
+def _counts(observations: Sequence[Observation], factors: Sequence[str]) -> Counter[tuple[Level, ...]]:
+    return Counter(tuple(o.level(factor) for factor in factors) for o in observations)
+
+
+def _complete_levels(
+    counts: Mapping[tuple[Level, ...], int], levels: Mapping[str, tuple[Level, ...]], wanted: int
+) -> tuple[dict[str, tuple[Level, ...]], list[tuple[str, Level]]]:
+    """Drop levels, the emptiest first, until every cell that is left has `wanted` of the `counts` observations."""
+    kept = dict(levels)
+    dropped: list[tuple[str, Level]] = []
+    while True:
+        deficient = [cell for cell in product(*kept.values()) if counts.get(cell, 0) < wanted]
+        if not deficient or not all(kept.values()) or not kept:
+            return kept, dropped
+        factor, level = _emptiest_level(kept, deficient)
+        kept[factor] = tuple(value for value in kept[factor] if value != level)
+        dropped.append((factor, level))
+
+
+def _emptiest_level(kept: Mapping[str, tuple[Level, ...]], deficient: list[tuple[Level, ...]]) -> tuple[str, Level]:
+    """The level with the largest share of deficient cells; the first of equals."""
+    size = math.prod(len(values) for values in kept.values())
+    shares = [
+        (sum(cell[position] == level for cell in deficient) * len(values) / size, factor, level)
+        for position, (factor, values) in enumerate(kept.items())
+        for level in values
+    ]
+    _, factor, level = max(shares, key=lambda share: share[0])
+    return factor, level

@@ -1,0 +1,1 @@
+"""Claims about swept parameters: effects, interactions, best levels, detectable differences."""

@@ -1,0 +1,119 @@
+"""Which parameter matters, and which matters most."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.design import ratio
+from setpoint.analysis.data.formatting import factor_label, interval_text, listed, number_text, p_text
+from setpoint.analysis.factors.claim_builder import judged
+from setpoint.analysis.factors.factor_tests import Sweep, method_of
+from setpoint.analysis.statistics import effects
+from setpoint.seeding import generator
+
+NAMING_PROBABILITY = 0.975
+"""A parameter is named the most impactful only with this bootstrap probability; an exact tie then wins in about 5 %."""
+
+
+def most_impactful(sweep: Sweep) -> Claim:
+    """Named only if its main effect is significant and it has the largest variance component almost surely."""
+    mains = [(sweep.position(factor),) for factor in sweep.parameters]
+    components = effects.variance_components(sweep.cells, mains)
+    best = int(np.argmax(components))
+    factor = sweep.parameters[best]
+    p = sweep.main_p[factor]
+    # Which is the largest is only asked where there is an effect.
+    top = None
+    if p < sweep.alpha:
+        top = effects.probability_of_largest(sweep.cells, mains, generator("most_impactful"))
+    p_top = 0.0 if top is None else float(top[best])
+    likely = {} if top is None else dict(zip(sweep.parameters, top.tolist(), strict=True))
+    spread = spread_of(sweep, factor)
+    interacting = sweep.interacting(factor)
+    if p >= sweep.alpha:
+        verdict = Status.UNRESOLVED, "no parameter's effect is told apart from the spread between seeds"
+        if min(sweep.main_p.values()) < sweep.alpha:
+            verdict = Status.UNRESOLVED, "the parameter with the largest observed effect is not the significant one"
+    elif p_top < NAMING_PROBABILITY:
+        verdict = Status.SUGGESTIVE, f"it matters, but may not be the one that matters most (P(top)={p_top:.2f})"
+    else:
+        verdict = Status.SUPPORTED, f"significant main effect and P(top)={p_top:.3f}"
+    together = f", whose effect depends on {listed(interacting)}" if interacting else ""
+    facts = [spread.text, p_text(p) + " after Holm", "" if top is None else f"P(top)={p_top:.2f}"]
+    return judged(
+        sweep,
+        claim="most_impactful",
+        heading="Most impactful parameter",
+        answer=f"{factor}{together}",
+        observed=f"{factor} has the largest observed effect",
+        facts=", ".join(text for text in facts if text),
+        verdict=verdict,
+        weakened_by=sweep.case_caveat(factor),
+        method=f"{method_of(sweep)}, Holm over the parameters; bootstrap of bias-corrected variance components",
+        estimate=spread.value,
+        interval=spread.interval,
+        p_adjusted=p,
+        details={
+            "parameter": factor,
+            "estimate_of": "difference between the worst and the best level, on the analysed scale",
+            "probability_of_largest": likely,
+            "variance_components": dict(zip(sweep.parameters, components.tolist(), strict=True)),
+        },
+    )
+
+
+def main_effect(sweep: Sweep, factor: str) -> Claim:
+    """Whether a parameter changes the metric at all."""
+    p = sweep.main_p[factor]
+    spread = spread_of(sweep, factor)
+    significant = p < sweep.alpha
+    return judged(
+        sweep,
+        claim=f"main_effect:{factor}",
+        heading=f"Effect of {factor_label(factor)}",
+        answer="changes the result",
+        observed="an effect is seen" if significant else "no effect shown",
+        facts=", ".join(text for text in (spread.text, p_text(p) + " after Holm") if text),
+        verdict=(Status.SUPPORTED, "significant main effect")
+        if significant
+        else (
+            Status.UNRESOLVED,
+            "not told apart from the spread between seeds, which does not show that there is none",
+        ),
+        weakened_by=sweep.case_caveat(factor),
+        method=f"{method_of(sweep)}, Holm over the parameters",
+        estimate=spread.value,
+        interval=spread.interval,
+        p_adjusted=p,
+        details={
+            "parameter": factor,
+            "estimate_of": "difference between the worst and the best level",
+            "p_unadjusted": sweep.raw_p[factor],
+            "best_level": sweep.levels_of(factor)[sweep.tables[factor].ranked[0]],
+            "worst_level": sweep.levels_of(factor)[sweep.tables[factor].ranked[-1]],
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The largest observed difference between two levels, on the analysed scale and in words."""
+
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    text: str = ""
+
+
+def spread_of(sweep: Sweep, factor: str) -> Spread:
+    """Worst against best level of a factor with an interval that is simultaneous over all pairs of levels."""
+    table = sweep.tables[factor]
+    compared = table.against_best.get(table.ranked[-1])
+    if compared is None:
+        return Spread()
+    value, (low, high) = compared.value, compared.interval
+    if sweep.design.scale.logarithmic:
+        text = f"worst/best level ×{number_text(ratio(value))} {interval_text(ratio(low), ratio(high))}"
+    else:
+        text = f"worst to best level {number_text(value)} {interval_text(low, high)}"
+    return Spread(value, (low, high), text)

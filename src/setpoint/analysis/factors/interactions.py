@@ -1,0 +1,49 @@
+"""Whether the effect of one parameter depends on another."""
+
+import numpy as np
+
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.formatting import factor_label, level_text, p_text
+from setpoint.analysis.factors.claim_builder import judged
+from setpoint.analysis.factors.factor_tests import ATS, Sweep
+
+
+def interactions(sweep: Sweep) -> list[Claim]:
+    """Whether the effect of one parameter depends on another."""
+    return [
+        judged(
+            sweep,
+            claim=f"interaction:{first}:{second}",
+            heading=f"Interaction of {factor_label(first)} and {factor_label(second)}",
+            answer=f"the effect of one depends on the other; best {factor_label(first)} "
+            f"{best_by(sweep, first, second)}",
+            observed="an interaction is seen" if p < sweep.alpha else "no interaction shown",
+            facts=f"{p_text(p)} after Holm",
+            verdict=(Status.SUPPORTED, "significant interaction")
+            if p < sweep.alpha
+            else (Status.UNRESOLVED, "not told apart from the spread between seeds"),
+            weakened_by=sweep.case_caveat((first, second)),
+            method=f"{ATS}, Holm over the pairs",
+            p_adjusted=p,
+            details={"p_unadjusted": sweep.raw_p[first, second]},
+        )
+        for (first, second), p in sweep.interaction_p.items()
+    ]
+
+
+def best_by(sweep: Sweep, factor: str, other: str) -> str:
+    """`by b: b 1: p, b 2: q`, the observed best level of `factor` for each level of `other`; or `for every b: p`."""
+    best = best_for_each(sweep, factor, other)
+    if len(set(best)) == 1:
+        return f"for every {other}: {best[0]}"
+    pairs = zip(sweep.levels_of(other), best, strict=True)
+    return f"by {other}: " + ", ".join(f"{other} {level_text(level)}: {name}" for level, name in pairs)
+
+
+def best_for_each(sweep: Sweep, factor: str, other: str) -> list[str]:
+    """The observed best level of `factor` for each level of `other`, in words."""
+    table = sweep.cells.means.reshape(sweep.cells.shape)
+    keep = tuple(sorted({sweep.position(factor), sweep.position(other)}))
+    table = table.mean(axis=tuple(k for k in range(table.ndim) if k not in keep))
+    rows = table if sweep.position(other) < sweep.position(factor) else table.T
+    return [level_text(sweep.levels_of(factor)[int(np.argmin(row))]) for row in rows]

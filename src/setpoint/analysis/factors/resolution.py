@@ -1,0 +1,117 @@
+"""How large a difference the design could show, and what more seeds would show.
+
+By the method that judges the levels, so that nothing is promised which its intervals would not keep: Games–Howell over
+all pairs, at the level that Holm's correction leaves to the parameter in the worst case. A level is called best when it
+is shown to be better than every other, and all of them may be as near as the nearest; so each may be missed only so
+seldom that all together are shown with the power that is promised (Bonferroni).
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.design import ratio
+from setpoint.analysis.data.formatting import counted, factor_label, listed, number_text, percent_text
+from setpoint.analysis.factors.factor_tests import Sweep
+from setpoint.analysis.statistics.intervals import detectable_difference, planned_contrast
+
+POWER = 0.8
+"""How often a best level that differs by no more is shown to be best, or more often."""
+SEEDS = (3, 5, 10, 20)
+"""For so many seeds the report says what they would show; more are seldom affordable."""
+
+
+def resolution(sweep: Sweep) -> Claim:
+    """How large a difference between two levels this design could show, and how large with more seeds."""
+    seeds = sweep.design.replicates[0]
+    smallest = {factor: _by_seeds(sweep, factor) for factor in sweep.parameters}
+    now = {factor: found[seeds] for factor, found in smallest.items() if seeds in found}
+    words = {
+        factor: {str(count): _in_words(sweep, value) for count, value in found.items()}
+        for factor, found in smallest.items()
+    }
+    shown = [
+        f"{_between(sweep, words, count)} with {counted(count, 'seed')}"
+        for count in (seeds, *(count for count in SEEDS[:3] if count > seeds))
+        if now
+    ]
+    return Claim(
+        id="resolution",
+        heading="Smallest difference that this design resolves",
+        statement="; ".join(shown) if now else "not resolved: the levels show no spread between seeds to judge by",
+        status=Status.SUPPORTED if now else Status.NOT_TESTABLE,
+        reason="from the observed spread between runs of one configuration: a level better than all others by so much "
+        "is shown to be best in 80 % of experiments or more",
+        method="Games–Howell over the pairs of levels, alpha divided by the number of parameters; noncentral t power",
+        n_runs=sweep.cells.n_runs,
+        estimate=max(now.values(), default=None),
+        details={
+            "estimate_of": "the largest of the parameters' smallest differences, on the analysed scale",
+            "by_seeds": {f: {str(count): value for count, value in found.items()} for f, found in smallest.items()},
+            "in_words": words,
+            "observed": {factor: _observed(sweep, factor) for factor in sweep.parameters},
+            "observed_in_words": {f: _in_words(sweep, _observed(sweep, f)) for f in sweep.parameters},
+            "allowed": {factor: _allowed(sweep, factor) for factor in sweep.parameters},
+            "allowed_in_words": {
+                f: None if (allowed := _allowed(sweep, f)) is None else _in_words(sweep, allowed)
+                for f in sweep.parameters
+            },
+        },
+    )
+
+
+def _between(sweep: Sweep, words: Mapping[str, Mapping[str, str]], seeds: int) -> str:
+    """`12 % between levels of LoRA rank`, for every parameter that shows a spread; equal sizes are said once."""
+    sizes: dict[str, list[str]] = {}
+    for factor in sweep.parameters:
+        if str(seeds) in words[factor]:
+            sizes.setdefault(words[factor][str(seeds)], []).append(f"of {factor_label(factor)}")
+    return listed([f"{size} between levels {listed(factors)}" for size, factors in sizes.items()])
+
+
+def _by_seeds(sweep: Sweep, factor: str) -> dict[int, float]:
+    """Seeds -> the smallest difference of two levels that would be shown; empty where no spread is seen."""
+    weights, best = sweep.tables[factor].weights, sweep.tables[factor].ranked[0]
+    contrasts = [sweep.cells.contrast(row - weights[best]) for k, row in enumerate(weights) if k != best]
+    if not all(contrast.estimable for contrast in contrasts):
+        return {}
+    seeds = sweep.design.replicates[0]
+    error = math.sqrt(float(np.mean([contrast.standard_error**2 for contrast in contrasts])))
+    df = max(1.0, float(np.mean([contrast.df for contrast in contrasts])))
+    alpha = sweep.alpha / len(sweep.parameters)
+    power = 1.0 - (1.0 - POWER) / len(contrasts)
+    found = {seeds: detectable_difference(error, df, len(weights), alpha, power)}
+    for count in SEEDS:
+        if count > seeds:
+            # Seeds that runs share are blocks, of which there are as many as seeds.
+            planned = planned_contrast(count, len(sweep.cells.means) // len(weights))[1]
+            later = planned if sweep.cells.independent else df * (count - 1) / max(1, seeds - 1)
+            found[count] = detectable_difference(error * math.sqrt(seeds / count), later, len(weights), alpha, power)
+    return found
+
+
+def _observed(sweep: Sweep, factor: str) -> float:
+    """How far the best level is from its nearest rival, as seen: what must be shown before it can be called best."""
+    table = sweep.tables[factor]
+    best, rival = table.ranked[:2]
+    return float(table.means[rival] - table.means[best])
+
+
+def _allowed(sweep: Sweep, factor: str) -> float | None:
+    """How far the best level may truly be from its nearest rival, whichever is best; None where no interval says.
+
+    By the simultaneous intervals of every other level against the observed best: that one leads by no more than the
+    smallest of their upper ends, and any other leads it by no more than its own lower end.
+    """
+    pairs = list(sweep.tables[factor].against_best.values())
+    intervals = [pair.interval for pair in pairs if pair is not None]
+    if len(intervals) < len(pairs):
+        return None
+    return max(min(high for _, high in intervals), *(-low for low, _ in intervals))
+
+
+def _in_words(sweep: Sweep, difference: float) -> str:
+    """On logarithms the improvement of the better level on the worse one, else in the metric's unit."""
+    return percent_text(1.0 - ratio(-difference)) if sweep.design.scale.logarithmic else number_text(difference)

@@ -1,0 +1,108 @@
+"""Whether the best level stays the best when one thing is done differently.
+
+Failed runs ranked worst, the metric as it is instead of its logarithm, and every seed left out once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from setpoint.analysis.data.design import Scale, observe, ordered_levels
+from setpoint.analysis.data.experiment import ExperimentData, Level
+from setpoint.analysis.data.formatting import counted, level_text, listed
+from setpoint.analysis.factors.factor_tests import Sweep
+from setpoint.analysis.runs.reliability import failed_itself
+
+MOST_SEEDS = 200
+"""Of more seeds no single one decides."""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The best level of a parameter under other analyses.
+
+    Attributes:
+        worst_rank: by mean rank with failed runs ranked worst; None where no run failed or levels tie.
+        raw_scale: by arithmetic means; None where the analysis is not on logarithms.
+        without_seed: with each seed left out; empty where there are fewer than three, or more than `MOST_SEEDS`.
+    """
+
+    worst_rank: Level
+    raw_scale: Level
+    without_seed: Mapping[int, Level]
+
+    def words(self, best: Level) -> str:
+        """What changes if `best` is the best of the main analysis; empty where nothing does."""
+        parts = []
+        if self.raw_scale is not None and self.raw_scale != best:
+            parts.append(f"by arithmetic means {level_text(self.raw_scale)} is best")
+        others = [level for level in self.without_seed.values() if level != best]
+        if others:
+            names = listed([level_text(level) for level in dict.fromkeys(others)], "or")
+            parts.append(f"without one of {counted(len(self.without_seed), 'seed')} {names} is best ({len(others)}×)")
+        return ", ".join(parts)
+
+
+def sensitivity(sweep: Sweep, factor: str) -> Sensitivity:
+    """The other analyses of `factor`."""
+    scale = sweep.design.scale
+    return Sensitivity(
+        worst_rank=worst_rank_best(sweep.data, factor, scale),
+        raw_scale=_raw_scale_best(sweep, factor) if scale.logarithmic else None,
+        without_seed=_without_each_seed(sweep, factor),
+    )
+
+
+def worst_rank_best(data: ExperimentData, factor: str, scale: Scale) -> Level:
+    """The best level by mean rank within systems, failed runs ranked worst; None where no run failed or levels tie."""
+    if not any(map(failed_itself, data.runs)):
+        return None
+    ended = [o for o in observe(data, scale) if o.value is not None or failed_itself(o.run)]
+    ranks = np.empty(len(ended))
+    systems = np.array([o.system for o in ended])
+    for system in np.unique(systems):
+        here = np.flatnonzero(systems == system)
+        ranks[here] = _ranks([ended[k].value for k in here])
+    labels = [o.level(factor) for o in ended]
+    means = {level: float(ranks[[label == level for label in labels]].mean()) for level in ordered_levels(labels)}
+    best = min(means.values())
+    winners = [level for level, mean in means.items() if mean == best]
+    return winners[0] if len(winners) == 1 else None
+
+
+def _ranks(values: Sequence[float | None]) -> np.ndarray:
+    """Mid-ranks; a missing value is worse than every other."""
+    finite = np.array([np.inf if value is None else value for value in values])
+    order = np.sort(finite)
+    return (np.searchsorted(order, finite, "left") + np.searchsorted(order, finite, "right") + 1) / 2.0
+
+
+def _raw_scale_best(sweep: Sweep, factor: str) -> Level:
+    return _best(sweep, factor, sweep.design.own_cells, sweep.design.unscaled)
+
+
+def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
+    replicate, values = sweep.design.own_replicates, sweep.design.values
+    replicates = sorted(set(replicate.tolist()))
+    found: dict[int, Level] = {}
+    if not 3 <= len(replicates) <= MOST_SEEDS:
+        return found
+    for left_out in replicates:
+        kept = replicate != left_out
+        best = _best(sweep, factor, sweep.design.own_cells[kept], values[kept])
+        if best is not None:
+            found[left_out] = best
+    return found
+
+
+def _best(sweep: Sweep, factor: str, cell: np.ndarray, values: np.ndarray) -> Level:
+    """The level with the smallest mean of cell means; None where a cell would be empty, or its sum overflows."""
+    size = len(sweep.cells.means)
+    counts = np.bincount(cell, minlength=size)
+    if counts.min() == 0:
+        return None
+    means = np.bincount(cell, weights=values, minlength=size) / counts
+    if not np.isfinite(means).all():
+        return None
+    return sweep.levels_of(factor)[int(np.argmin(sweep.tables[factor].weights @ means))]

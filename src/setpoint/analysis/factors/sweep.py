@@ -1,0 +1,54 @@
+"""What a factorial of swept parameters shows: what matters most, which levels are best, and what stays open.
+
+Every claim is about the training procedure: the unit is the trained run, and the tests are those that were fixed
+before the results. Levels are compared on their means over all other parameters.
+"""
+
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.design import Factorial, Obstacle, factorial, swept
+from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.factors.best_levels import level_claim
+from setpoint.analysis.factors.claim_builder import level_heading, not_made
+from setpoint.analysis.factors.factor_tests import run_tests
+from setpoint.analysis.factors.impact import main_effect, most_impactful
+from setpoint.analysis.factors.interactions import interactions
+from setpoint.analysis.factors.resolution import resolution
+
+
+def sweep_claims(data: ExperimentData) -> list[Claim]:
+    """The claims of the factorial, in the order of a report. The plan's `analysis` block says what is tested."""
+    design = factorial(data, data.analysis.primary_metric)
+    if isinstance(design.cells, Obstacle):
+        return _refusals(data, design, design.cells)
+    sweep = run_tests(data, design, design.cells)
+    return [
+        most_impactful(sweep),
+        *(level_claim(sweep, factor) for factor in sweep.parameters),
+        *_dropped_factor_claims(data, design),
+        *(main_effect(sweep, factor) for factor in sweep.parameters),
+        *interactions(sweep),
+        resolution(sweep),
+    ]
+
+
+def _refusals(data: ExperimentData, design: Factorial, obstacle: Obstacle) -> list[Claim]:
+    """The claims that would be made, each with the reason why it is not."""
+    wanted = [("most_impactful", "Most impactful parameter")]
+    wanted += [(f"optimal_level:{factor}", level_heading(factor)) for factor in swept(data)]
+    return [not_made(data, claim, heading, obstacle, design) for claim, heading in wanted]
+
+
+def _dropped_factor_claims(data: ExperimentData, design: Factorial) -> list[Claim]:
+    """Claims about swept parameters of which fewer than two levels are left."""
+    reason = f"fewer than two levels have enough finished runs ({'; '.join(design.notes)})"
+    return [
+        not_made(
+            data,
+            f"optimal_level:{factor}",
+            level_heading(factor),
+            Obstacle(Status.NOT_TESTABLE, reason),
+            design,
+        )
+        for factor in swept(data)
+        if factor not in design.factors
+    ]

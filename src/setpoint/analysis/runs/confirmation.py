@@ -1,0 +1,53 @@
+"""What a confirmation with fresh seeds says: scores that choosing did not flatter."""
+
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.data.formatting import counted, interval_text, level_text, number_text
+from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
+from setpoint.analysis.runs.reliability import survivor_caveat
+
+
+def confirmation_claims(data: ExperimentData) -> list[Claim]:
+    """The score of each configuration that another experiment chose; nothing where none did."""
+    chosen_by = data.plan.get("spec", {}).get("confirms")
+    if not chosen_by:
+        return []
+    return [
+        _claim(data, str(chosen_by), result)
+        for system in data.systems
+        for result in rank_configurations(data, system, ranking_metric(data))
+    ]
+
+
+def _claim(data: ExperimentData, chosen_by: str, result: ConfigurationResult) -> Claim:
+    name = next((level_text(level) for level in result.levels.values()), "the configuration that was chosen")
+    metric = data.quantity(ranking_metric(data))
+    seeds = counted(len(result.values), "fresh seed")
+    chosen = f"chosen by {chosen_by} before these seeds were drawn, so the score is unbiased"
+    reason, status = chosen, Status.SUPPORTED
+    if result.mean is None or result.interval is None:
+        reason, status = "too few fresh seeds have a result to show a spread", Status.NOT_TESTABLE
+    elif any(run.pending for run in data.runs):
+        reason, status = "interim: not all fresh seeds have a result", Status.SUGGESTIVE
+    elif result.failed:
+        reason, status = "; ".join(survivor_caveat(data)), Status.SUGGESTIVE
+    score = "" if result.mean is None else f"{metric.label} {number_text(result.mean, 4)}"
+    reach = "" if result.interval is None else f" {interval_text(*result.interval)}"
+    facts = f"{score}{reach}, {seeds}" if score else seeds
+    return Claim(
+        id=f"confirmation:{result.system}:{result.configuration}",
+        heading=f"Confirmed on {result.system}, {name}",
+        statement=f"{facts}; {chosen}" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
+        status=status,
+        reason=reason,
+        method="mean over fresh seeds with its t interval (pooled spread up to three seeds)",
+        n_runs=len(result.values),
+        estimate=result.mean,
+        interval=result.interval,
+        details={
+            "system": result.system,
+            "configuration": result.configuration,
+            "chosen_by": chosen_by,
+            "estimate_of": f"{metric.name}, unbiased",
+        },
+    )

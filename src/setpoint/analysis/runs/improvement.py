@@ -1,0 +1,248 @@
+"""Whether a training stage improves on what it started from: SFT on the base, GRPO on its SFT parent.
+
+The base is one fixed model and is measured once, so the spread is that of the trained runs alone. An SFT stage that
+several runs share is one observation.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.design import Obstacle, Scale
+from setpoint.analysis.data.experiment import ExperimentData, Outcome, RunResult
+from setpoint.analysis.data.formatting import (
+    change_text,
+    counted,
+    level_text,
+    listed,
+    p_text,
+)
+from setpoint.analysis.data.quantities import Metrics
+from setpoint.analysis.statistics.cells import Contrast, replicated_cells
+from setpoint.analysis.statistics.effects import holm
+from setpoint.analysis.statistics.intervals import pooled_deviation
+from setpoint.analysis.statistics.levels import Comparison, t_comparison
+
+LEAST_POOLED_DF = 6
+"""Degrees of freedom from which a pooled variance may judge cells of two or three runs."""
+
+
+_NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the runs show no spread")
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """Runs of one recipe: differences of the analysed metric, after less before, one per independent run."""
+
+    system: str
+    label: str
+    differences: tuple[float, ...]
+    without_logarithm: int
+
+
+@dataclass(frozen=True)
+class _Question:
+    id: str
+    heading: str
+    stage: str
+
+
+SFT = _Question("sft_against_base", "SFT against the base", "SFT")
+GRPO = _Question("grpo_against_sft", "GRPO against its SFT parent", "GRPO")
+
+
+def improvement_claims(data: ExperimentData) -> list[Claim]:
+    """For both stages the claim over all cells of a system, and one for each cell."""
+    primary = data.quantity(data.analysis.primary_metric)
+    metric = primary if primary.source != "measured" else data.quantity("final_error")
+    scale = Scale(metric, data.analysis.scale == "log")
+    cells = {SFT: _sft_cells(data, scale), GRPO: _grpo_cells(data, scale)}
+    return [claim for question, found in cells.items() for claim in _claims(question, found, scale, data)]
+
+
+def _sft_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
+    """One cell for each set of configurations that share their SFT stages."""
+    by_stage: dict[str, list[RunResult]] = {}
+    for run in data.runs:
+        if "sft" in run.stages:
+            by_stage.setdefault(run.stages["sft"], []).append(run)
+    by_recipe: dict[tuple[int, ...], list[list[RunResult]]] = {}
+    for runs in by_stage.values():
+        by_recipe.setdefault(tuple(sorted({run.configuration for run in runs})), []).append(runs)
+    return [
+        _cell(system, _common_label([run for runs in groups for run in runs], data), pairs, scale)
+        for groups in by_recipe.values()
+        for system in data.systems
+        if (pairs := [pair for runs in groups if (pair := _first_pair(runs, system)) is not None])
+    ]
+
+
+def _grpo_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
+    """One cell for each configuration that goes on from an SFT parent."""
+    by_configuration: dict[int, list[RunResult]] = {}
+    for run in data.runs:
+        if run.training_type == "both":
+            by_configuration.setdefault(run.configuration, []).append(run)
+    return [
+        _cell(system, _common_label(runs, data), pairs, scale)
+        for runs in by_configuration.values()
+        for system in data.systems
+        if (pairs := [(o.after_sft, o.final) for o in _outcomes(runs, system) if o.after_sft and o.final])
+    ]
+
+
+def _outcomes(runs: Iterable[RunResult], system: str) -> list[Outcome]:
+    return [run.outcomes[system] for run in runs if system in run.outcomes]
+
+
+def _first_pair(runs: Sequence[RunResult], system: str) -> tuple[Metrics, Metrics] | None:
+    """Base and after-SFT metrics of the runs that share one SFT stage."""
+    return next(((o.base, o.after_sft) for o in _outcomes(runs, system) if o.base and o.after_sft), None)
+
+
+def _common_label(runs: Sequence[RunResult], data: ExperimentData) -> str:
+    """The swept values that tell `runs` from the others."""
+    told = []
+    for factor in data.analysis.factors:
+        own = list(dict.fromkeys(run.level(factor) for run in runs))
+        if len(own) == 1 or len(own) < len({run.level(factor) for run in data.runs}):
+            told.append(f"{factor}={listed([level_text(level) for level in own], 'or')}")
+    return ", ".join(told) or "all runs"
+
+
+def _cell(system: str, label: str, pairs: Sequence[tuple[Metrics, Metrics]], scale: Scale) -> _Cell:
+    name = scale.quantity.name
+    values = [(before.get(name), after.get(name)) for before, after in pairs]
+    measured = [(before, after) for before, after in values if before is not None and after is not None]
+    usable = [(b, a) for b, a in measured if not scale.logarithmic or min(a, b) > 0.0]
+    differences = tuple(scale.transform(after) - scale.transform(before) for before, after in usable)
+    return _Cell(system, label, differences, len(measured) - len(usable))
+
+
+def _claims(question: _Question, cells: Sequence[_Cell], scale: Scale, data: ExperimentData) -> list[Claim]:
+    by_system = {system: [cell for cell in cells if cell.system == system] for system in data.systems}
+    by_system = {system: family for system, family in by_system.items() if family}
+    overall = [
+        _Entry(system, "", _overall(family), tuple(d for cell in family for d in cell.differences), len(family))
+        for system, family in by_system.items()
+    ]
+    single = [
+        _Entry(cell.system, cell.label, _difference(cell, by_system[cell.system]), cell.differences) for cell in cells
+    ]
+    return [*_family_claims(question, overall, scale, data), *_family_claims(question, single, scale, data)]
+
+
+def _difference(cell: _Cell, family: Sequence[_Cell]) -> Contrast | Obstacle:
+    """The mean difference of one cell with its standard error, or why there is none.
+
+    Two or three runs borrow the spread of the system's other cells; from four on a cell stands for itself.
+    """
+    count = len(cell.differences)
+    if cell.without_logarithm:
+        return _no_logarithm(cell.without_logarithm)
+    if count < 2:
+        return Obstacle(Status.NOT_TESTABLE, "one run shows no spread")
+    deviation, df = pooled_deviation([other.differences for other in family])
+    if count > 3 or (count == 3 and df < LEAST_POOLED_DF):
+        deviation, df = pooled_deviation([cell.differences])
+    elif df < LEAST_POOLED_DF:
+        reason = f"two runs, and only {df} of the {LEAST_POOLED_DF} degrees of freedom that pooling needs"
+        return Obstacle(Status.NOT_TESTABLE, reason)
+    contrast = Contrast(float(np.mean(cell.differences)), deviation / count**0.5, float(df))
+    return contrast if contrast.estimable else _NO_SPREAD
+
+
+def _overall(cells: Sequence[_Cell]) -> Contrast | Obstacle:
+    """The mean over the cells of a system, each with its own variance."""
+    without = sum(cell.without_logarithm for cell in cells)
+    if without:
+        return _no_logarithm(without)
+    if min(len(cell.differences) for cell in cells) < 2:
+        return Obstacle(Status.NOT_TESTABLE, "a cell has one run, which shows no spread")
+    position = np.repeat(np.arange(len(cells)), [len(cell.differences) for cell in cells])
+    values = np.concatenate([cell.differences for cell in cells])
+    replicated = replicated_cells((len(cells),), position, values, [str(k) for k in range(len(values))])
+    contrast = replicated.contrast(np.full(len(cells), 1.0 / len(cells)))
+    return contrast if contrast.estimable else _NO_SPREAD
+
+
+def _no_logarithm(runs: int) -> Obstacle:
+    return Obstacle(Status.REFUSED, f"the metric is zero or negative in {counted(runs, 'run')}, so it has no logarithm")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One comparison of a family; `cells` of them are taken together where it has no label."""
+
+    system: str
+    label: str
+    difference: Contrast | Obstacle
+    observed: tuple[float, ...]
+    cells: int = 1
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.observed)
+
+
+def _family_claims(question: _Question, entries: Sequence[_Entry], scale: Scale, data: ExperimentData) -> list[Claim]:
+    """Claims with Holm-adjusted p-values and Bonferroni intervals over the entries that can be tested."""
+    alpha = data.analysis.alpha
+    tested = {k: entry.difference for k, entry in enumerate(entries) if isinstance(entry.difference, Contrast)}
+    adjusted = holm([t_comparison(contrast, 1, alpha).p_adjusted for contrast in tested.values()])
+    results = {
+        k: replace(t_comparison(contrast, len(tested), alpha), p_adjusted=p)
+        for (k, contrast), p in zip(tested.items(), adjusted, strict=True)
+    }
+    return [_claim(question, entry, results.get(k), scale, data) for k, entry in enumerate(entries)]
+
+
+def _claim(
+    question: _Question, entry: _Entry, compared: Comparison | None, scale: Scale, data: ExperimentData
+) -> Claim:
+    name = f"{question.id}:{entry.system}" + (f":{entry.label}" if entry.label else "")
+    which = f", {entry.label}" if entry.label else ", mean of all cells" if entry.cells > 1 else ""
+    heading = f"{question.heading}, {entry.system}{which}"
+    details = {"system": entry.system, "cell": entry.label, "metric": scale.quantity.name}
+    method = "t on differences of runs (own or pooled spread), Holm and Bonferroni over the cells"
+    if compared is None:
+        obstacle = entry.difference if isinstance(entry.difference, Obstacle) else _NO_SPREAD
+        statement = f"not resolved: {_observed_text(entry, scale)}{obstacle.reason}"
+        return Claim(name, heading, statement, obstacle.status, obstacle.reason, method, entry.n_runs, details=details)
+    improvement, interval = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
+    change = change_text(improvement, interval, relative=scale.logarithmic)
+    facts = f"{scale.quantity.label} {change}, {p_text(compared.p_adjusted)}, {counted(entry.n_runs, 'run')}"
+    status, reason = _verdict(question, compared, data)
+    answer = f"{question.stage} helps" if improvement > 0 else f"{question.stage} harms"
+    return Claim(
+        id=name,
+        heading=heading,
+        statement=f"{answer} ({facts})" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
+        status=status,
+        reason=reason,
+        method=method,
+        n_runs=entry.n_runs,
+        estimate=improvement,
+        interval=interval,
+        p_adjusted=compared.p_adjusted,
+        details=details,
+    )
+
+
+def _observed_text(entry: _Entry, scale: Scale) -> str:
+    """The mean that was seen, where there is one, as the first half of a sentence."""
+    if not entry.observed:
+        return ""
+    improvement = scale.improvement(float(np.mean(entry.observed)))
+    return f"{scale.quantity.label} {change_text(improvement, None, relative=scale.logarithmic)} as observed, but "
+
+
+def _verdict(question: _Question, compared: Comparison, data: ExperimentData) -> tuple[Status, str]:
+    if compared.p_adjusted >= data.analysis.alpha:
+        return Status.UNRESOLVED, "the difference may be chance"
+    pending = sum(run.pending for run in data.runs)
+    if pending:
+        return Status.SUGGESTIVE, f"interim: {counted(pending, 'run')} still to come"
+    return Status.SUPPORTED, f"{question.stage} changes the metric by more than its runs differ"

@@ -1,0 +1,61 @@
+"""Axes along which nothing changed: runs that were asked for different things and gave the same, byte for byte.
+
+A swept parameter that the training never reads looks like a parameter that does not matter.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import combinations
+
+from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.experiment import ExperimentData, RunResult
+from setpoint.analysis.data.formatting import counted, listed
+
+_WORDS = {"weights": "trained the same weights", "episodes": "behaved the same in every episode"}
+
+
+def dead_axis_claims(data: ExperimentData) -> list[Claim]:
+    """A claim for each set of factors in which runs differ without any difference in what they published."""
+    found: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
+    groups: dict[tuple[object, ...], list[RunResult]] = {}
+    for run in data.runs:
+        for what, digest in run.outputs.items():
+            groups.setdefault((what, run.systems, run.seed, digest), []).append(run)
+    for (kind, *_), runs in groups.items():
+        for one, other in combinations(runs, 2):
+            names = tuple(sorted(name for name in data.analysis.factors if one.level(name) != other.level(name)))
+            if names and one.configuration != other.configuration:
+                found.setdefault((str(kind), names), []).append((one.name, other.name))
+    trained = {names for what, names in found if what == "weights"}
+    return [
+        _claim(what, names, pairs)
+        for (what, names), pairs in found.items()
+        if (what == "weights" or names not in trained)  # equal weights behave equally
+        and not _implied(names, [other for kind, other in found if kind == what])
+    ]
+
+
+def _implied(names: tuple[str, ...], others: Iterable[tuple[str, ...]]) -> bool:
+    """Whether each of `names` belongs to a smaller set that is dead by itself, so that this one adds nothing."""
+    smaller = [set(other) for other in others if set(other) < set(names)]
+    return set().union(*smaller) == set(names)
+
+
+def _claim(what: str, names: tuple[str, ...], pairs: list[tuple[str, str]]) -> Claim:
+    axes, (one, other) = listed(names), pairs[0]
+    runs = Counter(name for pair in pairs for name in pair)
+    return Claim(
+        id=f"dead_axis:{'+'.join(names)}",
+        heading=f"Without effect on what was {'trained' if what == 'weights' else 'done'}",
+        statement=f"{axes}: {counted(len(pairs), 'pair')} of runs that differ there alone {_WORDS[what]}, "
+        f"byte for byte, such as {one} and {other}",
+        status=Status.SUPPORTED,
+        reason="a parameter that is not read looks like one that does not matter",
+        method="equal sha256 digests of what runs with the same seed published",
+        n_runs=len(runs),
+        details={
+            "parameters": list(names),
+            "pairs": [list(pair) for pair in pairs[:20]],
+            "caveats": [f"{axes} had no effect in some runs; see that they are read before relying on the comparison"],
+        },
+    )

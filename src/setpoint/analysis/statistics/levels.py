@@ -1,0 +1,145 @@
+"""Comparisons of the levels of one factor, or of whole configurations: which may be best, and by how much.
+
+All of them allow different variances and hold for the whole set of comparisons at once, so that looking first and
+naming the best afterwards is covered. Values are "smaller is better"; a caller negates what is not.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.analysis.statistics.cells import NO_SPREAD, Cells, Contrast
+from setpoint.analysis.statistics.studentized import critical_value, survival
+
+WINNERS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One contrast with its simultaneous interval and adjusted p-value."""
+
+    value: float
+    interval: tuple[float, float]
+    p_adjusted: float
+
+
+def against(
+    cells: Cells, weights: Float[np.ndarray, "levels C"], reference: int, alpha: float
+) -> dict[int, Comparison | None]:
+    """Every other level minus level `reference`: Games–Howell, simultaneous over all pairs of levels.
+
+    The reference may therefore be chosen after looking, such as the best.
+
+    Returns:
+        A comparison for each other level; None where the data show no spread to judge by.
+    """
+    others = [level for level in range(len(weights)) if level != reference]
+    contrasts = {level: cells.contrast(weights[level] - weights[reference]) for level in others}
+    return {
+        level: _games_howell(contrast, len(weights), alpha) if contrast.estimable else None
+        for level, contrast in contrasts.items()
+    }
+
+
+def _games_howell(contrast: Contrast, count: int, alpha: float) -> Comparison:
+    df = max(contrast.df, 1.0)
+    q = abs(contrast.value) / contrast.standard_error * math.sqrt(2.0)
+    reach = critical_value(alpha, count, df) / math.sqrt(2.0) * contrast.standard_error
+    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), survival(q, count, df))
+
+
+def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:
+    """Each level minus the mean of the other levels, simultaneous over the levels (Bonferroni t, Satterthwaite df)."""
+    count = len(weights)
+    total = weights.sum(axis=0)
+    # Of two levels, each against the rest is the same comparison twice.
+    family = 1 if count == 2 else count
+    contrasts = [cells.contrast(row - (total - row) / (count - 1)) for row in weights]
+    return [t_comparison(contrast, family, alpha) if contrast.estimable else None for contrast in contrasts]
+
+
+def t_comparison(contrast: Contrast, family: int, alpha: float) -> Comparison:
+    """A two-sided t comparison as one of `family`, with Bonferroni's correction. `contrast` must be estimable."""
+    from scipy import special
+
+    reach = float(special.stdtrit(contrast.df, 1.0 - alpha / family / 2.0)) * contrast.standard_error
+    p = 2.0 * float(special.stdtr(contrast.df, -abs(contrast.value) / contrast.standard_error))
+    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), min(1.0, family * p))
+
+
+def possibly_best(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[int]:
+    """Levels that may be the best: a set that holds the true best with probability 1 − `alpha` or more.
+
+    Multiple comparisons with the best, one-sided Welch t with Bonferroni's correction over the competitors.
+    """
+    means, count = weights @ cells.means, len(weights)
+    merged = _merged(cells, weights, means)
+    if merged is not None:
+        return possibly_best_cells(merged, alpha)
+    return [
+        loser
+        for loser in range(count)
+        if not any(means[loser] > means[i] and _beats(cells, weights, i, loser, alpha) for i in range(count))
+    ]
+
+
+def _merged(cells: Cells, weights: Float[np.ndarray, "levels C"], means: Float[np.ndarray, "levels"]) -> Cells | None:
+    """The levels as cells of their own; None where they are not independent, or one shows no spread of its own."""
+    if not cells.independent or cells.pooled or (np.count_nonzero(weights, axis=0) > 1).any():
+        return None
+    parts = np.square(weights) * cells.variances
+    df = np.empty(len(cells.means))
+    df[np.concatenate(cells.groups)] = cells.df
+    variances = parts.sum(axis=1)
+    if not (variances > np.square(_rounding(cells))).all():
+        return None
+    count = len(weights)
+    effective = variances**2 / (parts**2 / df).sum(axis=1)
+    singles = tuple(np.arange(count)[:, None])
+    return Cells((count,), means, variances, singles, effective, cells.n_runs, unit=cells.unit)
+
+
+def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
+    """`possibly_best` of single cells that are independent; thousands of them are no burden."""
+    from scipy import special
+
+    means, variances, share = cells.means, cells.variances, 1.0 - alpha / max(1, len(cells.means) - 1)
+    df = np.full(len(means), cells.df[0]) if cells.pooled else cells.df
+    least, rounding = float(special.ndtri(share)), _rounding(cells)
+    ordered = np.asarray(order(means))
+    alive = np.ones(len(means), dtype=bool)
+    # The best first, and a few at once: what they beat need not be compared again.
+    for start in range(0, len(means), WINNERS_AT_ONCE):
+        winners, rivals = ordered[start : start + WINNERS_AT_ONCE], np.flatnonzero(alive)
+        lead = means[rivals] - means[winners, None]
+        squared = variances[rivals] + variances[winners, None]
+        # The normal quantile is the smallest of all t quantiles: most pairs need no exact one.
+        w, r = np.nonzero((lead > np.maximum(least * np.sqrt(squared), rounding)) & (squared > 0.0))
+        winner, rival, lead, squared = winners[w], rivals[r], lead[w, r], squared[w, r]
+        spread = variances[rival] ** 2 / df[rival] + variances[winner] ** 2 / df[winner]
+        joint = df[rival] if cells.pooled else squared**2 / np.where(spread > 0.0, spread, 1.0)
+        critical = special.stdtrit(np.maximum(joint, 1e-9), share)
+        alive[rival[lead > critical * np.sqrt(squared)]] = False
+    return [int(i) for i in np.flatnonzero(alive)]
+
+
+def _rounding(cells: Cells) -> float:
+    return NO_SPREAD * max(cells.unit, float(np.abs(cells.means).max()))
+
+
+def _beats(cells: Cells, weights: Float[np.ndarray, "levels C"], winner: int, loser: int, alpha: float) -> bool:
+    from scipy import special
+
+    contrast = cells.contrast(weights[loser] - weights[winner])
+    if not contrast.estimable:
+        return False
+    critical = float(special.stdtrit(contrast.df, 1.0 - alpha / (len(weights) - 1)))
+    return contrast.value > critical * contrast.standard_error
+
+
+def order(values: Sequence[float] | Float[np.ndarray, "levels"]) -> list[int]:
+    """Indices from the smallest value to the largest; ties keep their order."""
+    return sorted(range(len(values)), key=lambda i: float(values[i]))

@@ -1,0 +1,1 @@
+"""What a plan takes: time, memory, and how many workers fit."""

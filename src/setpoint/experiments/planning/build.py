@@ -1,0 +1,294 @@
+"""From a specification to a plan: parameters resolved, stages identified by content, equal stages planned once."""
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from setpoint import problems, provenance
+from setpoint.evaluation import EvaluationConfig
+from setpoint.experiments.planning.adapters import Adapter
+from setpoint.experiments.planning.canonical import resolved_parameters, run_settings, spec_digest
+from setpoint.experiments.planning.designs import joint_levels
+from setpoint.experiments.planning.experiment_types import CANDIDATE, RunDesign, design_runs
+from setpoint.experiments.planning.parameters import (
+    TRAINED,
+)
+from setpoint.experiments.planning.single import Alone, training_command
+from setpoint.experiments.planning.spec import METRICS, ExperimentSpec
+from setpoint.experiments.planning.stages import STAGES
+from setpoint.fingerprint import canonical_json, digest, text_digest
+from setpoint.policies import BaseModel
+from setpoint.problems.suites import DEFAULT_CASES
+from setpoint.records.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared, Value
+
+T = TypeVar("T")
+
+_LONGEST_LABEL = 160
+_NOTHING: Mapping[int, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the runs start from.
+
+    Attributes:
+        datasets: system -> the data set that holds its demonstrations.
+        adapters: those from outside the experiment that are trained further.
+        compute_ratio: see `Plan`; None until it was measured.
+    """
+
+    base: BaseModel
+    datasets: Mapping[str, Named]
+    adapters: Sequence[Adapter] = ()
+    compute_ratio: float | None = None
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Plans are hundreds of thousands of objects that stay; to look for cycles among them takes a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_no_collection()
+def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan:
+    """The plan of a canonical and checked `spec`. Touches nothing on disk."""
+    designs = design_runs(spec, inputs.adapters)
+    stages = _Stages(spec, inputs)
+    reference = {system: stages.add_reference(system) for system in spec.systems}
+    evaluate_base = {system: stages.add_evaluation(system) for system in spec.systems}
+    runs: list[PlannedRun] = []
+    for design in designs:
+        runs.append(_plan_run(design, spec, stages, runs, experiment_id if spec.type == "single" else None))
+    return Plan(
+        schema=1,
+        experiment=experiment_id,
+        type=spec.type,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        spec=spec.model_dump(mode="json"),
+        spec_digest=spec_digest(spec),
+        analysis=_plan_analysis(spec, designs),
+        systems=spec.systems,
+        base=Named(name=inputs.base.name, digest=inputs.base.digest),
+        datasets=dict(inputs.datasets),
+        runs=tuple(runs),
+        stages=stages.planned,
+        shared=Shared(reference=reference, evaluate_base=evaluate_base),
+        compute_ratio=inputs.compute_ratio,
+        adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
+        provenance={**provenance.collect(), "code": {kind: stage.origins() for kind, stage in STAGES.items()}},
+    )
+
+
+def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
+    """The content id of a stage. Names of data sets and of the base stay out: their digests are in.
+
+    Args:
+        encoded: id of an object that many configurations hold -> the canonical JSON of its content.
+    """
+    # Piece by piece what canonical_json would give for the whole.
+    fields = ",".join(
+        f'"{name}":{encoded.get(id(value)) or canonical_json(_content(name, value))}'
+        for name, value in sorted(stage.config.items())
+    )
+    rest = canonical_json({"kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
+    return text_digest(f'{{"code":{_code_json(stage.kind)},"config":{{{fields}}},{rest[1:]}')
+
+
+def _content(name: str, value: Any) -> Any:
+    """What of a configuration's field belongs to the identity."""
+    if name == "base":
+        return value["digest"]
+    return [data["digest"] for data in value] if name == "datasets" else value
+
+
+@cache
+def _code_json(kind: str) -> str:
+    return canonical_json(STAGES[kind].code())
+
+
+@dataclass
+class _Stages:
+    """The stages planned so far; adding an equal one again gives the same id."""
+
+    spec: ExperimentSpec
+    inputs: Inputs
+    planned: dict[str, PlannedStage] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
+    suites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trained: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+    resolved: dict[tuple[int, str | None], tuple[dict[str, Value], dict[str, dict[str, Any]]]] = field(
+        default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        base = self.inputs.base
+        self._model = {
+            "base": {"name": base.name, "digest": base.digest},
+            "preset": base.preset.name,
+            "dialect": base.preset.dialect.definition(),
+        }
+        self._encoded: dict[int, str] = {}
+        self._keep(self._model)
+
+    def _keep(self, fields: dict[str, T]) -> dict[str, T]:
+        """Encode `fields`, which configurations share, once; they must stay as they are and outlive the planning."""
+        self._encoded |= {id(value): canonical_json(_content(name, value)) for name, value in fields.items()}
+        return fields
+
+    def parameters(self, run: RunDesign) -> tuple[dict[str, Value], dict[str, dict[str, Any]]]:
+        """The settings of a run and all its parameters; replicates of one configuration share them."""
+        key = run.configuration, run.adapter.id if run.adapter else None
+        if key not in self.resolved:
+            preset = self.inputs.base.preset
+            settings = run_settings(preset, run, self.spec, self.inputs.compute_ratio)
+            self.resolved[key] = settings, self._keep(resolved_parameters(preset, run, self.spec, settings))
+        return self.resolved[key]
+
+    def add_training(self, kind: str, run: RunDesign, resolved: dict[str, dict[str, Any]], parent: str | None) -> str:
+        if run.systems not in self.trained:
+            data = [self.inputs.datasets[system].model_dump() for system in run.systems]
+            self.trained[run.systems] = self._keep({"systems": list(run.systems), "datasets": data})
+        config = {
+            **self._model,
+            **self.trained[run.systems],
+            "lora": resolved["lora"],
+            kind: resolved[kind],
+        }
+        needs = {} if parent is None else {"parent": parent}
+        return self._add(PlannedStage(kind=kind, config=config, needs=needs, seed=_seed(self.spec, run)))
+
+    def add_adapter(self, adapter: Adapter) -> str:
+        for name, stage in adapter.chain.items():
+            self.planned.setdefault(name, stage)
+        return adapter.id
+
+    def add_evaluation(self, system: str, adapter: str | None = None) -> str:
+        """Evaluate an adapter, or the base itself. The seed is not the run's: every run meets the same cases."""
+        config = {**self._model, **self._suite(system)}
+        needs = {"reference": self.add_reference(system)}
+        needs |= {} if adapter is None else {"adapter": adapter}
+        return self._add(PlannedStage(kind="evaluate", config=config, needs=dict(sorted(needs.items())), seed=0))
+
+    def add_evaluations(self, role: str, systems: Sequence[str], adapter: str) -> dict[str, str]:
+        """Role -> stage for each system, with the system in the role where there are several."""
+        if len(systems) == 1:
+            return {role: self.add_evaluation(systems[0], adapter)}
+        return {f"{role}:{system}": self.add_evaluation(system, adapter) for system in systems}
+
+    def add_reference(self, system: str) -> str:
+        if system not in self.references:
+            blocks = self.inputs.base.preset.dialect.definition()["blocks"]
+            config = {**self._suite(system), "blocks": blocks}
+            self.references[system] = self._add(PlannedStage(kind="reference", config=config, seed=0))
+        return self.references[system]
+
+    def _suite(self, system: str) -> dict[str, Any]:
+        if system not in self.suites:
+            cases = self.spec.evaluation_cases or DEFAULT_CASES
+            more = EvaluationConfig.named(self.spec.evaluation, system, cases).definition()
+            suite = {"system": system, "evaluation": self.spec.evaluation, "cases": cases, **more}
+            problem = problems.get(system)
+            own = {} if problem.built_in else {"problem": digest(problem.definition())}
+            self.suites[system] = self._keep({**suite, **own})
+        return self.suites[system]
+
+    def _add(self, stage: PlannedStage) -> str:
+        identity = stage_id(stage, self._encoded)
+        self.planned.setdefault(identity, stage)
+        return identity
+
+
+def _plan_run(
+    design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun], name: str | None = None
+) -> PlannedRun:
+    settings, resolved = stages.parameters(design)
+    start = _start(design, stages, earlier)
+    planned: dict[str, str] = {}
+    if start is not None:
+        planned |= stages.add_evaluations("evaluate_start", design.systems, start)
+    trained = start
+    for kind in TRAINED[design.training_type]:
+        trained = planned[kind] = stages.add_training(kind, design, resolved, trained)
+        if kind == "sft" and design.training_type == "both":
+            # Shows what GRPO added; the same stage as the evaluation of an arm that stops here.
+            planned |= stages.add_evaluations("evaluate_sft", design.systems, trained)
+    assert trained is not None
+    planned |= stages.add_evaluations("evaluate", design.systems, trained)
+    name = name or _run_name(design, spec, resolved)
+    place = None if start is None else f"{stages.planned[start].kind}/{start}"
+    alone = Alone(name, design.systems, design.training_type, _seed(spec, design), settings, place)
+    return PlannedRun(
+        name=name,
+        index=len(earlier),
+        configuration=design.configuration,
+        replicate=design.replicate,
+        seed=_seed(spec, design),
+        model_type=design.model_type,
+        systems=design.systems,
+        training_type=design.training_type,
+        factors={**design.arms, **design.factors, **joint_levels(spec, design.factors)},
+        settings=settings,
+        resolved=resolved,
+        command=training_command(spec, alone),
+        start=start,
+        stages=planned,
+    )
+
+
+def _start(design: RunDesign, stages: _Stages, earlier: Sequence[PlannedRun]) -> str | None:
+    """The stage whose adapter the run trains further."""
+    if design.adapter is not None:
+        return stages.add_adapter(design.adapter)
+    if design.source is None:
+        return None
+    source = earlier[design.source]
+    return source.stages[TRAINED[source.training_type][-1]]
+
+
+def _seed(spec: ExperimentSpec, run: RunDesign) -> int:
+    return spec.seed + run.replicate
+
+
+def _run_name(design: RunDesign, spec: ExperimentSpec, resolved: dict[str, dict[str, Any]]) -> str:
+    """Readable first, unique by a digest of what is trained; the same whatever the data or the code."""
+    plants = ["+".join(design.systems)] if len(spec.systems) > 1 else []
+    arms = [str(value) for name, value in design.arms.items() if name in {"model_type", "strategy"}]
+    start_arm = [f"from_{design.arms['start']}"] if "start" in design.arms else []
+    factors = [f"{name}={value}" for name, value in design.factors.items()]
+    seed = _seed(spec, design)
+    label = "_".join([*plants, *arms, *start_arm, *factors])[:_LONGEST_LABEL]
+    identity = digest([design.systems, design.training_type, resolved, seed, spec.base_model, design.arms], 8)
+    trained = [] if "strategy" in design.arms else [design.training_type]
+    return "_".join([*([label] if label else []), *trained, f"s{seed}-{identity}"])
+
+
+def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> AnalysisPlan:
+    levels: dict[str, set[Value]] = {}
+    for design in designs:
+        for name, value in {**design.arms, **design.factors, **joint_levels(spec, design.factors)}.items():
+            levels.setdefault(name, set()).add(value)
+    joined = {name for names in spec.zipped for name in names}
+    factors = tuple(name for name, values in levels.items() if len(values) > 1 and name not in joined)
+    if CANDIDATE in factors:  # single configurations are compared; their parameters do not form a factorial
+        factors = (CANDIDATE,)
+    primary, *secondary = spec.metrics
+    return AnalysisPlan(
+        primary_metric=primary,
+        secondary_metrics=tuple(secondary),
+        scale=METRICS[primary],
+        factors=factors,
+        families=(factors,) if factors else (),
+        blocks=("system",) if len(spec.systems) > 1 else (),
+        judged={system: problems.get(system).judged for system in spec.systems},
+    )

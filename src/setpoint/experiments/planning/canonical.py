@@ -1,0 +1,148 @@
+"""The canonical form of a specification: parameter names and values resolved and checked against each other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from setpoint import systems
+from setpoint.errors import Findings, collect, unknown_name
+from setpoint.experiments.planning.designs import check_design
+from setpoint.experiments.planning.experiment_types import RunDesign, design_runs
+from setpoint.experiments.planning.parameters import (
+    TRAINED,
+    canonical_axes,
+    canonical_fixed,
+    canonical_ranges,
+    find,
+    is_parameter,
+    resolve,
+    usual_reward_horizon,
+)
+from setpoint.experiments.planning.spec import TRAINING_TYPE, ExperimentSpec, Range, identity, make_spec
+from setpoint.fingerprint import digest
+from setpoint.policies import BasePreset
+from setpoint.records.plan import Value
+
+PROVISIONAL_RATIO = 1.0
+"""Stands for the compute ratio of a plan that is only shown; a launch measures it first."""
+
+
+def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
+    """`spec` with canonical parameter names and parsed values, so that one experiment has one digest.
+
+    Raises:
+        InputError: everything that is wrong with its parameters, or its type.
+    """
+    findings = Findings()
+    axes: dict[str, tuple[Value, ...]] = {}
+    fixed: dict[str, Value] = {}
+    with findings.check():
+        axes = canonical_axes(spec.parameters, spec.training_types)
+    ranges: dict[str, Range] = {}
+    with findings.check():
+        ranges = canonical_ranges(spec.ranges, axes, spec.training_types)
+    with findings.check():
+        fixed = canonical_fixed(spec.fixed, [*axes, *ranges], spec.training_types)
+    canonical = spec.model_copy(update={"parameters": axes, "fixed": fixed, "ranges": ranges})
+    with findings.check():
+        canonical = canonical.model_copy(update=_canonical_relations(canonical))
+    if not findings.errors:
+        findings.errors += check_design(canonical)
+    if not findings.errors:
+        with findings.check():
+            design_runs(canonical)
+    findings.settle()
+    return canonical
+
+
+def _canonical_relations(spec: ExperimentSpec) -> dict[str, Any]:
+    """Zips and conditions with canonical names and parsed values.
+
+    Raises:
+        InputError: names that are no parameters, and values that these do not take.
+    """
+    conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
+    for name, wanted in spec.conditions.items():
+        trained = {TRAINING_TYPE: wanted[TRAINING_TYPE]} if TRAINING_TYPE in wanted else {}
+        others = {other: values for other, values in wanted.items() if other != TRAINING_TYPE}
+        unknown = [other for other in others if not is_parameter(other)]
+        collect([unknown_name("condition", other, [TRAINING_TYPE, *spec.parameters]) for other in unknown])
+        conditions[find(name).name] = {**trained, **canonical_axes(others, spec.training_types)}
+    zipped = tuple(tuple(find(name).name for name in names) for names in spec.zipped)
+    return {"zipped": zipped, "conditions": conditions}
+
+
+def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
+    """The canonical specification with these fields.
+
+    Raises:
+        InputError: everything that is wrong with them; parameters are looked at even where other fields are wrong.
+    """
+    findings = Findings()
+    with findings.check():
+        spec = make_spec(dict(fields))
+    others = {name: fields[name] for name in ("parameters", "fixed", "ranges") if isinstance(fields.get(name), Mapping)}
+    if findings.errors and others:
+        with findings.check():
+            canonical_spec(make_spec({"systems": systems.names()[:1], "training_types": tuple(TRAINED), **others}))
+    findings.settle()
+    return canonical_spec(spec)
+
+
+def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
+    """Refuse values that exclude each other in some run, given the base's defaults.
+
+    Raises:
+        InputError: each of them, once.
+    """
+    findings = Findings()
+    for run in (run for run in design_runs(spec) if run.replicate == 0):
+        with findings.check():
+            resolved_parameters(preset, run, spec, run_settings(preset, run, spec))
+    findings.settle()
+
+
+def spec_digest(spec: ExperimentSpec) -> str:
+    """What names an experiment that was given no name."""
+    return digest(identity(spec).model_dump(mode="json", exclude_defaults=True))
+
+
+def run_settings(
+    preset: BasePreset, design: RunDesign, spec: ExperimentSpec, compute_ratio: float | None = None
+) -> dict[str, Value]:
+    """The parameters that the run reads and that the specification gives, or that follow from what it is compared with.
+
+    These are the reward of runs that share it, and the steps of equal compute.
+    """
+    given = {**_shared_reward(design), **spec.fixed, **design.factors}
+    settings = {name: value for name, value in given.items() if find(name).places_in(design.training_type)}
+    if not design.equal_compute:
+        return settings
+    read = {name: value for name, value in given.items() if find(name).places_in("both")}
+    both = resolve(preset, "both", read, design.systems)
+    rows = both["grpo"]["steps"] * both["grpo"]["batch_size"] * (compute_ratio or PROVISIONAL_RATIO)
+    settings = {name: v for name, v in settings.items() if ("sft", "steps") not in find(name).places}
+    return {**settings, "sft.steps": both["sft"]["steps"] + max(1, round(rows / both["sft"]["batch_size"]))}
+
+
+def _shared_reward(design: RunDesign) -> dict[str, Value]:
+    """The reward's horizon, where it is not that of the run's own systems."""
+    if not design.rewarded_with:
+        return {}
+    shared, own = usual_reward_horizon(design.rewarded_with), usual_reward_horizon(design.systems)
+    return {} if shared == own else {"grpo.reward_horizon": shared}
+
+
+def resolved_parameters(
+    preset: BasePreset, design: RunDesign, spec: ExperimentSpec, settings: Mapping[str, Value]
+) -> dict[str, dict[str, Any]]:
+    """Every parameter of the run. An adapter that exists already keeps its shape.
+
+    A universal model takes as many steps for each of its systems as a specialist, unless the totals are to match.
+    """
+    resolved = resolve(preset, design.training_type, settings, design.systems)
+    if design.adapter is not None:
+        resolved["lora"] = dict(design.adapter.stage.config["lora"])
+    if spec.match == "per_system":
+        for kind in TRAINED[design.training_type]:
+            resolved[kind]["steps"] *= len(design.systems)
+    return resolved

@@ -1,0 +1,180 @@
+"""The arms of training: what SFT, GRPO, equal compute, an imperfect teacher and a universal model each bring.
+
+Composed of ordinary experiments, so that equal stages are trained once and an interrupted comparison goes on where it
+stopped. The control with equal compute is planned last: its length follows from what the others were measured to cost.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from statistics import mean
+from typing import Any
+
+from setpoint import demonstrations
+from setpoint.artifacts import Workspace
+from setpoint.errors import Findings, InputError, StageError, unknown_name
+from setpoint.evaluation import Evaluation
+from setpoint.experiments.planning.parameters import canonical_fixed, find
+from setpoint.experiments.planning.spec import ExperimentSpec, make_spec
+from setpoint.records.plan import Plan, Value
+
+OPTIMAL, CONTROL, DETUNED, UNIVERSAL = "optimal", "equal-compute", "detuned", "universal"
+SFT_ALONE = "sft"
+PARTS = (OPTIMAL, DETUNED, UNIVERSAL, CONTROL)
+"""All that there is to compare, in the order in which they must run; `SFT_ALONE` is the first half of `OPTIMAL`."""
+ROLES = {
+    SFT_ALONE: {"evaluate": "SFT"},
+    OPTIMAL: {"evaluate_sft": "SFT", "evaluate": "SFT + GRPO"},
+    CONTROL: {"evaluate": "SFT, equal compute"},
+    UNIVERSAL: {"evaluate": "universal SFT"},
+    DETUNED: {"evaluate_sft": "detuned SFT", "evaluate": "detuned SFT + GRPO"},
+}
+"""Part -> evaluation role -> name of the arm."""
+
+VALIDATION_EVERY = 50
+SFT: dict[str, Value] = {"sft.steps": 600, "sft.validation_every": VALIDATION_EVERY, "sft.patience": 4}
+UNIVERSAL_STEPS = 300
+"""For each of its systems."""
+DETUNED_SFT: dict[str, Value] = {"sft.steps": 100, "sft.learning_rate": 5e-4}
+GRPO: dict[str, Value] = {"grpo.steps": 100, "grpo.learning_rate": 5e-5, "grpo.reward_horizon": 5}
+DETUNED_GRPO: dict[str, Value] = {**GRPO, "grpo.learning_rate": 2e-4}
+"""From a bad teacher there is a way to go. After a good one this rate costs more in readable answers than it gains."""
+
+
+@dataclass(frozen=True)
+class ArmSettings:
+    """What is compared.
+
+    Attributes:
+        systems: full names.
+        replicates: training seeds of each arm.
+        cases: test states of each system.
+        rows: demonstrations of each system; more than the default, so that long training does not repeat them often.
+        prefix: of the experiments' ids.
+        parts: which of `PARTS`, or `SFT_ALONE`.
+        evaluation: see `EvaluationConfig.named`.
+        fixed: parameters of every arm with another value than here.
+    """
+
+    systems: tuple[str, ...]
+    replicates: int = 3
+    cases: int = 300
+    rows: int = 8000
+    prefix: str = "arms"
+    parts: tuple[str, ...] = PARTS
+    evaluation: Evaluation = "replanning"
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not exist, and too few rows.
+
+        Raises:
+            InputError: everything that is wrong.
+        """
+        findings = Findings()
+        for part in self.parts:
+            if part not in ROLES:
+                findings.errors.append(unknown_name("part", part, ROLES))
+        if self.parts == (UNIVERSAL,) and len(self.systems) < 2:
+            findings.errors.append(InputError("a universal model controls at least two systems. Name more --systems."))
+        for name in self.systems:
+            with findings.check():
+                demonstrations.Recipe((name,), self.rows)
+        with findings.check():
+            self.overrides()
+        with findings.check():
+            fields = {"systems": list(self.systems), "replicates": self.replicates, "evaluation_cases": self.cases}
+            make_spec({**fields, "evaluation": self.evaluation})
+        findings.settle()
+
+    def overrides(self) -> dict[str, Value]:
+        """`fixed` under canonical names with parsed values.
+
+        Raises:
+            InputError: unknown names, bad values, and what no part reads.
+        """
+        trained = "both" if {OPTIMAL, DETUNED} & set(self.parts) else "sft"
+        return canonical_fixed(self.fixed, (), (trained,))
+
+    def experiment_id(self, part: str) -> str:
+        """The id of one part."""
+        return f"{self.prefix}-{part}"
+
+
+def specifications(
+    settings: ArmSettings, workspace: Workspace, planned: Callable[[str], Plan]
+) -> Iterator[tuple[str, ExperimentSpec]]:
+    """Part and specification, in the order in which they must run.
+
+    Args:
+        planned: the plan of a part that has been run.
+    """
+    named = [f"{settings.prefix}_{system}" for system in settings.systems]
+    fields: dict[str, dict[str, Any]] = {
+        SFT_ALONE: {"training_types": ["sft"], "datasets": named, "fixed": SFT},
+        OPTIMAL: {"training_types": ["both"], "datasets": named, "fixed": {**SFT, **GRPO}},
+        DETUNED: {"training_types": ["both"], "expert": "detuned", "fixed": {**DETUNED_SFT, **DETUNED_GRPO}},
+        UNIVERSAL: {
+            "type": "cross_system",
+            "model_types": ["universal"],
+            "training_types": ["sft"],
+            "datasets": named,
+            "fixed": {**SFT, "sft.steps": UNIVERSAL_STEPS},
+        },
+    }
+    for part, of_part in fields.items():
+        if part in settings.parts and (part != UNIVERSAL or len(settings.systems) > 1):
+            yield part, _spec(settings, **of_part)
+    if CONTROL in settings.parts:
+        steps = equal_compute_steps(planned(OPTIMAL), workspace)
+        control: dict[str, Value] = {
+            "sft.steps": steps,
+            "sft.validation_every": VALIDATION_EVERY,
+            "sft.patience": ceil(steps / VALIDATION_EVERY),  # never stops early, and keeps the best adapter
+        }
+        yield CONTROL, _spec(settings, control, training_types=["sft"], datasets=named, fixed={})
+
+
+def make_datasets(settings: ArmSettings, workspace: Workspace, say: Callable[[str], None]) -> None:
+    """The data sets of the arms that learn from the optimum; found where they were made before."""
+    for system in settings.systems:
+        name = f"{settings.prefix}_{system}"
+        say(f"data set {name}: {settings.rows} rows")
+        demonstrations.create(workspace, name, demonstrations.Recipe((system,), settings.rows))
+
+
+def equal_compute_steps(plan: Plan, workspace: Workspace) -> int:
+    """SFT steps that cost as many CPU-seconds as SFT and GRPO together did in the runs of `plan`.
+
+    Raises:
+        StageError: no run of `plan` finished both stages.
+    """
+    per_step: list[float] = []
+    both: list[float] = []
+    for run in plan.runs:
+        sft, grpo = (workspace.stage(kind, run.stages[kind]).read_manifest() for kind in ("sft", "grpo"))
+        if sft is not None and grpo is not None:
+            per_step.append(sft["measured"]["cpu_s"] / sft["summary"]["steps"])
+            both.append(sft["measured"]["cpu_s"] + grpo["measured"]["cpu_s"])
+    if not both:
+        raise StageError(
+            "data",
+            "the control with equal compute needs a finished run with SFT and GRPO, but there is none",
+            evidence={"experiment": plan.experiment},
+            suggestion="see the failures of that experiment, and retry it",
+        )
+    return ceil(mean(both) / mean(per_step))
+
+
+def _spec(settings: ArmSettings, measured: Mapping[str, Value] | None = None, **fields: Any) -> ExperimentSpec:
+    """The specification of one part; `measured` values win over those that the settings fix."""
+    common = {
+        "systems": list(settings.systems),
+        "replicates": settings.replicates,
+        "evaluation": settings.evaluation,
+        "evaluation_cases": settings.cases,
+        "metrics": ["regret_median", "final_error", "success_rate"],
+    }
+    (trained,) = fields["training_types"]
+    overrides = {name: value for name, value in settings.overrides().items() if find(name).places_in(trained)}
+    return make_spec({**common, **fields, "fixed": {**fields["fixed"], **overrides, **(measured or {})}})

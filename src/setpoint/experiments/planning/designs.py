@@ -1,0 +1,282 @@
+"""Which combinations of swept values become configurations: all of them, a balanced fraction, or points of a space.
+
+Parameters that are zipped vary together and are one axis. A parameter with a condition is swept only where that holds,
+and keeps its usual value elsewhere. The points of a random or Sobol design follow from the specification alone, not
+from the seed of the training: replicates repeat the same configurations.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from itertools import combinations as choices
+from itertools import islice, product
+
+import numpy as np
+
+from setpoint.errors import InputError
+from setpoint.experiments.planning.parameters import find
+from setpoint.experiments.planning.spec import TRAINING_TYPE, ExperimentSpec, Range
+from setpoint.records.plan import Value
+from setpoint.seeding import generator
+
+_PRIMES = (2, 3, 5)
+_WORDS = 100_000
+"""Words that are looked at in the search for a good fraction."""
+_LOWEST_RESOLUTION = 3
+_DIGITS = 3
+"""Significant digits of values that are drawn from a range."""
+
+Setting = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What varies together: the values of one parameter, of several that are zipped, or a range.
+
+    Attributes:
+        levels: a value for each name; empty for a range.
+    """
+
+    names: tuple[str, ...]
+    levels: tuple[tuple[Value, ...], ...] = ()
+    range: Range | None = None
+
+    def at(self, share: float) -> Setting:
+        """The setting at `share` of the way from the first to the last, 0 ≤ share < 1."""
+        if self.range is None:
+            values = self.levels[int(share * len(self.levels))]
+            return dict(zip(self.names, values, strict=True))
+        return {self.names[0]: _within(self.range, share)}
+
+
+def configurations(spec: ExperimentSpec, training_type: str) -> list[Setting]:
+    """The combinations of swept values that a training type is run with, each once.
+
+    A parameter that the training type does not read is no axis of it.
+    """
+    read = {name for name in (*spec.parameters, *spec.ranges) if find(name).places_in(training_type)}
+    found: dict[tuple[tuple[str, Value], ...], Setting] = {}
+    for point in _points(spec, read):
+        setting = _conditional(spec, {name: point[name] for name in point if name in read}, training_type)
+        found.setdefault(tuple(setting.items()), setting)
+    return list(found.values())
+
+
+def axes(spec: ExperimentSpec) -> list[Axis]:
+    """The axes in the order of the specification; zipped parameters stand where their first one does."""
+    zipped = {name: names for names in spec.zipped for name in names}
+    groups = dict.fromkeys(zipped.get(name, (name,)) for name in spec.parameters)
+    listed = [Axis(names, tuple(zip(*(spec.parameters[name] for name in names), strict=True))) for names in groups]
+    return [*listed, *(Axis((name,), range=found) for name, found in spec.ranges.items())]
+
+
+def joint_levels(spec: ExperimentSpec, factors: Setting) -> Setting:
+    """For zipped parameters, which no analysis can tell apart, one factor: `a+b` -> `4+0.0001`."""
+    return {
+        "+".join(names): "+".join(str(factors[name]) for name in names)
+        for names in spec.zipped
+        if all(name in factors for name in names)
+    }
+
+
+def resolution(spec: ExperimentSpec) -> int | None:
+    """Of a fractional design: main effects are mixed up with interactions of resolution − 1 factors, if at all.
+
+    None where every combination is run.
+    """
+    if spec.design != "fractional":
+        return None
+    sizes = [len(axis.levels) for axis in axes(spec)]
+    prime, free = _fraction_size(sizes, spec.configurations)
+    if free == len(sizes):
+        return None
+    return _resolution(_columns(len(sizes), free, prime), prime)
+
+
+def check_design(spec: ExperimentSpec) -> list[InputError]:
+    """What is wrong with zips, conditions, ranges and their design, with canonical names."""
+    return [*_bad_zips(spec), *_bad_conditions(spec), *_bad_sizes(spec)]
+
+
+def _points(spec: ExperimentSpec, read: set[str]) -> Iterable[Setting]:
+    every = axes(spec)
+    if spec.design == "full":
+        return (_joined(point) for point in product(*(_settings(axis) for axis in every if read & set(axis.names))))
+    if spec.design == "fractional":
+        return _fraction(every, spec.configurations)
+    drawn = _sobol if spec.design == "sobol" else _random
+    return ({**_joined([axis.at(share) for axis, share in zip(every, row, strict=True)])} for row in drawn(spec, every))
+
+
+def _settings(axis: Axis) -> list[Setting]:
+    return [dict(zip(axis.names, values, strict=True)) for values in axis.levels]
+
+
+def _joined(parts: Iterable[Setting]) -> Setting:
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def _conditional(spec: ExperimentSpec, setting: Setting, training_type: str) -> Setting:
+    """`setting` without the parameters whose conditions do not hold; those of a left-out parameter never do."""
+    kept = dict(setting)
+    while True:
+        known: Mapping[str, Value] = {**kept, TRAINING_TYPE: training_type}
+        unmet = [
+            name
+            for name in kept
+            if any(known.get(other) not in values for other, values in spec.conditions.get(name, {}).items())
+        ]
+        if not unmet:
+            return kept
+        kept = {name: value for name, value in kept.items() if name not in unmet}
+
+
+def _random(spec: ExperimentSpec, every: Sequence[Axis]) -> Iterator[list[float]]:
+    source = generator("design", spec.design, *("+".join(axis.names) for axis in every))
+    for _ in range(spec.configurations or 0):
+        yield [float(share) for share in source.random(len(every))]
+
+
+def _sobol(spec: ExperimentSpec, every: Sequence[Axis]) -> list[list[float]]:
+    """Scrambled Sobol points, which fill the space more evenly than random ones."""
+    from scipy.stats import qmc
+
+    source = generator("design", spec.design, *("+".join(axis.names) for axis in every))
+    sampler = qmc.Sobol(len(every), scramble=True, rng=source)
+    exponent = math.ceil(math.log2(max(2, spec.configurations or 0)))
+    points: list[list[float]] = sampler.random_base2(exponent)[: spec.configurations].tolist()
+    return points
+
+
+def _within(found: Range, share: float) -> float:
+    if found.scale == "log":
+        value = math.exp(math.log(found.min) + share * (math.log(found.max) - math.log(found.min)))
+    else:
+        value = found.min + share * (found.max - found.min)
+    if found.whole:
+        return int(min(found.max, max(found.min, round(value))))
+    return min(found.max, max(found.min, float(f"{value:.{_DIGITS}g}")))
+
+
+def _fraction(every: Sequence[Axis], largest: int | None) -> list[Setting]:
+    """A regular fraction: the first axes vary freely, every other is a sum of some of them, modulo the levels."""
+    sizes = [len(axis.levels) for axis in every]
+    prime, free = _fraction_size(sizes, largest)
+    columns = _columns(len(sizes), free, prime)
+    rows = product(range(prime), repeat=free)
+    return [
+        _joined(
+            _settings(axis)[sum(a * b for a, b in zip(row, column, strict=True)) % prime]
+            for axis, column in zip(every, columns, strict=True)
+        )
+        for row in rows
+    ]
+
+
+def _fraction_size(sizes: Sequence[int], largest: int | None) -> tuple[int, int]:
+    """Levels of every axis, and how many axes vary freely: as few as main effects need, or up to `largest` runs."""
+    prime, count = sizes[0], len(sizes)
+    free = next(m for m in range(1, count + 1) if (prime**m - 1) // (prime - 1) >= count)
+    while largest is not None and free < count and prime ** (free + 1) <= largest:
+        free += 1
+    return prime, free
+
+
+@cache
+def _columns(count: int, free: int, prime: int) -> tuple[tuple[int, ...], ...]:
+    """For every axis its coefficients in the free ones; of the fractions tried, the one with the highest resolution."""
+    basis = [tuple(int(i == j) for i in range(free)) for j in range(free)]
+    others = [
+        column
+        for column in product(range(prime), repeat=free)
+        if sum(map(bool, column)) > 1 and next(filter(None, column)) == 1
+    ]
+    others.sort(key=lambda column: (-sum(map(bool, column)), column))
+    tried = islice(choices(others, count - free), max(1, _WORDS // prime**count))
+    return max(((*basis, *more) for more in tried), key=lambda columns: _resolution(columns, prime))
+
+
+@cache
+def _resolution(columns: tuple[tuple[int, ...], ...], prime: int) -> int:
+    """The fewest axes whose weighted sum is constant: the length of the shortest defining word."""
+    if prime ** len(columns) > _WORDS:
+        return _LOWEST_RESOLUTION
+    words = np.array(list(product(range(prime), repeat=len(columns))), dtype=np.int64)[1:]
+    constant = ~((words @ np.array(columns)) % prime).any(axis=1)
+    lengths = (words[constant] != 0).sum(axis=1)
+    return int(lengths.min()) if len(lengths) else len(columns) + 1
+
+
+def _bad_zips(spec: ExperimentSpec) -> Iterator[InputError]:
+    seen: set[str] = set()
+    for names in spec.zipped:
+        missing = [name for name in names if name not in spec.parameters]
+        lengths = {name: len(spec.parameters[name]) for name in names if name in spec.parameters}
+        twice = sorted(seen & set(names)) or sorted({name for name in names if names.count(name) > 1})
+        seen |= set(names)
+        if missing or len(names) < 2:
+            yield InputError(
+                f"zipped parameters are two or more that are swept by lists, but {', '.join(missing or names)} "
+                f"{'are not' if len(missing) > 1 else 'is not'}. Give their values under parameters."
+            )
+        elif twice:
+            yield InputError(f"a parameter is zipped once, but {', '.join(twice)} is named twice. Join the lists.")
+        elif len(set(lengths.values())) > 1:
+            text = ", ".join(f"{name} has {count}" for name, count in lengths.items())
+            yield InputError(f"zipped parameters have as many values each, but {text}. Make the lists equally long.")
+
+
+def _bad_conditions(spec: ExperimentSpec) -> Iterator[InputError]:
+    swept = {*spec.parameters, *spec.ranges}
+    if circle := _circle(spec.conditions):
+        yield InputError(f"conditions may not go in a circle, but {' depends on '.join(circle)}. Drop one of them.")
+    for name, wanted in spec.conditions.items():
+        if name not in swept:
+            yield InputError(f"a condition is for a swept parameter, but {name} is not swept. Sweep it or drop it.")
+        for other, values in wanted.items():
+            known = spec.training_types if other == TRAINING_TYPE else spec.parameters.get(other)
+            if other == name or known is None:
+                yield InputError(
+                    f"{name} may depend on {TRAINING_TYPE} or on another parameter with listed values, but depends on "
+                    f"{other}. Known: {', '.join(filter(lambda n: n != name, [TRAINING_TYPE, *spec.parameters]))}."
+                )
+            elif not set(values) & set(known):
+                yield InputError(
+                    f"{name} is swept only where {other} is {', '.join(map(str, values))}, which it never is. "
+                    f"Its values: {', '.join(map(str, known))}."
+                )
+
+
+def _circle(conditions: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Parameters of which each depends on the next and the last is the first again; empty where there are none."""
+    others = {name: [other for other in wanted if other != name] for name, wanted in conditions.items()}
+    try:
+        TopologicalSorter(others).prepare()
+    except CycleError as error:
+        return [str(name) for name in reversed(error.args[1])]
+    return []
+
+
+def _bad_sizes(spec: ExperimentSpec) -> Iterator[InputError]:
+    drawn = spec.design in {"random", "sobol"}
+    if spec.ranges and not drawn:
+        yield InputError(
+            f"a range is for a design that draws points, but {', '.join(spec.ranges)} has one and the design is "
+            f"{spec.design!r}. Choose --design random or sobol, or list values."
+        )
+    if drawn and spec.configurations is None:
+        yield InputError(f"a {spec.design} design has as many points as you say. Set --configurations.")
+    if drawn and not (spec.parameters or spec.ranges):
+        yield InputError(f"a {spec.design} design needs swept parameters. Give --parameters.")
+    if spec.design == "full" and spec.configurations is not None:
+        yield InputError("a full design has every combination. Drop --configurations, or choose another --design.")
+    if spec.design == "fractional":
+        sizes = {", ".join(axis.names): len(axis.levels) for axis in axes(spec) if not axis.range}
+        if len(sizes) < 3 or len(set(sizes.values())) > 1 or next(iter(sizes.values())) not in _PRIMES:
+            text = "; ".join(f"{name}: {size}" for name, size in sizes.items()) or "none"
+            yield InputError(
+                "a fractional design needs three or more swept parameters with 2 values each (or 3 each, or 5 each), "
+                f"but the numbers of values are {text}. Choose --design full or sobol, or change the values."
+            )

@@ -1,0 +1,284 @@
+"""Names and values of training parameters, as users write them.
+
+Every parameter has one place, written `lora.rank` or `grpo.temperature`. A bare name (`learning_rate`) sets it in every
+trained stage that has it, and a stage's name may be joined with an underscore (`lora_rank`).
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from setpoint import problems
+from setpoint.errors import Findings, InputError, collect, unknown_name
+from setpoint.experiments.planning.spec import Range, plain_number, remedy
+from setpoint.policies import BasePreset
+from setpoint.problems import reward_horizon
+from setpoint.records.plan import Value
+from setpoint.training.config import GrpoParameters, LoraParameters, SftParameters
+
+MODELS: dict[str, type[BaseModel]] = {"lora": LoraParameters, "sft": SftParameters, "grpo": GrpoParameters}
+
+# training type -> the stages it trains, in order
+TRAINED: dict[str, tuple[str, ...]] = {"sft": ("sft",), "grpo": ("grpo",), "both": ("sft", "grpo")}
+
+_SEEDS = frozenset({"seed", "seeds", "replicate", "replicates"})
+
+Place = tuple[str, str]
+"""Group and field of one parameter, such as ("lora", "rank")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A name that a user may set or sweep, and the places it sets."""
+
+    name: str
+    places: tuple[Place, ...]
+
+    def places_in(self, training_type: str) -> tuple[Place, ...]:
+        """The places that a run of this training type reads."""
+        groups = ("lora", *TRAINED[training_type])
+        return tuple(place for place in self.places if place[0] in groups)
+
+
+@cache
+def find(name: str) -> Parameter:
+    """The parameter called `name`, under its canonical name.
+
+    Raises:
+        InputError: no such parameter; the message has the nearest name.
+    """
+    group, dot, field = name.partition(".")
+    if dot:
+        places = [(group, field)] if group in MODELS and field in MODELS[group].model_fields else []
+    else:
+        places = [(group, name) for group, model in MODELS.items() if name in model.model_fields]
+        places = places or [place for place in _all_places() if "_".join(place) == name]
+    if not places and name in _SEEDS:
+        raise InputError(
+            f"{name!r} is no parameter, for seeds are not tuned. Use --replicates 3 for runs with seeds of their own, "
+            "and --seed N for others."
+        )
+    if not places:
+        raise unknown_name("parameter", name, [".".join(place) for place in _all_places()], aliases=_names())
+    return Parameter(_canonical_name(places), tuple(places))
+
+
+def is_parameter(name: str) -> bool:
+    """Whether there is a parameter of this name, in any of its forms."""
+    return name in _names()
+
+
+def parse_tokens(tokens: Iterable[str]) -> dict[str, list[str]]:
+    """`lora_rank:4,8,16` tokens as parameter -> values, still text.
+
+    Raises:
+        InputError: a token without name or values, or a name given twice.
+    """
+    axes: dict[str, list[str]] = {}
+    problems = []
+    for token in tokens:
+        name, colon, values = token.partition(":")
+        if not (name.strip() and colon):
+            problems.append(InputError(f"a swept parameter is written name:value,value, but got {token!r}."))
+        elif name.strip() in axes:
+            problems.append(InputError(f"parameter {name!r} is given twice. List all its values once."))
+        else:
+            axes[name.strip()] = [value.strip() for value in values.split(",")]
+    collect(problems)
+    return axes
+
+
+def parse_ranges(tokens: Iterable[str]) -> dict[str, dict[str, str]]:
+    """`learning_rate:1e-5..1e-3:log` tokens as parameter -> the fields of a range, still text.
+
+    Raises:
+        InputError: a token of another form, or a name given twice.
+    """
+    found: dict[str, dict[str, str]] = {}
+    problems = []
+    for token in tokens:
+        match = re.fullmatch(r"([^:]+):([^:]+?)\.\.([^:]+)(?::(linear|log))?", token)
+        if match is None or match[1] in found:
+            form = "name:low..high or name:low..high:log"
+            problems.append(InputError(f"a range is written once, as {form}, but got {token!r}."))
+        else:
+            found[match[1]] = {"min": match[2], "max": match[3], "scale": match[4] or "linear"}
+    collect(problems)
+    return found
+
+
+def canonical_axes(axes: Mapping[str, Sequence[Value]], training_types: Sequence[str]) -> dict[str, tuple[Value, ...]]:
+    """Swept parameters under their canonical names with parsed values.
+
+    Raises:
+        InputError: every unknown name, name that no run would read, bad, empty or repeated value, and every place that
+            is set twice.
+    """
+    parsed: dict[str, tuple[Value, ...]] = {}
+    written: list[str] = []
+    problems: list[InputError] = []
+    for name, values in axes.items():
+        try:
+            parameter = find(name)
+            _refuse_overlap(name, written)
+            written.append(name)
+            parsed[parameter.name] = _parse_all(parameter, values, training_types)
+        except InputError as error:
+            problems.append(error)
+    collect(problems)
+    return parsed
+
+
+def canonical_fixed(
+    fixed: Mapping[str, Value], swept: Iterable[str], training_types: Sequence[str]
+) -> dict[str, Value]:
+    """Parameters fixed for all runs, under their canonical names with parsed values; see `canonical_axes`."""
+    axes = canonical_axes({name: [value] for name, value in fixed.items()}, training_types)
+    others = list(swept)
+    for name in fixed:
+        _refuse_overlap(name, others)
+    return {name: values[0] for name, values in axes.items()}
+
+
+def canonical_ranges(
+    ranges: Mapping[str, Range], swept: Iterable[str], training_types: Sequence[str]
+) -> dict[str, Range]:
+    """Ranges under the canonical names of their parameters, whose type says whether values are whole numbers.
+
+    Raises:
+        InputError: unknown names, ends that the parameter does not accept, and parameters that are no numbers or have
+            listed values as well.
+    """
+    found: dict[str, Range] = {}
+    others = list(swept)
+    findings = Findings()
+    for name, given in ranges.items():
+        with findings.check():
+            parameter = find(name)
+            _refuse_overlap(name, others)
+            others.append(name)
+            ends = [int(end) if end.is_integer() else end for end in (given.min, given.max)]
+            parsed = _parse_all(parameter, ends, training_types)
+            if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in parsed):
+                raise InputError(f"{parameter.name} takes no numbers and has no range. List its values.")
+            found[parameter.name] = given.model_copy(update={"whole": all(isinstance(end, int) for end in parsed)})
+    findings.settle()
+    return found
+
+
+def resolve(
+    preset: BasePreset, training_type: str, values: Mapping[str, Value], systems: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Every parameter of every group that the training type reads: the preset's, overridden by `values`.
+
+    What the reward scores follows from how `systems` are judged, see `problems.reward_horizon`.
+
+    Args:
+        values: canonical parameter name -> value.
+
+    Raises:
+        InputError: values that exclude each other.
+    """
+    resolved: dict[str, dict[str, Any]] = {
+        group: dict(getattr(preset, group)) for group in ("lora", *TRAINED[training_type])
+    }
+    if "grpo" in resolved:
+        resolved["grpo"]["reward_horizon"] = usual_reward_horizon(tuple(systems))
+    for name, value in values.items():
+        for group, field in find(name).places_in(training_type):
+            resolved[group][field] = value
+    found = []
+    for group, fields in resolved.items():
+        try:
+            resolved[group] = MODELS[group](**fields).model_dump()
+        except ValidationError as error:
+            found += [
+                InputError(f"{group}: {detail['msg'].removeprefix('Value error, ')}.") for detail in error.errors()
+            ]
+    collect(found)
+    return resolved
+
+
+@cache
+def usual_reward_horizon(names: tuple[str, ...]) -> int:
+    """What the reward scores where nobody says, for one model of the named systems."""
+    return reward_horizon(problems.get(name) for name in names)
+
+
+def _parse_all(parameter: Parameter, values: Sequence[Value], training_types: Sequence[str]) -> tuple[Value, ...]:
+    places = sorted({place for training_type in training_types for place in parameter.places_in(training_type)})
+    if not places:
+        raise InputError(
+            f"parameter {parameter.name!r} is read by no run of training type {', '.join(training_types)}. "
+            "Drop it, or train a stage that reads it."
+        )
+    if not values or "" in values:
+        raise InputError(f"parameter {parameter.name!r} has an empty value. Write {parameter.name}:value,value.")
+    parsed: list[Value] = []
+    problems = []
+    for value in values:
+        try:
+            parsed.append([_parse(parameter.name, place, value) for place in places][-1])
+        except InputError as error:
+            problems.append(error)
+    repeated = sorted({str(value) for value in parsed if parsed.count(value) > 1})
+    if repeated:
+        problems.append(
+            InputError(f"every value of {parameter.name!r} may be given once, but {', '.join(repeated)} is repeated.")
+        )
+    collect(problems)
+    return tuple(parsed)
+
+
+def _parse(name: str, place: Place, value: Value) -> Value:
+    """`value` as the number, flag or word that `place` accepts."""
+    group, field = place
+    try:
+        parsed = _adapter(group, field).validate_python(value)
+    except ValidationError as error:
+        finding = error.errors()[0]
+        message, bounds = finding["msg"], MODELS[group].model_fields[field].metadata
+        rule = f"{name}: {message[:1].lower()}{message[1:]}, but is {value!r}."
+        raise InputError(rule + remedy(dict(finding), bounds)) from error
+    if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+        try:
+            plain_number(value)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}, but is {value!r}.") from error
+    if isinstance(parsed, float) and not math.isfinite(parsed):
+        raise InputError(f"{name}: values must be finite, but one is {value!r}.")
+    return parsed
+
+
+@cache
+def _adapter(group: str, field: str) -> TypeAdapter[Value]:
+    info = MODELS[group].model_fields[field]
+    return TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
+
+
+def _refuse_overlap(name: str, others: Iterable[str]) -> None:
+    """Names as they were written, so that a user finds them again."""
+    for other in others:
+        shared = sorted(set(find(name).places) & set(find(other).places))
+        if shared:
+            raise InputError(f"{'.'.join(shared[0])} may be set once, but {other!r} and {name!r} set it. Drop one.")
+
+
+def _canonical_name(places: Sequence[Place]) -> str:
+    group, field = places[0]
+    if len(places) > 1:
+        return field
+    return f"lora_{field}" if group == "lora" else f"{group}.{field}"
+
+
+def _all_places() -> list[Place]:
+    return [(group, field) for group, model in MODELS.items() for field in model.model_fields]
+
+
+def _names() -> list[str]:
+    return [name for place in _all_places() for name in (place[1], ".".join(place), "_".join(place))]

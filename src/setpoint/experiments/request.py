@@ -1,0 +1,133 @@
+"""Which experiment a specification is: checked in full, under an id, new or to be resumed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from setpoint.artifacts import Workspace, check_identifier
+from setpoint.errors import Findings, InputError
+from setpoint.experiments.planning.adapters import canonical_place
+from setpoint.experiments.planning.canonical import canonical_spec, check_values, spec_digest
+from setpoint.experiments.planning.changes import next_id, spec_changes
+from setpoint.experiments.planning.data import canonical_datasets, find_datasets
+from setpoint.experiments.planning.spec import ExperimentSpec, planned_spec
+from setpoint.experiments.running.status import require_plan
+from setpoint.policies import BaseModel, resolve_base
+from setpoint.records.plan import Plan, read_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """What an experiment came from by accepted changes.
+
+    Attributes:
+        origin: the id that was asked for.
+        changes: since `experiment`, in words.
+    """
+
+    origin: str
+    experiment: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A canonical specification under the id it will have.
+
+    Attributes:
+        existing: the frozen plan, where the experiment exists already.
+        follows: the experiment in whose place it came, and what had changed.
+    """
+
+    workspace: Workspace
+    experiment_id: str
+    spec: ExperimentSpec
+    base: BaseModel
+    existing: Plan | None
+    follows: Follows | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The experiment's folder."""
+        return self.workspace.experiment(self.experiment_id)
+
+
+def make_request(
+    workspace: Workspace,
+    spec: ExperimentSpec,
+    *,
+    experiment_id: str | None = None,
+    fresh: bool = False,
+    accept_changes: bool = False,
+) -> Request:
+    """Check `spec` in full and decide which experiment it is. Touches nothing on disk.
+
+    Args:
+        fresh: whether it is a new one in any case.
+        accept_changes: whether it is a new one where the id belongs to another specification.
+
+    Raises:
+        InputError: the specification cannot be used, or the id belongs to another one.
+    """
+    findings = Findings()
+    base: BaseModel | None = None
+    with findings.check():
+        spec = canonical_spec(spec)
+    with findings.check():
+        spec = canonical_datasets(spec)
+    with findings.check():
+        base = resolve_base(spec.base_model)
+    with findings.check():
+        check_identifier("an experiment id", spec.type if experiment_id is None else experiment_id)
+    if base is not None and not findings.errors:
+        with findings.check():
+            check_values(spec, base.preset)
+        with findings.check():
+            find_datasets(workspace, spec, base.preset.dialect.blocking)
+    findings.settle()
+    assert base is not None
+    if spec.start_from is not None:
+        spec = spec.model_copy(update={"start_from": canonical_place(workspace, spec.start_from)})
+    identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
+    if fresh:
+        identifier = _free_id(workspace, identifier)
+    existing = read_plan(workspace.experiment(identifier))
+    wanted = Request(workspace, identifier, spec, base, existing)
+    changes = [] if existing is None else spec_changes(planned_spec(existing), spec)
+    if not changes:
+        return wanted
+    if accept_changes:
+        return successor(wanted, changes)
+    option = "--run-id" if spec.type == "single" else "--experiment-id"
+    raise InputError(
+        f"experiment {identifier!r} exists with another specification: {'; '.join(changes)}. "
+        f"Give another {option}, or --accept-changes for one that follows it, or --fresh."
+    )
+
+
+def successor(request: Request, changes: Sequence[str]) -> Request:
+    """The same request under the next id, for an experiment that cannot go on because of `changes`."""
+    earlier = {} if request.existing is None else request.existing.provenance.get("follows", {})
+    origin = request.follows.origin if request.follows else earlier.get("origin", request.experiment_id)
+    identifier, existing = next_id(request.workspace, origin, request.experiment_id, request.spec)
+    follows = Follows(origin, request.experiment_id, tuple(changes))
+    return replace(request, experiment_id=identifier, existing=existing, follows=follows)
+
+
+def resume_request(workspace: Workspace, experiment_id: str) -> Request:
+    """The experiment as it was first asked for.
+
+    Raises:
+        InputError: there is no such experiment.
+    """
+    plan = require_plan(workspace, experiment_id)
+    return make_request(workspace, planned_spec(plan), experiment_id=experiment_id)
+
+
+def _free_id(workspace: Workspace, identifier: str) -> str:
+    number = 1
+    candidate = identifier
+    while workspace.experiment(candidate).exists():
+        number += 1
+        candidate = f"{identifier}-{number}"
+    return candidate

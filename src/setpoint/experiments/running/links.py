@@ -1,0 +1,42 @@
+"""Readable names for trained adapters: relative links below `models/` into the stage folders.
+
+models/single_system/<system>/{sft,grpo}/<run>      a specialist
+models/universal/<system>+<system>/{sft,grpo}/<run> one adapter for several systems
+…/latest                                            the newest of its folder
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from setpoint.artifacts import Workspace
+from setpoint.records.plan import Plan, PlannedRun
+
+LATEST = "latest"
+
+
+def link_models(workspace: Workspace, plan: Plan) -> list[Path]:
+    """Link the adapter of every finished training stage of the plan; the links, in the order of the runs."""
+    made = []
+    for run in plan.runs:
+        for role in ("sft", "grpo"):
+            folder = workspace.stage(role, run.stages[role]) if role in run.stages else None
+            if folder is not None and folder.finished():
+                parent = _family(workspace, run) / role
+                made.append(_link(parent / run.name, folder.path / "adapter"))
+                _link(parent / LATEST, parent / run.name)
+    return made
+
+
+def _family(workspace: Workspace, run: PlannedRun) -> Path:
+    if run.model_type == "specialist":
+        return workspace.models / "single_system" / run.systems[0]
+    return workspace.models / "universal" / "+".join(run.systems)
+
+
+def _link(link: Path, target: Path) -> Path:
+    """Point `link` at `target` in one step, so that a reader never finds it missing."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    temporary = link.with_name(f".{secrets.token_hex(6)}")
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    return temporary.replace(link)

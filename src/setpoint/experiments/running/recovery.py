@@ -1,0 +1,73 @@
+"""What taking an experiment up again would do with each stage that is not finished, and why."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from setpoint.artifacts import StageFolder, Workspace
+from setpoint.experiments.running.status import StageState, failure_classes, read_stages, run_states
+from setpoint.records.failure import RESUMED, RETRIES
+from setpoint.records.plan import Plan
+
+RECOVERABLE = frozenset(RETRIES) | RESUMED
+"""Failure classes that say nothing about a run's configuration, and that may go away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage that is not finished.
+
+    Attributes:
+        action: `run`, `continue` (from a checkpoint), `retry`, `wait` (somebody is at it), `keep` (the failure is a
+            result, or needs a change) or `blocked`.
+        runs: names of the runs that need the stage.
+    """
+
+    stage: str
+    kind: str
+    action: str
+    why: str
+    runs: tuple[str, ...]
+
+
+def recovery_steps(workspace: Workspace, plan: Plan, retry: Callable[[str], bool]) -> list[Step]:
+    """The steps in the order of the plan; `retry` says which failure classes are tried again. It only reads."""
+    states = read_stages(workspace, plan)
+    kept = {name for name, state in states.items() if state.failure and not retry(state.failure["failure_class"])}
+    steps = []
+    for name, stage in plan.stages.items():
+        if states[name].status == "finished":
+            continue
+        blocking = sorted(plan.upstream(name) & kept)
+        folder = workspace.stage(stage.kind, name)
+        action, why = ("blocked", f"needs {blocking[0]}") if blocking else _action(folder, states[name], name in kept)
+        runs = tuple(run.name for run in plan.runs if name in run.stages.values())
+        steps.append(Step(name, stage.kind, action, why, runs))
+    return steps
+
+
+def recovery_text(workspace: Workspace, plan: Plan, retry: Callable[[str], bool]) -> str:
+    """The steps for people."""
+    steps = recovery_steps(workspace, plan, retry)
+    finished = len(plan.stages) - len(steps)
+    counts = dict.fromkeys(("ok", "failed", "blocked", "lost"), 0)
+    for run in run_states(plan, read_stages(workspace, plan)).values():
+        counts[run.state] = counts.get(run.state, 0) + 1
+    runs = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none"
+    lines = [f"{plan.experiment}: {finished} of {len(plan.stages)} stages are finished and stay; runs: {runs}"]
+    lines += [f"  {step.action:<9} {step.kind:<9} {step.stage}  {step.why}" for step in steps]
+    return "\n".join(lines)
+
+
+def _action(folder: StageFolder, state: StageState, kept: bool) -> tuple[str, str]:
+    if state.status == "running":
+        return "wait", "another process is computing it"
+    checkpoint = any(folder.checkpoints.glob("*/checkpoint-*"))
+    if state.failure is not None:
+        failed = f"{state.failure['failure_class']}: {state.failure['message']}"
+        times = len(failure_classes(folder))
+        if kept:
+            return "keep", f"{failed}; {state.failure['suggestion']}"
+        return "retry", f"{failed} (attempt {times + 1}{', from its checkpoint' if checkpoint else ''})"
+    if checkpoint:
+        return "continue", "from its checkpoint"
+    return "run", "interrupted before its first checkpoint" if folder.attempts() else "not started"

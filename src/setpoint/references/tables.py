@@ -1,0 +1,202 @@
+"""The anchors of a suite as tables, for a terminal and for Markdown."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from setpoint.references.study import SystemAnchors
+
+_MISSING = "–"
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of texts; `note` says how to read it."""
+
+    title: str
+    note: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def as_text(self) -> Iterator[str]:
+        """Aligned columns."""
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        yield self.title
+        for row in (self.header, *self.rows):
+            cells = zip(row, widths, strict=True)
+            yield "  ".join(
+                f"{cell:<{width}}" if not i else f"{cell:>{width}}" for i, (cell, width) in enumerate(cells)
+            )
+
+    def as_markdown(self) -> Iterator[str]:
+        """A section with the note and the table."""
+        yield f"## {self.title}"
+        yield ""
+        yield self.note
+        yield ""
+        yield f"| {' | '.join(self.header)} |"
+        yield f"| --- |{' ---: |' * (len(self.header) - 1)}"
+        for row in self.rows:
+            yield f"| {' | '.join(row)} |"
+
+
+def anchor_tables(found: "Sequence[SystemAnchors]") -> list[Table]:
+    """Every table for which there are numbers."""
+    tables = [_optima(found), _regulator(found), _text(found)]
+    clones = [name for name in ("linear", "knn", "mlp") if any(name in each.rows for each in found)]
+    if clones:
+        tables.append(_clones(found, clones))
+    from setpoint.references.study import NOISY
+
+    noisy = list(dict.fromkeys(name for each in found for name in each.rows if name.endswith(NOISY)))
+    if noisy:
+        tables.append(_noisy(found, noisy))
+    return tables
+
+
+def _optima(found: "Sequence[SystemAnchors]") -> Table:
+    rows = []
+    for each in found:
+        certificate, optimum = each.certificate, each.rows.get("optimum", {})
+        gap = certificate.get("duality_gap")
+        rows.append(
+            (
+                each.system,
+                f"{each.cases}",
+                _share(each.rejected / max(1, each.cases + each.rejected)),
+                each.optimum,
+                _MISSING if not certificate else f"{certificate['residual']:.0e}",
+                _MISSING if gap is None else f"{gap:.0e}",
+                _agreement(each),
+                ", ".join(f"{name} {count}" for name, count in certificate.get("solvers", {}).items()) or _MISSING,
+                f"{each.ms_per_case:.1f}" if each.cases else _MISSING,
+                _share(each.active_states),
+                _share(each.active_controls),
+                _cell(optimum, "success_rate", _share),
+                _cell(optimum, "success_loose_rate", _share),
+            )
+        )
+    header = ("system", "certified", "rejected", "optimum", "KKT residual", "duality gap")
+    solving = ("solvers agree", "solved by", "ms per case")
+    bounds = ("state bound active", "control bound active", "success", "within 0.1")
+    note = (
+        "Every case has a certified solution or was rejected, most often because no control keeps the bounds. The KKT "
+        "residual and the duality gap (convex problems) are the worst over the cases. Solvers agree: how many of the "
+        "first cases IPOPT and the solver that comes first (PIQP for convex problems, else fatrop) both certify alone, "
+        "and the largest relative difference of their costs; where there are local optima, they may find different "
+        "ones; residuals, differences and times are not the same on every machine. Success is a normalised error of at "
+        "most 0.05 without violation; the optimum itself does not always reach it within the horizon."
+    )
+    return Table("Certified optimum", note, (*header, *solving, *bounds), tuple(rows))
+
+
+def _agreement(each: "SystemAnchors") -> str:
+    found = each.agreement
+    if not found.compared:
+        return _MISSING
+    return f"{found.compared} of {found.states}: {found.largest_difference:.0e}"
+
+
+def _regulator(found: "Sequence[SystemAnchors]") -> Table:
+    rows = [
+        (
+            each.system,
+            *_row(each, "lqr", ("regret_median", _percent), ("regret_mean", _percent), ("within_fixed_error", _share)),
+            *_row(each, "lqr", ("violation_rate", _share), ("success_rate", _share)),
+            *_row(
+                each, "zero", ("final_error_median", _number), ("within_fixed_error", _share), ("success_rate", _share)
+            ),
+        )
+        for each in found
+    ]
+    header = ("system", "LQR regret median", "regret mean", "error < 0.1", "violates", "success")
+    note = (
+        "The finite-horizon LQR of the linearisation at the target, clipped to the control bounds, and no control. A "
+        "negative regret is bought by violating a bound. `error < 0.1` is the L2 error that published tables use; it "
+        "means different things on different plants."
+    )
+    zero = ("zero: median error", "zero: error < 0.1", "zero: success")
+    return Table("Clipped LQR and zero control", note, (*header, *zero), tuple(rows))
+
+
+_TEXT = (
+    ("optimum, controls off by 1 %", "1 % control noise"),
+    ("optimum, controls to 2 decimals", "u to 2 decimals"),
+    ("optimum, controls to 3 decimals", "u to 3 decimals"),
+    ("optimum of the state to 2 decimals", "x0 to 2 decimals"),
+)
+
+
+def _text(found: "Sequence[SystemAnchors]") -> Table:
+    columns = [(name, _error()) for name, _ in _TEXT]
+    note = (
+        "The optimum in open loop: with normal noise of 1 % of half the range on every control, with controls rounded "
+        "as a text would, and planned for the initial state rounded to two decimals. Each cell: median L2 "
+        "error; share with an error below 0.1; success."
+    )
+    return Table("What text costs in open loop", note, *_packed(found, columns, [label for _, label in _TEXT]))
+
+
+def _clones(found: "Sequence[SystemAnchors]", clones: Sequence[str]) -> Table:
+    columns = [(name, (*_error(), ("regret_median", _percent))) for name in clones]
+    note = (
+        "Linear regression, five nearest neighbours and a 64 × 64 network from state to controls, in open loop. Each "
+        "cell: median L2 error; share with an error below 0.1; success; median regret."
+    )
+    return Table("Cloned controllers", note, *_packed(found, columns, clones))
+
+
+def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
+    from setpoint.references.study import DISTURBED, DISTURBED_CASES, DISTURBED_INTERVAL, NOISY
+
+    metrics = (("success_rate", _share), ("success_loose_rate", _share), ("regret_median", _percent))
+    note = (
+        f"The first {DISTURBED_CASES} cases with a new plan every {DISTURBED_INTERVAL} steps, measured states off by "
+        f"{_share(DISTURBED.state_noise)} of the initial set's half width and controls by "
+        f"{_share(DISTURBED.input_noise)} of half their range (normal noise). `tracking_lqr`, a time-varying "
+        "regulator along the trajectory of the optimum, stands for the optimum, whose plan knows no noise; `mpc` falls "
+        "back on the clipped LQR where a state has no certified plan. Each cell: success; success within 0.1; median "
+        "regret."
+    )
+    columns = [(name, metrics) for name in names]
+    return Table(
+        "Closed loop under noise", note, *_packed(found, columns, [name.removesuffix(NOISY) for name in names])
+    )
+
+
+def _error() -> "_Metrics":
+    return ("final_error_median", _number), ("within_fixed_error", _share), ("success_rate", _share)
+
+
+_Metrics = tuple[tuple[str, Callable[[float], str]], ...]
+
+
+def _packed(
+    found: "Sequence[SystemAnchors]", columns: Sequence[tuple[str, _Metrics]], labels: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Header and rows with several metrics in a cell."""
+    rows = [(each.system, *("; ".join(_row(each, name, *metrics)) for name, metrics in columns)) for each in found]
+    return ("system", *labels), tuple(rows)
+
+
+def _row(each: "SystemAnchors", name: str, *columns: tuple[str, Callable[[float], str]]) -> list[str]:
+    return [_cell(each.rows.get(name, {}), metric, style) for metric, style in columns]
+
+
+def _cell(row: Row, metric: str, style: Callable[[float], str]) -> str:
+    return style(row[metric]) if metric in row else _MISSING
+
+
+def _share(value: float) -> str:
+    return _MISSING if math.isnan(value) else f"{100 * value:.3g} %"
+
+
+def _percent(value: float) -> str:
+    return "> 10⁴ %" if value > 100 else f"{100 * value:.3g} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"

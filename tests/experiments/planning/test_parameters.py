@@ -1,0 +1,126 @@
+"""What swept names mean, and which values are taken."""
+
+import pytest
+
+from setpoint.errors import InputError, InputErrors
+from setpoint.experiments.planning.parameters import canonical_axes, canonical_fixed, find, parse_tokens, resolve
+from setpoint.policies.presets import TINY
+
+DI = ("double_integrator",)
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical", "places"),
+    [
+        ("lora.rank", "lora_rank", [("lora", "rank")]),
+        ("lora_rank", "lora_rank", [("lora", "rank")]),
+        ("rank", "lora_rank", [("lora", "rank")]),
+        ("learning_rate", "learning_rate", [("sft", "learning_rate"), ("grpo", "learning_rate")]),
+        ("sft.learning_rate", "sft.learning_rate", [("sft", "learning_rate")]),
+        ("sft_learning_rate", "sft.learning_rate", [("sft", "learning_rate")]),
+        ("temperature", "grpo.temperature", [("grpo", "temperature")]),
+        ("batch_size", "batch_size", [("sft", "batch_size"), ("grpo", "batch_size")]),
+    ],
+)
+def test_names(name: str, canonical: str, places: list[tuple[str, str]]) -> None:
+    parameter = find(name)
+    assert parameter.name == canonical
+    assert list(parameter.places) == places
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("lora_rnak", "lora_rank"), ("learning_rat", "learning_rate")])
+def test_an_unknown_name_is_answered_with_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(InputError, match=f"Did you mean '{nearest}'"):
+        find(name)
+
+
+@pytest.mark.parametrize("name", ["seed", "seeds", "replicates"])
+def test_a_seed_is_no_parameter(name: str) -> None:
+    with pytest.raises(InputError, match=f"'{name}' is no parameter.*--replicates 3"):
+        find(name)
+
+
+def test_tokens_become_numbers() -> None:
+    axes = canonical_axes(parse_tokens(["lora_rank:4,8,16", "learning_rate:1e-4,2e-4"]), ["both"])
+    assert axes == {"lora_rank": (4, 8, 16), "learning_rate": (1e-4, 2e-4)}
+    assert isinstance(axes["lora_rank"][0], int)
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("lora_rank:0", "greater than or equal to 1, but is '0'"),
+        ("lora_rank:4.5", "integer"),
+        ("lora_rank:1_6", "lora_rank: a number is asked for, but is '1_6'"),
+        ("learning_rate:1_0e-4", "but is '1_0e-4'"),
+        ("lora_rank:4,,8", "empty value"),
+        ("lora_rank:", "empty value"),
+        ("lora_rank", "name:value,value"),
+        (":4", "name:value,value"),
+        ("lora_rank:4,8,4", "4 is repeated"),
+        ("learning_rate:1e-4,0.0001", "repeated"),
+        ("learning_rate:abc", "but is 'abc'"),
+        ("learning_rate:nan", "finite"),
+        ("learning_rate:inf", "finite"),
+        ("learning_rate:-1", "greater than 0, but is '-1'"),
+        ("grpo.loss:ppo", "'dr_grpo' or 'grpo'"),
+    ],
+)
+def test_values_that_cannot_be_used(token: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        canonical_axes(parse_tokens([token]), ["both"])
+
+
+def test_all_mistakes_at_once() -> None:
+    with pytest.raises(InputErrors) as caught:
+        canonical_axes(parse_tokens(["lora_rank:0,-1", "learning_rate:abc", "colour:red"]), ["both"])
+    assert len(str(caught.value).splitlines()) == 4
+
+
+@pytest.mark.parametrize("tokens", [["lora_rank:4", "rank:8"], ["learning_rate:1e-4", "sft.learning_rate:1e-3"]])
+def test_a_place_is_set_once(tokens: list[str]) -> None:
+    first, second = (token.partition(":")[0] for token in tokens)
+    with pytest.raises(InputError, match=f"may be set once, but '{first}' and '{second}' set it"):
+        canonical_axes(parse_tokens(tokens), ["both"])
+    with pytest.raises(InputError, match="twice"):
+        parse_tokens(["lora_rank:4", "lora_rank:8"])
+    with pytest.raises(InputError, match="may be set once"):
+        canonical_fixed({"learning_rate": 1e-4}, ["sft.learning_rate"], ["both"])
+
+
+def test_a_flag_is_no_number() -> None:
+    with pytest.raises(InputError, match="lora_rank: a number is asked for, but is True"):
+        canonical_fixed({"lora_rank": True}, [], ["both"])
+
+
+def test_a_parameter_that_no_run_reads_is_refused() -> None:
+    with pytest.raises(InputError, match="read by no run of training type sft"):
+        canonical_axes({"grpo.temperature": [0.7]}, ["sft"])
+
+
+def test_only_stages_that_are_trained_restrict_a_bare_name() -> None:
+    assert canonical_axes({"batch_size": ["1"]}, ["sft"]) == {"batch_size": (1,)}
+    with pytest.raises(InputError, match="greater than or equal to 2"):
+        canonical_axes({"batch_size": ["1"]}, ["both"])
+
+
+def test_a_bare_name_sets_every_trained_stage() -> None:
+    both = resolve(TINY, "both", {"learning_rate": 3e-4, "lora_rank": 4}, DI)
+    assert both["sft"]["learning_rate"] == both["grpo"]["learning_rate"] == 3e-4
+    assert both["lora"]["rank"] == 4
+    assert both["lora"]["scale"] == TINY.lora["scale"]
+    assert set(resolve(TINY, "sft", {"learning_rate": 3e-4}, DI)) == {"lora", "sft"}
+    one = resolve(TINY, "both", {"grpo.learning_rate": 3e-4}, DI)
+    assert one["sft"]["learning_rate"] == TINY.sft["learning_rate"]
+
+
+def test_values_that_exclude_each_other_are_refused() -> None:
+    with pytest.raises(InputError, match="multiple of num_generations"):
+        resolve(TINY, "grpo", {"batch_size": 12}, DI)
+
+
+def test_the_reward_scores_what_the_systems_are_judged_by() -> None:
+    assert resolve(TINY, "grpo", {}, DI)["grpo"]["reward_horizon"] == 0
+    assert resolve(TINY, "grpo", {}, ("van_der_pol",))["grpo"]["reward_horizon"] == 5
+    assert resolve(TINY, "grpo", {}, (*DI, "pendulum"))["grpo"]["reward_horizon"] == 5
+    assert resolve(TINY, "grpo", {"grpo.reward_horizon": 3}, DI)["grpo"]["reward_horizon"] == 3
