@@ -7,9 +7,9 @@ from jaxtyping import Float, Int
 
 from setpoint.controllers import Controller
 from setpoint.errors import InputError
+from setpoint.plants import Plant
 from setpoint.problems import Problem
 from setpoint.seeding import generator
-from setpoint.systems import Plant
 from setpoint.trajectory import Termination, Trajectory
 
 DIVERGENCE_LIMIT = 1e6

@@ -7,7 +7,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.analysis.data.claim import Claim, Status
 from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
 from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
@@ -401,7 +401,7 @@ def _look(names: Sequence[str], name: str) -> str:
 
 def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
     """The best and the worst run of a system against the optimum, on the first case."""
-    if ranked.system not in systems.names():
+    if ranked.system not in plants.names():
         return []
     ends = [(worst, run) for worst in (False, True) if (run := extreme_run(report, ranked, worst=worst)) is not None]
     if len(ends) == 2 and ends[0][1] is ends[1][1]:
@@ -418,7 +418,7 @@ def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: boo
     optimal = _first_case(report, "reference", reference, "optimum", None, system) if reference else None
     if learned is None:
         return None
-    plant = systems.get(system)
+    plant = plants.get(system)
     signals = [*plant.states, *plant.controls]
     body: list[str] = []
     for k, signal in enumerate(signals):
