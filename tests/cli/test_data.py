@@ -119,7 +119,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["evaluate", "--controller", "lqr", "--system", "pend", "--test-type", "standard"], "Use --test-type mpc"),
         (["evaluate", "--controller", "lqr", "--system", "pend", "--eval-dataset", "mini"], "but not pendulum"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--eval-dataset", "x"], "setpoint data generate"),
-        (["evaluate", "--model-path", "nowhere"], "there is no adapter folder 'nowhere'"),
+        (["evaluate", "--model-path", "nowhere"], "no adapter folder 'nowhere'"),
     ],
 )
 def test_mistakes_are_named(

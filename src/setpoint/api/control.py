@@ -12,7 +12,7 @@ from setpoint import metrics, plants, problems
 from setpoint.api.html import html_table, require_pandas
 from setpoint.controllers import Controller
 from setpoint.errors import InputError, shortened
-from setpoint.problems import Problem, suite_states
+from setpoint.problems import MoveBlocking, Problem, suite_states
 from setpoint.simulation import NO_DISTURBANCE, Disturbance, run_controller
 from setpoint.simulation import simulate as simulate_plant
 from setpoint.trajectory import Trajectory
@@ -178,8 +178,11 @@ def _is_controller(value: object) -> TypeGuard[Controller]:
     return hasattr(value, "plan")
 
 
-def require_interval(problem: Problem, replan_every: int | None) -> int:
+def require_interval(problem: Problem, replan_every: int | None, name: str = "replan_every") -> int:
     """The replanning interval in steps; 0 stands for open loop.
+
+    Args:
+        name: what the user calls it.
 
     Raises:
         InputError: it is longer than the horizon, or not a positive whole number.
@@ -187,7 +190,7 @@ def require_interval(problem: Problem, replan_every: int | None) -> int:
     if replan_every is None:
         return 0
     if type(replan_every) is not int or not 1 <= replan_every <= problem.steps:
-        raise InputError(f"replan_every must be 1 to {problem.steps} steps, but is {shortened(replan_every)}.")
+        raise InputError(f"{name} must be 1 to {problem.steps} steps, but is {shortened(replan_every)}.")
     return replan_every
 
 
@@ -224,16 +227,19 @@ def plot_system(problem: Problem, path: Path) -> None:
     """Draw the phase portrait with optimal trajectories from a few test cases into a file.
 
     Raises:
+        InputError: no test case has a certified optimum.
         ImportError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
     from setpoint.controllers.optimal import OptimalController
+    from setpoint.evaluation.optima import solve_optima
     from setpoint.reports.system_figure import save_system_figure
 
     optimum = OptimalController(problem)
-    states = [x for x in suite_states(problem, "nominal", PLOTTED_CASES) if optimum.find(x) is not None]
-    plan = optimum.plan(0.0, np.array(states), problem.steps)
-    save_system_figure(path, problem, simulate_plant(problem.plant, np.array(states), plan.controls))
+    unblocked = MoveBlocking.none(problem.steps)
+    states = solve_optima(problem, suite_states(problem, "nominal", PLOTTED_CASES), unblocked, optimum).states
+    plan = optimum.plan(0.0, states, problem.steps)
+    save_system_figure(path, problem, simulate_plant(problem.plant, states, plan.controls))
 
 
 def _moves(problem: Problem, controls: Any, count: int) -> Float[np.ndarray, "B N n_u"]:

@@ -202,18 +202,20 @@ def evaluate_groups(
 TEST_TYPES = ("standard", "mpc", "both")
 
 
-def modes_of(problem: Problem, test_type: str = "both", interval: int | None = None) -> tuple[Mode, ...]:
+def modes_of(problem: Problem, test_type: str, interval: int | None, name: str) -> tuple[Mode, ...]:
     """Open loop (`standard`), replanning (`mpc`), or both where open loop is meaningful.
 
     Args:
-        interval: steps between two plans; default: the usual number, or the horizon where that is shorter.
+        interval: steps between two plans; None for the usual number, or the horizon where that is shorter.
+        name: what the user calls the interval.
 
     Raises:
         InputError: no such test type, an impossible interval, or open loop of a plant that is unstable there.
     """
     if test_type not in TEST_TYPES:
         raise unknown_name("test type", test_type, TEST_TYPES)
-    replanning = Mode(require_interval(problem, interval or min(CLOSED_LOOP_REPLANNING, problem.steps)))
+    usual = min(CLOSED_LOOP_REPLANNING, problem.steps)
+    replanning = Mode(require_interval(problem, usual if interval is None else interval, name))
     if test_type == "standard" and not problem.open_loop:
         raise InputError(
             f"{problem.name} is unstable in open loop, where a plan says nothing about a model. Use --test-type mpc."

@@ -43,10 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     disturbance = disturbance_of(arguments)
     subject = subject_of(arguments)
-    wanted = [
-        (modes_of(problem, arguments.test_type or "both", arguments.mpc_horizon), test_cases(arguments, problem))
-        for problem in map(problems.get, subject.systems)
-    ]
+    wanted = []
+    for problem in map(problems.get, subject.systems):
+        modes = modes_of(problem, arguments.test_type or "both", arguments.mpc_horizon, "--mpc-horizon")
+        wanted.append((modes, test_cases(arguments, problem)))
     if arguments.save_plots is not None:
         _make_folder(arguments.save_plots)
     # All arguments are checked by now, and nothing is computed yet for a model that cannot be used.
