@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for claim in claims:
         print(f"- {one_line(claim.heading)} [{claim.status.value}]: {one_line(claim.statement)}")
-    for note in dict.fromkeys(text for claim in claims for text in claim.details.get("caveats", ())):
+    for note in claims_module.all_caveats(claims):
         print(f"Note: {one_line(note)}.")
     if any("has no logarithm" in claim.reason for claim in claims):
         print("Note: with --scale linear differences are compared, for which values may be zero or negative.")

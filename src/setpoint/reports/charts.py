@@ -8,12 +8,14 @@ from itertools import combinations, product
 import numpy as np
 
 from setpoint import systems
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status, with_evidence
 from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
+from setpoint.analysis.data.evidence import LevelEvidence
 from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.data.formatting import factor_label, level_text, number_text
 from setpoint.analysis.data.quantities import JUDGED_MODES
 from setpoint.analysis.data.reading import learning_curve
+from setpoint.analysis.data.subject import OneCell
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
 from setpoint.reports import scales, svg
@@ -55,6 +57,18 @@ REFERENCE_CLASSES = {
 }
 """As in the images."""
 
+IMPROVEMENTS = frozenset(
+    {
+        ClaimKind.OPTIMAL_LEVEL,
+        ClaimKind.DIFFERENCE,
+        ClaimKind.THESE_SYSTEMS,
+        ClaimKind.SYSTEMS_IN_GENERAL,
+        ClaimKind.SFT_AGAINST_BASE,
+        ClaimKind.GRPO_AGAINST_SFT,
+    }
+)
+"""Claims whose estimate is an improvement, so that one axis fits all of them."""
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -94,9 +108,7 @@ def forest(report: Report) -> Chart | None:
 
 
 def _drawn(claim: Claim) -> bool:
-    return claim.id.startswith(
-        ("optimal_level:", "difference:", "these_systems:", "systems_in_general:", "sft_against", "grpo_against")
-    ) and not claim.details.get("cell")
+    return claim.kind in IMPROVEMENTS and not isinstance(claim.subject, OneCell)
 
 
 def _percent(value: float) -> float:
@@ -167,18 +179,18 @@ def _named(references: Sequence[scales.Reference]) -> str:
 
 def levels(report: Report) -> list[Chart]:
     """For each swept parameter every run of each level as a dot, with the level's mean and its interval."""
-    claims = [c for c in report.claims if c.id.startswith("optimal_level:") and c.details.get("level_intervals")]
-    return [_levels(report, claim) for claim in claims]
+    claims = with_evidence(report.claims, LevelEvidence)
+    return [_levels(report, claim, found) for claim, found in claims if found.level_intervals]
 
 
-def _levels(report: Report, claim: Claim) -> Chart:
-    data, factor = report.data, str(claim.details["parameter"])
+def _levels(report: Report, claim: Claim, found: LevelEvidence) -> Chart:
+    data, factor = report.data, claim.factor
     scale = Scale(data.quantity(data.analysis.primary_metric), data.analysis.scale == "log")
     values: dict[str, list[float]] = {}
     for o in observe(data, scale):
         if o.value is not None:
             values.setdefault(level_text(o.level(factor)), []).append(scale.natural(o.value))
-    means, intervals = claim.details["level_means"], claim.details["level_intervals"]
+    means, intervals = found.level_means, found.level_intervals
     shown = list(means)[:SHOWN_CONFIGURATIONS]
     everything = [v for name in shown for v in (*values.get(name, ()), *intervals.get(name, ()))]
     logarithmic = all(v > 0.0 for v in everything)
@@ -189,7 +201,7 @@ def _levels(report: Report, claim: Claim) -> Chart:
     axis = svg.axis_over(shown_values, 110, HALF - 90, logarithmic=logarithmic)
     top = 12.0 + MARGIN_ROW * _margin_rows(axis.end - axis.start, placed)
     bottom = top + 10.0 + 26.0 * len(shown)
-    best = [level_text(level) for level in claim.details["possibly_best"]]
+    best = [level_text(level) for level in found.possibly_best]
     body = svg.bottom_axis(axis, top, bottom, scale.quantity.label)
     legend, height = _references(axis, placed, top, bottom)
     body += legend

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from setpoint.analysis.data.claim import Claim
+from setpoint.analysis.data.claim import Claim, ClaimKind, find, of_kind
 from setpoint.analysis.data.conditions import Under, read_conditions
 from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.data.formatting import (
@@ -17,6 +17,7 @@ from setpoint.analysis.data.formatting import (
     share_text,
 )
 from setpoint.analysis.data.quantities import Metrics
+from setpoint.analysis.data.subject import Subject
 from setpoint.analysis.factors.claim_builder import level_heading
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
@@ -56,9 +57,9 @@ class Report:
     running: bool = False
     """Whether somebody works on the experiment while the report is written."""
 
-    def claim(self, claim_id: str) -> Claim | None:
-        """The claim with this id."""
-        return next((claim for claim in self.claims if claim.id == claim_id), None)
+    def claim(self, kind: ClaimKind, *, subject: Subject | None = None, system: str | None = None) -> Claim | None:
+        """The claim of this kind about `subject` on `system`; None where it was not made."""
+        return find(self.claims, kind, subject=subject, system=system)
 
 
 def build_report(data: ExperimentData, *, running: bool = False) -> Report:
@@ -243,13 +244,14 @@ def statistical_lines(report: Report) -> list[tuple[str, str]]:
         if not found:
             lines.append((level_heading(wanted), f"not resolved: {_fixed(report.data, wanted)}"))
     answered = {claim.id for claim in report.claims for wanted in CONTRACT_CLAIMS if _answers(claim, wanted)}
-    levels = [c for c in report.claims if c.id.startswith("optimal_level:") and c.id not in answered]
+    levels = [c for c in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL) if c.id not in answered]
     return [*lines, *((claim.heading, one_line(claim.statement)) for claim in levels)]
 
 
 def _answers(claim: Claim, wanted: str) -> bool:
-    kind, _, subject = claim.id.partition(":")
-    return claim.id == wanted or (kind == "optimal_level" and subject.rpartition(".")[2] == wanted)
+    if claim.kind is ClaimKind.OPTIMAL_LEVEL:
+        return claim.factor.rpartition(".")[2] == wanted
+    return claim.kind.value == wanted
 
 
 def _fixed(data: ExperimentData, factor: str) -> str:

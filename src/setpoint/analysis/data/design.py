@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Status
+from setpoint.analysis.data.claim import Obstacle, Status
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.formatting import counted, level_text
 from setpoint.analysis.data.quantities import Quantity
@@ -63,14 +63,6 @@ class Scale:
     def improvement_interval(self, interval: tuple[float, float]) -> tuple[float, float]:
         """`improvement` of both ends, in order."""
         return self.improvement(interval[1]), self.improvement(interval[0])
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """Why there is nothing to analyse."""
-
-    status: Status
-    reason: str
 
 
 @dataclass(frozen=True)
