@@ -26,9 +26,11 @@ from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.experiments.running.lease import lease
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
-from setpoint.reports.charts import learning_curves, maps, seeds, trajectories
+from setpoint.reports.charts import seeds, trajectories
 from setpoint.reports.content import Report, build_report, curve_labels, curve_names, stages_of
+from setpoint.reports.curve_charts import learning_curves
 from setpoint.reports.figures import COLOURS, draw_figures
+from setpoint.reports.map_charts import maps
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
 from setpoint.reports.scales import Reference, place_references, ticks

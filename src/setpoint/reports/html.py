@@ -18,9 +18,7 @@ from setpoint.reports.charts import (
     Chart,
     failure_map,
     forest,
-    learning_curves,
     levels,
-    maps,
     pareto,
     predicted_costs,
     profiles,
@@ -47,7 +45,9 @@ from setpoint.reports.content import (
     statistical_lines,
     unfinished_text,
 )
+from setpoint.reports.curve_charts import learning_curves
 from setpoint.reports.files import BELOW, Files
+from setpoint.reports.map_charts import maps
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.remedies import suggested_change
 from setpoint.reports.results import Cell

@@ -226,21 +226,22 @@ def grade_arms(planted: Planted, claims: Sequence[Claim]) -> Grades:
     truth = {claim.id: _true_difference(planted, claim) for claim in own}
     null = [c for c in own if abs(truth[c.id]) < SAME and c.status.tested]
     real = [c for c in own if abs(truth[c.id]) >= SAME and c.status.tested]
-    covered = [_covers(c, truth[c.id]) for c in own if c.interval is not None]
     everywhere = of_kind(claims, ClaimKind.SYSTEMS_IN_GENERAL)
-    tested = [c for c in everywhere if c.status.tested]
     wrong = [c for c in supported(real) if _second_is_better(c) != (truth[c.id] < 0)]
+    refused = all(c.status is Status.REFUSED for c in everywhere)
     return {
-        "false difference": float(bool(supported(null))) if null else None,
+        "false difference": _any_supported(null),
         "wrong direction": float(bool(wrong)) if real else None,
-        "found difference": float(np.mean([c.status is Status.SUPPORTED for c in real])) if real else None,
-        "differences covered": float(np.mean(covered)) if covered else None,
-        "false claim on systems in general": float(bool(supported(tested))) if tested else None,
-        "refused on systems in general": float(all(c.status is Status.REFUSED for c in everywhere))
-        if everywhere
-        else None,
+        "found difference": _share(c.status is Status.SUPPORTED for c in real),
+        "differences covered": _share(_covers(c, truth[c.id]) for c in own if c.interval is not None),
+        "false claim on systems in general": _any_supported([c for c in everywhere if c.status.tested]),
+        "refused on systems in general": float(refused) if everywhere else None,
         **_pooled_false(claims, planted),
     }
+
+
+def _any_supported(claims: Sequence[Claim]) -> float | None:
+    return float(bool(supported(claims))) if claims else None
 
 
 def _pooled_false(claims: Sequence[Claim], planted: Planted) -> dict[str, float | None]:
@@ -248,7 +249,7 @@ def _pooled_false(claims: Sequence[Claim], planted: Planted) -> dict[str, float 
     if any(abs(value) >= SAME for value in planted.extra.values()):
         return {}
     made = of_kind(claims, ClaimKind.MAIN_EFFECT, ClaimKind.OPTIMAL_LEVEL, ClaimKind.THESE_SYSTEMS)
-    return {"false main effect": float(bool(supported(made)))} if made else {}
+    return {"false main effect": _any_supported(made)} if made else {}
 
 
 def _second_is_better(claim: Claim) -> bool:

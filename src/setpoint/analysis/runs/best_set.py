@@ -1,5 +1,7 @@
 """Which configurations may be the best on a system: the set that holds the true best, and how to choose from it."""
 
+from collections.abc import Sequence
+
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.experiment import ExperimentData
@@ -41,7 +43,6 @@ def _obstacle(data: ExperimentData, ranked: list[ConfigurationResult]) -> Obstac
 
 def _claim(data: ExperimentData, system: str, ranked: list[ConfigurationResult]) -> Claim:
     kind, heading = ClaimKind.BEST_CONFIGURATIONS, f"Best configurations, {system}"
-    tested = [result for result in ranked if result.possibly_best is not None]
     with_result = [result for result in ranked if result.mean is not None]
     n_runs = sum(len(result.values) for result in ranked)
     if not with_result:
@@ -50,6 +51,7 @@ def _claim(data: ExperimentData, system: str, ranked: list[ConfigurationResult])
     first = with_result[0]
     label = data.quantity(ranking_metric(data)).label
     observed = f"{configuration_name(first)} observed best ({label} {number_text(first.mean or 0.0, 4)})"
+    tested = [result for result in ranked if result.possibly_best is not None]
     if not tested:
         obstacle = _obstacle(data, ranked)
         return unanswered(kind, heading, obstacle, system=system, observed=f"{observed}, but ", n_runs=n_runs)
@@ -58,16 +60,8 @@ def _claim(data: ExperimentData, system: str, ranked: list[ConfigurationResult])
     caveats = [*survivor_caveat(data)]
     if untested:
         caveats.append(f"{counted(untested, 'configuration')} could not be compared")
-    pending = any(run.pending for run in data.runs)
-    decided = len(best) == 1
-    status = Status.UNRESOLVED
-    if decided:
-        status = Status.SUGGESTIVE if pending or untested else Status.SUPPORTED
-    names = "; ".join(configuration_name(result) for result in best[:SHOWN])
-    more = f"; and {len(best) - SHOWN} more" if len(best) > SHOWN else ""
-    tied = f"statistically tied with the best: {len(best)} of {len(tested)} configurations ({names}{more})"
-    reason = f"better than the {len(tested) - 1} others that were compared" if decided else tied
-    reason = "; ".join([reason, *(["interim"] if pending else []), *caveats])
+    status, reasons = _verdict(data, best, tested, final=not untested)
+    reason = "; ".join([*reasons, *caveats])
     return Claim(
         kind=kind,
         system=system,
@@ -86,3 +80,18 @@ def _claim(data: ExperimentData, system: str, ranked: list[ConfigurationResult])
             note=NOTE,
         ),
     )
+
+
+def _verdict(
+    data: ExperimentData, best: Sequence[ConfigurationResult], tested: Sequence[ConfigurationResult], *, final: bool
+) -> tuple[Status, list[str]]:
+    """Whether one configuration is left that may be the best, and why; `final` says that all were compared."""
+    pending = any(run.pending for run in data.runs)
+    interim = ["interim"] if pending else []
+    if len(best) == 1:
+        status = Status.SUPPORTED if final and not pending else Status.SUGGESTIVE
+        return status, [f"better than the {len(tested) - 1} others that were compared", *interim]
+    names = "; ".join(configuration_name(result) for result in best[:SHOWN])
+    more = f"; and {len(best) - SHOWN} more" if len(best) > SHOWN else ""
+    tied = f"statistically tied with the best: {len(best)} of {len(tested)} configurations ({names}{more})"
+    return Status.UNRESOLVED, [tied, *interim]
