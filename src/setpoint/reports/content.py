@@ -26,8 +26,8 @@ from setpoint.reports.scales import Reference
 NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
 REFERENCES = {"optimum": "certified optimum", "lqr": "clipped LQR", "zero": "zero control"}
-CONTRACT_CLAIMS = ("most_impactful", "lora_rank", "learning_rate")
-"""What the statistical section always answers, in its order."""
+ALWAYS_ANSWERED = ("lora_rank", "learning_rate")
+"""Parameters whose best level the statistical section always speaks of, after the most impactful parameter."""
 
 
 @dataclass(frozen=True)
@@ -237,21 +237,20 @@ def rate_text(value: float | None) -> str:
 
 def statistical_lines(report: Report) -> list[tuple[str, str]]:
     """Heading and answer of the lines that every report has, then those of the other swept parameters."""
-    lines = []
-    for wanted in CONTRACT_CLAIMS:
-        found = [claim for claim in report.claims if _answers(claim, wanted)]
-        lines += [(claim.heading, one_line(claim.statement)) for claim in found]
+    lines = [_line(claim) for claim in of_kind(report.claims, ClaimKind.MOST_IMPACTFUL)]
+    levels: dict[str, list[Claim]] = {parameter: [] for parameter in ALWAYS_ANSWERED}
+    others: list[Claim] = []
+    for claim in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL):
+        levels.get(claim.factor.rpartition(".")[2], others).append(claim)
+    for parameter, found in levels.items():
+        lines += [_line(claim) for claim in found]
         if not found:
-            lines.append((level_heading(wanted), f"not resolved: {_fixed(report.data, wanted)}"))
-    answered = {claim.id for claim in report.claims for wanted in CONTRACT_CLAIMS if _answers(claim, wanted)}
-    levels = [c for c in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL) if c.id not in answered]
-    return [*lines, *((claim.heading, one_line(claim.statement)) for claim in levels)]
+            lines.append((level_heading(parameter), f"not resolved: {_fixed(report.data, parameter)}"))
+    return [*lines, *map(_line, others)]
 
 
-def _answers(claim: Claim, wanted: str) -> bool:
-    if claim.kind is ClaimKind.OPTIMAL_LEVEL:
-        return claim.factor.rpartition(".")[2] == wanted
-    return claim.kind.value == wanted
+def _line(claim: Claim) -> tuple[str, str]:
+    return claim.heading, one_line(claim.statement)
 
 
 def _fixed(data: ExperimentData, factor: str) -> str:
