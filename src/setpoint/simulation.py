@@ -129,6 +129,8 @@ class Disturbance:
 
 
 NO_DISTURBANCE = Disturbance()
+NOISE = Disturbance(state_noise=0.01, input_noise=0.05)
+"""The noise under which controllers are compared."""
 
 
 def run_controller(

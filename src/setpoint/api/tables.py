@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from setpoint.analysis.data.claim import all_caveats
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.tables import TableQuestion, read_table, remarks, table_experiment
 from setpoint.analysis.overview import experiment_claims
@@ -80,7 +81,7 @@ def analyze(
 def _notes(
     rows: Sequence[Mapping[str, str]], question: TableQuestion, data: ExperimentData, claims: ClaimList
 ) -> list[str]:
-    notes = list(dict.fromkeys(text for claim in claims for text in claim.details.get("caveats", ())))
+    notes = list(all_caveats(claims))
     if any("has no logarithm" in claim.reason for claim in claims):
         notes.append("the linear scale compares differences and accepts zero and negative values")
     notes += remarks(rows, question)

@@ -17,12 +17,11 @@ from typing import Any
 from setpoint import plants, problems
 from setpoint.fingerprint import digest
 from setpoint.problems import Problem, TestCases, suite_cases, suite_systems
-from setpoint.simulation import NO_DISTURBANCE, Disturbance
+from setpoint.simulation import NO_DISTURBANCE, NOISE, Disturbance
 
 CONDITION_CASES = 50
 """Of each condition at most: together they cost about as much as the nominal cases do by default."""
 
-NOISE = Disturbance(state_noise=0.01, input_noise=0.05)
 MISMATCH = Disturbance(mismatch=0.1)
 
 
