@@ -54,6 +54,9 @@ def _claim_row(claim: Claim) -> dict[str, Any]:
     low, high = claim.interval or (None, None)
     return {
         "id": claim.id,
+        "kind": claim.kind.value,
+        "subject": None if claim.subject is None else str(claim.subject),
+        "system": claim.system,
         "heading": claim.heading,
         "statement": claim.statement,
         "status": claim.status.value,

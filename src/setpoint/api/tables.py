@@ -83,7 +83,9 @@ def _notes(
 ) -> list[str]:
     notes = list(all_caveats(claims))
     if any("has no logarithm" in claim.reason for claim in claims):
-        notes.append("the linear scale compares differences and accepts zero and negative values")
+        notes.append(
+            "zero and negative values have no logarithm; --scale linear compares differences instead of ratios"
+        )
     notes += remarks(rows, question)
     notes += [
         f"{factor} has a single level, so there is nothing to compare"
