@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from setpoint.experiments.planning.canonical import canonical_spec, check_values
-from setpoint.experiments.planning.data import canonical_datasets
+from setpoint.experiments.planning.datasets import canonical_datasets
 from setpoint.experiments.planning.experiment_types import design_runs
 from setpoint.experiments.planning.spec import make_spec, read_spec_file
 from setpoint.policies import BUILTIN, PRESETS

@@ -159,7 +159,7 @@ def _duration(seconds: float) -> str:
 
 
 def _stage_ids_known(plan: "Plan") -> bool:
-    from setpoint.experiments.planning.data import NOT_GENERATED
+    from setpoint.experiments.planning.datasets import NOT_GENERATED
 
     return all(data.digest != NOT_GENERATED for data in plan.datasets.values())
 

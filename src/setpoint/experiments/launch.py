@@ -14,16 +14,16 @@ from setpoint.execution import Executor, Limits, LocalExecutor, gpus
 from setpoint.experiments.cost.calibration import calibrate
 from setpoint.experiments.cost.estimate import KINDS, actual_cost, compute_ratio, estimate
 from setpoint.experiments.cost.workers import fitting_workers
-from setpoint.experiments.planning.adapters import (
+from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
+from setpoint.experiments.planning.datasets import Notify, ensure_datasets, find_datasets
+from setpoint.experiments.planning.stages import PRELOAD
+from setpoint.experiments.planning.start_adapters import (
     Adapter,
     finished_adapters,
     named_adapter,
     planned_adapters,
 )
-from setpoint.experiments.planning.build import Inputs, build_plan
-from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
-from setpoint.experiments.planning.data import Say, ensure_datasets, find_datasets
-from setpoint.experiments.planning.stages import PRELOAD
 from setpoint.experiments.preflight import check_machine, require_fit
 from setpoint.experiments.request import Follows, Request, successor
 from setpoint.experiments.running.coordinator import Coordinator
@@ -32,7 +32,7 @@ from setpoint.experiments.running.links import link_models
 from setpoint.experiments.running.status import Status, read_stages
 from setpoint.records.failure import RESULTS, RESUMED
 from setpoint.records.journal import Journal, Listener, read_events
-from setpoint.records.plan import Named, Plan, plan_path, read_plan
+from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
 
 ESTIMATE = "estimate.json"
 """In the experiment's folder: what it was expected to cost, and what it did."""
@@ -71,7 +71,7 @@ def preview(request: Request) -> Plan:
     return build_plan(request.spec, request.experiment_id, _inputs(request, datasets))
 
 
-def _inputs(request: Request, datasets: Mapping[str, Named]) -> Inputs:
+def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
     """What the runs start from; what an existing experiment was planned with stays."""
     ratio: float | None = None
     if request.existing is not None:
@@ -111,7 +111,7 @@ def require_machine(request: Request, *, trains_here: bool = True) -> None:
 
 
 def prepare(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> Plan:
     """Check the machine, see that the data sets are there, and plan; the experiment's own folder is not touched yet.
 
@@ -147,7 +147,7 @@ def prepare(
 
 
 def take_up(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> tuple[Request, Plan]:
     """Like `prepare`; with `accept_changes`, what cannot go on as planned goes on as an experiment that follows it."""
     while True:
@@ -168,7 +168,9 @@ def _following(plan: Plan, follows: Follows) -> Plan:
     return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
-def _calibrated(request: Request, plan: Plan, datasets: Mapping[str, Named], say: Say, *, everything: bool) -> Plan:
+def _calibrated(
+    request: Request, plan: Plan, datasets: Mapping[str, NamedDigest], say: Notify, *, everything: bool
+) -> Plan:
     """The plan after calibration, which an equal-compute control needs in any case to know its steps."""
     if request.existing is not None:
         return plan

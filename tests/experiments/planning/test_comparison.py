@@ -14,7 +14,7 @@ from setpoint.experiments.planning import comparison as arms
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
 from setpoint.experiments.planning.spec import ExperimentSpec
-from setpoint.records.plan import Named, Plan
+from setpoint.records.plan import NamedDigest, Plan
 from setpoint.reports.arms import render_arms
 from support.sweeps import BASE
 
@@ -29,7 +29,7 @@ def specs(settings: arms.ArmSettings, tmp_path: Path) -> dict[str, ExperimentSpe
 
 
 def stages(spec: ExperimentSpec, kind: str) -> set[str]:
-    data = {system: Named(name=f"arms_{system}", digest="d0") for system in spec.systems}
+    data = {system: NamedDigest(name=f"arms_{system}", digest="d0") for system in spec.systems}
     plan = build_plan(canonical_spec(spec), "arms", Inputs(BASE, data))
     return {run.stages[kind] for run in plan.runs}
 

@@ -16,7 +16,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.confirmation import confirmation
 from setpoint.experiments.planning.suggestions import suggestions
-from setpoint.records.plan import Named, Plan, plan_path
+from setpoint.records.plan import NamedDigest, Plan, plan_path
 from support.sweeps import BASE, make_plan, save_plan
 from support.synthetic_experiment import Synthetic
 
@@ -34,7 +34,7 @@ CHOSEN = [
 
 def confirming(seeds: int = 4) -> Plan:
     spec = confirmation(make_plan(**SWEEP), CHOSEN, seeds)
-    return build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": Named(name="di", digest="d0")}))
+    return build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": NamedDigest(name="di", digest="d0")}))
 
 
 def finish(root: Path, plan: Plan) -> None:
@@ -156,6 +156,6 @@ def test_configurations_of_every_design_can_be_confirmed(design: dict[str, Any])
     sweep = make_plan(systems="di", training_types=["sft"], replicates=2, **design)
     for run in sweep.runs:
         spec = confirmation(sweep, [{**run.factors, "system": "double_integrator"}], 3)
-        plan = build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": Named(name="di", digest="d0")}))
+        plan = build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": NamedDigest(name="di", digest="d0")}))
         assert len(plan.runs) == 3
         assert all(again.settings == run.settings for again in plan.runs)

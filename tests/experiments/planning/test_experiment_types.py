@@ -9,11 +9,16 @@ from setpoint.analysis.data.reading import read_experiment
 from setpoint.artifacts import Workspace
 from setpoint.cli.plan_view import plan_text
 from setpoint.errors import InputError
-from setpoint.experiments.planning.adapters import canonical_place, finished_adapters, named_adapter, planned_adapters
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
 from setpoint.experiments.planning.spec import make_spec
-from setpoint.records.plan import Named, Plan
+from setpoint.experiments.planning.start_adapters import (
+    canonical_place,
+    finished_adapters,
+    named_adapter,
+    planned_adapters,
+)
+from setpoint.records.plan import NamedDigest, Plan
 from setpoint.reports import write_reports
 from setpoint.reports.results import result_rows
 from support.sweeps import BASE, make_plan, run_plan
@@ -27,7 +32,7 @@ TRANSFER = {"type": "transfer_learning", "source_system": "di", "target_systems"
 def build(workspace: Workspace, **fields: Any) -> Plan:
     """The plan of `fields` with the adapters of a workspace."""
     spec = canonical_spec(make_spec(fields))
-    datasets = {system: Named(name=system, digest="d0") for system in spec.systems}
+    datasets = {system: NamedDigest(name=system, digest="d0") for system in spec.systems}
     adapters = []
     if spec.start_from:
         adapters = [named_adapter(workspace, spec.start_from, BASE)]

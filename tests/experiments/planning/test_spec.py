@@ -7,7 +7,7 @@ import pytest
 
 from setpoint.errors import InputError, InputErrors
 from setpoint.execution.slurm.profile import read_profile
-from setpoint.experiments.planning.data import canonical_datasets
+from setpoint.experiments.planning.datasets import canonical_datasets
 from setpoint.experiments.planning.spec import METRICS, make_spec, read_spec_file
 
 

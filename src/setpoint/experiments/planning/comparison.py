@@ -14,6 +14,7 @@ from setpoint import demonstrations
 from setpoint.artifacts import Workspace
 from setpoint.errors import Findings, InputError, StageError, unknown_name
 from setpoint.evaluation import Evaluation
+from setpoint.experiments.planning.datasets import Notify
 from setpoint.experiments.planning.parameters import canonical_fixed, find
 from setpoint.experiments.planning.spec import ExperimentSpec, make_spec
 from setpoint.records.plan import Plan, Value
@@ -135,11 +136,11 @@ def specifications(
         yield CONTROL, _spec(settings, control, training_types=["sft"], datasets=named, fixed={})
 
 
-def make_datasets(settings: ArmSettings, workspace: Workspace, say: Callable[[str], None]) -> None:
+def make_datasets(settings: ArmSettings, workspace: Workspace, notify: Notify) -> None:
     """The data sets of the arms that learn from the optimum; found where they were made before."""
     for system in settings.systems:
         name = f"{settings.prefix}_{system}"
-        say(f"data set {name}: {settings.rows} rows")
+        notify(f"data set {name}: {settings.rows} rows")
         demonstrations.create(workspace, name, demonstrations.Recipe((system,), settings.rows))
 
 

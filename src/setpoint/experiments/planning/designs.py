@@ -32,7 +32,7 @@ Setting = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class SweepAxis:
     """What varies together: the values of one parameter, of several that are zipped, or a range.
 
     Attributes:
@@ -64,12 +64,12 @@ def configurations(spec: ExperimentSpec, training_type: str) -> list[Setting]:
     return list(found.values())
 
 
-def axes(spec: ExperimentSpec) -> list[Axis]:
+def axes(spec: ExperimentSpec) -> list[SweepAxis]:
     """The axes in the order of the specification; zipped parameters stand where their first one does."""
     zipped = {name: names for names in spec.zipped for name in names}
     groups = dict.fromkeys(zipped.get(name, (name,)) for name in spec.parameters)
-    listed = [Axis(names, tuple(zip(*(spec.parameters[name] for name in names), strict=True))) for names in groups]
-    return [*listed, *(Axis((name,), range=found) for name, found in spec.ranges.items())]
+    listed = [SweepAxis(names, tuple(zip(*(spec.parameters[name] for name in names), strict=True))) for names in groups]
+    return [*listed, *(SweepAxis((name,), range=found) for name, found in spec.ranges.items())]
 
 
 def joint_levels(spec: ExperimentSpec, factors: Setting) -> Setting:
@@ -110,7 +110,7 @@ def _points(spec: ExperimentSpec, read: set[str]) -> Iterable[Setting]:
     return ({**_joined([axis.at(share) for axis, share in zip(every, row, strict=True)])} for row in drawn(spec, every))
 
 
-def _settings(axis: Axis) -> list[Setting]:
+def _settings(axis: SweepAxis) -> list[Setting]:
     return [dict(zip(axis.names, values, strict=True)) for values in axis.levels]
 
 
@@ -133,13 +133,13 @@ def _conditional(spec: ExperimentSpec, setting: Setting, training_type: str) -> 
         kept = {name: value for name, value in kept.items() if name not in unmet}
 
 
-def _random(spec: ExperimentSpec, every: Sequence[Axis]) -> Iterator[list[float]]:
+def _random(spec: ExperimentSpec, every: Sequence[SweepAxis]) -> Iterator[list[float]]:
     source = generator("design", spec.design, *("+".join(axis.names) for axis in every))
     for _ in range(spec.configurations or 0):
         yield [float(share) for share in source.random(len(every))]
 
 
-def _sobol(spec: ExperimentSpec, every: Sequence[Axis]) -> list[list[float]]:
+def _sobol(spec: ExperimentSpec, every: Sequence[SweepAxis]) -> list[list[float]]:
     """Scrambled Sobol points, which fill the space more evenly than random ones."""
     from scipy.stats import qmc
 
@@ -160,7 +160,7 @@ def _within(found: Range, share: float) -> float:
     return min(found.max, max(found.min, float(f"{value:.{_DIGITS}g}")))
 
 
-def _fraction(every: Sequence[Axis], largest: int | None) -> list[Setting]:
+def _fraction(every: Sequence[SweepAxis], largest: int | None) -> list[Setting]:
     """A regular fraction: the first axes vary freely, every other is a sum of some of them, modulo the levels."""
     sizes = [len(axis.levels) for axis in every]
     prime, free = _fraction_size(sizes, largest)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from setpoint.errors import InputError, unknown_name
-from setpoint.experiments.planning.adapters import Adapter
 from setpoint.experiments.planning.designs import configurations, joint_levels
 from setpoint.experiments.planning.parameters import find
 from setpoint.experiments.planning.spec import STRATEGIES, ExperimentSpec, TrainingType
+from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.records.plan import Value
 
 BASE = "base"

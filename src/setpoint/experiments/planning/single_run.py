@@ -46,7 +46,7 @@ def run_id(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class SingleRunCommand:
     """What the command of a single run says about it.
 
     Attributes:
@@ -83,7 +83,7 @@ class Alone:
         return [*words, *(["--set", *(f"{k}={v}" for k, v in self.settings.items())] if self.settings else [])]
 
 
-def training_command(spec: ExperimentSpec, run: Alone) -> str:
+def training_command(spec: ExperimentSpec, run: SingleRunCommand) -> str:
     """The command that trains a run alone, with the same stage ids; given in the workspace's folder."""
     return shlex.join(["setpoint", "train", *run.options(spec, Workspace(Path()))])
 
@@ -95,6 +95,6 @@ def script_commands(plan: Plan, workspace: Workspace) -> list[str]:
     for run in plan.runs:
         script = UNIVERSAL if len(run.systems) > 1 else SPECIALIST
         start = None if run.start is None else f"{plan.stages[run.start].kind}/{run.start}"
-        alone = Alone(run.name, run.systems, run.training_type, run.seed, run.settings, start)
-        lines.append(shlex.join(["python", script, *alone.options(spec, workspace)]))
+        command = SingleRunCommand(run.name, run.systems, run.training_type, run.seed, run.settings, start)
+        lines.append(shlex.join(["python", script, *command.options(spec, workspace)]))
     return lines
