@@ -11,7 +11,7 @@ from setpoint.errors import InputError
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
     from setpoint.experiments.cost.budget import Budget, Offer
-    from setpoint.experiments.planning.spec import ExperimentSpec
+    from setpoint.experiments.planning.spec import ExperimentSpec, SweptSpec
     from setpoint.experiments.request import Request
     from setpoint.records.plan import Plan
 
@@ -52,7 +52,7 @@ def offered(request: "Request", text: str) -> "tuple[Budget, list[Offer]]":
     budget = Budget.parse(text)
     plans: dict[str, Plan] = {}
 
-    def plan(spec: "ExperimentSpec") -> "Plan":
+    def plan(spec: "SweptSpec") -> "Plan":
         from dataclasses import replace
 
         from setpoint.experiments.launch import preview
@@ -116,8 +116,8 @@ def chosen_before(workspace: "Workspace", identifier: str | None, spec: "Experim
     plan = None if identifier is None else read_plan(workspace.experiment(identifier))
     if plan is None or identifier is None:
         return None
-    same = {name: getattr(spec, name) for name in VARIED}
-    return resume_request(workspace, identifier) if planned_spec(plan).model_copy(update=same) == spec else None
+    asked, before = (each.model_dump(exclude=set(VARIED)) for each in (spec, planned_spec(plan)))
+    return resume_request(workspace, identifier) if asked == before else None
 
 
 def offers_json(budget: "Budget", found: "list[Offer]", workspace: "Workspace") -> list[dict[str, Any]]:
@@ -190,7 +190,7 @@ def _seed_spread(workspace: "Workspace", spec: "ExperimentSpec") -> float | None
     from setpoint.analysis.data.design import Scale, observe
     from setpoint.analysis.data.reading import read_experiment
     from setpoint.analysis.statistics.intervals import pooled_deviation
-    from setpoint.experiments.planning.spec import METRICS, planned_spec
+    from setpoint.experiments.planning.spec_fields import METRICS
     from setpoint.experiments.running.status import experiment_ids
     from setpoint.records.plan import plan_path, read_plan
 
@@ -201,7 +201,7 @@ def _seed_spread(workspace: "Workspace", spec: "ExperimentSpec") -> float | None
     for folder in sorted(folders, key=lambda path: -plan_path(path).stat().st_mtime)[:_PILOTS]:
         try:
             plan = read_plan(folder)
-            if plan is None or plan.systems != spec.systems or planned_spec(plan).replicates < 2:
+            if plan is None or plan.systems != spec.systems or not any(run.replicate for run in plan.runs):
                 continue
             data = read_experiment(folder)
         except InputError:  # damaged ones say nothing

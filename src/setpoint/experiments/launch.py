@@ -17,6 +17,7 @@ from setpoint.experiments.cost.workers import fitting_workers
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
 from setpoint.experiments.planning.datasets import Notify, ensure_datasets, find_datasets
+from setpoint.experiments.planning.spec import SingleSpec, TransferSpec, needs_compute_ratio
 from setpoint.experiments.planning.stages import PRELOAD
 from setpoint.experiments.planning.start_adapters import (
     Adapter,
@@ -76,7 +77,7 @@ def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
     ratio: float | None = None
     if request.existing is not None:
         ratio = request.existing.compute_ratio
-    elif request.spec.equal_compute_control:
+    elif needs_compute_ratio(request.spec):
         ratio = compute_ratio(request.workspace, request.base.digest)
     return Inputs(request.base, datasets, _adapters(request), ratio)
 
@@ -89,11 +90,11 @@ def _adapters(request: Request) -> list[Adapter]:
     """
     if request.existing is not None:
         return planned_adapters(request.existing, request.existing.adapters)
-    spec = request.spec
-    if spec.start_from is not None:
-        return [named_adapter(request.workspace, spec.start_from, request.base)]
-    if spec.base_models == "all_available" and spec.source_system is not None:
-        return finished_adapters(request.workspace, spec.source_system, request.base)
+    match request.spec:
+        case SingleSpec(start_from=str(place)):
+            return [named_adapter(request.workspace, place, request.base)]
+        case TransferSpec(base_models="all_available", source_system=source):
+            return finished_adapters(request.workspace, source, request.base)
     return []
 
 
@@ -178,7 +179,7 @@ def _calibrated(
     if everything:
         expected = estimate(plan, request.workspace, 1)
         wanted = {*expected.unknown, *expected.unlike}
-    if request.spec.equal_compute_control and plan.compute_ratio is None:
+    if needs_compute_ratio(request.spec) and plan.compute_ratio is None:
         wanted |= {"sft", "grpo"}
     if wanted:
         calibrate(request.workspace, plan, [kind for kind in KINDS if kind in wanted], say)

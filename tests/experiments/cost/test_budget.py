@@ -137,7 +137,7 @@ def test_the_same_command_goes_on_with_the_design_that_was_chosen(
     line = ["experiment", "plan", *command, "--budget", "30runs", "--choose", "2", "--experiment-id", "e", "--json"]
     assert main(line) == 0
     chosen = json.loads(capsys.readouterr().out)["spec"]
-    spec = ExperimentSpec(**chosen)
+    spec = make_spec(chosen)
     frozen = build_plan(spec, "e", Inputs(BASE, {"double_integrator": NamedDigest(name="small", digest="d0")}))
     write_json(tmp_path / "experiments" / "e" / "plan.json", frozen.to_file())
     for budget in ("30runs", "1coreh"):

@@ -11,7 +11,7 @@ from setpoint.cli.plan_view import plan_text
 from setpoint.errors import InputError
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
-from setpoint.experiments.planning.spec import make_spec
+from setpoint.experiments.planning.spec import TransferSpec, make_spec
 from setpoint.experiments.planning.start_adapters import (
     canonical_place,
     finished_adapters,
@@ -34,9 +34,7 @@ def build(workspace: Workspace, **fields: Any) -> Plan:
     spec = canonical_spec(make_spec(fields))
     datasets = {system: NamedDigest(name=system, digest="d0") for system in spec.systems}
     adapters = []
-    if spec.start_from:
-        adapters = [named_adapter(workspace, spec.start_from, BASE)]
-    elif spec.source_system:
+    if isinstance(spec, TransferSpec):
         adapters = finished_adapters(workspace, spec.source_system, BASE)
     return build_plan(spec, "sweep", Inputs(BASE, datasets, adapters))
 
@@ -177,13 +175,19 @@ def test_results_have_a_row_for_each_system_of_a_universal_model(tmp_path: Path)
     [
         ({"type": "cross_system", "systems": "di"}, "at least two systems"),
         ({"type": "cross_system", "systems": ["di", "vdp"], "model_types": ["expert"]}, "specialist, universal"),
-        ({"type": "training_ablation", "systems": "di", "training_types": "sft"}, "strategies say how"),
+        (
+            {"type": "training_ablation", "systems": "di", "training_types": "sft"},
+            "cannot be combined with `strategies`",
+        ),
         ({"type": "training_ablation", "systems": "di", "strategies": ["sft"]}, "'sft_only'"),
-        ({"type": "transfer_learning", "source_system": "di"}, "needs --target-systems"),
+        ({"type": "transfer_learning", "source_system": "di"}, "needs `target_systems`"),
         ({"type": "transfer_learning", "source_system": "di", "target_systems": "di"}, "repeated"),
         ({"type": "transfer_learning", "source_system": "dj", "target_systems": "vdp"}, "Did you mean 'di'"),
-        ({"systems": "di", "strategies": "sft_only"}, "belongs to experiment type training_ablation"),
-        ({"systems": "di", "match": "total"}, "belongs to experiment type cross_system or single"),
+        (
+            {"systems": "di", "strategies": "sft_only"},
+            "belongs to training_ablation, but",
+        ),
+        ({"systems": "di", "match": "total"}, "Remove it or set type: cross_system or single"),
     ],
 )
 def test_what_does_not_go_with_a_type_is_refused(fields: dict[str, Any], message: str) -> None:

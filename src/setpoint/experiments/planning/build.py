@@ -18,7 +18,8 @@ from setpoint.experiments.planning.parameters import (
     TRAINED,
 )
 from setpoint.experiments.planning.single_run import SingleRunCommand, training_command
-from setpoint.experiments.planning.spec import METRICS, ExperimentSpec
+from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec
+from setpoint.experiments.planning.spec_fields import METRICS
 from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.fingerprint import canonical_json, digest, text_digest
@@ -69,7 +70,7 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
     evaluate_base = {system: stages.add_evaluation(system) for system in spec.systems}
     runs: list[PlannedRun] = []
     for design in designs:
-        runs.append(_plan_run(design, spec, stages, runs, experiment_id if spec.type == "single" else None))
+        runs.append(_plan_run(design, spec, stages, runs, experiment_id if isinstance(spec, SingleSpec) else None))
     return Plan(
         schema=1,
         experiment=experiment_id,
@@ -278,7 +279,7 @@ def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Analys
     for design in designs:
         for name, value in {**design.arms, **design.factors, **joint_levels(spec, design.factors)}.items():
             levels.setdefault(name, set()).add(value)
-    joined = {name for names in spec.zipped for name in names}
+    joined = set() if isinstance(spec, SingleSpec) else {name for names in spec.zipped for name in names}
     factors = tuple(name for name, values in levels.items() if len(values) > 1 and name not in joined)
     if CANDIDATE in factors:  # single configurations are compared; their parameters do not form a factorial
         factors = (CANDIDATE,)

@@ -1,4 +1,4 @@
-"""The data sets of an experiment: which ones it means, whether they are there, and making those that are not."""
+"""The data sets of an experiment: which it names, which exist, and generating those that are missing."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from setpoint.problems import MoveBlocking
 from setpoint.records.plan import NamedDigest
 
 NOT_GENERATED = "not generated yet"
-"""Stands for the digest of a data set that the launch will make."""
+"""Stands for the digest of a data set that the launch will generate."""
 
 Notify = Callable[[str], None]
 
@@ -34,10 +34,10 @@ def canonical_datasets(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking) -> dict[str, NamedDigest]:
-    """System -> data set, without making any; a missing one that can be made has the digest `NOT_GENERATED`.
+    """System -> data set, without generating any; a missing one that can be generated has the digest `NOT_GENERATED`.
 
     Raises:
-        InputError: every data set that is missing and cannot be made, or does not hold its systems.
+        InputError: every data set that is missing and cannot be generated, or lacks its systems.
     """
     found: dict[str, NamedDigest] = {}
     wrong: list[InputError] = []
@@ -65,7 +65,7 @@ def ensure_datasets(
     """System -> data set, all of them on the disk when this returns.
 
     Raises:
-        InputError: see `find_datasets`; nothing was made then.
+        InputError: see `find_datasets`; nothing was generated then.
     """
     for system, data in find_datasets(workspace, spec, blocking).items():
         if data.digest == NOT_GENERATED:

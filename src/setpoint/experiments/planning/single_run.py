@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from setpoint.artifacts import Workspace
-from setpoint.experiments.planning.spec import ExperimentSpec, make_spec, planned_spec
+from setpoint.experiments.planning.spec import CrossSystemSpec, ExperimentSpec, SingleSpec, make_spec, planned_spec
 from setpoint.records.plan import Plan, Value
 
 SPECIALIST = "scripts/train_single_system.py"
@@ -23,7 +23,7 @@ def single_spec(
     parameters: Mapping[str, Value] | None = None,
     **fields: object,
 ) -> ExperimentSpec:
-    """The specification of one run; `fields` are further fields of `ExperimentSpec`.
+    """The specification of one run; `fields` are further fields of `SingleSpec`.
 
     Raises:
         InputError: everything that is wrong with it.
@@ -63,6 +63,7 @@ class SingleRunCommand:
     def options(self, spec: ExperimentSpec, workspace: Workspace) -> list[str]:
         """The options that train it, as in an experiment of `spec`."""
         several = len(self.systems) > 1
+        total = several and isinstance(spec, CrossSystemSpec | SingleSpec) and spec.match == "total"
         named = dict(zip(spec.systems, spec.datasets, strict=False))
         given = {
             "--systems" if several else "--system": ",".join(self.systems),
@@ -71,7 +72,7 @@ class SingleRunCommand:
             "--seed": self.seed,
             "--datasets": ",".join(named[system] for system in self.systems) if named else None,
             "--dataset-name": spec.dataset_name,
-            "--match": spec.match if several and spec.match != "per_system" else None,
+            "--match": "total" if total else None,
             "--start-from": self.start,
             "--base-model": spec.base_model,
             "--evaluation": spec.evaluation,
