@@ -62,6 +62,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}…"
 
 
+def legible(text: str) -> str:
+    """`text` itself where it is short and printable, else as `shown` has it."""
+    return text if text.isprintable() and len(text) <= _LONGEST else shown(text)
+
+
 def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
 ) -> InputError:

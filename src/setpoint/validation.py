@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from setpoint.errors import shown
+from setpoint.errors import legible, shown
 
 _INTEGER, _NUMBER, _FLAG, _TEXT = "must be an integer", "must be a number", "must be true or false", "must be text"
-_TABLE, _LIST = "must be a table of names and values", "must be a value or a list of values"
+_TABLE, _LIST = "must be a table of names and values", "must be a list of values"
 _RULES = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _INTEGER),
     **dict.fromkeys(("float_type", "float_parsing"), _NUMBER),
@@ -21,6 +21,11 @@ _RULES = {
 
 _BOUNDS = {"ge": "at least {}", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
 _OUT_OF_BOUNDS = frozenset({"greater_than_equal", "greater_than", "less_than_equal", "less_than"})
+
+
+def dotted(place: Iterable[str | int]) -> str:
+    """The place of a finding, such as `retries.crash` or `systems.0`; the user's own names are cut."""
+    return ".".join(legible(str(part)) for part in place)
 
 
 def sentence(place: str, finding: Mapping[str, Any], metadata: Iterable[object] = ()) -> str:

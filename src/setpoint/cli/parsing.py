@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, NoReturn
 
-from setpoint.errors import InputError, shown
+from setpoint.errors import InputError, legible, shown
 
 EXIT_SYNTAX = 2
 _KINDS = {"int": "an integer", "float": "a number"}
@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
             self.error(self._with_nearest_verb(str(error)))
         if unknown:
             options = [word for word in unknown if word.startswith("-")]
-            self.error("; ".join(map(self._unknown, options)) or f"unexpected arguments: {' '.join(unknown)[:100]}")
+            self.error("; ".join(map(self._unknown, options)) or f"unexpected arguments: {legible(' '.join(unknown))}")
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:

@@ -131,7 +131,7 @@ def test_training_types_meet_the_same_points() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"zipped": [["lora_rank", "grpo.beta"]]}, "grpo.beta has none"),
+        ({"zipped": [["lora_rank", "grpo.beta"]]}, "not grpo.beta"),
         ({"zipped": [["lora_rank", "sft.steps"]]}, "lora_rank has 2, sft.steps has 3"),
         ({"zipped": [["lora_rank", "lora.rank"]]}, "lora_rank is zipped twice"),
         ({"conditions": {"grpo.beta": {"lora_rank": 4}}}, "grpo.beta has a condition but is not swept"),
@@ -152,7 +152,7 @@ def test_training_types_meet_the_same_points() -> None:
         ),
         ({"design": "latin"}, "design"),
         ({"design": "fractional", "zipped": [["lora_rank", "sft.steps"]]}, "Make the lists equally long"),
-        ({"design": "fractional", "zipped": [["lora_rank", "grpo.beta"]]}, "grpo.beta has none"),
+        ({"design": "fractional", "zipped": [["lora_rank", "grpo.beta"]]}, "not grpo.beta"),
         ({"zipped": [["lora_rank"]]}, "a zip needs two or more parameters, got lora_rank"),
     ],
 )

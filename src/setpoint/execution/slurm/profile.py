@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from setpoint.errors import InputError, collect, unknown_name
 from setpoint.execution.slurm.resources import Resources
-from setpoint.validation import sentence
+from setpoint.validation import dotted, sentence
 from setpoint.yaml_files import read_table
 
 _INSTEAD = {
@@ -122,6 +122,6 @@ def read_profile(path: Path) -> Profile:
 
 def _finding(path: Path, finding: Mapping[str, Any]) -> InputError:
     """One thing that is wrong in the profile at `path`."""
-    field, *more = finding["loc"]
-    place = ".".join(map(str, [field, *more]))
-    return InputError(f"{str(path)!r}: {sentence(place, finding, Profile.model_fields[str(field)].metadata)}")
+    place = finding["loc"]
+    bounds = Profile.model_fields[str(place[0])].metadata
+    return InputError(f"{str(path)!r}: {sentence(dotted(place), finding, bounds)}")

@@ -222,8 +222,8 @@ def _bad_zips(spec: SweptSpec) -> Iterator[InputError]:
         seen |= set(names)
         if missing:
             yield InputError(
-                f"only parameters with listed values can be zipped, and {', '.join(missing)} has none. List its values "
-                "under parameters, or take it out of the zip."
+                f"only parameters with listed values can be zipped, not {', '.join(missing)}. List values under "
+                "parameters, or remove it from the zip."
             )
         elif len(names) < 2:
             yield InputError(f"a zip needs two or more parameters, got {', '.join(names) or 'none'}. Add one.")

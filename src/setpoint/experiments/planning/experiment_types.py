@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from setpoint.errors import InputError
+from setpoint.errors import InputError, legible
 from setpoint.experiments.planning.designs import configurations, joint_levels
 from setpoint.experiments.planning.parameters import find
 from setpoint.experiments.planning.spec import (
@@ -77,7 +77,7 @@ def _only(spec: SweepSpec, designs: Sequence[RunDesign]) -> Iterator[RunDesign]:
         found = [k for k, levels in enumerate(described) if entry.items() <= levels.items()]
         if not found:
             text = ", ".join(f"{name}={value}" for name, value in entry.items())
-            raise InputError(f"no configuration of the sweep has {text}. Use values that it sweeps.")
+            raise InputError(f"no configuration of the sweep has {legible(text)}. Use values that it sweeps.")
         for k in found:
             levels = {**designs[k].arms, **designs[k].factors}
             chosen[k] = ", ".join(f"{name}={value}" for name, value in levels.items()) or "the only one"

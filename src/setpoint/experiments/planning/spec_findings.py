@@ -1,13 +1,13 @@
 """What pydantic found wrong with a specification, one error for each thing, with what to do about it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from setpoint.errors import InputError, InputErrors, shown, unknown_name
-from setpoint.validation import sentence
+from setpoint.validation import dotted, sentence
 
 Place = tuple[str | int, ...]
 
@@ -38,7 +38,7 @@ def input_errors(error: ValidationError, specs: Mapping[str, type[BaseModel]]) -
             if place[:-1] not in several:
                 several.add(place[:-1])
                 rule = f"must be a single number, flag or word, got {shown(detail['input'])}"
-                found.append(InputError(f"{_dotted(place[:-1])} {rule}."))
+                found.append(InputError(f"{dotted(place[:-1])} {rule}."))
             continue
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, InputErrors):
@@ -58,19 +58,20 @@ def _input_error(detail: Mapping[str, Any], specs: Mapping[str, type[BaseModel]]
         return _foreign(field, kind, specs)
     if detail["type"] == "missing" and len(place) == 1:
         return InputError(f"{kind} needs `{field}`. Set it in the file, or with --{field.replace('_', '-')}.")
-    if detail["type"] == "literal_error":
+    if detail["type"] == "literal_error" and isinstance(detail["input"], str):
         name = [word for word in place if isinstance(word, str)][-1]
-        return unknown_name(_singular(name), str(detail["input"]), re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
-    return InputError(sentence(_dotted(place), detail, fields[field].metadata if field in fields else ()))
+        return unknown_name(_singular(name), detail["input"], re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
+    return InputError(sentence(dotted(place), detail, fields[field].metadata if field in fields else ()))
 
 
 def _foreign(name: str, kind: str, specs: Mapping[str, type[BaseModel]]) -> InputError:
     """The error for a field that the type does not have."""
     if (kind, name) in _FOLLOWS:
         return InputError(f"`{name}` cannot be combined with {_FOLLOWS[kind, name]}. Remove `{name}`.")
-    owners = " or ".join(other for other, spec in specs.items() if name in spec.model_fields)
+    owners = [other for other, spec in specs.items() if name in spec.model_fields]
     if owners:
-        return InputError(f"`{name}` belongs to {owners}, but the type is {kind!r}. Remove it or set type: {owners}.")
+        named = " or ".join(filter(None, [", ".join(owners[:-1]), owners[-1]]))
+        return InputError(f"`{name}` belongs to {named}, but the type is {kind!r}. Remove it or set type: {named}.")
     others = {other for spec in specs.values() for other in spec.model_fields}
     return unknown_name("specification field", name, specs[kind].model_fields, aliases=others)
 
@@ -79,7 +80,3 @@ def _singular(field: str) -> str:
     """What one value of a field is called."""
     words = field.replace("_", " ")
     return "strategy" if words == "strategies" else words.removesuffix("s")
-
-
-def _dotted(place: Iterable[str | int]) -> str:
-    return ".".join(map(str, place))
