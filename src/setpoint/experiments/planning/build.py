@@ -143,7 +143,7 @@ class _Stages:
         self._keep(self._model)
 
     def _keep(self, fields: dict[str, T]) -> dict[str, T]:
-        """Encode `fields`, which configurations share, once; they must stay as they are and outlive the planning."""
+        """Encode `fields`, which configurations share, once; they must not change, and must outlive the planning."""
         self._encoded |= {id(value): canonical_json(_content(name, value)) for name, value in fields.items()}
         return fields
 

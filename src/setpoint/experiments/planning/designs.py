@@ -256,7 +256,7 @@ def _bad_conditions(spec: SweptSpec) -> Iterator[InputError]:
 
 
 def _circle(conditions: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """Parameters of which each depends on the next and the last is the first again; empty where there are none."""
+    """The parameters of a cycle of conditions, the first again at the end; empty without one."""
     others = {name: [other for other in wanted if other != name] for name, wanted in conditions.items()}
     try:
         TopologicalSorter(others).prepare()

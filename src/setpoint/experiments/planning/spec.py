@@ -41,7 +41,7 @@ DEFAULT_TYPE = "hyperparameter_sweep"
 class _Spec(BaseModel):
     """What every type has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     datasets: Listed[str] = ()
     """Data sets by position with the systems."""

@@ -63,7 +63,7 @@ def _as_groups(value: Any) -> Any:
 
 
 def _distinct(kind: str) -> Callable[[tuple[Item, ...]], tuple[Item, ...]]:
-    """A check that no item is repeated; `kind` is what one of them is called."""
+    """A check that no item is repeated; `kind` names one of them."""
 
     def check(items: tuple[Item, ...]) -> tuple[Item, ...]:
         repeated = sorted({str(item) for item in items if items.count(item) > 1})

@@ -77,6 +77,6 @@ def _foreign(name: str, kind: str, specs: Mapping[str, type[BaseModel]]) -> Inpu
 
 
 def _singular(field: str) -> str:
-    """What one value of a field is called."""
+    """The name of one value of a field."""
     words = field.replace("_", " ")
     return "strategy" if words == "strategies" else words.removesuffix("s")

@@ -44,7 +44,7 @@ def _improvements(plan: Plan, spec: SweptSpec) -> Iterator[str]:
 
 
 def _repeated(plan: Plan) -> int:
-    """Configurations that have as many replicates as are asked for; an adapter from outside is there once."""
+    """Configurations that more replicates would repeat: all but those of existing adapters."""
     outside = plan.adapter_places()
     return len({run.configuration for run in plan.runs if run.start not in outside})
 
