@@ -14,8 +14,7 @@ import yaml
 
 from setpoint import plants, problems
 from setpoint.cli.main import VERBS, main
-from setpoint.experiments.planning.experiment_types import TYPES
-from setpoint.experiments.planning.spec import ExperimentSpec
+from setpoint.experiments.planning.spec import SPECS
 from setpoint.language import messages, parse_answer
 from setpoint.policies import PRESETS
 
@@ -137,7 +136,7 @@ def test_generated_pages_are_those_of_the_code() -> None:
 def test_what_is_not_there_yet_is_not_there() -> None:
     (section,) = re.findall(r"^## What is not there yet$(.*?)^## ", TEXT["README.md"], re.DOTALL | re.MULTILINE)
     named = set(re.findall(r"`([^`]+)`", section))
-    assert sorted(named & set(TYPES)) == [], "README.md says that these experiment types are missing"
+    assert sorted(named & set(SPECS)) == [], "README.md says that these experiment types are missing"
     assert [name for name in named if (ROOT / "scripts" / name).exists()] == []
 
 
@@ -195,12 +194,13 @@ def test_the_conda_environment_is_what_doctor_expects() -> None:
     assert re.search(r"^torch==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_every_field_of_a_specification_is_described() -> None:
+def test_every_field_of_a_specification_is_described_with_its_types() -> None:
     table = TEXT["docs/experiments.md"].partition("## In a file")[2].partition("\n## ")[0]
-    named = {
-        name
-        for row in table.splitlines()
-        if row.startswith("| `")
-        for name in re.findall(r"`(\w+)`", row.split("|")[1])
-    }
-    assert named == set(ExperimentSpec.model_fields)
+    described: dict[str, set[str]] = {kind: set() for kind in SPECS}
+    for row in table.splitlines():
+        if row.startswith("| `"):
+            names, types = (re.findall(r"`(\w+)`", cell) for cell in row.split("|")[1:3])
+            every = row.split("|")[2].strip().startswith("all")
+            for kind in SPECS.keys() - set(types) if every else types:
+                described[kind] |= set(names)
+    assert described == {kind: set(spec.model_fields) for kind, spec in SPECS.items()}

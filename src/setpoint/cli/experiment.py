@@ -136,7 +136,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         InputError: everything that is wrong with them.
     """
     from setpoint.artifacts import check_identifier
-    from setpoint.experiments.planning.data import canonical_datasets
+    from setpoint.experiments.planning.datasets import canonical_datasets
     from setpoint.experiments.request import make_request
     from setpoint.policies import BUILTIN, resolve_base
 
@@ -181,7 +181,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _show_plan(wanted: "Request", arguments: argparse.Namespace) -> int:
     from setpoint.api.planning import preview
-    from setpoint.experiments.planning.single import script_commands
+    from setpoint.experiments.planning.single_run import script_commands
 
     if arguments.budget is not None:
         if arguments.calibrate:

@@ -88,9 +88,11 @@ def _start_lines(plan: "Plan") -> list[str]:
 def _design_lines(plan: "Plan") -> list[str]:
     """How the configurations were chosen, where they are not all combinations."""
     from setpoint.experiments.planning.designs import resolution
-    from setpoint.experiments.planning.spec import planned_spec
+    from setpoint.experiments.planning.spec import SingleSpec, planned_spec
 
     spec = planned_spec(plan)
+    if isinstance(spec, SingleSpec):
+        return []
     zips = [f"{' and '.join(names)} vary together" for names in spec.zipped]
     where = [
         f"{name} only where {' and '.join(f'{other} is {_listed(values)}' for other, values in wanted.items())}"
@@ -128,7 +130,7 @@ def _resolution_text(resolution: int | None) -> str:
 
 
 def _estimate_lines(prepared: "Preparation") -> list[str]:
-    from setpoint.experiments.planning.spec import planned_spec
+    from setpoint.experiments.planning.spec import needs_compute_ratio, planned_spec
 
     plan, expected = prepared.plan, prepared.estimate()
     lines = []
@@ -142,7 +144,7 @@ def _estimate_lines(prepared: "Preparation") -> list[str]:
     if expected.unknown:
         kinds = ", ".join(expected.unknown)
         lines.append(f"Estimate: not known for {kinds}: none has run in this workspace; --calibrate measures it")
-    if planned_spec(plan).equal_compute_control and plan.compute_ratio is None:
+    if needs_compute_ratio(planned_spec(plan)) and plan.compute_ratio is None:
         lines.append("The steps of the equal-compute control are provisional; they are measured before the launch.")
     return lines or ["Estimate: nothing is left to do"]
 
@@ -154,7 +156,7 @@ def _duration(seconds: float) -> str:
 
 
 def _stage_ids_known(plan: "Plan") -> bool:
-    from setpoint.experiments.planning.data import NOT_GENERATED
+    from setpoint.experiments.planning.datasets import NOT_GENERATED
 
     return all(data.digest != NOT_GENERATED for data in plan.datasets.values())
 

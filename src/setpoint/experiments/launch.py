@@ -23,18 +23,19 @@ from setpoint.experiments.cost.estimate import (
     observations,
 )
 from setpoint.experiments.cost.workers import fitting_workers
-from setpoint.experiments.planning.adapters import (
+from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
+from setpoint.experiments.planning.datasets import Notify, ensure_datasets, find_datasets
+from setpoint.experiments.planning.experiment_types import design_runs
+from setpoint.experiments.planning.parameters import TRAINED
+from setpoint.experiments.planning.spec import SingleSpec, TransferSpec, needs_compute_ratio
+from setpoint.experiments.planning.stages import PRELOAD
+from setpoint.experiments.planning.start_adapters import (
     Adapter,
     finished_adapters,
     named_adapter,
     planned_adapters,
 )
-from setpoint.experiments.planning.build import Inputs, build_plan
-from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
-from setpoint.experiments.planning.data import Say, ensure_datasets, find_datasets
-from setpoint.experiments.planning.experiment_types import design_runs
-from setpoint.experiments.planning.parameters import TRAINED
-from setpoint.experiments.planning.stages import PRELOAD
 from setpoint.experiments.preflight import check_machine, require_fit
 from setpoint.experiments.request import Follows, Request, successor
 from setpoint.experiments.running.coordinator import Coordinator
@@ -43,7 +44,7 @@ from setpoint.experiments.running.links import link_models
 from setpoint.experiments.running.status import Status, read_stages
 from setpoint.records.failure import RESULTS, RESUMED
 from setpoint.records.journal import Journal, Listener, read_events
-from setpoint.records.plan import Named, Plan, plan_path, read_plan
+from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
 
 ESTIMATE = "estimate.json"
 """In the experiment's folder: what it was expected to cost, and what it did."""
@@ -85,7 +86,7 @@ class Preparation:
 
     request: Request
     plan: Plan
-    datasets: Mapping[str, Named]
+    datasets: Mapping[str, NamedDigest]
     adapters: tuple[Adapter, ...]
 
     @cached_property
@@ -110,12 +111,12 @@ def preview(request: Request) -> Preparation:
     return Preparation(request, plan, datasets, tuple(inputs.adapters))
 
 
-def _inputs(request: Request, datasets: Mapping[str, Named]) -> Inputs:
+def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
     """What the runs start from; an existing experiment keeps what it was planned with."""
     ratio: float | None = None
     if request.existing is not None:
         ratio = request.existing.compute_ratio
-    elif request.spec.equal_compute_control:
+    elif needs_compute_ratio(request.spec):
         ratio = compute_ratio(request.workspace, request.base.digest)
     return Inputs(request.base, datasets, _adapters(request), ratio)
 
@@ -128,11 +129,11 @@ def _adapters(request: Request) -> list[Adapter]:
     """
     if request.existing is not None:
         return planned_adapters(request.existing, request.existing.adapters)
-    spec = request.spec
-    if spec.start_from is not None:
-        return [named_adapter(request.workspace, spec.start_from, request.base)]
-    if spec.base_models == "all_available" and spec.source_system is not None:
-        return finished_adapters(request.workspace, spec.source_system, request.base)
+    match request.spec:
+        case SingleSpec(start_from=str(place)):
+            return [named_adapter(request.workspace, place, request.base)]
+        case TransferSpec(base_models="all_available", source_system=source):
+            return finished_adapters(request.workspace, source, request.base)
     return []
 
 
@@ -151,7 +152,7 @@ def require_machine(request: Request, *, trains_here: bool = True) -> None:
 
 
 def prepare(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> Preparation:
     """Check the machine, generate missing data sets, and plan; the experiment's own folder is not touched yet.
 
@@ -198,7 +199,7 @@ def _existing_plan(existing: Plan, prepared: Preparation, *, accept_changes: boo
 
 
 def start_or_resume(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> Preparation:
     """Like `prepare`; with `accept_changes`, an experiment that cannot continue is followed by a new one."""
     while True:
@@ -218,13 +219,13 @@ def _following(plan: Plan, follows: Follows) -> Plan:
     return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
-def _calibrated(prepared: Preparation, say: Say, *, everything: bool) -> Preparation:
+def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Preparation:
     """The preparation after calibration.
 
     Only a control of equal compute changes with what was measured: its plan is then built once more.
     """
     request = prepared.request
-    provisional = request.spec.equal_compute_control and prepared.plan.compute_ratio is None
+    provisional = needs_compute_ratio(request.spec) and prepared.plan.compute_ratio is None
     wanted = {"sft", "grpo"} if provisional else set[str]()
     if everything:
         expected = prepared.estimate(workers=1)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from setpoint.errors import InputError, collect, shortened
+from setpoint.errors import InputError, collect, shown
 from setpoint.fingerprint import file_digest
 from setpoint.plants import Plant, components_of
 from setpoint.seeding import generator
@@ -207,7 +207,7 @@ class Problem:
         try:
             states = np.asarray(x, dtype=float)
         except (TypeError, ValueError) as error:
-            raise InputError(f"{name} must hold numbers {right}, but is {shortened(x)}.") from error
+            raise InputError(f"{name} must hold numbers {right}, but is {shown(x)}.") from error
         if states.ndim not in {1, 2} or states.shape[-1] != n_x:
             raise InputError(f"{name} must be {right}, but has shape {states.shape}.")
         if not np.isfinite(states).all():
