@@ -12,7 +12,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.launch import Preparation
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
-from setpoint.experiments.planning.spec import TransferSpec, make_spec
+from setpoint.experiments.planning.spec import TransferSpec, make_spec, planned_spec
 from setpoint.experiments.planning.start_adapters import (
     canonical_place,
     finished_adapters,
