@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SITE_READY := $(VENV)/.site-ready
 
-.PHONY: demo test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion clean
+.PHONY: setup demo test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -14,6 +14,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,report,baselines,dev]'
 	touch $(READY)
+
+setup: $(READY)  ## set up .venv/
 
 demo: $(READY)  ## set up, run a real sweep on the built-in base, end with its report
 	$(BIN)/setpoint experiment run --demo --workspace demo

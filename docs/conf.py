@@ -33,6 +33,7 @@ autodoc_preserve_defaults = True
 add_module_names = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
 # Types of other projects cannot be looked up without fetching their inventories.
 nitpick_ignore_regex = [("py:.*", r"(?!setpoint\.).*")]

@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pages.markdown import first_paragraph, page, table
 from pydantic import BaseModel
+
+from pages.markdown import first_paragraph, page, table
 from setpoint.experiments.planning import spec
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.policies import PRESETS
@@ -16,9 +17,9 @@ from setpoint.policies import PRESETS
 SPECIFICATION = """\
 # Specification file
 
-A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only `systems`
-is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value needs no
-brackets; `1e-4` is a number, unlike in YAML 1.1. An option on the command line replaces the field of the file;
+A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only
+`systems` is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
+needs no brackets; `1e-4` is a number, unlike in YAML 1.1. An option on the command line replaces the field of the file;
 `--parameters` and `--set` replace only the parameters that they name.
 
 ```yaml

@@ -9,8 +9,8 @@ from pages.markdown import page
 ABOUT = """\
 # Python API
 
-`import setpoint as sp` offers these names and loads nothing heavy until one is used. Only what this page lists is public;
-everything else may change without notice."""
+`import setpoint as sp` offers these names and loads nothing heavy until one is used. Only what this page lists is
+public; everything else may change without notice."""
 
 
 def python_api() -> str:
