@@ -18,7 +18,7 @@ from pages.models import attribute_docstrings
 from pages.python_api import undocumented
 from pydantic import BaseModel
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.cli import main as command_line
 from setpoint.cli.main import VERBS, main
 from setpoint.experiments.planning.experiment_types import TYPES
@@ -180,7 +180,7 @@ def test_the_limitations_of_the_readme_are_real() -> None:
     assert [name for name in named if (ROOT / "scripts" / name).exists()] == []
 
 
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", plants.names())
 def test_the_data_sheets_are_those_of_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["systems", name]) == 0
     assert capsys.readouterr().out in blocks(TEXT["docs/reference/systems.md"], "text")
