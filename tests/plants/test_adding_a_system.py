@@ -1,4 +1,4 @@
-"""`docs/adding_a_system.md`, done word for word; and plug-ins that are broken."""
+"""`docs/how_to/own_plant.md`, done word for word; and plug-ins that are broken."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from setpoint.cli.main import main
 from setpoint.plants import discovery, registry
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "adding_a_system.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how_to" / "own_plant.md").read_text(encoding="utf-8")
 FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMANDS = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

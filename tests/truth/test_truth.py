@@ -320,7 +320,7 @@ def test_results_are_collected_scenario_by_scenario(tmp_path: Path, capsys: pyte
 
 
 def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "error_rates.md").read_text()
     table = page.partition("| scenario | what is planted |")[2]
     for scenario in scenarios():
         for target in scenario.targets:

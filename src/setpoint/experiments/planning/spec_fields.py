@@ -112,8 +112,11 @@ class Range(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min: Number = Field(allow_inf_nan=False)
+    """Lower end."""
     max: Number = Field(allow_inf_nan=False)
+    """Upper end."""
     scale: Literal["linear", "log"] = "linear"
+    """Whether values are drawn evenly, or evenly on a logarithmic scale."""
     whole: bool = False
     """Whether values are rounded; follows from the parameter."""
 
