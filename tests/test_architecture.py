@@ -11,7 +11,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
-BOTTOM = {"errors", "seeding", "fingerprint", "processes"}
+BOTTOM = {"errors", "seeding", "fingerprint", "processes", "modes"}
 
 WINGED = {"analysis", "experiments"}
 """Packages whose subfolders are layers of their own."""
@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "seeding": set(),
     "fingerprint": set(),
     "processes": set(),
+    "modes": set(),
     "provenance": set(),
     "artifacts": set(),
     "records": {"artifacts"},
@@ -58,17 +59,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.running", "experiments.request",
     },
     "experiments.slurm": {
-        "artifacts", "records", "execution", "experiments.cost", "experiments.running", "experiments.request",
-        "experiments.launch",
+        "artifacts", "records", "execution", "experiments.planning", "experiments.cost", "experiments.running",
+        "experiments.request", "experiments.launch",
     },
     "analysis.statistics": set(),
-    "analysis.data": {"artifacts", "episodes", "analysis.statistics"},
-    "analysis.runs": {"analysis.statistics", "analysis.data"},
+    "analysis.data": {"artifacts", "records", "episodes", "analysis.statistics"},
+    "analysis.runs": {"records", "analysis.statistics", "analysis.data"},
     "analysis.factors": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.arms": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
-    "reports": {"artifacts", "analysis", "trajectory", "systems", "problems", "episodes"},
-    "truth": {"artifacts", "analysis", "episodes", "trajectory"},
+    "reports": {"artifacts", "records", "analysis", "trajectory", "systems", "problems", "episodes"},
+    "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
     "testing": {
         "artifacts", "systems", "problems", "controllers", "simulation", "metrics", "rewards", "language",
     },

@@ -116,12 +116,12 @@ def _title(problem: "Problem") -> str:
 def _modes(arguments: argparse.Namespace, problem: "Problem") -> "tuple[Mode, ...]":
     """Open loop, replanning, or both where open loop means something."""
     from setpoint.evaluation import OPEN_LOOP, Mode
-    from setpoint.problems import CLOSED_LOOP_REPLANNING
+    from setpoint.modes import REPLAN_STEPS
 
     wanted = arguments.test_type or "both"
     if wanted not in _TEST_TYPES:
         raise unknown_name("test type", wanted, _TEST_TYPES)
-    usual = min(CLOSED_LOOP_REPLANNING, problem.steps)
+    usual = min(REPLAN_STEPS, problem.steps)
     interval = usual if arguments.mpc_horizon is None else arguments.mpc_horizon
     if not 1 <= interval <= problem.steps:
         raise InputError(f"--mpc-horizon must be 1 to {problem.steps} steps, but is {interval}.")

@@ -30,7 +30,7 @@ def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
     from setpoint.experiments.cost.estimate import estimate
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
-    expected = estimate(plan, workspace, default_workers()).to_json()
+    expected = estimate(plan, workspace, default_workers()).record().to_json()
     extra = {"suggestions": suggestions(plan), "warnings": inert_parameters(plan), "estimate": expected}
     known = {"stage_ids_known": _stage_ids_known(plan), "finished_stages": _finished_stages(plan, workspace)}
     return {**plan.to_json(), **known, **extra}

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
-    from setpoint.records.journal import Listener
+    from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
 
 
@@ -37,25 +37,29 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
         yield lambda event: _log(plan, event)
 
 
-def _log(plan: "Plan", event: dict[str, Any]) -> None:
+def _log(plan: "Plan", event: "Event") -> None:
     from setpoint.analysis.data.formatting import counted
+    from setpoint.records import journal
 
-    kind = event["event"]
-    if kind == "started":
-        say(f"{plan.experiment}: {counted(event['runs'], 'run')} in {counted(event['stages'], 'stage')}")
-    elif kind in {"stage_started", "stage_finished"}:
-        say(f"{event['kind']} {event['stage']} {kind.removeprefix('stage_')}")
-    elif kind == "stage_waiting":
-        say(f"{event['kind']} {event['stage']}: waiting; {event['reason']}")
-    elif kind == "stage_failed":
-        stage = f"{plan.stages[event['stage']].kind} {event['stage']}"
-        again = "; trying again" if event["retry"] else ""
-        say(f"{stage} failed ({event['failure_class']}): {event['reason']}{again}")
-    elif kind == "left_behind":
-        say(f"{event['stage']} has ended, but left behind: {event['reason']}")
-    elif kind == "draining":
-        say(f"stopping: {counted(event['running'], 'running stage')} may finish; interrupt again to end now")
-    elif kind == "workers_reduced":
-        say(f"going on with {event['workers']} at the same time, because {event['reason']}")
-    elif kind == "run_finished":
-        say(f"run {event['run']}: {event['state']}")
+    match event:
+        case journal.Started():
+            say(f"{plan.experiment}: {counted(event.runs, 'run')} in {counted(event.stages, 'stage')}")
+        case journal.StageStarted():
+            say(f"{event.kind} {event.stage} started")
+        case journal.StageFinished():
+            say(f"{event.kind} {event.stage} finished")
+        case journal.StageWaiting():
+            say(f"{event.kind} {event.stage}: waiting; {event.reason}")
+        case journal.StageFailed():
+            again = "; trying again" if event.retry else ""
+            kind = f"{plan.stages[event.stage].kind} " if event.stage in plan.stages else ""
+            say(f"{kind}{event.stage} failed ({event.failure_class}): {event.reason}{again}")
+        case journal.LeftBehind():
+            say(f"{event.stage} has ended, but left behind: {event.reason}")
+        case journal.Draining():
+            running = counted(event.running, "running stage")
+            say(f"stopping: {running} may finish; interrupt again to end now")
+        case journal.WorkersReduced():
+            say(f"going on with {event.workers} at the same time, because {event.reason}")
+        case journal.RunFinished():
+            say(f"run {event.run}: {event.state}")

@@ -19,9 +19,10 @@ from setpoint.errors import Findings, InputError, unknown_name
 if TYPE_CHECKING:
     from setpoint.execution import Executor, Limits
     from setpoint.experiments.request import Request
-    from setpoint.experiments.running.status import Status
     from setpoint.experiments.slurm.scripts import Cluster
+    from setpoint.records.failure import FailureClass
     from setpoint.records.plan import Plan
+    from setpoint.records.state import RunState, Status
 
 EXIT_SOME_FAILED = 4
 EXIT_ALL_FAILED = 5
@@ -158,14 +159,14 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
     Raises:
         InputError: an unknown class, or one that is a result; a number that is none.
     """
-    from setpoint.records.failure import RETRIES
+    from setpoint.records.failure import RETRYABLE
 
     found = assignments(getattr(arguments, "retries", None) or [])
     findings = Findings()
     for name, number in found.items():
         with findings.check():
-            if name not in RETRIES:
-                raise unknown_name("retryable failure class", name, RETRIES)
+            if name not in RETRYABLE:
+                raise unknown_name("retryable failure class", name, RETRYABLE)
             if not number.isdecimal():
                 raise InputError(f"retries of {name} must be a whole number, but are {number!r}.")
     findings.settle()
@@ -190,14 +191,13 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def run_request(
-    request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
+    request: "Request", arguments: argparse.Namespace, *, retry: "Callable[[FailureClass], bool]" = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
     from setpoint.analysis.data.formatting import counted
     from setpoint.experiments import launch
     from setpoint.experiments.planning.suggestions import inert_parameters
     from setpoint.reports import write_reports
-    from setpoint.reports.remedies import fails_again
 
     retries, limits = retries_of(arguments), limits_of(arguments)
     calibration = getattr(arguments, "calibrate", False)
@@ -251,12 +251,17 @@ def run_request(
     failed = status.counts.get("failed", 0) + status.counts.get("lost", 0)
     if failed:
         again = resume_command(request, "retry")
-        settled = all(fails_again(run.failure_class) for run in status.runs.values() if run.state in {"failed", "lost"})
+        settled = all(_is_final(run) for run in status.runs.values() if run.state in {"failed", "lost"})
         advice = f"mend the cause, then: {again}"
         if settled:
             advice = f"a retry would fail again; start a new experiment, as {report.with_name('failures.md')} suggests"
         print(f"setpoint: {counted(failed, 'run')} failed; {advice}", file=sys.stderr)
     return exit_code(status)
+
+
+def _is_final(run: "RunState") -> bool:
+    """Whether a retry of a failed run, which keeps its values, would fail again."""
+    return run.failure_class is not None and run.failure_class.policy.final
 
 
 def _check_memory(request: "Request", plan: "Plan", workers: int | None, *, quiet: bool) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from setpoint import problems
 from setpoint.errors import InputError, unknown_name
 from setpoint.evaluation.conditions import Condition, conditions_of
+from setpoint.modes import REPLAN_STEPS, mode_name
 from setpoint.problems import DEFAULT_CASES, Problem, require_cases, suite_states
 
 Evaluation = Literal["standard", "replanning", "comprehensive"]
@@ -25,16 +26,16 @@ class Mode:
     @property
     def name(self) -> str:
         """`open_loop`, or `replan_<steps>`."""
-        return f"replan_{self.replan_interval}" if self.replan_interval else "open_loop"
+        return mode_name(self.replan_interval)
 
 
 OPEN_LOOP = Mode(0)
-_REPLAN_1, _REPLAN_5 = Mode(1), Mode(5)
+_REPLAN_1, _REPLAN = Mode(1), Mode(REPLAN_STEPS)
 
 
 def standard_modes(problem: Problem) -> tuple[Mode, ...]:
     """The plant's own track: replanning every five steps, and open loop where that means something."""
-    return (OPEN_LOOP, _REPLAN_5) if problem.open_loop else (_REPLAN_5,)
+    return (OPEN_LOOP, _REPLAN) if problem.open_loop else (_REPLAN,)
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,7 @@ def _overview(arms: Sequence[Arm]) -> list[str]:
     if len(systems) < 2:
         return []
     judged = {name: problems.get(name).judged for name in systems}
-    shown = [
-        arm for arm in arms if arm.mode == {"open_loop": "open_loop", "closed_loop": "replan_5"}[judged[arm.system]]
-    ]
+    shown = [arm for arm in arms if arm.mode == judged[arm.system].episodes]
     names = list(dict.fromkeys(arm.name for arm in shown))
     names.sort(key=lambda name: name in REFERENCES)  # references last
     rows = []

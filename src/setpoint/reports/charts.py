@@ -10,9 +10,8 @@ import numpy as np
 from setpoint import systems
 from setpoint.analysis.data.claim import Claim, Status
 from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
-from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
+from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.formatting import factor_label, level_text, number_text
-from setpoint.analysis.data.quantities import JUDGED_MODES
 from setpoint.analysis.data.reading import learning_curve
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
@@ -302,7 +301,7 @@ def _centred(corner: tuple[float, float], width: float, down: float, value: str,
 
 
 def _failed(runs: Sequence[RunResult]) -> int:
-    return sum(run.state in FAILED_STATES for run in runs)
+    return sum(run.state.failed for run in runs)
 
 
 def _counts(runs: Sequence[RunResult]) -> str:
@@ -313,7 +312,7 @@ def _counts(runs: Sequence[RunResult]) -> str:
 def failure_map(report: Report) -> Chart | None:
     """For each level of each parameter the share of runs that failed, by class."""
     data = report.data
-    if not any(run.state in FAILED_STATES for run in data.runs):
+    if not any(run.state.failed for run in data.runs):
         return None
     rows = [(f, level) for f in swept(data) for level in ordered_levels(run.level(f) for run in data.runs)][:40]
     rows = rows or [("", None)]
@@ -323,8 +322,8 @@ def failure_map(report: Report) -> Chart | None:
     for k, (factor, level) in enumerate(rows):
         y = 26.0 + 24.0 * k
         here = [run for run in data.runs if not factor or run.level(factor) == level]
-        ended = [run for run in here if run.state == "ok" or run.state in FAILED_STATES]
-        failed = [run for run in here if run.state in FAILED_STATES]
+        ended = [run for run in here if run.state == "ok" or run.state.failed]
+        failed = [run for run in here if run.state.failed]
         share = 100.0 * len(failed) / max(1, len(ended))
         name = f"{factor_label(factor)} {level_text(level)}" if factor else "all runs"
         body.append(svg.text(LABELS, y + 4, svg.shortened(name, 46), anchor="end"))
@@ -412,9 +411,9 @@ def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
 
 def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: bool) -> Chart | None:
     data, system = report.data, ranked.system
-    mode = JUDGED_MODES.get(data.analysis.judged.get(system, "open_loop"), "open_loop")
+    mode = data.analysis.mode(system).episodes
     learned = _first_case(report, "evaluate", run.evaluation(system), "llm", mode, system)
-    reference = data.plan.get("shared", {}).get("reference", {}).get(system)
+    reference = data.plan.shared.reference.get(system)
     optimal = _first_case(report, "reference", reference, "optimum", None, system) if reference else None
     if learned is None:
         return None

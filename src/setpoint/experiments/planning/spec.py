@@ -20,7 +20,7 @@ from pydantic import (
 from setpoint import systems
 from setpoint.errors import InputError, collect, unknown_name
 from setpoint.problems import MOST_CASES
-from setpoint.records.failure import RETRIES
+from setpoint.records.failure import RETRYABLE
 from setpoint.records.plan import Plan, Value
 
 TrainingType = Literal["sft", "grpo", "both"]
@@ -208,7 +208,7 @@ class ExperimentSpec(BaseModel):
     @field_validator("retries")
     @classmethod
     def _known_classes(cls, limits: dict[str, int]) -> dict[str, int]:
-        collect([unknown_name("retryable failure class", name, RETRIES) for name in limits if name not in RETRIES])
+        collect([unknown_name("retryable failure class", name, RETRYABLE) for name in limits if name not in RETRYABLE])
         return limits
 
     @field_validator("metrics")

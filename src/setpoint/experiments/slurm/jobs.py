@@ -3,20 +3,22 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import Workspace, write_json
+from setpoint.artifacts import Workspace
+from setpoint.execution import planned_task
 from setpoint.execution.slurm import Client, Fate, Tracker, settle
 from setpoint.execution.slurm.script import read_jobs
 from setpoint.experiments.launch import write_actual
+from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.links import link_models
-from setpoint.experiments.running.one_stage import make_task
 from setpoint.experiments.running.status import read_stage, read_status
-from setpoint.records.journal import Journal
+from setpoint.records.failure import FailureClass
+from setpoint.records.journal import Journal, StageFailed
 from setpoint.records.plan import Plan
+from setpoint.records.state import StageStatus, write_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +47,24 @@ def status(workspace: Workspace, plan: Plan, client: Client) -> list[StageReport
     return [_report(workspace, plan, name, fates.get(name)) for name in plan.stages]
 
 
-def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: float = 30.0) -> dict[str, str]:
+def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: float = 30.0) -> dict[str, FailureClass]:
     """Keep on the disk why jobs ended, and link the models; stage -> failure class of what was new.
 
     Raises:
         InputError: a coordinator is at work, and does the same.
     """
     tracker = Tracker(client, _folder(workspace, plan), lost_after_s=lost_after_s)
-    found: dict[str, str] = {}
+    found: dict[str, FailureClass] = {}
     with lease(workspace.experiment(plan.experiment)) as token:
         journal = Journal(workspace.experiment(plan.experiment), token)
         for name, fate in _ended(tracker, lost_after_s).items():
             failure_class = _settle(workspace, plan, name, fate)
             if failure_class is not None:
                 found[name] = failure_class
-                journal.record("stage_failed", stage=name, failure_class=failure_class, reason=fate.job, retry=False)
+                journal.record(StageFailed(name, failure_class, fate.job, retry=False))
         link_models(workspace, plan)
         write_actual(workspace, plan)
-    snapshot = read_status(workspace, plan.experiment, check=True).to_json()
-    snapshot["updated_at"] = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(workspace.experiment(plan.experiment) / "state.json", snapshot)
+    write_state(workspace.experiment(plan.experiment), read_status(workspace, plan.experiment, check=True))
     return found
 
 
@@ -93,16 +93,16 @@ def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, Fate]:
         time.sleep(1.0)
 
 
-def _settle(workspace: Workspace, plan: Plan, name: str, fate: Fate) -> str | None:
+def _settle(workspace: Workspace, plan: Plan, name: str, fate: Fate) -> FailureClass | None:
     """The failure class of a stage whose job has ended, where that was not known yet."""
     stage = plan.stages.get(name)
     if stage is None:
         return None
     folder = workspace.stage(stage.kind, name)
-    if read_stage(folder).status in {"finished", "failed"} or fate.never_tried:
+    if read_stage(folder).status in {StageStatus.FINISHED, StageStatus.FAILED} or fate.never_tried:
         return None
-    outcome = settle(folder, fate, make_task(workspace, plan, name).describe())
-    return None if outcome is None or outcome.failure is None else str(outcome.failure["failure_class"])
+    outcome = settle(folder, fate, planned_task(workspace, plan.stages, name, STAGES[stage.kind].target).asked())
+    return None if outcome is None or outcome.failure is None else outcome.failure.failure_class
 
 
 ACTIONS: Mapping[str, str] = {
@@ -138,14 +138,13 @@ def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> S
         "node": fate.node if fate else "",
     }
     live = fate is not None and fate.state in {"queued", "running"}
-    failure = found.failure or {}
-    if found.status == "finished":
+    if found.status is StageStatus.FINISHED:
         state = "finished"
     elif fate is not None and live:
         state = "waiting" if seen is not None and seen.reason == "Dependency" else fate.state
-    elif found.status == "failed":
-        common["failure_class"] = failure["failure_class"]
-        return StageReport(state="failed", action=failure.get("suggestion", ""), **common)
+    elif found.failure is not None:
+        common["failure_class"] = found.failure.failure_class
+        return StageReport(state="failed", action=found.failure.suggestion, **common)
     elif any(read_stage(workspace.stage(plan.stages[up].kind, up)).failure for up in plan.upstream(name)):
         state = "blocked"
     elif fate is None or fate.never_tried:
