@@ -86,7 +86,7 @@ def coordinating_s(root: Path, values: int) -> float:
     options = launch.Options(workers=2, executor=executor, targets=dict.fromkeys(STAGES, "overhead:external"))
     request = Request(Workspace(root), "benchmark", planned_spec(plan), BASE, plan)
     started = time.process_time()
-    status = launch.run(request, plan, options)
+    status = launch.run(launch.Preparation(request, plan, {}, ()), options)
     assert status.counts == {"ok": values}
     return (time.process_time() - started) / len(plan.stages)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.cli.main import VERBS, main
 from setpoint.experiments.planning.experiment_types import TYPES
 from setpoint.experiments.planning.spec import ExperimentSpec
@@ -141,7 +141,7 @@ def test_what_is_not_there_yet_is_not_there() -> None:
     assert [name for name in named if (ROOT / "scripts" / name).exists()] == []
 
 
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", plants.names())
 def test_the_data_sheets_are_those_of_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["systems", name]) == 0
     assert capsys.readouterr().out in blocks(TEXT["docs/systems.md"], "text")

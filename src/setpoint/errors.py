@@ -48,6 +48,12 @@ class StageError(SetpointError):
         super().__init__(message)
 
 
+def shortened(value: object, limit: int = 100) -> str:
+    """`repr(value)` for a message, cut after `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
 def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
 ) -> InputError:

@@ -2,12 +2,12 @@
 
 from enum import StrEnum
 
-REPLAN_STEPS = 5
+CLOSED_LOOP_REPLANNING = 5
 """Steps between two plans where a problem is judged in closed loop."""
 
 
 def mode_name(replan_interval: int) -> str:
-    """`replan_<steps>`, or `open_loop` for 0: one plan for the whole horizon."""
+    """How a controller is asked: `replan_<steps>`, or `open_loop` for 0, one plan for the whole horizon."""
     return f"replan_{replan_interval}" if replan_interval else "open_loop"
 
 
@@ -17,9 +17,9 @@ class EvaluationMode(StrEnum):
     OPEN_LOOP = "open_loop"
     """One plan from the initial state, carried out to the end."""
     CLOSED_LOOP = "closed_loop"
-    """A new plan every `REPLAN_STEPS` steps: for plants that are unstable in open loop, where one plan says nothing."""
+    """A new plan every `CLOSED_LOOP_REPLANNING` steps: where one plan says nothing, as for unstable plants."""
 
     @property
     def episodes(self) -> str:
         """The mode of the episodes that count."""
-        return mode_name(REPLAN_STEPS if self is EvaluationMode.CLOSED_LOOP else 0)
+        return mode_name(CLOSED_LOOP_REPLANNING if self is EvaluationMode.CLOSED_LOOP else 0)

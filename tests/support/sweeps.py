@@ -43,7 +43,9 @@ def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> Status:
     plan = plan or read_plan(workspace.experiment("sweep")) or make_plan()
     request = Request(workspace, plan.experiment, planned_spec(plan), BASE, None)
     executor = LocalExecutor(preload=["pytest", "setpoint.experiments.launch"])  # what children import to start
-    return launch.run(request, plan, launch.Options(executor=executor, targets=TARGETS, **options))
+    return launch.run(
+        launch.Preparation(request, plan, {}, ()), launch.Options(executor=executor, targets=TARGETS, **options)
+    )
 
 
 def executions(root: Path) -> list[str]:

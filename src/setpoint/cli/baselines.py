@@ -32,13 +32,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute and print the tables."""
-    from setpoint import systems
+    from setpoint import plants
     from setpoint.controllers.cloned import require_cloning
     from setpoint.demonstrations import MOST_ROWS
     from setpoint.problems import require_cases, require_in_suite, suite_systems
 
     known = suite_systems(arguments.suite)
-    wanted = known if arguments.systems is None else tuple(dict.fromkeys(map(systems.canonical, arguments.systems)))
+    wanted = known if arguments.systems is None else tuple(dict.fromkeys(map(plants.canonical, arguments.systems)))
     for name in wanted:
         require_in_suite(name, arguments.suite)
     require_cases(arguments.cases)

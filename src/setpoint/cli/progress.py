@@ -38,28 +38,8 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
 
 
 def _log(plan: "Plan", event: "Event") -> None:
-    from setpoint.analysis.data.formatting import counted
-    from setpoint.records import journal
+    from setpoint.experiments.running.messages import event_text
 
-    match event:
-        case journal.Started():
-            say(f"{plan.experiment}: {counted(event.runs, 'run')} in {counted(event.stages, 'stage')}")
-        case journal.StageStarted():
-            say(f"{event.kind} {event.stage} started")
-        case journal.StageFinished():
-            say(f"{event.kind} {event.stage} finished")
-        case journal.StageWaiting():
-            say(f"{event.kind} {event.stage}: waiting; {event.reason}")
-        case journal.StageFailed():
-            again = "; trying again" if event.retry else ""
-            kind = f"{plan.stages[event.stage].kind} " if event.stage in plan.stages else ""
-            say(f"{kind}{event.stage} failed ({event.failure_class}): {event.reason}{again}")
-        case journal.LeftBehind():
-            say(f"{event.stage} has ended, but left behind: {event.reason}")
-        case journal.Draining():
-            running = counted(event.running, "running stage")
-            say(f"stopping: {running} may finish; interrupt again to end now")
-        case journal.WorkersReduced():
-            say(f"going on with {event.workers} at the same time, because {event.reason}")
-        case journal.RunFinished():
-            say(f"run {event.run}: {event.state}")
+    text = event_text(plan, event)
+    if text is not None:
+        say(text)

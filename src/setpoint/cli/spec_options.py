@@ -126,7 +126,7 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
     Raises:
         InputError: everything that is wrong with it.
     """
-    from setpoint import systems
+    from setpoint import plants
     from setpoint.experiments.planning.canonical import checked_spec
     from setpoint.experiments.planning.parameters import parse_ranges, parse_tokens
     from setpoint.experiments.planning.spec import read_spec_file
@@ -161,7 +161,7 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
         missing = "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
         findings.errors.append(InputError(missing))
         # Any system will do to check the rest.
-        fields = {**fields, "systems": systems.names()[:1], "datasets": ()}
+        fields = {**fields, "systems": plants.names()[:1], "datasets": ()}
     with findings.check():
         spec = checked_spec(fields)
     findings.settle()

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from setpoint import problems
 from setpoint.errors import InputError, unknown_name
 from setpoint.evaluation.conditions import Condition, conditions_of
-from setpoint.modes import REPLAN_STEPS, mode_name
+from setpoint.modes import CLOSED_LOOP_REPLANNING, mode_name
 from setpoint.problems import DEFAULT_CASES, Problem, require_cases, suite_states
 
 Evaluation = Literal["standard", "replanning", "comprehensive"]
@@ -30,12 +30,12 @@ class Mode:
 
 
 OPEN_LOOP = Mode(0)
-_REPLAN_1, _REPLAN = Mode(1), Mode(REPLAN_STEPS)
+_REPLANNED, _EVERY_STEP = Mode(CLOSED_LOOP_REPLANNING), Mode(1)
 
 
 def standard_modes(problem: Problem) -> tuple[Mode, ...]:
-    """The plant's own track: replanning every five steps, and open loop where that means something."""
-    return (OPEN_LOOP, _REPLAN) if problem.open_loop else (_REPLAN,)
+    """The plant's own track: closed loop, and open loop where that means something."""
+    return (OPEN_LOOP, _REPLANNED) if problem.open_loop else (_REPLANNED,)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class EvaluationConfig:
         if evaluation == "standard":
             return cls(problem.name, modes, cases)
         conditions = conditions_of(problem) if evaluation == "comprehensive" else ()
-        return cls(problem.name, (*modes, _REPLAN_1), cases, conditions=conditions)
+        return cls(problem.name, (*modes, _EVERY_STEP), cases, conditions=conditions)
 
     def states(self) -> Float[np.ndarray, "C n_x"]:
         """The initial states of the cases."""

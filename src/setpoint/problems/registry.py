@@ -2,7 +2,7 @@
 
 import math
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.modes import EvaluationMode
 from setpoint.problems.problem import Problem
 
@@ -12,7 +12,7 @@ _PROBLEMS = {
     problem.name: problem
     for problem in (
         Problem(
-            plant=systems.get("double_integrator"),
+            plant=plants.get("double_integrator"),
             steps=50,
             q=(10.0, 10.0),
             r=(0.1,),
@@ -21,7 +21,7 @@ _PROBLEMS = {
             half_width=(0.8, 0.8),
         ),
         Problem(
-            plant=systems.get("van_der_pol"),
+            plant=plants.get("van_der_pol"),
             steps=50,
             q=(10.0, 10.0),
             r=(0.1,),
@@ -31,7 +31,7 @@ _PROBLEMS = {
             judged=EvaluationMode.CLOSED_LOOP,
         ),
         Problem(
-            plant=systems.get("pendulum"),
+            plant=plants.get("pendulum"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -43,7 +43,7 @@ _PROBLEMS = {
             detuned_gain=0.7,
         ),
         Problem(
-            plant=systems.get("double_integrator_tight"),
+            plant=plants.get("double_integrator_tight"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -52,7 +52,7 @@ _PROBLEMS = {
             half_width=(0.9, 0.3),
         ),
         Problem(
-            plant=systems.get("linear_oscillator"),
+            plant=plants.get("linear_oscillator"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -61,7 +61,7 @@ _PROBLEMS = {
             half_width=(1.0, 1.2),
         ),
         Problem(
-            plant=systems.get("van_der_pol_tight"),
+            plant=plants.get("van_der_pol_tight"),
             steps=50,
             q=(10.0, 10.0),
             r=(0.1,),
@@ -71,7 +71,7 @@ _PROBLEMS = {
             judged=EvaluationMode.CLOSED_LOOP,
         ),
         Problem(
-            plant=systems.get("duffing"),
+            plant=plants.get("duffing"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -82,7 +82,7 @@ _PROBLEMS = {
             detuned_gain=0.3,
         ),
         Problem(
-            plant=systems.get("pendulum_swingup"),
+            plant=plants.get("pendulum_swingup"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -95,7 +95,7 @@ _PROBLEMS = {
             starts=8,
         ),
         Problem(
-            plant=systems.get("cart_pole"),
+            plant=plants.get("cart_pole"),
             steps=50,
             q=(10.0, 1.0, 10.0, 1.0),
             r=(0.01,),
@@ -107,7 +107,7 @@ _PROBLEMS = {
             detuned_gain=0.7,
         ),
         Problem(
-            plant=systems.get("cw_rendezvous"),
+            plant=plants.get("cw_rendezvous"),
             steps=50,
             q=(10.0, 10.0, 1.0, 1.0),
             r=(0.1, 0.1),
@@ -116,7 +116,7 @@ _PROBLEMS = {
             half_width=(0.4, 1.0, 0.1, 0.1),
         ),
         Problem(
-            plant=systems.get("orbit_raising"),
+            plant=plants.get("orbit_raising"),
             steps=50,
             q=(10.0, 10.0, 10.0),
             r=(1.0, 1.0),
@@ -126,7 +126,7 @@ _PROBLEMS = {
             centre=(1.0, 0.0, 1.0),
         ),
         Problem(
-            plant=systems.get("detumble"),
+            plant=plants.get("detumble"),
             steps=50,
             q=(10.0, 10.0, 10.0),
             r=(0.1, 0.1, 0.1),
@@ -136,7 +136,7 @@ _PROBLEMS = {
             detuned_gain=0.3,
         ),
         Problem(
-            plant=systems.get("attitude_mrp"),
+            plant=plants.get("attitude_mrp"),
             steps=50,
             q=(10.0, 10.0, 10.0, 1.0, 1.0, 1.0),
             r=(0.1, 0.1, 0.1),
@@ -155,8 +155,8 @@ def get(name: str) -> Problem:
     Raises:
         InputError: no such plant.
     """
-    full = systems.canonical(name)
+    full = plants.canonical(name)
     if full in _PROBLEMS:
         return _PROBLEMS[full]
-    problem: Problem = systems.plugins().problems[full]
+    problem: Problem = plants.plugins().problems[full]
     return problem

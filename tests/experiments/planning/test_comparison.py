@@ -104,3 +104,10 @@ def test_the_table_of_all_systems_has_each_in_the_mode_that_it_is_judged_in() ->
         ["attitude_mrp", "open loop", "90 %; 12.5 %; 25 %", "87.5 %; 25 %"],
     ]
     assert "All systems" not in render_arms(found[:2])
+
+
+def test_the_table_says_which_error_is_a_mean_and_which_a_median() -> None:
+    lines = render_arms([arm("pendulum", "open_loop", "SFT", 1.0)]).splitlines()
+    cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[2], lines[4]))
+    found = dict(zip(*cells, strict=True))
+    assert (found["mean error"], found["median norm. error"]) == ("0.1000", "0.2000")

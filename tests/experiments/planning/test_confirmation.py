@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.evidence import LevelEvidence
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.overview import experiment_claims
 from setpoint.artifacts import Workspace
@@ -17,6 +18,7 @@ from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.confirmation import confirmation
 from setpoint.experiments.planning.suggestions import suggestions
 from setpoint.records.plan import Named, Plan
+from support.claims import evidence_of
 from support.sweeps import BASE, make_plan, save_plan
 from support.synthetic_experiment import Synthetic
 
@@ -80,7 +82,7 @@ def test_a_confirmed_score_is_called_unbiased_and_no_other(tmp_path: Path) -> No
     assert len(confirmed) == 2
     assert all(c.status is Status.SUPPORTED and "unbiased" in c.statement and c.n_runs == 4 for c in confirmed)
     best = found["optimal_level:candidate"]
-    assert best.details["observed_best"] == "lora_rank=8, learning_rate=0.0002"
+    assert evidence_of(best, LevelEvidence).observed_best == "lora_rank=8, learning_rate=0.0002"
     assert best.status is Status.SUPPORTED
 
 

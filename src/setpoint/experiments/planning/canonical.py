@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.errors import Findings, collect, unknown_name
 from setpoint.experiments.planning.designs import check_design
 from setpoint.experiments.planning.experiment_types import RunDesign, design_runs
@@ -83,7 +83,7 @@ def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
     others = {name: fields[name] for name in ("parameters", "fixed", "ranges") if isinstance(fields.get(name), Mapping)}
     if findings.errors and others:
         with findings.check():
-            canonical_spec(make_spec({"systems": systems.names()[:1], "training_types": tuple(TRAINED), **others}))
+            canonical_spec(make_spec({"systems": plants.names()[:1], "training_types": tuple(TRAINED), **others}))
     findings.settle()
     return canonical_spec(spec)
 

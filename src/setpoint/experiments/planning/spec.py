@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.errors import InputError, collect, unknown_name
 from setpoint.problems import MOST_CASES
 from setpoint.records.failure import RETRYABLE
@@ -193,12 +193,12 @@ class ExperimentSpec(BaseModel):
     @field_validator("systems", "target_systems")
     @classmethod
     def _known_systems(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _distinct("system", tuple(systems.canonical(name) for name in names))
+        return _distinct("system", tuple(plants.canonical(name) for name in names))
 
     @field_validator("source_system")
     @classmethod
     def _known_source(cls, name: str | None) -> str | None:
-        return None if name is None else systems.canonical(name)
+        return None if name is None else plants.canonical(name)
 
     @field_validator("training_types", "model_types", "strategies")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any
 from setpoint import provenance
 from setpoint.artifacts import StageKind
 
-_CONTROL = ("modes", "systems", "problems", "simulation", "metrics")
+_CONTROL = ("modes", "plants", "problems", "simulation", "metrics")
 _MODEL = (*_CONTROL, "language", "policies")
 
 
