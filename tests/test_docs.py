@@ -26,7 +26,7 @@ from setpoint.experiments.planning.spec import SPECS
 from setpoint.experiments.planning.spec_fields import Range
 from setpoint.language import messages, parse_answer
 from setpoint.policies import PRESETS
-from setpoint.records.failure import FAILURE_CLASSES
+from setpoint.records.failure import STAGE_CLASSES
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "setpoint"
@@ -159,7 +159,7 @@ def test_exit_codes_and_failure_classes_are_those_of_the_code() -> None:
     declared = " ".join((command_line.__doc__ or "").split()).partition("Exit codes: ")[2]
     assert codes == re.findall(r"(?:^|; )(\d+) ", declared)
     cells = re.findall(r"^\| (`.*?) \|", TEXT["docs/reference/failures.md"], re.MULTILINE)
-    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == FAILURE_CLASSES
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == STAGE_CLASSES
 
 
 UNIDIOMATIC = re.compile(

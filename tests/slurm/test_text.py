@@ -10,7 +10,7 @@ import pytest
 import yaml
 from lab import HERE
 
-from setpoint.artifacts import Claim
+from setpoint.artifacts import Lock
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.execution.slurm import Profile, Resources
@@ -279,14 +279,14 @@ def test_slurms_own_word_that_memory_ran_out(tmp_path: Path, line: str, expected
     assert explain(fate)[0] == expected
 
 
-def test_a_claim_of_an_earlier_start_of_the_same_job_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere = Claim("another-host", "boot", 1, "1", "token", "12_3/0")
+def test_a_lock_of_an_earlier_start_of_the_same_job_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = Lock("another-host", "boot", 1, "1", "token", "12_3/0")
     monkeypatch.setenv("SLURM_JOB_ID", "15")
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert Claim.of_this_process().job == "12_3/1"
+    assert Lock.of_this_process().job == "12_3/1"
     assert not elsewhere.alive()
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
     assert elsewhere.alive()
-    assert Claim(socket.gethostname(), "boot", 1, "1", "token").alive() is False
+    assert Lock(socket.gethostname(), "boot", 1, "1", "token").alive() is False

@@ -240,9 +240,10 @@ def test_a_metric_that_is_not_analysed_changes_nothing(tmp_path: Path) -> None:
             for s, o in run.outcomes.items()
         }
         noisy.append(replace(run, outcomes=outcomes, training_time_s=10.0 + run.index % 7))
-    more = replace(data.analysis, secondary_metrics=("training_time", "success_rate"))
+    more = data.analysis.model_copy(update={"secondary_metrics": ("training_time", "success_rate")})
     before = {c.id: c for c in experiment_claims(data)}
-    after = {c.id: c for c in experiment_claims(replace(data, runs=tuple(noisy), analysis=more))}
+    changed = replace(data, runs=tuple(noisy), plan=data.plan.model_copy(update={"analysis": more}))
+    after = {c.id: c for c in experiment_claims(changed)}
     assert {name: after[name] for name in before} == before
     assert any(name.startswith("secondary:training_time") for name in after)
 

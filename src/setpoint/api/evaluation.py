@@ -19,8 +19,8 @@ from setpoint.evaluation.references import evaluate_references
 from setpoint.evaluation.run import Evaluated
 from setpoint.evaluation.run import evaluate as evaluate_mode
 from setpoint.evaluation.summary import Summary, summarise
+from setpoint.modes import CLOSED_LOOP_REPLANNING
 from setpoint.problems import (
-    CLOSED_LOOP_REPLANNING,
     DEFAULT_CASES,
     MoveBlocking,
     Problem,

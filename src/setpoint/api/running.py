@@ -18,10 +18,11 @@ from setpoint.experiments.cost.workers import check_workers
 from setpoint.experiments.planning.suggestions import inert_parameters
 from setpoint.experiments.preflight import require_fit
 from setpoint.experiments.request import Request
-from setpoint.experiments.running.status import Status
 from setpoint.experiments.slurm.scripts import PROFILE, Cluster, executor
+from setpoint.records.failure import FailureClass
 from setpoint.records.journal import Listener
 from setpoint.records.plan import Plan
+from setpoint.records.state import Status
 from setpoint.reports import write_reports
 
 _EVERY_STAGE = 1_000_000
@@ -85,7 +86,7 @@ class RunOptions:
     workers: int | None = None
     limits: Limits = field(default_factory=Limits)
     retries: Mapping[str, int] = field(default_factory=dict)
-    retry: Callable[[str], bool] = field(default=lambda _: False)
+    retry: Callable[[FailureClass], bool] = field(default=lambda _: False)
     on: Slurm | None = None
     calibrate: bool = False
     accept_changes: bool = False

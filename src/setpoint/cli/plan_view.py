@@ -26,7 +26,7 @@ def plan_summary(prepared: "Preparation") -> dict[str, Any]:
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
     plan, workspace = prepared.plan, prepared.request.workspace
-    expected = prepared.estimate(default_workers()).to_json()
+    expected = prepared.estimate(default_workers()).record().to_json()
     extra = {"suggestions": suggestions(plan), "warnings": inert_parameters(plan), "estimate": expected}
     known = {"stage_ids_known": _stage_ids_known(plan), "finished_stages": _finished_stages(plan, workspace)}
     return {**plan.to_json(), **known, **extra}

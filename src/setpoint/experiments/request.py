@@ -107,8 +107,8 @@ def make_request(
 
 def successor(request: Request, changes: Sequence[str]) -> Request:
     """The same request under the next id, for an experiment that cannot go on because of `changes`."""
-    earlier = {} if request.existing is None else request.existing.provenance.get("follows", {})
-    origin = request.follows.origin if request.follows else earlier.get("origin", request.experiment_id)
+    earlier = request.experiment_id if request.existing is None else request.existing.origin
+    origin = request.follows.origin if request.follows else earlier
     identifier, existing = next_id(request.workspace, origin, request.experiment_id, request.spec)
     follows = Follows(origin, request.experiment_id, tuple(changes))
     return replace(request, experiment_id=identifier, existing=existing, follows=follows)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,17 +13,14 @@ from numpy.typing import ArrayLike
 
 from setpoint.errors import InputError, collect, shown
 from setpoint.fingerprint import file_digest
+from setpoint.modes import CLOSED_LOOP_REPLANNING, EvaluationMode
 from setpoint.plants import Plant, components_of
 from setpoint.seeding import generator
 
 STATE_DECIMALS = 4
 """Initial states are rounded to this many decimals, so that a prompt states them exactly."""
 
-CLOSED_LOOP_REPLANNING = 5
-"""Steps between two plans where a problem is judged in closed loop."""
-
-_Track = Literal["open_loop", "closed_loop"]
-
+_MODES = " or ".join(EvaluationMode)
 _ROUNDING = 1e-9
 _LARGEST_DRIFT = 1e-3
 """How far a plant may drift from the target over the horizon without control, as a share of the half width."""
@@ -58,7 +55,7 @@ class Problem:
     terminal_weight: Any
     target: tuple[float, ...]
     half_width: tuple[float, ...]
-    judged: _Track = "open_loop"
+    judged: EvaluationMode = EvaluationMode.OPEN_LOOP
     open_loop: bool = True
     detuned_gain: float = 0.5
     centre: tuple[float, ...] | None = None
@@ -75,11 +72,9 @@ class Problem:
                     f"{self.starts}."
                 )
             )
-        if self.judged not in get_args(_Track):
-            wrong.append(
-                InputError(f"{self.name}: judged must be {' or '.join(get_args(_Track))}, but is {self.judged!r}.")
-            )
-        elif self.judged == "open_loop" and not self.open_loop:
+        if self.judged not in list(EvaluationMode):
+            wrong.append(InputError(f"{self.name}: judged must be {_MODES}, but is {self.judged!r}."))
+        elif self.judged == EvaluationMode.OPEN_LOOP and not self.open_loop:
             wrong.append(InputError(f"{self.name}: what is judged in open loop needs open_loop=True, but has False."))
         for signal in (*plant.states, *plant.controls):
             if not (math.isfinite(signal.lower) and math.isfinite(signal.upper) and signal.lower < signal.upper):
@@ -105,6 +100,7 @@ class Problem:
         if any(value < 0 for value in _numbers((*self.q, *self.r, self.terminal_weight))):
             wrong.append(InputError(f"{self.name}: the weights q, r and terminal_weight must not be negative."))
         collect(wrong)
+        object.__setattr__(self, "judged", EvaluationMode(self.judged))  # a plug-in may write the word
 
     def require_sound(self) -> None:
         """Check that target and initial set suit the plant: what a family of symbols cannot be asked when it is made.
@@ -278,7 +274,9 @@ def reward_horizon(problems: Iterable[Problem]) -> int:
     local optima, for there the cost to go of the linearisation says nothing about the steps that are left.
     """
     posed = list(problems)
-    whole = all(problem.judged == "open_loop" for problem in posed) or any(problem.starts > 1 for problem in posed)
+    whole = all(problem.judged is EvaluationMode.OPEN_LOOP for problem in posed) or any(
+        problem.starts > 1 for problem in posed
+    )
     return 0 if whole else CLOSED_LOOP_REPLANNING
 
 

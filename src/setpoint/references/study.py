@@ -19,7 +19,8 @@ from setpoint.controllers.cloned import CLONES, clone
 from setpoint.controllers.mpc import ModelPredictive
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
 from setpoint.controllers.tracking import TrackingLqr
-from setpoint.problems import CLOSED_LOOP_REPLANNING, Problem, TestCases, require_disjoint, suite_cases
+from setpoint.modes import CLOSED_LOOP_REPLANNING
+from setpoint.problems import Problem, TestCases, require_disjoint, suite_cases
 from setpoint.problems.suites import MIN_DISTANCE
 from setpoint.simulation import NOISE, Disturbance, run_controller, simulate
 from setpoint.trajectory import Trajectory

@@ -150,7 +150,7 @@ def _clones(found: "Sequence[SystemAnchors]", clones: Sequence[str]) -> Table:
 
 
 def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
-    from setpoint.problems import CLOSED_LOOP_REPLANNING
+    from setpoint.modes import CLOSED_LOOP_REPLANNING
     from setpoint.references.study import DISTURBED_CASES, NOISY
     from setpoint.simulation import NOISE
 

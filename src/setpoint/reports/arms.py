@@ -7,9 +7,7 @@ from statistics import mean
 from setpoint import problems
 from setpoint.analysis.data.evaluations import Arm
 from setpoint.analysis.data.formatting import share_text
-from setpoint.analysis.data.quantities import JUDGED_MODES
-from setpoint.episodes import mode_name
-from setpoint.problems import CLOSED_LOOP_REPLANNING
+from setpoint.modes import CLOSED_LOOP_REPLANNING, mode_name
 from setpoint.reports.content import REFERENCES
 
 _MODES = tuple(mode_name(interval) for interval in (0, 1, CLOSED_LOOP_REPLANNING))
@@ -45,7 +43,7 @@ def _overview(arms: Sequence[Arm]) -> list[str]:
     if len(systems) < 2:
         return []
     judged = {name: problems.get(name).judged for name in systems}
-    shown = [arm for arm in arms if arm.mode == JUDGED_MODES[judged[arm.system]]]
+    shown = [arm for arm in arms if arm.mode == judged[arm.system].episodes]
     names = list(dict.fromkeys(arm.name for arm in shown))
     names.sort(key=lambda name: name in REFERENCES)  # references last
     rows = []

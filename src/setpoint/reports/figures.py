@@ -17,7 +17,6 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from setpoint import plants
 from setpoint.analysis.data.experiment import RunResult
 from setpoint.analysis.data.formatting import number_text
-from setpoint.analysis.data.quantities import JUDGED_MODES
 from setpoint.analysis.data.reading import learning_curve
 from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
@@ -259,8 +258,8 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     if best is None or ranked.system not in plants.names():
         return None
     data = report.data
-    mode = JUDGED_MODES.get(data.analysis.judged.get(ranked.system, "open_loop"), "open_loop")
-    reference = data.plan["shared"]["reference"].get(ranked.system)
+    mode = data.analysis.mode(ranked.system).episodes
+    reference = data.plan.shared.reference.get(ranked.system)
     learned = _by_case(report, "evaluate", best.evaluation(ranked.system), "llm", mode, ranked.system)
     optimal = {} if reference is None else _by_case(report, "reference", reference, "optimum", None, ranked.system)
     cases = sorted(learned)[:SHOWN_CASES]

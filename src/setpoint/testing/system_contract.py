@@ -14,6 +14,7 @@ from setpoint.controllers import ClippedLqr, solve_riccati
 from setpoint.controllers.agreement import agreement
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
 from setpoint.language import Dialect, compose_answer, format_moves, format_vector, messages, parse_answer
+from setpoint.modes import EvaluationMode
 from setpoint.plants import Plant, components_of, linearise, require_symbolic, rk4_step
 from setpoint.problems import MoveBlocking, Problem, usual_blocking
 from setpoint.rewards import RewardRule
@@ -60,7 +61,7 @@ class SystemContract:
 
     def test_the_problem_suits_the_plant(self) -> None:
         self.problem.require_sound()
-        assert self.problem.judged in {"open_loop", "closed_loop"}
+        assert self.problem.judged in list(EvaluationMode)
 
     def test_a_solver_can_read_the_dynamics(self) -> None:
         require_symbolic(self.plant)

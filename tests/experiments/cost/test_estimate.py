@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from setpoint.artifacts import Workspace, read_json
+from setpoint.artifacts import Measured, Workspace, read_json
 from setpoint.execution import Outcome, Task
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import Limits
@@ -37,7 +37,7 @@ def seen(plan: Plan, noise: float = 0.05) -> list[Observation]:
     found = []
     for stage in plan.stages.values():
         cpu_s = cost_s(stage) * (1 + noise * chance.gauss(0, 1))
-        measured = {"cpu_s": cpu_s, "wall_s": 2 * cpu_s, "peak_rss_gb": 0.7, "gpu_hours": None, "peak_gpu_gb": None}
+        measured = Measured(cpu_s=cpu_s, wall_s=2 * cpu_s, peak_rss_gb=0.7)
         found.append(Observation(work_of(stage.kind, stage.config), measured))
     return found
 
@@ -84,7 +84,7 @@ def test_what_never_ran_is_unknown(tmp_path: Path) -> None:
     assert set(nothing.unknown) == {"reference", "evaluate", "sft", "grpo"}
     assert nothing.cpu_s == 0.0
     other_base = [
-        Observation(found.work.__class__(found.work.kind, ("b1",), 1.0), {"cpu_s": 1.0}) for found in seen(plan)
+        Observation(found.work.__class__(found.work.kind, ("b1",), 1.0), Measured(cpu_s=1.0)) for found in seen(plan)
     ]
     assert "sft" in estimate(plan, Workspace(tmp_path), 1, other_base).unknown
 

@@ -313,7 +313,7 @@ def _obstacle(
 
 def _sparse(data: ExperimentData, dropped: Sequence[tuple[str, Level]]) -> Obstacle | None:
     """That the design itself leaves cells empty: what is left of the factorial then was not chosen to be compared."""
-    design = (data.plan.get("spec") or {}).get("design", "full")
+    design = data.plan.design
     if design == "full" or not dropped:
         return None
     reason = f"a {design} design leaves combinations empty, and tests of single parameters need all of them"

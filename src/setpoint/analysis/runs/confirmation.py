@@ -11,11 +11,11 @@ from setpoint.analysis.runs.reliability import survivor_caveat
 
 def confirmation_claims(data: ExperimentData) -> list[Claim]:
     """The score of each configuration that another experiment chose; nothing where none did."""
-    chosen_by = data.plan.get("spec", {}).get("confirms")
+    chosen_by = data.plan.confirms
     if not chosen_by:
         return []
     return [
-        _claim(data, str(chosen_by), result)
+        _claim(data, chosen_by, result)
         for system in data.systems
         for result in rank_configurations(data, system, ranking_metric(data))
     ]

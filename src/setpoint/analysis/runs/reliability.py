@@ -18,10 +18,12 @@ from setpoint.analysis.data.subject import OneFactor
 from setpoint.analysis.statistics.effects import holm
 from setpoint.analysis.statistics.failure_rates import failure_test
 from setpoint.analysis.statistics.intervals import share_interval
+from setpoint.records.failure import FailureClass
+from setpoint.records.state import RunStatus
 from setpoint.seeding import generator
 
-_OWN_FAILURES = frozenset({"failed", "lost"})
-_OF_FILES = frozenset({"data", "corrupt_artifact"})
+_OWN_FAILURES = frozenset({RunStatus.FAILED, RunStatus.LOST})
+_OF_FILES = frozenset({FailureClass.DATA, FailureClass.CORRUPT_ARTIFACT})
 
 
 def failed_itself(run: RunResult) -> bool:

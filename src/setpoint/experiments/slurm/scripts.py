@@ -3,10 +3,10 @@
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from setpoint.artifacts import Workspace, create_json, write_json, write_text
+from setpoint.artifacts import StageKind, Workspace, create_json, write_json, write_text
 from setpoint.errors import InputError, SetpointError
 from setpoint.execution.slurm import (
     Batch,
@@ -29,7 +29,7 @@ from setpoint.execution.slurm.script import (
     add_job,
     job_name,
     plain_text,
-    read_batches,
+    read_batch,
     read_jobs,
     submit_text,
 )
@@ -39,8 +39,9 @@ from setpoint.experiments.launch import Preparation, write_prediction
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.status import read_stages
 from setpoint.records.plan import Plan, plan_path, read_plan
+from setpoint.records.state import StageStatus
 
-CPU_KINDS = frozenset({"reference"})
+CPU_KINDS = frozenset({StageKind.REFERENCE})
 """Kinds of stages that never use a GPU."""
 SUBMIT = "submit.sh"
 PROFILE = "profile.yaml"
@@ -133,7 +134,9 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits)
     """
     site = cluster.site(workspace, plan.experiment)
     folder = _new_folder(site.folder)
-    open_stages = {name for name, state in read_stages(workspace, plan).items() if state.status != "finished"}
+    open_stages = {
+        name for name, state in read_stages(workspace, plan).items() if state.status is not StageStatus.FINISHED
+    }
     if not open_stages:
         raise InputError(
             f"every stage of experiment {plan.experiment!r} is finished already. "
@@ -376,19 +379,8 @@ def read_generated(workspace: Workspace, plan: Plan) -> Generated:
             f"there are no scripts of experiment {plan.experiment!r} yet. Make them with "
             f"`setpoint slurm generate --experiment-id {plan.experiment} …`."
         )
-    described = [content for path, content in read_batches(folder.parent) if path.parent == folder]
-    batches = tuple(
-        Batch(
-            name=content["name"],
-            folder=folder,
-            kind=content["kind"],
-            stages=tuple(content["stages"]),
-            resources=Resources(**content["resources"]),
-            gpu=content["kind"] not in CPU_KINDS,
-            after=tuple(Link(**link) for link in content["after"]),
-        )
-        for content in described
-    )
+    described = [read_batch(path) for path in sorted(folder.glob("*.json"))]
+    batches = tuple(replace(batch, gpu=batch.kind not in CPU_KINDS) for batch in described)
     recorder = (folder / f"{RECORD}.sbatch").exists()
     site = Cluster(Profile(), Resources()).site(workspace, plan.experiment)
     return Generated(site, folder, tuple(_in_order(batches)), recorder)
