@@ -190,10 +190,10 @@ def test_prompts_and_answers_are_those_of_the_code() -> None:
     shown = blocks(TEXT["docs/explanation/notation.md"], "text")
     problem = problems.get("double_integrator")
     for preset in PRESETS.values():
-        for message in messages(problem, [-0.0915, -0.3522], preset.dialect):
+        for message in messages(problem, [-0.0915, -0.3522], preset.prompt_format):
             assert message["content"] + "\n" in shown
     (answer,) = [text for text in shown if text.startswith("<REASONING>")]
-    lengths = PRESETS["tiny"].dialect.blocking.lengths
+    lengths = PRESETS["tiny"].prompt_format.blocking.lengths
     assert getattr(parse_answer(answer, len(lengths), 1), "shape", None) == (len(lengths), 1)
     assert (
         f"held for {', '.join(map(str, lengths[:-1]))} and {lengths[-1]} steps" in TEXT["docs/explanation/notation.md"]

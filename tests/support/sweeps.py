@@ -18,7 +18,7 @@ from setpoint.experiments.request import Request
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
 from setpoint.records.plan import NamedDigest, Plan, read_plan, write_plan
-from setpoint.records.state import Status
+from setpoint.records.state import ExperimentState
 
 BASE = BaseModel(name="builtin:tiny", location=str(Path(__file__).parent), digest="b0", preset=TINY)
 TARGETS = dict.fromkeys(STAGES, "support.stage_targets:write_and_count")
@@ -37,7 +37,7 @@ def save_plan(root: Path, plan: Plan) -> None:
     write_plan(root / "experiments" / plan.experiment, plan)
 
 
-def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> Status:
+def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> ExperimentState:
     """Run a plan (by default the saved one, or a new one) with the cheap stages in this process's children."""
     workspace = Workspace(root)
     plan = plan or read_plan(workspace.experiment("sweep")) or make_plan()

@@ -126,7 +126,7 @@ class Synthetic:
                 secondary_metrics=("control_cost",),
                 scale=self.scale,
                 factors=tuple(self.factors),
-                judged={system: problems.get(system).judged for system in self.systems},
+                judged={system: problems.get(system).evaluation_mode for system in self.systems},
             ),
             systems=self.systems,
             base=NamedDigest(name="builtin:tiny", digest="1" * 12),
@@ -192,7 +192,7 @@ class Synthetic:
 
     def _episodes(self, system: str, controller: str, log_error: float, seed: int) -> list[EpisodeResult]:
         problem = problems.get(system)
-        mode = problem.judged.episodes
+        mode = problem.evaluation_mode.episodes
         rng = np.random.default_rng([seed, 11])
         spread = 0.3 * rng.standard_normal(self.cases)
         errors = np.exp(log_error + spread - spread.mean())

@@ -28,7 +28,7 @@ from setpoint.truth.folders import write_folder
 from setpoint.truth.planted import Planted, PlantedRun, as_data
 from setpoint.truth.scenarios import Target, scenarios
 from setpoint.truth.verification import (
-    Reached,
+    TargetOutcome,
     chosen,
     duplicates_refused,
     earliness,
@@ -269,7 +269,7 @@ def test_p_values_are_judged_by_their_distribution() -> None:
 )
 def test_a_target_can_be_missed(relation: str, bound: float, good: float, bad: float) -> None:
     target = Target("x", relation, bound, "y")  # type: ignore[arg-type]
-    held, missed = (Reached("G0", "title", 2000, target, measured, 0.8) for measured in (good, bad))
+    held, missed = (TargetOutcome("G0", "title", 2000, target, measured, 0.8) for measured in (good, bad))
     assert held.held and held.margin is not None and held.margin >= -1e-12
     assert missed.held is False and not missed.within_chance
     page = to_markdown([held, missed])

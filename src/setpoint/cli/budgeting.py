@@ -48,7 +48,7 @@ def show_designs(request: "Request", arguments: argparse.Namespace) -> None:
 
 def designs_text(budget: "Budget", found: "Sequence[PricedDesign]") -> str:
     """The designs, a paragraph each, with what they can detect at 80 % power."""
-    from setpoint.analysis.data.formatting import counted
+    from setpoint.formatting import counted
 
     spread = found[0].seed_deviation
     metric = found[0].offer.spec.metrics[0]

@@ -244,8 +244,8 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 def _say_what_is_not_retried(wanted: "Request", classes: "frozenset[FailureClass] | None") -> None:
     """Where no stage failed in a way that was asked for, the command only resumes, which is said."""
-    from setpoint.analysis.data.formatting import listed
     from setpoint.experiments.running.status import read_stages
+    from setpoint.formatting import listed
 
     states = read_stages(wanted.workspace, wanted.existing).values() if wanted.existing else ()
     failed = {state.failure.failure_class for state in states if state.failure}
@@ -290,8 +290,8 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from setpoint.analysis.data.formatting import counted
     from setpoint.experiments.running.status import read_status
+    from setpoint.formatting import counted
 
     workspace = workspace_of(arguments)
     if arguments.watch:

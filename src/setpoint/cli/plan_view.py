@@ -65,7 +65,7 @@ def plan_text(prepared: "Preparation") -> str:
 
 def _runs_text(plan: "Plan") -> str:
     """`6 configurations x 2 replicates = 12`; an arm of existing adapters has as many replicates as adapters."""
-    from setpoint.analysis.data.formatting import counted
+    from setpoint.formatting import counted
 
     replicates = Counter(run.configuration for run in plan.runs)
     sizes = Counter(replicates.values())

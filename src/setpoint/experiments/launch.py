@@ -15,7 +15,7 @@ from setpoint.experiments.cost.calibration import calibrate
 from setpoint.experiments.cost.estimate import (
     KINDS,
     Estimate,
-    Observation,
+    StageTiming,
     actual_cost,
     compute_ratio,
     estimate,
@@ -36,7 +36,7 @@ from setpoint.experiments.planning.start_adapters import (
     planned_adapters,
 )
 from setpoint.experiments.preflight import check_machine, require_fit
-from setpoint.experiments.request import Follows, Request, successor
+from setpoint.experiments.request import Lineage, Request, successor
 from setpoint.experiments.running.coordinator import Coordinator
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.links import link_models
@@ -45,7 +45,7 @@ from setpoint.records.estimate import ESTIMATE, read_estimate, write_actual_cost
 from setpoint.records.failure import FailureClass
 from setpoint.records.journal import EventKind, Journal, Listener, StageFailed, read_events
 from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
-from setpoint.records.state import ExperimentStatus, StageStatus, Status
+from setpoint.records.state import ExperimentState, ExperimentStatus, StageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Preparation:
     adapters: tuple[Adapter, ...]
 
     @cached_property
-    def _observed(self) -> Sequence[Observation]:
+    def _observed(self) -> Sequence[StageTiming]:
         return observations(self.request.workspace)
 
     def estimate(self, workers: int | None = None) -> Estimate:
@@ -103,7 +103,7 @@ def preview(request: Request) -> Preparation:
     Raises:
         InputError: a data set is missing and cannot be generated.
     """
-    datasets = find_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking)
+    datasets = find_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking)
     inputs = _inputs(request, datasets)
     plan = request.existing or build_plan(request.spec, request.experiment_id, inputs)
     return Preparation(request, plan, datasets, tuple(inputs.adapters))
@@ -166,7 +166,7 @@ def prepare(
     """
     require_machine(request, trains_here=trains_here)
     request.workspace.require_writable()
-    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking, say)
+    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking, say)
     inputs = _inputs(request, datasets)
     prepared = Preparation(
         request, build_plan(request.spec, request.experiment_id, inputs), datasets, tuple(inputs.adapters)
@@ -213,7 +213,7 @@ def start_or_resume(
             request = following
 
 
-def _following(plan: Plan, follows: Follows) -> Plan:
+def _following(plan: Plan, follows: Lineage) -> Plan:
     return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
@@ -236,7 +236,7 @@ def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Prep
     return Preparation(request, plan, prepared.datasets, prepared.adapters)
 
 
-def run(prepared: Preparation, options: Options) -> Status:
+def run(prepared: Preparation, options: Options) -> ExperimentState:
     """Run the plan to its end under the experiment's lease, and link the models.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from setpoint.analysis.data.experiment import Cost, ExperimentData, Level, Outcome, RunFailure, RunResult
+from setpoint.analysis.data.experiment import ExperimentData, Level, MeasuredCost, RunFailure, RunOutcome, RunResult
 from setpoint.analysis.data.quantities import CASE_METRICS, CaseValues
 from setpoint.artifacts import Workspace
 from setpoint.modes import EvaluationMode
@@ -20,7 +20,7 @@ from setpoint.records.state import RunStatus
 
 CREATED_AT = "2026-01-01T00:00:00+00:00"
 FINISHED_AT = "2026-01-02T03:04:05+00:00"
-_COST = Cost(12.5, 0.003, None, 1.25, None)
+_COST = MeasuredCost(12.5, 0.003, None, 1.25, None)
 
 
 @dataclass(frozen=True)
@@ -187,10 +187,10 @@ def _outputs(run: PlantedRun) -> dict[str, str]:
     return {"episodes": " ".join(run.errors[system].tobytes().hex() for system in run.systems)}
 
 
-def _outcome(run: PlantedRun, system: str) -> Outcome:
+def _outcome(run: PlantedRun, system: str) -> RunOutcome:
     errors, mean = run.errors[system], run.mean_error(system)
     metrics = {"final_error": mean if math.isfinite(mean) else None, "cases": float(len(errors))}
-    return Outcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
+    return RunOutcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
 
 
 @lru_cache(maxsize=64)

@@ -134,7 +134,7 @@ class _Stages:
         self._model = {
             "base": {"name": base.name, "digest": base.digest},
             "preset": base.preset.name,
-            "dialect": base.preset.dialect.definition(),
+            "dialect": base.preset.prompt_format.definition(),
         }
         self._encoded: dict[int, str] = {}
         self._keep(self._model)
@@ -190,7 +190,7 @@ class _Stages:
 
     def add_reference(self, system: str) -> str:
         if system not in self.references:
-            blocks = self.inputs.base.preset.dialect.definition()["blocks"]
+            blocks = self.inputs.base.preset.prompt_format.definition()["blocks"]
             config = {**self._suite(system), "blocks": blocks}
             self.references[system] = self._add(PlannedStage(kind=StageKind.REFERENCE, config=config, seed=0))
         return self.references[system]
@@ -292,5 +292,5 @@ def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Analys
         factors=factors,
         families=(factors,) if factors else (),
         blocks=("system",) if len(spec.systems) > 1 else (),
-        judged={system: problems.get(system).judged for system in spec.systems},
+        judged={system: problems.get(system).evaluation_mode for system in spec.systems},
     )

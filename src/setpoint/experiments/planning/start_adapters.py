@@ -123,7 +123,7 @@ def _chain(workspace: Workspace, folder: StageFolder) -> Iterator[tuple[str, Pla
 
 def _fits(adapter: Adapter, base: BaseModel) -> bool:
     config = adapter.stage.config
-    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.dialect.definition())
+    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.prompt_format.definition())
 
 
 def _content(config: Mapping[str, Any]) -> dict[str, Any]:
