@@ -14,7 +14,7 @@ from pathlib import Path
 import generate
 import pytest
 import yaml
-from pages.models import attribute_docstrings
+from pages.markdown import attribute_docstrings
 from pages.python_api import undocumented
 from pydantic import BaseModel
 
