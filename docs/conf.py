@@ -47,9 +47,32 @@ add_module_names = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
 
 # Types of other projects cannot be looked up without fetching their inventories.
 nitpick_ignore_regex = [("py:.*", r"(?!setpoint\.).*")]
+
+# Not public: attributes that hold one of these are for the package itself. The enumerations are tables on a page.
+nitpick_ignore = [
+    ("py:class", f"setpoint.{name}")
+    for name in (
+        "analysis.data.claim.ClaimKind",
+        "analysis.data.claim.Status",
+        "analysis.data.experiment.ExperimentData",
+        "analysis.data.experiment.RunResult",
+        "analysis.data.tables.TableQuestion",
+        "controllers.shooting.Optimum",
+        "episodes.EpisodeResult",
+        "evaluation.run.Evaluated",
+        "experiments.cost.estimate.Cost",
+        "experiments.planning.spec.ExperimentSpec",
+        "experiments.request.Request",
+        "experiments.running.status.Status",
+        "experiments.slurm.scripts.Cluster",
+        "problems.blocking.MoveBlocking",
+        "records.plan.Plan",
+    )
+]
 
 
 def setup(app: Sphinx) -> None:

@@ -7,6 +7,7 @@ lacks a docstring.
 import sys
 from pathlib import Path
 
+from pages.claims import claims
 from pages.command_line import command_line
 from pages.models import parameters, specification
 from pages.python_api import python_api, undocumented
@@ -16,6 +17,7 @@ DOCS = Path(__file__).parent
 
 PAGES = {
     "reference/command_line.md": command_line,
+    "reference/claims.md": claims,
     "reference/specification.md": specification,
     "reference/parameters.md": parameters,
     "reference/python_api.md": python_api,

@@ -14,7 +14,7 @@ from pathlib import Path
 import generate
 import pytest
 import yaml
-from pages.models import attribute_docstrings
+from pages.markdown import attribute_docstrings
 from pages.python_api import undocumented
 from pydantic import BaseModel
 
@@ -151,7 +151,7 @@ def test_every_public_name_has_a_docstring() -> None:
 
 @pytest.mark.parametrize("model", [*SPECS.values(), Range, *MODELS.values()])
 def test_every_field_and_parameter_is_described(model: type[BaseModel]) -> None:
-    assert attribute_docstrings(model).keys() == model.model_fields.keys()
+    assert attribute_docstrings(model).keys() >= model.model_fields.keys()
 
 
 def test_exit_codes_and_failure_classes_are_those_of_the_code() -> None:

@@ -291,7 +291,7 @@ def _source_digest(kind: type) -> str:
     """Of the file that defines a class; what was typed in has no file, and is known by its name alone."""
     try:
         file = inspect.getsourcefile(kind)
-    except TypeError:
+    except (TypeError, OSError):  # typed into an interpreter, or into a notebook
         file = None
     return kind.__qualname__ if file is None else file_digest(Path(file))
 
