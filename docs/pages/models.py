@@ -18,8 +18,8 @@ SPECIFICATION = """\
 
 A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only
 `systems` is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
-needs no brackets; `1e-4` is a number, unlike in YAML 1.1. An option on the command line replaces the field of the file;
-`--parameters` and `--set` replace only the parameters that they name.
+needs no brackets. The file is YAML 1.2: `1e-4` is a number, `010` is 10, and `no` is text. An option on the command
+line replaces the field of the file; `--parameters` and `--set` replace only the parameters that they name.
 
 ```yaml
 type: hyperparameter_sweep

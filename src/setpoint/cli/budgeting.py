@@ -30,7 +30,8 @@ def check_budget_options(arguments: argparse.Namespace) -> None:
     """
     given = [f"--{name}" for name in ("choose", "yes") if getattr(arguments, name, None)]
     if given and arguments.budget is None:
-        raise InputError(f"{' and '.join(given)} has no effect without --budget. Add --budget, or remove it.")
+        verb = "have" if len(given) > 1 else "has"
+        raise InputError(f"{' and '.join(given)} {verb} no effect without --budget. Add --budget.")
 
 
 def show_designs(request: "Request", arguments: argparse.Namespace) -> None:

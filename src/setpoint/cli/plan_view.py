@@ -123,10 +123,10 @@ def _resolution_text(resolution: int | None) -> str:
     if resolution is None:
         return "which is every one of them"
     if resolution == 3:
-        return "resolution III: main effects are mixed up with interactions of two parameters"
+        return "resolution III: main effects are aliased with two-factor interactions"
     if resolution == 4:
-        return "resolution IV: main effects are not mixed up with interactions of two parameters, but these are"
-    return "resolution V or more: neither main effects nor interactions of two parameters are mixed up"
+        return "resolution IV: main effects are clear of two-factor interactions, which are aliased with each other"
+    return "resolution V or more: main effects and two-factor interactions are clear of each other"
 
 
 def _estimate_lines(prepared: "Preparation") -> list[str]:
