@@ -56,9 +56,9 @@ def test_the_best_run_is_the_same_in_page_and_image(tmp_path: Path, monkeypatch:
     title = drawn_figures(report, tmp_path, monkeypatch)["trajectories"].get_suptitle()
     charts = trajectories(report, ranked)
     for text in (title, charts[0].caption):
-        assert "best run: the smallest final error of all runs" in text
+        assert "best run by final error" in text
         assert best in text
-    assert "worst run: the largest final error of all runs" in charts[1].caption
+    assert "worst run by final error" in charts[1].caption
     assert max(errors, key=lambda name: errors[name]) in charts[1].caption
 
 
@@ -118,7 +118,7 @@ def test_images_and_pages_show_references_scale_and_colours_alike(
 
 @pytest.mark.parametrize(
     ("steps", "validations", "title"),
-    [(60, 5, "SFT: loss (dashed: validation)"), (8, 1, "SFT: loss (cross: validation)"), (8, 0, "SFT: loss")],
+    [(60, 5, "SFT loss (dashed: validation)"), (8, 1, "SFT loss (cross: validation)"), (8, 0, "SFT loss")],
 )
 def test_titles_of_learning_curves_announce_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, validations: int, title: str
@@ -133,7 +133,7 @@ def test_titles_of_learning_curves_announce_what_is_there(
         curve.write_text("".join(json.dumps(record) + "\n" for record in kept))
     report = build_report(read_experiment(folder))
     figure = drawn_figures(report, tmp_path, monkeypatch)["learning"]
-    assert ("running mean" in figure.get_suptitle()) is (steps == 60)
+    assert ("moving average" in figure.get_suptitle()) is (steps == 60)
     assert figure.axes[0].get_title(loc="left") == title
 
 

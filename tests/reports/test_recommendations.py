@@ -19,7 +19,7 @@ from support.synthetic_experiment import Synthetic
 @pytest.mark.usefixtures("without_matplotlib")
 def test_recommendations_give_the_command_that_confirms(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, log_error=effect, replicates=4).write()).read_text()
-    command = re.search(r"whose numbers alone are unbiased: (setpoint experiment confirm .*)$", text, re.MULTILINE)
+    command = re.search(r"\(scores free of selection bias\): (setpoint experiment confirm .*)$", text, re.MULTILINE)
     assert command is not None
     assert re.fullmatch(r"setpoint experiment confirm sweep --top [1-6] --seeds 5", command[1])
 
@@ -37,9 +37,12 @@ def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path:
     # What was seen of the learning rate no number of seeds would show; but the interval allows more than was seen.
     assert min(rate["by_seeds"].values()) > rate["observed"]
     possible = min(int(n) for n, least in rate["by_seeds"].items() if n != "2" and least <= rate["allowed"])
-    assert f"Run the same design with --replicates {max(enough, possible)}: as seen, the best LoRA rank and" in text
-    assert f"but by up to {rate['allowed_in_words']} as far as the intervals say" in text
-    assert "Do not expect" not in text
+    assert (
+        f"Run the same design with --replicates {max(enough, possible)}: {max(enough, possible)} seeds detect" in text
+    )
+    observed = f"observed: {rate['observed_in_words']}, upper confidence limit {rate['allowed_in_words']}"
+    assert f"between levels of learning rate ({observed})" in text
+    assert "Do not add seeds" not in text
 
 
 @pytest.mark.usefixtures("without_matplotlib")
@@ -48,11 +51,11 @@ def test_more_seeds_are_called_useless_only_where_the_interval_excludes_what_the
     few = Synthetic(tmp_path / "few", factors=factors, replicates=3, cases=2)
     text, resolution = advice_and_resolution(few.write())
     assert min(resolution["lora_rank"]["by_seeds"].values()) > resolution["lora_rank"]["observed"]
-    assert "Do not expect" not in text and "Run the same design with --replicates" in text
+    assert "Do not add seeds" not in text and "Run the same design with --replicates" in text
     many = Synthetic(tmp_path / "many", factors=factors, replicates=20, cases=2)
     text, resolution = advice_and_resolution(many.write())
-    assert f"the intervals exclude more than {resolution['lora_rank']['allowed_in_words']}" in text
-    assert "Do not expect more seeds to settle LoRA rank" in text and "Run the same design" not in text
+    assert f"upper confidence limit {resolution['lora_rank']['allowed_in_words']}) with 80 % power" in text
+    assert "Do not add seeds to find the best LoRA rank: even " in text and "Run the same design" not in text
 
 
 def advice_and_resolution(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -73,11 +76,12 @@ def test_before_the_end_nothing_statistical_is_recommended(tmp_path: Path, capsy
         return re.findall(r"^\d\. (?!System)(.*)$", capsys.readouterr().out, re.MULTILINE)
 
     (resume,) = recommended()
-    assert "3 of 6 runs without a result yet: setpoint experiment resume sweep" in resume
+    assert resume.startswith("Resume the experiment (3 of 6 runs not finished; ")
+    assert resume.endswith(": setpoint experiment resume sweep")
     with lease(folder):
         (wait,) = recommended()
-        assert wait.startswith("Wait: the experiment is running, with 3 of 6 runs without a result yet.")
-        assert "and the experiment is running" in (folder / "reports" / "report.txt").read_text().splitlines()[1]
+        assert wait.startswith("Wait for the running experiment (3 of 6 runs not finished).")
+        assert "(the experiment is running)" in (folder / "reports" / "report.txt").read_text().splitlines()[1]
 
 
 @pytest.mark.usefixtures("without_matplotlib")

@@ -47,7 +47,7 @@ def test_nothing_has_started(tmp_path: Path) -> None:
 def test_an_unfinished_report_says_so_before_anything_else(tmp_path: Path) -> None:
     started = Synthetic(tmp_path / "a", unstarted=("lora_rank=4",))
     report = write_reports(started.write())
-    words = "INTERIM: 6 of 18 runs have no result yet."
+    words = "INTERIM: 6 of 18 runs not finished."
     assert report.read_text().splitlines()[1].startswith(f"!! {words}")
     assert words in report.with_name("report.md").read_text().splitlines()[2]
     page = report.with_name("report.html").read_text()
@@ -67,7 +67,7 @@ def test_stage_folders_are_gone(tmp_path: Path) -> None:
     text = write_reports(folder).read_text()
     check_form(text)
     assert value_after("Failed Runs: ", text) == "0"
-    assert "18 waiting (18 finished before, but with files that are missing or damaged now); this" in text
+    assert "18 waiting (18 with missing or damaged result files); this" in text
     assert "setpoint experiment resume sweep" in text
     assert value_after("- Total GPU hours: ", text) == "not measured"
     assert value_after("- Peak memory usage: ", text) == "not measured"
@@ -107,11 +107,11 @@ def test_a_single_run(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, factors={}, replicates=1, title="single").write()).read_text()
     assert re.search(r"^1\. System: double_integrator, LoRA: 8, LR: 1e-4 -> Error: 0\.0", text, re.MULTILINE)
     assert value_after("- Most impactful parameter: ", text) == "not resolved: no parameter was swept"
-    assert value_after("- Optimal LoRA rank: ", text) == "not resolved: one run, with lora_rank 8"
-    assert value_after("- Best learning rate: ", text) == "not resolved: one run, with learning_rate 1e-4"
+    assert value_after("- Optimal LoRA rank: ", text) == "not resolved: a single run (lora_rank 8)"
+    assert value_after("- Best learning rate: ", text) == "not resolved: a single run (learning_rate 1e-4)"
     (row,) = rows_of(tmp_path / "experiments" / "sweep" / "reports" / "report.txt")
     assert (row["lora_rank"], row["sft.learning_rate"], row["sft.steps"]) == ("8", "0.0001", "40")
-    for about_several in ("Which configuration is best", "by cell", "Pareto", "Cheapest", "over seeds"):
+    for about_several in ("which configuration is best", " cells", "Pareto", "Cheapest", "over seeds"):
         assert about_several not in text
 
 
@@ -157,9 +157,11 @@ def test_the_date_is_that_of_the_experiment_where_its_stages_are_older(tmp_path:
 @pytest.mark.usefixtures("without_matplotlib")
 def test_cells_that_were_not_tested_are_not_counted_as_open(tmp_path: Path) -> None:
     two = write_reports(Synthetic(tmp_path / "a", factors={"lora_rank": (4, 8)}, replicates=2).write()).read_text()
-    assert "by cell: none of 2 can be tested alone (two runs, and only 2 of the 6 degrees" in two
+    assert "; none of 2 cells testable (two runs, and only 2 of the 6 degrees" in two
     four = write_reports(Synthetic(tmp_path / "b", factors={"lora_rank": (4, 8)}, replicates=4).write()).read_text()
-    assert re.search(r"SFT against the base.*; by cell: helps in 2, harms in 0, open in 0, of 2$", four, re.MULTILINE)
+    assert re.search(
+        r"SFT against the base.*; of 2 cells: helps in 2, harms in 0, inconclusive in 0$", four, re.MULTILINE
+    )
 
 
 @pytest.mark.usefixtures("without_matplotlib")

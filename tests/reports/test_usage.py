@@ -34,7 +34,7 @@ def test_attempts_that_were_killed_count_as_far_as_they_were_measured(tmp_path: 
     text = write_reports(folder).read_text()
     for label in ("- Total GPU hours: ", "- Average training time: ", "- Pareto front: "):
         assert f"; {stages} attempts not measured" in value_after(label, text)
-    assert re.search(r"; \d+ attempts not measured\)", value_after("- Cheapest of the best: ", text))
+    assert re.search(r"; \d+ attempts not measured\)", value_after("- Cheapest near-best configuration: ", text))
 
 
 @pytest.mark.usefixtures("without_matplotlib")
@@ -47,7 +47,10 @@ def test_the_front_of_error_and_cost_has_units(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("without_matplotlib")
 def test_predicted_and_actual_cost_are_compared(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, log_error=effect).write()
-    assert "- Predicted and actual: nothing was predicted" in write_reports(folder).read_text()
+    assert (
+        "- Predicted and actual cost: no cost estimate (no comparable earlier runs)"
+        in write_reports(folder).read_text()
+    )
     stages = json.loads((folder / "plan.json").read_text())["stages"]
     count = len(stages)
     used = {name: read_measured(folder, stage["kind"], name) for name, stage in stages.items()}
@@ -57,13 +60,14 @@ def test_predicted_and_actual_cost_are_compared(tmp_path: Path) -> None:
     expected[missed] = stage_estimate(0.8 * used[missed], (0.5 * used[missed], 0.9 * used[missed]))
     write_estimate(folder, estimate_of(expected, (60.0, 90.0)))
     report = write_reports(folder)
-    line = value_after("- Predicted and actual: ", report.read_text())
+    line = value_after("- Predicted and actual cost: ", report.read_text())
     assert line == (
-        f"{duration_text(0.8 * total)} of one core (90 %: 60.0 s to 90.0 s) predicted; {duration_text(total)} used, "
-        f"1.25 times that, by {count} of {count} predicted stages; {count - 1} of {count} within their 90 % intervals"
+        f"predicted {duration_text(0.8 * total)} of CPU time (90 % interval 60.0 s to 90.0 s); actual "
+        f"{duration_text(total)} (1.25 × predicted, {count} of {count} predicted stages); {count - 1} of {count} within "
+        "their 90 % intervals"
     )
     assert line in report.with_name("report.md").read_text()
-    assert "measured against predicted" in report.with_name("report.html").read_text()
+    assert "Measured against predicted CPU time" in report.with_name("report.html").read_text()
 
 
 @pytest.mark.usefixtures("without_matplotlib")
@@ -74,11 +78,14 @@ def test_the_prediction_of_some_stages_counts_only_those_that_finished(tmp_path:
     assert 0 < finished < len(stages)
     record = estimate_of({name: stage_estimate(20.0, (1e-6, 1e6), gpu_hours=0.5) for name in stages}, (1.0, 2.0))
     write_estimate(folder, record)
-    line = value_after("- Predicted and actual: ", write_reports(folder).read_text())
-    assert f"by {finished} of {len(stages)} predicted stages; {finished} of {finished} within" in line
-    assert f"of one core and {0.5 * finished:.2f} GPU hours predicted" in line  # no interval of a part
+    line = value_after("- Predicted and actual cost: ", write_reports(folder).read_text())
+    assert f" {finished} of {len(stages)} predicted stages); {finished} of {finished} within" in line
+    assert f"of CPU time and {0.5 * finished:.2f} GPU hours; actual" in line  # no interval of a part
     (folder / "estimate.json").write_text(json.dumps({**record.to_json(), "schema": 2}))
-    assert "- Predicted and actual: nothing was predicted" in write_reports(folder).read_text()
+    assert (
+        "- Predicted and actual cost: no cost estimate (no comparable earlier runs)"
+        in write_reports(folder).read_text()
+    )
 
 
 def stage_estimate(cpu_s: float, interval: tuple[float, float], gpu_hours: float = 0.0) -> StageEstimate:
