@@ -63,8 +63,8 @@ def test_predicted_and_actual_cost_are_compared(tmp_path: Path) -> None:
     line = value_after("- Predicted and actual cost: ", report.read_text())
     assert line == (
         f"predicted {duration_text(0.8 * total)} of CPU time (90 % interval 60.0 s to 90.0 s); actual "
-        f"{duration_text(total)} (1.25 × predicted, {count} of {count} predicted stages); {count - 1} of {count} within "
-        "their 90 % intervals"
+        f"{duration_text(total)} (1.25 × predicted, {count} of {count} predicted stages); {count - 1} of {count} "
+        "within their 90 % intervals"
     )
     assert line in report.with_name("report.md").read_text()
     assert "Measured against predicted CPU time" in report.with_name("report.html").read_text()

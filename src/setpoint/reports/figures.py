@@ -201,7 +201,7 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     handles = [Line2D([], [], linewidth=2, label=_short(name, 46), **_look(k)) for k, name in enumerate(names)]
     figure.suptitle(
-        f"{system}: learning curves per trained stage{' (bold: moving average; faint: raw values)' if smoothed else ''}",
+        f"{system}: learning curves per trained stage{' (bold: moving average; faint: raw)' if smoothed else ''}",
         x=0.01,
         ha="left",
         fontsize=10,
