@@ -32,7 +32,7 @@ from setpoint.truth.verification import (
     TargetOutcome,
     chosen,
     duplicates_refused,
-    earliness,
+    excess_rejections,
     folder_row,
     reached,
     simulate,
@@ -252,9 +252,9 @@ def test_a_metric_that_is_not_analysed_changes_nothing(tmp_path: Path) -> None:
 def test_p_values_are_judged_by_their_distribution() -> None:
     rng = np.random.default_rng(3)
     even = rng.random(2000).tolist()
-    assert uniformity(even) > 0.001 and earliness(even) < 3.0
-    assert uniformity([p**1.5 for p in even]) < 0.001 and earliness([p**1.5 for p in even]) > 3.0
-    assert earliness([p**0.5 for p in even]) < 0.0
+    assert uniformity(even) > 0.001 and excess_rejections(even) < 3.0
+    assert uniformity([p**1.5 for p in even]) < 0.001 and excess_rejections([p**1.5 for p in even]) > 3.0
+    assert excess_rejections([p**0.5 for p in even]) < 0.0
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_p_values_are_judged_by_their_distribution() -> None:
         ("near", 0.95, 0.93, 0.999),
         ("of", 0.95, 0.76, 0.75),
         ("uniform", 0.001, 0.5, 1e-4),
-        ("never early", 3.0, 2.0, 4.0),
+        ("conservative", 3.0, 2.0, 4.0),
     ],
 )
 def test_a_target_can_be_missed(relation: str, bound: float, good: float, bad: float) -> None:
@@ -323,11 +323,11 @@ def test_results_are_collected_scenario_by_scenario(tmp_path: Path, capsys: pyte
 
 def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "error_rates.md").read_text()
-    table = page.partition("| scenario | what is planted |")[2]
+    table = page.partition("| scenario | description |")[2]
     for scenario in scenarios():
         for target in scenario.targets:
             assert f"| {scenario.name} | {scenario.title} | {target.quantity} |" in table
-    assert "missed" not in table and "nothing to measure" not in table
+    assert "missed" not in table and "not measured" not in table
 
 
 @pytest.mark.parametrize("factor", ["lora_rank", "learning_rate"])

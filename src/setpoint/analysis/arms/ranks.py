@@ -59,7 +59,9 @@ def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
             kind=kind,
             subject=subject,
             heading=heading,
-            statement=f"the ranks differ ({facts})" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
+            statement=f"the ranks differ ({facts})"
+            if status is Status.SUPPORTED
+            else f"not resolved: {facts}; {reason}",
             status=status,
             reason=reason,
             method=method,

@@ -83,8 +83,8 @@ def _source_claim(data: ExperimentData, system: str) -> Claim:
     adapters = list(dict.fromkeys(_adapter(run) for run in started))
     if len(adapters) < LEAST_SOURCES:
         reason = (
-            f"{counted(len(adapters), 'source adapter')} {'is' if len(adapters) == 1 else 'are'} too few for a claim about "
-            f"training on the source (at least {LEAST_SOURCES} seeds needed)"
+            f"{counted(len(adapters), 'source adapter')} {'is' if len(adapters) == 1 else 'are'} too few for a claim "
+            f"about training on the source (at least {LEAST_SOURCES} seeds needed)"
         )
         return unanswered(kind, heading, Obstacle(Status.REFUSED, reason), system=system)
     design = factorial(data, data.analysis.primary_metric, system=system)

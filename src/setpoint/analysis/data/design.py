@@ -52,7 +52,7 @@ class Scale:
         return 1.0 if self.logarithmic else float(np.abs(values).max())
 
     def improvement(self, difference: float) -> float:
-        """Convert a difference on the analysis scale: to a relative improvement if logarithmic, else to an absolute one.
+        """Convert a difference on the analysis scale to an improvement: relative if logarithmic, else absolute.
 
         Positive is better: 0.2 means a 20 % lower error, or a 20 % higher rate if larger is better.
         """

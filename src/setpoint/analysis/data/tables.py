@@ -79,8 +79,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
     uneven = next(((k, len(line)) for k, line in enumerate(lines) if len(line) != len(names)), None)
     if uneven is not None:
         raise InputError(
-            f"{path}: row {uneven[0] + 1} has {counted(uneven[1], 'cell')}, but the header has {len(names)}. Give every "
-            "row the cells of the header."
+            f"{path}: row {uneven[0] + 1} has {counted(uneven[1], 'cell')}, but the header has {len(names)}. Give all "
+            "rows the same number of cells."
         )
     return [dict(zip(names, line, strict=True)) for line in lines]
 
@@ -130,8 +130,8 @@ def _refuse_copies(rows: Sequence[Mapping[str, str]]) -> None:
         earlier = first.setdefault(tuple(row.values()), index)
         if seeds and earlier != index:
             raise InputError(
-                f"rows {earlier + 1} and {index + 1} are equal in all columns, including {seeds[0]}. Remove duplicates, "
-                "which would count as independent runs."
+                f"rows {earlier + 1} and {index + 1} are equal in all columns, including {seeds[0]}. Remove the "
+                "duplicates, which would count as independent runs."
             )
 
 
@@ -144,8 +144,8 @@ def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[
     if pooled:
         verb, pronoun = ("varies", "it") if len(pooled) == 1 else ("vary", "them")
         notes.append(
-            f"rows were pooled over {listed(pooled)}, which {verb} at equal factors; add {pronoun} to --factors, or filter "
-            "the rows"
+            f"rows were pooled over {listed(pooled)}, which {verb} at equal factors; add {pronoun} to --factors, or "
+            "filter the rows"
         )
     copies = len(rows) - len({tuple(row.values()) for row in rows})
     if copies and len(rows[0]) > len([name for name in used if name]):
