@@ -12,7 +12,7 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Status, find
 from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.records.state import RunStatus
-from setpoint.truth.grading import Grade, expect, grade_arms, grade_informative_failures, grade_factorial
+from setpoint.truth.grading import Grade, expect, grade_arms, grade_factorial, grade_informative_failures
 from setpoint.truth.planted import Planted, PlantedRun
 from setpoint.truth.worlds import (
     CUBE,
