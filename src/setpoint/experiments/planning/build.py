@@ -23,6 +23,7 @@ from setpoint.experiments.planning.stages import STAGES
 from setpoint.fingerprint import canonical_json, digest, text_digest
 from setpoint.policies import BaseModel
 from setpoint.problems.suites import DEFAULT_CASES
+from setpoint.processes import uncollected
 from setpoint.records.plan import (
     AnalysisPlan,
     Named,
@@ -32,7 +33,6 @@ from setpoint.records.plan import (
     Shared,
     StageRole,
     Value,
-    uncollected,
 )
 
 T = TypeVar("T")
