@@ -218,13 +218,13 @@ def shortened(code: str) -> str:
     """`code` with so little training that the example takes seconds."""
     sweep = re.compile(r"(sp\.Sweep\(.*)\)")
     assert sweep.search(code)
-    return sweep.sub(r'\1, evaluation_cases=4, fixed={"sft.steps": 3, "grpo.steps": 1, "grpo.batch_size": 8})', code)
+    return sweep.sub(r'\1, evaluation_cases=4, fixed={"sft.steps": 3, "grpo.steps": 4, "grpo.batch_size": 16})', code)
 
 
 @pytest.mark.slow
 def test_the_readmes_python_runs(tmp_path: Path) -> None:
     (code,) = blocks(TEXT["README.md"], "python")
-    run_script(shortened(code), tmp_path)
+    run_script(f'{shortened(code)}\nassert experiment.status().counts == {{"ok": 6}}', tmp_path)
     assert list(tmp_path.glob("work/experiments/*/reports/report.html"))
 
 
