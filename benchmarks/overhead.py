@@ -22,7 +22,7 @@ from setpoint.experiments.request import Request
 from setpoint.experiments.running.status import RunState, Status, read_status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
-from setpoint.records.plan import Named, Plan, plan_path
+from setpoint.records.plan import NamedDigest, Plan, plan_path
 
 BASE = BaseModel(name="builtin:tiny", location="nowhere", digest="b0", preset=TINY)
 
@@ -49,7 +49,7 @@ def planned(fields: dict[str, Any]) -> Plan:
     """The plan of a specification, checked in full."""
     spec = canonical_spec(make_spec(fields))
     check_values(spec, TINY)
-    return build_plan(spec, "benchmark", Inputs(BASE, {"double_integrator": Named(name="d", digest="d0")}))
+    return build_plan(spec, "benchmark", Inputs(BASE, {"double_integrator": NamedDigest(name="d", digest="d0")}))
 
 
 def planning_s() -> float:

@@ -7,8 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from pages.markdown import attribute_docstrings, first_paragraph, page, table
-from setpoint.experiments.planning import spec
 from setpoint.experiments.planning.parameters import MODELS
+from setpoint.experiments.planning.spec import SPECS, SweepSpec
+from setpoint.experiments.planning.spec_fields import METRICS as METRIC_SCALES
+from setpoint.experiments.planning.spec_fields import Range
 from setpoint.policies import PRESETS
 
 SPECIFICATION = """\
@@ -16,8 +18,8 @@ SPECIFICATION = """\
 
 A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only
 `systems` is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
-needs no brackets; `1e-4` is a number, unlike in YAML 1.1. An option on the command line replaces the field of the file;
-`--parameters` and `--set` replace only the parameters that they name.
+needs no brackets. The file is YAML 1.2: `1e-4` is a number, `010` is 10, and `no` is text. An option on the command
+line replaces the field of the file; `--parameters` and `--set` replace only the parameters that they name.
 
 ```yaml
 type: hyperparameter_sweep
@@ -48,9 +50,9 @@ _HEADER = ("field", "value", "default", "meaning")
 
 def specification() -> str:
     """The fields of a specification."""
-    metrics = ([f"`{name}`", scale] for name, scale in spec.METRICS.items())
-    lines = [SPECIFICATION, *table(_HEADER, _fields(spec.ExperimentSpec))]
-    lines += ["", "## Range", "", *table(_HEADER, _fields(spec.Range))]
+    metrics = ([f"`{name}`", scale] for name, scale in METRIC_SCALES.items())
+    lines = [SPECIFICATION, *_by_type()]
+    lines += ["", "## Range", "", *table(_HEADER, _fields(Range))]
     return page(*lines, METRICS, *table(["metric", "scale"], metrics))
 
 
@@ -66,6 +68,25 @@ def parameters() -> str:
             rows.append([f"`{written}`", _kind(schema), *defaults, about.get(name, "")])
         lines += table(["name", "value", *(f"default, {name}" for name in PRESETS), "meaning"], rows)
     return page(*lines)
+
+
+def _by_type() -> Iterator[str]:
+    """The fields that every type has, then those that only some types have."""
+    common = set.intersection(*(set(model.model_fields) for model in SPECS.values())) - {"type"}
+    rows = {row[0].strip("`"): row for model in SPECS.values() for row in _fields(model)}
+    types, usual = ", ".join(f"`{name}`" for name in SPECS), SweepSpec.model_fields["type"].default
+    every = [["`type`", types, f"`{usual}`", "What kind of experiment it is."]]
+    yield from ["## Every type", ""]
+    yield from table(_HEADER, [*every, *(row for name, row in rows.items() if name in common)])
+    yield from ["", "## Some types", ""]
+    yield from table(
+        ("field", "types", *_HEADER[1:]),
+        (
+            [row[0], ", ".join(f"`{kind}`" for kind, model in SPECS.items() if name in model.model_fields), *row[1:]]
+            for name, row in rows.items()
+            if name not in {*common, "type"}
+        ),
+    )
 
 
 def _fields(model: type[BaseModel]) -> Iterator[list[str]]:

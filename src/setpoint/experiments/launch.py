@@ -5,48 +5,47 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from setpoint.artifacts import Workspace, create_json, read_json, write_json
+from setpoint.artifacts import TRAINING_KINDS, StageKind, Workspace, create_json
 from setpoint.errors import InputError
 from setpoint.execution import Executor, Limits, LocalExecutor, gpus
 from setpoint.experiments.cost.calibration import calibrate
 from setpoint.experiments.cost.estimate import (
     KINDS,
     Estimate,
-    Observation,
+    StageTiming,
     actual_cost,
     compute_ratio,
     estimate,
     observations,
 )
 from setpoint.experiments.cost.workers import fitting_workers
-from setpoint.experiments.planning.adapters import (
+from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
+from setpoint.experiments.planning.datasets import Notify, ensure_datasets, find_datasets
+from setpoint.experiments.planning.experiment_types import design_runs
+from setpoint.experiments.planning.parameters import TRAINED
+from setpoint.experiments.planning.spec import SingleSpec, TransferSpec, needs_compute_ratio
+from setpoint.experiments.planning.stages import PRELOAD
+from setpoint.experiments.planning.start_adapters import (
     Adapter,
     finished_adapters,
     named_adapter,
     planned_adapters,
 )
-from setpoint.experiments.planning.build import Inputs, build_plan
-from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
-from setpoint.experiments.planning.data import Say, ensure_datasets, find_datasets
-from setpoint.experiments.planning.experiment_types import design_runs
-from setpoint.experiments.planning.parameters import TRAINED
-from setpoint.experiments.planning.stages import PRELOAD
 from setpoint.experiments.preflight import check_machine, require_fit
-from setpoint.experiments.request import Follows, Request, successor
+from setpoint.experiments.request import Lineage, Request, successor
 from setpoint.experiments.running.coordinator import Coordinator
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.links import link_models
-from setpoint.experiments.running.status import Status, read_stages
-from setpoint.records.failure import RESULTS, RESUMED
-from setpoint.records.journal import Journal, Listener, read_events
-from setpoint.records.plan import Named, Plan, plan_path, read_plan
-
-ESTIMATE = "estimate.json"
-"""In the experiment's folder: what it was expected to cost, and what it did."""
+from setpoint.experiments.running.status import read_stages
+from setpoint.records.estimate import ESTIMATE, read_estimate, write_actual_cost, write_estimate
+from setpoint.records.failure import FailureClass
+from setpoint.records.journal import EventKind, Journal, Listener, StageFailed, read_events
+from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
+from setpoint.records.state import ExperimentState, ExperimentStatus, StageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,10 @@ class Options:
     workers: int | None = 1
     limits: Limits = field(default_factory=Limits)
     retries: Mapping[str, int] | None = None
-    retry: Callable[[str], bool] = field(default=lambda _: False)
+    retry: Callable[[FailureClass], bool] = field(default=lambda _: False)
     listeners: tuple[Listener, ...] = ()
     executor: Executor | None = None
-    targets: Mapping[str, str] | None = None
+    targets: Mapping[StageKind, str] | None = None
     drain: bool = True
 
 
@@ -85,11 +84,11 @@ class Preparation:
 
     request: Request
     plan: Plan
-    datasets: Mapping[str, Named]
+    datasets: Mapping[str, NamedDigest]
     adapters: tuple[Adapter, ...]
 
     @cached_property
-    def _observed(self) -> Sequence[Observation]:
+    def _observed(self) -> Sequence[StageTiming]:
         return observations(self.request.workspace)
 
     def estimate(self, workers: int | None = None) -> Estimate:
@@ -104,18 +103,18 @@ def preview(request: Request) -> Preparation:
     Raises:
         InputError: a data set is missing and cannot be generated.
     """
-    datasets = find_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking)
+    datasets = find_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking)
     inputs = _inputs(request, datasets)
     plan = request.existing or build_plan(request.spec, request.experiment_id, inputs)
     return Preparation(request, plan, datasets, tuple(inputs.adapters))
 
 
-def _inputs(request: Request, datasets: Mapping[str, Named]) -> Inputs:
+def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
     """What the runs start from; an existing experiment keeps what it was planned with."""
     ratio: float | None = None
     if request.existing is not None:
         ratio = request.existing.compute_ratio
-    elif request.spec.equal_compute_control:
+    elif needs_compute_ratio(request.spec):
         ratio = compute_ratio(request.workspace, request.base.digest)
     return Inputs(request.base, datasets, _adapters(request), ratio)
 
@@ -128,11 +127,11 @@ def _adapters(request: Request) -> list[Adapter]:
     """
     if request.existing is not None:
         return planned_adapters(request.existing, request.existing.adapters)
-    spec = request.spec
-    if spec.start_from is not None:
-        return [named_adapter(request.workspace, spec.start_from, request.base)]
-    if spec.base_models == "all_available" and spec.source_system is not None:
-        return finished_adapters(request.workspace, spec.source_system, request.base)
+    match request.spec:
+        case SingleSpec(start_from=str(place)):
+            return [named_adapter(request.workspace, place, request.base)]
+        case TransferSpec(base_models="all_available", source_system=source):
+            return finished_adapters(request.workspace, source, request.base)
     return []
 
 
@@ -151,7 +150,7 @@ def require_machine(request: Request, *, trains_here: bool = True) -> None:
 
 
 def prepare(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> Preparation:
     """Check the machine, generate missing data sets, and plan; the experiment's own folder is not touched yet.
 
@@ -167,7 +166,7 @@ def prepare(
     """
     require_machine(request, trains_here=trains_here)
     request.workspace.require_writable()
-    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking, say)
+    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking, say)
     inputs = _inputs(request, datasets)
     prepared = Preparation(
         request, build_plan(request.spec, request.experiment_id, inputs), datasets, tuple(inputs.adapters)
@@ -187,7 +186,7 @@ def _existing_plan(existing: Plan, prepared: Preparation, *, accept_changes: boo
     if existing.stages.keys() == prepared.plan.stages.keys():
         return existing
     states = read_stages(prepared.request.workspace, existing)
-    if all(state.status == "finished" for state in states.values()) and not accept_changes:
+    if all(state.status is StageStatus.FINISHED for state in states.values()) and not accept_changes:
         return existing
     changes = plan_changes(existing, prepared.plan)
     raise ChangedSinceError(
@@ -198,7 +197,7 @@ def _existing_plan(existing: Plan, prepared: Preparation, *, accept_changes: boo
 
 
 def start_or_resume(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> Preparation:
     """Like `prepare`; with `accept_changes`, an experiment that cannot continue is followed by a new one."""
     while True:
@@ -214,18 +213,18 @@ def start_or_resume(
             request = following
 
 
-def _following(plan: Plan, follows: Follows) -> Plan:
+def _following(plan: Plan, follows: Lineage) -> Plan:
     return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
-def _calibrated(prepared: Preparation, say: Say, *, everything: bool) -> Preparation:
+def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Preparation:
     """The preparation after calibration.
 
     Only a control of equal compute changes with what was measured: its plan is then built once more.
     """
     request = prepared.request
-    provisional = request.spec.equal_compute_control and prepared.plan.compute_ratio is None
-    wanted = {"sft", "grpo"} if provisional else set[str]()
+    provisional = needs_compute_ratio(request.spec) and prepared.plan.compute_ratio is None
+    wanted = set(TRAINING_KINDS) if provisional else set[StageKind]()
     if everything:
         expected = prepared.estimate(workers=1)
         wanted |= {*expected.unknown, *expected.unlike}
@@ -237,7 +236,7 @@ def _calibrated(prepared: Preparation, say: Say, *, everything: bool) -> Prepara
     return Preparation(request, plan, prepared.datasets, prepared.adapters)
 
 
-def run(prepared: Preparation, options: Options) -> Status:
+def run(prepared: Preparation, options: Options) -> ExperimentState:
     """Run the plan to its end under the experiment's lease, and link the models.
 
     Raises:
@@ -272,54 +271,57 @@ def run(prepared: Preparation, options: Options) -> Status:
             finally:
                 link_models(request.workspace, plan)
                 write_actual(request.workspace, plan)
-        if interrupts and status.state == "interrupted":
+        if interrupts and status.state is ExperimentStatus.INTERRUPTED:
             raise KeyboardInterrupt
         return status
 
 
 def write_prediction(prepared: Preparation, workers: int) -> None:
     """Keep what the experiment was expected to cost when it was first started."""
-    path = prepared.request.folder / ESTIMATE
-    if not path.exists():
+    if not (prepared.request.folder / ESTIMATE).exists():
         expected = prepared.estimate(min(workers, len(prepared.plan.stages)))
-        write_json(path, {"at": datetime.now(UTC).isoformat(timespec="seconds"), **expected.to_json()})
+        write_estimate(prepared.request.folder, expected.record())
 
 
 def write_actual(workspace: Workspace, plan: Plan) -> None:
     """Beside the prediction, what the stages that it was about have cost so far."""
-    path = workspace.experiment(plan.experiment) / ESTIMATE
-    record = read_json(path)
-    if isinstance(record, dict) and record.get("stages"):
-        write_json(path, {**record, "actual": actual_cost(workspace, plan, record["stages"])})
+    folder = workspace.experiment(plan.experiment)
+    record = read_estimate(folder)
+    if record is not None and record.stages:
+        write_actual_cost(folder, record, actual_cost(workspace, plan, record.stages))
 
 
-def _failed_stages(workspace: Workspace, plan: Plan) -> dict[str, str]:
+def _failed_stages(workspace: Workspace, plan: Plan) -> dict[str, FailureClass]:
     """Stage id -> class of its last failure."""
     states = read_stages(workspace, plan)
-    return {name: state.failure["failure_class"] for name, state in states.items() if state.failure is not None}
+    return {name: state.failure.failure_class for name, state in states.items() if state.failure is not None}
 
 
 def _tried_stages(folder: Path) -> dict[str, bool]:
     """Of every stage that has failed in this experiment, whether it was to be tried again after the last time."""
-    failures = [event for event in read_events(folder) if event.get("event") == "stage_failed"]
-    return {event["stage"]: bool(event.get("retry")) for event in failures}
+    events = read_events(folder, EventKind.STAGE_FAILED)
+    return {event.stage: event.retry for event in events if isinstance(event, StageFailed)}
 
 
-def _to_rerun(failed: Mapping[str, str], tried: Mapping[str, bool], retry: Callable[[str], bool]) -> frozenset[str]:
+def _to_rerun(
+    failed: Mapping[str, FailureClass], tried: Mapping[str, bool], retry: Callable[[FailureClass], bool]
+) -> frozenset[str]:
     """Failed stages to try again: those that are asked for, and those of other experiments that are no results."""
     return frozenset(
         name
         for name, failure_class in failed.items()
-        if retry(failure_class) or (name not in tried and failure_class not in RESULTS)
+        if retry(failure_class) or (name not in tried and not failure_class.policy.result)
     )
 
 
-def _settled(failed: Mapping[str, str], tried: Mapping[str, bool], retries: Mapping[str, int]) -> frozenset[str]:
+def _settled(
+    failed: Mapping[str, FailureClass], tried: Mapping[str, bool], retries: Mapping[str, int]
+) -> frozenset[str]:
     """Failed stages that this experiment gave up, but those of classes that stop it or that `retries` now names."""
     return frozenset(
         name
         for name, failure_class in failed.items()
-        if tried.get(name) is False and failure_class not in {*RESUMED, *retries}
+        if tried.get(name) is False and failure_class not in retries and not failure_class.policy.resumes
     )
 
 

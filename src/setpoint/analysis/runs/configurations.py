@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from setpoint.analysis.data.design import Scale
-from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
+from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.runs.improvement import LEAST_POOLED_DF
 from setpoint.analysis.statistics.cells import Cells, replicated_cells
 from setpoint.analysis.statistics.intervals import mean_interval, pooled_deviation
@@ -39,7 +39,7 @@ class ConfigurationResult:
     @property
     def failed(self) -> int:
         """Runs that failed, were blocked or were lost."""
-        return sum(run.state in FAILED_STATES for run in self.runs)
+        return sum(run.state.failed for run in self.runs)
 
     def average(self, metric: str) -> float | None:
         """The arithmetic mean over successful runs of a metric of the final evaluation."""

@@ -1,17 +1,15 @@
-"""Adapters that are finished already and can be trained further by another experiment."""
+"""Finished adapters that another experiment can train further."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import StageFolder, Workspace, read_json
-from setpoint.errors import InputError
+from setpoint.artifacts import TRAINING_KINDS, StageFolder, StageKind, Workspace
+from setpoint.errors import InputError, shown
 from setpoint.fingerprint import digest
 from setpoint.policies import BaseModel
 from setpoint.records.plan import Plan, PlannedStage
-
-KINDS = ("sft", "grpo")
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,13 @@ class Adapter:
     @property
     def label(self) -> str:
         """Equal for adapters that differ in their seeds alone."""
-        recipe = [[stage.kind, _content(stage.config)] for stage in self.chain.values()]
-        return f"{self.stage.kind}_r{self.stage.config['lora']['rank']}-{digest(recipe, 6)}"
+        content = [[stage.kind, _content(stage.config)] for stage in self.chain.values()]
+        return f"{self.stage.kind}_r{self.stage.config['lora']['rank']}-{digest(content, 6)}"
 
 
 def finished_adapters(workspace: Workspace, system: str, base: BaseModel) -> list[Adapter]:
     """Every finished adapter of `system` alone on `base`, by kind and id."""
-    folders = [path for kind in KINDS for path in sorted((workspace.stages / kind).glob("*"))]
+    folders = [path for kind in TRAINING_KINDS for path in sorted((workspace.stages / kind).glob("*"))]
     found = (_read(workspace, StageFolder(path)) for path in folders)
     return [
         adapter for adapter in found if adapter and _fits(adapter, base) and adapter.stage.config["systems"] == [system]
@@ -67,14 +65,17 @@ def named_adapter(workspace: Workspace, place: str, base: BaseModel) -> Adapter:
         InputError: there is none, it is not finished, or belongs to another base.
     """
     kind, _, name = place.partition("/")
-    adapter = _read(workspace, workspace.stage(kind, name)) if kind in KINDS and name else None
+    adapter = _read(workspace, workspace.stage(kind, name)) if kind in TRAINING_KINDS and name else None
     if adapter is None:
         raise InputError(
-            f"there is no finished adapter {place!r} in {str(workspace.stages)!r}. `setpoint models list --detailed` "
-            "shows those that there are."
+            f"no finished adapter {shown(place)} in {str(workspace.stages)!r}. Choose one from `setpoint models list "
+            "--detailed`."
         )
     if not _fits(adapter, base):
-        raise InputError(f"adapter {place!r} was trained on another base than {base.name!r}, and works on no other.")
+        raise InputError(
+            f"adapter {place!r} was trained on another base than {base.name!r}. Set --base-model to that base, or "
+            "choose another adapter."
+        )
     return adapter
 
 
@@ -107,21 +108,22 @@ def _read(workspace: Workspace, folder: StageFolder) -> Adapter | None:
 
 
 def _chain(workspace: Workspace, folder: StageFolder) -> Iterator[tuple[str, PlannedStage]]:
-    """The stage and those that it came from; an upstream stage that was cleaned away is not asked for again."""
-    asked: Any = read_json(folder.config)
-    if not isinstance(asked, dict) or asked.get("kind") not in KINDS:
+    """The stage and its upstream stages, as far as they still exist."""
+    asked = folder.read_config()
+    if asked is None or asked.kind not in TRAINING_KINDS:
         return
-    parents = [workspace.stage(kind, name) for name in asked.get("needs", []) for kind in KINDS]
+    parents = [workspace.stage(kind, name) for name in asked.needs for kind in TRAINING_KINDS]
     parent = next((found for found in parents if found.finished()), None)
     needs = {} if parent is None else {"parent": parent.path.name}
-    yield folder.path.name, PlannedStage(kind=asked["kind"], config=asked["config"], needs=needs, seed=asked["seed"])
+    stage = PlannedStage(kind=StageKind(asked.kind), config=dict(asked.config), needs=needs, seed=asked.seed)
+    yield folder.path.name, stage
     if parent is not None:
         yield from _chain(workspace, parent)
 
 
 def _fits(adapter: Adapter, base: BaseModel) -> bool:
     config = adapter.stage.config
-    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.dialect.definition())
+    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.prompt_format.definition())
 
 
 def _content(config: Mapping[str, Any]) -> dict[str, Any]:
