@@ -188,7 +188,7 @@ class Problem:
 
     @property
     def optimum_word(self) -> str:
-        """What a certified solution may be called: `global optimum`, `optimum` or `best known`.
+        """What a certified solution may be called, namely `global optimum`, `optimum` or `best known`.
 
         A convex problem has no other optimum; a nonlinear one has none that is known, unless it takes several starts.
         """
