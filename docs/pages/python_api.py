@@ -8,7 +8,6 @@ import setpoint
 from pages.markdown import page
 
 TYPES = {
-    "setpoint.controllers": ("Controller", "ControlPlan"),
     "setpoint.api.experiment": ("BestRun",),
     "setpoint.execution": ("Limits",),
     "setpoint.experiments.cost.estimate": ("Estimate",),
