@@ -22,7 +22,7 @@ from setpoint.experiments.request import Request
 from setpoint.experiments.running.status import read_status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
-from setpoint.records.plan import Named, Plan, write_plan
+from setpoint.records.plan import NamedDigest, Plan, write_plan
 from setpoint.records.state import ExperimentStatus, RunState, RunStatus, Status, write_state
 
 BASE = BaseModel(name="builtin:tiny", location="nowhere", digest="b0", preset=TINY)
@@ -50,7 +50,7 @@ def planned(fields: dict[str, Any]) -> Plan:
     """The plan of a specification, checked in full."""
     spec = canonical_spec(make_spec(fields))
     check_values(spec, TINY)
-    return build_plan(spec, "benchmark", Inputs(BASE, {"double_integrator": Named(name="d", digest="d0")}))
+    return build_plan(spec, "benchmark", Inputs(BASE, {"double_integrator": NamedDigest(name="d", digest="d0")}))
 
 
 def planning_s() -> float:

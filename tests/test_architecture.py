@@ -12,7 +12,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
-BOTTOM = {"errors", "seeding", "fingerprint", "processes", "modes"}
+BOTTOM = {"errors", "seeding", "fingerprint", "processes", "validation", "yaml_files", "modes", "formatting"}
 
 WINGED = {"analysis", "experiments"}
 """Packages whose subfolders are layers of their own."""
@@ -23,7 +23,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "seeding": set(),
     "fingerprint": set(),
     "processes": set(),
+    "validation": set(),
+    "yaml_files": set(),
     "modes": set(),
+    "formatting": set(),
     "provenance": set(),
     "artifacts": set(),
     "records": {"artifacts"},

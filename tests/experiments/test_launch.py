@@ -10,7 +10,7 @@ from setpoint.artifacts import Workspace, create_json
 from setpoint.errors import InputError
 from setpoint.experiments import launch
 from setpoint.experiments.planning.spec import make_spec
-from setpoint.experiments.request import Follows, make_request, resume_request
+from setpoint.experiments.request import Lineage, make_request, resume_request
 from setpoint.experiments.running.lease import lease, lease_holder
 from setpoint.records.journal import Event, Finished, Journal, Started, read_events
 from setpoint.records.plan import Plan, plan_path, read_plan
@@ -45,7 +45,7 @@ def test_an_id_belongs_to_one_specification(workspace: Workspace) -> None:
     save_plan(workspace.root, plan)
     assert make_request(workspace, SPEC, experiment_id="sweep").existing == plan
     other = make_spec({"systems": "di", "parameters": {"lora_rank": [4]}, "seed": 3})
-    with pytest.raises(InputError, match=r": lora_rank was 4,8, now 4; seed was 0, now 3\. Give another --exp"):
+    with pytest.raises(InputError, match=r": seed was 0, now 3; lora_rank was 4,8, now 4\. Give another --exp"):
         make_request(workspace, other, experiment_id="sweep")
     assert make_request(workspace, other, experiment_id="sweep", fresh=True).experiment_id == "sweep-2"
 
@@ -105,7 +105,7 @@ def test_another_specification_is_accepted_as_a_new_identity(workspace: Workspac
     other = make_spec({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "seed": 3})
     wanted = make_request(workspace, other, experiment_id="sweep", accept_changes=True)
     assert (wanted.experiment_id, wanted.existing) == ("sweep-2", None)
-    assert wanted.follows == Follows("sweep", "sweep", ("seed was 0, now 3",))
+    assert wanted.follows == Lineage("sweep", "sweep", ("seed was 0, now 3",))
     assert make_request(workspace, SPEC, experiment_id="sweep", accept_changes=True).experiment_id == "sweep"
 
 

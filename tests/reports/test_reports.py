@@ -21,16 +21,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from setpoint import reports
-from setpoint.analysis.data.formatting import number_text, percent_text, share_text
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.experiments.running.lease import lease
+from setpoint.formatting import number_text, percent_text, share_text
 from setpoint.records.estimate import EstimateRecord, StageEstimate, TotalEstimate, write_estimate
 from setpoint.records.failure import FailureClass
 from setpoint.records.journal import Finished, Journal, StageFailed
 from setpoint.records.plan import read_plan, write_plan
-from setpoint.records.state import ExperimentStatus, RunState, RunStatus, Status, write_state
+from setpoint.records.state import ExperimentState, ExperimentStatus, RunState, RunStatus, write_state
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
 from setpoint.reports.charts import seeds, trajectories
 from setpoint.reports.content import Report, build_report, curve_labels, curve_names, stages_of
@@ -470,7 +470,9 @@ def test_stage_folders_are_gone(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path).write()
     (tmp_path / "stages").rename(tmp_path / "elsewhere")
     names = [run["name"] for run in json.loads((folder / "plan.json").read_text())["runs"]]
-    write_state(folder, Status("sweep", ExperimentStatus.FINISHED, dict.fromkeys(names, RunState(RunStatus.OK))))
+    write_state(
+        folder, ExperimentState("sweep", ExperimentStatus.FINISHED, dict.fromkeys(names, RunState(RunStatus.OK)))
+    )
     text = write_reports(folder).read_text()
     check_form(text)
     assert value_after("Failed Runs: ", text) == "0"

@@ -18,7 +18,7 @@ from stub import task_of
 from setpoint.artifacts import StageFolder, Workspace
 from setpoint.execution import Outcome, Task
 from setpoint.execution.slurm import Client, Profile, Resources, SlurmExecutor
-from setpoint.execution.slurm.executor import Terms
+from setpoint.execution.slurm.executor import ResourceRequest
 from setpoint.execution.slurm.script import Site
 from setpoint.records.failure import read_failure
 
@@ -180,7 +180,9 @@ class Experiment:
         python_path = ":".join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
         fields = {"environment": {"PYTHONPATH": python_path}, **profile}
         site = Site(self.root, self.name, Profile(**fields), command)
-        return SlurmExecutor(Client(timeout_s=5), site, Terms(Resources.parse(resources)), poll_s=0.5, lost_after_s=5)
+        return SlurmExecutor(
+            Client(timeout_s=5), site, ResourceRequest(Resources.parse(resources)), poll_s=0.5, lost_after_s=5
+        )
 
     def run(self, *stages: str, timeout_s: float = 240.0, **options: Any) -> dict[str, Outcome]:
         """Submit stages, and wait for the end of each."""

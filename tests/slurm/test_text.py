@@ -15,11 +15,11 @@ from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import Refused, SubmitLimit, Unavailable, _environment, _refusal
-from setpoint.execution.slurm.parsing import Seen, accounting, control, cut_off, queue
+from setpoint.execution.slurm.parsing import QueueEntry, accounting, control, cut_off, queue
 from setpoint.execution.slurm.profile import read_profile
 from setpoint.execution.slurm.resources import minutes, named
 from setpoint.execution.slurm.script import Batch, Site, job_name, script_text
-from setpoint.execution.slurm.tracking import Fate, explain
+from setpoint.execution.slurm.tracking import JobState, explain
 
 ROOT = HERE.parents[1]
 
@@ -92,15 +92,15 @@ def test_a_profile_with_mistakes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Did you mean 'partition'"):
         read_profile(path)
     for mistake, words in {
-        "at_once: 0": "at_once in .* but is 0",
-        "requeue: maybe": "requeue in .* but is 'maybe'",
-        "resources: gpu:-1,mem:32": r"resources in .* is '-1'\. mem must be .* Give it a unit\.$",
+        "at_once: 0": "at_once must be at least 1, got 0",
+        "requeue: maybe": "requeue must be true or false, got 'maybe'",
+        "resources: gpu:-1,mem:32": r"resources: .* is '-1'\. mem must be .* Give it a unit\.$",
         "options: {array: 0-3}": "'array' cannot be set here; use the field 'at_once'",
         "options: {time: 24:00:00}": "'time' cannot be set here; use the field 'resources'",
         "options: {output: /x}": "'output' cannot be set here; the scripts set it",
         "options: {--nice: 5}": "'--nice' is not the long name of an option",
         "environment: {a b: c}": "'a b' cannot be the name of a variable",
-        "a: b: c": "is not YAML",
+        "a: b: c": "line 1: not YAML",
     }.items():
         path.write_text(mistake)
         with pytest.raises(InputError, match=words) as error:
@@ -161,10 +161,10 @@ def test_squeue_lines() -> None:
     text = "7_0|8|RUNNING|None|n1|name\n7_[1-2,5%2]|7|PENDING|Dependency||name\nnonsense\n9|9|CANCELLED+|None||a|b\n"
     found = queue(text)
     assert found.keys() == {"7_0", "7_1", "7_2", "7_5", "9"}
-    assert found["7_0"] == Seen("7_0", "RUNNING", "None", node="n1", name="name")
+    assert found["7_0"] == QueueEntry("7_0", "RUNNING", "None", node="n1", name="name")
     assert found["7_5"].reason == "Dependency"
     assert (found["9"].state, found["9"].name) == ("CANCELLED", "a|b")
-    assert not Seen("1", "SOME_NEW_STATE").ended
+    assert not QueueEntry("1", "SOME_NEW_STATE").ended
 
 
 def test_sacct_rows_of_a_requeued_job_and_of_its_steps() -> None:
@@ -251,17 +251,17 @@ def test_a_script_says_what_is_amiss(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fate", "expected"),
     [
-        (Fate("1_0", "lost"), "lost"),
-        (Fate("1_0", "ended", exit_code=75), "preempted"),
-        (Fate("1_0", "ended", exit_code=127), "config"),
-        (Fate("1_0", "ended", exit_code=0), "lost"),
-        (Fate("1_0", "ended", Seen("1_0", "NODE_FAIL"), node="n1"), "node_failure"),
-        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:53")), "transient"),
-        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:9")), "lost"),
-        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="1:0", out_of_memory=True), 137), "host_oom"),
+        (JobState("1_0", "lost"), "lost"),
+        (JobState("1_0", "ended", exit_code=75), "preempted"),
+        (JobState("1_0", "ended", exit_code=127), "config"),
+        (JobState("1_0", "ended", exit_code=0), "lost"),
+        (JobState("1_0", "ended", QueueEntry("1_0", "NODE_FAIL"), node="n1"), "node_failure"),
+        (JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="0:53")), "transient"),
+        (JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="0:9")), "lost"),
+        (JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="1:0", out_of_memory=True), 137), "host_oom"),
     ],
 )
-def test_what_an_end_means(fate: Fate, expected: str) -> None:
+def test_what_an_end_means(fate: JobState, expected: str) -> None:
     assert explain(fate)[0] == expected
 
 
@@ -275,7 +275,7 @@ def test_what_an_end_means(fate: Fate, expected: str) -> None:
 )
 def test_slurms_own_word_that_memory_ran_out(tmp_path: Path, line: str, expected: str) -> None:
     (tmp_path / "a-1_0.log").write_text(f"first\n{line}\nlast\n")
-    fate = Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:9"), log_stem=tmp_path / "a")
+    fate = JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="0:9"), log_stem=tmp_path / "a")
     assert explain(fate)[0] == expected
 
 

@@ -17,8 +17,8 @@ from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.request import Request
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
-from setpoint.records.plan import Named, Plan, read_plan, write_plan
-from setpoint.records.state import Status
+from setpoint.records.plan import NamedDigest, Plan, read_plan, write_plan
+from setpoint.records.state import ExperimentState
 
 BASE = BaseModel(name="builtin:tiny", location=str(Path(__file__).parent), digest="b0", preset=TINY)
 TARGETS = dict.fromkeys(STAGES, "support.stage_targets:write_and_count")
@@ -28,7 +28,7 @@ DEFAULT: dict[str, Any] = {"systems": "di", "parameters": {"lora_rank": [4, 8]}}
 def make_plan(*, data_digest: str = "d0", base: BaseModel = BASE, **fields: Any) -> Plan:
     """The plan of an experiment called `sweep`; with no fields, of the default one."""
     spec = canonical_spec(make_spec(fields or DEFAULT))
-    datasets = {system: Named(name=system, digest=data_digest) for system in spec.systems}
+    datasets = {system: NamedDigest(name=system, digest=data_digest) for system in spec.systems}
     return build_plan(spec, "sweep", Inputs(base, datasets))
 
 
@@ -37,7 +37,7 @@ def save_plan(root: Path, plan: Plan) -> None:
     write_plan(root / "experiments" / plan.experiment, plan)
 
 
-def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> Status:
+def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> ExperimentState:
     """Run a plan (by default the saved one, or a new one) with the cheap stages in this process's children."""
     workspace = Workspace(root)
     plan = plan or read_plan(workspace.experiment("sweep")) or make_plan()

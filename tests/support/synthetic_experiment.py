@@ -26,7 +26,7 @@ from setpoint.artifacts import (
 )
 from setpoint.episodes import EpisodeResult, EpisodeTrajectory, write_episodes, write_trajectories
 from setpoint.records.failure import Failure, FailureClass
-from setpoint.records.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared, write_plan
+from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, PlannedRun, PlannedStage, Shared, write_plan
 from setpoint.trajectory import Termination
 
 FINISHED_AT = "2026-01-02T03:04:05+00:00"
@@ -126,10 +126,10 @@ class Synthetic:
                 secondary_metrics=("control_cost",),
                 scale=self.scale,
                 factors=tuple(self.factors),
-                judged={system: problems.get(system).judged for system in self.systems},
+                judged={system: problems.get(system).evaluation_mode for system in self.systems},
             ),
             systems=self.systems,
-            base=Named(name="builtin:tiny", digest="1" * 12),
+            base=NamedDigest(name="builtin:tiny", digest="1" * 12),
             datasets={},
             runs=tuple(runs),
             stages=stages,
@@ -192,7 +192,7 @@ class Synthetic:
 
     def _episodes(self, system: str, controller: str, log_error: float, seed: int) -> list[EpisodeResult]:
         problem = problems.get(system)
-        mode = problem.judged.episodes
+        mode = problem.evaluation_mode.episodes
         rng = np.random.default_rng([seed, 11])
         spread = 0.3 * rng.standard_normal(self.cases)
         errors = np.exp(log_error + spread - spread.mean())

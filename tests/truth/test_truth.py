@@ -19,16 +19,16 @@ from setpoint.analysis.data.evidence import (
 )
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.overview import experiment_claims
+from setpoint.api.verification import reported_claims
 from setpoint.artifacts import Workspace
 from setpoint.cli.main import main
-from setpoint.cli.verify_claims import reported_claims
 from setpoint.errors import InputError
 from setpoint.seeding import generator
 from setpoint.truth.folders import write_folder
 from setpoint.truth.planted import Planted, PlantedRun, as_data
 from setpoint.truth.scenarios import Target, scenarios
 from setpoint.truth.verification import (
-    Reached,
+    TargetOutcome,
     chosen,
     duplicates_refused,
     earliness,
@@ -269,7 +269,7 @@ def test_p_values_are_judged_by_their_distribution() -> None:
 )
 def test_a_target_can_be_missed(relation: str, bound: float, good: float, bad: float) -> None:
     target = Target("x", relation, bound, "y")  # type: ignore[arg-type]
-    held, missed = (Reached("G0", "title", 2000, target, measured, 0.8) for measured in (good, bad))
+    held, missed = (TargetOutcome("G0", "title", 2000, target, measured, 0.8) for measured in (good, bad))
     assert held.held and held.margin is not None and held.margin >= -1e-12
     assert missed.held is False and not missed.within_chance
     page = to_markdown([held, missed])
@@ -321,7 +321,7 @@ def test_results_are_collected_scenario_by_scenario(tmp_path: Path, capsys: pyte
 
 
 def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "error_rates.md").read_text()
     table = page.partition("| scenario | what is planted |")[2]
     for scenario in scenarios():
         for target in scenario.targets:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from setpoint import metrics, plants, problems
 from setpoint.api.html import html_table, require_pandas
 from setpoint.controllers import Controller
-from setpoint.errors import InputError, shortened
+from setpoint.errors import InputError, shown
 from setpoint.problems import MoveBlocking, Problem, suite_states
 from setpoint.simulation import NO_DISTURBANCE, Disturbance, run_controller
 from setpoint.simulation import simulate as simulate_plant
@@ -190,7 +190,7 @@ def require_interval(problem: Problem, replan_every: int | None, name: str = "re
     if replan_every is None:
         return 0
     if type(replan_every) is not int or not 1 <= replan_every <= problem.steps:
-        raise InputError(f"{name} must be 1 to {problem.steps} steps, but is {shortened(replan_every)}.")
+        raise InputError(f"{name} must be 1 to {problem.steps} steps, but is {shown(replan_every)}.")
     return replan_every
 
 

@@ -12,7 +12,8 @@ from setpoint.errors import InputError
 from setpoint.experiments import launch
 from setpoint.experiments.cost.budget import VARIED, Budget, Offer, offers
 from setpoint.experiments.cost.estimate import estimate
-from setpoint.experiments.planning.spec import METRICS, ExperimentSpec, planned_spec
+from setpoint.experiments.planning.spec import ExperimentSpec, SweptSpec, planned_spec
+from setpoint.experiments.planning.spec_fields import METRICS
 from setpoint.experiments.request import Request, resume_request
 from setpoint.experiments.running.status import experiment_ids
 from setpoint.records.plan import Plan, plan_path, read_plan
@@ -63,7 +64,7 @@ def designs_within(request: Request, budget: Budget) -> list[PricedDesign]:
     """
     plans: dict[str, Plan] = {}
 
-    def plan(spec: ExperimentSpec) -> Plan:
+    def plan(spec: SweptSpec) -> Plan:
         key = spec.model_dump_json()
         if key not in plans:
             plans[key] = launch.preview(replace(request, spec=spec, existing=None)).plan
@@ -82,8 +83,8 @@ def chosen_before(workspace: Workspace, identifier: str | None, spec: Experiment
     plan = None if identifier is None else read_plan(workspace.experiment(identifier))
     if plan is None or identifier is None:
         return None
-    same = {name: getattr(spec, name) for name in VARIED}
-    return resume_request(workspace, identifier) if planned_spec(plan).model_copy(update=same) == spec else None
+    asked, before = (each.model_dump(exclude=set(VARIED)) for each in (spec, planned_spec(plan)))
+    return resume_request(workspace, identifier) if asked == before else None
 
 
 def price(plan: Plan, workspace: Workspace, budget: Budget) -> float:
@@ -115,7 +116,7 @@ def seed_deviation(workspace: Workspace, spec: ExperimentSpec) -> float | None:
     for folder in sorted(folders, key=lambda path: -plan_path(path).stat().st_mtime)[:_PILOTS]:
         try:
             plan = read_plan(folder)
-            if plan is None or plan.systems != spec.systems or planned_spec(plan).replicates < 2:
+            if plan is None or plan.systems != spec.systems or not any(run.replicate for run in plan.runs):
                 continue
             data = read_experiment(folder)
         except InputError:  # a damaged experiment tells nothing

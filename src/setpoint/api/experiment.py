@@ -25,7 +25,7 @@ from setpoint.experiments.request import Request, resume_request
 from setpoint.experiments.running.lease import lease_holder
 from setpoint.experiments.running.status import read_status
 from setpoint.records.plan import Plan
-from setpoint.records.state import RunStatus, Status
+from setpoint.records.state import ExperimentState, RunStatus
 from setpoint.reports import write_reports
 from setpoint.reports.results import result_rows
 
@@ -158,7 +158,7 @@ class Experiment:
         self._prepared = None
         return self
 
-    def status(self) -> Status:
+    def status(self) -> ExperimentState:
         """The state of every run.
 
         Raises:
@@ -182,7 +182,7 @@ class Experiment:
 
     @property
     def results(self) -> Table:
-        """One row per run and system: parameters, metrics before and after training, costs."""
+        """One row per run and system, with parameters, metrics before and after training, and costs."""
         return Table(f"Results of {self.id}", result_rows(self.data()), _SHOWN)
 
     def episodes(self) -> Table:

@@ -22,7 +22,7 @@ from setpoint.experiments.slurm.scripts import PROFILE, Cluster, executor
 from setpoint.records.failure import FailureClass
 from setpoint.records.journal import Listener
 from setpoint.records.plan import Plan
-from setpoint.records.state import Status
+from setpoint.records.state import ExperimentState
 from setpoint.reports import write_reports
 
 _EVERY_STAGE = 1_000_000
@@ -95,7 +95,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """An experiment after it ran.
 
     Attributes:
@@ -104,7 +104,7 @@ class Finished:
     """
 
     request: Request
-    status: Status
+    status: ExperimentState
     report: Path
 
 
@@ -126,7 +126,7 @@ class ReportInterrupted(KeyboardInterrupt):
         super().__init__()
 
 
-def run_experiment(request: Request, options: RunOptions) -> Finished:
+def run_experiment(request: Request, options: RunOptions) -> FinishedRun:
     """Run or resume an experiment, and write its report.
 
     Raises:
@@ -157,10 +157,10 @@ def run_experiment(request: Request, options: RunOptions) -> Finished:
             report = write_reports(request.folder)
     except KeyboardInterrupt as error:
         raise ReportInterrupted(request) from error
-    return Finished(request, status, report)
+    return FinishedRun(request, status, report)
 
 
-def run_without_report(request: Request, options: RunOptions) -> Status:
+def run_without_report(request: Request, options: RunOptions) -> ExperimentState:
     """Run or resume one of several experiments that are reported together.
 
     Raises:
@@ -174,7 +174,7 @@ def run_without_report(request: Request, options: RunOptions) -> Status:
         raise RunInterrupted(request) from error
 
 
-def _run(prepared: launch.Preparation, options: RunOptions, remote: Executor | None) -> Status:
+def _run(prepared: launch.Preparation, options: RunOptions, remote: Executor | None) -> ExperimentState:
     with options.progress(prepared.plan, prepared.request.workspace) as listener:
         return launch.run(
             prepared,

@@ -12,7 +12,7 @@ from setpoint.api.experiment import Experiment
 from setpoint.api.html import html_table
 from setpoint.artifacts import Workspace
 from setpoint.experiments.planning.canonical import checked_spec
-from setpoint.experiments.planning.single import single_spec
+from setpoint.experiments.planning.single_run import single_spec
 from setpoint.experiments.planning.spec import ExperimentSpec
 from setpoint.experiments.request import make_request
 from setpoint.records.plan import Value

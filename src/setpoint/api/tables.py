@@ -11,7 +11,7 @@ from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.tables import TableQuestion, read_table, remarks, table_experiment
 from setpoint.analysis.overview import experiment_claims
 from setpoint.api.results import ClaimList
-from setpoint.errors import InputError, shortened
+from setpoint.errors import InputError, shown
 
 LEAST_ALPHA = 1e-9
 """Below it, the quantiles of the tests are not accurate to the printed digits."""
@@ -113,7 +113,7 @@ def _rows(table: Any) -> tuple[str, list[dict[str, str]]]:
     elif isinstance(table, Sequence):
         records = list(table)
     else:
-        raise InputError(f"the table must be a DataFrame, columns, rows or a path, but is {shortened(table)}.")
+        raise InputError(f"the table must be a DataFrame, columns, rows or a path, but is {shown(table)}.")
     if not records or not all(isinstance(row, Mapping) for row in records):
         raise InputError("the table must have at least one row, and every row must map columns to values.")
     if any(row.keys() != records[0].keys() for row in records):

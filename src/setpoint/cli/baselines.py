@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from setpoint.cli.options import add_json, print_json, words
 from setpoint.cli.progress import say, say_nothing
 from setpoint.errors import InputError
-from setpoint.references.tables import anchor_tables
+from setpoint.references.tables import reference_tables
 
 if TYPE_CHECKING:
-    from setpoint.references.study import SystemAnchors
+    from setpoint.references.study import SystemReferences
 
 _CASES = 200
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disturbed", action="store_true", help="also the closed loop under noise, with MPC (slow)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="systems at a time (default: 1)")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--markdown", action="store_true", help="print the page docs/systems.md")
+    form.add_argument("--markdown", action="store_true", help="print the page docs/reference/systems.md")
     add_json(form)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
@@ -54,11 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.markdown:
         print("\n".join(_page(arguments, found)))
     else:
-        print("\n\n".join("\n".join(table.as_text()) for table in anchor_tables(found)))
+        print("\n\n".join("\n".join(table.as_text()) for table in reference_tables(found)))
     return 0
 
 
-def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "list[SystemAnchors]":
+def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "list[SystemReferences]":
     """The anchors of every system, in order; they do not depend on the number of processes."""
     from setpoint.processes import ordered_map
 
@@ -72,14 +72,14 @@ def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "li
     return found
 
 
-def _anchors(task: tuple[str, str, int, int, bool]) -> "SystemAnchors":
-    from setpoint.references.study import system_anchors
+def _anchors(task: tuple[str, str, int, int, bool]) -> "SystemReferences":
+    from setpoint.references.study import reference_study
 
     suite, system, cases, clones, disturbed = task
-    return system_anchors(suite, system, cases, demonstrations=clones, disturbed=disturbed)
+    return reference_study(suite, system, cases, demonstrations=clones, disturbed=disturbed)
 
 
-def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> Iterator[str]:
+def _page(arguments: argparse.Namespace, found: "Sequence[SystemReferences]") -> Iterator[str]:
     from setpoint import problems
     from setpoint.cli.systems import data_sheet
     from setpoint.problems import suite_systems
@@ -92,22 +92,22 @@ def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> It
     yield "# Systems"
     yield ""
     yield (
-        f"Written by `setpoint baselines {' '.join(options)} --markdown`: what every controller is measured against, "
-        "then the data sheets, as `setpoint systems NAME` prints them; `setpoint systems NAME --plot` draws one. Each "
-        "system can be called by its short name too. A data set of a system's own has its name, with or without "
-        "`_dataset`: `di`, `double_integrator` and `double_integrator_dataset` are the same."
+        f"Written by `setpoint baselines {' '.join(options)} --markdown`: the baselines of every plant, then the data "
+        "sheets that `setpoint systems NAME` prints; `setpoint systems NAME --plot` draws one. Every system also has a "
+        "short name. The dataset of a system has the name of the system, with or without `_dataset`: `di`, "
+        "`double_integrator` and `double_integrator_dataset` are the same."
     )
     yield ""
-    yield "How a system is added is in [adding_a_system.md](adding_a_system.md)."
+    yield "To add a plant of your own, see [Add a plant](../how_to/own_plant.md)."
     yield ""
     tight, family, kept = (", ".join(suite_systems(suite)) for suite in ("tight", "held_out", "held_out_systems"))
     yield (
-        "Suites of test states: `nominal` has every system with its own parameters; `tight` those whose bounds the "
-        f"optimum meets and a clipped regulator does not ({tight}); `held_out` parameters that training never draws "
-        f"({family}); `held_out_systems` the nominal states of systems that no universal model of the benchmark is "
-        f"trained on ({kept})."
+        "Suites of test states: `nominal` has every system with its own parameters; `tight` has the systems whose "
+        f"optimum keeps a bound that a clipped regulator violates ({tight}); `held_out` has parameters that training "
+        f"never draws ({family}); `held_out_systems` has the nominal states of systems on which no universal model of "
+        f"the benchmark is trained ({kept})."
     )
-    for table in anchor_tables(found):
+    for table in reference_tables(found):
         yield ""
         yield from table.as_markdown()
     yield ""

@@ -137,7 +137,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         InputError: everything that is wrong with them.
     """
     from setpoint.artifacts import check_identifier
-    from setpoint.experiments.planning.data import canonical_datasets
+    from setpoint.experiments.planning.datasets import canonical_datasets
     from setpoint.experiments.request import make_request
     from setpoint.policies import BUILTIN, resolve_base
 
@@ -182,7 +182,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _show_plan(wanted: "Request", arguments: argparse.Namespace) -> int:
     from setpoint.api.planning import preview
-    from setpoint.experiments.planning.single import script_commands
+    from setpoint.experiments.planning.single_run import script_commands
 
     if arguments.budget is not None:
         if arguments.calibrate:
@@ -244,8 +244,8 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 def _say_what_is_not_retried(wanted: "Request", classes: "frozenset[FailureClass] | None") -> None:
     """Where no stage failed in a way that was asked for, the command only resumes, which is said."""
-    from setpoint.analysis.data.formatting import listed
     from setpoint.experiments.running.status import read_stages
+    from setpoint.formatting import listed
 
     states = read_stages(wanted.workspace, wanted.existing).values() if wanted.existing else ()
     failed = {state.failure.failure_class for state in states if state.failure}
@@ -290,8 +290,8 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from setpoint.analysis.data.formatting import counted
     from setpoint.experiments.running.status import read_status
+    from setpoint.formatting import counted
 
     workspace = workspace_of(arguments)
     if arguments.watch:

@@ -23,7 +23,7 @@ SHOWN = ("loss", "validation_loss", "reward")
 
 
 class View:
-    """Follows the journal's events, and looks at the training curves of the stages that are running."""
+    """Lineage the journal's events, and looks at the training curves of the stages that are running."""
 
     def __init__(self, plan: "Plan", workspace: "Workspace") -> None:
         """Nothing has happened yet."""
@@ -62,7 +62,7 @@ class View:
         from rich.table import Table
         from rich.text import Text
 
-        from setpoint.analysis.data.formatting import counted
+        from setpoint.formatting import counted
 
         total = len(self._plan.stages)
         head = Table.grid(padding=(0, 1))

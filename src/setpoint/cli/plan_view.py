@@ -65,7 +65,7 @@ def plan_text(prepared: "Preparation") -> str:
 
 def _runs_text(plan: "Plan") -> str:
     """`6 configurations x 2 replicates = 12`; an arm of existing adapters has as many replicates as adapters."""
-    from setpoint.analysis.data.formatting import counted
+    from setpoint.formatting import counted
 
     replicates = Counter(run.configuration for run in plan.runs)
     sizes = Counter(replicates.values())
@@ -88,9 +88,11 @@ def _start_lines(plan: "Plan") -> list[str]:
 def _design_lines(plan: "Plan") -> list[str]:
     """How the configurations were chosen, where they are not all combinations."""
     from setpoint.experiments.planning.designs import resolution
-    from setpoint.experiments.planning.spec import planned_spec
+    from setpoint.experiments.planning.spec import SingleSpec, planned_spec
 
     spec = planned_spec(plan)
+    if isinstance(spec, SingleSpec):
+        return []
     zips = [f"{' and '.join(names)} vary together" for names in spec.zipped]
     where = [
         f"{name} only where {' and '.join(f'{other} is {_listed(values)}' for other, values in wanted.items())}"
@@ -121,14 +123,14 @@ def _resolution_text(resolution: int | None) -> str:
     if resolution is None:
         return "which is every one of them"
     if resolution == 3:
-        return "resolution III: main effects are mixed up with interactions of two parameters"
+        return "resolution III: main effects are aliased with two-factor interactions"
     if resolution == 4:
-        return "resolution IV: main effects are not mixed up with interactions of two parameters, but these are"
-    return "resolution V or more: neither main effects nor interactions of two parameters are mixed up"
+        return "resolution IV: main effects are clear of two-factor interactions, which are aliased with each other"
+    return "resolution V or more: main effects and two-factor interactions are clear of each other"
 
 
 def _estimate_lines(prepared: "Preparation") -> list[str]:
-    from setpoint.experiments.planning.spec import planned_spec
+    from setpoint.experiments.planning.spec import needs_compute_ratio, planned_spec
 
     plan, expected = prepared.plan, prepared.estimate()
     lines = []
@@ -142,7 +144,7 @@ def _estimate_lines(prepared: "Preparation") -> list[str]:
     if expected.unknown:
         kinds = ", ".join(expected.unknown)
         lines.append(f"Estimate: not known for {kinds}: none has run in this workspace; --calibrate measures it")
-    if planned_spec(plan).equal_compute_control and plan.compute_ratio is None:
+    if needs_compute_ratio(planned_spec(plan)) and plan.compute_ratio is None:
         lines.append("The steps of the equal-compute control are provisional; they are measured before the launch.")
     return lines or ["Estimate: nothing is left to do"]
 
@@ -154,7 +156,7 @@ def _duration(seconds: float) -> str:
 
 
 def _stage_ids_known(plan: "Plan") -> bool:
-    from setpoint.experiments.planning.data import NOT_GENERATED
+    from setpoint.experiments.planning.datasets import NOT_GENERATED
 
     return all(data.digest != NOT_GENERATED for data in plan.datasets.values())
 

@@ -15,11 +15,11 @@ from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
-    from setpoint.api.running import Finished, RunOptions, Slurm
+    from setpoint.api.running import FinishedRun, RunOptions, Slurm
     from setpoint.execution import Limits
     from setpoint.experiments.request import Request
     from setpoint.records.failure import FailureClass
-    from setpoint.records.state import RunState, Status
+    from setpoint.records.state import ExperimentState, RunState
 
 EXIT_SOME_FAILED = 4
 EXIT_ALL_FAILED = 5
@@ -210,9 +210,9 @@ def _interrupted(request: "Request", *, on_slurm: bool) -> int:
     return EXIT_INTERRUPTED
 
 
-def _advise(finished: "Finished") -> None:
+def _advise(finished: "FinishedRun") -> None:
     """What to do about runs that are missing."""
-    from setpoint.analysis.data.formatting import counted
+    from setpoint.formatting import counted
 
     status, request = finished.status, finished.request
     if status.state == "interrupted":
@@ -232,7 +232,7 @@ def _is_final(run: "RunState") -> bool:
     return run.failure_class is not None and run.failure_class.policy.final
 
 
-def exit_code(status: "Status") -> int:
+def exit_code(status: "ExperimentState") -> int:
     """0 when every run is ok, else whether some or all are not."""
     ok = status.counts.get("ok", 0)
     if ok == len(status.runs):
@@ -250,7 +250,7 @@ def _command(request: "Request", *words: str) -> str:
     return shlex.join(["setpoint", *words, request.experiment_id, *place])
 
 
-def _print_result(finished: "Finished", *, as_json: bool) -> None:
+def _print_result(finished: "FinishedRun", *, as_json: bool) -> None:
     from setpoint.reports.files import seen_from
 
     report, workspace = finished.report, finished.request.workspace.root

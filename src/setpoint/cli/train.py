@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train the model, or find it trained."""
     from setpoint.api.planning import calibrated, preview, require_machine
-    from setpoint.experiments.planning.single import single_spec
+    from setpoint.experiments.planning.single_run import single_spec
     from setpoint.experiments.request import make_request
 
     check_run_options(arguments)

@@ -15,27 +15,28 @@ from setpoint.experiments.cost.calibration import calibrate
 from setpoint.experiments.cost.estimate import (
     KINDS,
     Estimate,
-    Observation,
+    StageTiming,
     actual_cost,
     compute_ratio,
     estimate,
     observations,
 )
 from setpoint.experiments.cost.workers import fitting_workers
-from setpoint.experiments.planning.adapters import (
+from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
+from setpoint.experiments.planning.datasets import Notify, ensure_datasets, find_datasets
+from setpoint.experiments.planning.experiment_types import design_runs
+from setpoint.experiments.planning.parameters import TRAINED
+from setpoint.experiments.planning.spec import SingleSpec, TransferSpec, needs_compute_ratio
+from setpoint.experiments.planning.stages import PRELOAD
+from setpoint.experiments.planning.start_adapters import (
     Adapter,
     finished_adapters,
     named_adapter,
     planned_adapters,
 )
-from setpoint.experiments.planning.build import Inputs, build_plan
-from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
-from setpoint.experiments.planning.data import Say, ensure_datasets, find_datasets
-from setpoint.experiments.planning.experiment_types import design_runs
-from setpoint.experiments.planning.parameters import TRAINED
-from setpoint.experiments.planning.stages import PRELOAD
 from setpoint.experiments.preflight import check_machine, require_fit
-from setpoint.experiments.request import Follows, Request, successor
+from setpoint.experiments.request import Lineage, Request, successor
 from setpoint.experiments.running.coordinator import Coordinator
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.links import link_models
@@ -43,8 +44,8 @@ from setpoint.experiments.running.status import read_stages
 from setpoint.records.estimate import ESTIMATE, read_estimate, write_actual_cost, write_estimate
 from setpoint.records.failure import FailureClass
 from setpoint.records.journal import EventKind, Journal, Listener, StageFailed, read_events
-from setpoint.records.plan import Named, Plan, plan_path, read_plan
-from setpoint.records.state import ExperimentStatus, StageStatus, Status
+from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
+from setpoint.records.state import ExperimentState, ExperimentStatus, StageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,11 @@ class Preparation:
 
     request: Request
     plan: Plan
-    datasets: Mapping[str, Named]
+    datasets: Mapping[str, NamedDigest]
     adapters: tuple[Adapter, ...]
 
     @cached_property
-    def _observed(self) -> Sequence[Observation]:
+    def _observed(self) -> Sequence[StageTiming]:
         return observations(self.request.workspace)
 
     def estimate(self, workers: int | None = None) -> Estimate:
@@ -102,18 +103,18 @@ def preview(request: Request) -> Preparation:
     Raises:
         InputError: a data set is missing and cannot be generated.
     """
-    datasets = find_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking)
+    datasets = find_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking)
     inputs = _inputs(request, datasets)
     plan = request.existing or build_plan(request.spec, request.experiment_id, inputs)
     return Preparation(request, plan, datasets, tuple(inputs.adapters))
 
 
-def _inputs(request: Request, datasets: Mapping[str, Named]) -> Inputs:
+def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
     """What the runs start from; an existing experiment keeps what it was planned with."""
     ratio: float | None = None
     if request.existing is not None:
         ratio = request.existing.compute_ratio
-    elif request.spec.equal_compute_control:
+    elif needs_compute_ratio(request.spec):
         ratio = compute_ratio(request.workspace, request.base.digest)
     return Inputs(request.base, datasets, _adapters(request), ratio)
 
@@ -126,11 +127,11 @@ def _adapters(request: Request) -> list[Adapter]:
     """
     if request.existing is not None:
         return planned_adapters(request.existing, request.existing.adapters)
-    spec = request.spec
-    if spec.start_from is not None:
-        return [named_adapter(request.workspace, spec.start_from, request.base)]
-    if spec.base_models == "all_available" and spec.source_system is not None:
-        return finished_adapters(request.workspace, spec.source_system, request.base)
+    match request.spec:
+        case SingleSpec(start_from=str(place)):
+            return [named_adapter(request.workspace, place, request.base)]
+        case TransferSpec(base_models="all_available", source_system=source):
+            return finished_adapters(request.workspace, source, request.base)
     return []
 
 
@@ -149,7 +150,7 @@ def require_machine(request: Request, *, trains_here: bool = True) -> None:
 
 
 def prepare(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> Preparation:
     """Check the machine, generate missing data sets, and plan; the experiment's own folder is not touched yet.
 
@@ -165,7 +166,7 @@ def prepare(
     """
     require_machine(request, trains_here=trains_here)
     request.workspace.require_writable()
-    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking, say)
+    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking, say)
     inputs = _inputs(request, datasets)
     prepared = Preparation(
         request, build_plan(request.spec, request.experiment_id, inputs), datasets, tuple(inputs.adapters)
@@ -196,7 +197,7 @@ def _existing_plan(existing: Plan, prepared: Preparation, *, accept_changes: boo
 
 
 def start_or_resume(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
 ) -> Preparation:
     """Like `prepare`; with `accept_changes`, an experiment that cannot continue is followed by a new one."""
     while True:
@@ -212,17 +213,17 @@ def start_or_resume(
             request = following
 
 
-def _following(plan: Plan, follows: Follows) -> Plan:
+def _following(plan: Plan, follows: Lineage) -> Plan:
     return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
-def _calibrated(prepared: Preparation, say: Say, *, everything: bool) -> Preparation:
+def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Preparation:
     """The preparation after calibration.
 
     Only a control of equal compute changes with what was measured: its plan is then built once more.
     """
     request = prepared.request
-    provisional = request.spec.equal_compute_control and prepared.plan.compute_ratio is None
+    provisional = needs_compute_ratio(request.spec) and prepared.plan.compute_ratio is None
     wanted = set(TRAINING_KINDS) if provisional else set[StageKind]()
     if everything:
         expected = prepared.estimate(workers=1)
@@ -235,7 +236,7 @@ def _calibrated(prepared: Preparation, say: Say, *, everything: bool) -> Prepara
     return Preparation(request, plan, prepared.datasets, prepared.adapters)
 
 
-def run(prepared: Preparation, options: Options) -> Status:
+def run(prepared: Preparation, options: Options) -> ExperimentState:
     """Run the plan to its end under the experiment's lease, and link the models.
 
     Raises:

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from setpoint.artifacts import Workspace, check_identifier
 from setpoint.errors import Findings, InputError
-from setpoint.experiments.planning.adapters import canonical_place
 from setpoint.experiments.planning.canonical import canonical_spec, check_values, spec_digest
 from setpoint.experiments.planning.changes import next_id, spec_changes
-from setpoint.experiments.planning.data import canonical_datasets, find_datasets
-from setpoint.experiments.planning.spec import ExperimentSpec, planned_spec
+from setpoint.experiments.planning.datasets import canonical_datasets, find_datasets
+from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, planned_spec
+from setpoint.experiments.planning.start_adapters import canonical_place
 from setpoint.experiments.running.status import require_plan
 from setpoint.policies import BaseModel, resolve_base
 from setpoint.records.plan import Plan, read_plan
 
 
 @dataclass(frozen=True, slots=True)
-class Follows:
+class Lineage:
     """What an experiment came from by accepted changes.
 
     Attributes:
@@ -44,7 +44,7 @@ class Request:
     spec: ExperimentSpec
     base: BaseModel
     existing: Plan | None
-    follows: Follows | None = None
+    follows: Lineage | None = None
 
     @property
     def folder(self) -> Path:
@@ -83,10 +83,10 @@ def make_request(
         with findings.check():
             check_values(spec, base.preset)
         with findings.check():
-            find_datasets(workspace, spec, base.preset.dialect.blocking)
+            find_datasets(workspace, spec, base.preset.prompt_format.blocking)
     findings.settle()
     assert base is not None
-    if spec.start_from is not None:
+    if isinstance(spec, SingleSpec) and spec.start_from is not None:
         spec = spec.model_copy(update={"start_from": canonical_place(workspace, spec.start_from)})
     identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
     if fresh:
@@ -110,7 +110,7 @@ def successor(request: Request, changes: Sequence[str]) -> Request:
     earlier = request.experiment_id if request.existing is None else request.existing.origin
     origin = request.follows.origin if request.follows else earlier
     identifier, existing = next_id(request.workspace, origin, request.experiment_id, request.spec)
-    follows = Follows(origin, request.experiment_id, tuple(changes))
+    follows = Lineage(origin, request.experiment_id, tuple(changes))
     return replace(request, experiment_id=identifier, existing=existing, follows=follows)
 
 

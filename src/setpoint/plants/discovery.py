@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.errors import InputError, shortened, unknown_name
+from setpoint.errors import InputError, shown, unknown_name
 from setpoint.plants.linearisation import linearise
 from setpoint.plants.plant import Plant
 from setpoint.plants.symbolic import require_symbolic
@@ -83,7 +83,7 @@ def require_usable(problem: Any, taken: set[str]) -> None:
     """
     plant = getattr(problem, "plant", None)
     if not isinstance(plant, Plant):
-        raise InputError(f"a system must be a Problem with a Plant, but is {shortened(problem)}.")
+        raise InputError(f"a system must be a Problem with a Plant, but is {shown(problem)}.")
     clash = taken & {getattr(plant, "name", None), getattr(plant, "short_name", None)}
     if clash:
         raise InputError(f"another system is called {sorted(map(str, clash))[0]!r} already. Choose another name.")

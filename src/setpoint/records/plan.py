@@ -121,7 +121,7 @@ class PlannedRun(_Record):
         return sorted(found, key=lambda each: _POSITION[each[0]])
 
 
-class Named(_Record):
+class NamedDigest(_Record):
     """An input by name, and the digest of its content."""
 
     name: str
@@ -174,8 +174,8 @@ class Plan(_Record):
     spec_digest: str
     analysis: AnalysisPlan
     systems: tuple[str, ...]
-    base: Named
-    datasets: dict[str, Named]
+    base: NamedDigest
+    datasets: dict[str, NamedDigest]
     runs: tuple[PlannedRun, ...]
     stages: dict[str, PlannedStage]
     shared: Shared

@@ -90,7 +90,7 @@ class RunState:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ExperimentState:
     """An experiment at one moment.
 
     Attributes:
@@ -117,7 +117,7 @@ class Status:
         }
 
 
-def write_state(experiment: Path, status: Status) -> None:
+def write_state(experiment: Path, status: ExperimentState) -> None:
     """Replace the snapshot of the experiment in this folder."""
     write_json(
         experiment / "state.json",
@@ -125,7 +125,7 @@ def write_state(experiment: Path, status: Status) -> None:
     )
 
 
-def read_state(experiment: Path) -> Status | None:
+def read_state(experiment: Path) -> ExperimentState | None:
     """The last snapshot of the experiment in this folder; None where there is none, or a damaged one.
 
     Nothing is lost with it: the stages say the same.
@@ -137,7 +137,7 @@ def read_state(experiment: Path) -> Status | None:
     try:
         fields = Fields(content, path)
         runs = {name: _run(name, run) for name, run in fields.table("runs").items()}
-        return Status(fields.text("experiment"), ExperimentStatus(fields.text("state")), runs)
+        return ExperimentState(fields.text("experiment"), ExperimentStatus(fields.text("state")), runs)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -6,7 +6,7 @@ from statistics import mean
 
 from setpoint import problems
 from setpoint.analysis.data.evaluations import Arm
-from setpoint.analysis.data.formatting import share_text
+from setpoint.formatting import share_text
 from setpoint.modes import CLOSED_LOOP_REPLANNING, mode_name
 from setpoint.reports.content import REFERENCES
 
@@ -42,7 +42,7 @@ def _overview(arms: Sequence[Arm]) -> list[str]:
     systems = list(dict.fromkeys(arm.system for arm in arms))
     if len(systems) < 2:
         return []
-    judged = {name: problems.get(name).judged for name in systems}
+    judged = {name: problems.get(name).evaluation_mode for name in systems}
     shown = [arm for arm in arms if arm.mode == judged[arm.system].episodes]
     names = list(dict.fromkeys(arm.name for arm in shown))
     names.sort(key=lambda name: name in REFERENCES)  # references last

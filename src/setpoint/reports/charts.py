@@ -11,10 +11,10 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Status, with_evidence
 from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
 from setpoint.analysis.data.evidence import LevelEvidence
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
-from setpoint.analysis.data.formatting import factor_label, level_text, number_text
 from setpoint.analysis.data.subject import OneCell
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
+from setpoint.formatting import factor_label, level_text, number_text
 from setpoint.reports import scales, svg
 from setpoint.reports.content import (
     RankedSystem,
@@ -141,7 +141,9 @@ def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
     return Chart(caption, svg.document(WIDTH, height, caption, body))
 
 
-def _references(axis: svg.Axis, placed: scales.Placed, top: float, bottom: float) -> tuple[list[str], float]:
+def _references(
+    axis: svg.Axis, placed: scales.ReferencePlacement, top: float, bottom: float
+) -> tuple[list[str], float]:
     """Lines of the references with their legend below the axis, those beyond its ends above it; and the height."""
     body = []
     if placed.below:
@@ -157,7 +159,7 @@ def _references(axis: svg.Axis, placed: scales.Placed, top: float, bottom: float
     return body, bottom + 42.0 + 18.0 * -(-len(placed.inside) // 3)
 
 
-def _margin_rows(width: float, placed: scales.Placed) -> int:
+def _margin_rows(width: float, placed: scales.ReferencePlacement) -> int:
     """Lines of text above an axis that name what lies beyond its ends: two where one is too narrow for both."""
     return 2 if placed.below and placed.above and len(_named(placed.below + placed.above)) * 7.0 > width else 1
 

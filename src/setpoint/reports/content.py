@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, find, of_kind
-from setpoint.analysis.data.conditions import Under, read_conditions
+from setpoint.analysis.data.conditions import ConditionResult, read_conditions
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import (
+from setpoint.analysis.data.quantities import Metrics
+from setpoint.analysis.data.subject import Subject
+from setpoint.analysis.factors.claim_builder import level_heading
+from setpoint.analysis.overview import experiment_claims
+from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
+from setpoint.formatting import (
     counted,
     factor_label,
     level_text,
@@ -16,11 +21,6 @@ from setpoint.analysis.data.formatting import (
     percent_text,
     share_text,
 )
-from setpoint.analysis.data.quantities import Metrics
-from setpoint.analysis.data.subject import Subject
-from setpoint.analysis.factors.claim_builder import level_heading
-from setpoint.analysis.overview import experiment_claims
-from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.records.failure import FailureClass
 from setpoint.reports.scales import Reference
 
@@ -53,7 +53,7 @@ class Report:
     data: ExperimentData
     claims: tuple[Claim, ...]
     ranked: tuple[RankedSystem, ...]
-    conditions: tuple[Under, ...] = ()
+    conditions: tuple[ConditionResult, ...] = ()
     """What a comprehensive evaluation saw; empty after a standard one."""
     running: bool = False
     """Whether somebody works on the experiment while the report is written."""

@@ -4,8 +4,8 @@ import json
 import shlex
 
 from setpoint.analysis.data.experiment import ExperimentData, RunFailure, RunResult
-from setpoint.analysis.data.formatting import level_text
 from setpoint.artifacts.fields import finite
+from setpoint.formatting import level_text
 from setpoint.records.failure import FailureClass
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.remedies import suggested_change

@@ -8,7 +8,7 @@ import numpy as np
 
 from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import factor_label, level_text, number_text
+from setpoint.formatting import factor_label, level_text, number_text
 from setpoint.reports import svg
 from setpoint.reports.charts import HALF, Chart
 from setpoint.reports.content import Report

@@ -5,8 +5,8 @@ import shlex
 from setpoint.analysis.data.claim import ClaimKind, Status, of_kind, with_evidence
 from setpoint.analysis.data.evidence import ArmEvidence, BestSetEvidence, ImpactEvidence, LevelEvidence
 from setpoint.analysis.data.experiment import RunResult
-from setpoint.analysis.data.formatting import counted, level_text, listed
 from setpoint.analysis.data.subject import OneFactor
+from setpoint.formatting import counted, level_text, listed
 from setpoint.records.failure import FailureClass
 from setpoint.reports.content import Report, counts, failure_counts, one_line
 from setpoint.reports.costs import configuration_costs

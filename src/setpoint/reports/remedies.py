@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from setpoint.analysis.data.experiment import RunResult
-from setpoint.analysis.data.formatting import level_text, number_text
+from setpoint.formatting import level_text, number_text
 from setpoint.records.failure import FailureClass
 
 

@@ -10,17 +10,17 @@ from typing import Literal
 
 import numpy as np
 
-from setpoint.analysis.data.experiment import Cost, ExperimentData, Level, Outcome, RunFailure, RunResult
+from setpoint.analysis.data.experiment import ExperimentData, Level, MeasuredCost, RunFailure, RunOutcome, RunResult
 from setpoint.analysis.data.quantities import CASE_METRICS, CaseValues
 from setpoint.artifacts import Workspace
 from setpoint.modes import EvaluationMode
 from setpoint.records.failure import FailureClass
-from setpoint.records.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared
+from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, PlannedRun, PlannedStage, Shared
 from setpoint.records.state import RunStatus
 
 CREATED_AT = "2026-01-01T00:00:00+00:00"
 FINISHED_AT = "2026-01-02T03:04:05+00:00"
-_COST = Cost(12.5, 0.003, None, 1.25, None)
+_COST = MeasuredCost(12.5, 0.003, None, 1.25, None)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def planted_plan(
             judged=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
         ),
         systems=planted.systems,
-        base=Named(name="planted", digest="0" * 12),
+        base=NamedDigest(name="planted", digest="0" * 12),
         datasets={},
         runs=tuple(runs),
         stages=dict(stages or {}),
@@ -187,10 +187,10 @@ def _outputs(run: PlantedRun) -> dict[str, str]:
     return {"episodes": " ".join(run.errors[system].tobytes().hex() for system in run.systems)}
 
 
-def _outcome(run: PlantedRun, system: str) -> Outcome:
+def _outcome(run: PlantedRun, system: str) -> RunOutcome:
     errors, mean = run.errors[system], run.mean_error(system)
     metrics = {"final_error": mean if math.isfinite(mean) else None, "cases": float(len(errors))}
-    return Outcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
+    return RunOutcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
 
 
 @lru_cache(maxsize=64)

@@ -38,4 +38,4 @@ def test_configurations_that_are_the_same_stages_are_named_in_the_plan() -> None
     assert inert_parameters(make_plan(systems="di", parameters={"lora_rank": [4, 8]})) == []
     ablation = {"type": "training_ablation", "systems": "di", "equal_compute_control": True}
     (text,) = inert_parameters(make_plan(**ablation, parameters={"grpo.temperature": [0.7, 1.0]}))
-    assert text.startswith("grpo.temperature makes no difference between sft_equal_compute_grpo.temperature=0.7")
+    assert text.startswith("grpo.temperature has no effect between sft_equal_compute_grpo.temperature=0.7")

@@ -14,14 +14,16 @@ from setpoint.experiments.cost.budget import Budget, Offer, offers
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
 from setpoint.experiments.planning.spec import ExperimentSpec, make_spec
-from setpoint.records.plan import Named, Plan
+from setpoint.records.plan import NamedDigest, Plan
 from support.sweeps import BASE, make_plan, run_plan
 
 SWEEP = {"systems": "di", "parameters": {"lora_rank": [4, 8, 16], "learning_rate": [1e-4, 2e-4, 5e-4]}}
 
 
 def plan(spec: ExperimentSpec) -> Plan:
-    return build_plan(spec, "sweep", Inputs(BASE, {system: Named(name=system, digest="d0") for system in spec.systems}))
+    return build_plan(
+        spec, "sweep", Inputs(BASE, {system: NamedDigest(name=system, digest="d0") for system in spec.systems})
+    )
 
 
 def found(budget: str, **fields: Any) -> list[Offer]:
@@ -135,8 +137,8 @@ def test_the_same_command_goes_on_with_the_design_that_was_chosen(
     line = ["experiment", "plan", *command, "--budget", "30runs", "--choose", "2", "--experiment-id", "e", "--json"]
     assert main(line) == 0
     chosen = json.loads(capsys.readouterr().out)["spec"]
-    spec = ExperimentSpec(**chosen)
-    frozen = build_plan(spec, "e", Inputs(BASE, {"double_integrator": Named(name="small", digest="d0")}))
+    spec = make_spec(chosen)
+    frozen = build_plan(spec, "e", Inputs(BASE, {"double_integrator": NamedDigest(name="small", digest="d0")}))
     write_json(tmp_path / "experiments" / "e" / "plan.json", frozen.to_file())
     for budget in ("30runs", "1coreh"):
         line[line.index("--budget") + 1] = budget

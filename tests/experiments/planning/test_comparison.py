@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from setpoint.analysis.data.evaluations import Arm, Scores
+from setpoint.analysis.data.evaluations import Arm, ArmScores
 from setpoint.artifacts import Workspace
 from setpoint.cli.main import main
 from setpoint.errors import InputError
@@ -14,7 +14,7 @@ from setpoint.experiments.planning import comparison as arms
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
 from setpoint.experiments.planning.spec import ExperimentSpec
-from setpoint.records.plan import Named, Plan
+from setpoint.records.plan import NamedDigest, Plan
 from setpoint.reports.arms import render_arms
 from support.sweeps import BASE
 
@@ -29,7 +29,7 @@ def specs(settings: arms.ArmSettings, tmp_path: Path) -> dict[str, ExperimentSpe
 
 
 def stages(spec: ExperimentSpec, kind: str) -> set[str]:
-    data = {system: Named(name=f"arms_{system}", digest="d0") for system in spec.systems}
+    data = {system: NamedDigest(name=f"arms_{system}", digest="d0") for system in spec.systems}
     plan = build_plan(canonical_spec(spec), "arms", Inputs(BASE, data))
     return {run.stages[kind] for run in plan.runs}
 
@@ -64,10 +64,10 @@ def test_values_that_are_set_reach_the_parts_that_read_them(tmp_path: Path) -> N
         ({"parts": (arms.UNIVERSAL,), "systems": ("duffing",)}, "at least two systems"),
         ({"rows": 3}, "at least 6 rows"),
         ({"rows": 10**11}, "at most 1000000 rows"),
-        ({"replicates": 1001}, r"replicates.*Give at least 1 and at most 1000\."),
-        ({"cases": 10**11}, r"evaluation_cases.*at most 100000\."),
+        ({"replicates": 1001}, "replicates must be at least 1 and at most 1000"),
+        ({"cases": 10**11}, "evaluation_cases must be at least 1 and at most 100000"),
         ({"evaluation": "thorough"}, "unknown evaluation 'thorough'"),
-        ({"fixed": {"grpo.steps": 3}}, "read by no run of training type sft"),
+        ({"fixed": {"grpo.steps": 3}}, "has no effect with training type sft"),
         ({"fixed": {"sft.step": 3}}, "unknown parameter 'sft.step'"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_mistake_on_the_command_line_makes_nothing(tmp_path: Path, capsys: pyt
 
 
 def arm(system: str, mode: str, name: str, *successes: float) -> Arm:
-    scores = {seed: Scores(0.9, success, 0.25, 2.0, 0.1, 0.2, 20) for seed, success in enumerate(successes)}
+    scores = {seed: ArmScores(0.9, success, 0.25, 2.0, 0.1, 0.2, 20) for seed, success in enumerate(successes)}
     return Arm(system, mode, name, scores, dict.fromkeys(scores, 3.0) if name == "SFT" else {})
 
 

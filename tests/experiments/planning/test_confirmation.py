@@ -17,7 +17,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.confirmation import confirmation
 from setpoint.experiments.planning.suggestions import suggestions
-from setpoint.records.plan import Named, Plan
+from setpoint.records.plan import NamedDigest, Plan
 from support.claims import evidence_of
 from support.sweeps import BASE, make_plan, save_plan
 from support.synthetic_experiment import Synthetic
@@ -36,7 +36,7 @@ CHOSEN = [
 
 def confirming(seeds: int = 4) -> Plan:
     spec = confirmation(make_plan(**SWEEP), CHOSEN, seeds)
-    return build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": Named(name="di", digest="d0")}))
+    return build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": NamedDigest(name="di", digest="d0")}))
 
 
 def finish(root: Path, plan: Plan) -> None:
@@ -114,7 +114,7 @@ def test_the_command_refuses_what_cannot_be_confirmed(
     plan = make_plan(**SWEEP)
     save_plan(tmp_path, plan)
     assert main(command) == 3
-    assert "12 of 12 runs to come" in capsys.readouterr().err
+    assert "12 of 12 runs to finish" in capsys.readouterr().err
     finish(tmp_path, plan)
     assert main([*command, "--top", "0"]) == 3
     assert "--top must be a whole number of at least 1, but is '0'." in capsys.readouterr().err
@@ -157,6 +157,6 @@ def test_configurations_of_every_design_can_be_confirmed(design: dict[str, Any])
     sweep = make_plan(systems="di", training_types=["sft"], replicates=2, **design)
     for run in sweep.runs:
         spec = confirmation(sweep, [{**run.factors, "system": "double_integrator"}], 3)
-        plan = build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": Named(name="di", digest="d0")}))
+        plan = build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": NamedDigest(name="di", digest="d0")}))
         assert len(plan.runs) == 3
         assert all(again.settings == run.settings for again in plan.runs)

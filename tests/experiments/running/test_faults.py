@@ -30,7 +30,7 @@ from setpoint.experiments.running.status import read_status
 from setpoint.records.failure import read_failure
 from setpoint.records.journal import EventKind, StageFailed, WorkersReduced, read_events
 from setpoint.records.plan import read_plan
-from setpoint.records.state import Status
+from setpoint.records.state import ExperimentState
 from setpoint.testing.faults import CLASS_OF_FAULT, FAULTS, FAULTS_VARIABLE, LEDGER_VARIABLE, WRAPPER, planned_fault
 from support import TESTS
 from support.sweeps import BASE, TARGETS, executions, make_plan, save_plan
@@ -48,7 +48,7 @@ def run(root: Path, faults: str, limits: Limits | None = None) -> Outcome:
     return outcome
 
 
-def run_sweep(root: Path, faults: str, **options: Any) -> Status:
+def run_sweep(root: Path, faults: str, **options: Any) -> ExperimentState:
     workspace = Workspace(root)
     plan = read_plan(workspace.experiment("sweep")) or make_plan(systems="di", training_types="sft")
     request = Request(workspace, plan.experiment, planned_spec(plan), BASE, None)

@@ -14,14 +14,14 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, una
 from setpoint.analysis.data.design import Factorial, factorial
 from setpoint.analysis.data.evidence import SourceEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import (
+from setpoint.analysis.statistics.cells import Cells, replicated_cells
+from setpoint.analysis.statistics.levels import t_comparison
+from setpoint.formatting import (
     change_text,
     counted,
     level_text,
     p_text,
 )
-from setpoint.analysis.statistics.cells import Cells, replicated_cells
-from setpoint.analysis.statistics.levels import t_comparison
 
 START = "start"
 BASE = "base"

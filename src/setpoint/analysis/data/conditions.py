@@ -18,7 +18,7 @@ NOMINAL = "nominal"
 
 
 @dataclass(frozen=True)
-class Under:
+class ConditionResult:
     """One controller under one condition, in one mode.
 
     Attributes:
@@ -34,12 +34,12 @@ class Under:
     metrics: Metrics
 
 
-def read_conditions(data: ExperimentData) -> list[Under]:
+def read_conditions(data: ExperimentData) -> list[ConditionResult]:
     """References and base first, then the runs that are finished; nothing of a standard evaluation."""
     return list(_read(data))
 
 
-def _read(data: ExperimentData) -> Iterator[Under]:
+def _read(data: ExperimentData) -> Iterator[ConditionResult]:
     shared = data.plan.shared
     for system in data.systems:
         for stages in (shared.reference, shared.evaluate_base):
@@ -49,7 +49,7 @@ def _read(data: ExperimentData) -> Iterator[Under]:
             yield from _rows(data, run.evaluation(system), system, run)
 
 
-def _rows(data: ExperimentData, stage: str, system: str, run: RunResult | None) -> Iterator[Under]:
+def _rows(data: ExperimentData, stage: str, system: str, run: RunResult | None) -> Iterator[ConditionResult]:
     planned = data.plan.stages.get(stage)
     names = () if planned is None else planned.conditions
     if planned is None or not names:
@@ -66,7 +66,7 @@ def _rows(data: ExperimentData, stage: str, system: str, run: RunResult | None) 
             for name in dict.fromkeys(episodes.controller.tolist()):
                 metrics = summarise(episodes.where((episodes.controller == name) & (episodes.mode == mode)))
                 if metrics is not None:
-                    yield Under(
+                    yield ConditionResult(
                         run, system, condition, mode, "base" if name == "llm" and run is None else name, metrics
                     )
 

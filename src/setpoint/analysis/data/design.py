@@ -15,9 +15,9 @@ import numpy as np
 
 from setpoint.analysis.data.claim import Obstacle, Status
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import counted, level_text
 from setpoint.analysis.data.quantities import Quantity
 from setpoint.analysis.statistics.cells import Cells, replicated_cells, unreplicated_cells
+from setpoint.formatting import counted, level_text
 
 LARGEST = 1e100
 """Beyond, and below its inverse, squares overflow."""

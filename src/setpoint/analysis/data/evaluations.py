@@ -18,7 +18,7 @@ BASE = "base, zero-shot"
 
 
 @dataclass(frozen=True)
-class Scores:
+class ArmScores:
     """One trained model (or reference) in one mode, over all test states.
 
     Attributes:
@@ -40,7 +40,7 @@ class Scores:
     cases: int
 
     @classmethod
-    def of(cls, rows: Iterable[EpisodeResult]) -> "Scores":
+    def of(cls, rows: Iterable[EpisodeResult]) -> "ArmScores":
         """The scores of the episodes of one controller in one mode (at least one)."""
         episodes = list(rows)
         regret = np.array([row.regret for row in episodes])
@@ -67,7 +67,7 @@ class Arm:
     system: str
     mode: str
     name: str
-    by_seed: dict[int, Scores] = field(default_factory=dict)
+    by_seed: dict[int, ArmScores] = field(default_factory=dict)
     cpu_s: dict[int, float] = field(default_factory=dict)
 
     def values(self, score: str) -> list[float]:
@@ -120,7 +120,7 @@ def _add(
         groups.setdefault((row.system, row.mode, name or row.controller), []).append(row)
     for key, rows in groups.items():
         arm = arms.setdefault(key, Arm(*key))
-        arm.by_seed[seed] = Scores.of(rows)
+        arm.by_seed[seed] = ArmScores.of(rows)
         if cpu_s is not None:
             arm.cpu_s[seed] = cpu_s
 

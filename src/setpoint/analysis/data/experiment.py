@@ -33,7 +33,7 @@ class RunFailure:
 
 
 @dataclass(frozen=True)
-class Cost:
+class MeasuredCost:
     """Measured time and memory; None where it was not measured. GPU values are also None where no GPU was used."""
 
     wall_s: float | None
@@ -44,7 +44,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """Metrics of one run on one system: at the start, after SFT, and at the end; None where there is no evaluation.
 
     Attributes:
@@ -90,9 +90,9 @@ class RunResult:
     start: str | None
     state: RunStatus
     failure: RunFailure | None
-    outcomes: Mapping[str, Outcome]
+    outcomes: Mapping[str, RunOutcome]
     training_time_s: float | None
-    cost: Cost
+    cost: MeasuredCost
     outputs: Mapping[str, str] = field(default_factory=dict)
     unmeasured: Mapping[str, int] = field(default_factory=dict)
 
@@ -187,7 +187,7 @@ class ExperimentData:
     runs: tuple[RunResult, ...]
     anchors: Mapping[str, Mapping[str, Metrics]]
     base: Mapping[str, Metrics]
-    cost: Cost
+    cost: MeasuredCost
     unmeasured_attempts: int
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
     forecast: Forecast | None = None

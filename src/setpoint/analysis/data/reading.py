@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.analysis.data.experiment import (
-    Cost,
     ExperimentData,
     Forecast,
-    Outcome,
+    MeasuredCost,
     Prediction,
     RunFailure,
+    RunOutcome,
     RunResult,
 )
 from setpoint.analysis.data.quantities import CaseValues, Metrics, case_values, judged_episodes, summarise
@@ -242,11 +242,11 @@ def _size(path: str) -> int | None:
         return None
 
 
-def total_cost(measured: Iterable[Measured]) -> Cost:
+def total_cost(measured: Iterable[Measured]) -> MeasuredCost:
     """Sums of times and maxima of memory."""
     blocks = list(measured)
     cpu_s = _sum(block.cpu_s for block in blocks)
-    return Cost(
+    return MeasuredCost(
         wall_s=_sum(block.wall_s for block in blocks),
         cpu_core_hours=None if cpu_s is None else cpu_s / 3600.0,
         gpu_hours=_sum(block.gpu_hours for block in blocks),
@@ -276,7 +276,7 @@ class _RunReader:
     def read(self, run: PlannedRun, cached: RunState) -> RunResult:
         own = {name: self.stages[name] for _, name in run.own_stages()}
         state, failure = self._state(run, own, cached)
-        outcomes: Mapping[str, Outcome] = {}
+        outcomes: Mapping[str, RunOutcome] = {}
         try:
             outcomes = {system: self._outcome(run, system) for system in run.systems}
         except InputError as error:
@@ -331,13 +331,13 @@ class _RunReader:
         failure_class = cached.failure_class or _CLASS_OF_STATUS[cached.state]
         return cached.state, RunFailure(failure_class, cached.reason or "not recorded")
 
-    def _outcome(self, run: PlannedRun, system: str) -> Outcome:
+    def _outcome(self, run: PlannedRun, system: str) -> RunOutcome:
         start, _ = self._metrics(run.stage(StageRole.EVALUATE_START, system), system)
         after_sft, _ = self._metrics(run.stage(StageRole.EVALUATE_SFT, system), system)
         final, cases = self._metrics(run.stage(StageRole.EVALUATE, system), system)
         if run.training_type == "sft":
             after_sft = final
-        return Outcome(start if run.start else self.base.get(system), after_sft, final, cases)
+        return RunOutcome(start if run.start else self.base.get(system), after_sft, final, cases)
 
     def _metrics(self, stage_id: str | None, system: str) -> tuple[Metrics | None, CaseValues | None]:
         episodes = None if stage_id is None else self.stages[stage_id].episodes
@@ -387,7 +387,7 @@ def _controllers(plan: Plan, stages: Mapping[str, _Stage], shared: Mapping[str, 
     return found
 
 
-def _all_costs(stages: Iterable[_Stage]) -> Cost:
+def _all_costs(stages: Iterable[_Stage]) -> MeasuredCost:
     """Of every attempt at every stage, as far as it was measured."""
     return total_cost(cost for stage in stages for cost in stage.costs if cost is not None)
 

@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from setpoint.analysis.data.experiment import Cost, ExperimentData, Level, Outcome, RunFailure, RunResult
-from setpoint.analysis.data.formatting import counted, listed
+from setpoint.analysis.data.experiment import ExperimentData, Level, MeasuredCost, RunFailure, RunOutcome, RunResult
 from setpoint.analysis.data.quantities import QUANTITIES, Quantity
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError, unknown_name
+from setpoint.formatting import counted, listed
 from setpoint.records.failure import FailureClass
-from setpoint.records.plan import AnalysisPlan, Named, Plan, Shared
+from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, Shared
 from setpoint.records.state import RunStatus
 
-_NO_COST = Cost(None, None, None, None, None)
+_NO_COST = MeasuredCost(None, None, None, None, None)
 _DAY = "1970-01-01T00:00:00+00:00"
 _SEEDS = ("seed", "replicate")
 _LABELS = frozenset({*_SEEDS, "run", "index", "configuration", "state", "failure_class", "failure_reason"})
@@ -211,7 +211,7 @@ def _plan(question: TableQuestion, name: str) -> Plan:
             adaptive=question.adaptive,
         ),
         systems=("table",),
-        base=Named(name="", digest=""),
+        base=NamedDigest(name="", digest=""),
         datasets={},
         runs=(),
         stages={},
@@ -239,7 +239,7 @@ def _run(
         start=None,
         state=RunStatus.FAILED if failed else RunStatus.OK,
         failure=RunFailure(FailureClass.NO_VALUE, "the response is missing or not finite") if failed else None,
-        outcomes={} if failed else {"table": Outcome(None, None, metrics)},
+        outcomes={} if failed else {"table": RunOutcome(None, None, metrics)},
         training_time_s=None,
         cost=_NO_COST,
     )

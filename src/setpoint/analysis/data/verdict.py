@@ -2,7 +2,7 @@
 
 from setpoint.analysis.data.claim import Status
 from setpoint.analysis.data.experiment import ExperimentData
-from setpoint.analysis.data.formatting import counted
+from setpoint.formatting import counted
 
 
 def verdict(data: ExperimentData, p_adjusted: float, shown: str) -> tuple[Status, str]:

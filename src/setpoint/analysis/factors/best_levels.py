@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status
 from setpoint.analysis.data.evidence import Interval, LevelEvidence, Sensitivity
 from setpoint.analysis.data.experiment import Level
-from setpoint.analysis.data.formatting import (
+from setpoint.analysis.data.subject import OneFactor
+from setpoint.analysis.factors.claim_builder import Finding, build_claim, level_heading, no_level_claim
+from setpoint.analysis.factors.factor_tests import SweepTests
+from setpoint.analysis.factors.interactions import best_by, best_for_each
+from setpoint.analysis.factors.sensitivity import changes, sensitivity
+from setpoint.analysis.statistics import levels
+from setpoint.analysis.statistics.intervals import mean_interval
+from setpoint.formatting import (
     factor_label,
     interval_text,
     level_text,
@@ -15,16 +22,9 @@ from setpoint.analysis.data.formatting import (
     percent_interval_text,
     percent_text,
 )
-from setpoint.analysis.data.subject import OneFactor
-from setpoint.analysis.factors.claim_builder import Finding, judged, level_heading, no_level_claim
-from setpoint.analysis.factors.factor_tests import Sweep
-from setpoint.analysis.factors.interactions import best_by, best_for_each
-from setpoint.analysis.factors.sensitivity import changes, sensitivity
-from setpoint.analysis.statistics import levels
-from setpoint.analysis.statistics.intervals import mean_interval
 
 
-def level_claim(sweep: Sweep, factor: str) -> Claim:
+def level_claim(sweep: SweepTests, factor: str) -> Claim:
     """The best level of a factor: the set that may be best, and the gain of the observed best over the others."""
     table = sweep.tables[factor]
     names = [level_text(level) for level in sweep.levels_of(factor)]
@@ -70,7 +70,7 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
             level_intervals=_level_intervals(sweep, factor, names),
         ),
     )
-    return judged(sweep, found)
+    return build_claim(sweep, found)
 
 
 def _by_rank(factor: str) -> bool:
@@ -78,7 +78,7 @@ def _by_rank(factor: str) -> bool:
     return factor.rpartition(".")[2] == "lora_rank"
 
 
-def _verdict(sweep: Sweep, factor: str, p: float, gain: levels.Comparison) -> tuple[Status, str]:
+def _verdict(sweep: SweepTests, factor: str, p: float, gain: levels.Comparison) -> tuple[Status, str]:
     """Whether the best level is separated from the others (by `p` over all pairs), and survives all corrections."""
     table = sweep.tables[factor]
     best, tied = table.ranked[0], table.possibly_best
@@ -101,7 +101,7 @@ def _edge(tried: Sequence[Level], best: int) -> str:
     return {min(numbers): "the smallest tried", max(numbers): "the largest tried"}.get(numbers[best], "")
 
 
-def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[str, Interval]:
+def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> dict[str, Interval]:
     """The interval of each level's mean by itself, in the metric's unit."""
     found = {}
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
@@ -113,7 +113,7 @@ def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[st
     return found
 
 
-def _level_caveats(sweep: Sweep, factor: str, best: int, other_ways: Sensitivity) -> list[str]:
+def _level_caveats(sweep: SweepTests, factor: str, best: int, other_ways: Sensitivity) -> list[str]:
     """What keeps the best level from being a recommendation although the test says so."""
     caveats = [
         f"{level_text(level)} could not be compared: too few of its runs finished"

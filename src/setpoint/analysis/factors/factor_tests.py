@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from setpoint.analysis.data.design import SYSTEM, Factorial
 from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.analysis.data.formatting import counted
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
 from setpoint.analysis.runs.reliability import survivor_caveat
 from setpoint.analysis.statistics import effects, levels
 from setpoint.analysis.statistics.cells import Cells
+from setpoint.formatting import counted
 
 ATS = "mean-based ANOVA-type statistic with Box approximation"
 INTERACTION_ERROR = "F test against the interactions' mean square"
@@ -40,7 +40,7 @@ class LevelTable:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepTests:
     """A factorial that can be analysed, with the tests that several claims share."""
 
     data: ExperimentData
@@ -98,7 +98,7 @@ class Sweep:
         return sum(run.pending for run in self.data.runs)
 
 
-def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> Sweep:
+def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> SweepTests:
     """Run the two pre-declared families of tests: main effects, and two-way interactions."""
     parameters = [factor for factor in design.factors if factor != SYSTEM]
     position = {factor: k for k, factor in enumerate(design.factors)}
@@ -114,7 +114,7 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> Sweep:
         alpha = data.analysis.alpha
         only_these |= {factor for factor in main if main[factor] < alpha <= new_main[factor]}
         only_these |= {pair for pair in both if both[pair] < alpha <= new_both[pair]}
-    return Sweep(
+    return SweepTests(
         data=data,
         design=design,
         cells=cells,
@@ -164,6 +164,6 @@ def _level_table(cells: Cells, factor: int, alpha: float) -> LevelTable:
     return LevelTable(weights, means, ranked, against_best, levels.possibly_best(cells, weights, alpha))
 
 
-def method_of(sweep: Sweep) -> str:
+def method_of(sweep: SweepTests) -> str:
     """The test of the main effects."""
     return ATS if sweep.design.replicates[0] >= 2 else INTERACTION_ERROR

@@ -7,11 +7,11 @@ import numpy as np
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.design import ratio
 from setpoint.analysis.data.evidence import EffectEvidence, ImpactEvidence
-from setpoint.analysis.data.formatting import factor_label, interval_text, listed, number_text, p_text
 from setpoint.analysis.data.subject import OneFactor
-from setpoint.analysis.factors.claim_builder import Finding, judged
-from setpoint.analysis.factors.factor_tests import Sweep, method_of
+from setpoint.analysis.factors.claim_builder import Finding, build_claim
+from setpoint.analysis.factors.factor_tests import SweepTests, method_of
 from setpoint.analysis.statistics import effects
+from setpoint.formatting import factor_label, interval_text, listed, number_text, p_text
 from setpoint.seeding import generator
 
 MOST_IMPACTFUL = "Most impactful parameter"
@@ -19,7 +19,7 @@ NAMING_PROBABILITY = 0.975
 """A parameter is named the most impactful only with this bootstrap probability; an exact tie then wins in about 5 %."""
 
 
-def most_impactful(sweep: Sweep) -> Claim:
+def most_impactful(sweep: SweepTests) -> Claim:
     """Named only if its main effect is significant and it has the largest variance component almost surely."""
     mains = [(sweep.position(factor),) for factor in sweep.parameters]
     components = effects.variance_components(sweep.cells, mains)
@@ -63,10 +63,10 @@ def most_impactful(sweep: Sweep) -> Claim:
             variance_components=dict(zip(sweep.parameters, components.tolist(), strict=True)),
         ),
     )
-    return judged(sweep, found)
+    return build_claim(sweep, found)
 
 
-def main_effect(sweep: Sweep, factor: str) -> Claim:
+def main_effect(sweep: SweepTests, factor: str) -> Claim:
     """Whether a parameter changes the metric at all."""
     p = sweep.main_p[factor]
     spread = spread_of(sweep, factor)
@@ -95,7 +95,7 @@ def main_effect(sweep: Sweep, factor: str) -> Claim:
             p_unadjusted=sweep.raw_p[factor], best_level=levels[ranked[0]], worst_level=levels[ranked[-1]]
         ),
     )
-    return judged(sweep, found)
+    return build_claim(sweep, found)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Spread:
     text: str = ""
 
 
-def spread_of(sweep: Sweep, factor: str) -> Spread:
+def spread_of(sweep: SweepTests, factor: str) -> Spread:
     """Worst against best level of a factor with an interval that is simultaneous over all pairs of levels."""
     table = sweep.tables[factor]
     compared = table.against_best.get(table.ranked[-1])

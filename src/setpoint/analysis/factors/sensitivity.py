@@ -10,9 +10,9 @@ import numpy as np
 from setpoint.analysis.data.design import Scale, observe, ordered_levels
 from setpoint.analysis.data.evidence import Sensitivity
 from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.analysis.data.formatting import counted, level_text, listed
-from setpoint.analysis.factors.factor_tests import Sweep
+from setpoint.analysis.factors.factor_tests import SweepTests
 from setpoint.analysis.runs.reliability import failed_itself
+from setpoint.formatting import counted, level_text, listed
 
 MOST_SEEDS = 200
 """Of more seeds no single one decides."""
@@ -30,7 +30,7 @@ def changes(found: Sensitivity, best: Level) -> str:
     return ", ".join(parts)
 
 
-def sensitivity(sweep: Sweep, factor: str) -> Sensitivity:
+def sensitivity(sweep: SweepTests, factor: str) -> Sensitivity:
     """The other analyses of `factor`."""
     scale = sweep.design.scale
     return Sensitivity(
@@ -64,11 +64,11 @@ def _ranks(values: Sequence[float | None]) -> np.ndarray:
     return (np.searchsorted(order, finite, "left") + np.searchsorted(order, finite, "right") + 1) / 2.0
 
 
-def _raw_scale_best(sweep: Sweep, factor: str) -> Level:
+def _raw_scale_best(sweep: SweepTests, factor: str) -> Level:
     return _best(sweep, factor, sweep.design.own_cells, sweep.design.unscaled)
 
 
-def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
+def _without_each_seed(sweep: SweepTests, factor: str) -> dict[int, Level]:
     replicate, values = sweep.design.own_replicates, sweep.design.values
     replicates = sorted(set(replicate.tolist()))
     found: dict[int, Level] = {}
@@ -82,7 +82,7 @@ def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
     return found
 
 
-def _best(sweep: Sweep, factor: str, cell: np.ndarray, values: np.ndarray) -> Level:
+def _best(sweep: SweepTests, factor: str, cell: np.ndarray, values: np.ndarray) -> Level:
     """The level with the smallest mean of cell means; None where a cell would be empty, or its sum overflows."""
     size = len(sweep.cells.means)
     counts = np.bincount(cell, minlength=size)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.experiment import ExperimentData
-from setpoint.analysis.data.formatting import counted, level_text, number_text
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.analysis.runs.reliability import survivor_caveat
+from setpoint.formatting import counted, level_text, number_text
 
 SHOWN = 5
 NOTE = "the observed best's own score is too good on average; only fresh seeds give an unbiased one"

@@ -3,10 +3,10 @@
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.evidence import ConfirmationEvidence
 from setpoint.analysis.data.experiment import ExperimentData
-from setpoint.analysis.data.formatting import counted, interval_text, level_text, number_text
 from setpoint.analysis.data.subject import OneConfiguration
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.analysis.runs.reliability import survivor_caveat
+from setpoint.formatting import counted, interval_text, level_text, number_text
 
 
 def confirmation_claims(data: ExperimentData) -> list[Claim]:

@@ -12,14 +12,7 @@ import numpy as np
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import Scale
 from setpoint.analysis.data.evidence import StageEvidence
-from setpoint.analysis.data.experiment import ExperimentData, Outcome, RunResult
-from setpoint.analysis.data.formatting import (
-    change_text,
-    counted,
-    level_text,
-    listed,
-    p_text,
-)
+from setpoint.analysis.data.experiment import ExperimentData, RunOutcome, RunResult
 from setpoint.analysis.data.quantities import Metrics
 from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.data.verdict import verdict
@@ -27,6 +20,13 @@ from setpoint.analysis.statistics.cells import Contrast, replicated_cells
 from setpoint.analysis.statistics.family import family_of
 from setpoint.analysis.statistics.intervals import pooled_deviation
 from setpoint.analysis.statistics.levels import Comparison
+from setpoint.formatting import (
+    change_text,
+    counted,
+    level_text,
+    listed,
+    p_text,
+)
 
 LEAST_POOLED_DF = 6
 """Degrees of freedom from which a pooled variance may judge cells of two or three runs."""
@@ -96,7 +96,7 @@ def _grpo_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
     ]
 
 
-def _outcomes(runs: Iterable[RunResult], system: str) -> list[Outcome]:
+def _outcomes(runs: Iterable[RunResult], system: str) -> list[RunOutcome]:
     return [run.outcomes[system] for run in runs if system in run.outcomes]
 
 

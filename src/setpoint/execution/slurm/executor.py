@@ -15,7 +15,7 @@ from setpoint.artifacts import Attempt, StageFolder, Workspace, read_lock
 from setpoint.execution.slurm.client import Client, Node, Refused, SubmitLimit, Unavailable
 from setpoint.execution.slurm.resources import Resources
 from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name, write_batch
-from setpoint.execution.slurm.tracking import Fate, Tracker, settle
+from setpoint.execution.slurm.tracking import JobState, Tracker, settle
 from setpoint.execution.task import Outcome, Task
 from setpoint.records.failure import FailureClass, read_failure
 
@@ -26,7 +26,7 @@ _RETRY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ResourceRequest:
     """What stages ask the cluster for.
 
     Attributes:
@@ -64,7 +64,7 @@ class SlurmExecutor:
     shares_memory = False
 
     def __init__(
-        self, client: Client, site: Site, terms: Terms, *, poll_s: float = 2.0, lost_after_s: float = 30.0
+        self, client: Client, site: Site, terms: ResourceRequest, *, poll_s: float = 2.0, lost_after_s: float = 30.0
     ) -> None:
         """Prepare; SLURM is asked for the first time when a stage is submitted.
 
@@ -82,7 +82,7 @@ class SlurmExecutor:
         self._live: dict[str, Task] = {}
         self._stages: dict[str, StageFolder] = {}
         self._failed: set[str] = set()
-        self._fates: dict[str, Fate] = {}
+        self._fates: dict[str, JobState] = {}
         self._looked_s = float("-inf")
         self._not_before_s = 0.0
         self._batches = 0
@@ -191,7 +191,7 @@ class SlurmExecutor:
         for index, task in enumerate(tasks):
             self._waiting.pop(task.stage_id, None)
             self._live[task.stage_id] = task
-            self._fates[task.stage_id] = Fate(f"{job}_{index}", "queued", log_stem=stem)
+            self._fates[task.stage_id] = JobState(f"{job}_{index}", "queued", log_stem=stem)
 
     def _resolve(self, batch: Batch, tasks: Sequence[Task]) -> None:
         """Find out whether a submission that was not answered was taken all the same.

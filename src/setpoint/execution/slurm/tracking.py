@@ -21,7 +21,7 @@ from setpoint.artifacts import Attempt, Fields, StageConfig, StageFolder, create
 from setpoint.errors import InputError
 from setpoint.execution.attempt import EXIT_BUSY, EXIT_NOT_READY, EXIT_SAVED
 from setpoint.execution.slurm.client import Client, Unavailable
-from setpoint.execution.slurm.parsing import Seen, control
+from setpoint.execution.slurm.parsing import QueueEntry, control
 from setpoint.execution.slurm.script import LOGS, MARKS, Batch, read_batches, read_jobs
 from setpoint.execution.task import Outcome
 from setpoint.records.failure import FailureClass, failure_of, read_failure
@@ -33,7 +33,7 @@ _OOM_LINE = re.compile(r"^slurmstepd(-\S+)?: error: .*(exceeded ((job|step) )?me
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class JobState:
     """The last job of a stage.
 
     Attributes:
@@ -48,7 +48,7 @@ class Fate:
 
     job: str
     state: Literal["queued", "running", "ended", "lost", "unknown"]
-    seen: Seen | None = None
+    seen: QueueEntry | None = None
     exit_code: int | None = None
     started: bool = False
     node: str = ""
@@ -92,7 +92,7 @@ class _Place:
 
 
 class Tracker:
-    """Follows the jobs of one experiment."""
+    """Lineage the jobs of one experiment."""
 
     def __init__(self, client: Client, folder: Path, *, lost_after_s: float = 30.0) -> None:
         """Look at the scripts below `folder`.
@@ -105,11 +105,11 @@ class Tracker:
         self._lost_after_s = lost_after_s
         self._unseen_since_s: dict[str, float] = {}
         self._by_name: dict[str, str] = {}
-        self._over: dict[str, Fate] = {}
+        self._over: dict[str, JobState] = {}
         self._lists: dict[Path, Batch] = {}
         self._jobs: dict[Path, tuple[str, ...]] = {}
         self._places: dict[str, _Place] = {}
-        self._last_queue: dict[str, Seen] = {}
+        self._last_queue: dict[str, QueueEntry] = {}
         self._last_queue_s = float("-inf")
 
     def places(self) -> dict[str, _Place]:
@@ -135,7 +135,7 @@ class Tracker:
 
     def look(
         self, stages: Iterable[str] | None = None, *, finished: Callable[[str], bool] = lambda _: False
-    ) -> dict[str, Fate]:
+    ) -> dict[str, JobState]:
         """Stage -> fate, of those (by default all) that were ever submitted.
 
         Args:
@@ -150,19 +150,19 @@ class Tracker:
         self._over |= {fate.job: fate for fate in fates.values() if fate.over}
         return fates
 
-    def _look(self, places: Mapping[str, _Place], finished: Callable[[str], bool]) -> dict[str, Fate]:
+    def _look(self, places: Mapping[str, _Place], finished: Callable[[str], bool]) -> dict[str, JobState]:
         live = self._ask_queue(places.values(), ended=False)
         before, before_s = self._last_queue, self._last_queue_s
         if live is not None:
             self._last_queue, self._last_queue_s = live, time.monotonic()
-        fates: dict[str, Fate] = {}
+        fates: dict[str, JobState] = {}
         gone: dict[str, _Place] = {}
         for name, place in places.items():
             seen = None if live is None else live.get(place.job)
             if seen is not None and not seen.ended:
                 fates[name] = _live(place, seen)
             elif finished(name):
-                fates[name] = Fate(place.job, "ended", started=True, log_stem=place.log_stem, found_finished=True)
+                fates[name] = JobState(place.job, "ended", started=True, log_stem=place.log_stem, found_finished=True)
             else:
                 gone[name] = place
         if not gone:
@@ -170,8 +170,8 @@ class Tracker:
         return fates | self._look_closer(gone, before, before_s, answered=live is not None)
 
     def _look_closer(
-        self, places: Mapping[str, _Place], before: Mapping[str, Seen], before_s: float, *, answered: bool
-    ) -> dict[str, Fate]:
+        self, places: Mapping[str, _Place], before: Mapping[str, QueueEntry], before_s: float, *, answered: bool
+    ) -> dict[str, JobState]:
         """The fates of jobs that no longer wait or run, or of which the controller does not say so.
 
         Args:
@@ -180,8 +180,8 @@ class Tracker:
         queued = self._ask_queue(places.values(), ended=True) if answered else None
         if queued is not None:
             queued |= self._dropped(places.values(), queued, before, before_s)
-        fates: dict[str, Fate] = {}
-        unexplained: dict[str, tuple[_Place, Fate]] = {}
+        fates: dict[str, JobState] = {}
+        unexplained: dict[str, tuple[_Place, JobState]] = {}
         for name, place in places.items():
             fate = self._from_marks_and_queue(name, place, None if queued is None else queued.get(place.job))
             fates[name] = fate
@@ -192,8 +192,12 @@ class Tracker:
         return fates
 
     def _dropped(
-        self, places: Iterable[_Place], queued: Mapping[str, Seen], before: Mapping[str, Seen], before_s: float
-    ) -> dict[str, Seen]:
+        self,
+        places: Iterable[_Place],
+        queued: Mapping[str, QueueEntry],
+        before: Mapping[str, QueueEntry],
+        before_s: float,
+    ) -> dict[str, QueueEntry]:
         """Tasks that were cancelled before they began: SLURM drops them from their array and keeps no record.
 
         A task that waited a moment ago, and that the controller no longer knows though it knows others of its array,
@@ -207,26 +211,26 @@ class Tracker:
         waited = {job for job, seen in before.items() if seen.state == "PENDING"}
         arrays = {job.partition("_")[0] for job in queued}
         return {
-            place.job: Seen(place.job, "CANCELLED")
+            place.job: QueueEntry(place.job, "CANCELLED")
             for place in places
             if place.job in waited and place.job not in queued and place.array in arrays
         }
 
-    def _ask_queue(self, places: Iterable[_Place], *, ended: bool) -> dict[str, Seen] | None:
+    def _ask_queue(self, places: Iterable[_Place], *, ended: bool) -> dict[str, QueueEntry] | None:
         try:
             return self._client.queue(sorted({place.array for place in places}), ended=ended)
         except Unavailable:
             return None
 
-    def _from_marks_and_queue(self, stage: str, place: _Place, seen: Seen | None) -> Fate:
+    def _from_marks_and_queue(self, stage: str, place: _Place, seen: QueueEntry | None) -> JobState:
         if seen is not None and not seen.ended:
             return _live(place, seen)
         started, exit_code, node = self._marks(stage, place.job)
         ended = seen is not None or exit_code is not None
         found = seen.node if seen is not None and seen.node else node
-        return Fate(place.job, "ended" if ended else "unknown", seen, exit_code, started, found, place.log_stem)
+        return JobState(place.job, "ended" if ended else "unknown", seen, exit_code, started, found, place.log_stem)
 
-    def _explain(self, open_fates: Mapping[str, tuple[_Place, Fate]], *, answered: bool) -> dict[str, Fate]:
+    def _explain(self, open_fates: Mapping[str, tuple[_Place, JobState]], *, answered: bool) -> dict[str, JobState]:
         """Ask the slower sources about jobs that did not end well, or that the controller has forgotten."""
         arrays = sorted({place.array for place, _ in open_fates.values()})
         known, all_answered = self._slow_sources(arrays, controller=answered)
@@ -235,9 +239,9 @@ class Tracker:
             for name, (place, fate) in open_fates.items()
         }
 
-    def _slow_sources(self, arrays: list[str], *, controller: bool) -> tuple[dict[str, Seen], bool]:
+    def _slow_sources(self, arrays: list[str], *, controller: bool) -> tuple[dict[str, QueueEntry], bool]:
         """What is known of each task, and whether every source that there is has answered."""
-        known: dict[str, Seen] = {}
+        known: dict[str, QueueEntry] = {}
         answered = True
         for array in arrays:
             known |= {seen.job: seen for seen in _recorded(self._folder, array)}
@@ -257,7 +261,7 @@ class Tracker:
             answered = False
         return known, answered
 
-    def _decide(self, fate: Fate, seen: Seen | None, *, answered: bool) -> Fate:
+    def _decide(self, fate: JobState, seen: QueueEntry | None, *, answered: bool) -> JobState:
         best = seen if seen is not None and (seen.ended or fate.seen is None) else fate.seen
         if best is not None and fate.seen is not None and fate.seen.out_of_memory:
             best = replace(best, out_of_memory=True)
@@ -291,7 +295,7 @@ class Tracker:
             return
 
 
-def settle(stage: StageFolder, fate: Fate, asked: StageConfig) -> Outcome | None:
+def settle(stage: StageFolder, fate: JobState, asked: StageConfig) -> Outcome | None:
     """The end of a stage's job, kept on the disk if the worker could not; None while the job goes on.
 
     Args:
@@ -323,7 +327,7 @@ def settle(stage: StageFolder, fate: Fate, asked: StageConfig) -> Outcome | None
     return Outcome("failed", read_failure(attempt.failure))
 
 
-def explain(fate: Fate) -> tuple[FailureClass, str]:
+def explain(fate: JobState) -> tuple[FailureClass, str]:
     """The failure class of a job that ended without a result, and a line on it."""
     seen = fate.seen
     where = f"job {fate.job}{f' on {fate.node}' if fate.node else ''}"
@@ -370,7 +374,7 @@ _CLASS_OF_STATE = {
 }
 
 
-def _logged_oom(seen: Seen, log: Path) -> bool:
+def _logged_oom(seen: QueueEntry, log: Path) -> bool:
     """Whether SLURM itself wrote that it ended the job for its memory, which without cgroups shows nowhere else."""
     if seen.state != "FAILED" or not seen.exit_code.endswith(":9"):
         return False
@@ -403,7 +407,7 @@ def _exit_code(path: Path) -> int | None:
         return None
 
 
-def _recorded(folder: Path, array: str) -> list[Seen]:
+def _recorded(folder: Path, array: str) -> list[QueueEntry]:
     """What the recorder job kept of an array."""
     try:
         return control((folder / RECORDS / array).read_text(encoding="utf-8", errors="replace"))
@@ -411,6 +415,6 @@ def _recorded(folder: Path, array: str) -> list[Seen]:
         return []
 
 
-def _live(place: _Place, seen: Seen) -> Fate:
+def _live(place: _Place, seen: QueueEntry) -> JobState:
     state: Literal["queued", "running"] = "queued" if seen.state in {"PENDING", "REQUEUED"} else "running"
-    return Fate(place.job, state, seen, node=seen.node, log_stem=place.log_stem)
+    return JobState(place.job, state, seen, node=seen.node, log_stem=place.log_stem)

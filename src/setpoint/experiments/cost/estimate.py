@@ -26,10 +26,10 @@ CALIBRATION = "calibration"
 """The folder of a workspace with the stages of calibration runs, a workspace of its own."""
 
 _HELD_OUT_WEIGHT = 3.0
-"""Cost of a case of a held-out plant, whose cases are asked for in small batches, over that of a nominal one."""
+"""StageCost of a case of a held-out plant, whose cases are asked for in small batches, over that of a nominal one."""
 _VALIDATION_ROWS = 200
 _FORWARD_SHARE = 1 / 3
-"""Cost of a row without its backward pass."""
+"""StageCost of a row without its backward pass."""
 _LEAST_SPREAD = 0.08
 _ONE_OBSERVATION_SPREAD = 0.2
 """Relative standard deviation of a cost that was observed once."""
@@ -55,7 +55,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class StageTiming:
     """A finished stage: its work and what was measured."""
 
     work: Work
@@ -63,7 +63,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class StageCost:
     """Processor seconds with a 90 % interval, and what else was seen of such stages."""
 
     cpu_s: float
@@ -92,7 +92,7 @@ class Estimate:
         unlike: kinds that were, but with other tasks than those of some stages.
     """
 
-    stages: Mapping[str, Cost]
+    stages: Mapping[str, StageCost]
     unknown: tuple[StageKind, ...]
     cpu_s: float
     interval: tuple[float, float]
@@ -165,7 +165,7 @@ def _training_work(kind: StageKind, base: str, fields: Fields) -> Work:
     return Work(kind, (base, str(batch)), steps * batch + validations * _VALIDATION_ROWS * _FORWARD_SHARE)
 
 
-def observations(workspace: Workspace) -> list[Observation]:
+def observations(workspace: Workspace) -> list[StageTiming]:
     """What finished stages of the workspace, and of its calibration, have cost; the newest first."""
     places = (workspace, Workspace(workspace.root / CALIBRATION))
     manifests = [path for place in places for path in place.stages.glob("*/*/manifest.json")]
@@ -173,21 +173,21 @@ def observations(workspace: Workspace) -> list[Observation]:
     return list(_observed(StageFolder(path.parent) for path in newest))
 
 
-def _observed(folders: Iterable[StageFolder]) -> Iterator[Observation]:
+def _observed(folders: Iterable[StageFolder]) -> Iterator[StageTiming]:
     """What can be learned from `folders`; one whose files are damaged teaches nothing."""
     for folder in folders:
         asked, manifest = folder.read_config(), folder.read_manifest()
         if asked is not None and manifest is not None and asked.kind in KINDS and manifest.measured.cpu_s:
             with contextlib.suppress(InputError):
-                yield Observation(work_of(StageKind(asked.kind), asked.config), manifest.measured)
+                yield StageTiming(work_of(StageKind(asked.kind), asked.config), manifest.measured)
 
 
-def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[Observation] | None = None) -> Estimate:
+def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[StageTiming] | None = None) -> Estimate:
     """What is left of `plan`, with `workers` stages at the same time."""
     seen = observations(workspace) if seen is None else seen
     left = {name: stage for name, stage in plan.stages.items() if not workspace.stage(stage.kind, name).finished()}
     fits: dict[tuple[StageKind, tuple[str, ...]], _Fit | None] = {}
-    stages: dict[str, Cost] = {}
+    stages: dict[str, StageCost] = {}
     unknown: dict[StageKind, None] = {}
     unlike: dict[StageKind, None] = {}
     for name, stage in left.items():
@@ -250,7 +250,7 @@ def compute_ratio(workspace: Workspace, base_digest: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """Cost against work, from the observations that are most alike; `exact` where their task is the same."""
+    """StageCost against work, from the observations that are most alike; `exact` where their task is the same."""
 
     start_s: float
     per_unit_s: float
@@ -263,11 +263,11 @@ class _Fit:
     basis: str
     exact: bool
 
-    def cost(self, units: float) -> Cost:
+    def cost(self, units: float) -> StageCost:
         cpu_s = self.start_s + self.per_unit_s * units
         # Far from what was observed, the line itself is less certain.
         distance = abs(math.log(max(units, 1.0) / max(self.typical_units, 1.0)))
-        return Cost(
+        return StageCost(
             cpu_s=cpu_s,
             spread=math.hypot(self.spread, 0.03 * distance),
             wall_s=cpu_s * self.wall_ratio,
@@ -278,7 +278,7 @@ class _Fit:
         )
 
 
-def _fit(work: Work, seen: Sequence[Observation]) -> _Fit | None:
+def _fit(work: Work, seen: Sequence[StageTiming]) -> _Fit | None:
     """From observations of the same task, else of ever more general ones; None without any of the kind and base."""
     same_kind = [found for found in seen if found.work.kind == work.kind]
     for depth in range(len(work.task), 0, -1):
@@ -289,7 +289,7 @@ def _fit(work: Work, seen: Sequence[Observation]) -> _Fit | None:
     return None
 
 
-def _fitted(alike: Sequence[Observation], basis: str, exact: bool) -> _Fit:
+def _fitted(alike: Sequence[StageTiming], basis: str, exact: bool) -> _Fit:
     units = np.array([found.work.units for found in alike])
     cpu_s = np.array([found.measured.cpu_s or 0.0 for found in alike])
     start_s, per_unit_s = _line(units, cpu_s)
@@ -325,7 +325,7 @@ def _line(units: np.ndarray, cpu_s: np.ndarray) -> tuple[float, float]:
     return 0.0, float(np.median(cpu_s / np.maximum(units, 1e-9)))
 
 
-def _total_interval(plan: Plan, stages: Mapping[str, Cost]) -> tuple[float, float]:
+def _total_interval(plan: Plan, stages: Mapping[str, StageCost]) -> tuple[float, float]:
     """Errors of one kind go the same way, those of different kinds are independent."""
     total = math.fsum(cost.cpu_s for cost in stages.values())
     kinds = {plan.stages[name].kind for name in stages}
@@ -338,7 +338,7 @@ def _total_interval(plan: Plan, stages: Mapping[str, Cost]) -> tuple[float, floa
     return total / factor, total * factor
 
 
-def _makespan(plan: Plan, stages: Mapping[str, Cost], workers: int) -> float:
+def _makespan(plan: Plan, stages: Mapping[str, StageCost], workers: int) -> float:
     """When the last stage ends, if each starts as soon as what it needs is done and a worker is free."""
     ends: dict[str, float] = {}
     free = [0.0] * max(1, workers)

@@ -25,7 +25,7 @@ from setpoint.records.journal import (
     WorkersReduced,
 )
 from setpoint.records.plan import Plan
-from setpoint.records.state import ExperimentStatus, RunStatus, StageStatus, Status, write_state
+from setpoint.records.state import ExperimentState, ExperimentStatus, RunStatus, StageStatus, write_state
 
 POLL_S = 0.2
 
@@ -75,14 +75,16 @@ class Coordinator:
         self._awaited: set[str] = set()
         self._stop = False
         self._next_snapshot_s = 0.0
-        self._status = Status(plan.experiment, ExperimentStatus.RUNNING, {})
+        self._status = ExperimentState(plan.experiment, ExperimentStatus.RUNNING, {})
 
     def drain(self) -> None:
         """Start nothing more, and let what runs come to its end."""
         self._stop = True
         self._journal.record(Draining(running=len(self._jobs)))
 
-    def run(self, *, rerun_failed: frozenset[str] = frozenset(), settled: frozenset[str] = frozenset()) -> Status:
+    def run(
+        self, *, rerun_failed: frozenset[str] = frozenset(), settled: frozenset[str] = frozenset()
+    ) -> ExperimentState:
         """Run all stages that can be run, and say what became of every run.
 
         Args:
@@ -223,7 +225,7 @@ class Coordinator:
             self._workers //= 2
             self._journal.record(WorkersReduced(self._workers, "memory ran out"))
 
-    def _note_progress(self, state: ExperimentStatus) -> Status:
+    def _note_progress(self, state: ExperimentStatus) -> ExperimentState:
         """Write the snapshot, and journal the runs that have come to an end since the last one.
 
         While stages are running, this takes a small share of the time at most, however many runs there are.
@@ -235,8 +237,8 @@ class Coordinator:
         self._next_snapshot_s = time.monotonic() + _SNAPSHOT_PAUSE * (time.monotonic() - started_s)
         return self._status
 
-    def _snapshot(self, state: ExperimentStatus) -> Status:
-        status = Status(self._plan.experiment, state, run_states(self._plan, self._states))
+    def _snapshot(self, state: ExperimentStatus) -> ExperimentState:
+        status = ExperimentState(self._plan.experiment, state, run_states(self._plan, self._states))
         for name, run in status.runs.items():
             if (run.state is RunStatus.OK or run.state.failed) and name not in self._reported:
                 self._reported.add(name)

@@ -9,7 +9,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.running.lease import lease_holder
 from setpoint.records.failure import Failure, FailureClass, read_failure
 from setpoint.records.plan import Plan, PlannedRun, plan_path, read_plan
-from setpoint.records.state import ExperimentStatus, RunState, RunStatus, StageStatus, Status, read_state
+from setpoint.records.state import ExperimentState, ExperimentStatus, RunState, RunStatus, StageStatus, read_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def run_states(plan: Plan, stages: Mapping[str, StageState]) -> dict[str, RunSta
     return {run.name: run_state(plan, run, stages) for run in plan.runs}
 
 
-def read_status(workspace: Workspace, experiment_id: str, *, check: bool = False) -> Status:
+def read_status(workspace: Workspace, experiment_id: str, *, check: bool = False) -> ExperimentState:
     """The state of an experiment: the coordinator's snapshot, or what the stages say where that is out of date.
 
     Args:
@@ -89,9 +89,11 @@ def read_status(workspace: Workspace, experiment_id: str, *, check: bool = False
     plan = require_plan(workspace, experiment_id)
     runs = run_states(plan, read_stages(workspace, plan))
     if running:
-        return Status(experiment_id, ExperimentStatus.RUNNING, runs)
+        return ExperimentState(experiment_id, ExperimentStatus.RUNNING, runs)
     unfinished = any(run.state.pending or run.state is RunStatus.CANCELLED for run in runs.values())
-    return Status(experiment_id, ExperimentStatus.INTERRUPTED if unfinished else ExperimentStatus.FINISHED, runs)
+    return ExperimentState(
+        experiment_id, ExperimentStatus.INTERRUPTED if unfinished else ExperimentStatus.FINISHED, runs
+    )
 
 
 def require_plan(workspace: Workspace, experiment_id: str) -> Plan:

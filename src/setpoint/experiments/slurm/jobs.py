@@ -7,7 +7,7 @@ from pathlib import Path
 
 from setpoint.artifacts import Workspace
 from setpoint.execution import planned_task
-from setpoint.execution.slurm import Client, Fate, Tracker, settle
+from setpoint.execution.slurm import Client, JobState, Tracker, settle
 from setpoint.execution.slurm.script import read_jobs
 from setpoint.experiments.launch import write_actual
 from setpoint.experiments.planning.stages import STAGES
@@ -82,7 +82,7 @@ def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
     return live
 
 
-def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, Fate]:
+def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, JobState]:
     """The fates of all jobs that are over; a job that nobody knows is looked for a little longer."""
     deadline_s = time.monotonic() + patience_s + 5.0
     while True:
@@ -92,7 +92,7 @@ def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, Fate]:
         time.sleep(1.0)
 
 
-def _settle(workspace: Workspace, plan: Plan, name: str, fate: Fate) -> FailureClass | None:
+def _settle(workspace: Workspace, plan: Plan, name: str, fate: JobState) -> FailureClass | None:
     """The failure class of a stage whose job has ended, where that was not known yet."""
     stage = plan.stages.get(name)
     if stage is None:
@@ -124,7 +124,7 @@ STUCK: Mapping[str, str] = {
 """A part of SLURM's reason for which a job will never start by itself -> what to do."""
 
 
-def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> StageReport:
+def _report(workspace: Workspace, plan: Plan, name: str, fate: JobState | None) -> StageReport:
     stage = plan.stages[name]
     found = read_stage(workspace.stage(stage.kind, name))
     state = _state(workspace, plan, name, found.status, fate)
@@ -134,7 +134,7 @@ def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> S
     return replace(report, failure_class=found.failure.failure_class, action=found.failure.suggestion)
 
 
-def _in_slurm(fate: Fate | None) -> dict[str, str]:
+def _in_slurm(fate: JobState | None) -> dict[str, str]:
     """What SLURM says about the job of a stage; nothing where it has none."""
     if fate is None:
         return {}
@@ -144,7 +144,7 @@ def _in_slurm(fate: Fate | None) -> dict[str, str]:
     return {"job": fate.job, "node": fate.node, "slurm_state": fate.seen.state, "reason": reason}
 
 
-def _state(workspace: Workspace, plan: Plan, name: str, status: StageStatus, fate: Fate | None) -> str:
+def _state(workspace: Workspace, plan: Plan, name: str, status: StageStatus, fate: JobState | None) -> str:
     """The state of a stage, from that of its files and that of its job."""
     if status is StageStatus.FINISHED:
         return "finished"

@@ -1,4 +1,4 @@
-"""The data sets of an experiment: which ones it means, whether they are there, and making those that are not."""
+"""The data sets of an experiment: which it names, which exist, and generating those that are missing."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ from setpoint.demonstrations import names
 from setpoint.errors import InputError, collect
 from setpoint.experiments.planning.spec import ExperimentSpec
 from setpoint.problems import MoveBlocking
-from setpoint.records.plan import Named
+from setpoint.records.plan import NamedDigest
 
 NOT_GENERATED = "not generated yet"
-"""Stands for the digest of a data set that the launch will make."""
+"""Stands for the digest of a data set that the launch will generate."""
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 def canonical_datasets(spec: ExperimentSpec) -> ExperimentSpec:
@@ -33,13 +33,13 @@ def canonical_datasets(spec: ExperimentSpec) -> ExperimentSpec:
     return spec.model_copy(update={"datasets": () if texts == list(spec.systems) else tuple(texts)})
 
 
-def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking) -> dict[str, Named]:
-    """System -> data set, without making any; a missing one that can be made has the digest `NOT_GENERATED`.
+def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking) -> dict[str, NamedDigest]:
+    """System -> data set, without generating any; a missing one that can be generated has the digest `NOT_GENERATED`.
 
     Raises:
-        InputError: every data set that is missing and cannot be made, or does not hold its systems.
+        InputError: every data set that is missing and cannot be generated, or lacks its systems.
     """
-    found: dict[str, Named] = {}
+    found: dict[str, NamedDigest] = {}
     wrong: list[InputError] = []
     for name, wanted in _requests(spec):
         parsed = (names.joined(wanted) if name is None else names.parse(name)).of_expert(spec.expert)
@@ -49,29 +49,31 @@ def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBloc
             for system in wanted:
                 blocking.require_horizon(system, problems.get(system).steps)
             if missing and set(wanted) <= set(parsed.systems):
-                found |= dict.fromkeys(wanted, Named(name=folder, digest=NOT_GENERATED))
+                found |= dict.fromkeys(wanted, NamedDigest(name=folder, digest=NOT_GENERATED))
                 continue
             info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert, blocks=blocking)
-            found |= dict.fromkeys(wanted, Named(name=info.name, digest=info.digest))
+            found |= dict.fromkeys(wanted, NamedDigest(name=info.name, digest=info.digest))
         except InputError as error:
             wrong.append(error)
     collect(wrong)
     return found
 
 
-def ensure_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking, say: Say) -> dict[str, Named]:
+def ensure_datasets(
+    workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking, notify: Notify
+) -> dict[str, NamedDigest]:
     """System -> data set, all of them on the disk when this returns.
 
     Raises:
-        InputError: see `find_datasets`; nothing was made then.
+        InputError: see `find_datasets`; nothing was generated then.
     """
     for system, data in find_datasets(workspace, spec, blocking).items():
         if data.digest == NOT_GENERATED:
-            say(f"generating data set {data.name} for {system}")
-    made: dict[str, Named] = {}
+            notify(f"generating data set {data.name} for {system}")
+    made: dict[str, NamedDigest] = {}
     for name, wanted in _requests(spec):
         info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert, blocks=blocking)
-        made |= dict.fromkeys(wanted, Named(name=info.name, digest=info.digest))
+        made |= dict.fromkeys(wanted, NamedDigest(name=info.name, digest=info.digest))
     return made
 
 

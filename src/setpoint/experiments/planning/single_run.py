@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from setpoint.artifacts import Workspace
-from setpoint.experiments.planning.spec import ExperimentSpec, make_spec, planned_spec
+from setpoint.experiments.planning.spec import CrossSystemSpec, ExperimentSpec, SingleSpec, make_spec, planned_spec
 from setpoint.records.plan import Plan, Value
 
 SPECIALIST = "scripts/train_single_system.py"
@@ -23,7 +23,7 @@ def single_spec(
     parameters: Mapping[str, Value] | None = None,
     **fields: object,
 ) -> ExperimentSpec:
-    """The specification of one run; `fields` are further fields of `ExperimentSpec`.
+    """The specification of one run; `fields` are further fields of `SingleSpec`.
 
     Raises:
         InputError: everything that is wrong with it.
@@ -46,7 +46,7 @@ def run_id(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class SingleRunCommand:
     """What the command of a single run says about it.
 
     Attributes:
@@ -63,6 +63,7 @@ class Alone:
     def options(self, spec: ExperimentSpec, workspace: Workspace) -> list[str]:
         """The options that train it, as in an experiment of `spec`."""
         several = len(self.systems) > 1
+        total = several and isinstance(spec, CrossSystemSpec | SingleSpec) and spec.match == "total"
         named = dict(zip(spec.systems, spec.datasets, strict=False))
         given = {
             "--systems" if several else "--system": ",".join(self.systems),
@@ -71,7 +72,7 @@ class Alone:
             "--seed": self.seed,
             "--datasets": ",".join(named[system] for system in self.systems) if named else None,
             "--dataset-name": spec.dataset_name,
-            "--match": spec.match if several and spec.match != "per_system" else None,
+            "--match": "total" if total else None,
             "--start-from": self.start,
             "--base-model": spec.base_model,
             "--evaluation": spec.evaluation,
@@ -83,7 +84,7 @@ class Alone:
         return [*words, *(["--set", *(f"{k}={v}" for k, v in self.settings.items())] if self.settings else [])]
 
 
-def training_command(spec: ExperimentSpec, run: Alone) -> str:
+def training_command(spec: ExperimentSpec, run: SingleRunCommand) -> str:
     """The command that trains a run alone, with the same stage ids; given in the workspace's folder."""
     return shlex.join(["setpoint", "train", *run.options(spec, Workspace(Path()))])
 
@@ -95,6 +96,6 @@ def script_commands(plan: Plan, workspace: Workspace) -> list[str]:
     for run in plan.runs:
         script = UNIVERSAL if len(run.systems) > 1 else SPECIALIST
         start = None if run.start is None else f"{plan.stages[run.start].kind}/{run.start}"
-        alone = Alone(run.name, run.systems, run.training_type, run.seed, run.settings, start)
-        lines.append(shlex.join(["python", script, *alone.options(spec, workspace)]))
+        command = SingleRunCommand(run.name, run.systems, run.training_type, run.seed, run.settings, start)
+        lines.append(shlex.join(["python", script, *command.options(spec, workspace)]))
     return lines

@@ -1,4 +1,4 @@
-"""Adapters that are finished already and can be trained further by another experiment."""
+"""Finished adapters that another experiment can train further."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.artifacts import TRAINING_KINDS, StageFolder, StageKind, Workspace
-from setpoint.errors import InputError
+from setpoint.errors import InputError, shown
 from setpoint.fingerprint import digest
 from setpoint.policies import BaseModel
 from setpoint.records.plan import Plan, PlannedStage
@@ -45,8 +45,8 @@ class Adapter:
     @property
     def label(self) -> str:
         """Equal for adapters that differ in their seeds alone."""
-        recipe = [[stage.kind, _content(stage.config)] for stage in self.chain.values()]
-        return f"{self.stage.kind}_r{self.stage.config['lora']['rank']}-{digest(recipe, 6)}"
+        content = [[stage.kind, _content(stage.config)] for stage in self.chain.values()]
+        return f"{self.stage.kind}_r{self.stage.config['lora']['rank']}-{digest(content, 6)}"
 
 
 def finished_adapters(workspace: Workspace, system: str, base: BaseModel) -> list[Adapter]:
@@ -68,11 +68,14 @@ def named_adapter(workspace: Workspace, place: str, base: BaseModel) -> Adapter:
     adapter = _read(workspace, workspace.stage(kind, name)) if kind in TRAINING_KINDS and name else None
     if adapter is None:
         raise InputError(
-            f"there is no finished adapter {place!r} in {str(workspace.stages)!r}. `setpoint models list --detailed` "
-            "shows those that there are."
+            f"no finished adapter {shown(place)} in {str(workspace.stages)!r}. Choose one from `setpoint models list "
+            "--detailed`."
         )
     if not _fits(adapter, base):
-        raise InputError(f"adapter {place!r} was trained on another base than {base.name!r}, and works on no other.")
+        raise InputError(
+            f"adapter {place!r} was trained on another base than {base.name!r}. Set --base-model to that base, or "
+            "choose another adapter."
+        )
     return adapter
 
 
@@ -105,7 +108,7 @@ def _read(workspace: Workspace, folder: StageFolder) -> Adapter | None:
 
 
 def _chain(workspace: Workspace, folder: StageFolder) -> Iterator[tuple[str, PlannedStage]]:
-    """The stage and those that it came from; an upstream stage that was cleaned away is not asked for again."""
+    """The stage and its upstream stages, as far as they still exist."""
     asked = folder.read_config()
     if asked is None or asked.kind not in TRAINING_KINDS:
         return
@@ -120,7 +123,7 @@ def _chain(workspace: Workspace, folder: StageFolder) -> Iterator[tuple[str, Pla
 
 def _fits(adapter: Adapter, base: BaseModel) -> bool:
     config = adapter.stage.config
-    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.dialect.definition())
+    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.prompt_format.definition())
 
 
 def _content(config: Mapping[str, Any]) -> dict[str, Any]:
