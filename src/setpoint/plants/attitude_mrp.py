@@ -44,7 +44,7 @@ class AttitudeMrp(Plant):
         (s1, s2, s3), (w1, w2, w3) = x[:3], x[3:]
         squared, along = s1 * s1 + s2 * s2 + s3 * s3, s1 * w1 + s2 * w2 + s3 * w3
         cross = (s2 * w3 - s3 * w2, s3 * w1 - s1 * w3, s1 * w2 - s2 * w1)
-        # The nonsingular form of the kinematics: no division, so no special case at zero rotation (Schaub & Junkins §3.6).
+        # Schaub & Junkins §3.6: no division, so zero rotation is not a special case.
         kinematics = tuple(
             ((1.0 - squared) * w + 2.0 * c + 2.0 * along * s) / 4.0
             for s, w, c in zip((s1, s2, s3), (w1, w2, w3), cross, strict=True)

@@ -86,9 +86,7 @@ def require_usable(problem: Any, taken: set[str]) -> None:
         raise InputError(f"a system must be a Problem with a Plant, got {shown(problem)}.")
     clash = taken & {getattr(plant, "name", None), getattr(plant, "short_name", None)}
     if clash:
-        raise InputError(
-            f"the name {sorted(map(str, clash))[0]!r} is already taken by another system. Choose another name."
-        )
+        raise InputError(f"the name {sorted(map(str, clash))[0]!r} is taken by another system. Choose another one.")
     _require_texts(plant)
     _require_numbers(problem)
     json.dumps(problem.definition(), allow_nan=False)
@@ -118,8 +116,8 @@ def _require_texts(plant: Plant) -> None:
         value = getattr(plant, attribute, None)
         if not (isinstance(value, str) and _NAME.fullmatch(value)):
             raise InputError(
-                f"{attribute} must start with a lowercase letter and contain only lowercase letters, digits and "
-                f"underscores, got {value!r}."
+                f"{attribute} must consist of lowercase letters, digits and underscores, starting with a letter, got "
+                f"{value!r}."
             )
     for attribute in ("title", "source"):
         if not isinstance(getattr(plant, attribute, None), str):

@@ -34,7 +34,7 @@ class Interval:
         """Reject ranges that are not nested."""
         if not self.low <= self.held_low < self.held_high <= self.high:
             raise InputError(
-                f"a held-out range must lie within its family, but [{self.held_low:g}, {self.held_high:g}] is not inside "
+                f"a held-out range must lie within its family, got [{self.held_low:g}, {self.held_high:g}] for "
                 f"[{self.low:g}, {self.high:g}]."
             )
         grid = 10**PARAMETER_DECIMALS

@@ -18,7 +18,7 @@ class LinearOscillator(Plant):
     | velocity | 1/s  | −1.8 … 1.8  |
     | force    | 1/s² | −1 … 1      |
 
-    The force limit is below the spring force, so the optimum is saturated most of the time and removes energy gradually.
+    The force limit is below the spring force, so the optimum is saturated most of the time and removes energy slowly.
     """
 
     name = "linear_oscillator"

@@ -89,7 +89,7 @@ def canonical(name: str) -> str:
     if full in found.problems:
         return full
     if full in found.broken:
-        raise InputError(f"system {full!r} comes from a plug-in that failed to load: {found.broken[full]}")
+        raise InputError(f"system {full!r} comes from a plug-in that cannot be used: {found.broken[full]}")
     raise unknown_name("system", name, [*_PLANTS, *_ALIASES, *found.problems, *aliases])
 
 

@@ -21,8 +21,8 @@ def require_symbolic(plant: Plant) -> None:
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0].rstrip('.')}"
         raise InputError(
-            f"{plant.name}: derivative must accept CasADi symbols, but raises {reason}. Write it as one formula with the "
-            "functions of xp, without `if`, `float` or NumPy on a state or control."
+            f"{plant.name}: derivative must accept CasADi symbols, but raises {reason}. Write it as one formula "
+            "with the functions of xp, without `if`, `float` or NumPy on a state or control."
         ) from error
     if casadi.depends_on(step, t):
         raise InputError(

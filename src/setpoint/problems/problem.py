@@ -69,7 +69,8 @@ class Problem:
         if not all(type(count) is int and count >= 1 for count in (self.steps, self.starts)):
             wrong.append(
                 InputError(
-                    f"{self.name}: horizon and starts must be integers of at least 1, got {self.steps} and {self.starts}."
+                    f"{self.name}: horizon and starts must be integers of at least 1, got {self.steps} and "
+                    f"{self.starts}."
                 )
             )
         if self.evaluation_mode not in list(EvaluationMode):
@@ -80,8 +81,8 @@ class Problem:
             if not (math.isfinite(signal.lower) and math.isfinite(signal.upper) and signal.lower < signal.upper):
                 wrong.append(
                     InputError(
-                        f"{self.name}: the bounds of {signal.name} must be finite and in order, got {signal.lower:g} and "
-                        f"{signal.upper:g}. Set the widest meaningful ones."
+                        f"{self.name}: the bounds of {signal.name} must be finite and in order, got {signal.lower:g} "
+                        f"and {signal.upper:g}. Set the widest meaningful ones."
                     )
                 )
         lengths = {"q": plant.n_x, "target": plant.n_x, "half_width": plant.n_x, "r": plant.n_u}
@@ -130,18 +131,16 @@ class Problem:
                     )
                 )
         if not any(weight > 0 for weight in _numbers(self.q)) and len(_numbers(self.q)) == len(self.q):
-            wrong.append(
-                InputError(f"{self.name}: at least one weight in q must be positive, or zero control is optimal.")
-            )
+            wrong.append(InputError(f"{self.name}: at least one weight in q must be positive."))
         slopes = plant.derivative(0.0, self.target, (0.0,) * plant.n_u, np)
         for signal, slope, width in zip(plant.states, slopes, self.half_width, strict=False):
             # `not <=` rather than `>`, so that NaN is rejected too.
             if _numbers((slope,)) and not abs(slope) * self.horizon_s <= _LARGEST_DRIFT * width:
                 wrong.append(
                     InputError(
-                        f"{self.name}: the target must be an equilibrium at zero control, but {signal.name} drifts there "
-                        f"at {slope:g} {signal.unit} per second. Move the target, or define the controls as deviations "
-                        "from their equilibrium values."
+                        f"{self.name}: the target must be an equilibrium at zero control, but {signal.name} drifts "
+                        f"there at {slope:g} {signal.unit} per second. Move the target, or define the controls as "
+                        "deviations from their equilibrium values."
                     )
                 )
         collect(wrong)

@@ -111,7 +111,8 @@ def require_cases(cases: int) -> None:
     """
     if not 1 <= cases <= MOST_CASES:
         raise InputError(
-            f"an evaluation needs at least one case and at most {MOST_CASES}, got {cases}. The default is {DEFAULT_CASES}."
+            f"an evaluation needs at least one case and at most {MOST_CASES}, got {cases}. The default is "
+            f"{DEFAULT_CASES}."
         )
 
 
