@@ -267,8 +267,8 @@ class _Program:
             x, u = casadi.vertsplit(node), casadi.vertsplit(inputs[k])
             cost += problem.state_cost(x) + problem.control_cost(u)
             gaps.append(following - casadi.vertcat(*problem.plant.step_components(0.0, x, u, casadi)))
-            # The order that fatrop detects: dynamics to stage k + 1, then path constraints of stage k. Within a block the
-            # control acts as a state with the dynamics u_{k+1} = u_k. The first state is a path constraint of stage 0.
+            # The order that fatrop detects: dynamics to stage k + 1, then path constraints of stage k. Within a block
+            # the control acts as a state with the dynamics u_{k+1} = u_k. The first state is constrained at stage 0.
             if k + 1 < problem.steps and k + 1 not in self._starts:
                 gaps.append(inputs[k + 1] - inputs[k])
             if k == 0:
@@ -301,7 +301,7 @@ class _Program:
         for side, (letter, infinity) in enumerate((("l", -np.inf), ("u", np.inf))):
             nodes = np.full((self._steps + 1, self._n_x), infinity)
             nodes[1:] = x_bounds[side]
-            # Only the first control of a block is bounded: redundant bounds on its copies leave multipliers undetermined.
+            # Only the first control of a block is bounded: redundant bounds leave the multipliers undetermined.
             inputs = np.full((self._steps, self._n_u), infinity)
             inputs[self._starts] = u_bounds[side]
             found[f"{letter}bx"] = self._interleave(nodes, inputs)

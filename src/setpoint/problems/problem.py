@@ -184,7 +184,7 @@ class Problem:
         return np.array(self.target if self.centre is None else self.centre)
 
     @property
-    def optimum_word(self) -> str:
+    def optimum_label(self) -> str:
         """Label of a certified solution: `global optimum`, `optimum` or `best known`.
 
         A convex problem has no other optimum. A nonlinear one has no known other, unless it needs several starts.
