@@ -180,7 +180,7 @@ def test_an_array_asks_for_what_its_largest_stage_took(tmp_path: Path, monkeypat
 def test_something_is_always_suggested() -> None:
     for fields, words in (
         ({"systems": "di"}, "--replicates 3"),
-        ({"systems": "di"}, "nothing is compared"),
+        ({"systems": "di"}, "there is nothing to compare yet"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 16]}, "replicates": 3}, "such as 8"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "replicates": 2}, "lora_rank, such as 6,"),
         (
