@@ -220,5 +220,5 @@ def test_recovery_says_what_it_would_do_and_does_nothing(tmp_path: Path) -> None
     assert "lower learning_rate" in steps[0].why
     retried = recovery_steps(Workspace(tmp_path), plan, lambda _: True)
     assert [step.action for step in retried] == ["retry", "run", "run", "run"]
-    assert "stages are finished and stay" in recovery_text(Workspace(tmp_path), plan, lambda _: True)
+    assert "stages finished (kept)" in recovery_text(Workspace(tmp_path), plan, lambda _: True)
     assert sorted(tmp_path.rglob("*")) == before

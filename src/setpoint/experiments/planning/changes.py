@@ -52,19 +52,19 @@ def _differences(field: str, before: Any, after: Any) -> Iterator[tuple[str, str
 
 def plan_changes(old: Plan, new: Plan) -> list[str]:
     """Return the differences in base model, datasets and code, which stage ids depend on."""
-    changed = [] if old.base.digest == new.base.digest else [f"base model ({old.base.digest}, now {new.base.digest})"]
+    changed = [] if old.base.digest == new.base.digest else [f"the base model ({old.base.digest}, now {new.base.digest})"]
     changed += [
-        f"dataset of {system} ({old.datasets[system].digest}, now {new.datasets[system].digest})"
+        f"the dataset of {system} ({old.datasets[system].digest}, now {new.datasets[system].digest})"
         for system in old.datasets
         if old.datasets[system].digest != new.datasets[system].digest
     ]
     before, after = old.code, new.code
     changed += [
-        f"code of {kind} stages ({_code_changes(before.get(kind), after[kind])})"
+        f"the code of {kind} stages ({_code_changes(before.get(kind), after[kind])})"
         for kind in STAGES
         if before.get(kind) != after[kind]
     ]
-    return changed or ["stage identities"]
+    return changed or ["the identities of its stages"]
 
 
 def next_id(workspace: Workspace, origin: str, current: str, spec: ExperimentSpec) -> tuple[str, Plan | None]:
