@@ -137,9 +137,9 @@ class AnalysisPlan(_Record):
     scale: Literal["log", "linear"]
     factors: tuple[str, ...]
     families: tuple[tuple[str, ...], ...] = ()
-    """Families of factors whose p-values are adjusted together; factors in no family form one of their own."""
+    """Families of factors whose p-values are adjusted together; the remaining factors form one further family."""
     blocks: tuple[str, ...] = ()
-    """Blocking factors: `seed` (or `replicate`) if runs with equal seeds are correlated; `system` is always a stratum."""
+    """Blocking factors: `seed` (or `replicate`) if equal seeds share a real effect; `system` is always a stratum."""
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     judged: dict[str, EvaluationMode]
     """System -> primary evaluation mode."""

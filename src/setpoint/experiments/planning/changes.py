@@ -52,7 +52,9 @@ def _differences(field: str, before: Any, after: Any) -> Iterator[tuple[str, str
 
 def plan_changes(old: Plan, new: Plan) -> list[str]:
     """Return the differences in base model, datasets and code, which stage ids depend on."""
-    changed = [] if old.base.digest == new.base.digest else [f"the base model ({old.base.digest}, now {new.base.digest})"]
+    changed = (
+        [] if old.base.digest == new.base.digest else [f"the base model ({old.base.digest}, now {new.base.digest})"]
+    )
     changed += [
         f"the dataset of {system} ({old.datasets[system].digest}, now {new.datasets[system].digest})"
         for system in old.datasets
