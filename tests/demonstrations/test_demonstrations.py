@@ -40,7 +40,7 @@ def generated() -> GeneratedRows:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with one small data set of two systems; only to be read."""
+    """A workspace with one small dataset of two systems; only to be read."""
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
     create(workspace, "both", Recipe((DI, VDP), 121, 0.8))
     return workspace
@@ -204,7 +204,7 @@ def test_names_are_understood_without_the_disk() -> None:
     assert names.parse("di-detuned").of_expert("optimal").expert == "detuned"
     assert names.parse("my_data").systems == ()
     for unusable in ("", "../di", "a b", ".hidden"):
-        with pytest.raises(InputError, match="a data set's name must be"):
+        with pytest.raises(InputError, match="a dataset name must be"):
             names.parse(unusable)
 
 
@@ -303,10 +303,10 @@ def test_a_data_set_that_was_cut_off_is_refused_when_it_is_asked_for(split: str,
     workspace = Workspace(tmp_path)
     file = ensure(workspace, None, [DI], total_samples=20).path / f"{split}.parquet"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(InputError, match=f"{split}.parquet' is missing, cut off or changed"):
+    with pytest.raises(InputError, match=f"{split}.parquet' is missing, truncated or changed"):
         ensure(workspace, None, [DI])
     file.unlink()
-    with pytest.raises(InputError, match="make the data again"):
+    with pytest.raises(InputError, match="regenerate the data"):
         ensure(workspace, None, [DI])
 
 
