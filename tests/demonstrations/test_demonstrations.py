@@ -227,7 +227,7 @@ def test_a_data_set_must_hold_the_systems_and_the_size_that_are_asked_for(shared
         ensure(shared, "both", ["di"], total_samples=500)
     with pytest.raises(InputError, match="exists with other settings: blocks"):
         ensure(shared, "both", ["di"], blocks=MoveBlocking.none(50))
-    with pytest.raises(InputError, match="holds double_integrator, van_der_pol, but not pendulum"):
+    with pytest.raises(InputError, match="contains double_integrator, van_der_pol, but not pendulum"):
         load_rows(open_dataset(shared, "both"), "train", "pendulum")
 
 

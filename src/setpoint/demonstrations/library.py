@@ -81,8 +81,8 @@ def create(
     parsed = _parse_name(name, recipe.systems, recipe.expert)
     if parsed.systems and (set(parsed.systems), parsed.expert) != (set(recipe.systems), recipe.expert):
         raise InputError(
-            f"the name {name!r} is reserved for data of {', '.join(parsed.systems)} from the {parsed.expert} expert, but "
-            f"{', '.join(recipe.systems)} from the {recipe.expert} expert were requested. Choose another name."
+            f"the name {name!r} is reserved for data of {', '.join(parsed.systems)} from the {parsed.expert} expert, "
+            f"but {', '.join(recipe.systems)} from the {recipe.expert} expert were requested. Choose another name."
         )
     workspace.require_writable()
     path = workspace.datasets / parsed.folder(recipe.blocking)

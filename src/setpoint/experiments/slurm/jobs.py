@@ -42,7 +42,7 @@ class StageReport:
 def status(workspace: Workspace, plan: Plan, client: Client) -> list[StageReport]:
     """Every stage of the plan; it only reads."""
     tracker = Tracker(client, _folder(workspace, plan))
-    fates = tracker.look()
+    fates = tracker.poll()
     return [_report(workspace, plan, name, fates.get(name)) for name in plan.stages]
 
 
@@ -75,7 +75,7 @@ def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
     """
     folder = _folder(workspace, plan)
     jobs = {job for path in folder.glob("*/*.jobs") for job in read_jobs(path)}
-    jobs |= {place.array for place in Tracker(client, folder).places().values()}
+    jobs |= {task.array for task in Tracker(client, folder).tasks().values()}
     queued = client.queue(sorted(jobs), ended=False) if jobs else {}
     live = sorted({job.partition("_")[0] for job, seen in queued.items() if not seen.ended})
     client.cancel(live)
@@ -86,7 +86,7 @@ def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, JobState]:
     """The fates of all jobs that are over; a job that nobody knows is looked for a little longer."""
     deadline_s = time.monotonic() + patience_s + 5.0
     while True:
-        fates = tracker.look()
+        fates = tracker.poll()
         if all(fate.state != "unknown" for fate in fates.values()) or time.monotonic() > deadline_s:
             return {name: fate for name, fate in fates.items() if fate.over}
         time.sleep(1.0)
@@ -100,7 +100,7 @@ def _settle(workspace: Workspace, plan: Plan, name: str, fate: JobState) -> Fail
     folder = workspace.stage(stage.kind, name)
     if read_stage(folder).status in {StageStatus.FINISHED, StageStatus.FAILED} or fate.never_tried:
         return None
-    outcome = settle(folder, fate, planned_task(workspace, plan.stages, name, STAGES[stage.kind].target).asked())
+    outcome = settle(folder, fate, planned_task(workspace, plan.stages, name, STAGES[stage.kind].target).stage_config())
     return None if outcome is None or outcome.failure is None else outcome.failure.failure_class
 
 
