@@ -246,7 +246,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     info = create(Workspace(tmp_path), None, Recipe((DI,), 20))
     path = info.path / "train.parquet"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="Remove the folder"):
+    with pytest.raises(InputError, match="Delete the folder"):
         load_rows(info, "train", DI)
     assert len(load_rows(info, "test", DI)) > 0
 
@@ -256,7 +256,7 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     workspace = Workspace(tmp_path)
     info = create(workspace, None, Recipe((DI,), 20))
     (info.path / "manifest.json").write_text(content)
-    with pytest.raises(InputError, match="Remove the folder"):
+    with pytest.raises(InputError, match="Delete the folder"):
         ensure(workspace, "di", ["di"])
     assert list_datasets(workspace) == []
 
