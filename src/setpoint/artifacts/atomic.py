@@ -57,11 +57,16 @@ def parse_json(data: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError, MemoryError):  # of numbers with thousands of digits too
         return None
-    return value if len(data) > _SMALL_BYTES or _flat_enough(value) else None
+    return value if _flat_enough(value, data) else None
 
 
-def _flat_enough(value: Any) -> bool:
-    """Whether the nesting leaves room on the stack for whoever works on `value` by recursion."""
+def _flat_enough(value: Any, data: bytes) -> bool:
+    """Whether the nesting leaves room on the stack for whoever works on `value` by recursion.
+
+    It takes time to look, so that large files, such as plans, are left to whoever reads them.
+    """
+    if data.count(b"{") + data.count(b"[") <= _MOST_NESTED or len(data) > _SMALL_BYTES:
+        return True
     level = [value]
     for _ in range(_MOST_NESTED):
         level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]

@@ -104,7 +104,7 @@ class ExperimentState:
     @property
     def counts(self) -> dict[str, int]:
         """State -> number of runs in it."""
-        return dict(Counter(run.state.value for run in self.runs.values()))
+        return {state.value: number for state, number in Counter(run.state for run in self.runs.values()).items()}
 
     def to_json(self) -> dict[str, Any]:
         """The content of state.json, without the time."""
@@ -143,8 +143,17 @@ def read_state(experiment: Path) -> ExperimentState | None:
 
 
 def _run(name: str, content: Any) -> RunState:
-    """A run of the snapshot; there may be a hundred thousand, so that only what can go wrong is looked at."""
-    failure_class, reason = content.get("failure_class"), content.get("reason")
-    if not is_file_name(name) or not (reason is None or isinstance(reason, str)):
+    """A run of the snapshot; there may be a hundred thousand, so that this looks at no more than it must."""
+    if not is_file_name(name):
         raise ValueError(name)
-    return RunState(RunStatus(content["state"]), None if failure_class is None else FailureClass(failure_class), reason)
+    bare = _BARE[content["state"]]
+    if len(content) == 1:
+        return bare
+    failure_class, reason = content.get("failure_class"), content.get("reason")
+    if not (reason is None or isinstance(reason, str)):
+        raise TypeError(reason)
+    return RunState(bare.state, None if failure_class is None else FailureClass(failure_class), reason)
+
+
+_BARE = {status.value: RunState(status) for status in RunStatus}
+"""The states of runs that have nothing else to say."""
