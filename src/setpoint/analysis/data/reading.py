@@ -43,7 +43,7 @@ from setpoint.episodes import (
 )
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest
-from setpoint.processes import ordered_map, usable_cores
+from setpoint.processes import ordered_map, uncollected, usable_cores
 from setpoint.records.estimate import EstimateRecord, StageEstimate, read_estimate
 from setpoint.records.failure import FailureClass, read_failure
 from setpoint.records.journal import EventKind, read_events
@@ -53,6 +53,7 @@ from setpoint.records.state import RunState, RunStatus, read_state
 DAMAGED = "result files of this finished run are missing or damaged; resume the experiment to recompute them"
 
 
+@uncollected()
 def read_experiment(folder: Path) -> ExperimentData:
     """Read the experiment in `folder`, which is `<workspace>/experiments/<id>`.
 
