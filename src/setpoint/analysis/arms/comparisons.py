@@ -130,6 +130,7 @@ def _differences(
     values = values_by_arm(data, factor, metric, system)
     arms = [arm for arm, of_arm in values.items() if len(of_arm) >= 2]
     checked: dict[frozenset[Level], float] = {}
+    # The smallest attainable p-value is 1 / permutations; skip the check where it cannot fall well below alpha.
     if len(arms) >= 2 and 1.0 / rearrangements([len(values[arm]) for arm in arms]) < data.analysis.alpha / 2.0:
         tested = max_t([values[arm] for arm in arms], generator("permutation"))
         checked = {frozenset((arms[a], arms[b])): p for (a, b), p in tested.items()}
@@ -179,7 +180,7 @@ def _contrast(design: Factorial, factor: str, pair: Pair) -> Contrast | Obstacle
         return Obstacle(Status.NOT_TESTABLE, f"too few finished runs ({'; '.join(design.notes)})")
     axis = design.factors.index(factor)
     if design.replicates[0] < 2 and len(design.factors) == 1:
-        return Obstacle(Status.NOT_TESTABLE, "one run per arm: no variance estimate")
+        return Obstacle(Status.NOT_TESTABLE, "one run per arm gives no variance estimate")
     rows = design.cells.marginal_weights(axis)
     levels = design.levels[axis]
     contrast = design.cells.contrast(rows[levels.index(pair[1])] - rows[levels.index(pair[0])])
@@ -343,7 +344,7 @@ def _over_others(
     for pair, values in observed.items():
         if least_p(len(values)) <= alpha and np.ptp(values) > 0.0:
             shared = _shared_variances(data, factor, pair)
-            if shared:
+            if shared:  # sign flips are not exchangeable if one run covers several systems
                 tests[pair] = over_runs_and_systems(values, shared, alpha / len(pairs))
             else:
                 rng = generator("population", factor, *(level_text(level) for level in pair), len(values))
