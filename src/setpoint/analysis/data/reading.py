@@ -187,7 +187,7 @@ class _Stage:
     def failure(self) -> RunFailure | None:
         """Return why a stage has no result: its last failure, or a manifest of another version; None otherwise."""
         if self.foreign is not None:
-            reason = f"{self.folder.manifest} must have schema {MANIFEST_SCHEMA}, but has {self.foreign}"
+            reason = f"{self.folder.manifest}: the schema must be {MANIFEST_SCHEMA}, got {self.foreign}"
             remedy = "use the version of Setpoint that wrote it, or a new workspace"
             return RunFailure(FailureClass.DATA, reason, remedy)
         attempt = None if self.finished else self.folder.latest_attempt()
