@@ -383,7 +383,7 @@ def test_a_dry_run_is_refused_where_the_run_would_be(
         assert main([*sweep, "--base-model", "no-such-owner/no-such-model", "--dry-run"]) == 3
         printed = capsys.readouterr()
         assert "Base model: no-such-owner/no-such-model" in printed.out
-        assert "neither a folder nor in the cache of the hub" in printed.err
+        assert "neither a folder nor in the local Hugging Face cache" in printed.err
 
 
 def test_the_printed_lines_make_the_same_stages(root: Path) -> None:

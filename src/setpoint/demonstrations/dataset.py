@@ -236,7 +236,7 @@ def _manifest(name: str, folder: Path, recipe: Recipe, generated: GeneratedRows)
                 (row.duality_gap for row in all_rows if row.duality_gap is not None), default=None
             ),
             "agreement": {system: asdict(generated.agreement[system]) for system in recipe.systems},
-            "optimum": {system: problems.get(system).optimum_word for system in recipe.systems},
+            "optimum": {system: problems.get(system).optimum_label for system in recipe.systems},
         },
         "recipe": recipe.definition(),
         "digest": digest({"recipe": recipe.definition(), "rows": [asdict(row) for row in all_rows]}),
