@@ -91,7 +91,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data", "generate"], "a data set needs systems"),
+        (["data", "generate"], "a dataset needs systems"),
         (["data", "generate", "--systems", "di,nothing"], "unknown system 'nothing'"),
         (["data", "generate", "--systems", "di", "--total-samples", "4"], "at least 6 rows"),
         (["data", "generate", "--systems", "di", "--total-samples", "-1"], "at least 6 rows"),
@@ -104,8 +104,8 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "generate", "--systems", "vdp", "--dataset-name", "di"], "but not van_der_pol"),
         (["data", "generate", "--systems", "di", "--dataset-name", "mini"], "total_samples is 40, not 2000"),
         (["data", "show", "nothing"], "setpoint data generate"),
-        (["data", "show", "mini", "--rows", "0"], "--rows must be a whole number of at least 1, but is '0'."),
-        (["data", "show", "mini", "--rows", "-1"], "--rows must be a whole number of at least 1, but is '-1'."),
+        (["data", "show", "mini", "--rows", "0"], "--rows must be an integer of at least 1, got '0'."),
+        (["data", "show", "mini", "--rows", "-1"], "--rows must be an integer of at least 1, got '-1'."),
         (["data", "show", "mini", "--split", "val"], "unknown split 'val'"),
         (["data", "show", "mini", "--system", "pend"], "but not pendulum"),
         (["evaluate"], "nothing to evaluate"),

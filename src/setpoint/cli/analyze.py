@@ -11,7 +11,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", type=Path, metavar="FILE.csv", help="CSV file with a header line and one row per run")
     parser.add_argument("--response", required=True, metavar="COLUMN", help="the metric")
     parser.add_argument("--factors", required=True, metavar="A,B", help="columns with the swept parameters")
-    parser.add_argument("--block", metavar="COLUMN", help="blocking column: rows with the same label share a seed, a machine, …")
+    parser.add_argument(
+        "--block", metavar="COLUMN", help="blocking column: rows with the same label share a seed, a machine, …"
+    )
     parser.add_argument(
         "--scale",
         type=one_of("log", "linear"),

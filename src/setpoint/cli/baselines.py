@@ -21,9 +21,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", default="nominal", metavar="SUITE", help="nominal (default), tight, held_out, …")
     parser.add_argument("--systems", type=words, metavar="A,B", help="systems of the suite (default: all)")
     parser.add_argument("--cases", type=int, default=_CASES, metavar="N", help=f"cases per system (default {_CASES})")
-    parser.add_argument("--clones", type=int, default=0, metavar="N", help="also fit a clone to N optimal trajectories (needs scikit-learn)")
-    parser.add_argument("--disturbed", action="store_true", help="also run closed loop with noise, including MPC (slow)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="systems to compute in parallel (default: 1)")
+    parser.add_argument(
+        "--clones",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also fit a clone to N optimal trajectories (needs scikit-learn)",
+    )
+    parser.add_argument(
+        "--disturbed", action="store_true", help="also run closed loop with noise, including MPC (slow)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="systems to compute in parallel (default: 1)"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print the page docs/reference/systems.md")
     add_json(form)

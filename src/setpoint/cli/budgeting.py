@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def add_budget_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for a budget and for the choice of a design."""
     budget = parser.add_argument_group("within a budget")
-    budget.add_argument("--budget", metavar="N", help="propose designs within a budget, such as 12runs, 8core-hours or 40gpu-hours")
+    budget.add_argument(
+        "--budget", metavar="N", help="propose designs within a budget, such as 12runs, 8core-hours or 40gpu-hours"
+    )
     budget.add_argument("--choose", type=count, metavar="K", help="choose the K-th proposed design")
     budget.add_argument("--yes", action="store_true", help="choose the first proposed design")
 

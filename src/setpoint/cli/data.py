@@ -32,9 +32,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     generate = add("generate", "generate a dataset of optimal trajectories (reuses an existing one)", _generate)
     generate.add_argument("--systems", "--system", type=words, metavar="A,B", help="systems, by full or short name")
     generate.add_argument("--dataset-name", metavar="NAME", help="name of the dataset (default: that of its systems)")
-    generate.add_argument("--total-samples", type=int, metavar="N", help="rows over all systems (default: 2000 per system)")
-    generate.add_argument("--split-ratio", type=float, default=0.9, metavar="R", help="fraction of rows for training (default 0.9)")
-    generate.add_argument("--expert", default="optimal", metavar="E", help="optimal (default), or detuned (deliberately suboptimal)")
+    generate.add_argument(
+        "--total-samples", type=int, metavar="N", help="rows over all systems (default: 2000 per system)"
+    )
+    generate.add_argument(
+        "--split-ratio", type=float, default=0.9, metavar="R", help="fraction of rows for training (default 0.9)"
+    )
+    generate.add_argument(
+        "--expert", default="optimal", metavar="E", help="optimal (default), or detuned (deliberately suboptimal)"
+    )
     generate.add_argument("--workers", type=int, metavar="N", help="processes (default: one per 500 rows)")
     generate.add_argument("--list-datasets", action="store_true", help="list the datasets and exit")
 

@@ -17,20 +17,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     subject = parser.add_argument_group("what to evaluate")
     subject.add_argument("--model-path", type=Path, metavar="FOLDER", help="a trained adapter, or a link to one")
     subject.add_argument("--model-type", metavar="TYPE", help="single_system or universal; checked against the adapter")
-    subject.add_argument("--base-model", metavar="BASE", help="base model of the adapter; without --model-path, the untrained base")
+    subject.add_argument(
+        "--base-model", metavar="BASE", help="base model of the adapter; without --model-path, the untrained base"
+    )
     subject.add_argument(
         "--controller", metavar="NAME", help="controller instead of a model: optimum, lqr, zero, tracking_lqr or mpc"
     )
     cases = parser.add_argument_group("test cases")
     cases.add_argument("--system", metavar="SYSTEM", help="system (default: those the adapter was trained on)")
-    cases.add_argument("--suite", metavar="SUITE", help="test suite: nominal (default), tight, held_out or held_out_systems")
+    cases.add_argument(
+        "--suite", metavar="SUITE", help="test suite: nominal (default), tight, held_out or held_out_systems"
+    )
     cases.add_argument("--eval-dataset", metavar="NAME", help="dataset whose test split provides the initial states")
     cases.add_argument("--initial-state", type=float, nargs="+", metavar="X", help="a single initial state")
-    cases.add_argument("--num-test-cases", type=int, metavar="N", help="number of cases (default: 300, or the test split)")
+    cases.add_argument(
+        "--num-test-cases", type=int, metavar="N", help="number of cases (default: 300, or the test split)"
+    )
     cases.add_argument("--test-type", metavar="TYPE", help="standard (open loop), mpc (replanning) or both (default)")
     cases.add_argument("--mpc-horizon", type=int, metavar="K", help="replan every K steps (default 5)")
     add_disturbance_options(parser)
-    parser.add_argument("--save-plots", type=Path, metavar="FOLDER", help="save plots of the first cases to this folder")
+    parser.add_argument(
+        "--save-plots", type=Path, metavar="FOLDER", help="save plots of the first cases to this folder"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_workspace(parser)
     add_json(parser)

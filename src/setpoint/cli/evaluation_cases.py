@@ -37,9 +37,7 @@ def add_disturbance_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="relative error of every plant parameter, with a random sign for each case",
     )
-    disturbances.add_argument(
-        "--delay-steps", type=int, default=0, metavar="K", help="input delay in steps"
-    )
+    disturbances.add_argument("--delay-steps", type=int, default=0, metavar="K", help="input delay in steps")
     disturbances.add_argument(
         "--disturbance-seed", type=int, default=0, metavar="N", help="seed of the disturbances (default 0)"
     )

@@ -82,12 +82,20 @@ def _add_resuming(add: _Add) -> None:
 
     retry = add("retry", "resume an experiment and retry its failed runs", _retry)
     retry.add_argument("experiment_id", metavar="ID")
-    retry.add_argument("--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry (default: all)")
+    retry.add_argument(
+        "--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry (default: all)"
+    )
     _add_running(retry)
 
     recover = add("recover", "resume an experiment and retry infrastructure failures", _recover)
     recover.add_argument("experiment_id", metavar="ID")
-    recover.add_argument("--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry (default: infrastructure failures)")
+    recover.add_argument(
+        "--class",
+        dest="classes",
+        type=words,
+        metavar="A,B",
+        help="failure classes to retry (default: infrastructure failures)",
+    )
     recover.add_argument("--dry-run", action="store_true", help="show the recovery steps without running them")
     _add_running(recover)
 

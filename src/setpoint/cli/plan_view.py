@@ -125,7 +125,7 @@ def _resolution_text(resolution: int | None) -> str:
     if resolution == 3:
         return "resolution III: main effects are aliased with two-factor interactions"
     if resolution == 4:
-        return "resolution IV: main effects are not aliased with two-factor interactions, which are aliased with each other"
+        return "resolution IV: main effects are clear; two-factor interactions are aliased with each other"
     return "resolution V or higher: main effects and two-factor interactions are not aliased"
 
 

@@ -64,7 +64,9 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--datasets", type=words, metavar="A,B", help="datasets, in the order of --systems")
     parser.add_argument("--dataset-name", metavar="NAME", help="one dataset with all systems")
-    parser.add_argument("--metrics", type=words, metavar="A,B", help="metrics, the primary one first (default final_error)")
+    parser.add_argument(
+        "--metrics", type=words, metavar="A,B", help="metrics, the primary one first (default final_error)"
+    )
     parser.add_argument(
         "--zip", dest="zipped", nargs="+", type=words, metavar="A,B", help="swept parameters that vary together"
     )
@@ -72,9 +74,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--configurations", metavar="N", help="number of sampled points; upper limit for fractional designs"
     )
-    parser.add_argument(
-        "--replicates", metavar="N", help="runs per configuration, each with its own seed (default 1)"
-    )
+    parser.add_argument("--replicates", metavar="N", help="runs per configuration, each with its own seed (default 1)")
     _add_options_of_types(parser)
     add_training_options(parser)
 

@@ -45,7 +45,9 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
     """
     if arguments.controller is not None:
         if arguments.model_path is not None or arguments.base_model is not None:
-            raise InputError("--controller cannot be combined with --model-path or --base-model. Evaluate one at a time.")
+            raise InputError(
+                "--controller cannot be combined with --model-path or --base-model. Evaluate one at a time."
+            )
         return _reference(arguments)
     if arguments.model_path is not None:
         return _adapter(arguments)

@@ -22,12 +22,21 @@ _PARAMETERS = ("lora_rank", "learning_rate", "batch_size")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint train`."""
     parser.add_argument(
-        "--system", "--systems", dest="systems", type=words, metavar="A,B", help="system; with several, the model is universal"
+        "--system",
+        "--systems",
+        dest="systems",
+        type=words,
+        metavar="A,B",
+        help="system; with several, the model is universal",
     )
-    parser.add_argument("--dataset-name", metavar="NAME", help="dataset of demonstrations (default: that of the systems)")
+    parser.add_argument(
+        "--dataset-name", metavar="NAME", help="dataset of demonstrations (default: that of the systems)"
+    )
     parser.add_argument("--datasets", type=words, metavar="A,B", help="datasets, in the order of --systems")
     parser.add_argument("--training-type", default="both", metavar="TYPE", help="sft, grpo or both (default both)")
-    parser.add_argument("--run-id", metavar="ID", help="name of the run (default: single-<digest of the specification>)")
+    parser.add_argument(
+        "--run-id", metavar="ID", help="name of the run (default: single-<digest of the specification>)"
+    )
     parser.add_argument("--fresh", action="store_true", help="start a new run even if the same one exists")
     parser.add_argument("--match", metavar="HOW", help=MATCH_HELP)
     parser.add_argument("--start-from", metavar="ADAPTER", help="adapter to train further (folder or kind/id)")
@@ -42,9 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", action="store_true", help="retry stages that failed before, whatever the reason")
     parser.add_argument("--dry-run", action="store_true", help="show the plan without running it")
     add_calibrate_option(parser)
-    parser.add_argument(
-        "--list-datasets", action="store_true", help="list the datasets of the workspace and exit"
-    )
+    parser.add_argument("--list-datasets", action="store_true", help="list the datasets of the workspace and exit")
 
 
 def run(arguments: argparse.Namespace) -> int:

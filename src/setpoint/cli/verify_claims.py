@@ -37,7 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         help="add the results of each finished scenario to this file",
     )
-    parser.add_argument("--write", type=Path, metavar="FILE", help=f"replace the text between {BEGIN} and {END} in this file")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help=f"replace the text between {BEGIN} and {END} in this file"
+    )
     add_json(parser)
 
 
@@ -121,7 +123,9 @@ def _replace_table(path: Path, table: str) -> None:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--write needs a file with the markers {BEGIN} and {END}, but cannot read {path}: {error}") from error
+        raise InputError(
+            f"--write needs a file with the markers {BEGIN} and {END}, but cannot read {path}: {error}"
+        ) from error
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
