@@ -94,9 +94,9 @@ def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("--initial-state 0.9 0", "must lie in its initial set (position -0.8 … 0.8"),
         ("--initial-state nan 0", "must lie in its initial set"),
-        ("--initial-state 0.1", "an initial state of double_integrator has 2 values (position, velocity), but got 1"),
+        ("--initial-state 0.1", "an initial state of double_integrator needs 2 values (position, velocity), got 1"),
         ("--initial-state 0 0 --num-test-cases 3", "--num-test-cases has no effect with --initial-state"),
-        ("--initial-state 0 0 --suite nominal", "--suite and --initial-state exclude each other"),
+        ("--initial-state 0 0 --suite nominal", "--suite and --initial-state cannot be combined"),
         ("--suite tight", "double_integrator is not in suite 'tight'"),
         ("--suite nominl", "Did you mean 'nominal'?"),
         ("--num-test-cases 0", "at least one case"),
