@@ -797,4 +797,4 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.
     (folder / "reports").write_text("a file")
     assert main(["report", "sweep", "--workspace", str(tmp_path), "--no-figures"]) == 3
     said = capsys.readouterr().err
-    assert "reports" in said and "Mend that place, then give the same command again" in said
+    assert "reports" in said and "Check the path and its permissions, then run the same command again" in said

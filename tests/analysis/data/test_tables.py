@@ -336,7 +336,7 @@ def test_a_level_of_tests_that_cannot_be_computed_is_refused(
 ) -> None:
     path = table(tmp_path / "t.csv", rows())
     assert main(["analyze", str(path), "--response", "y", "--factors", "rate,rank", "--alpha", "1e-300"]) == 3
-    assert "alpha must lie between 1e-09 and 1" in capsys.readouterr().err
+    assert "alpha must be at least 1e-09 and less than 1" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("error")
