@@ -18,7 +18,7 @@ from setpoint.problems import COARSE_TO_FINE, require_disjoint, suite_states
 def test_demonstrations_are_made_certified_and_apart_from_the_tests(name: str, tmp_path: Path) -> None:
     problem = problems.get(name)
     info = create(Workspace(tmp_path), None, Recipe((name,), 6))
-    assert info.manifest["certificate"]["optimum"] == {name: problem.optimum_word}
+    assert info.manifest["certificate"]["optimum"] == {name: problem.optimum_label}
     assert max(info.manifest["certificate"][f"worst_{part}"] for part in ("stationarity", "violation")) <= 1e-8
     assert (info.manifest["certificate"]["worst_duality_gap"] is not None) == problem.plant.linear
     rows = load_rows(info, "train", name)

@@ -518,7 +518,7 @@ def test_files_of_other_versions_are_named_and_nothing_breaks(
     check_form(report.read_text())
     assert value_after("Failed Runs: ", report.read_text()) == "2"
     failures = report.with_name("failures.md").read_text().replace("\\", "")
-    assert "must have schema 1, but has 2" in failures and "must have schema version 1, but has [9]" in failures
+    assert "must have schema 1, but has 2" in failures and "must have schema version 1, got [9]" in failures
     (folder / "plan.json").write_text(json.dumps({**plan, "schema": 2}))
     assert main(["report", "sweep", "--workspace", str(tmp_path)]) == 3
     assert "must have schema 1, but has 2" in capsys.readouterr().err

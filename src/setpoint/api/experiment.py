@@ -182,7 +182,7 @@ class Experiment:
 
     @property
     def results(self) -> Table:
-        """One row per run and system: parameters, metrics before and after training, costs."""
+        """One row per run and system, with parameters, metrics before and after training, and costs."""
         return Table(f"Results of {self.id}", result_rows(self.data()), _SHOWN)
 
     def episodes(self) -> Table:

@@ -57,11 +57,16 @@ def parse_json(data: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError, MemoryError):  # ValueError also for integers with thousands of digits
         return None
-    return value if len(data) > _SMALL_BYTES or _is_shallow(value) else None
+    return value if _is_shallow(value, data) else None
 
 
-def _is_shallow(value: Any) -> bool:
-    """Return whether `value` is nested no deeper than recursive code can handle."""
+def _is_shallow(value: Any, data: bytes) -> bool:
+    """Return whether `value` is nested no deeper than recursive code can handle.
+
+    Large files, such as plans, are not checked: it takes time, and their readers validate them.
+    """
+    if data.count(b"{") + data.count(b"[") <= _MAX_DEPTH or len(data) > _SMALL_BYTES:
+        return True
     level = [value]
     for _ in range(_MAX_DEPTH):
         level = [inner for outer in level for inner in _children(outer) if isinstance(inner, dict | list)]

@@ -7,7 +7,8 @@ from typing import Any, Final
 from setpoint.errors import InputError
 
 _LARGEST_WHOLE = 2**53
-_LARGEST = 1e300
+LARGEST = 1e300
+"""Of a number; larger ones would not survive arithmetic."""
 _SHOWN = 80
 _REQUIRED: Final = object()
 
@@ -125,7 +126,7 @@ class Fields:
 def finite(value: object) -> float | None:
     """Return `value` as a float; None if it is not a finite number."""
     if type(value) is float or type(value) is int:
-        return float(value) if -_LARGEST < value < _LARGEST else None
+        return float(value) if -LARGEST < value < LARGEST else None
     return None
 
 

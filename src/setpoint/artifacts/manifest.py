@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.artifacts.atomic import read_json
-from setpoint.artifacts.fields import DamagedError, Fields, finite, shown
+from setpoint.artifacts.fields import LARGEST, DamagedError, Fields, shown
 from setpoint.artifacts.names import is_file_path, is_identifier
 
 SCHEMA = 1
@@ -180,5 +180,6 @@ def read_config(path: Path) -> StageConfig | None:
 
 
 def _amount(value: object) -> float | None:
-    number = finite(value)
-    return number if number is not None and number >= 0.0 else None
+    if (type(value) is float or type(value) is int) and 0.0 <= value < LARGEST:
+        return float(value)
+    return None

@@ -95,6 +95,7 @@ def _plain(rows: "Sequence[TargetOutcome]") -> list[dict[str, Any]]:
 def _read_collection(path: Path) -> "list[TargetOutcome]":
     """The results that the file holds; none where it is not there yet."""
     from setpoint.truth.scenarios import Target
+    from setpoint.truth.verification import TargetOutcome
 
     try:
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []

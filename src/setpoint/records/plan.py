@@ -1,8 +1,6 @@
 """Plan of an experiment: its runs and the stages they share. plan.json is written once and then only read."""
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +21,7 @@ from setpoint.artifacts.fields import finite, shown
 from setpoint.errors import InputError
 from setpoint.fingerprint import SEAL, seal_broken, sealed
 from setpoint.modes import EvaluationMode
+from setpoint.processes import uncollected
 
 SCHEMA = 1
 Value = bool | int | float | str
@@ -246,21 +245,6 @@ def plan_path(experiment: Path) -> Path:
 def write_plan(experiment: Path, plan: Plan) -> None:
     """Write `plan` as the plan of the experiment in this folder, replacing any earlier one."""
     write_json(plan_path(experiment), plan.to_file())
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Disable garbage collection while a plan is built or read.
-
-    A plan has hundreds of thousands of long-lived objects; searching them for cycles takes a fifth of the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @uncollected()

@@ -104,7 +104,7 @@ class ExperimentState:
     @property
     def counts(self) -> dict[str, int]:
         """Run status -> number of runs."""
-        return dict(Counter(run.state.value for run in self.runs.values()))
+        return {state.value: number for state, number in Counter(run.state for run in self.runs.values()).items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of state.json, without the time."""
@@ -144,7 +144,16 @@ def read_state(experiment: Path) -> ExperimentState | None:
 
 def _run(name: str, content: Any) -> RunState:
     """Parse one run of the snapshot, with minimal checks, because there may be a hundred thousand."""
-    failure_class, reason = content.get("failure_class"), content.get("reason")
-    if not is_file_name(name) or not (reason is None or isinstance(reason, str)):
+    if not is_file_name(name):
         raise ValueError(name)
-    return RunState(RunStatus(content["state"]), None if failure_class is None else FailureClass(failure_class), reason)
+    bare = _BARE[content["state"]]
+    if len(content) == 1:
+        return bare
+    failure_class, reason = content.get("failure_class"), content.get("reason")
+    if not (reason is None or isinstance(reason, str)):
+        raise TypeError(reason)
+    return RunState(bare.state, None if failure_class is None else FailureClass(failure_class), reason)
+
+
+_BARE = {status.value: RunState(status) for status in RunStatus}
+"""The states of runs that have nothing else to say."""

@@ -43,7 +43,7 @@ def save_system_figure(path: Path, problem: Problem, optimal: Trajectory) -> Non
     for index, signal in enumerate(signals):
         axes = figure.add_subplot(grid[1 + index // _COLUMNS, index % _COLUMNS])
         _draw_signal(axes, signal, index, problem, optimal, colours)
-    figure.suptitle(f"{plant.name}: {problem.optimum_word} from {len(optimal.states)} initial states")
+    figure.suptitle(f"{plant.name}: {problem.optimum_label} from {len(optimal.states)} initial states")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

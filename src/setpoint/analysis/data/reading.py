@@ -43,7 +43,7 @@ from setpoint.episodes import (
 )
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest
-from setpoint.processes import ordered_map, usable_cores
+from setpoint.processes import ordered_map, uncollected, usable_cores
 from setpoint.records.estimate import EstimateRecord, StageEstimate, read_estimate
 from setpoint.records.failure import FailureClass, read_failure
 from setpoint.records.journal import EventKind, read_events
@@ -54,6 +54,7 @@ DAMAGED = "the run was finished, but files of its stages are missing or damaged"
 """Nothing about its configuration: taking the experiment up again computes them anew."""
 
 
+@uncollected()
 def read_experiment(folder: Path) -> ExperimentData:
     """Read the experiment in `folder`, which is `<workspace>/experiments/<id>`.
 

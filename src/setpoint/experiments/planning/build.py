@@ -24,6 +24,7 @@ from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.fingerprint import canonical_json, digest, text_digest
 from setpoint.policies import BaseModel
 from setpoint.problems.suites import DEFAULT_CASES
+from setpoint.processes import uncollected
 from setpoint.records.plan import (
     AnalysisPlan,
     NamedDigest,
@@ -33,7 +34,6 @@ from setpoint.records.plan import (
     Shared,
     StageRole,
     Value,
-    uncollected,
 )
 
 T = TypeVar("T")
