@@ -40,7 +40,7 @@ def generated() -> GeneratedRows:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with one small data set of two systems; only to be read."""
+    """A workspace with one small dataset of two systems; only to be read."""
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
     create(workspace, "both", Recipe((DI, VDP), 121, 0.8))
     return workspace
@@ -204,7 +204,7 @@ def test_names_are_understood_without_the_disk() -> None:
     assert names.parse("di-detuned").of_expert("optimal").expert == "detuned"
     assert names.parse("my_data").systems == ()
     for unusable in ("", "../di", "a b", ".hidden"):
-        with pytest.raises(InputError, match="a data set's name must be"):
+        with pytest.raises(InputError, match="a dataset name must be"):
             names.parse(unusable)
 
 
@@ -227,7 +227,7 @@ def test_a_data_set_must_hold_the_systems_and_the_size_that_are_asked_for(shared
         ensure(shared, "both", ["di"], total_samples=500)
     with pytest.raises(InputError, match="exists with other settings: blocks"):
         ensure(shared, "both", ["di"], blocks=MoveBlocking.none(50))
-    with pytest.raises(InputError, match="holds double_integrator, van_der_pol, but not pendulum"):
+    with pytest.raises(InputError, match="contains double_integrator, van_der_pol, but not pendulum"):
         load_rows(open_dataset(shared, "both"), "train", "pendulum")
 
 
@@ -246,7 +246,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     info = create(Workspace(tmp_path), None, Recipe((DI,), 20))
     path = info.path / "train.parquet"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="Remove the folder"):
+    with pytest.raises(InputError, match="Delete the folder"):
         load_rows(info, "train", DI)
     assert len(load_rows(info, "test", DI)) > 0
 
@@ -256,7 +256,7 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     workspace = Workspace(tmp_path)
     info = create(workspace, None, Recipe((DI,), 20))
     (info.path / "manifest.json").write_text(content)
-    with pytest.raises(InputError, match="Remove the folder"):
+    with pytest.raises(InputError, match="Delete the folder"):
         ensure(workspace, "di", ["di"])
     assert list_datasets(workspace) == []
 
@@ -303,10 +303,10 @@ def test_a_data_set_that_was_cut_off_is_refused_when_it_is_asked_for(split: str,
     workspace = Workspace(tmp_path)
     file = ensure(workspace, None, [DI], total_samples=20).path / f"{split}.parquet"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(InputError, match=f"{split}.parquet' is missing, cut off or changed"):
+    with pytest.raises(InputError, match=f"{split}.parquet' is missing, truncated or changed"):
         ensure(workspace, None, [DI])
     file.unlink()
-    with pytest.raises(InputError, match="make the data again"):
+    with pytest.raises(InputError, match="regenerate the data"):
         ensure(workspace, None, [DI])
 
 

@@ -200,7 +200,7 @@ def test_a_base_that_was_cut_off_is_refused(name: str, tmp_path: Path) -> None:
     copy = shutil.copytree(builtin_path(), tmp_path / "base")
     assert resolve_base(str(copy)).digest == resolve_base(BUILTIN).digest
     (copy / name).write_bytes((copy / name).read_bytes()[:-30])
-    with pytest.raises(InputError, match=f"{name}' is cut off or damaged"):
+    with pytest.raises(InputError, match=f"{name}' is truncated or damaged"):
         resolve_base(str(copy))
 
 

@@ -1,4 +1,4 @@
-"""A trained adapter on disk: what lies beside its weights, and whether it belongs to a base."""
+"""Check trained adapters on disk: their files, and the base model they were trained on."""
 
 import json
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from setpoint.policies.bases import BaseModel
 from setpoint.problems import MoveBlocking
 
 ADAPTER_RECORD = "setpoint.json"
-"""Beside an adapter's own files: which base and prompt format it belongs to, and how it was trained."""
+"""File beside the adapter that records its base model, prompt format and training parameters."""
 
 
 def check_adapter(adapter: Path, base: BaseModel) -> None:
-    """See that `adapter` is there and was trained on `base`.
+    """Check that `adapter` is complete, intact and was trained on `base`.
 
     Raises:
-        InputError: it is missing, incomplete, damaged, without a record of its base, or made for another base.
+        InputError: it is missing, incomplete, damaged, has no record of its base, or was trained on another base.
     """
     required = ("adapter_config.json", "adapter_model.safetensors", ADAPTER_RECORD)
     missing = [name for name in required if not (adapter / name).is_file()]
     if missing:
         raise InputError(
             f"an adapter must be a folder with {', '.join(required)}, but {str(adapter)!r} lacks {', '.join(missing)}. "
-            "`setpoint models list` shows the adapters of this workspace."
+            "Run `setpoint models list` to see the adapters of this workspace."
         )
     name, recorded = _recorded_base(adapter)
     if recorded != base.digest:
         found = f"{name!r} ({recorded})" if recorded else "no known base"
         raise InputError(
             f"adapter {str(adapter)!r} belongs to {found}, not to {base.name!r} ({base.digest}). An adapter works only "
-            "on the base that it was trained on; name that one with --base-model."
+            "with the base it was trained on; select that base with --base-model."
         )
     _require_intact(adapter)
     read_adapter_config(adapter)
@@ -109,7 +109,7 @@ def read_adapter_config(adapter: Path) -> AdapterConfig:
 
 
 def _require_intact(adapter: Path) -> None:
-    """Compare an adapter that a stage published with the stage's manifest; one that was copied has none beside it."""
+    """Compare an adapter with the manifest of its stage; a copied adapter has none, so only its format is checked."""
     folder = adapter.resolve()
     stage = StageFolder(folder.parent)
     if stage.read_manifest() is None:
@@ -117,12 +117,12 @@ def _require_intact(adapter: Path) -> None:
     elif damaged := [Path(name).name for name in stage.damaged_files() if name.startswith(f"{folder.name}/")]:
         raise InputError(
             f"adapter {str(adapter)!r} is damaged: {', '.join(damaged)} is not what was published. "
-            "`setpoint experiment resume` trains it anew."
+            "Run `setpoint experiment resume` to retrain it."
         )
 
 
 def _require_readable(adapter: Path) -> None:
-    """Of an adapter from elsewhere, nothing but the form can be checked."""
+    """Check that the files of a copied adapter can be parsed."""
     from safetensors import SafetensorError, safe_open
 
     try:

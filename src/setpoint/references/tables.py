@@ -134,8 +134,8 @@ def _text(found: "Sequence[SystemReferences]") -> ReferenceTable:
     columns = [(name, _error()) for name, _ in _TEXT]
     note = (
         "The optimum in open loop: with Gaussian noise of 1 % of the half range on every control, with controls "
-        "rounded as in text, and planned for the initial state rounded to two decimals. Each cell: median L2 error; share "
-        "with an error below 0.1; success."
+        "rounded as in text, and planned for the initial state rounded to two decimals. Each cell: median L2 error; "
+        "share with an error below 0.1; success."
     )
     return ReferenceTable(
         "Effect of text precision in open loop", note, *_packed(found, columns, [label for _, label in _TEXT])

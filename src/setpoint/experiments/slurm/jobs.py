@@ -43,7 +43,7 @@ class StageReport:
 def status(workspace: Workspace, plan: Plan, client: Client) -> list[StageReport]:
     """Return a report on every stage of the plan. Read-only."""
     tracker = Tracker(client, _folder(workspace, plan))
-    job_states = tracker.look()
+    job_states = tracker.poll()
     return [_report(workspace, plan, name, job_states.get(name)) for name in plan.stages]
 
 
@@ -76,7 +76,7 @@ def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
     """
     folder = _folder(workspace, plan)
     jobs = {job for path in folder.glob("*/*.jobs") for job in read_jobs(path)}
-    jobs |= {place.array for place in Tracker(client, folder).places().values()}
+    jobs |= {task.array for task in Tracker(client, folder).tasks().values()}
     queued = client.queue(sorted(jobs), ended=False) if jobs else {}
     live = sorted({job.partition("_")[0] for job, seen in queued.items() if not seen.ended})
     client.cancel(live)
@@ -87,7 +87,7 @@ def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, JobState]:
     """Return the states of all jobs that are over, after waiting briefly for jobs that SLURM does not know."""
     deadline_s = time.monotonic() + patience_s + 5.0
     while True:
-        job_states = tracker.look()
+        job_states = tracker.poll()
         if all(each.state != "unknown" for each in job_states.values()) or time.monotonic() > deadline_s:
             return {name: job_state for name, job_state in job_states.items() if job_state.over}
         time.sleep(1.0)
@@ -101,7 +101,9 @@ def _settle(workspace: Workspace, plan: Plan, name: str, job_state: JobState) ->
     folder = workspace.stage(stage.kind, name)
     if read_stage(folder).status in {StageStatus.FINISHED, StageStatus.FAILED} or job_state.never_tried:
         return None
-    outcome = settle(folder, job_state, planned_task(workspace, plan.stages, name, STAGES[stage.kind].target).asked())
+    outcome = settle(
+        folder, job_state, planned_task(workspace, plan.stages, name, STAGES[stage.kind].target).stage_config()
+    )
     return None if outcome is None or outcome.failure is None else outcome.failure.failure_class
 
 
