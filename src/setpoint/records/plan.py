@@ -1,6 +1,7 @@
 """Plan of an experiment: its runs and the stages they share. plan.json is written once and then only read."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -193,7 +194,8 @@ class Plan(_Record):
     @property
     def confirms(self) -> str | None:
         """Experiment whose results selected the configurations, if any."""
-        return self.spec.get("confirms") or None
+        found = self.spec.get("confirms")
+        return found if isinstance(found, str) and found else None
 
     @property
     def code(self) -> Mapping[str, Any]:
@@ -310,11 +312,15 @@ def _require_consistent(plan: Plan) -> None:
             raise DamagedError("a shared stage is not planned")
     for place in plan.adapters:
         kind, _, name = place.partition("/")
-        if kind not in TRAINING_KINDS or name not in seen:
+        if kind not in TRAINING_KINDS or name not in seen or plan.stages[name].kind != kind:
             raise DamagedError(f"the adapter {shown(place)} is not planned")
     for system in {*plan.systems, *(system for run in plan.runs for system in run.systems)}:
         if not is_identifier(system):
             raise DamagedError(f"a system is named {shown(system)}")
+    try:
+        datetime.fromisoformat(plan.created_at)
+    except ValueError:
+        raise DamagedError(f"created_at must be a time, got {shown(plan.created_at)}") from None
     _require_distinct(plan)
     for position, run in enumerate(plan.runs):
         _require_planned(plan, run, position)

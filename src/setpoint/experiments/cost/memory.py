@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import StageKind, read_json
+from setpoint.artifacts import Fields, StageKind, read_json
+from setpoint.errors import InputError
 from setpoint.execution import gpus
 from setpoint.experiments.preflight import Check, free_gpu_gb, free_memory_gb
 from setpoint.policies import BaseModel
@@ -51,20 +52,22 @@ class Shape:
 def read_shape(base: BaseModel) -> Shape | None:
     """Read the shape of a base model from its folder; None if it is not on this disk or its configuration lacks it."""
     folder = Path(base.location)
-    config: Any = read_json(folder / "config.json")
     files = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
     try:
-        heads = config.get("num_key_value_heads") or config["num_attention_heads"]
-        width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        stored = _FILE_BYTES[str(config.get("dtype") or config.get("torch_dtype") or "float32")]
+        config = Fields(read_json(folder / "config.json"), folder / "config.json")
+        hidden, layers = config.whole("hidden_size", least=1), config.whole("num_hidden_layers", least=1)
+        heads = config.whole("num_attention_heads", least=1)
+        kept_heads = config.optional_whole("num_key_value_heads") or heads
+        width = config.optional_whole("head_dim") or hidden // heads
+        stored = _FILE_BYTES[config.optional_text("dtype") or config.optional_text("torch_dtype") or "float32"]
         return Shape(
             weights=sum(file.stat().st_size for file in files) // stored,
-            layers=config["num_hidden_layers"],
-            hidden=config["hidden_size"],
-            vocabulary=config["vocab_size"],
-            cached=2 * config["num_hidden_layers"] * heads * width,
+            layers=layers,
+            hidden=hidden,
+            vocabulary=config.whole("vocab_size", least=1),
+            cached=2 * layers * kept_heads * width,
         )
-    except (KeyError, TypeError, AttributeError):
+    except (InputError, KeyError):
         return None
 
 
