@@ -124,6 +124,17 @@ class Cells:
         between = math.sqrt(found.df * max(found.df, unbiased))
         return replace(found, df=min(float(self.df.sum()), between))
 
+    def planned_df(self, weights: Float[np.ndarray, " C"]) -> float:
+        """The degrees of freedom that a contrast would have if all runs spread alike."""
+        if self.pooled:
+            return float(self.df[0])
+        if self.parts is not None:
+            alike = self.parts.of_contrast(weights) / np.maximum(self.parts.variances, 1e-300)
+            return satterthwaite(alike, self.parts.df)
+        if self.independent:
+            return satterthwaite(self.group_sums(weights**2) / (self.df + 1.0), self.df)
+        return self.contrast(weights).df
+
     def _variance_by_estimate(self, weights: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, "estimates"], float]:
         """What each estimate adds to the variance of a contrast, and the degrees of freedom of the sum."""
         if self.parts is not None:
