@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SITE_READY := $(VENV)/.site-ready
 
-.PHONY: demo test test-slow test-slurm test-gpu statistics check bench chaos confusion clean
+.PHONY: setup demo test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -13,6 +14,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,report,baselines,dev]'
 	touch $(READY)
+
+setup: $(READY)  ## set up .venv/
 
 demo: $(READY)  ## set up, run a real sweep on the built-in base, end with its report
 	$(BIN)/setpoint experiment run --demo --workspace demo
@@ -24,8 +27,8 @@ test-slow: $(READY)  ## the long tests; the claims are graded on experiments who
 	$(BIN)/pytest -m slow
 	$(BIN)/setpoint verify-claims --simulations 2000 --folders 20 --workers 2
 
-statistics: $(READY)  ## measure how often the claims are right; write the tables of docs/statistics.md
-	$(BIN)/setpoint verify-claims --simulations 2000 --folders 20 --workers 2 --write docs/statistics.md
+statistics: $(READY)  ## measure how often the claims are right; write the tables of docs/reference/error_rates.md
+	$(BIN)/setpoint verify-claims --simulations 2000 --folders 20 --workers 2 --write docs/reference/error_rates.md
 
 test-slurm: $(READY)  ## real SLURM daemons on loopback; needs root and the packages of tests/slurm/cluster/up.sh
 	$(BIN)/pytest -n 4 --dist worksteal -rP tests/slurm
@@ -37,6 +40,17 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(SITE_READY): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $(SITE_READY)
+
+docs: $(SITE_READY)  ## the documentation site in build/docs/; warnings, dead links and missing names are errors
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html -d build/doctrees docs build/docs
+
+outputs: $(READY)  ## run the commands whose output the documents show, and write what they print; half an hour
+	$(BIN)/python docs/outputs.py
 
 bench: $(READY)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

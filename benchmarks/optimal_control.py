@@ -21,7 +21,7 @@ from time import process_time
 
 import numpy as np
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.controllers.shooting import TrajectoryOptimizer
 from setpoint.demonstrations import Recipe
 from setpoint.demonstrations.generate import generate
@@ -153,7 +153,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--states", type=int, default=20, help="per plant, for ours and IPOPT (default 20)")
     parser.add_argument("--slsqp-states", type=int, default=1, help="per plant, for SLSQP (default 1; 0: leave it out)")
-    parser.add_argument("--systems", default=",".join(systems.names()), help="comma-separated (default: all)")
+    parser.add_argument("--systems", default=",".join(plants.names()), help="comma-separated (default: all)")
     parser.add_argument("--workers", type=int, default=8, help="of the second set of labels (default 8)")
     arguments = parser.parse_args()
     header = (

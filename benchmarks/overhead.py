@@ -22,7 +22,7 @@ from setpoint.experiments.request import Request
 from setpoint.experiments.running.status import RunState, Status, read_status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
-from setpoint.records.plan import Named, Plan, plan_path
+from setpoint.records.plan import NamedDigest, Plan, plan_path
 
 BASE = BaseModel(name="builtin:tiny", location="nowhere", digest="b0", preset=TINY)
 
@@ -49,7 +49,7 @@ def planned(fields: dict[str, Any]) -> Plan:
     """The plan of a specification, checked in full."""
     spec = canonical_spec(make_spec(fields))
     check_values(spec, TINY)
-    return build_plan(spec, "benchmark", Inputs(BASE, {"double_integrator": Named(name="d", digest="d0")}))
+    return build_plan(spec, "benchmark", Inputs(BASE, {"double_integrator": NamedDigest(name="d", digest="d0")}))
 
 
 def planning_s() -> float:
@@ -86,7 +86,7 @@ def coordinating_s(root: Path, values: int) -> float:
     options = launch.Options(workers=2, executor=executor, targets=dict.fromkeys(STAGES, "overhead:external"))
     request = Request(Workspace(root), "benchmark", planned_spec(plan), BASE, plan)
     started = time.process_time()
-    status = launch.run(request, plan, options)
+    status = launch.run(launch.Preparation(request, plan, {}, ()), options)
     assert status.counts == {"ok": values}
     return (time.process_time() - started) / len(plan.stages)
 

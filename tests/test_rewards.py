@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.controllers.shooting import TrajectoryOptimizer
 from setpoint.language import Dialect, format_moves
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
@@ -20,7 +20,7 @@ EVERY_STEP = Dialect(blocking=MoveBlocking.none(50), control_decimals=6)
 BLOCKED = Dialect(blocking=COARSE_TO_FINE, control_decimals=6)
 TAIL_ERROR = 5e-4
 """How well the quadratic tail knows the true cost to go near the optimum, relative to J*."""
-SYSTEMS = systems.names()
+SYSTEMS = plants.names()
 
 
 def rule(horizon: int, dialect: Dialect = EVERY_STEP, *, cut_off: bool = False) -> RewardRule:

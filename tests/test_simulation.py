@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.controllers import ClippedLqr, Controller, DetunedLqr, Plan, ZeroControl
 from setpoint.controllers.optimal import OptimalController
+from setpoint.plants import SecondOrder
 from setpoint.problems import Problem
 from setpoint.simulation import DIVERGENCE_LIMIT, run_controller, simulate
-from setpoint.systems import SecondOrder
 from setpoint.trajectory import Termination
 
-PROBLEMS = [problems.get(name) for name in systems.names()]
+PROBLEMS = [problems.get(name) for name in plants.names()]
 by_name = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 CONTROLLERS = [ClippedLqr, DetunedLqr, ZeroControl, OptimalController]
 
@@ -61,7 +61,7 @@ def test_controllers_plan_batches_as_they_plan_single_states(make: type[ClippedL
 
 
 def test_commands_are_saturated_but_recorded_and_states_are_never_clamped() -> None:
-    plant = systems.get("double_integrator")
+    plant = plants.get("double_integrator")
     commanded = np.full((1, 50, 1), 100.0)
     found = simulate(plant, np.zeros((1, 2)), commanded)
     assert found.controls.max() == 3.0
@@ -70,7 +70,7 @@ def test_commands_are_saturated_but_recorded_and_states_are_never_clamped() -> N
 
 
 def test_commands_that_are_no_numbers_count_as_zero() -> None:
-    plant = systems.get("double_integrator")
+    plant = plants.get("double_integrator")
     found = simulate(plant, np.zeros((1, 2)), np.array([[[np.nan], [np.inf], [-np.inf]]]))
     assert found.controls[0, :, 0].tolist() == [0.0, 3.0, -3.0]
     assert np.isfinite(found.states).all()

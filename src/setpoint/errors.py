@@ -6,8 +6,16 @@ and raise it where the rule is checked.
 """
 
 import contextlib
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+
+_LONGEST = 100
+"""Characters of a user's own text in a message."""
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LONGEST
+_SHORT.maxlevel = 3
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 12
 
 
 class SetpointError(Exception):
@@ -48,6 +56,17 @@ class StageError(SetpointError):
         super().__init__(message)
 
 
+def shown(value: object) -> str:
+    """`value` as Python writes it, cut to about a hundred characters however large it is."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}…"
+
+
+def legible(text: str) -> str:
+    """`text` itself where it is short and printable, else as `shown` has it."""
+    return text if text.isprintable() and len(text) <= _LONGEST else shown(text)
+
+
 def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
 ) -> InputError:
@@ -60,7 +79,7 @@ def unknown_name(
     nearest = get_close_matches(name, alike_in_length, n=1, cutoff=cutoff) or containing
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
-    return InputError(f"unknown {kind} {name!r}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")
+    return InputError(f"unknown {kind} {shown(name)}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")
 
 
 class Findings:

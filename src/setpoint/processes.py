@@ -2,13 +2,14 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -41,7 +42,29 @@ def ordered_map(workers: int) -> "Iterator[OrderedMap]":
         return
     context = multiprocessing.get_context("spawn")  # forking a process that may have threads can hang
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        yield pool.map
+
+        def run_all(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+            with main_module_hidden():  # all processes start here, when the items are submitted
+                return pool.map(function, items)
+
+        yield run_all
+
+
+@contextmanager
+def main_module_hidden() -> Iterator[None]:
+    """Start processes in the body without importing the program's own main module in them.
+
+    Otherwise a script without `if __name__ == "__main__"` would start all over in each of its workers. Whatever runs in
+    a worker has to be importable by its name.
+    """
+    # multiprocessing.spawn.get_preparation_data looks for these two, and imports nothing where they are missing.
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(kept)
 
 
 def _end_with_parent() -> None:

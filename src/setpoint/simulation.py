@@ -7,9 +7,9 @@ from jaxtyping import Float, Int
 
 from setpoint.controllers import Controller
 from setpoint.errors import InputError
+from setpoint.plants import Plant
 from setpoint.problems import Problem
 from setpoint.seeding import generator
-from setpoint.systems import Plant
 from setpoint.trajectory import Termination, Trajectory
 
 DIVERGENCE_LIMIT = 1e6
@@ -129,6 +129,8 @@ class Disturbance:
 
 
 NO_DISTURBANCE = Disturbance()
+NOISE = Disturbance(state_noise=0.01, input_noise=0.05)
+"""The noise under which controllers are compared."""
 
 
 def run_controller(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.cli import data
 from setpoint.cli.main import main
 from setpoint.language import parse_answer
@@ -38,14 +38,14 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
 def test_systems_are_listed_and_described(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "systems")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == list(systems.names())
+    assert [line.split()[0] for line in out.splitlines()] == list(plants.names())
     code, out, _ = run(capsys, "systems", "pend")
     assert code == 0
     for part in ("9.81*sin(x)", "rad/s^2", "-0.4 … 0.4", "50 steps of 0.05 s", "closed loop only"):
         assert part in out
     code, out, _ = run(capsys, "systems", "vdp", "--json")
     assert json.loads(out)["controls"] == [{"name": "force", "unit": "1/s^2", "lower": -5.0, "upper": 5.0}]
-    assert len(json.loads(run(capsys, "systems", "--json")[1])) == len(systems.names())
+    assert len(json.loads(run(capsys, "systems", "--json")[1])) == len(plants.names())
     assert "Did you mean 'pendulum'?" in refused(capsys, "systems", "pendulm")
 
 
@@ -119,7 +119,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["evaluate", "--controller", "lqr", "--system", "pend", "--test-type", "standard"], "Use --test-type mpc"),
         (["evaluate", "--controller", "lqr", "--system", "pend", "--eval-dataset", "mini"], "but not pendulum"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--eval-dataset", "x"], "setpoint data generate"),
-        (["evaluate", "--model-path", "nowhere"], "there is no adapter folder 'nowhere'"),
+        (["evaluate", "--model-path", "nowhere"], "no adapter folder 'nowhere'"),
     ],
 )
 def test_mistakes_are_named(

@@ -9,7 +9,6 @@ import pytest
 
 from setpoint import problems
 from setpoint.artifacts import write_json
-from setpoint.cli import subject
 from setpoint.cli.main import main
 from setpoint.controllers import ClippedLqr
 from setpoint.language import Dialect
@@ -130,7 +129,7 @@ def test_a_mistake_is_found_before_the_model_is_loaded(
     def load(*_arguments: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(subject, "_language_model", load)
+    monkeypatch.setattr("setpoint.api.policies.load_model", load)
     (tmp_path / "FILE").write_text("")
     line = f"--base-model builtin:tiny --system di {words.replace('FILE', str(tmp_path / 'FILE'))}"
     assert run(capsys, line)[:2] == (3, "")

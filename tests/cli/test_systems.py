@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.cli.main import main
 from setpoint.cli.options import print_json
 
@@ -18,11 +18,11 @@ def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, st
     return code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("name", systems.shipped_names())
+@pytest.mark.parametrize("name", plants.shipped_names())
 def test_every_system_has_a_data_sheet(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "systems", name)
     assert code == 0
-    assert all(equation in out for equation in systems.get(name).equations)
+    assert all(equation in out for equation in plants.get(name).equations)
     record = json.loads(run(capsys, "systems", name, "--json")[1])
     assert record["plant"] == name
     assert record["optimum"] in {"global optimum", "optimum", "best known"}

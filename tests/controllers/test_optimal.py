@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.controllers import Certificate, ClippedLqr, shooting, solve_riccati
 from setpoint.controllers.agreement import agreement
 from setpoint.controllers.optimal import OptimalController
 from setpoint.controllers.shooting import NONLINEAR, TrajectoryOptimizer, tightened
 from setpoint.metrics import normalised_error, violations
+from setpoint.plants.double_integrator import DoubleIntegrator
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking, Problem
 from setpoint.simulation import run_controller, simulate
-from setpoint.systems.double_integrator import DoubleIntegrator
 
-PROBLEMS = [problems.get(name) for name in systems.names()]
+PROBLEMS = [problems.get(name) for name in plants.names()]
 by_name = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 
 

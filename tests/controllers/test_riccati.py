@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.controllers import ClippedLqr, DetunedLqr, solve_riccati
+from setpoint.plants import Signal, linearise
+from setpoint.plants.double_integrator import DoubleIntegrator
 from setpoint.problems import Problem
 from setpoint.simulation import run_controller
-from setpoint.systems import Signal, linearise
-from setpoint.systems.double_integrator import DoubleIntegrator
 
-PROBLEMS = [problems.get(name) for name in systems.names()]
+PROBLEMS = [problems.get(name) for name in plants.names()]
 by_name = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 
 

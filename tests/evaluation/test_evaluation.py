@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.artifacts import StageContext, Workspace
 from setpoint.controllers import ClippedLqr, Plan, ZeroControl
 from setpoint.controllers.optimal import OptimalController
@@ -58,7 +58,7 @@ def test_every_plant_has_its_own_track() -> None:
     names = {
         evaluation: {
             system: [mode.name for mode in EvaluationConfig.named(evaluation, system).modes]
-            for system in systems.names()
+            for system in plants.names()
         }
         for evaluation in ("standard", "replanning", "comprehensive")
     }
@@ -134,7 +134,7 @@ def test_the_reference_stage_has_three_controllers_in_every_mode(tmp_path: Path)
 
 
 @pytest.mark.parametrize("controller", [ClippedLqr, ZeroControl], ids=lambda controller: controller.name)
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", plants.names())
 def test_replanned_references_really_equal_their_open_loop(name: str, controller: type[ClippedLqr]) -> None:
     problem = problems.get(name)
     states = EvaluationConfig.named("standard", name, 4).states()
@@ -161,7 +161,7 @@ def test_a_policy_is_evaluated_on_the_optima_of_its_reference(tmp_path: Path, mo
 def test_comprehensive_tests_every_condition_that_a_system_has() -> None:
     named = {
         system: [condition.name for condition in EvaluationConfig.named("comprehensive", system).conditions]
-        for system in systems.names()
+        for system in plants.names()
     }
     assert named["double_integrator"] == ["tight", "held_out", "noise", "mismatch"]
     assert not EvaluationConfig.named("replanning", "double_integrator").conditions

@@ -45,7 +45,7 @@ def test_an_id_belongs_to_one_specification(workspace: Workspace) -> None:
     save_plan(workspace.root, plan)
     assert make_request(workspace, SPEC, experiment_id="sweep").existing == plan
     other = make_spec({"systems": "di", "parameters": {"lora_rank": [4]}, "seed": 3})
-    with pytest.raises(InputError, match=r": lora_rank was 4,8, now 4; seed was 0, now 3\. Give another --exp"):
+    with pytest.raises(InputError, match=r": seed was 0, now 3; lora_rank was 4,8, now 4\. Give another --exp"):
         make_request(workspace, other, experiment_id="sweep")
     assert make_request(workspace, other, experiment_id="sweep", fresh=True).experiment_id == "sweep-2"
 
@@ -72,7 +72,7 @@ def test_an_experiment_does_not_go_on_with_other_code(workspace: Workspace, monk
     plan = make_plan(systems="di", parameters={"lora_rank": [4, 8]})
     monkeypatch.setattr(launch, "ensure_datasets", lambda *_: plan.datasets)
     save_plan(workspace.root, plan)
-    assert launch.prepare(resume_request(workspace, "sweep"), print) == plan
+    assert launch.prepare(resume_request(workspace, "sweep"), print).plan == plan
     save_plan(workspace.root, changed_code(plan))
     with pytest.raises(InputError, match=r"the code of sft stages \(training; torch 1.0, now .*\) changed since"):
         launch.prepare(resume_request(workspace, "sweep"), print)
@@ -84,19 +84,20 @@ def test_accepted_changes_make_an_experiment_that_follows(
     plan = make_plan(systems="di", parameters={"lora_rank": [4, 8]})
     monkeypatch.setattr(launch, "ensure_datasets", lambda *_: plan.datasets)
     save_plan(workspace.root, plan)
-    unchanged, same = launch.take_up(resume_request(workspace, "sweep"), print, accept_changes=True)
-    assert (unchanged.experiment_id, same) == ("sweep", plan)
+    same = launch.start_or_resume(resume_request(workspace, "sweep"), print, accept_changes=True)
+    assert (same.request.experiment_id, same.plan) == ("sweep", plan)
     save_plan(workspace.root, changed_code(plan))
     for _ in range(2):  # the second time it is that experiment, not yet another
-        wanted, following = launch.take_up(resume_request(workspace, "sweep"), print, accept_changes=True)
-        assert wanted.experiment_id == following.experiment == "sweep-2"
+        prepared = launch.start_or_resume(resume_request(workspace, "sweep"), print, accept_changes=True)
+        following = prepared.plan
+        assert prepared.request.experiment_id == following.experiment == "sweep-2"
         assert following.stages.keys() == plan.stages.keys()
         assert following.provenance["follows"]["experiment"] == "sweep"
         assert "the code of sft stages (training;" in following.provenance["follows"]["changes"][0]
         save_plan(workspace.root, following)
     save_plan(workspace.root, changed_code(following))
-    wanted, _ = launch.take_up(resume_request(workspace, "sweep-2"), print, accept_changes=True)
-    assert wanted.experiment_id == "sweep-3"
+    prepared = launch.start_or_resume(resume_request(workspace, "sweep-2"), print, accept_changes=True)
+    assert prepared.request.experiment_id == "sweep-3"
 
 
 def test_another_specification_is_accepted_as_a_new_identity(workspace: Workspace) -> None:

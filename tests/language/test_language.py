@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.errors import InputError
 from setpoint.language import Dialect, ParseFailure, compose_answer, format_moves, format_number, messages, parse_answer
+from setpoint.plants import SecondOrder
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
-from setpoint.systems import SecondOrder
 from setpoint.trajectory import Termination
 
 ENGLISH = Dialect(template="english", blocking=MoveBlocking.none(50), control_decimals=3)
@@ -94,7 +94,7 @@ def test_the_beginning_of_an_answer_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("dialect", [Dialect(), ENGLISH], ids=lambda dialect: dialect.template)
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", plants.names())
 def test_composed_answers_can_be_read(name: str, dialect: Dialect) -> None:
     problem = problems.get(name)
     n_u = problem.plant.n_u
@@ -120,7 +120,7 @@ def test_the_reasoning_knows_bounds_that_are_smaller_on_one_side(feedback: float
 
 
 @pytest.mark.parametrize("dialect", [Dialect(), ENGLISH], ids=lambda dialect: dialect.template)
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", plants.names())
 def test_prompts_carry_the_problem_and_differ_in_the_state_alone(name: str, dialect: Dialect) -> None:
     problem = problems.get(name)
     rest = [-0.5] * (problem.plant.n_x - 1)

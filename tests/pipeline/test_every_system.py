@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.artifacts import Workspace
 from setpoint.demonstrations import Recipe, create, load_rows
 from setpoint.evaluation import EvaluationConfig
@@ -14,7 +14,7 @@ from setpoint.language import Dialect, compose_answer, parse_answer
 from setpoint.problems import COARSE_TO_FINE, require_disjoint, suite_states
 
 
-@pytest.mark.parametrize("name", systems.shipped_names())
+@pytest.mark.parametrize("name", plants.shipped_names())
 def test_demonstrations_are_made_certified_and_apart_from_the_tests(name: str, tmp_path: Path) -> None:
     problem = problems.get(name)
     info = create(Workspace(tmp_path), None, Recipe((name,), 6))
@@ -28,7 +28,7 @@ def test_demonstrations_are_made_certified_and_apart_from_the_tests(name: str, t
         assert parse_answer(text, 10, problem.plant.n_u) == pytest.approx(moves, abs=0.0051)
 
 
-@pytest.mark.parametrize("name", systems.shipped_names())
+@pytest.mark.parametrize("name", plants.shipped_names())
 def test_references_are_evaluated(name: str) -> None:
     problem = problems.get(name)
     config = EvaluationConfig.named("standard", name, 2)

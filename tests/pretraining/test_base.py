@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.controllers import solve_riccati
 from setpoint.language import Dialect, compose_answer, format_number, messages, parse_answer
+from setpoint.plants import Signal
+from setpoint.plants.double_integrator import DoubleIntegrator
 from setpoint.policies import BUILTIN, PRESETS, builtin_path, resolve_base
 from setpoint.pretraining import families
 from setpoint.pretraining.corpus import generate_corpus
 from setpoint.pretraining.pretrain import Architecture, TokenKinds, answer_loss, build_model
 from setpoint.pretraining.tokenizer import prompt_only_tokens
-from setpoint.systems import Signal
-from setpoint.systems.double_integrator import DoubleIntegrator
 
 RECORD = json.loads((builtin_path() / "recipe.json").read_text())
 NAMED = families.named_coefficients()
@@ -35,7 +35,7 @@ def test_no_training_plant_was_close_to_a_named_one() -> None:
     assert set(RECORD["corpus"]["nearest_to_named"]) == set(NAMED) >= {"double_integrator", "van_der_pol", "pendulum"}
     assert min(RECORD["corpus"]["nearest_to_named"].values()) > families.EXCLUSION
     assert sum(RECORD["corpus"]["rejected_near_named"].values()) > 0
-    assert RECORD["plant_name"] not in systems.names()
+    assert RECORD["plant_name"] not in plants.names()
 
 
 def test_the_record_is_of_a_recipe_within_its_budget() -> None:
@@ -89,7 +89,7 @@ def test_a_control_is_two_tokens_whatever_its_sign(tokenizer) -> None:  # type: 
         assert len(tokenizer(text)["input_ids"]) == 2 + 2 * preset.tokens_per_move
 
 
-@pytest.mark.parametrize("name", systems.shipped_names())
+@pytest.mark.parametrize("name", plants.shipped_names())
 def test_answers_have_the_layout_that_the_preset_states(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
     preset, problem = PRESETS["tiny"], problems.get(name)
     gain, goal = solve_riccati(problem).gains[0], np.array(problem.target)
@@ -120,7 +120,7 @@ def require_layout(preset, problem, answer, moves, tokenizer) -> None:  # type: 
     np.testing.assert_allclose(parsed, np.round(moves[:4], 2), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", systems.shipped_names())
+@pytest.mark.parametrize("name", plants.shipped_names())
 def test_the_tokenizer_is_lossless(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
     problem = problems.get(name)
     prompt = messages(problem, problem.initial_states(1, "layout")[0], Dialect())[0]["content"]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.controllers.shooting import TrajectoryOptimizer
 from setpoint.errors import InputError
-from setpoint.systems import Signal, require_symbolic
-from setpoint.systems.double_integrator import DoubleIntegrator
-from setpoint.systems.van_der_pol import VanDerPol
+from setpoint.plants import Signal, require_symbolic
+from setpoint.plants.double_integrator import DoubleIntegrator
+from setpoint.plants.van_der_pol import VanDerPol
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_target_that_does_not_hold_by_itself_is_refused() -> None:
         TrajectoryOptimizer(problem)
 
 
-@pytest.mark.parametrize("name", systems.shipped_names())
+@pytest.mark.parametrize("name", plants.shipped_names())
 def test_the_shipped_problems_suit_their_plants(name: str) -> None:
     problems.get(name).require_sound()
     require_symbolic(problems.get(name).plant)
@@ -100,7 +100,7 @@ def test_dynamics_that_change_with_time_are_refused() -> None:
 
 
 def test_a_plant_from_elsewhere_is_known_by_its_source(tmp_path: Path) -> None:
-    code = "from setpoint.systems.double_integrator import DoubleIntegrator\nclass Own(DoubleIntegrator):\n    {}\n"
+    code = "from setpoint.plants.double_integrator import DoubleIntegrator\nclass Own(DoubleIntegrator):\n    {}\n"
     found = []
     for number, body in enumerate(("pass", "pass", "substeps = DoubleIntegrator.substeps  # another text")):
         file = tmp_path / f"own_plant_{number}.py"

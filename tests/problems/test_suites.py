@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.errors import InputError
 from setpoint.problems import NAMED_SUITES, require_disjoint, suite_cases, suite_states, suite_systems
 from setpoint.problems.suites import CASES_PER_MEMBER, smallest_distance
@@ -21,7 +21,7 @@ def test_a_longer_suite_begins_with_the_shorter_one(suite: str) -> None:
 
 
 def test_suites_hold_the_systems_that_their_names_say() -> None:
-    assert suite_systems("nominal") == systems.names()
+    assert suite_systems("nominal") == plants.names()
     assert all(name.endswith("_tight") for name in suite_systems("tight"))
     assert set(suite_systems("held_out_systems")) == {"duffing", "orbit_raising", "attitude_mrp"}
 
@@ -30,7 +30,7 @@ def test_held_out_members_have_no_parameter_that_training_draws() -> None:
     for system in suite_systems("held_out"):
         groups = suite_cases("held_out", system, 35)
         assert [len(group.states) for group in groups] == [CASES_PER_MEMBER] * 3 + [5]
-        family = systems.get(system).family
+        family = plants.get(system).family
         for group in groups:
             assert all(interval.holds_out(group.problem.plant.parameters[name]) for name, interval in family.items())
         assert len({group.problem.plant for group in groups}) > 1

@@ -26,9 +26,11 @@ from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.experiments.running.lease import lease
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
-from setpoint.reports.charts import learning_curves, maps, seeds, trajectories
+from setpoint.reports.charts import seeds, trajectories
 from setpoint.reports.content import Report, build_report, curve_labels, curve_names, stages_of
+from setpoint.reports.curve_charts import learning_curves
 from setpoint.reports.figures import COLOURS, draw_figures
+from setpoint.reports.map_charts import maps
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.results import csv_text
 from setpoint.reports.scales import Reference, place_references, ticks
@@ -271,17 +273,15 @@ def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path:
         return math.log(0.05) - 0.5 * (levels["lora_rank"] == 8)
 
     folder = Synthetic(tmp_path, replicates=2, log_error=rank_8_is_better).write()
-    text, details = advice_and_resolution(folder)
-    shows, seen, allowed = details["by_seeds"], details["observed"], details["allowed"]
-    enough = min(int(seeds) for seeds, smallest in shows["lora_rank"].items() if smallest <= seen["lora_rank"])
-    assert shows["lora_rank"]["2"] > seen["lora_rank"]
+    text, resolution = advice_and_resolution(folder)
+    rank, rate = resolution["lora_rank"], resolution["learning_rate"]
+    enough = min(int(seeds) for seeds, smallest in rank["by_seeds"].items() if smallest <= rank["observed"])
+    assert rank["by_seeds"]["2"] > rank["observed"]
     # What was seen of the learning rate no number of seeds would show; but the interval allows more than was seen.
-    assert min(shows["learning_rate"].values()) > seen["learning_rate"]
-    possible = min(
-        int(n) for n, least in shows["learning_rate"].items() if n != "2" and least <= allowed["learning_rate"]
-    )
+    assert min(rate["by_seeds"].values()) > rate["observed"]
+    possible = min(int(n) for n, least in rate["by_seeds"].items() if n != "2" and least <= rate["allowed"])
     assert f"Run the same design with --replicates {max(enough, possible)}: as seen, the best LoRA rank and" in text
-    assert f"but by up to {details['allowed_in_words']['learning_rate']} as far as the intervals say" in text
+    assert f"but by up to {rate['allowed_in_words']} as far as the intervals say" in text
     assert "Do not expect" not in text
 
 
@@ -289,21 +289,21 @@ def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path:
 def test_more_seeds_are_called_useless_only_where_the_interval_excludes_what_they_would_show(tmp_path: Path) -> None:
     factors = {"lora_rank": (4, 8)}
     few = Synthetic(tmp_path / "few", factors=factors, replicates=3, cases=2)
-    text, details = advice_and_resolution(few.write())
-    assert min(details["by_seeds"]["lora_rank"].values()) > details["observed"]["lora_rank"]
+    text, resolution = advice_and_resolution(few.write())
+    assert min(resolution["lora_rank"]["by_seeds"].values()) > resolution["lora_rank"]["observed"]
     assert "Do not expect" not in text and "Run the same design with --replicates" in text
     many = Synthetic(tmp_path / "many", factors=factors, replicates=20, cases=2)
-    text, details = advice_and_resolution(many.write())
-    assert f"the intervals exclude more than {details['allowed_in_words']['lora_rank']}" in text
+    text, resolution = advice_and_resolution(many.write())
+    assert f"the intervals exclude more than {resolution['lora_rank']['allowed_in_words']}" in text
     assert "Do not expect more seeds to settle LoRA rank" in text and "Run the same design" not in text
 
 
 def advice_and_resolution(folder: Path) -> tuple[str, dict[str, Any]]:
-    """The report's text, and the details of what its design resolves."""
+    """The report's text, and by parameter which differences its design shows."""
     text = write_reports(folder).read_text()
     claims = json.loads((folder / "reports" / "claims.json").read_text())["claims"]
     (details,) = [claim["details"] for claim in claims if claim["id"] == "resolution"]
-    return text, details
+    return text, details["parameters"]
 
 
 @pytest.mark.usefixtures("without_matplotlib")

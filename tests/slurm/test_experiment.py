@@ -51,7 +51,7 @@ def results(root: Path) -> dict[str, str]:
 
 def run(root: Path, plan: Plan, **options: object) -> str:
     request = Request(Workspace(root), plan.experiment, planned_spec(plan), BASE, None)
-    return launch.run(request, plan, launch.Options(targets=TARGETS, **options)).state  # type: ignore[arg-type]
+    return launch.run(launch.Preparation(request, plan, {}, ()), launch.Options(targets=TARGETS, **options)).state  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -92,15 +92,15 @@ def test_a_profile_with_mistakes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Did you mean 'partition'"):
         read_profile(path)
     for mistake, words in {
-        "at_once: 0": "at_once in .* but is 0",
-        "requeue: maybe": "requeue in .* but is 'maybe'",
-        "resources: gpu:-1,mem:32": r"resources in .* is '-1'\. mem must be .* Give it a unit\.$",
+        "at_once: 0": "at_once must be at least 1, got 0",
+        "requeue: maybe": "requeue must be true or false, got 'maybe'",
+        "resources: gpu:-1,mem:32": r"resources: .* is '-1'\. mem must be .* Give it a unit\.$",
         "options: {array: 0-3}": "'array' cannot be set here; use the field 'at_once'",
         "options: {time: 24:00:00}": "'time' cannot be set here; use the field 'resources'",
         "options: {output: /x}": "'output' cannot be set here; the scripts set it",
         "options: {--nice: 5}": "'--nice' is not the long name of an option",
         "environment: {a b: c}": "'a b' cannot be the name of a variable",
-        "a: b: c": "is not YAML",
+        "a: b: c": "line 1: not YAML",
     }.items():
         path.write_text(mistake)
         with pytest.raises(InputError, match=words) as error:

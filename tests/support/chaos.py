@@ -75,7 +75,7 @@ def coordinate(root: Path) -> None:
     request = Request(workspace, plan.experiment, planned_spec(plan), BASE, plan)
     preload = ["support.chaos_stages", "setpoint.evaluation.stage", "setpoint.experiments.launch"]
     options = launch.Options(workers=2, executor=LocalExecutor(preload=preload), targets=TARGETS, retries=PATIENCE)
-    launch.run(request, plan, options)
+    launch.run(launch.Preparation(request, plan, {}, ()), options)
 
 
 def start(root: Path, ledger: Path) -> subprocess.Popen[bytes]:

@@ -60,10 +60,11 @@ def inject(workspace: Workspace, case: Case, seed: int) -> Found:
     settings = {name: value for name, value in SMALL.items() if name.startswith(case.kind)}
     spec = make_spec({**fields, "training_types": case.kind, "seed": seed, "fixed": settings})
     request = make_request(workspace, spec)
-    plan = launch.prepare(request, lambda _: None)
+    prepared = launch.prepare(request, lambda _: None)
+    plan = prepared.plan
     environment = {WRAPPER_VARIABLE: WRAPPER, FAULTS_VARIABLE: f"{case.kind}={case.fault}"}
     executor = LocalExecutor(preload=PRELOAD, limits=LIMITS, environment=environment)
-    status = launch.run(request, plan, launch.Options(executor=executor))
+    status = launch.run(prepared, launch.Options(executor=executor))
     (run,) = status.runs.values()
     stage = workspace.stage(case.kind, plan.runs[0].stages[case.kind])
     manifest = read_json(stage.manifest) or {}

@@ -18,7 +18,7 @@ from setpoint.experiments.request import Request
 from setpoint.experiments.running.status import Status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
-from setpoint.records.plan import Named, Plan, plan_path, read_plan
+from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
 
 BASE = BaseModel(name="builtin:tiny", location=str(Path(__file__).parent), digest="b0", preset=TINY)
 TARGETS = dict.fromkeys(STAGES, "support.stage_targets:write_and_count")
@@ -28,7 +28,7 @@ DEFAULT: dict[str, Any] = {"systems": "di", "parameters": {"lora_rank": [4, 8]}}
 def make_plan(*, data_digest: str = "d0", base: BaseModel = BASE, **fields: Any) -> Plan:
     """The plan of an experiment called `sweep`; with no fields, of the default one."""
     spec = canonical_spec(make_spec(fields or DEFAULT))
-    datasets = {system: Named(name=system, digest=data_digest) for system in spec.systems}
+    datasets = {system: NamedDigest(name=system, digest=data_digest) for system in spec.systems}
     return build_plan(spec, "sweep", Inputs(base, datasets))
 
 
@@ -43,7 +43,9 @@ def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> Status:
     plan = plan or read_plan(workspace.experiment("sweep")) or make_plan()
     request = Request(workspace, plan.experiment, planned_spec(plan), BASE, None)
     executor = LocalExecutor(preload=["pytest", "setpoint.experiments.launch"])  # what children import to start
-    return launch.run(request, plan, launch.Options(executor=executor, targets=TARGETS, **options))
+    return launch.run(
+        launch.Preparation(request, plan, {}, ()), launch.Options(executor=executor, targets=TARGETS, **options)
+    )
 
 
 def executions(root: Path) -> list[str]:

@@ -10,7 +10,13 @@ import pytest
 from scipy import stats
 
 from setpoint.analysis.arms.transfer import transfer_claims
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, Status, with_evidence
+from setpoint.analysis.data.evidence import (
+    DifferenceEvidence,
+    ImpactEvidence,
+    LevelEvidence,
+    ResolutionEvidence,
+)
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.overview import experiment_claims
 from setpoint.artifacts import Workspace
@@ -33,6 +39,7 @@ from setpoint.truth.verification import (
     uniformity,
 )
 from setpoint.truth.worlds import SQUARE, Arms, World, straight
+from support.claims import evidence_of
 
 WORLD = World(levels=SQUARE, effects={"learning_rate": straight(4, 2.0)}, cases=8, residual_sd=0.2)
 
@@ -94,8 +101,10 @@ def test_relabelled_levels_carry_their_claims_along() -> None:
         for run in experiment.runs
     ]
     before, after = claims_of(experiment), claims_of(with_runs(experiment, runs))
-    best = before["optimal_level:learning_rate"].details["observed_best"]
-    assert after["optimal_level:learning_rate"].details["observed_best"] == names[best]
+    best, renamed = (
+        evidence_of(found["optimal_level:learning_rate"], LevelEvidence).observed_best for found in (before, after)
+    )
+    assert renamed == names[best]
     assert after["main_effect:learning_rate"].p_adjusted == pytest.approx(
         before["main_effect:learning_rate"].p_adjusted
     )
@@ -116,11 +125,11 @@ def test_what_is_drawn_depends_on_no_name_no_unit_and_no_order() -> None:
         "order": list(reversed(experiment.runs)),
     }
     before = claims_of(experiment)
-    share = before["most_impactful"].details["probability_of_largest"]
+    share = evidence_of(before["most_impactful"], ImpactEvidence).probability_of_largest
     assert 0.5 < max(share.values()) < 0.999
     for runs in changes.values():
         after = claims_of(with_runs(experiment, runs))
-        assert after["most_impactful"].details["probability_of_largest"] == share
+        assert evidence_of(after["most_impactful"], ImpactEvidence).probability_of_largest == share
         for name in ("failures:lora_rank", "failures:learning_rate"):
             assert after[name].p_adjusted == before[name].p_adjusted
     arms = strategies(1, (0.0, -1.0, -0.5), replicates=6)
@@ -133,10 +142,10 @@ def test_what_is_drawn_depends_on_no_name_no_unit_and_no_order() -> None:
     )
     first, second = claims_of(arms), claims_of(with_runs(swapped, list(reversed(swapped.runs))))
     checks = [
-        {c.details["permutation_p"] for c in found.values() if "permutation_p" in c.details}
+        {evidence.permutation_p for _, evidence in with_evidence(found.values(), DifferenceEvidence)}
         for found in (first, second)
     ]
-    assert checks[0] == checks[1] and len(checks[0]) == 3
+    assert checks[0] == checks[1] and len(checks[0]) == 3 and None not in checks[0]
 
 
 def test_swapped_arms_swap_their_signs() -> None:
@@ -146,8 +155,9 @@ def test_swapped_arms_swap_their_signs() -> None:
     there, back = claims_of(one), claims_of(with_runs(one, runs))
     first, second = there["difference:di:strategy:a:b"], back["difference:di:strategy:b:a"]
     assert second.p_adjusted == pytest.approx(first.p_adjusted)
-    assert second.details["difference"] == pytest.approx(first.details["difference"])
-    assert {first.details["better"], second.details["better"]} == {"a", "b"}
+    ahead, behind = evidence_of(first, DifferenceEvidence), evidence_of(second, DifferenceEvidence)
+    assert behind.difference == pytest.approx(ahead.difference)
+    assert {ahead.better, behind.better} == {"a", "b"}
 
 
 def strategies(systems: int, effects: tuple[float, float, float], replicates: int = 4) -> Planted:
@@ -172,7 +182,7 @@ def test_two_arms_have_no_ranks_and_four_runs_have_a_check() -> None:
     assert "ranks:strategy" not in claims
     difference = claims["difference:system_0:strategy:a:b"]
     assert "permutation check p=" in difference.statement or "permutation check p<" in difference.statement
-    assert difference.details["probability_of_improvement"] == 1.0
+    assert evidence_of(difference, DifferenceEvidence).probability_of_improvement == 1.0
     few = claims_of(strategies(1, (0.0, -6.0, 0.0), replicates=2))["difference:system_0:strategy:a:b"]
     assert "permutation" not in few.statement
 
@@ -310,7 +320,7 @@ def test_results_are_collected_scenario_by_scenario(tmp_path: Path, capsys: pyte
 
 
 def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "error_rates.md").read_text()
     table = page.partition("| scenario | what is planted |")[2]
     for scenario in scenarios():
         for target in scenario.targets:
@@ -331,15 +341,16 @@ def test_seeds_that_are_said_to_show_a_difference_do(seeds: int, factor: str) ->
 
     def promised(pilot: int) -> float:
         worlds = (World(levels, pilot).sample(generator("pilot", pilot, factor, k)) for k in range(30))
-        found = [claims_of(world)["resolution"].details["by_seeds"][factor][str(seeds)] for world in worlds]
-        return float(np.median(found))
+        found = [evidence_of(claims_of(world)["resolution"], ResolutionEvidence) for world in worlds]
+        return float(np.median([evidence.parameters[factor].by_seeds[seeds] for evidence in found]))
 
     difference = min(promised(2), promised(seeds)) / 0.3
     world = World(levels, seeds, {factor: (0.0, 0.0, -difference)})
     claims = [claims_of(world.sample(generator("settles", seeds, factor, k))) for k in range(100)]
     assert sum(found[f"main_effect:{factor}"].status is Status.SUPPORTED for found in claims) >= 80
-    settled = [found[f"optimal_level:{factor}"] for found in claims]
-    assert sum(c.status is Status.SUPPORTED and c.details["observed_best"] == 16 for c in settled) >= 80
+    settled = [each for found in claims for each in with_evidence(found.values(), LevelEvidence)]
+    named = [found.observed_best for c, found in settled if c.factor == factor and c.status is Status.SUPPORTED]
+    assert named.count(16) >= 80
     half = World(levels, seeds, {factor: (0.0, 0.0, -0.4 * difference)})
     missed = [claims_of(half.sample(generator("half", seeds, factor, k)))[f"optimal_level:{factor}"] for k in range(40)]
     assert sum(c.status is Status.SUPPORTED for c in missed) < 30, "a difference far below it is shown as often"
@@ -357,8 +368,8 @@ def test_no_target_is_missed_by_more_than_chance(group: str) -> None:
 def test_transfer_that_harms_is_a_result() -> None:
     world = Arms("start", "transfer_learning", ("a", "b"), {"base": [0.0, 0.0], "adapter": [4.0, -4.0]}, 5)
     claims = claims_of(world.sample(generator("harm")))
-    assert claims["difference:a:start:base:adapter"].details["better"] == "base"
-    assert claims["difference:b:start:base:adapter"].details["better"] == "adapter"
+    assert evidence_of(claims["difference:a:start:base:adapter"], DifferenceEvidence).better == "base"
+    assert evidence_of(claims["difference:b:start:base:adapter"], DifferenceEvidence).better == "adapter"
     assert claims["source:a"].status is Status.REFUSED
     assert claims["systems_in_general:start:base:adapter"].status is Status.REFUSED
 
@@ -372,8 +383,8 @@ def test_arms_of_existing_adapters_say_which_they_are_and_what_else_tells_them_a
         for lora in [{"rank": 4 if run.level("start") == "sft_r4-0a1b2c" else 8, "scale": 2.0}]
     ]
     claims = {claim.id: claim for claim in transfer_claims(replace(data, runs=tuple(runs)))}
-    notes = " ".join(claims["difference:a:start:base:sft_r4-0a1b2c"].details["caveats"])
+    notes = " ".join(claims["difference:a:start:base:sft_r4-0a1b2c"].caveats)
     assert all(run.start in notes for run in runs if run.start and run.level("start") == "sft_r4-0a1b2c")
     assert "keeps its LoRA rank of 4, where runs from the base have 8" in notes
     assert "scale" not in notes
-    assert not claims["difference:a:start:base:source"].details["caveats"]
+    assert not claims["difference:a:start:base:source"].caveats

@@ -13,7 +13,7 @@ from setpoint.analysis.runs.best_set import best_set_claims
 from setpoint.analysis.runs.checkpoints import checkpoint_claims
 from setpoint.analysis.runs.confirmation import confirmation_claims
 from setpoint.analysis.runs.improvement import improvement_claims
-from setpoint.analysis.runs.inert_parameters import dead_axis_claims
+from setpoint.analysis.runs.inert_parameters import inert_parameter_claims
 from setpoint.analysis.runs.reliability import failure_claims
 from setpoint.analysis.runs.secondary import secondary_claims
 
@@ -48,7 +48,7 @@ def experiment_claims(data: ExperimentData) -> list[Claim]:
     ]
     if data.analysis.adaptive:
         claims = [_exploratory(claim) for claim in claims]
-    return [*claims, *dead_axis_claims(data)]  # equal digests are seen, not inferred
+    return [*claims, *inert_parameter_claims(data)]  # equal digests are seen, not inferred
 
 
 def _exploratory(claim: Claim) -> Claim:

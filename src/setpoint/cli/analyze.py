@@ -4,10 +4,6 @@ import argparse
 from pathlib import Path
 
 from setpoint.cli.options import add_json, one_of, print_json, words
-from setpoint.errors import InputError
-
-_LEAST_ALPHA = 1e-9
-"""Below it, the quantiles of the tests are no longer found to the digits that are printed."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,40 +28,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Analyse the table and print the claims."""
-    from setpoint.analysis.data import claim as claims_module
-    from setpoint.analysis.data.tables import TableQuestion, read_table, remarks, table_experiment
-    from setpoint.analysis.overview import experiment_claims
+    from setpoint.analysis.data.claim import SCHEMA, to_json
+    from setpoint.api.tables import analyze
     from setpoint.reports.content import one_line
 
-    if not _LEAST_ALPHA <= arguments.alpha < 1.0:
-        raise InputError(f"--alpha must lie between {_LEAST_ALPHA:g} and 1, but is {arguments.alpha:g}.")
-    question = TableQuestion(
+    found = analyze(
+        arguments.table,
         response=arguments.response,
-        factors=tuple(words(arguments.factors)),
+        factors=words(arguments.factors),
         block=arguments.block,
         larger_is_better=arguments.larger_is_better,
-        logarithmic=arguments.scale == "log",
+        scale=arguments.scale,
         alpha=arguments.alpha,
         adaptive=arguments.adaptive,
     )
-    rows = read_table(arguments.table)
-    data = table_experiment(rows, question, arguments.table.stem)
-    claims = experiment_claims(data)
     if arguments.json:
-        found = [claims_module.to_json(claim) for claim in claims]
-        print_json({"schema": claims_module.SCHEMA, "table": arguments.table.name, "claims": found})
+        claims = [to_json(claim) for claim in found.claims]
+        print_json({"schema": SCHEMA, "table": arguments.table.name, "claims": claims})
         return 0
-    for claim in claims:
+    for claim in found.claims:
         print(f"- {one_line(claim.heading)} [{claim.status.value}]: {one_line(claim.statement)}")
-    for note in dict.fromkeys(text for claim in claims for text in claim.details.get("caveats", ())):
+    for note in found.notes:
         print(f"Note: {one_line(note)}.")
-    if any("has no logarithm" in claim.reason for claim in claims):
-        print("Note: with --scale linear differences are compared, for which values may be zero or negative.")
-    for note in remarks(rows, question):
-        print(f"Note: {one_line(note)}.")
-    for factor in question.factors:
-        if len({run.level(factor) for run in data.runs}) == 1:
-            print(f"Note: {one_line(factor)} has one level, so there is nothing to compare.")
-    scale = f"{data.analysis.scale} scale, alpha {arguments.alpha:g}"
-    print(f"Response {one_line(question.response)} on a {scale}; one row is one run.")
+    scale = f"{found.data.analysis.scale} scale, alpha {arguments.alpha:g}"
+    print(f"Response {one_line(arguments.response)} on a {scale}; one row is one run.")
     return 0

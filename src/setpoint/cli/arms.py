@@ -2,18 +2,10 @@
 
 import argparse
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from setpoint.cli.options import add_workspace, count, words, workspace_of
-from setpoint.cli.progress import progress, say, say_nothing
-from setpoint.cli.running import EXIT_SOME_FAILED, add_run_options, limits_of, retries_of
+from setpoint.cli.running import EXIT_SOME_FAILED, add_run_options, run_options
 from setpoint.cli.spec_options import assignments
-
-if TYPE_CHECKING:
-    from setpoint.experiments.launch import Options
-    from setpoint.experiments.request import Request
-    from setpoint.records.plan import Plan
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,52 +35,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run what is missing, and print the table."""
-    from setpoint import systems
-    from setpoint.analysis.data.evaluations import read_arms
-    from setpoint.experiments import launch
-    from setpoint.experiments.planning import comparison as arms
-    from setpoint.experiments.request import make_request
-    from setpoint.experiments.running.status import require_plan
-    from setpoint.reports.arms import write_arms
+    from setpoint import plants
+    from setpoint.api.comparison import compare_arms
+    from setpoint.experiments.planning.comparison import PARTS, ArmSettings
 
-    workspace = workspace_of(arguments)
-    settings = arms.ArmSettings(
-        systems=tuple(dict.fromkeys(map(systems.canonical, arguments.systems or systems.names()))),
+    settings = ArmSettings(
+        systems=tuple(dict.fromkeys(map(plants.canonical, arguments.systems or plants.names()))),
         replicates=arguments.replicates,
         cases=arguments.evaluation_cases,
         rows=arguments.rows,
         prefix=arguments.prefix,
-        parts=tuple(arguments.parts or arms.PARTS),
+        parts=tuple(arguments.parts or PARTS),
         evaluation=arguments.evaluation,
         fixed=assignments(arguments.set or []),
     )
-    options = launch.Options(arguments.workers, limits_of(arguments), retries_of(arguments))
-    speak = say_nothing if arguments.quiet else say
-    arms.make_datasets(settings, workspace, speak)
-    parts, complete = {}, True
-
-    def planned(part: str) -> "Plan":
-        return require_plan(workspace, settings.experiment_id(part))
-
-    for part, spec in arms.specifications(settings, workspace, planned):
-        identifier = settings.experiment_id(part)
-        request = make_request(workspace, spec, experiment_id=identifier)
-        complete &= _run_part(request, options, quiet=arguments.quiet)
-        parts[identifier] = arms.ROLES[part]
-    report = workspace.experiment(settings.experiment_id(settings.parts[0])) / "reports" / "arms.md"
-    print(write_arms(read_arms(workspace, parts), report), end="")
-    return 0 if complete else EXIT_SOME_FAILED
-
-
-def _run_part(request: "Request", options: "Options", *, quiet: bool) -> bool:
-    """Run one experiment to its end; whether all its runs are ok."""
-    from setpoint.experiments import launch
-
-    plan = launch.prepare(request, say_nothing if quiet else say)
+    options = run_options(arguments)
     try:
-        with progress(plan, request.workspace, quiet=quiet) as listener:
-            status = launch.run(request, plan, replace(options, listeners=(listener,)))
+        table, complete = compare_arms(settings, workspace_of(arguments), options, options.notify)
     except KeyboardInterrupt:
-        print("setpoint: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("setpoint: interrupted; run the same command again to resume", file=sys.stderr)
         raise
-    return status.counts.get("ok", 0) == len(status.runs)
+    print(table, end="")
+    return 0 if complete else EXIT_SOME_FAILED

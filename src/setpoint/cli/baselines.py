@@ -25,20 +25,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disturbed", action="store_true", help="also the closed loop under noise, with MPC (slow)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="systems at a time (default: 1)")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--markdown", action="store_true", help="print the page docs/systems.md")
+    form.add_argument("--markdown", action="store_true", help="print the page docs/reference/systems.md")
     add_json(form)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute and print the tables."""
-    from setpoint import systems
+    from setpoint import plants
     from setpoint.controllers.cloned import require_cloning
     from setpoint.demonstrations import MOST_ROWS
     from setpoint.problems import require_cases, require_in_suite, suite_systems
 
     known = suite_systems(arguments.suite)
-    wanted = known if arguments.systems is None else tuple(dict.fromkeys(map(systems.canonical, arguments.systems)))
+    wanted = known if arguments.systems is None else tuple(dict.fromkeys(map(plants.canonical, arguments.systems)))
     for name in wanted:
         require_in_suite(name, arguments.suite)
     require_cases(arguments.cases)
@@ -92,20 +92,20 @@ def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> It
     yield "# Systems"
     yield ""
     yield (
-        f"Written by `setpoint baselines {' '.join(options)} --markdown`: what every controller is measured against, "
-        "then the data sheets, as `setpoint systems NAME` prints them; `setpoint systems NAME --plot` draws one. Each "
-        "system can be called by its short name too. A data set of a system's own has its name, with or without "
-        "`_dataset`: `di`, `double_integrator` and `double_integrator_dataset` are the same."
+        f"Written by `setpoint baselines {' '.join(options)} --markdown`: the baselines of every plant, then the data "
+        "sheets that `setpoint systems NAME` prints; `setpoint systems NAME --plot` draws one. Every system also has a "
+        "short name. The dataset of a system has the name of the system, with or without `_dataset`: `di`, "
+        "`double_integrator` and `double_integrator_dataset` are the same."
     )
     yield ""
-    yield "How a system is added is in [adding_a_system.md](adding_a_system.md)."
+    yield "To add a plant of your own, see [Add a plant](../how_to/own_plant.md)."
     yield ""
     tight, family, kept = (", ".join(suite_systems(suite)) for suite in ("tight", "held_out", "held_out_systems"))
     yield (
-        "Suites of test states: `nominal` has every system with its own parameters; `tight` those whose bounds the "
-        f"optimum meets and a clipped regulator does not ({tight}); `held_out` parameters that training never draws "
-        f"({family}); `held_out_systems` the nominal states of systems that no universal model of the benchmark is "
-        f"trained on ({kept})."
+        "Suites of test states: `nominal` has every system with its own parameters; `tight` has the systems whose "
+        f"optimum keeps a bound that a clipped regulator violates ({tight}); `held_out` has parameters that training "
+        f"never draws ({family}); `held_out_systems` has the nominal states of systems on which no universal model of "
+        f"the benchmark is trained ({kept})."
     )
     for table in anchor_tables(found):
         yield ""

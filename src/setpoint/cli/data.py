@@ -141,14 +141,14 @@ def _record(info: "DatasetInfo") -> dict[str, Any]:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from setpoint import systems
+    from setpoint import plants
     from setpoint.demonstrations import changed_problems, load_rows, open_dataset, verify_files
 
     if arguments.split not in _SPLITS:
         raise unknown_name("split", arguments.split, _SPLITS)
     info = open_dataset(workspace_of(arguments), arguments.name)
     verify_files(info)
-    system = info.systems[0] if arguments.system is None else systems.canonical(arguments.system)
+    system = info.systems[0] if arguments.system is None else plants.canonical(arguments.system)
     if changes := changed_problems(info):
         say(
             f"warning: {info.name} was made for other problems than those of today ({'; '.join(changes)}); the prompts "

@@ -5,15 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from setpoint.cli.budgeting import (
-    add_budget_options,
-    check_budget_options,
-    chosen,
-    chosen_before,
-    offered,
-    offers_json,
-    offers_text,
-)
+from setpoint.cli.budgeting import add_budget_options, check_budget_options, chosen, show_designs
 from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
 from setpoint.cli.plan_view import show_plan
 from setpoint.cli.progress import progress, say
@@ -29,6 +21,7 @@ from setpoint.cli.spec_options import add_spec_options, spec_from
 from setpoint.errors import Findings, InputError, collect, unknown_name
 
 if TYPE_CHECKING:
+    from setpoint.api.planning import Preparation
     from setpoint.artifacts import Workspace
     from setpoint.experiments.request import Request
 
@@ -44,13 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         add_json(added)
         return added
 
-    run_parser = add("run", "run an experiment, or take it up where it stopped, and print its report", _run)
+    run_parser = add("run", "run an experiment or resume it, and print its report", _run)
     _add_identity(run_parser)
     add_spec_options(run_parser)
     add_budget_options(run_parser)
-    add_run_options(run_parser)
-    add_place_options(run_parser)
-    add_accept_option(run_parser)
+    _add_running(run_parser)
     run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     add_calibrate_option(run_parser)
 
@@ -62,53 +53,55 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan_parser.add_argument(
         "--commands", action="store_true", help="print one line of scripts/train_single_system.py for every run"
     )
-
-    resume_parser = add("resume", "continue an experiment; failed runs stay failed", _resume)
-    resume_parser.add_argument("experiment_id", metavar="ID")
-    add_run_options(resume_parser)
-    add_place_options(resume_parser)
-    add_accept_option(resume_parser)
-
-    retry_parser = add("retry", "continue an experiment and try its failed runs again", _retry)
-    retry_parser.add_argument("experiment_id", metavar="ID")
-    retry_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
-    add_run_options(retry_parser)
-    add_place_options(retry_parser)
-    add_accept_option(retry_parser)
-
-    recover_parser = add(
-        "recover", "continue an experiment, and try again what failed for no fault of its configuration", _recover
-    )
-    recover_parser.add_argument("experiment_id", metavar="ID")
-    recover_parser.add_argument("--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry")
-    recover_parser.add_argument("--dry-run", action="store_true", help="say what it would do, and change nothing")
-    add_run_options(recover_parser)
-    add_place_options(recover_parser)
-    add_accept_option(recover_parser)
-
+    _add_resuming(add)
     _add_confirm(add)
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")
     status_parser.add_argument("--watch", action="store_true", help="follow it until it ends")
-    status_parser.add_argument("--check", action="store_true", help="look at every stage instead of the snapshot")
+    status_parser.add_argument("--check", action="store_true", help="check every stage instead of the last snapshot")
 
     add("list", "list the experiments of the workspace", _list)
 
 
-def _add_confirm(add: Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]) -> None:
+_Add = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    add_run_options(parser)
+    add_place_options(parser)
+    add_accept_option(parser)
+
+
+def _add_resuming(add: _Add) -> None:
+    """The verbs that continue an experiment."""
+    resume = add("resume", "continue an experiment; failed runs stay failed", _resume)
+    resume.add_argument("experiment_id", metavar="ID")
+    _add_running(resume)
+
+    retry = add("retry", "continue an experiment and retry its failed runs", _retry)
+    retry.add_argument("experiment_id", metavar="ID")
+    retry.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
+    _add_running(retry)
+
+    recover = add("recover", "continue an experiment and retry infrastructure failures", _recover)
+    recover.add_argument("experiment_id", metavar="ID")
+    recover.add_argument("--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry")
+    recover.add_argument("--dry-run", action="store_true", help="show what it would do and change nothing")
+    _add_running(recover)
+
+
+def _add_confirm(add: _Add) -> None:
     parser = add(
         "confirm",
-        "run the best configurations of a finished sweep again with fresh seeds, which alone are unbiased",
+        "run the best configurations of a finished sweep again with new seeds, for scores free of selection bias",
         _confirm,
     )
     parser.add_argument("confirmed", metavar="ID", help="the sweep that chooses")
     parser.add_argument("--top", type=count, default=3, metavar="K", help="of each system (default 3)")
     parser.add_argument("--seeds", type=count, default=5, metavar="N", help="for each of them (default 5)")
     _add_identity(parser)
-    add_run_options(parser)
-    add_place_options(parser)
-    add_accept_option(parser)
+    _add_running(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
 
 
@@ -132,7 +125,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _dry_run(arguments)
     wanted = _requested(arguments)
     if arguments.budget is not None and arguments.calibrate:
-        _calibrate(wanted)
+        _calibrated(wanted)
     return run_request(chosen(wanted, arguments), arguments)
 
 
@@ -143,7 +136,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         InputError: everything that is wrong with them.
     """
     from setpoint.artifacts import check_identifier
-    from setpoint.experiments.planning.data import canonical_datasets
+    from setpoint.experiments.planning.datasets import canonical_datasets
     from setpoint.experiments.request import make_request
     from setpoint.policies import BUILTIN, resolve_base
 
@@ -157,6 +150,8 @@ def _requested(arguments: argparse.Namespace) -> "Request":
             resolve_base(arguments.base_model or BUILTIN)
     findings.settle()
     if arguments.budget is not None:
+        from setpoint.api.designs import chosen_before
+
         earlier = chosen_before(workspace_of(arguments), arguments.experiment_id, canonical_datasets(spec))
         if earlier is not None:
             return earlier
@@ -171,7 +166,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
 
 def _dry_run(arguments: argparse.Namespace) -> int:
     """Show the plan, then refuse what the run itself would refuse."""
-    from setpoint.experiments.launch import require_machine
+    from setpoint.api.planning import require_machine
 
     arguments.commands = False
     wanted = _requested(arguments)
@@ -185,71 +180,48 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _show_plan(wanted: "Request", arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.launch import preview
-    from setpoint.experiments.planning.single import script_commands
+    from setpoint.api.planning import preview
+    from setpoint.experiments.planning.single_run import script_commands
 
-    if arguments.calibrate:
-        _calibrate(wanted)
-    if arguments.budget is not None and (arguments.yes or arguments.choose):
-        wanted = chosen(wanted, arguments)
-    elif arguments.budget is not None:
-        budget, found = offered(wanted, arguments.budget)
-        if arguments.json:
-            print_json(offers_json(budget, found, wanted.workspace))
-        else:
-            print(offers_text(budget, found, wanted.workspace))
-        return 0
-    if arguments.commands:
-        print("\n".join(script_commands(wanted.existing or preview(wanted), wanted.workspace)))
+    if arguments.budget is not None:
+        if arguments.calibrate:
+            _calibrated(wanted)
+        if not (arguments.yes or arguments.choose):
+            show_designs(wanted, arguments)
+            return 0
+        prepared = preview(chosen(wanted, arguments))
     else:
-        show_plan(wanted, as_json=arguments.json)
+        prepared = _calibrated(wanted) if arguments.calibrate else preview(wanted)
+    if arguments.commands:
+        print("\n".join(script_commands(prepared.plan, wanted.workspace)))
+    else:
+        show_plan(prepared, as_json=arguments.json)
     return 0
 
 
-def _calibrate(wanted: "Request") -> None:
-    """Run short stages of the kinds that never ran here."""
-    from setpoint.experiments.launch import prepare
+def _calibrated(wanted: "Request") -> "Preparation":
+    """Run short stages of kinds that have never run here."""
+    from setpoint.api.planning import calibrated
 
-    prepare(wanted, say, calibration=True)
+    return calibrated(wanted, say)
 
 
 def _confirm(arguments: argparse.Namespace) -> int:
-    from setpoint.analysis.data.reading import read_experiment
-    from setpoint.analysis.runs.configurations import rank_configurations, ranking_metric
-    from setpoint.experiments.planning.confirmation import confirmation
-    from setpoint.experiments.planning.experiment_types import CANDIDATE
-    from setpoint.experiments.request import make_request
-    from setpoint.experiments.running.status import require_plan
+    from setpoint.api.confirming import confirmation_request
+    from setpoint.api.planning import preview
 
-    workspace = workspace_of(arguments)
-    plan = require_plan(workspace, arguments.confirmed)
-    data = read_experiment(workspace.experiment(arguments.confirmed))
-    pending = sum(run.pending for run in data.runs)
-    if pending:
-        raise InputError(
-            f"{arguments.confirmed!r} still has {pending} of {len(data.runs)} runs to come, and what is chosen early "
-            f"may not be the best. Finish it first: setpoint experiment resume {arguments.confirmed}"
-        )
-    best: list[dict[str, str | int | float | bool]] = []
-    for system in data.systems:
-        ranked = [r for r in rank_configurations(data, system, ranking_metric(data)) if r.mean is not None]
-        for result in ranked[: arguments.top]:
-            factors = result.runs[0].factors.items()
-            levels = {name: level for name, level in factors if level is not None and name != CANDIDATE}
-            best.append({**levels, "system": system})
-    if not best:
-        raise InputError(f"no run of {arguments.confirmed!r} has a result, so there is nothing to confirm.")
-    spec = confirmation(plan, best, arguments.seeds)
-    wanted = make_request(
-        workspace,
-        spec,
+    wanted = confirmation_request(
+        workspace_of(arguments),
+        arguments.confirmed,
+        top=arguments.top,
+        seeds=arguments.seeds,
         experiment_id=arguments.experiment_id,
         fresh=arguments.fresh,
         accept_changes=arguments.accept_changes,
     )
     if not arguments.dry_run:
         return run_request(wanted, arguments)
-    show_plan(wanted, as_json=arguments.json)
+    show_plan(preview(wanted), as_json=arguments.json)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The parser of every verb: it knows nearest names, takes no option twice, and tells bad values from bad syntax."""
+"""The parser of every verb: suggests nearest names, refuses repeated options, and tells bad values from bad syntax."""
 
 import argparse
 import re
@@ -7,14 +7,14 @@ from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, NoReturn
 
-from setpoint.errors import InputError
+from setpoint.errors import InputError, legible, shown
 
 EXIT_SYNTAX = 2
-_KINDS = {"int": "a whole number", "float": "a number"}
+_KINDS = {"int": "an integer", "float": "a number"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers for its own unknown options and words, with the nearest of those it knows."""
+    """Reports unknown options and words itself, with the nearest known one."""
 
     def __init__(self, **settings: Any) -> None:
         """Errors reach `parse_known_args`, which decides what kind of mistake they are."""
@@ -35,9 +35,7 @@ class Parser(argparse.ArgumentParser):
             self.error(self._with_nearest_verb(str(error)))
         if unknown:
             options = [word for word in unknown if word.startswith("-")]
-            self.error(
-                "; ".join(map(self._unknown, options)) or f"these words belong to no option: {' '.join(unknown)}"
-            )
+            self.error("; ".join(map(self._unknown, options)) or f"unexpected arguments: {legible(' '.join(unknown))}")
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -59,7 +57,7 @@ class Parser(argparse.ArgumentParser):
 
     def _unknown(self, word: str) -> str:
         options = [name for action in self._actions for name in action.option_strings]
-        return f"unknown option {word!r}{_nearest(word.partition('=')[0], options)}"
+        return f"unknown option {shown(word)}{_nearest(word.partition('=')[0], options)}"
 
     def _with_nearest_verb(self, message: str) -> str:
         """A word that is no verb is the only choice that the parser itself refuses."""
@@ -78,5 +76,5 @@ def _bad_value(error: argparse.ArgumentError) -> str:
     said = str(error.__context__) if isinstance(error.__context__, InputError) else error.message
     plain = re.fullmatch(r"invalid (int|float) value: (.*)", said)
     if plain is not None:
-        said = f"must be {_KINDS[plain[1]]}, but is {plain[2]}"
+        said = f"must be {_KINDS[plain[1]]}, got {plain[2]}"
     return f"{error.argument_name}{'' if said.startswith('must') else ':'} {said.rstrip('.')}."

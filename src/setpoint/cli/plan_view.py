@@ -7,40 +7,37 @@ from typing import TYPE_CHECKING, Any
 from setpoint.cli.options import print_json
 
 if TYPE_CHECKING:
+    from setpoint.api.planning import Preparation
     from setpoint.artifacts import Workspace
-    from setpoint.experiments.request import Request
-    from setpoint.policies import BaseModel
     from setpoint.records.plan import Plan
 
 
-def show_plan(wanted: "Request", *, as_json: bool) -> None:
+def show_plan(prepared: "Preparation", *, as_json: bool) -> None:
     """Print what an experiment would run, or was planned to run."""
-    from setpoint.experiments.launch import preview
-
-    plan = wanted.existing or preview(wanted)
     if as_json:
-        print_json(plan_summary(plan, wanted.workspace))
+        print_json(plan_summary(prepared))
     else:
-        print(plan_text(plan, wanted.workspace, wanted.base))
+        print(plan_text(prepared))
 
 
-def plan_summary(plan: "Plan", workspace: "Workspace") -> dict[str, Any]:
-    """The plan for programs, with the number of stages that are finished already; ids only where they are known."""
+def plan_summary(prepared: "Preparation") -> dict[str, Any]:
+    """The plan for programs, with the number of finished stages; stage ids only where they are known."""
     from setpoint.execution import default_workers
-    from setpoint.experiments.cost.estimate import estimate
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
-    expected = estimate(plan, workspace, default_workers()).to_json()
+    plan, workspace = prepared.plan, prepared.request.workspace
+    expected = prepared.estimate(default_workers()).to_json()
     extra = {"suggestions": suggestions(plan), "warnings": inert_parameters(plan), "estimate": expected}
     known = {"stage_ids_known": _stage_ids_known(plan), "finished_stages": _finished_stages(plan, workspace)}
     return {**plan.to_json(), **known, **extra}
 
 
-def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
+def plan_text(prepared: "Preparation") -> str:
     """The plan for people."""
     from setpoint.experiments.cost.memory import check_memory
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
+    plan, workspace, base = prepared.plan, prepared.request.workspace, prepared.request.base
     kinds = Counter(stage.kind for stage in plan.stages.values())
     asked = Counter(name for run in plan.runs for name in run.stages.values())
     shared = sum(times - 1 for times in asked.values())
@@ -56,7 +53,7 @@ def plan_text(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> str:
         *(f"  {run.name}" for run in plan.runs),
         *_start_lines(plan),
     ]
-    lines += [*_estimate_lines(plan, workspace, base), *(f"Warning: {text}" for text in inert_parameters(plan))]
+    lines += [*_estimate_lines(prepared), *(f"Warning: {text}" for text in inert_parameters(plan))]
     lines += [
         f"{'Problem' if check.result == 'problem' else 'Remark'}: {check.name}: {check.text}"
         for check in check_memory(base, plan.stages.values())
@@ -91,9 +88,11 @@ def _start_lines(plan: "Plan") -> list[str]:
 def _design_lines(plan: "Plan") -> list[str]:
     """How the configurations were chosen, where they are not all combinations."""
     from setpoint.experiments.planning.designs import resolution
-    from setpoint.experiments.planning.spec import planned_spec
+    from setpoint.experiments.planning.spec import SingleSpec, planned_spec
 
     spec = planned_spec(plan)
+    if isinstance(spec, SingleSpec):
+        return []
     zips = [f"{' and '.join(names)} vary together" for names in spec.zipped]
     where = [
         f"{name} only where {' and '.join(f'{other} is {_listed(values)}' for other, values in wanted.items())}"
@@ -130,12 +129,10 @@ def _resolution_text(resolution: int | None) -> str:
     return "resolution V or more: neither main effects nor interactions of two parameters are mixed up"
 
 
-def _estimate_lines(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> list[str]:
-    from setpoint.experiments.cost.estimate import estimate
-    from setpoint.experiments.cost.workers import fitting_workers
-    from setpoint.experiments.planning.spec import planned_spec
+def _estimate_lines(prepared: "Preparation") -> list[str]:
+    from setpoint.experiments.planning.spec import needs_compute_ratio, planned_spec
 
-    expected = estimate(plan, workspace, fitting_workers(workspace, plan, base))
+    plan, expected = prepared.plan, prepared.estimate()
     lines = []
     if expected.stages:
         low, high = expected.interval
@@ -147,7 +144,7 @@ def _estimate_lines(plan: "Plan", workspace: "Workspace", base: "BaseModel") -> 
     if expected.unknown:
         kinds = ", ".join(expected.unknown)
         lines.append(f"Estimate: not known for {kinds}: none has run in this workspace; --calibrate measures it")
-    if planned_spec(plan).equal_compute_control and plan.compute_ratio is None:
+    if needs_compute_ratio(planned_spec(plan)) and plan.compute_ratio is None:
         lines.append("The steps of the equal-compute control are provisional; they are measured before the launch.")
     return lines or ["Estimate: nothing is left to do"]
 
@@ -159,7 +156,7 @@ def _duration(seconds: float) -> str:
 
 
 def _stage_ids_known(plan: "Plan") -> bool:
-    from setpoint.experiments.planning.data import NOT_GENERATED
+    from setpoint.experiments.planning.datasets import NOT_GENERATED
 
     return all(data.digest != NOT_GENERATED for data in plan.datasets.values())
 

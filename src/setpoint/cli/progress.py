@@ -38,24 +38,8 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
 
 
 def _log(plan: "Plan", event: dict[str, Any]) -> None:
-    from setpoint.analysis.data.formatting import counted
+    from setpoint.experiments.running.messages import event_text
 
-    kind = event["event"]
-    if kind == "started":
-        say(f"{plan.experiment}: {counted(event['runs'], 'run')} in {counted(event['stages'], 'stage')}")
-    elif kind in {"stage_started", "stage_finished"}:
-        say(f"{event['kind']} {event['stage']} {kind.removeprefix('stage_')}")
-    elif kind == "stage_waiting":
-        say(f"{event['kind']} {event['stage']}: waiting; {event['reason']}")
-    elif kind == "stage_failed":
-        stage = f"{plan.stages[event['stage']].kind} {event['stage']}"
-        again = "; trying again" if event["retry"] else ""
-        say(f"{stage} failed ({event['failure_class']}): {event['reason']}{again}")
-    elif kind == "left_behind":
-        say(f"{event['stage']} has ended, but left behind: {event['reason']}")
-    elif kind == "draining":
-        say(f"stopping: {counted(event['running'], 'running stage')} may finish; interrupt again to end now")
-    elif kind == "workers_reduced":
-        say(f"going on with {event['workers']} at the same time, because {event['reason']}")
-    elif kind == "run_finished":
-        say(f"run {event['run']}: {event['state']}")
+    text = event_text(plan, event)
+    if text is not None:
+        say(text)

@@ -1,12 +1,10 @@
 """Run an experiment from the command line, from the checks to the printed report."""
 
 import argparse
-import contextlib
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +15,13 @@ from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
-    from setpoint.execution import Executor, Limits
+    from setpoint.api.running import Finished, RunOptions, Slurm
+    from setpoint.execution import Limits
     from setpoint.experiments.request import Request
     from setpoint.experiments.running.status import Status
-    from setpoint.experiments.slurm.scripts import Cluster
-    from setpoint.records.plan import Plan
 
 EXIT_SOME_FAILED = 4
 EXIT_ALL_FAILED = 5
-_ALL = 1_000_000
-"""More stages than there are: a cluster has a queue of its own."""
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +97,7 @@ def check_run_options(arguments: argparse.Namespace) -> None:
         retries_of(arguments)
     if getattr(arguments, "on", None) == "slurm":
         with findings.check():
-            cluster_of(arguments)
+            slurm_of(arguments).cluster()
     else:
         options = {"--profile": "profile", "--resource-limits": "resource_limits"}
         given = [option for option, name in options.items() if getattr(arguments, name, None) is not None]
@@ -112,23 +107,11 @@ def check_run_options(arguments: argparse.Namespace) -> None:
     findings.settle()
 
 
-def cluster_of(arguments: argparse.Namespace, experiment: Path | None = None) -> "Cluster":
-    """The cluster that the options describe, or else the one that the experiment in this folder used before.
+def slurm_of(arguments: argparse.Namespace) -> "Slurm":
+    """The cluster that the options describe."""
+    from setpoint.api.running import Slurm
 
-    Raises:
-        InputError: everything that is wrong with them.
-    """
-    from setpoint.execution.slurm import Profile, Resources
-    from setpoint.execution.slurm.profile import read_profile
-    from setpoint.execution.slurm.resources import named
-    from setpoint.experiments.slurm.scripts import PROFILE, Cluster
-
-    kept = None if experiment is None else experiment / "slurm" / PROFILE
-    path = arguments.profile or (kept if kept is not None and kept.exists() else None)
-    profile = Profile() if path is None else read_profile(path)
-    limits = arguments.resource_limits or ""
-    resources = Resources.parse(profile.resources).overridden(limits)
-    return Cluster(profile, resources, named=named(profile.resources) | named(limits))
+    return Slurm(arguments.profile, arguments.resource_limits)
 
 
 def _amount(text: str) -> float:
@@ -172,128 +155,74 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
     return {name: int(number) for name, number in found.items()}
 
 
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """A polite SIGTERM is an interrupt. Only the main thread gets signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def run_options(arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False) -> "RunOptions":
+    """How to run, as the options say.
 
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
+    Raises:
+        InputError: limits or retries that cannot be used.
+    """
+    from setpoint.api.running import RunOptions
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    return RunOptions(
+        workers=arguments.workers,
+        limits=limits_of(arguments),
+        retries=retries_of(arguments),
+        retry=retry,
+        on=slurm_of(arguments) if getattr(arguments, "on", "local") == "slurm" else None,
+        calibrate=getattr(arguments, "calibrate", False),
+        accept_changes=getattr(arguments, "accept_changes", False),
+        notify=say_nothing if arguments.quiet else say,
+        progress=partial(progress, quiet=arguments.quiet),
+    )
 
 
 def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
+    from setpoint.api.running import ReportInterrupted, RunInterrupted, run_experiment
+
+    options = run_options(arguments, retry=retry)
+    try:
+        finished = run_experiment(request, options)
+    except RunInterrupted as interrupted:
+        return _interrupted(interrupted.request, on_slurm=options.on is not None)
+    except ReportInterrupted as interrupted:
+        again = _command(interrupted.request, "report")
+        print(f"setpoint: interrupted while writing the report; write it with: {again}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    _print_result(finished, as_json=arguments.json)
+    if not (arguments.quiet or arguments.json):
+        say(f"HTML report: {finished.report.with_name('report.html')}")
+    _advise(finished)
+    return exit_code(finished.status)
+
+
+def _interrupted(request: "Request", *, on_slurm: bool) -> int:
+    again = resume_command(request) + (" --on slurm" if on_slurm else "")
+    print(f"setpoint: interrupted; resume with: {again}", file=sys.stderr)
+    if on_slurm:
+        end = f"setpoint slurm cancel {request.experiment_id}"
+        print(f"setpoint: the jobs keep running; cancel them with: {end}", file=sys.stderr)
+    return EXIT_INTERRUPTED
+
+
+def _advise(finished: "Finished") -> None:
+    """What to do about runs that are missing."""
     from setpoint.analysis.data.formatting import counted
-    from setpoint.experiments import launch
-    from setpoint.experiments.planning.suggestions import inert_parameters
-    from setpoint.reports import write_reports
     from setpoint.reports.remedies import fails_again
 
-    retries, limits = retries_of(arguments), limits_of(arguments)
-    calibration = getattr(arguments, "calibrate", False)
-    on_slurm = getattr(arguments, "on", "local") == "slurm"
-    executor = _slurm_executor(request, arguments) if on_slurm else None
-    request, plan = launch.take_up(
-        request,
-        say_nothing if arguments.quiet else say,
-        calibration=calibration,
-        accept_changes=arguments.accept_changes,
-        trains_here=not on_slurm,
-    )
-    if not on_slurm:
-        _check_memory(request, plan, arguments.workers, quiet=arguments.quiet)
-    if not arguments.quiet:
-        for text in inert_parameters(plan):
-            say(f"warning: {text}")
-    try:
-        with progress(plan, request.workspace, quiet=arguments.quiet) as listener:
-            options = launch.Options(
-                workers=_ALL if on_slurm and arguments.workers is None else arguments.workers,
-                executor=executor(plan) if executor else None,
-                drain=not on_slurm,
-                limits=limits,
-                retries=retries,
-                retry=retry,
-                listeners=(listener,),
-            )
-            status = launch.run(request, plan, options)
-    except KeyboardInterrupt:
-        again = resume_command(request) + (" --on slurm" if on_slurm else "")
-        print(f"setpoint: interrupted; resume with: {again}", file=sys.stderr)
-        if on_slurm:
-            print(
-                f"setpoint: the jobs go on; end them with: setpoint slurm cancel {request.experiment_id}",
-                file=sys.stderr,
-            )
-        return EXIT_INTERRUPTED
-    try:
-        with _terminated_as_interrupted():
-            report = write_reports(request.folder)
-    except KeyboardInterrupt:
-        again = _command(request, "report")
-        print(f"setpoint: interrupted while the report was written; write it with: {again}", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    _print_result(status, report, request.workspace.root, as_json=arguments.json)
-    if not (arguments.quiet or arguments.json):
-        say(f"for a browser: {report.with_name('report.html')}")
+    status, request = finished.status, finished.request
     if status.state == "interrupted":
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
     failed = status.counts.get("failed", 0) + status.counts.get("lost", 0)
     if failed:
-        again = resume_command(request, "retry")
-        settled = all(fails_again(run.failure_class) for run in status.runs.values() if run.state in {"failed", "lost"})
-        advice = f"mend the cause, then: {again}"
-        if settled:
-            advice = f"a retry would fail again; start a new experiment, as {report.with_name('failures.md')} suggests"
+        lost = [run for run in status.runs.values() if run.state in {"failed", "lost"}]
+        advice = f"fix the cause, then run: {resume_command(request, 'retry')}"
+        if all(fails_again(run.failure_class) for run in lost):
+            suggestions = finished.report.with_name("failures.md")
+            advice = f"a retry would fail again; start a new experiment, as {suggestions} suggests"
         print(f"setpoint: {counted(failed, 'run')} failed; {advice}", file=sys.stderr)
-    return exit_code(status)
-
-
-def _check_memory(request: "Request", plan: "Plan", workers: int | None, *, quiet: bool) -> None:
-    """Say where fewer rows at a time will fit, and refuse where not even one does, or not so many workers.
-
-    Raises:
-        InputError: of the training stages, those whose smallest pass needs more memory than there is; workers that
-            together need more.
-    """
-    from setpoint.experiments.cost.memory import check_memory
-    from setpoint.experiments.cost.workers import check_workers
-    from setpoint.experiments.preflight import require_fit
-
-    found = check_memory(request.base, plan.stages.values())
-    if workers is not None:
-        found.append(check_workers(request.workspace, plan, request.base, workers))
-    require_fit(found)
-    for check in found if not quiet else ():
-        if check.result == "remark":
-            say(f"{check.name}: {check.text}")
-
-
-def _slurm_executor(request: "Request", arguments: argparse.Namespace) -> "Callable[[Plan], Executor]":
-    """What makes the executor of a plan; what can be wrong with it is found here, before anything is prepared.
-
-    Raises:
-        InputError: there is no SLURM here, none that answers a new experiment, or the options are wrong.
-    """
-    from setpoint.execution.slurm import Client
-    from setpoint.experiments.slurm.scripts import executor
-
-    client = Client()
-    client.require()
-    cluster = cluster_of(arguments, request.folder)
-    if request.existing is None:  # one that has jobs waits for a controller that is away
-        client.require_answer()
-    return lambda plan: executor(request.workspace, plan, cluster, client)
 
 
 def exit_code(status: "Status") -> int:
@@ -314,10 +243,11 @@ def _command(request: "Request", *words: str) -> str:
     return shlex.join(["setpoint", *words, request.experiment_id, *place])
 
 
-def _print_result(status: "Status", report: Path, workspace: Path, *, as_json: bool) -> None:
+def _print_result(finished: "Finished", *, as_json: bool) -> None:
     from setpoint.reports.files import seen_from
 
+    report, workspace = finished.report, finished.request.workspace.root
     if as_json:
-        print_json({**status.to_json(), "report": str(report)})
+        print_json({**finished.status.to_json(), "report": str(report)})
     else:
         print(seen_from(Path(), report.read_text(encoding="utf-8"), workspace), end="")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
 from setpoint.cli.progress import say, say_nothing
-from setpoint.cli.running import add_cluster_options, cluster_of, exit_code
+from setpoint.cli.running import add_cluster_options, exit_code, slurm_of
 from setpoint.cli.spec_options import add_spec_options, spec_from
 
 if TYPE_CHECKING:
-    from setpoint.experiments.request import Request
     from setpoint.experiments.slurm.scripts import Generated
 
 
@@ -52,29 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from setpoint.execution.slurm import Client, Unavailable
-    from setpoint.execution.slurm.client import Limits
-    from setpoint.experiments import launch
+    from setpoint.api.cluster import generate_scripts
     from setpoint.experiments.request import make_request
-    from setpoint.experiments.slurm import scripts
 
-    client = Client()
-    if arguments.submit_batch:
-        client.require()
-    workspace = workspace_of(arguments)
-    request: Request = make_request(
-        workspace, spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
+    request = make_request(
+        workspace_of(arguments), spec_from(arguments), experiment_id=arguments.experiment_id, fresh=arguments.fresh
     )
-    cluster = cluster_of(arguments, request.folder)
-    plan = launch.prepare(request, say_nothing if arguments.quiet else say, trains_here=False)
-    scripts.freeze(request, plan)
-    try:
-        limits = client.limits
-    except Unavailable as error:
-        print(f"setpoint: SLURM was not asked for its limits ({error}); using the usual ones", file=sys.stderr)
-        limits = Limits()
-    generated = scripts.generate(workspace, plan, cluster, limits)
-    jobs = scripts.submit(generated, client) if arguments.submit_batch else {}
+    notify = say_nothing if arguments.quiet else say
+    generated, jobs = generate_scripts(request, slurm_of(arguments), submit=arguments.submit_batch, notify=notify)
     _show(generated, jobs, as_json=arguments.json)
     return 0
 

@@ -1,7 +1,7 @@
 """The options that describe an experiment, and the specification they amount to.
 
-Values stay text here: what they mean, and whether they can be used, is decided in one place for the command line and
-for files, so that a bad value is refused with the same words and exit code either way.
+Values stay text here. The specification parses and checks them, so that a bad value in a file and on the command line
+gives the same message and exit code.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setpoint.cli.options import words
-from setpoint.errors import Findings, InputError
+from setpoint.errors import Findings, InputError, shown
 
 if TYPE_CHECKING:
     from setpoint.experiments.planning.spec import ExperimentSpec
@@ -30,7 +30,7 @@ _PLAIN = (
     *("match", "source_system", "base_models", "start_from", "equal_compute_control"),
 )
 
-MATCH_HELP = "steps of a universal model: per_system (default) as many for each system as a specialist has, or total"
+MATCH_HELP = "steps of a universal model: per_system (default), as many per system as a specialist; or total"
 
 
 def add_spec_options(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +41,9 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         dest="spec",
         type=Path,
         metavar="FILE.yaml",
-        help="a specification; options given as well win",
+        help="a specification file; options override it",
     )
-    source.add_argument("--demo", action="store_true", help="a small sweep on the built-in base, minutes on a laptop")
+    source.add_argument("--demo", action="store_true", help="a small sweep on the built-in base; minutes on a laptop")
     parser.add_argument(
         "--experiment-type",
         metavar="TYPE",
@@ -54,7 +54,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--parameters",
         nargs="+",
         metavar="NAME:V,V",
-        help="swept parameters, such as lora_rank:4,8 learning_rate:1e-4,2e-4; drawn from a range: "
+        help="swept parameters, such as lora_rank:4,8 learning_rate:1e-4,2e-4; a range to sample: "
         "learning_rate:1e-5..1e-3:log",
     )
     for option, name in _AXES.items():
@@ -69,7 +69,9 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--zip", dest="zipped", nargs="+", type=words, metavar="A,B", help="swept parameters that vary together"
     )
     parser.add_argument("--design", metavar="HOW", help="full (default), fractional, random or sobol")
-    parser.add_argument("--configurations", metavar="N", help="points that are drawn; at most, of a fraction")
+    parser.add_argument(
+        "--configurations", metavar="N", help="number of sampled points; upper limit for fractional designs"
+    )
     parser.add_argument(
         "--replicates", metavar="N", help="runs of each configuration, with seeds of their own (default 1)"
     )
@@ -92,10 +94,12 @@ def _add_options_of_types(parser: argparse.ArgumentParser) -> None:
         "--equal-compute-control",
         action="store_const",
         const=True,
-        help="training_ablation: also SFT alone for the compute of SFT and GRPO, which is measured first",
+        help="training_ablation: add SFT alone at the compute of SFT and GRPO together (measured first)",
     )
-    types.add_argument("--source-system", metavar="A", help="transfer_learning: where the adapters come from")
-    types.add_argument("--target-systems", type=words, metavar="A,B", help="transfer_learning: where they go")
+    types.add_argument("--source-system", metavar="A", help="transfer_learning: the system of the source models")
+    types.add_argument(
+        "--target-systems", type=words, metavar="A,B", help="transfer_learning: the systems they are adapted to"
+    )
     types.add_argument(
         "--base-models",
         metavar="WHICH",
@@ -111,12 +115,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluation",
         metavar="KIND",
-        help="standard (default); replanning: also at every step; comprehensive: all of that with tight bounds, "
-        "held-out parameters, noise and mismatch as well",
+        help="standard (default); replanning: also replan at every step; comprehensive: both, and again with tight "
+        "bounds, held-out parameters, noise and mismatch",
     )
     parser.add_argument("--evaluation-cases", metavar="N", help="initial states to evaluate on")
     parser.add_argument("--base-model", metavar="BASE", help=_BASE_HELP)
-    parser.add_argument("--expert", metavar="EXPERT", help="whose trajectories teach: optimal (default) or detuned")
+    parser.add_argument("--expert", metavar="EXPERT", help="source of the demonstrations: optimal (default) or detuned")
     parser.add_argument("--seed", metavar="N", help="seed of the first replicate (default 0)")
 
 
@@ -126,7 +130,7 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
     Raises:
         InputError: everything that is wrong with it.
     """
-    from setpoint import systems
+    from setpoint import plants
     from setpoint.experiments.planning.canonical import checked_spec
     from setpoint.experiments.planning.parameters import parse_ranges, parse_tokens
     from setpoint.experiments.planning.spec import read_spec_file
@@ -161,7 +165,7 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
         missing = "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
         findings.errors.append(InputError(missing))
         # Any system will do to check the rest.
-        fields = {**fields, "systems": systems.names()[:1], "datasets": ()}
+        fields = {**fields, "systems": plants.names()[:1], "datasets": ()}
     with findings.check():
         spec = checked_spec(fields)
     findings.settle()
@@ -208,9 +212,9 @@ def assignments(texts: list[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise InputError(f"a parameter is set by name=value, but got {text!r}.")
+            raise InputError(f"expected name=value, got {shown(text)}. Write for example lora_rank=8.")
         if name in found:
-            raise InputError(f"parameter {name!r} is set twice. Set it once.")
+            raise InputError(f"parameter {shown(name)} is set twice. Set it once.")
         found[name] = value
     return found
 

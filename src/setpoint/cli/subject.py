@@ -1,17 +1,15 @@
 """What `setpoint evaluate` is asked about: an adapter, a base model as it is, or a reference controller."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.controllers import Controller
-    from setpoint.language import Dialect
-    from setpoint.policies import BaseModel
     from setpoint.problems import MoveBlocking, Problem
 
     Maker = Callable[[Problem], Controller]
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 REFERENCES = ("optimum", "lqr", "zero")
 """Every table has these."""
 CONTROLLERS = (*REFERENCES, "tracking_lqr", "mpc")
-_MODEL_TYPES = ("single_system", "universal")
 
 
 @dataclass(frozen=True)
@@ -80,27 +77,23 @@ def _baseline(name: str) -> "Maker":
 
 
 def _base(arguments: argparse.Namespace) -> Subject:
+    from setpoint.api.policies import load_model
     from setpoint.policies import resolve_base
 
     base = resolve_base(arguments.base_model)
     dialect = base.preset.dialect
     label = f"{base.name} without training"
-    return Subject(label, _asked_system(arguments), dialect.blocking, lambda: _language_model(base, dialect, None))
+    return Subject(label, _asked_system(arguments), dialect.blocking, lambda: load_model(base, dialect))
 
 
 def _adapter(arguments: argparse.Namespace) -> Subject:
-    from setpoint.language import Dialect
-    from setpoint.policies import resolve_base
-    from setpoint.policies.adapters import check_adapter
+    from setpoint.api.policies import open_adapter
 
     path: Path = arguments.model_path
-    record = _read_record(path)
-    base = resolve_base(arguments.base_model or record["base"]["name"])
-    _check_model_type(arguments.model_type, record["systems"])
-    dialect = Dialect.from_definition(record["dialect"])
-    wanted = tuple(record["systems"]) if arguments.system is None else _asked_system(arguments)
-    check_adapter(path, base)
-    return Subject(_path_text(path), wanted, dialect.blocking, lambda: _language_model(base, dialect, path))
+    adapter = open_adapter(path, arguments.base_model)
+    _check_model_type(arguments.model_type, adapter.systems)
+    wanted = adapter.systems if arguments.system is None else _asked_system(arguments)
+    return Subject(_path_text(path), wanted, adapter.blocking, adapter.load)
 
 
 def _path_text(path: Path) -> str:
@@ -108,28 +101,15 @@ def _path_text(path: Path) -> str:
     return f"{path} (now {path.readlink().name})" if path.name == "latest" and path.is_symlink() else str(path)
 
 
-def _read_record(path: Path) -> Mapping[str, Any]:
-    """What training wrote beside the adapter."""
-    if not path.is_dir():
-        raise InputError(f"there is no adapter folder {str(path)!r}. `setpoint models list` shows the trained ones.")
-    from setpoint.artifacts import read_json
-    from setpoint.policies.adapters import ADAPTER_RECORD
-
-    record = read_json(path / ADAPTER_RECORD)
-    if not (isinstance(record, dict) and {"base", "systems", "dialect"} <= record.keys()):
-        raise InputError(
-            f"{str(path)!r} is not an adapter trained by setpoint: {ADAPTER_RECORD!r} is missing or incomplete. "
-            "`setpoint models list` shows the trained ones."
-        )
-    return record
-
-
 def _check_model_type(model_type: str | None, trained_on: Sequence[str]) -> None:
     if model_type is None:
         return
-    if model_type not in _MODEL_TYPES:
-        raise unknown_name("model type", model_type, _MODEL_TYPES)
-    found = _MODEL_TYPES[len(trained_on) > 1]
+    from setpoint.api.policies import MODEL_TYPES
+    from setpoint.api.policies import model_type as type_of
+
+    if model_type not in MODEL_TYPES:
+        raise unknown_name("model type", model_type, MODEL_TYPES)
+    found = type_of(trained_on)
     if found != model_type:
         raise InputError(
             f"the adapter was trained on {', '.join(trained_on)}, which makes it {found}, not {model_type}. "
@@ -138,14 +118,8 @@ def _check_model_type(model_type: str | None, trained_on: Sequence[str]) -> None
 
 
 def _asked_system(arguments: argparse.Namespace) -> tuple[str, ...]:
-    from setpoint import systems
+    from setpoint import plants
 
     if arguments.system is None:
         raise InputError("name the system to evaluate on with --system; `setpoint systems` lists them.")
-    return (systems.canonical(arguments.system),)
-
-
-def _language_model(base: "BaseModel", dialect: "Dialect", adapter: Path | None) -> "Maker":
-    from setpoint.policies.controller import load_controllers
-
-    return load_controllers(base, dialect, adapter)
+    return (plants.canonical(arguments.system),)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from setpoint.problems import Problem
 
 
-_PLOTTED_CASES = 12
 _FORMATS = (".png", ".pdf", ".svg")
 
 
@@ -34,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the list, or one data sheet."""
-    from setpoint import problems, systems
+    from setpoint import plants, problems
 
     if arguments.name is not None:
         problem = problems.get(arguments.name)
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.plot is not None:
         raise InputError("--plot needs the name of a system: `setpoint systems NAME --plot`.")
-    known = [problems.get(name) for name in systems.names()]
+    known = [problems.get(name) for name in plants.names()]
     if arguments.json:
         print_json([_record(problem) for problem in known])
     else:
@@ -59,27 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
             print(
                 f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; judged in {_track(problem)}"
             )
-    for name, reason in systems.plugins().broken.items():
+    for name, reason in plants.plugins().broken.items():
         print(f"{name}: broken plug-in, left out ({reason})", file=sys.stderr)
     return 0
 
 
 def _plot(problem: "Problem", file: Path) -> Path:
-    """Solve a few cases and draw them; where the picture is."""
-    from setpoint.controllers.optimal import OptimalController
-    from setpoint.evaluation.optima import solve_optima
-    from setpoint.problems import MoveBlocking, suite_states
-    from setpoint.simulation import simulate
-
+    """Draw a few optimal trajectories; where the picture is."""
     path = _picture(problem, file)
     try:
-        from setpoint.reports.system_figure import save_system_figure
+        from setpoint.api.control import plot_system
 
-        optimum = OptimalController(problem)
-        unblocked = MoveBlocking.none(problem.steps)
-        states = solve_optima(problem, suite_states(problem, "nominal", _PLOTTED_CASES), unblocked, optimum).states
-        plan = optimum.plan(0.0, states, problem.steps)
-        save_system_figure(path, problem, simulate(problem.plant, states, plan.controls))
+        plot_system(problem, path)
     except ImportError as error:
         raise InputError("--plot needs matplotlib. Install it with: pip install 'setpoint[report]'") from error
     except OSError as error:

@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the model, or find it trained."""
-    from setpoint.experiments.launch import prepare, require_machine
-    from setpoint.experiments.planning.single import single_spec
+    from setpoint.api.planning import calibrated, preview, require_machine
+    from setpoint.experiments.planning.single_run import single_spec
     from setpoint.experiments.request import make_request
 
     check_run_options(arguments)
@@ -75,9 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not arguments.dry_run:
         return run_request(wanted, arguments, retry=lambda _: arguments.again)
-    if arguments.calibrate:
-        prepare(wanted, say, calibration=True)
-    show_plan(wanted, as_json=arguments.json)
+    show_plan(calibrated(wanted, say) if arguments.calibrate else preview(wanted), as_json=arguments.json)
     require_machine(wanted, trains_here=arguments.on == "local")
     return 0
 

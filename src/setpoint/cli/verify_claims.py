@@ -1,8 +1,6 @@
 """`setpoint verify-claims`: simulate experiments whose truth is known, and see how often the claims are right."""
 
 import argparse
-import contextlib
-import io
 import json
 import sys
 import tempfile
@@ -10,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from setpoint.artifacts.atomic import write_json, write_text
@@ -18,7 +15,6 @@ from setpoint.cli.options import add_json, finite, print_json, words
 from setpoint.errors import InputError
 
 if TYPE_CHECKING:
-    from setpoint.analysis.data.claim import Claim
     from setpoint.truth.verification import Reached
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -86,29 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _grade(job: tuple[str, int, int]) -> "tuple[list[Reached], float]":
-    """One scenario with the processor seconds that it took; in a process of its own."""
-    from setpoint.truth.scenarios import scenarios
-    from setpoint.truth.verification import FEW, folder_row, reached, simulate
+    """One scenario, in a process of its own."""
+    from setpoint.api.verification import grade_scenario
 
-    name, simulations, folders = job
-    started = process_time()
-    scenario = next(s for s in scenarios() if s.name == name)
-    rows = reached(simulate(scenario, min(simulations, FEW) if scenario.statuses_only else simulations))
-    if folders:
-        with tempfile.TemporaryDirectory() as folder:
-            rows.append(folder_row(scenario, folders, Path(folder), reported_claims))
-    return rows, process_time() - started
-
-
-def reported_claims(workspace: Path, experiment: str) -> "list[Claim] | None":
-    """The claims that `setpoint report` prints; None where it fails."""
-    from setpoint.analysis.data.claim import from_json
-    from setpoint.cli.main import main
-
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        code = main(["report", experiment, "--workspace", str(workspace), "--json", "--no-figures"])
-    return [from_json(fields) for fields in json.loads(printed.getvalue())["claims"]] if code == 0 else None
+    return grade_scenario(*job)
 
 
 def _plain(rows: "Sequence[Reached]") -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from setpoint.controllers.baselines import ZeroControl
 from setpoint.controllers.certificate import Certificate
 from setpoint.controllers.detuned import DetunedLqr
-from setpoint.controllers.interface import Controller, Plan
+from setpoint.controllers.interface import Controller, Plan, ProblemController
 from setpoint.controllers.riccati import ClippedLqr, LinearQuadratic, solve_riccati
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "DetunedLqr",
     "LinearQuadratic",
     "Plan",
+    "ProblemController",
     "ZeroControl",
     "solve_riccati",
 ]

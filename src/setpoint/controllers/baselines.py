@@ -3,19 +3,19 @@
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan
+from setpoint.controllers.interface import Plan, ProblemController
 from setpoint.problems import Problem
 
 
-class ZeroControl:
+class ZeroControl(ProblemController):
     """Does nothing."""
 
     name = "zero"
 
     def __init__(self, problem: Problem) -> None:
-        """Remember the number of controls."""
-        self._n_u = problem.plant.n_u
+        """Keep the problem."""
+        super().__init__(problem)
 
-    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """Zeros."""
-        return Plan.of(np.zeros((len(x), steps, self._n_u)))
+        return Plan.of(np.zeros((len(x), steps, self.problem.plant.n_u)))

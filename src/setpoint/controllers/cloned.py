@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan
+from setpoint.controllers.interface import Plan, ProblemController
 from setpoint.errors import InputError, unknown_name
 from setpoint.problems import MoveBlocking, Problem
 
@@ -37,20 +37,20 @@ class _Scale:
         return cls(states.mean(axis=0), states.std(axis=0) + tiny, moves.mean(axis=0), float(moves.std()) + tiny)
 
 
-class ClonedController:
+class ClonedController(ProblemController):
     """Maps a state to all moves of a plan at once, as an answer in text does; the same map at all times."""
 
     def __init__(self, problem: Problem, name: str, regressor: Any, scale: _Scale, blocking: MoveBlocking) -> None:
         """Use a fitted `regressor` from scaled states (B, n_x) to scaled moves (B, M n_u)."""
         self.name = name
-        self._problem = problem
+        super().__init__(problem)
         self._regressor = regressor
         self._scale = scale
         self._blocking = blocking
 
-    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """The predicted moves within the bounds, for the whole horizon."""
-        plant, scale = self._problem.plant, self._scale
+        plant, scale = self.problem.plant, self._scale
         predicted = self._regressor.predict((x - scale.state_mean) / scale.state_spread)
         moves = scale.move_mean + scale.move_spread * predicted.reshape(len(x), -1, plant.n_u)
         return Plan.of(self._blocking.expand(np.clip(moves, plant.control_lower, plant.control_upper)))

@@ -1,26 +1,29 @@
 """What a controller is. An LLM, a feedback law and the optimum share this one interface, and so one table."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
+from setpoint.problems import Problem
 from setpoint.trajectory import Termination
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Controls for a batch of B states.
+    """Controls for a batch of B states, or for one state without the batch axis.
 
     Attributes:
-        controls: commanded controls on the plant's grid, (B, S, n_u) with S at least the steps asked for;
-            zero where the answer could not be read.
+        controls: commanded controls on the plant's grid, (B, S, n_u) or (S, n_u), with S at least the number of steps
+            requested; zero where the answer could not be read.
         outcomes: B values; `COMPLETED` where the controls are the controller's own.
         tokens: generated tokens per state, (B,); zeros for controllers that are not language models.
     """
 
-    controls: Float[np.ndarray, "B S n_u"]
+    controls: Float[np.ndarray, "*batch S n_u"]
     outcomes: tuple[Termination, ...]
     tokens: Int[np.ndarray, " B"]
 
@@ -40,3 +43,35 @@ class Controller(Protocol):
 
     def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """Controls from time `t` (s) and states `x` for at least the next `steps` grid intervals."""
+
+
+class ProblemController(ABC):
+    """A controller of one problem. It takes one state or a batch, as lists or arrays.
+
+    Attributes:
+        name: what tables call it.
+        problem: what it controls.
+    """
+
+    name: str
+
+    def __init__(self, problem: Problem) -> None:
+        """Keep the problem."""
+        self.problem = problem
+
+    def plan(self, t: float, x: ArrayLike, steps: int | None = None) -> Plan:
+        """Controls from time `t` (s) and states `x`, (n_x,) or (B, n_x), for at least `steps` grid intervals.
+
+        Args:
+            steps: default: the whole horizon.
+
+        Raises:
+            InputError: `x` has another shape, or is not numeric.
+        """
+        states, single = self.problem.as_states(x, "x")
+        plan = self._plan(t, states, self.problem.steps if steps is None else steps)
+        return Plan(plan.controls[0], plan.outcomes, plan.tokens) if single else plan
+
+    @abstractmethod
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+        """Controls for a batch."""

@@ -3,13 +3,13 @@
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan
+from setpoint.controllers.interface import Plan, ProblemController
 from setpoint.controllers.riccati import ClippedLqr
 from setpoint.controllers.shooting import TrajectoryOptimizer
 from setpoint.problems import Problem
 
 
-class ModelPredictive:
+class ModelPredictive(ProblemController):
     """Solves the whole problem anew from every state that it sees.
 
     From a state without a certified plan (disturbances lead to states from which no control keeps the bounds) it plans
@@ -24,13 +24,13 @@ class ModelPredictive:
 
     def __init__(self, problem: Problem) -> None:
         """Build the nonlinear program."""
+        super().__init__(problem)
         self._optimizer = TrajectoryOptimizer(problem)
         self._regulator = ClippedLqr(problem)
-        self._steps = problem.steps
         self.solved = 0
         self.unsolved = 0
 
-    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """The controls of the next N steps from every state."""
         return Plan.of(np.stack([self._plan_one(state) for state in x]))
 
@@ -38,6 +38,6 @@ class ModelPredictive:
         optimum = self._optimizer.solve(x)
         if optimum is None:
             self.unsolved += 1
-            return np.asarray(self._regulator.plan(0.0, x[None], self._steps).controls[0])
+            return np.asarray(self._regulator.plan(0.0, x[None], self.problem.steps).controls[0])
         self.solved += 1
         return optimum.controls

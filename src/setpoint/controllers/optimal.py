@@ -3,13 +3,13 @@
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan
+from setpoint.controllers.interface import Plan, ProblemController
 from setpoint.controllers.riccati import ClippedLqr
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
 from setpoint.problems import MoveBlocking, Problem
 
 
-class OptimalController:
+class OptimalController(ProblemController):
     """Solves the problem from every state it is asked about, always over the full horizon of N steps.
 
     It remembers what it solved: the cost of a case and the plan for it come from one solve. From a state without a
@@ -24,7 +24,7 @@ class OptimalController:
 
     def __init__(self, problem: Problem, blocking: MoveBlocking | None = None) -> None:
         """Build the nonlinear program; one move per step unless `blocking` says otherwise."""
-        self._problem = problem
+        super().__init__(problem)
         self._optimizer = TrajectoryOptimizer(problem, blocking)
         self._regulator = ClippedLqr(problem)
         self._solved: dict[bytes, Optimum] = {}
@@ -38,7 +38,7 @@ class OptimalController:
             self._solved[key] = found
         return found
 
-    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """The optimal controls of the next N steps; the problem does not change with time."""
         return Plan.of(np.stack([self._plan_one(state) for state in x]))
 
@@ -47,4 +47,4 @@ class OptimalController:
         if optimum is not None:
             return optimum.controls
         self.unsolved += 1
-        return np.asarray(self._regulator.plan(0.0, x[None], self._problem.steps).controls[0])
+        return np.asarray(self._regulator.plan(0.0, x[None], self.problem.steps).controls[0])

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan
+from setpoint.controllers.interface import Plan, ProblemController
+from setpoint.plants import linearise
 from setpoint.problems import Problem
-from setpoint.systems import linearise
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,23 @@ def solve_riccati(problem: Problem, control_weight: float = 1.0) -> LinearQuadra
     return LinearQuadratic(np.array(gains[::-1]), np.array(values[::-1]))
 
 
-class ClippedLqr:
+class ClippedLqr(ProblemController):
     """Time-varying LQR of the whole horizon, clipped to the control bounds; plans by simulating itself."""
 
     name = "lqr"
 
     def __init__(self, problem: Problem, control_weight: float = 1.0) -> None:
         """Prepare the gains; those for `control_weight` times R, where that is above one, are more timid."""
-        self._problem = problem
+        super().__init__(problem)
         self._gains = solve_riccati(problem, control_weight).gains
 
     def feedback(self, step: int, x: Float[np.ndarray, "B n_x"]) -> Float[np.ndarray, "B n_u"]:
         """The clipped control at grid step `step`; beyond the horizon, that of its last step."""
-        return clipped_feedback(self._problem, self._gains[min(step, self._problem.steps - 1)], x)
+        return clipped_feedback(self.problem, self._gains[min(step, self.problem.steps - 1)], x)
 
-    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """The controls that the feedback would apply to the undisturbed plant."""
-        return plan_feedback(self._problem, self.feedback, t, x, steps)
+        return plan_feedback(self.problem, self.feedback, t, x, steps)
 
 
 def clipped_feedback(

@@ -26,9 +26,9 @@ from jaxtyping import Float
 
 from setpoint.controllers.certificate import Certificate
 from setpoint.controllers.riccati import solve_riccati
+from setpoint.plants import require_symbolic
 from setpoint.problems import MoveBlocking, Problem
 from setpoint.seeding import generator
-from setpoint.systems import require_symbolic
 
 MAX_ITERATIONS = 300
 """Interior-point iterations before a solver gives up; well-posed problems need about ten."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan
+from setpoint.controllers.interface import Plan, ProblemController
 from setpoint.controllers.optimal import OptimalController
 from setpoint.controllers.riccati import plan_feedback
 from setpoint.errors import InputError
+from setpoint.plants import linearise
 from setpoint.problems import Problem
-from setpoint.systems import linearise
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class _Reference:
     gains: Float[np.ndarray, "B N n_u n_x"]
 
 
-class TrackingLqr:
+class TrackingLqr(ProblemController):
     """u_k = u*_k − K_k (x_k − x*_k) clipped to the bounds, around the optimum of the state it saw at time 0.
 
     Where that state has no certified optimum, it stays around the plan of the clipped regulator.
@@ -34,11 +34,11 @@ class TrackingLqr:
 
     def __init__(self, problem: Problem, optimum: OptimalController | None = None) -> None:
         """Build the nonlinear program, or take the optima that another controller remembers."""
-        self._problem = problem
+        super().__init__(problem)
         self._optimum = optimum or OptimalController(problem)
         self._reference: _Reference | None = None
 
-    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """The controls that the feedback would apply to the undisturbed plant.
 
         Raises:
@@ -48,26 +48,26 @@ class TrackingLqr:
             self._reference = self._prepare(x)
         if self._reference is None or len(self._reference.states) != len(x):
             raise InputError(f"{self.name} must be asked at time 0 first, and then about the same episodes.")
-        return plan_feedback(self._problem, self._feedback, t, x, steps)
+        return plan_feedback(self.problem, self._feedback, t, x, steps)
 
     def _feedback(self, step: int, x: np.ndarray) -> np.ndarray:
-        reference, k = self._reference, min(step, self._problem.steps - 1)
+        reference, k = self._reference, min(step, self.problem.steps - 1)
         assert reference is not None
         error = x - reference.states[:, k]
         unclipped = reference.controls[:, k] - np.einsum("bij,bj->bi", reference.gains[:, k], error)
-        return np.asarray(np.clip(unclipped, self._problem.plant.control_lower, self._problem.plant.control_upper))
+        return np.asarray(np.clip(unclipped, self.problem.plant.control_lower, self.problem.plant.control_upper))
 
     def _prepare(self, x: np.ndarray) -> _Reference:
-        controls = self._optimum.plan(0.0, x, self._problem.steps).controls
+        controls = self._optimum.plan(0.0, x, self.problem.steps).controls
         states = [x]
-        for k in range(self._problem.steps):
-            states.append(self._problem.plant.step(k * self._problem.plant.dt_s, states[-1], controls[:, k]))
+        for k in range(self.problem.steps):
+            states.append(self.problem.plant.step(k * self.problem.plant.dt_s, states[-1], controls[:, k]))
         along = np.stack(states, axis=1)
         return _Reference(along, controls, np.stack([self._gains(*pair) for pair in zip(along, controls, strict=True)]))
 
     def _gains(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
         """The gains along one trajectory, backwards."""
-        problem = self._problem
+        problem = self.problem
         q, r = np.diag(problem.q), np.diag(problem.r)
         value, gains = problem.terminal_weight * q, []
         for k in reversed(range(problem.steps)):

@@ -6,7 +6,7 @@ several systems; `-detuned` at the end names those of the detuned expert. Any ot
 
 from dataclasses import dataclass, replace
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.artifacts import check_identifier
 from setpoint.demonstrations.recipe import Expert
 from setpoint.errors import InputError
@@ -44,7 +44,7 @@ class DatasetName:
     def command(self, blocked_for: tuple[str, ...] = ()) -> str:
         """The command that makes the data set; `blocked_for` are the systems that are wanted of a user's own name."""
         if not self.systems:
-            wanted = ",".join(blocked_for) or systems.names()[0]
+            wanted = ",".join(blocked_for) or plants.names()[0]
             return f"setpoint data generate --systems {wanted} --dataset-name {self.text}"
         expert = " --expert detuned" if self.expert == "detuned" else ""
         return f"setpoint data generate --systems {','.join(self.systems)}{expert}"
@@ -59,7 +59,7 @@ def parse(name: str) -> DatasetName:
     expert: Expert = "detuned" if name.endswith(_DETUNED) else "optimal"
     parts = [part.removesuffix(_DATASET) for part in name.removesuffix(_DETUNED).split("+")]
     try:
-        return joined(tuple(systems.canonical(part) for part in parts), expert)
+        return joined(tuple(plants.canonical(part) for part in parts), expert)
     except InputError:
         return DatasetName(check_identifier("a data set's name", name))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.errors import InputError, collect, unknown_name
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
 
@@ -107,4 +107,4 @@ def canonical_systems(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         InputError: no such system.
     """
-    return tuple(dict.fromkeys(systems.canonical(name) for name in names))
+    return tuple(dict.fromkeys(plants.canonical(name) for name in names))

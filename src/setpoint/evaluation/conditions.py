@@ -14,15 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from setpoint import problems, systems
+from setpoint import plants, problems
 from setpoint.fingerprint import digest
 from setpoint.problems import Problem, TestCases, suite_cases, suite_systems
-from setpoint.simulation import NO_DISTURBANCE, Disturbance
+from setpoint.simulation import NO_DISTURBANCE, NOISE, Disturbance
 
 CONDITION_CASES = 50
 """Of each condition at most: together they cost about as much as the nominal cases do by default."""
 
-NOISE = Disturbance(state_noise=0.01, input_noise=0.05)
 MISMATCH = Disturbance(mismatch=0.1)
 
 
@@ -65,7 +64,7 @@ def conditions_of(problem: Problem) -> tuple[Condition, ...]:
     name = problem.name
     found = []
     if (twin := f"{name}_tight") in suite_systems("tight"):
-        found.append(Condition("tight", systems.canonical(twin), "tight"))
+        found.append(Condition("tight", plants.canonical(twin), "tight"))
     if problem.plant.family:
         found.append(Condition("held_out", name, "held_out"))
     return (*found, Condition("noise", name, "nominal", NOISE), Condition("mismatch", name, "nominal", MISMATCH))

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint import problems
+from setpoint.episodes import mode_name
 from setpoint.errors import InputError, unknown_name
 from setpoint.evaluation.conditions import Condition, conditions_of
-from setpoint.problems import DEFAULT_CASES, Problem, require_cases, suite_states
+from setpoint.problems import CLOSED_LOOP_REPLANNING, DEFAULT_CASES, Problem, require_cases, suite_states
 
 Evaluation = Literal["standard", "replanning", "comprehensive"]
 EVALUATIONS: tuple[Evaluation, ...] = ("standard", "replanning", "comprehensive")
@@ -25,16 +26,16 @@ class Mode:
     @property
     def name(self) -> str:
         """`open_loop`, or `replan_<steps>`."""
-        return f"replan_{self.replan_interval}" if self.replan_interval else "open_loop"
+        return mode_name(self.replan_interval)
 
 
 OPEN_LOOP = Mode(0)
-_REPLAN_1, _REPLAN_5 = Mode(1), Mode(5)
+_REPLANNED, _EVERY_STEP = Mode(CLOSED_LOOP_REPLANNING), Mode(1)
 
 
 def standard_modes(problem: Problem) -> tuple[Mode, ...]:
-    """The plant's own track: replanning every five steps, and open loop where that means something."""
-    return (OPEN_LOOP, _REPLAN_5) if problem.open_loop else (_REPLAN_5,)
+    """The plant's own track: closed loop, and open loop where that means something."""
+    return (OPEN_LOOP, _REPLANNED) if problem.open_loop else (_REPLANNED,)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class EvaluationConfig:
         if evaluation == "standard":
             return cls(problem.name, modes, cases)
         conditions = conditions_of(problem) if evaluation == "comprehensive" else ()
-        return cls(problem.name, (*modes, _REPLAN_1), cases, conditions=conditions)
+        return cls(problem.name, (*modes, _EVERY_STEP), cases, conditions=conditions)
 
     def states(self) -> Float[np.ndarray, "C n_x"]:
         """The initial states of the cases."""

@@ -24,6 +24,7 @@ from setpoint.execution.machine import device_variables, oom_kills, worker_varia
 from setpoint.execution.sampling import GpuCounters
 from setpoint.execution.task import Outcome, Task
 from setpoint.execution.worker import work
+from setpoint.processes import main_module_hidden
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_S = 0.5
@@ -94,7 +95,8 @@ class LocalExecutor:
             with _environment(self._server_environment):  # thread counts are read when a library is loaded: in it
                 forkserver.ensure_running()
             try:
-                process.start()
+                with main_module_hidden():
+                    process.start()
             except (EOFError, ConnectionError):
                 time.sleep(_LOOK_S)  # until the kernel has noted its end, without which no other would be started
             else:

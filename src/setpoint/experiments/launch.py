@@ -3,27 +3,39 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from setpoint.artifacts import Workspace, create_json, read_json, write_json
 from setpoint.errors import InputError
 from setpoint.execution import Executor, Limits, LocalExecutor, gpus
 from setpoint.experiments.cost.calibration import calibrate
-from setpoint.experiments.cost.estimate import KINDS, actual_cost, compute_ratio, estimate
+from setpoint.experiments.cost.estimate import (
+    KINDS,
+    Estimate,
+    Observation,
+    actual_cost,
+    compute_ratio,
+    estimate,
+    observations,
+)
 from setpoint.experiments.cost.workers import fitting_workers
-from setpoint.experiments.planning.adapters import (
+from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
+from setpoint.experiments.planning.datasets import Notify, ensure_datasets, find_datasets
+from setpoint.experiments.planning.experiment_types import design_runs
+from setpoint.experiments.planning.parameters import TRAINED
+from setpoint.experiments.planning.spec import SingleSpec, TransferSpec, needs_compute_ratio
+from setpoint.experiments.planning.stages import PRELOAD
+from setpoint.experiments.planning.start_adapters import (
     Adapter,
     finished_adapters,
     named_adapter,
     planned_adapters,
 )
-from setpoint.experiments.planning.build import Inputs, build_plan
-from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
-from setpoint.experiments.planning.data import Say, ensure_datasets, find_datasets
-from setpoint.experiments.planning.stages import PRELOAD
 from setpoint.experiments.preflight import check_machine, require_fit
 from setpoint.experiments.request import Follows, Request, successor
 from setpoint.experiments.running.coordinator import Coordinator
@@ -32,7 +44,7 @@ from setpoint.experiments.running.links import link_models
 from setpoint.experiments.running.status import Status, read_stages
 from setpoint.records.failure import RESULTS, RESUMED
 from setpoint.records.journal import Journal, Listener, read_events
-from setpoint.records.plan import Named, Plan, plan_path, read_plan
+from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
 
 ESTIMATE = "estimate.json"
 """In the experiment's folder: what it was expected to cost, and what it did."""
@@ -61,39 +73,67 @@ class Options:
     drain: bool = True
 
 
-def preview(request: Request) -> Plan:
-    """The plan as far as it is known before the data sets are made; touches nothing on disk.
+@dataclass(frozen=True)
+class Preparation:
+    """What a launch starts from, made once and handed on.
+
+    Attributes:
+        request: the experiment that was asked for.
+        plan: its frozen plan where it exists, else the new one.
+        datasets: system -> data set; in a preview, some of them may not be generated yet.
+        adapters: existing adapters that are trained further.
+    """
+
+    request: Request
+    plan: Plan
+    datasets: Mapping[str, NamedDigest]
+    adapters: tuple[Adapter, ...]
+
+    @cached_property
+    def _observed(self) -> Sequence[Observation]:
+        return observations(self.request.workspace)
+
+    def estimate(self, workers: int | None = None) -> Estimate:
+        """What the unfinished stages will cost, with this many workers (default: as many as fit here)."""
+        workers = workers or fitting_workers(self.request.workspace, self.plan, self.request.base)
+        return estimate(self.plan, self.request.workspace, workers, self._observed)
+
+
+def preview(request: Request) -> Preparation:
+    """The plan as far as it is known before the data sets are generated; touches nothing on disk.
 
     Raises:
-        InputError: a data set is missing and cannot be made.
+        InputError: a data set is missing and cannot be generated.
     """
     datasets = find_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking)
-    return build_plan(request.spec, request.experiment_id, _inputs(request, datasets))
+    inputs = _inputs(request, datasets)
+    plan = request.existing or build_plan(request.spec, request.experiment_id, inputs)
+    return Preparation(request, plan, datasets, tuple(inputs.adapters))
 
 
-def _inputs(request: Request, datasets: Mapping[str, Named]) -> Inputs:
-    """What the runs start from; what an existing experiment was planned with stays."""
+def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
+    """What the runs start from; an existing experiment keeps what it was planned with."""
     ratio: float | None = None
     if request.existing is not None:
         ratio = request.existing.compute_ratio
-    elif request.spec.equal_compute_control:
+    elif needs_compute_ratio(request.spec):
         ratio = compute_ratio(request.workspace, request.base.digest)
     return Inputs(request.base, datasets, _adapters(request), ratio)
 
 
 def _adapters(request: Request) -> list[Adapter]:
-    """What is there to be trained further; for an experiment that exists, what was there when it was planned.
+    """Existing adapters to train further; for an existing experiment, those of its plan.
 
     Raises:
-        InputError: the one that is named is not there.
+        InputError: the adapter that was named does not exist.
     """
     if request.existing is not None:
         return planned_adapters(request.existing, request.existing.adapters)
-    spec = request.spec
-    if spec.start_from is not None:
-        return [named_adapter(request.workspace, spec.start_from, request.base)]
-    if spec.base_models == "all_available" and spec.source_system is not None:
-        return finished_adapters(request.workspace, spec.source_system, request.base)
+    match request.spec:
+        case SingleSpec(start_from=str(place)):
+            return [named_adapter(request.workspace, place, request.base)]
+        case TransferSpec(base_models="all_available", source_system=source):
+            return finished_adapters(request.workspace, source, request.base)
     return []
 
 
@@ -101,25 +141,26 @@ def require_machine(request: Request, *, trains_here: bool = True) -> None:
     """Refuse what this machine cannot do; nothing is written.
 
     Args:
-        trains_here: whether this is the machine that needs the memory.
+        trains_here: whether this machine needs the memory for training.
 
     Raises:
-        InputError: everything that stands in the way.
+        InputError: everything that is missing.
     """
-    adapters = sum(stage.kind in {"sft", "grpo"} for stage in preview(request).stages.values())
+    # The number of adapters without sharing: an upper bound that needs no plan.
+    adapters = sum(len(TRAINED[run.training_type]) for run in design_runs(request.spec, _adapters(request)))
     require_fit(check_machine(request.workspace, request.base, adapters=adapters, trains_here=trains_here))
 
 
 def prepare(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
-) -> Plan:
-    """Check the machine, see that the data sets are there, and plan; the experiment's own folder is not touched yet.
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+) -> Preparation:
+    """Check the machine, generate missing data sets, and plan; the experiment's own folder is not touched yet.
 
     Args:
         say: told what takes time.
-        calibration: whether short runs measure what stages cost whose like have never run here.
-        accept_changes: whether a change counts also where everything that was planned is finished.
-        trains_here: whether this is the machine that needs the memory.
+        calibration: whether to measure, with short runs, stages of kinds that have never run here.
+        accept_changes: whether a change counts even where everything planned is finished.
+        trains_here: whether this machine needs the memory for training.
 
     Raises:
         InputError: something is missing.
@@ -127,40 +168,50 @@ def prepare(
     """
     require_machine(request, trains_here=trains_here)
     request.workspace.require_writable()
-    blocking = request.base.preset.dialect.blocking
-    datasets = ensure_datasets(request.workspace, request.spec, blocking, say)
-    plan = build_plan(request.spec, request.experiment_id, _inputs(request, datasets))
-    plan = _calibrated(request, plan, datasets, say, everything=calibration)
-    if request.existing is None:
-        return plan if request.follows is None else _following(plan, request.follows)
-    if request.existing.stages.keys() == plan.stages.keys():
-        return request.existing
-    states = read_stages(request.workspace, request.existing)
+    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking, say)
+    inputs = _inputs(request, datasets)
+    prepared = Preparation(
+        request, build_plan(request.spec, request.experiment_id, inputs), datasets, tuple(inputs.adapters)
+    )
+    if request.existing is not None:
+        return replace(prepared, plan=_existing_plan(request.existing, prepared, accept_changes=accept_changes))
+    prepared = _calibrated(prepared, say, everything=calibration)
+    return prepared if request.follows is None else replace(prepared, plan=_following(prepared.plan, request.follows))
+
+
+def _existing_plan(existing: Plan, prepared: Preparation, *, accept_changes: bool) -> Plan:
+    """The frozen plan, where it can still be run or is finished.
+
+    Raises:
+        ChangedSinceError: see `prepare`.
+    """
+    if existing.stages.keys() == prepared.plan.stages.keys():
+        return existing
+    states = read_stages(prepared.request.workspace, existing)
     if all(state.status == "finished" for state in states.values()) and not accept_changes:
-        return request.existing
-    changes = plan_changes(request.existing, plan)
+        return existing
+    changes = plan_changes(existing, prepared.plan)
     raise ChangedSinceError(
-        f"experiment {request.experiment_id!r} cannot go on as planned: {', '.join(changes)} changed since. Use "
-        "--accept-changes for an experiment that follows it; stages that are still the same are reused.",
+        f"experiment {existing.experiment!r} cannot continue as planned: {', '.join(changes)} changed since. Use "
+        "--accept-changes for an experiment that follows it; unchanged stages are reused.",
         changes,
     )
 
 
-def take_up(
-    request: Request, say: Say, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
-) -> tuple[Request, Plan]:
-    """Like `prepare`; with `accept_changes`, what cannot go on as planned goes on as an experiment that follows it."""
+def start_or_resume(
+    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+) -> Preparation:
+    """Like `prepare`; with `accept_changes`, an experiment that cannot continue is followed by a new one."""
     while True:
         try:
-            plan = prepare(
+            return prepare(
                 request, say, calibration=calibration, accept_changes=accept_changes, trains_here=trains_here
             )
-            return request, plan
         except ChangedSinceError as error:
             if not accept_changes:
                 raise
             following = successor(request, error.changes)
-            say(f"{request.experiment_id}: {', '.join(error.changes)} changed; going on as {following.experiment_id}")
+            say(f"{request.experiment_id}: {', '.join(error.changes)} changed; continuing as {following.experiment_id}")
             request = following
 
 
@@ -168,34 +219,39 @@ def _following(plan: Plan, follows: Follows) -> Plan:
     return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
-def _calibrated(request: Request, plan: Plan, datasets: Mapping[str, Named], say: Say, *, everything: bool) -> Plan:
-    """The plan after calibration, which an equal-compute control needs in any case to know its steps."""
-    if request.existing is not None:
-        return plan
-    wanted: set[str] = set()
+def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Preparation:
+    """The preparation after calibration.
+
+    Only a control of equal compute changes with what was measured: its plan is then built once more.
+    """
+    request = prepared.request
+    provisional = needs_compute_ratio(request.spec) and prepared.plan.compute_ratio is None
+    wanted = {"sft", "grpo"} if provisional else set[str]()
     if everything:
-        expected = estimate(plan, request.workspace, 1)
-        wanted = {*expected.unknown, *expected.unlike}
-    if request.spec.equal_compute_control and plan.compute_ratio is None:
-        wanted |= {"sft", "grpo"}
+        expected = prepared.estimate(workers=1)
+        wanted |= {*expected.unknown, *expected.unlike}
     if wanted:
-        calibrate(request.workspace, plan, [kind for kind in KINDS if kind in wanted], say)
-    return build_plan(request.spec, request.experiment_id, _inputs(request, datasets)) if wanted else plan
+        calibrate(request.workspace, prepared.plan, [kind for kind in KINDS if kind in wanted], say)
+    if not provisional:
+        return Preparation(request, prepared.plan, prepared.datasets, prepared.adapters)  # with new observations
+    plan = build_plan(request.spec, request.experiment_id, _inputs(request, prepared.datasets))
+    return Preparation(request, plan, prepared.datasets, prepared.adapters)
 
 
-def run(request: Request, plan: Plan, options: Options) -> Status:
-    """Run `plan` to its end under the experiment's lease, and link the models.
+def run(prepared: Preparation, options: Options) -> Status:
+    """Run the plan to its end under the experiment's lease, and link the models.
 
     Raises:
         InputError: another coordinator holds the experiment.
         KeyboardInterrupt: on SIGINT, after the running stages have finished; on a second one and on SIGTERM, after they
             were ended. The experiment can be resumed.
     """
+    request, plan = prepared.request, prepared.plan
     with lease(request.folder) as token:
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
         workers = options.workers or fitting_workers(request.workspace, plan, request.base)
-        write_prediction(request, plan, workers)
+        write_prediction(prepared, workers)
         failed, tried = _failed_stages(request.workspace, plan), _tried_stages(request.folder)
         executor = options.executor or LocalExecutor(preload=PRELOAD, limits=options.limits, devices=gpus())
         journal = Journal(request.folder, token, options.listeners)
@@ -222,11 +278,11 @@ def run(request: Request, plan: Plan, options: Options) -> Status:
         return status
 
 
-def write_prediction(request: Request, plan: Plan, workers: int) -> None:
+def write_prediction(prepared: Preparation, workers: int) -> None:
     """Keep what the experiment was expected to cost when it was first started."""
-    path = request.folder / ESTIMATE
+    path = prepared.request.folder / ESTIMATE
     if not path.exists():
-        expected = estimate(plan, request.workspace, min(workers, len(plan.stages)))
+        expected = prepared.estimate(min(workers, len(prepared.plan.stages)))
         write_json(path, {"at": datetime.now(UTC).isoformat(timespec="seconds"), **expected.to_json()})
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from setpoint.artifacts import Workspace, check_identifier
 from setpoint.errors import Findings, InputError
-from setpoint.experiments.planning.adapters import canonical_place
 from setpoint.experiments.planning.canonical import canonical_spec, check_values, spec_digest
 from setpoint.experiments.planning.changes import next_id, spec_changes
-from setpoint.experiments.planning.data import canonical_datasets, find_datasets
-from setpoint.experiments.planning.spec import ExperimentSpec, planned_spec
+from setpoint.experiments.planning.datasets import canonical_datasets, find_datasets
+from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, planned_spec
+from setpoint.experiments.planning.start_adapters import canonical_place
 from setpoint.experiments.running.status import require_plan
 from setpoint.policies import BaseModel, resolve_base
 from setpoint.records.plan import Plan, read_plan
@@ -86,7 +86,7 @@ def make_request(
             find_datasets(workspace, spec, base.preset.dialect.blocking)
     findings.settle()
     assert base is not None
-    if spec.start_from is not None:
+    if isinstance(spec, SingleSpec) and spec.start_from is not None:
         spec = spec.model_copy(update={"start_from": canonical_place(workspace, spec.start_from)})
     identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
     if fresh:

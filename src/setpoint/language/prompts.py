@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from setpoint.errors import InputError
 from setpoint.language.dialect import Dialect
 from setpoint.language.numbers import format_number, format_shortest, format_vector
+from setpoint.plants import TERMS, Plant, Signal
 from setpoint.problems import Problem
-from setpoint.systems import TERMS, Plant, Signal
 
 Message = dict[str, str]
 
@@ -28,7 +28,7 @@ def short_prompt(problem: Problem, x: Sequence[float], dialect: Dialect, plant_n
     """One line of `key=value`; the state comes last, so that all prompts of a plant share their beginning.
 
     Plants of the second-order family state its coefficients (`c` and `d` are cubic terms, see
-    `setpoint.systems.second_order`; terms a plant does not have are zero), others their equations. What the built-in
+    `setpoint.plants.second_order`; terms a plant does not have are zero), others their equations. What the built-in
     base learned as given is left out where it holds: symmetric bounds, the origin as the target, ten times the weights
     at the end.
     """

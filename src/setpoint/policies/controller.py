@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers import Plan
+from setpoint.controllers import Plan, ProblemController
 from setpoint.language import Dialect, Message, ParseFailure, messages, parse_answer
 from setpoint.policies.bases import BaseModel
 from setpoint.policies.language_model import Completion, LanguageModel
@@ -48,18 +48,18 @@ def load_controllers(
     return lambda problem: LLMController(problem, model, preset)
 
 
-class LLMController:
+class LLMController(ProblemController):
     """Asks a language model for the plan of every state, with the same horizon in the prompt whatever the time is."""
 
     name = "llm"
 
     def __init__(self, problem: Problem, model: CompletesChats, preset: BasePreset) -> None:
         """Speak the preset's dialect with `model` about `problem`."""
-        self._problem = problem
+        super().__init__(problem)
         self._model = model
         self._preset = preset
 
-    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
         """Controls for at least `steps` steps; zeros where an answer could not be read.
 
         Where the layout of answers is known, generation stops after the moves that are needed: a model that continues
@@ -68,10 +68,10 @@ class LLMController:
         blocking = self._preset.dialect.blocking
         needed = moves_to_generate(self._preset, steps)
         moves = needed or blocking.moves
-        chats = [messages(self._problem, state, self._preset.dialect) for state in x.tolist()]
-        completions = self._model.complete(chats, self._preset.answer_tokens(self._problem.plant, needed))
+        chats = [messages(self.problem, state, self._preset.dialect) for state in x.tolist()]
+        completions = self._model.complete(chats, self._preset.answer_tokens(self.problem.plant, needed))
         answers = [self._read(completion, moves, needed is not None) for completion in completions]
-        nothing = np.zeros((moves, self._problem.plant.n_u))
+        nothing = np.zeros((moves, self.problem.plant.n_u))
         return Plan(
             controls=blocking.expand(np.stack([nothing if isinstance(a, Termination) else a for a in answers])),
             outcomes=tuple(a if isinstance(a, Termination) else Termination.COMPLETED for a in answers),
@@ -82,7 +82,7 @@ class LLMController:
         answer = parse_answer(
             completion.text,
             moves,
-            self._problem.plant.n_u,
+            self.problem.plant.n_u,
             complete=not cut_off,
             decimals=self._preset.dialect.control_decimals,
         )

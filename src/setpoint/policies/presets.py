@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from setpoint.language import Dialect
+from setpoint.plants import Plant
 from setpoint.problems import MoveBlocking
-from setpoint.systems import Plant
 
 ONE_DIGIT = 10.0
 """Controls below this have the tokens of a preset's layout; others take up to one more for each digit and the sign."""

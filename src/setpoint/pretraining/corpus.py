@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from setpoint import systems
 from setpoint.controllers import solve_riccati
 from setpoint.language import Dialect, compose_answer, short_prompt
+from setpoint.plants import TERMS, SecondOrder, Signal
 from setpoint.pretraining import families
 from setpoint.pretraining.families import DrawnPlant
 from setpoint.problems import STATE_DECIMALS, Problem
 from setpoint.processes import ordered_map
 from setpoint.seeding import generator
-from setpoint.systems import SecondOrder, Signal
 
 PLANT_NAME = "generic"
 PLANTS_PER_CHUNK = 250
@@ -115,7 +114,7 @@ def _solve_all(plants: list[DrawnPlant], starts: list[tuple[int, np.ndarray]], l
     solved = []
     for k, state in starts:
         drawn, x0 = plants[k], np.round(state, STATE_DECIMALS)
-        values = [*(drawn.coefficients[name] for name in systems.TERMS), drawn.dt_s, drawn.velocity_weight]
+        values = [*(drawn.coefficients[name] for name in TERMS), drawn.dt_s, drawn.velocity_weight]
         u_bound, x_bound = np.array([drawn.control_bound]), np.full(2, _STATE_LIMIT + 1)
         optimum = _optimizer().solve(x0, values, (-u_bound, u_bound), (-x_bound, x_bound))
         if optimum is None:
@@ -135,7 +134,7 @@ def _solve_all(plants: list[DrawnPlant], starts: list[tuple[int, np.ndarray]], l
 
 def _simulate(drawn: list[DrawnPlant], solved: list[tuple[int, np.ndarray, Any]]) -> np.ndarray:
     """The states of all optima at once: the plant's coefficients are arrays over the batch."""
-    coefficients = {name: np.array([plant.coefficients[name] for plant in drawn]) for name in systems.TERMS}
+    coefficients = {name: np.array([plant.coefficients[name] for plant in drawn]) for name in TERMS}
     plant = SecondOrder(**coefficients, dt_s=np.array([plant.dt_s for plant in drawn]))
     states = [np.array([x0 for _, x0, _ in solved])]
     controls = np.array([optimum.controls for _, _, optimum in solved])
@@ -149,7 +148,7 @@ def _optimizer() -> Any:
     """One parametric optimizer for the whole family; CasADi is imported only by the process that solves."""
     from setpoint.controllers.shooting import TrajectoryOptimizer, symbols
 
-    parameters = symbols((*systems.TERMS, "dt_s", "velocity_weight"))
+    parameters = symbols((*TERMS, "dt_s", "velocity_weight"))
     plant = SecondOrder(**{name: symbol for name, symbol in parameters.items() if name != "velocity_weight"})
     problem = _problem(plant, parameters["velocity_weight"], (1.0, 1.0))
     return TrajectoryOptimizer(

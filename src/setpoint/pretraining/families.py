@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from setpoint import systems
+from setpoint import plants
 
 EXCLUSION = 0.2
 TERMINAL_WEIGHT = 10.0
@@ -31,7 +31,7 @@ class DrawnPlant:
 
 def taylor_coefficients(coefficients: dict[str, float]) -> np.ndarray:
     """(x, x', x³, x² x', u) coefficients of the acceleration up to third order."""
-    term = {name: float(coefficients.get(name, 0.0)) for name in systems.TERMS}
+    term = {name: float(coefficients.get(name, 0.0)) for name in plants.TERMS}
     return np.array([term["a"] + term["g"], term["b"], term["c"] - term["g"] / 6, term["d"], term["e"]])
 
 
@@ -47,7 +47,7 @@ def named_coefficients() -> dict[str, dict[str, float]]:
 
     Plug-ins are left out: what the base learned from must not depend on what else is installed.
     """
-    found = {name: dict(systems.get(name).coefficients) for name in systems.shipped_names()}
+    found = {name: dict(plants.get(name).coefficients) for name in plants.shipped_names()}
     return {name: coefficients for name, coefficients in found.items() if coefficients}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.language.answers import REASONING_LIMIT
 
 VOCABULARY = 640
@@ -63,7 +63,7 @@ def _required_texts() -> list[str]:
         for sign in ("", "-")
         if separator or number < 10
     ]
-    names = [f"plant={name} " for name in systems.shipped_names()]
+    names = [f"plant={name} " for name in plants.shipped_names()]
     return [pairs] * 200 + integers * 200 + names * 200 + ["user\n", "assistant\n", "feedback"] * 200
 
 

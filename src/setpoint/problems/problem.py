@@ -9,11 +9,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
-from setpoint.errors import InputError, collect
+from setpoint.errors import InputError, collect, shown
 from setpoint.fingerprint import file_digest
+from setpoint.plants import Plant, components_of
 from setpoint.seeding import generator
-from setpoint.systems import Plant, components_of
 
 STATE_DECIMALS = 4
 """Initial states are rounded to this many decimals, so that a prompt states them exactly."""
@@ -191,6 +192,27 @@ class Problem:
         if self.plant.linear:
             return "global optimum"
         return "optimum" if self.starts == 1 else "best known"
+
+    def as_states(self, x: ArrayLike, name: str) -> tuple[Float[np.ndarray, "B n_x"], bool]:
+        """`x`, one state (n_x,) or a batch (B, n_x), as a batch; and whether it was one state.
+
+        Args:
+            name: what the caller calls this argument.
+
+        Raises:
+            InputError: it has another shape, or values that are not finite numbers.
+        """
+        n_x, names = self.plant.n_x, ", ".join(signal.name for signal in self.plant.states)
+        right = f"of shape ({n_x},) or (B, {n_x}): {names}"
+        try:
+            states = np.asarray(x, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} must hold numbers {right}, but is {shown(x)}.") from error
+        if states.ndim not in {1, 2} or states.shape[-1] != n_x:
+            raise InputError(f"{name} must be {right}, but has shape {states.shape}.")
+        if not np.isfinite(states).all():
+            raise InputError(f"{name} must be finite, but holds NaN or infinite values.")
+        return np.atleast_2d(states), states.ndim == 1
 
     def require_initial(self, states: Float[np.ndarray, "B n_x"]) -> None:
         """Check that `states` are finite and in the initial set (to rounding).

@@ -2,7 +2,7 @@
 
 import math
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.problems.problem import Problem
 
 _RAISED_RADIUS = 1.1
@@ -11,7 +11,7 @@ _PROBLEMS = {
     problem.name: problem
     for problem in (
         Problem(
-            plant=systems.get("double_integrator"),
+            plant=plants.get("double_integrator"),
             steps=50,
             q=(10.0, 10.0),
             r=(0.1,),
@@ -20,7 +20,7 @@ _PROBLEMS = {
             half_width=(0.8, 0.8),
         ),
         Problem(
-            plant=systems.get("van_der_pol"),
+            plant=plants.get("van_der_pol"),
             steps=50,
             q=(10.0, 10.0),
             r=(0.1,),
@@ -30,7 +30,7 @@ _PROBLEMS = {
             judged="closed_loop",
         ),
         Problem(
-            plant=systems.get("pendulum"),
+            plant=plants.get("pendulum"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -42,7 +42,7 @@ _PROBLEMS = {
             detuned_gain=0.7,
         ),
         Problem(
-            plant=systems.get("double_integrator_tight"),
+            plant=plants.get("double_integrator_tight"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -51,7 +51,7 @@ _PROBLEMS = {
             half_width=(0.9, 0.3),
         ),
         Problem(
-            plant=systems.get("linear_oscillator"),
+            plant=plants.get("linear_oscillator"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -60,7 +60,7 @@ _PROBLEMS = {
             half_width=(1.0, 1.2),
         ),
         Problem(
-            plant=systems.get("van_der_pol_tight"),
+            plant=plants.get("van_der_pol_tight"),
             steps=50,
             q=(10.0, 10.0),
             r=(0.1,),
@@ -70,7 +70,7 @@ _PROBLEMS = {
             judged="closed_loop",
         ),
         Problem(
-            plant=systems.get("duffing"),
+            plant=plants.get("duffing"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -81,7 +81,7 @@ _PROBLEMS = {
             detuned_gain=0.3,
         ),
         Problem(
-            plant=systems.get("pendulum_swingup"),
+            plant=plants.get("pendulum_swingup"),
             steps=50,
             q=(10.0, 1.0),
             r=(0.1,),
@@ -94,7 +94,7 @@ _PROBLEMS = {
             starts=8,
         ),
         Problem(
-            plant=systems.get("cart_pole"),
+            plant=plants.get("cart_pole"),
             steps=50,
             q=(10.0, 1.0, 10.0, 1.0),
             r=(0.01,),
@@ -106,7 +106,7 @@ _PROBLEMS = {
             detuned_gain=0.7,
         ),
         Problem(
-            plant=systems.get("cw_rendezvous"),
+            plant=plants.get("cw_rendezvous"),
             steps=50,
             q=(10.0, 10.0, 1.0, 1.0),
             r=(0.1, 0.1),
@@ -115,7 +115,7 @@ _PROBLEMS = {
             half_width=(0.4, 1.0, 0.1, 0.1),
         ),
         Problem(
-            plant=systems.get("orbit_raising"),
+            plant=plants.get("orbit_raising"),
             steps=50,
             q=(10.0, 10.0, 10.0),
             r=(1.0, 1.0),
@@ -125,7 +125,7 @@ _PROBLEMS = {
             centre=(1.0, 0.0, 1.0),
         ),
         Problem(
-            plant=systems.get("detumble"),
+            plant=plants.get("detumble"),
             steps=50,
             q=(10.0, 10.0, 10.0),
             r=(0.1, 0.1, 0.1),
@@ -135,7 +135,7 @@ _PROBLEMS = {
             detuned_gain=0.3,
         ),
         Problem(
-            plant=systems.get("attitude_mrp"),
+            plant=plants.get("attitude_mrp"),
             steps=50,
             q=(10.0, 10.0, 10.0, 1.0, 1.0, 1.0),
             r=(0.1, 0.1, 0.1),
@@ -154,8 +154,8 @@ def get(name: str) -> Problem:
     Raises:
         InputError: no such plant.
     """
-    full = systems.canonical(name)
+    full = plants.canonical(name)
     if full in _PROBLEMS:
         return _PROBLEMS[full]
-    problem: Problem = systems.plugins().problems[full]
+    problem: Problem = plants.plugins().problems[full]
     return problem

@@ -4,7 +4,7 @@
 | ------------------ | ------------------------------------------------------------------------------------ |
 | `nominal`          | every system with its own parameters and bounds                                      |
 | `tight`            | the systems whose bounds the optimum meets and a clipped regulator does not          |
-| `held_out`         | members of a family with parameters that `systems.draw_member` keeps from training   |
+| `held_out`         | members of a family with parameters that `plants.draw_member` keeps from training   |
 | `held_out_systems` | systems that no universal model of the benchmark is trained on                       |
 
 The states of `tight` and `held_out_systems` are the nominal ones of those systems.
@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.errors import InputError, unknown_name
+from setpoint.plants import draw_member
 from setpoint.problems import registry
 from setpoint.problems.problem import Problem
 from setpoint.seeding import generator
-from setpoint.systems import draw_member
 
 DEFAULT_CASES = 300
 MOST_CASES = 100_000
@@ -70,8 +70,8 @@ def suite_systems(suite: str) -> tuple[str, ...]:
     if suite not in NAMED_SUITES:
         raise unknown_name("suite", suite, NAMED_SUITES)
     if suite == "held_out":
-        return tuple(name for name in systems.names() if systems.get(name).family)
-    return {"nominal": systems.names(), "tight": TIGHT, "held_out_systems": HELD_OUT_SYSTEMS}[suite]
+        return tuple(name for name in plants.names() if plants.get(name).family)
+    return {"nominal": plants.names(), "tight": TIGHT, "held_out_systems": HELD_OUT_SYSTEMS}[suite]
 
 
 def require_in_suite(system: str, suite: str) -> None:
@@ -92,7 +92,7 @@ def suite_cases(suite: str, system: str, cases: int) -> tuple[TestCases, ...]:
     Raises:
         InputError: no such suite, an impossible number of cases, or the system is not in the suite.
     """
-    full = systems.canonical(system)
+    full = plants.canonical(system)
     require_in_suite(full, suite)
     require_cases(cases)
     problem = registry.get(full)

@@ -51,7 +51,7 @@ class PlannedRun(_Record):
     the adapter it starts from, before training); where a run has several systems, evaluations are `<role>:<system>`."""
 
 
-class Named(_Record):
+class NamedDigest(_Record):
     """An input by name, and the digest of its content."""
 
     name: str
@@ -92,8 +92,8 @@ class Plan(_Record):
     spec_digest: str
     analysis: AnalysisPlan
     systems: tuple[str, ...]
-    base: Named
-    datasets: dict[str, Named]
+    base: NamedDigest
+    datasets: dict[str, NamedDigest]
     runs: tuple[PlannedRun, ...]
     stages: dict[str, PlannedStage]
     shared: Shared

@@ -19,13 +19,11 @@ from setpoint.controllers.cloned import CLONES, clone
 from setpoint.controllers.mpc import ModelPredictive
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
 from setpoint.controllers.tracking import TrackingLqr
-from setpoint.problems import Problem, TestCases, require_disjoint, suite_cases
+from setpoint.problems import CLOSED_LOOP_REPLANNING, Problem, TestCases, require_disjoint, suite_cases
 from setpoint.problems.suites import MIN_DISTANCE
-from setpoint.simulation import Disturbance, run_controller, simulate
+from setpoint.simulation import NOISE, Disturbance, run_controller, simulate
 from setpoint.trajectory import Trajectory
 
-DISTURBED = Disturbance(state_noise=0.01, input_noise=0.05)
-DISTURBED_INTERVAL = 5
 NOISY = ", closed loop with noise"
 """At the end of the names of such rows."""
 DISTURBED_CASES = 50
@@ -177,7 +175,7 @@ def _disturbed(group: _Solved, clones: Sequence[Controller]) -> list[tuple[str, 
     makers: list[Callable[[Problem], Controller]] = [ClippedLqr, TrackingLqr, ModelPredictive]
     controllers = [*(make(problem) for make in makers), *clones]
     return [
-        (f"{each.name}{NOISY}", run_controller(problem, each, group.states, DISTURBED_INTERVAL, DISTURBED).trajectory)
+        (f"{each.name}{NOISY}", run_controller(problem, each, group.states, CLOSED_LOOP_REPLANNING, NOISE).trajectory)
         for each in controllers
     ]
 

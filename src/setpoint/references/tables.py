@@ -150,13 +150,15 @@ def _clones(found: "Sequence[SystemAnchors]", clones: Sequence[str]) -> Table:
 
 
 def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
-    from setpoint.references.study import DISTURBED, DISTURBED_CASES, DISTURBED_INTERVAL, NOISY
+    from setpoint.problems import CLOSED_LOOP_REPLANNING
+    from setpoint.references.study import DISTURBED_CASES, NOISY
+    from setpoint.simulation import NOISE
 
     metrics = (("success_rate", _share), ("success_loose_rate", _share), ("regret_median", _percent))
     note = (
-        f"The first {DISTURBED_CASES} cases with a new plan every {DISTURBED_INTERVAL} steps, measured states off by "
-        f"{_share(DISTURBED.state_noise)} of the initial set's half width and controls by "
-        f"{_share(DISTURBED.input_noise)} of half their range (normal noise). `tracking_lqr`, a time-varying "
+        f"The first {DISTURBED_CASES} cases with a new plan every {CLOSED_LOOP_REPLANNING} steps, measured states off "
+        f"by {_share(NOISE.state_noise)} of the initial set's half width and controls by "
+        f"{_share(NOISE.input_noise)} of half their range (normal noise). `tracking_lqr`, a time-varying "
         "regulator along the trajectory of the optimum, stands for the optimum, whose plan knows no noise; `mpc` falls "
         "back on the clipped LQR where a state has no certified plan. Each cell: success; success within 0.1; median "
         "regret."

@@ -7,10 +7,15 @@ from statistics import mean
 from setpoint import problems
 from setpoint.analysis.data.evaluations import Arm
 from setpoint.analysis.data.formatting import share_text
+from setpoint.analysis.data.quantities import JUDGED_MODES
+from setpoint.episodes import mode_name
+from setpoint.problems import CLOSED_LOOP_REPLANNING
 from setpoint.reports.content import REFERENCES
 
-_MODES = {"open_loop": "open loop", "replan_1": "replan 1", "replan_5": "replan 5"}
-_COLUMNS = ("arm", "mode", "parsed", "success", "median regret", "p90 regret", "error L2", "error norm.", "CPU-s")
+_MODES = tuple(mode_name(interval) for interval in (0, 1, CLOSED_LOOP_REPLANNING))
+_COLUMNS = (
+    "arm", "mode", "parsed", "success", "median regret", "p90 regret", "mean error", "median norm. error", "CPU-s"
+)  # fmt: skip
 
 
 def render_arms(arms: Sequence[Arm]) -> str:
@@ -28,7 +33,7 @@ def render_arms(arms: Sequence[Arm]) -> str:
         lines.append("")
     lines += [
         "Cells: mean over seeds (lowest–highest). Regret is against the certified optimum with one move per step;",
-        "error L2 is the mean final distance, error norm. the median of the largest component relative to the initial",
+        "error is the final distance from the target (L2), norm. error its largest component relative to the initial",
         "set; CPU-s are those of training, upstream stages included. References do not change by replanning.",
     ]
     return "\n".join(lines) + "\n"
@@ -40,9 +45,7 @@ def _overview(arms: Sequence[Arm]) -> list[str]:
     if len(systems) < 2:
         return []
     judged = {name: problems.get(name).judged for name in systems}
-    shown = [
-        arm for arm in arms if arm.mode == {"open_loop": "open_loop", "closed_loop": "replan_5"}[judged[arm.system]]
-    ]
+    shown = [arm for arm in arms if arm.mode == JUDGED_MODES[judged[arm.system]]]
     names = list(dict.fromkeys(arm.name for arm in shown))
     names.sort(key=lambda name: name in REFERENCES)  # references last
     rows = []
@@ -55,7 +58,8 @@ def _overview(arms: Sequence[Arm]) -> list[str]:
         *_aligned([("system", "judged in", *names), *rows]),
         "",
         "Cells: success; median regret; where a language model answers, the share of episodes with all answers read",
-        "comes first. Means over seeds, in the mode that a system is judged in; closed loop: a new plan every 5 steps.",
+        "comes first. Means over seeds, in the mode that a system is judged in; closed loop: a new plan every "
+        f"{CLOSED_LOOP_REPLANNING} steps.",
         "",
     ]
 
@@ -77,10 +81,10 @@ def write_arms(arms: Sequence[Arm], path: Path) -> str:
 def _row(arm: Arm) -> tuple[str, ...]:
     return (
         arm.name,
-        _MODES[arm.mode],
+        arm.mode.replace("_", " "),
         *(_spread(arm.values(name), share_text) for name in ("parse_rate", "success_rate")),
         *(_spread(arm.values(name), share_text) for name in ("regret_median", "regret_p90")),
-        *(_spread(arm.values(name), "{:.4f}".format) for name in ("final_error", "normalised_error")),
+        *(_spread(arm.values(name), "{:.4f}".format) for name in ("final_error", "normalised_error_median")),
         _spread(list(arm.cpu_s.values()), "{:.0f}".format) if arm.cpu_s else "–",
     )
 

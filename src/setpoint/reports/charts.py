@@ -1,46 +1,38 @@
-"""The figures of the HTML report as SVG: effects, seeds, interactions, failures, learning curves, trajectories."""
+"""Figures of the HTML report as SVG: effects, seeds, levels, failures, trajectories, costs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
 
 import numpy as np
 
-from setpoint import systems
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint import plants
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status, with_evidence
 from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
-from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
+from setpoint.analysis.data.evidence import LevelEvidence
+from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, RunResult
 from setpoint.analysis.data.formatting import factor_label, level_text, number_text
 from setpoint.analysis.data.quantities import JUDGED_MODES
-from setpoint.analysis.data.reading import learning_curve
+from setpoint.analysis.data.subject import OneCell
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
 from setpoint.reports import scales, svg
 from setpoint.reports.content import (
     RankedSystem,
     Report,
-    curve_labels,
     curve_names,
     extreme_run,
     extreme_words,
     metric_text,
     references_of,
     short_label,
-    stages_of,
 )
 from setpoint.reports.costs import configuration_costs, missing_from, pareto_front
 
 SHOWN_CONFIGURATIONS = 30
 SHOWN_EFFECTS = 40
-SHOWN_CURVES = 40
-SHOWN_LABELS = 30
-SHOWN_RAW = 12
-"""Curves up to which their raw values are drawn behind the running means."""
-SHOWN_MAPS = 6
 SHOWN_PREDICTIONS = 80
 SHOWN_DOTS = 60
-LARGEST_MAP = 15
 WIDTH, HALF, LABELS = 1184.0, 584.0, 330.0
 """Of the whole page, of two figures side by side, and of the names of rows."""
 MARGIN_ROW = 15.0
@@ -54,6 +46,18 @@ REFERENCE_CLASSES = {
     "base, zero-shot": "c6 d2",
 }
 """As in the images."""
+
+IMPROVEMENTS = frozenset(
+    {
+        ClaimKind.OPTIMAL_LEVEL,
+        ClaimKind.DIFFERENCE,
+        ClaimKind.THESE_SYSTEMS,
+        ClaimKind.SYSTEMS_IN_GENERAL,
+        ClaimKind.SFT_AGAINST_BASE,
+        ClaimKind.GRPO_AGAINST_SFT,
+    }
+)
+"""Claims whose estimate is an improvement, so that one axis fits all of them."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,7 @@ def forest(report: Report) -> Chart | None:
 
 
 def _drawn(claim: Claim) -> bool:
-    return claim.id.startswith(
-        ("optimal_level:", "difference:", "these_systems:", "systems_in_general:", "sft_against", "grpo_against")
-    ) and not claim.details.get("cell")
+    return claim.kind in IMPROVEMENTS and not isinstance(claim.subject, OneCell)
 
 
 def _percent(value: float) -> float:
@@ -167,18 +169,18 @@ def _named(references: Sequence[scales.Reference]) -> str:
 
 def levels(report: Report) -> list[Chart]:
     """For each swept parameter every run of each level as a dot, with the level's mean and its interval."""
-    claims = [c for c in report.claims if c.id.startswith("optimal_level:") and c.details.get("level_intervals")]
-    return [_levels(report, claim) for claim in claims]
+    claims = with_evidence(report.claims, LevelEvidence)
+    return [_levels(report, claim, found) for claim, found in claims if found.level_intervals]
 
 
-def _levels(report: Report, claim: Claim) -> Chart:
-    data, factor = report.data, str(claim.details["parameter"])
+def _levels(report: Report, claim: Claim, found: LevelEvidence) -> Chart:
+    data, factor = report.data, claim.factor
     scale = Scale(data.quantity(data.analysis.primary_metric), data.analysis.scale == "log")
     values: dict[str, list[float]] = {}
     for o in observe(data, scale):
         if o.value is not None:
             values.setdefault(level_text(o.level(factor)), []).append(scale.natural(o.value))
-    means, intervals = claim.details["level_means"], claim.details["level_intervals"]
+    means, intervals = found.level_means, found.level_intervals
     shown = list(means)[:SHOWN_CONFIGURATIONS]
     everything = [v for name in shown for v in (*values.get(name, ()), *intervals.get(name, ()))]
     logarithmic = all(v > 0.0 for v in everything)
@@ -189,7 +191,7 @@ def _levels(report: Report, claim: Claim) -> Chart:
     axis = svg.axis_over(shown_values, 110, HALF - 90, logarithmic=logarithmic)
     top = 12.0 + MARGIN_ROW * _margin_rows(axis.end - axis.start, placed)
     bottom = top + 10.0 + 26.0 * len(shown)
-    best = [level_text(level) for level in claim.details["possibly_best"]]
+    best = [level_text(level) for level in found.possibly_best]
     body = svg.bottom_axis(axis, top, bottom, scale.quantity.label)
     legend, height = _references(axis, placed, top, bottom)
     body += legend
@@ -231,83 +233,14 @@ def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
     for k, (name, found) in enumerate(curves):
         shares = 100.0 * np.arange(1, len(found) + 1) / len(found)
         points = [(x_axis.at(float(v)), y_axis.at(float(s))) for v, s in zip(found, shares, strict=True)]
-        look, y = f"line {_look(names, name)}", 292 + 18 * k
-        body.append(svg.path(svg.thinned(points), look))
-        body += [svg.line(60, y - 4, 90, y - 4, look), svg.text(96, y, svg.shortened(name, 70))]
+        classes, y = f"line {look(names, name)}", 292 + 18 * k
+        body.append(svg.path(svg.thinned(points), classes))
+        body += [svg.line(60, y - 4, 90, y - 4, classes), svg.text(96, y, svg.shortened(name, 70))]
     caption = (
         f"{ranked.system}: how many of the cases of all seeds end closer to the target than a bound, for the best "
         "configurations and the worst."
     )
     return Chart(caption, svg.document(HALF, 288 + 18 * len(curves), caption, body))
-
-
-def maps(report: Report) -> list[Chart]:
-    """For each system and pair of swept parameters the mean of each cell with its runs and failures.
-
-    One parameter alone is a column.
-    """
-    data = report.data
-    factors = swept(data)
-    pairs: list[tuple[str, str | None]] = list(combinations(factors, 2))
-    pairs = pairs[: max(1, SHOWN_MAPS // len(data.systems))] or [(factor, None) for factor in factors]
-    charts = [_map(data, system, *pair) for system, pair in product(data.systems, pairs)]
-    return [chart for chart in charts if chart is not None]
-
-
-def _map(data: ExperimentData, system: str, rows: str, columns: str | None) -> Chart | None:
-    runs = [run for run in data.runs if system in run.systems]
-    scale = Scale(data.quantity(data.analysis.primary_metric), data.analysis.scale == "log")
-    ys = ordered_levels(run.level(rows) for run in runs)
-    xs = ordered_levels(run.level(columns) if columns else None for run in runs)
-    if len(ys) > LARGEST_MAP or len(xs) > LARGEST_MAP:
-        return None
-    values: dict[tuple[object, object], list[float]] = {}
-    for o in observe(data, scale):
-        if o.value is not None and o.system == system:
-            values.setdefault((o.level(rows), o.level(columns) if columns else None), []).append(o.value)
-    means = {place: float(np.mean(found)) for place, found in values.items()}
-    low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
-    left, top, height = 130.0, 46.0, 44.0
-    width = max(104.0, min(180.0, (HALF - left) / max(1, len(xs))))
-    body = [svg.text(left, 14, factor_label(columns) if columns else "", classes="soft")]
-    body += [svg.text(left + (k + 0.5) * width, 38, _level(x, columns), anchor="middle") for k, x in enumerate(xs)]
-    body.append(svg.text(left - 8, 38, factor_label(rows), anchor="end", classes="soft"))
-    for j, y in enumerate(ys):
-        body.append(svg.text(left - 8, top + (j + 0.6) * height, svg.shortened(level_text(y), 16), anchor="end"))
-        for k, x in enumerate(xs):
-            here = [r for r in runs if r.level(rows) == y and (columns is None or r.level(columns) == x)]
-            mean = means.get((y, x))
-            corner = (left + k * width, top + j * height)
-            body.append(svg.rectangle(*corner, width - 3, height - 3, "cell"))
-            if mean is not None:
-                share = 0.5 if high == low else (mean - low) / (high - low)
-                body.append(svg.rectangle(*corner, width - 3, height - 3, "heat", 0.38 * (1.0 - share) + 0.02))
-                body.append(_centred(corner, width, 17, number_text(scale.natural(mean))))
-            body.append(_centred(corner, width, 33, _counts(here), "failed" if _failed(here) else "soft"))
-    size = (left + len(xs) * width + 10, top + len(ys) * height + 6)
-    name = f"{factor_label(rows)} and {factor_label(columns)}" if columns else factor_label(rows)
-    caption = (
-        f"{scale.quantity.label} on {system} by {name}: the {'geometric ' if scale.logarithmic else ''}mean of each "
-        "cell's runs (stronger is better), their number, and how many failed."
-    )
-    return Chart(caption, svg.document(*size, caption, body))
-
-
-def _level(level: Level, factor: str | None) -> str:
-    return svg.shortened(level_text(level), 14) if factor else ""
-
-
-def _centred(corner: tuple[float, float], width: float, down: float, value: str, classes: str = "") -> str:
-    return svg.text(corner[0] + width / 2, corner[1] + down, value, anchor="middle", classes=classes)
-
-
-def _failed(runs: Sequence[RunResult]) -> int:
-    return sum(run.state in FAILED_STATES for run in runs)
-
-
-def _counts(runs: Sequence[RunResult]) -> str:
-    failed = _failed(runs)
-    return f"n={sum(run.state == 'ok' for run in runs)}{f', {failed} failed' if failed else ''}"
 
 
 def failure_map(report: Report) -> Chart | None:
@@ -337,63 +270,7 @@ def failure_map(report: Report) -> Chart | None:
     return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
 
 
-def learning_curves(report: Report, system: str) -> list[Chart]:
-    """SFT loss and GRPO reward over steps, each configuration with a look of its own."""
-    runs = [run for run in report.data.runs if system in run.systems]
-    panels = (("sft", "loss", "SFT loss"), ("grpo", "reward", "GRPO mean reward"))
-    charts = [_curves(report, system, stages_of(runs, role), role, key, title) for role, key, title in panels]
-    return [chart for chart in charts if chart is not None]
-
-
-def _curves(
-    report: Report, system: str, stages: Mapping[str, Sequence[RunResult]], role: str, key: str, title: str
-) -> Chart | None:
-    chosen = svg.thinned([(float(k), 0.0) for k in range(len(stages))], SHOWN_CURVES)
-    listed = list(stages)
-    found = []
-    for stage in (listed[int(k)] for k, _ in chosen):
-        records = learning_curve(report.data.workspace.stage(role, stage))
-        points = [(float(r["step"]), float(v)) for r in records if isinstance(v := r.get(key), int | float)]
-        points = [(x, y) for x, y in points if math.isfinite(y)]
-        if len(points) >= 2:
-            found.append((stage, points))
-    if not found:
-        return None
-    labels, all_names = curve_labels(report.data, stages), curve_names(report.data, system)
-    curves = [(labels[stage], points) for stage, points in found]
-    names = [name for name in all_names if name in {label for label, _ in curves}]
-    width = scales.smoothing_width(max(len(points) for _, points in curves))
-    raw = curves if width > 1 and len(curves) <= SHOWN_RAW else []
-    curves = [(name, _smoothed(points, width)) for name, points in curves]
-    x_axis = svg.axis_over([x for _, points in (*curves, *raw) for x, _ in points], 60, HALF - 24)
-    y_axis = svg.axis_over([y for _, points in (*curves, *raw) for _, y in points], 240, 30)
-    body = [*svg.bottom_axis(x_axis, 30, 240, "optimizer step"), *svg.left_axis(y_axis, 60, HALF - 24, key)]
-    for kind, drawn in (("raw", raw), ("line", curves)):
-        for name, points in drawn:
-            places = [(x_axis.at(x), y_axis.at(y)) for x, y in svg.thinned(points, 120)]
-            body.append(svg.path(places, f"line {kind} {_look(all_names, name)}"))
-    listed_names = names[:SHOWN_LABELS]
-    for k, name in enumerate(listed_names):
-        y = 295 + 16 * k
-        body.append(svg.line(60, y - 4, 90, y - 4, f"line {_look(all_names, name)}"))
-        body.append(svg.text(96, y, svg.shortened(name, 70)))
-    shown = f", {len(curves)} of {len(stages)} shown" if len(curves) < len(stages) else ""
-    if len(names) > len(listed_names):
-        shown += f"; the first {len(listed_names)} of {len(names)} configurations are named"
-    smoothed = f", a running mean over {width} steps" if width > 1 else ""
-    smoothed += " over the faint raw values" if raw else ""
-    caption = f"{system}: {title}, one line a trained stage{smoothed}{shown}."
-    return Chart(caption, svg.document(HALF, 304 + 16 * len(listed_names), caption, body))
-
-
-def _smoothed(points: Sequence[tuple[float, float]], width: int) -> list[tuple[float, float]]:
-    """The running mean of a curve; a shorter one than the others is smoothed less."""
-    width = min(width, scales.smoothing_width(len(points)))
-    means = scales.running_mean(np.array([y for _, y in points]), width).tolist()
-    return list(zip([x for x, _ in points[width - 1 :]], means, strict=True))
-
-
-def _look(names: Sequence[str], name: str) -> str:
+def look(names: Sequence[str], name: str) -> str:
     """Colour and dashes of a line, of which there are forty pairs."""
     place = names.index(name)
     return f"c{place % 8} d{place // 8 % 5}"
@@ -401,7 +278,7 @@ def _look(names: Sequence[str], name: str) -> str:
 
 def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
     """The best and the worst run of a system against the optimum, on the first case."""
-    if ranked.system not in systems.names():
+    if ranked.system not in plants.names():
         return []
     ends = [(worst, run) for worst in (False, True) if (run := extreme_run(report, ranked, worst=worst)) is not None]
     if len(ends) == 2 and ends[0][1] is ends[1][1]:
@@ -418,7 +295,7 @@ def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: boo
     optimal = _first_case(report, "reference", reference, "optimum", None, system) if reference else None
     if learned is None:
         return None
-    plant = systems.get(system)
+    plant = plants.get(system)
     signals = [*plant.states, *plant.controls]
     body: list[str] = []
     for k, signal in enumerate(signals):

@@ -14,7 +14,6 @@ NOTE = (
     "over seeds. Where a plan is made again in a disturbed world, linear-quadratic feedback around it stands for the "
     "optimum. Nothing here is tested; all rows are in conditions.csv."
 )
-_MODES = {"open_loop": "open loop", "replan_1": "replan 1", "replan_5": "replan 5"}
 _CONTROLLERS = (("base",), ("optimum", "tracking_lqr"), ("lqr",), ("zero",))
 
 
@@ -42,7 +41,7 @@ def condition_table(found: Sequence[Under], ranked: RankedSystem) -> ConditionTa
         rows.append(
             (
                 condition.replace("_", " "),
-                _MODES.get(mode, mode),
+                mode.replace("_", " "),
                 f"{models[0]['cases'] or 0:.0f}",
                 _cell(models),
                 *(_cell([] if metrics is None else [metrics]) for metrics in cells),

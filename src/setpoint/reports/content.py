@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from setpoint.analysis.data.claim import Claim
+from setpoint.analysis.data.claim import Claim, ClaimKind, find, of_kind
 from setpoint.analysis.data.conditions import Under, read_conditions
 from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
 from setpoint.analysis.data.formatting import (
@@ -17,6 +17,7 @@ from setpoint.analysis.data.formatting import (
     share_text,
 )
 from setpoint.analysis.data.quantities import Metrics
+from setpoint.analysis.data.subject import Subject
 from setpoint.analysis.factors.claim_builder import level_heading
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
@@ -25,8 +26,8 @@ from setpoint.reports.scales import Reference
 NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
 REFERENCES = {"optimum": "certified optimum", "lqr": "clipped LQR", "zero": "zero control"}
-CONTRACT_CLAIMS = ("most_impactful", "lora_rank", "learning_rate")
-"""What the statistical section always answers, in its order."""
+ALWAYS_ANSWERED = ("lora_rank", "learning_rate")
+"""Parameters whose best level the statistical section always speaks of, after the most impactful parameter."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class Report:
     running: bool = False
     """Whether somebody works on the experiment while the report is written."""
 
-    def claim(self, claim_id: str) -> Claim | None:
-        """The claim with this id."""
-        return next((claim for claim in self.claims if claim.id == claim_id), None)
+    def claim(self, kind: ClaimKind, *, subject: Subject | None = None, system: str | None = None) -> Claim | None:
+        """The claim of this kind about `subject` on `system`; None where it was not made."""
+        return find(self.claims, kind, subject=subject, system=system)
 
 
 def build_report(data: ExperimentData, *, running: bool = False) -> Report:
@@ -236,20 +237,20 @@ def rate_text(value: float | None) -> str:
 
 def statistical_lines(report: Report) -> list[tuple[str, str]]:
     """Heading and answer of the lines that every report has, then those of the other swept parameters."""
-    lines = []
-    for wanted in CONTRACT_CLAIMS:
-        found = [claim for claim in report.claims if _answers(claim, wanted)]
-        lines += [(claim.heading, one_line(claim.statement)) for claim in found]
+    lines = [_line(claim) for claim in of_kind(report.claims, ClaimKind.MOST_IMPACTFUL)]
+    levels: dict[str, list[Claim]] = {parameter: [] for parameter in ALWAYS_ANSWERED}
+    others: list[Claim] = []
+    for claim in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL):
+        levels.get(claim.factor.rpartition(".")[2], others).append(claim)
+    for parameter, found in levels.items():
+        lines += [_line(claim) for claim in found]
         if not found:
-            lines.append((level_heading(wanted), f"not resolved: {_fixed(report.data, wanted)}"))
-    answered = {claim.id for claim in report.claims for wanted in CONTRACT_CLAIMS if _answers(claim, wanted)}
-    levels = [c for c in report.claims if c.id.startswith("optimal_level:") and c.id not in answered]
-    return [*lines, *((claim.heading, one_line(claim.statement)) for claim in levels)]
+            lines.append((level_heading(parameter), f"not resolved: {_fixed(report.data, parameter)}"))
+    return [*lines, *map(_line, others)]
 
 
-def _answers(claim: Claim, wanted: str) -> bool:
-    kind, _, subject = claim.id.partition(":")
-    return claim.id == wanted or (kind == "optimal_level" and subject.rpartition(".")[2] == wanted)
+def _line(claim: Claim) -> tuple[str, str]:
+    return claim.heading, one_line(claim.statement)
 
 
 def _fixed(data: ExperimentData, factor: str) -> str:

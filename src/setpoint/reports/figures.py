@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.analysis.data.experiment import RunResult
 from setpoint.analysis.data.formatting import number_text
 from setpoint.analysis.data.quantities import JUDGED_MODES
@@ -22,6 +22,7 @@ from setpoint.analysis.data.reading import learning_curve
 from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
+from setpoint.plants import Signal
 from setpoint.reports.content import (
     RankedSystem,
     Report,
@@ -36,7 +37,6 @@ from setpoint.reports.content import (
 )
 from setpoint.reports.scales import Placed, place_references, running_mean, smoothing_width
 from setpoint.reports.svg import axis_over
-from setpoint.systems import Signal
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
 STYLE = {
@@ -79,7 +79,7 @@ def draw_figures(report: Report, folder: Path) -> list[str]:
     with mpl.rc_context(STYLE):
         for ranked in report.ranked:
             figures = {
-                f"errors_{ranked.system}.png": _errors(report, ranked),
+                f"errors_{ranked.system}.png": errors_figure(report, ranked),
                 f"learning_curves_{ranked.system}.png": _learning_curves(report, ranked.system),
                 f"trajectories_{ranked.system}.png": _trajectories(report, ranked),
             }
@@ -90,7 +90,7 @@ def draw_figures(report: Report, folder: Path) -> list[str]:
     return names
 
 
-def _errors(report: Report, ranked: RankedSystem) -> Figure | None:
+def errors_figure(report: Report, ranked: RankedSystem) -> Figure | None:
     """One row for each configuration, the best on top and those without a result below, with a dot for each seed."""
     shown = ranked.configurations[:LARGEST_CHART]
     if not ranked.with_result:
@@ -256,7 +256,7 @@ def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, 
 def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     """The best run against the optimum on the first cases: a row for each signal, a column for each case."""
     best = extreme_run(report, ranked)
-    if best is None or ranked.system not in systems.names():
+    if best is None or ranked.system not in plants.names():
         return None
     data = report.data
     mode = JUDGED_MODES.get(data.analysis.judged.get(ranked.system, "open_loop"), "open_loop")
@@ -266,7 +266,7 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     cases = sorted(learned)[:SHOWN_CASES]
     if not cases:
         return None
-    plant = systems.get(ranked.system)
+    plant = plants.get(ranked.system)
     signals = [*plant.states, *plant.controls]
     figure = Figure(figsize=(2.7 * len(cases) + 0.9, 1.55 * len(signals) + 0.9), layout="constrained")
     grid = figure.subplots(len(signals), len(cases), sharex=True, sharey="row", squeeze=False)

@@ -12,15 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from setpoint.analysis.data.claim import Claim
+from setpoint.analysis.data.claim import Claim, all_caveats
 from setpoint.analysis.data.formatting import counted, interval_text, number_text, p_text
 from setpoint.reports.charts import (
     Chart,
     failure_map,
     forest,
-    learning_curves,
     levels,
-    maps,
     pareto,
     predicted_costs,
     profiles,
@@ -47,7 +45,9 @@ from setpoint.reports.content import (
     statistical_lines,
     unfinished_text,
 )
+from setpoint.reports.curve_charts import learning_curves
 from setpoint.reports.files import BELOW, Files
+from setpoint.reports.map_charts import maps
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.remedies import suggested_change
 from setpoint.reports.results import Cell
@@ -185,7 +185,7 @@ def _claims(report: Report) -> str:
         f"Primary metric: {analysis.primary_metric} on a {analysis.scale} scale, alpha {number_text(analysis.alpha)}. "
         "The unit is the trained run."
     )
-    caveats = list(dict.fromkeys(text for claim in report.claims for text in claim.details.get("caveats", ())))
+    caveats = all_caveats(report.claims)
     figures = _figures([chart for chart in (forest(report),) if chart is not None])
     notes = _list(caveats, ordered=False) if caveats else ""
     answers = f'<ul class="claims">{"".join(lines)}</ul>'

@@ -2,11 +2,14 @@
 
 import shlex
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import ClaimKind, Status, of_kind, with_evidence
+from setpoint.analysis.data.evidence import ArmEvidence, BestSetEvidence, ImpactEvidence, LevelEvidence
 from setpoint.analysis.data.experiment import FAILED_STATES, RunResult
-from setpoint.analysis.data.formatting import counted, factor_label, level_text, listed
+from setpoint.analysis.data.formatting import counted, level_text, listed
+from setpoint.analysis.data.subject import OneFactor
 from setpoint.reports.content import Report, counts, failure_counts, one_line
 from setpoint.reports.costs import configuration_costs
+from setpoint.reports.more_seeds import more_seeds
 from setpoint.reports.remedies import fails_again, suggested_change
 
 LARGEST_CONFIRMATION = 6
@@ -26,7 +29,7 @@ def recommendations(report: Report) -> list[str]:
         *_better_arms(report),
         *_cheapest(report),
         *_confirm(report),
-        *_replicate(report),
+        *more_seeds(report),
         *_narrow(report),
         *_failing_levels(report),
         *_failure_classes(report),
@@ -58,15 +61,11 @@ def _after_total_failure(report: Report) -> str:
     )
 
 
-def _level_claims(report: Report) -> list[Claim]:
-    return [claim for claim in report.claims if claim.id.startswith("optimal_level:")]
-
-
 def _use(report: Report) -> list[str]:
     """Levels that are shown to be best."""
     return [
-        f"Use {claim.details['parameter']} = {one_line(claim.statement)}: {claim.reason}."
-        for claim in _level_claims(report)
+        f"Use {claim.factor} = {one_line(claim.statement)}: {claim.reason}."
+        for claim in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL)
         if claim.status is Status.SUPPORTED
     ]
 
@@ -74,9 +73,9 @@ def _use(report: Report) -> list[str]:
 def _better_arms(report: Report) -> list[str]:
     """Model types, strategies or starting points that are shown to be better."""
     return [
-        f"Prefer {claim.details['better']} ({claim.heading}): {one_line(claim.statement)}."
-        for claim in report.claims
-        if claim.id.startswith(("difference:", "these_systems:")) and claim.status is Status.SUPPORTED
+        f"Prefer {found.better} ({claim.heading}): {one_line(claim.statement)}."
+        for claim, found in with_evidence(report.claims, ArmEvidence)
+        if claim.kind is not ClaimKind.SYSTEMS_IN_GENERAL and claim.status is Status.SUPPORTED
     ]
 
 
@@ -98,10 +97,11 @@ def _confirm(report: Report) -> list[str]:
         return []
     counts_by_system = {}
     for ranked in report.ranked:
-        claim = report.claim(f"best_configurations:{ranked.system}")
-        chosen = [] if claim is None else claim.details.get("possibly_best", [])
-        if 1 <= len(chosen) <= LARGEST_CONFIRMATION:
-            counts_by_system[ranked.system] = len(chosen)
+        claim = report.claim(ClaimKind.BEST_CONFIGURATIONS, system=ranked.system)
+        if claim is not None and isinstance(claim.evidence, BestSetEvidence):
+            chosen = claim.evidence.possibly_best
+            if 1 <= len(chosen) <= LARGEST_CONFIRMATION:
+                counts_by_system[ranked.system] = len(chosen)
     if not counts_by_system:
         return []
     top = max(counts_by_system.values())
@@ -111,85 +111,19 @@ def _confirm(report: Report) -> list[str]:
     return [f"Confirm the {subject} on {where} with fresh seeds, whose numbers alone are unbiased: {command}"]
 
 
-def _replicate(report: Report) -> list[str]:
-    """More seeds, where a question is open that they would settle; what none would settle is told too."""
-    unresolved = [claim for claim in _level_claims(report) if claim.status is not Status.SUPPORTED]
-    resolution = report.claim("resolution")
-    seeds = max((len(result.runs) for ranked in report.ranked for result in ranked.configurations), default=0)
-    if not unresolved:
-        return []
-    if resolution is None or resolution.estimate is None:
-        names = listed([factor_label(claim.id.partition(":")[2]) for claim in unresolved])
-        wanted = max(3, seeds + 2)
-        return [
-            f"Run the same design with --replicates {wanted}: {names} could not be judged "
-            f"({unresolved[0].reason}), and {wanted} seeds per configuration measure the spread."
-        ]
-    parameters = [claim.details["parameter"] for claim in unresolved if "parameter" in claim.details]
-    details = resolution.details
-    settling = {factor: _seeds_to_show(resolution, factor, seeds, details["observed"][factor]) for factor in parameters}
-    open_still = [factor for factor in parameters if settling[factor] is None]
-    possible = {f: _seeds_to_show(resolution, f, seeds, details["allowed"][f]) for f in open_still}
-    more = {f: n for f in parameters if (n := settling[f] or possible.get(f)) is not None}
-    advice = []
-    if more:
-        most = max(more.values())
-        reasons = []
-        if affordable := [factor for factor in more if settling[factor] is not None]:
-            reasons.append(f"as seen, {listed([_seen(resolution, factor) for factor in affordable])}")
-        reasons += [
-            f"{_seen(resolution, factor)} as seen, but by up to {details['allowed_in_words'][factor]} as far as the "
-            "intervals say"
-            for factor in more
-            if settling[factor] is None
-        ]
-        shown = listed([details["in_words"][factor][str(most)] for factor in more])
-        advice.append(
-            f"Run the same design with --replicates {most}: {'; '.join(reasons)}; and {most} seeds show differences "
-            f"from {shown} (80 % power)."
-        )
-    hopeless = [factor for factor in parameters if factor not in more]
-    if hopeless:
-        best_words = [list(details["in_words"][factor].values())[-1] for factor in hopeless]
-        count = list(details["in_words"][hopeless[0]])[-1]
-        differ = listed([_seen(resolution, factor) for factor in hopeless])
-        bounds = listed([details["allowed_in_words"][factor] for factor in hopeless])
-        advice.append(
-            f"Do not expect more seeds to settle {listed([factor_label(factor) for factor in hopeless])}: as seen, "
-            f"{differ}, the intervals exclude more than {bounds}, and even {count} seeds show differences only from "
-            f"{listed(best_words)}. Take any of the levels that may be best, or the cheapest."
-        )
-    return advice
-
-
-def _seen(resolution: Claim, factor: str) -> str:
-    difference = resolution.details["observed_in_words"][factor]
-    return f"the best {factor_label(factor)} and the next differ by {difference}"
-
-
-def _seeds_to_show(resolution: Claim, factor: str, seeds: int, difference: float | None) -> int | None:
-    """The fewest of the seeds considered, more than there are, that would show such a difference, if any would."""
-    found = resolution.details["by_seeds"].get(factor, {})
-    enough = [
-        int(count)
-        for count, smallest in found.items()
-        if int(count) > seeds and difference is not None and smallest <= difference
-    ]
-    return min(enough, default=None)
-
-
 def _narrow(report: Report) -> list[str]:
     """A finer sweep of the parameter that matters most, around its best level."""
-    claim = report.claim("most_impactful")
-    if claim is None or claim.status is not Status.SUPPORTED:
+    claim = report.claim(ClaimKind.MOST_IMPACTFUL)
+    if claim is None or claim.status is not Status.SUPPORTED or not isinstance(claim.evidence, ImpactEvidence):
         return []
-    parameter = claim.details["parameter"]
+    parameter = claim.evidence.parameter
     levels = sorted({run.level(parameter) for run in report.data.runs}, key=str)
     if any(isinstance(level, bool) or not isinstance(level, int | float) for level in levels):
         return []
     numbers = sorted(float(level) for level in levels if isinstance(level, int | float))
-    level_claim = report.claim(f"optimal_level:{parameter}")
-    best = None if level_claim is None else level_claim.details.get("observed_best")
+    levels_claim = report.claim(ClaimKind.OPTIMAL_LEVEL, subject=OneFactor(parameter))
+    found = None if levels_claim is None else levels_claim.evidence
+    best = found.observed_best if isinstance(found, LevelEvidence) else None
     if best not in {numbers[0], numbers[-1]}:
         return [f"Sweep {parameter} more finely around {level_text(best)}: it has the largest effect of all."]
     side = "below" if best == numbers[0] else "above"
@@ -199,9 +133,9 @@ def _narrow(report: Report) -> list[str]:
 
 def _failing_levels(report: Report) -> list[str]:
     return [
-        f"Avoid or mend {claim.details['parameter']} where it fails: {one_line(claim.statement)}."
-        for claim in report.claims
-        if claim.id.startswith("failures:") and claim.status is Status.SUPPORTED
+        f"Avoid or mend {claim.factor} where it fails: {one_line(claim.statement)}."
+        for claim in of_kind(report.claims, ClaimKind.FAILURES)
+        if claim.status is Status.SUPPORTED
     ]
 
 
@@ -225,10 +159,7 @@ def _failure_advice(name: str, runs: list[RunResult]) -> str:
 def _harmful_stages(report: Report) -> list[str]:
     """Stages that made the result worse on average over a system's cells."""
     return [
-        f"Drop or change this stage on {claim.details['system']}: {one_line(claim.statement)}."
-        for claim in report.claims
-        if claim.id.startswith(("sft_against_base:", "grpo_against_sft:"))
-        and not claim.details.get("cell")
-        and claim.status is Status.SUPPORTED
-        and (claim.estimate or 0.0) < 0.0
+        f"Drop or change this stage on {claim.system}: {one_line(claim.statement)}."
+        for claim in of_kind(report.claims, ClaimKind.SFT_AGAINST_BASE, ClaimKind.GRPO_AGAINST_SFT)
+        if claim.subject is None and claim.status is Status.SUPPORTED and (claim.estimate or 0.0) < 0.0
     ]

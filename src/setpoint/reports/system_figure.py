@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from setpoint.plants import Signal
 from setpoint.problems import Problem
-from setpoint.systems import Signal
 from setpoint.trajectory import Trajectory
 
 if TYPE_CHECKING:

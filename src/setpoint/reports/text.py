@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, Status, all_caveats
 from setpoint.analysis.data.formatting import counted, interval_text, number_text
+from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
@@ -151,10 +152,9 @@ def _statistics(report: Report) -> list[str]:
     lines = ["=== Statistical Analysis ==="]
     lines += [f"- {heading}: {answer}" for heading, answer in statistical_lines(report)]
     headed = {heading for heading, _ in statistical_lines(report)}
-    others = [claim for claim in report.claims if claim.heading not in headed and not claim.details.get("cell")]
+    others = [c for c in report.claims if c.heading not in headed and not isinstance(c.subject, OneCell)]
     lines += [f"- {claim.heading}: {one_line(claim.statement)}{_in_cells(report, claim)}" for claim in others]
-    caveats = dict.fromkeys(text for claim in report.claims for text in claim.details.get("caveats", ()))
-    lines += [f"Note: {one_line(text)}." for text in caveats]
+    lines += [f"Note: {one_line(text)}." for text in all_caveats(report.claims)]
     analysis = report.data.analysis
     lines.append(
         f"Primary metric: {analysis.primary_metric} on a {analysis.scale} scale, alpha {number_text(analysis.alpha)}; "
@@ -165,7 +165,8 @@ def _statistics(report: Report) -> list[str]:
 
 def _in_cells(report: Report, overall: Claim) -> str:
     """How the cells of a claim about all of them came out; each has a line of its own in report.md."""
-    cells = [c for c in report.claims if c.details.get("cell") and c.id.startswith(f"{overall.id}:")]
+    own = [c for c in report.claims if c.kind is overall.kind and c.system == overall.system]
+    cells = [c for c in own if isinstance(c.subject, OneCell)]
     if len(cells) < 2:
         return ""  # one cell is all cells
     tested = [cell for cell in cells if cell.p_adjusted is not None]

@@ -3,9 +3,20 @@
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from setpoint import systems
+import numpy as np
+
+from setpoint import plants
 from setpoint.episodes import EpisodeTrajectory
+from setpoint.plants import Plant
+from setpoint.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_EPISODES = 8
+"""Episodes of a simulation that are drawn."""
 
 _DASHES = ("-", "--", "-.", ":")
 """Controllers that do the same lie on top of each other; dashes show it."""
@@ -24,26 +35,45 @@ def save_trajectory_figures(folder: Path, trajectories: Sequence[EpisodeTrajecto
 
 
 def _save(path: Path, trajectories: Sequence[EpisodeTrajectory]) -> None:
+    trajectory_figure(trajectories).savefig(path, dpi=120)
+
+
+def trajectory_figure(trajectories: Sequence[EpisodeTrajectory]) -> "Figure":
+    """One case of one system in one mode, a line for each controller."""
+    first = trajectories[0]
+    courses = [(each.controller, each.dt_s, np.array(each.states), np.array(each.controls)) for each in trajectories]
+    return _figure(plants.get(first.system), f"{first.system}, {first.mode}, case {first.case_id}", courses)
+
+
+def simulation_figure(plant: Plant, trajectory: Trajectory) -> "Figure":
+    """The first episodes of a simulation, a line for each."""
+    states = trajectory.states.reshape(-1, *trajectory.states.shape[-2:])[:MOST_EPISODES]
+    controls = trajectory.controls.reshape(-1, *trajectory.controls.shape[-2:])[:MOST_EPISODES]
+    courses = [(f"episode {k}", plant.dt_s, *pair) for k, pair in enumerate(zip(states, controls, strict=True))]
+    return _figure(plant, plant.name, courses)
+
+
+def _figure(plant: Plant, title: str, courses: Sequence[tuple[str, float, np.ndarray, np.ndarray]]) -> "Figure":
+    """A panel for each signal; courses are label, time step (s), states and controls."""
     from matplotlib.figure import Figure
 
-    plant = systems.get(trajectories[0].system)
     signals = [*plant.states, *plant.controls]
     figure = Figure(figsize=(7, 2 * len(signals)), layout="constrained")
     panels = figure.subplots(len(signals), sharex=True, squeeze=False)[:, 0]
-    for trajectory, dashes in zip(trajectories, cycle(_DASHES)):
-        columns = [*zip(*trajectory.states, strict=True), *zip(*trajectory.controls, strict=True)]
+    for (label, dt_s, states, controls), dashes in zip(courses, cycle(_DASHES)):
+        columns = [*states.T, *controls.T]
         for panel, signal, values in zip(panels, signals, columns, strict=True):
-            times = [trajectory.dt_s * step for step in range(len(values))]
+            times = [dt_s * step for step in range(len(values))]
             held = {"drawstyle": "steps-post"} if signal in plant.controls else {}
-            panel.plot(times, values, dashes, label=trajectory.controller, linewidth=1.2, **held)
+            panel.plot(times, values, dashes, label=label, linewidth=1.2, **held)
     for panel, signal in zip(panels, signals, strict=True):
         panel.set_ylabel(f"{signal.name} ({signal.unit})")
         for bound in (signal.lower, signal.upper):
             panel.axhline(bound, color="grey", linestyle=":", linewidth=0.8)
-        # Zero control leaves the range by far; the bounds are what the others are to be seen against.
+        # Zero control leaves the range by far; the bounds are the scale to compare the others with.
         margin = 0.5 * (signal.upper - signal.lower)
         panel.set_ylim(signal.lower - margin, signal.upper + margin)
-    panels[0].set_title(f"{plant.name}, {trajectories[0].mode}, case {trajectories[0].case_id}")
-    panels[0].legend(loc="upper right", ncols=len(trajectories))
+    panels[0].set_title(title)
+    panels[0].legend(loc="upper right", ncols=min(len(courses), 4))
     panels[-1].set_xlabel("time (s)")
-    figure.savefig(path, dpi=120)
+    return figure

@@ -9,15 +9,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from setpoint import metrics, problems, systems
+from setpoint import metrics, plants, problems
 from setpoint.controllers import ClippedLqr, solve_riccati
 from setpoint.controllers.agreement import agreement
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
 from setpoint.language import Dialect, compose_answer, format_moves, format_vector, messages, parse_answer
+from setpoint.plants import Plant, components_of, linearise, require_symbolic, rk4_step
 from setpoint.problems import MoveBlocking, Problem, usual_blocking
 from setpoint.rewards import RewardRule
 from setpoint.simulation import run_controller, simulate
-from setpoint.systems import Plant, components_of, linearise, require_symbolic, rk4_step
 
 _STATES = 8
 _FEWEST_SOLVED = 0.5
@@ -54,9 +54,9 @@ class SystemContract:
         return _solve(self.system)
 
     def test_it_is_registered_under_its_names(self) -> None:
-        assert self.system in systems.names()
-        assert systems.get(self.system) == self.plant
-        assert systems.canonical(self.plant.short_name) == self.system == self.plant.name
+        assert self.system in plants.names()
+        assert plants.get(self.system) == self.plant
+        assert plants.canonical(self.plant.short_name) == self.system == self.plant.name
 
     def test_the_problem_suits_the_plant(self) -> None:
         self.problem.require_sound()

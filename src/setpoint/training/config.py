@@ -22,10 +22,11 @@ class LoraParameters(_Parameters):
     """Low-rank adapters on all linear layers."""
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 8
-    """r."""
+    """Rank r of the adapters."""
     scale: PositiveFloat = 2.0
     """alpha / r, constant across ranks, so that a rank sweep does not hide a change of the learning rate."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout probability within the adapters."""
 
 
 class SftParameters(_Parameters):
@@ -34,13 +35,17 @@ class SftParameters(_Parameters):
     learning_rate: PositiveFloat
     """Peak rate."""
     steps: PositiveInt
-    """Optimizer steps at most."""
+    """Maximum number of optimizer steps."""
     batch_size: PositiveInt = 16
     """Rows per optimizer step."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
+    """Steps over which the learning rate rises from zero to its peak."""
     schedule: Schedule = "cosine"
+    """Learning rate after the warm-up."""
     max_grad_norm: PositiveFloat = 1.0
+    """Gradients with a larger norm are clipped to it."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Of AdamW."""
     validation_every: Annotated[int, Field(ge=0)] = 50
     """Steps between measurements of the validation loss; 0 measures it only at the end."""
     patience: Annotated[int, Field(ge=0)] = 0
@@ -59,17 +64,23 @@ class GrpoParameters(_Parameters):
     num_generations: Annotated[int, Field(ge=0)] = 0
     """Completions per prompt; 0 means min(8, batch_size)."""
     temperature: PositiveFloat = 1.0
+    """Sampling temperature of the completions."""
     beta: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the KL divergence from the starting policy."""
     warmup_steps: Annotated[int, Field(ge=0)] = 3
+    """Steps over which the learning rate rises from zero to its peak."""
     schedule: Schedule = "linear"
+    """Learning rate after the warm-up."""
     max_grad_norm: PositiveFloat = 1.0
+    """Gradients with a larger norm are clipped to it."""
     loss: Literal["dr_grpo", "grpo"] = "dr_grpo"
+    """Normalisation of the policy-gradient loss, as in TRL."""
     scale_rewards: Literal["group", "none"] = "group"
+    """Whether advantages are divided by the standard deviation of their group's rewards."""
     reward_horizon: Annotated[int, Field(ge=0)] = 5
     """Steps whose cost is scored, plus the value of the state reached; 0 scores the whole answer."""
     reward_tolerance: PositiveFloat = 3e-3
-    """Regret below this is not told apart by the reward."""
+    """Regret below this hardly changes the reward."""
 
     @property
     def group_size(self) -> int:

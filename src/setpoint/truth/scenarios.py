@@ -8,8 +8,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status, find
 from setpoint.analysis.data.experiment import Level
+from setpoint.analysis.data.subject import OneFactor
 from setpoint.truth.grading import Grade, expect, grade_arms, grade_dying, grade_factorial
 from setpoint.truth.planted import Planted, PlantedRun
 from setpoint.truth.worlds import (
@@ -378,25 +379,29 @@ def _some_nan(planted: Planted) -> Planted:
 
 
 def _peek(planted: Planted, claims: Sequence[Claim]) -> Mapping[str, float | None]:
-    tested = [c for c in claims if c.status is Status.SUPPORTED and c.id != "resolution"]
-    return {"any false claim": float(bool(tested))}
+    made = [c for c in claims if c.status is Status.SUPPORTED and c.kind is not ClaimKind.RESOLUTION]
+    return {"any false claim": float(bool(made))}
 
 
 def _level_status(planted: Planted, claims: Sequence[Claim]) -> Mapping[str, float | None]:
-    by_id = {claim.id: claim for claim in claims}
-    rank = by_id["optimal_level:lora_rank"]
+    ranks, rates = OneFactor("lora_rank"), OneFactor("learning_rate")
+    best = find(claims, ClaimKind.OPTIMAL_LEVEL, subject=ranks)
+    shown = (find(claims, ClaimKind.MAIN_EFFECT, subject=rates), find(claims, ClaimKind.FAILURES, subject=ranks))
     right = (
-        rank.status is not Status.SUPPORTED
-        and "32 could not be compared" in rank.statement
-        and by_id["main_effect:learning_rate"].status is Status.SUPPORTED
-        and by_id["failures:lora_rank"].status is Status.SUPPORTED
+        best is not None
+        and best.status is not Status.SUPPORTED
+        and "32 could not be compared" in best.statement
+        and all(claim is not None and claim.status is Status.SUPPORTED for claim in shown)
     )
     return {"correct status": float(right), "any false claim": 0.0}
 
 
 def _noticed(planted: Planted, claims: Sequence[Claim]) -> Mapping[str, float | None]:
     """The missing numbers are mentioned, and what is left is still analysed."""
-    by_id = {claim.id: claim for claim in claims}
-    text = " ".join(str(note) for note in by_id["most_impactful"].details.get("caveats", ()))
-    right = "missing in 2 finished runs" in text and by_id["most_impactful"].status.tested
+    claim = find(claims, ClaimKind.MOST_IMPACTFUL)
+    right = (
+        claim is not None
+        and claim.status.tested
+        and any("missing in 2 finished runs" in caveat for caveat in claim.caveats)
+    )
     return {"correct status": float(right), "any false claim": 0.0}

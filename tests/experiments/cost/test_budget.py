@@ -14,14 +14,16 @@ from setpoint.experiments.cost.budget import Budget, Offer, offers
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
 from setpoint.experiments.planning.spec import ExperimentSpec, make_spec
-from setpoint.records.plan import Named, Plan
+from setpoint.records.plan import NamedDigest, Plan
 from support.sweeps import BASE, make_plan, run_plan
 
 SWEEP = {"systems": "di", "parameters": {"lora_rank": [4, 8, 16], "learning_rate": [1e-4, 2e-4, 5e-4]}}
 
 
 def plan(spec: ExperimentSpec) -> Plan:
-    return build_plan(spec, "sweep", Inputs(BASE, {system: Named(name=system, digest="d0") for system in spec.systems}))
+    return build_plan(
+        spec, "sweep", Inputs(BASE, {system: NamedDigest(name=system, digest="d0") for system in spec.systems})
+    )
 
 
 def found(budget: str, **fields: Any) -> list[Offer]:
@@ -103,7 +105,7 @@ def test_the_plan_shows_what_each_design_detects(command: list[str], capsys: pyt
     assert main(["experiment", "plan", *command, "--budget", "30runs"]) == 0
     text = capsys.readouterr().out
     assert "1. as asked: 9 configurations x 3 replicates = 27 runs\n" in text
-    assert "between two levels of a parameter: 2.2 SD between seeds; between two configurations: 10.0 SD" in text
+    assert "smallest detectable level difference: 2.2 × seed SD; between two configurations: 10.0 × seed SD" in text
     assert main(["experiment", "plan", *command, "--budget", "30runs", "--json"]) == 0
     offered = json.loads(capsys.readouterr().out)
     assert offered[1]["detectable_seed_deviations"] == pytest.approx(1.254, abs=0.001)
@@ -135,8 +137,8 @@ def test_the_same_command_goes_on_with_the_design_that_was_chosen(
     line = ["experiment", "plan", *command, "--budget", "30runs", "--choose", "2", "--experiment-id", "e", "--json"]
     assert main(line) == 0
     chosen = json.loads(capsys.readouterr().out)["spec"]
-    spec = ExperimentSpec(**chosen)
-    frozen = build_plan(spec, "e", Inputs(BASE, {"double_integrator": Named(name="small", digest="d0")}))
+    spec = make_spec(chosen)
+    frozen = build_plan(spec, "e", Inputs(BASE, {"double_integrator": NamedDigest(name="small", digest="d0")}))
     write_json(tmp_path / "experiments" / "e" / "plan.json", frozen.to_file())
     for budget in ("30runs", "1coreh"):
         line[line.index("--budget") + 1] = budget

@@ -160,5 +160,5 @@ def test_a_plan_of_a_system_that_is_gone_names_it(tmp_path: Path) -> None:
     path.write_text(json.dumps(sealed(content)))
     plan = read_plan(tmp_path)
     assert plan is not None
-    with pytest.raises(InputError, match=r"unknown system 'two_carts'.*What came with a plug-in needs it installed"):
+    with pytest.raises(InputError, match=r"unknown system 'two_carts'.*If it came with a plug-in, install that"):
         planned_spec(plan)

@@ -14,7 +14,7 @@ from setpoint.experiments.planning import comparison as arms
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
 from setpoint.experiments.planning.spec import ExperimentSpec
-from setpoint.records.plan import Named, Plan
+from setpoint.records.plan import NamedDigest, Plan
 from setpoint.reports.arms import render_arms
 from support.sweeps import BASE
 
@@ -29,7 +29,7 @@ def specs(settings: arms.ArmSettings, tmp_path: Path) -> dict[str, ExperimentSpe
 
 
 def stages(spec: ExperimentSpec, kind: str) -> set[str]:
-    data = {system: Named(name=f"arms_{system}", digest="d0") for system in spec.systems}
+    data = {system: NamedDigest(name=f"arms_{system}", digest="d0") for system in spec.systems}
     plan = build_plan(canonical_spec(spec), "arms", Inputs(BASE, data))
     return {run.stages[kind] for run in plan.runs}
 
@@ -64,10 +64,10 @@ def test_values_that_are_set_reach_the_parts_that_read_them(tmp_path: Path) -> N
         ({"parts": (arms.UNIVERSAL,), "systems": ("duffing",)}, "at least two systems"),
         ({"rows": 3}, "at least 6 rows"),
         ({"rows": 10**11}, "at most 1000000 rows"),
-        ({"replicates": 1001}, r"replicates.*Give at least 1 and at most 1000\."),
-        ({"cases": 10**11}, r"evaluation_cases.*at most 100000\."),
+        ({"replicates": 1001}, "replicates must be at least 1 and at most 1000"),
+        ({"cases": 10**11}, "evaluation_cases must be at least 1 and at most 100000"),
         ({"evaluation": "thorough"}, "unknown evaluation 'thorough'"),
-        ({"fixed": {"grpo.steps": 3}}, "read by no run of training type sft"),
+        ({"fixed": {"grpo.steps": 3}}, "has no effect with training type sft"),
         ({"fixed": {"sft.step": 3}}, "unknown parameter 'sft.step'"),
     ],
 )
@@ -104,3 +104,10 @@ def test_the_table_of_all_systems_has_each_in_the_mode_that_it_is_judged_in() ->
         ["attitude_mrp", "open loop", "90 %; 12.5 %; 25 %", "87.5 %; 25 %"],
     ]
     assert "All systems" not in render_arms(found[:2])
+
+
+def test_the_table_says_which_error_is_a_mean_and_which_a_median() -> None:
+    lines = render_arms([arm("pendulum", "open_loop", "SFT", 1.0)]).splitlines()
+    cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[2], lines[4]))
+    found = dict(zip(*cells, strict=True))
+    assert (found["mean error"], found["median norm. error"]) == ("0.1000", "0.2000")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.evidence import LevelEvidence
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.overview import experiment_claims
 from setpoint.artifacts import Workspace
@@ -16,7 +17,8 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.confirmation import confirmation
 from setpoint.experiments.planning.suggestions import suggestions
-from setpoint.records.plan import Named, Plan, plan_path
+from setpoint.records.plan import NamedDigest, Plan, plan_path
+from support.claims import evidence_of
 from support.sweeps import BASE, make_plan, save_plan
 from support.synthetic_experiment import Synthetic
 
@@ -34,7 +36,7 @@ CHOSEN = [
 
 def confirming(seeds: int = 4) -> Plan:
     spec = confirmation(make_plan(**SWEEP), CHOSEN, seeds)
-    return build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": Named(name="di", digest="d0")}))
+    return build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": NamedDigest(name="di", digest="d0")}))
 
 
 def finish(root: Path, plan: Plan) -> None:
@@ -81,7 +83,7 @@ def test_a_confirmed_score_is_called_unbiased_and_no_other(tmp_path: Path) -> No
     assert len(confirmed) == 2
     assert all(c.status is Status.SUPPORTED and "unbiased" in c.statement and c.n_runs == 4 for c in confirmed)
     best = found["optimal_level:candidate"]
-    assert best.details["observed_best"] == "lora_rank=8, learning_rate=0.0002"
+    assert evidence_of(best, LevelEvidence).observed_best == "lora_rank=8, learning_rate=0.0002"
     assert best.status is Status.SUPPORTED
 
 
@@ -113,7 +115,7 @@ def test_the_command_refuses_what_cannot_be_confirmed(
     plan = make_plan(**SWEEP)
     save_plan(tmp_path, plan)
     assert main(command) == 3
-    assert "12 of 12 runs to come" in capsys.readouterr().err
+    assert "12 of 12 runs to finish" in capsys.readouterr().err
     finish(tmp_path, plan)
     assert main([*command, "--top", "0"]) == 3
     assert "--top must be a whole number of at least 1, but is '0'." in capsys.readouterr().err
@@ -156,6 +158,6 @@ def test_configurations_of_every_design_can_be_confirmed(design: dict[str, Any])
     sweep = make_plan(systems="di", training_types=["sft"], replicates=2, **design)
     for run in sweep.runs:
         spec = confirmation(sweep, [{**run.factors, "system": "double_integrator"}], 3)
-        plan = build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": Named(name="di", digest="d0")}))
+        plan = build_plan(spec, "confirm", Inputs(BASE, {"double_integrator": NamedDigest(name="di", digest="d0")}))
         assert len(plan.runs) == 3
         assert all(again.settings == run.settings for again in plan.runs)

@@ -51,7 +51,7 @@ def test_conditions_that_wait_for_each_other_are_refused() -> None:
         "learning_rate": {"sft.steps": [10]},
         "sft.steps": {"lora_rank": [4]},
     }
-    with pytest.raises(InputError, match=r"a circle, but lora_rank depends on learning_rate depends on sft\.steps"):
+    with pytest.raises(InputError, match=r"circular conditions: lora_rank depends on learning_rate depends on"):
         spec_of(parameters={name: TWO[name] for name in conditions}, conditions=conditions)
 
 
@@ -131,23 +131,29 @@ def test_training_types_meet_the_same_points() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"zipped": [["lora_rank", "grpo.beta"]]}, "grpo.beta is not"),
+        ({"zipped": [["lora_rank", "grpo.beta"]]}, "not grpo.beta"),
         ({"zipped": [["lora_rank", "sft.steps"]]}, "lora_rank has 2, sft.steps has 3"),
-        ({"zipped": [["lora_rank", "lora.rank"]]}, "lora_rank is named twice"),
-        ({"conditions": {"grpo.beta": {"lora_rank": 4}}}, "grpo.beta is not swept"),
-        ({"conditions": {"sft.steps": {"grpo.beta": 0.1}}}, "depends on grpo.beta"),
-        ({"conditions": {"sft.steps": {"lora_rank": 16}}}, "which it never is"),
+        ({"zipped": [["lora_rank", "lora.rank"]]}, "lora_rank is zipped twice"),
+        ({"conditions": {"grpo.beta": {"lora_rank": 4}}}, "grpo.beta has a condition but is not swept"),
+        ({"conditions": {"sft.steps": {"grpo.beta": 0.1}}}, "sft.steps cannot depend on grpo.beta"),
+        ({"conditions": {"sft.steps": {"lora_rank": 16}}}, "lora_rank is never 16"),
         ({"ranges": RATE}, "--design random or sobol"),
         ({"design": "sobol"}, "--configurations"),
-        ({"configurations": 4}, "full design has every combination"),
+        ({"configurations": 4}, "no effect in a full design"),
         ({"design": "fractional"}, "lora_rank: 2; sft.steps: 3"),
-        ({"design": "sobol", "configurations": 4, "ranges": {"lora_rank": {"min": 2, "max": 4}}}, "may be set once"),
+        (
+            {"design": "sobol", "configurations": 4, "ranges": {"lora_rank": {"min": 2, "max": 4}}},
+            "is set twice",
+        ),
         ({"design": "sobol", "configurations": 4, "ranges": {"grpo.loss": {"min": 2, "max": 4}}}, "grpo.loss"),
         (
             {"design": "sobol", "configurations": 4, "ranges": {"grpo.beta": {"min": 4, "max": 2}}},
-            "goes from 4.0 to 2.0. Swap its ends",
+            r"min must be smaller than max \(got 4.0, 2.0\)",
         ),
         ({"design": "latin"}, "design"),
+        ({"design": "fractional", "zipped": [["lora_rank", "sft.steps"]]}, "Make the lists equally long"),
+        ({"design": "fractional", "zipped": [["lora_rank", "grpo.beta"]]}, "not grpo.beta"),
+        ({"zipped": [["lora_rank"]]}, "a zip needs two or more parameters, got lora_rank"),
     ],
 )
 def test_what_cannot_be_designed_is_refused(fields: dict[str, Any], message: str) -> None:

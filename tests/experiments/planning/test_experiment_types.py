@@ -9,11 +9,18 @@ from setpoint.analysis.data.reading import read_experiment
 from setpoint.artifacts import Workspace
 from setpoint.cli.plan_view import plan_text
 from setpoint.errors import InputError
-from setpoint.experiments.planning.adapters import canonical_place, finished_adapters, named_adapter, planned_adapters
+from setpoint.experiments.launch import Preparation
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import canonical_spec
-from setpoint.experiments.planning.spec import make_spec
-from setpoint.records.plan import Named, Plan
+from setpoint.experiments.planning.spec import TransferSpec, make_spec, planned_spec
+from setpoint.experiments.planning.start_adapters import (
+    canonical_place,
+    finished_adapters,
+    named_adapter,
+    planned_adapters,
+)
+from setpoint.experiments.request import Request
+from setpoint.records.plan import NamedDigest, Plan
 from setpoint.reports import write_reports
 from setpoint.reports.results import result_rows
 from support.sweeps import BASE, make_plan, run_plan
@@ -27,11 +34,9 @@ TRANSFER = {"type": "transfer_learning", "source_system": "di", "target_systems"
 def build(workspace: Workspace, **fields: Any) -> Plan:
     """The plan of `fields` with the adapters of a workspace."""
     spec = canonical_spec(make_spec(fields))
-    datasets = {system: Named(name=system, digest="d0") for system in spec.systems}
+    datasets = {system: NamedDigest(name=system, digest="d0") for system in spec.systems}
     adapters = []
-    if spec.start_from:
-        adapters = [named_adapter(workspace, spec.start_from, BASE)]
-    elif spec.source_system:
+    if isinstance(spec, TransferSpec):
         adapters = finished_adapters(workspace, spec.source_system, BASE)
     return build_plan(spec, "sweep", Inputs(BASE, datasets, adapters))
 
@@ -109,11 +114,16 @@ def test_a_transfer_takes_every_finished_adapter_of_the_source_if_asked(tmp_path
     assert build(workspace, **TRANSFER, base_models="all_available", training_types="sft").adapters != plan.adapters
 
 
+def prepared(workspace: Workspace, plan: Plan) -> Preparation:
+    request = Request(workspace, plan.experiment, planned_spec(plan), BASE, None)
+    return Preparation(request, plan, plan.datasets, ())
+
+
 def test_a_plan_says_which_adapters_from_outside_it_goes_on_from(tmp_path: Path) -> None:
     run_plan(tmp_path, make_plan(systems="di", training_types="sft", parameters={"lora_rank": [4, 16]}, replicates=2))
     workspace = Workspace(tmp_path)
     plan = build(workspace, **TRANSFER, base_models="all_available", training_types="sft", replicates=3)
-    text = plan_text(plan, workspace, BASE)
+    text = plan_text(prepared(workspace, plan))
     # Five arms that are trained here, and on each of two targets two recipes of which there are two adapters.
     assert "Runs: 5 configurations x 3 replicates + 4 configurations x 2 replicates = 23" in text
     for run in plan.runs:
@@ -124,7 +134,7 @@ def test_a_plan_says_which_adapters_from_outside_it_goes_on_from(tmp_path: Path)
 def test_a_plan_says_what_has_as_many_points_as_were_asked_for(tmp_path: Path) -> None:
     drawn = {"design": "sobol", "configurations": 4, "ranges": {"learning_rate": {"min": 1e-5, "max": 1e-3}}}
     one, two = (
-        plan_text(make_plan(systems="di", training_types=types, **drawn), Workspace(tmp_path), BASE)
+        plan_text(prepared(Workspace(tmp_path), make_plan(systems="di", training_types=types, **drawn)))
         for types in (["sft"], ["sft", "both"])
     )
     assert "Runs: 4 configurations x 1 replicate = 4" in one
@@ -172,13 +182,19 @@ def test_results_have_a_row_for_each_system_of_a_universal_model(tmp_path: Path)
     [
         ({"type": "cross_system", "systems": "di"}, "at least two systems"),
         ({"type": "cross_system", "systems": ["di", "vdp"], "model_types": ["expert"]}, "specialist, universal"),
-        ({"type": "training_ablation", "systems": "di", "training_types": "sft"}, "strategies say how"),
+        (
+            {"type": "training_ablation", "systems": "di", "training_types": "sft"},
+            "cannot be combined with `strategies`",
+        ),
         ({"type": "training_ablation", "systems": "di", "strategies": ["sft"]}, "'sft_only'"),
-        ({"type": "transfer_learning", "source_system": "di"}, "needs --target-systems"),
+        ({"type": "transfer_learning", "source_system": "di"}, "needs `target_systems`"),
         ({"type": "transfer_learning", "source_system": "di", "target_systems": "di"}, "repeated"),
         ({"type": "transfer_learning", "source_system": "dj", "target_systems": "vdp"}, "Did you mean 'di'"),
-        ({"systems": "di", "strategies": "sft_only"}, "belongs to experiment type training_ablation"),
-        ({"systems": "di", "match": "total"}, "belongs to experiment type cross_system or single"),
+        (
+            {"systems": "di", "strategies": "sft_only"},
+            "belongs to training_ablation, but",
+        ),
+        ({"systems": "di", "match": "total"}, "Remove it or set type: cross_system or single"),
     ],
 )
 def test_what_does_not_go_with_a_type_is_refused(fields: dict[str, Any], message: str) -> None:

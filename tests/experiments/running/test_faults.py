@@ -50,7 +50,9 @@ def run_sweep(root: Path, faults: str, **options: Any) -> Status:
     workspace = Workspace(root)
     plan = read_plan(workspace.experiment("sweep")) or make_plan(systems="di", training_types="sft")
     request = Request(workspace, plan.experiment, planned_spec(plan), BASE, None)
-    return launch.run(request, plan, launch.Options(executor=executor(faults), targets=TARGETS, **options))
+    return launch.run(
+        launch.Preparation(request, plan, {}, ()), launch.Options(executor=executor(faults), targets=TARGETS, **options)
+    )
 
 
 @pytest.mark.parametrize("fault", ["crash", "host_oom", "gpu_oom", "connection", "io_error", "device", "sigterm"])

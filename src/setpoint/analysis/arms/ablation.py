@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from setpoint.analysis.arms.comparisons import arm_claims, with_notes
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.design import Scale, observe
+from setpoint.analysis.data.evidence import SeedEvidence
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.formatting import counted, number_text, p_text
 
@@ -58,7 +59,7 @@ def _seed_correlation(data: ExperimentData) -> list[Claim]:
     treated = "runs with equal seeds are compared with each other" if declared else "seeds are treated as independent"
     return [
         Claim(
-            id="seed_correlation",
+            kind=ClaimKind.SEED_CORRELATION,
             heading="Resemblance of runs with equal seeds",
             statement=f"equal seeds give similar runs ({facts}); {treated}"
             if status is Status.SUPPORTED
@@ -69,6 +70,6 @@ def _seed_correlation(data: ExperimentData) -> list[Claim]:
             n_runs=table.size,
             estimate=correlation,
             p_adjusted=p,
-            details={"declared_block": declared, "seeds": count},
+            evidence=SeedEvidence(declared_block=declared, seeds=count),
         )
     ]

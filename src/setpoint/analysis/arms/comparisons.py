@@ -12,8 +12,9 @@ from itertools import combinations
 import numpy as np
 
 from setpoint.analysis.arms.ranks import rank_claims, values_by_arm
-from setpoint.analysis.data.claim import Claim, Status
-from setpoint.analysis.data.design import SYSTEM, Factorial, Obstacle, Scale, factorial, observe
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
+from setpoint.analysis.data.design import SYSTEM, Factorial, Scale, factorial, observe
+from setpoint.analysis.data.evidence import DifferenceEvidence, GeneralEvidence, TheseSystemsEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level
 from setpoint.analysis.data.formatting import (
     change_text,
@@ -24,10 +25,13 @@ from setpoint.analysis.data.formatting import (
     p_text,
     percent_text,
 )
+from setpoint.analysis.data.subject import ArmPair
+from setpoint.analysis.data.verdict import verdict
 from setpoint.analysis.runs.reliability import survivor_caveat
 from setpoint.analysis.statistics import effects
 from setpoint.analysis.statistics.cells import Cells, Contrast
-from setpoint.analysis.statistics.levels import Comparison, t_comparison
+from setpoint.analysis.statistics.family import family_of
+from setpoint.analysis.statistics.levels import Comparison
 from setpoint.analysis.statistics.permutation import max_t, rearrangements
 from setpoint.analysis.statistics.population import least_p, least_systems, over_runs_and_systems, sign_flip
 from setpoint.seeding import generator
@@ -104,10 +108,9 @@ def with_notes(claims: Sequence[Claim], notes: Mapping[str, Sequence[str]]) -> l
 
 
 def _noted(claim: Claim, notes: Mapping[str, Sequence[str]]) -> Claim:
-    compared = [note for level in claim.details.get("pair", ()) for note in notes.get(level_text(level), ())]
-    if not compared:
-        return claim
-    return replace(claim, details={**claim.details, "caveats": [*claim.details.get("caveats", ()), *compared]})
+    arms = claim.subject.names if isinstance(claim.subject, ArmPair) else ()
+    compared = [note for arm in arms for note in notes.get(arm, ())]
+    return replace(claim, caveats=(*claim.caveats, *compared)) if compared else claim
 
 
 def _pairs(data: ExperimentData, factor: str, reference: Level) -> list[Pair]:
@@ -190,36 +193,31 @@ def _family(data: ExperimentData, factor: str, differences: Sequence[ArmDifferen
 
 
 def _compare(contrasts: Mapping[int, Contrast | Obstacle], alpha: float) -> dict[int, Comparison]:
-    """Holm-adjusted p-values and Bonferroni intervals of those that can be tested."""
-    tested = {k: contrast for k, contrast in contrasts.items() if isinstance(contrast, Contrast)}
-    adjusted = effects.holm([t_comparison(contrast, 1, alpha).p_adjusted for contrast in tested.values()])
-    return {
-        k: replace(t_comparison(contrast, len(tested), alpha), p_adjusted=p)
-        for (k, contrast), p in zip(tested.items(), adjusted, strict=True)
-    }
+    """One family of those that can be tested."""
+    return family_of({k: c for k, c in contrasts.items() if isinstance(c, Contrast)}, alpha)
 
 
 def _difference_claim(
     data: ExperimentData, factor: str, difference: ArmDifference, compared: Comparison | None
 ) -> Claim:
-    first, second = (level_text(level) for level in difference.pair)
+    subject = ArmPair(factor, *difference.pair)
+    first, second = subject.names
     paired = ", paired" if difference.paired else ""
     question = _Question(
-        claim=f"difference:{difference.system}:{factor}:{first}:{second}",
+        kind=ClaimKind.DIFFERENCE,
+        subject=subject,
+        system=difference.system,
         heading=f"{second} against {first}, {difference.system}",
-        pair=(first, second),
         scale=difference.scale,
         observed=difference.observed,
         n_runs=sum(difference.runs),
         counts=f"{difference.runs[1]} and {counted(difference.runs[0], 'run')}{paired}{_check_text(difference)}",
         method=PAIRED if difference.paired else WELCH,
-        details={
-            "system": difference.system,
-            "factor": factor,
-            "pair": list(difference.pair),
-            **({} if difference.improved is None else {"probability_of_improvement": difference.improved}),
-            **({} if difference.permutation is None else {"permutation_p": difference.permutation}),
-        },
+        evidence=DifferenceEvidence(
+            metric=difference.scale.quantity.name,
+            probability_of_improvement=difference.improved,
+            permutation_p=difference.permutation,
+        ),
     )
     return _compose(data, question, compared if compared is not None else difference.contrast)
 
@@ -231,69 +229,70 @@ def _check_text(difference: ArmDifference) -> str:
     return f", permutation check {p_text(difference.permutation)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Question:
-    """What a claim about one difference is called and made of."""
+    """What a claim about one difference is about and made of."""
 
-    claim: str
+    kind: ClaimKind
+    subject: ArmPair
+    system: str | None = None
     heading: str
-    pair: tuple[str, str]
     scale: Scale
     observed: float | None
     n_runs: int
     counts: str
     method: str
-    details: Mapping[str, object]
+    evidence: DifferenceEvidence | TheseSystemsEvidence | GeneralEvidence
 
 
 def _compose(data: ExperimentData, question: _Question, outcome: _Compared | Comparison | Contrast | Obstacle) -> Claim:
     """A claim about one difference: which of the pair is better, by how much, or why that is open."""
-    name, heading, scale, observed = question.claim, question.heading, question.scale, question.observed
-    n_runs, counts, method = question.n_runs, question.counts, question.method
-    first, second = question.pair
-    details = {
-        **question.details,
-        "metric": scale.quantity.name,
-        "estimate_of": f"improvement of {second} over {first}",
-    }
+    scale, (first, second) = question.scale, question.subject.names
+    estimate_of = f"improvement of {second} over {first}"
     if not isinstance(outcome, Comparison | _Compared):
         obstacle = outcome if isinstance(outcome, Obstacle) else Obstacle(Status.NOT_TESTABLE, "no spread")
-        seen = (
-            "" if observed is None else f"{_change_text(scale, second, scale.improvement(observed))} as observed, but "
-        )
-        statement = f"not resolved: {seen}{obstacle.reason}"
-        return Claim(name, heading, statement, obstacle.status, obstacle.reason, method, n_runs, details=details)
+        return replace(_open(question, obstacle), estimate_of=estimate_of, evidence=question.evidence)
     improvement = scale.improvement(outcome.value)
     interval = None if outcome.interval is None else scale.improvement_interval(outcome.interval)
-    facts = f"{_change_text(scale, second, improvement, interval)}, {p_text(outcome.p_adjusted)}, {counts}"
-    status, reason = _verdict(data, outcome)
+    facts = f"{_change_text(scale, second, improvement, interval)}, {p_text(outcome.p_adjusted)}, {question.counts}"
+    status, reason = verdict(data, outcome.p_adjusted, "the arms differ by more than their runs do")
     better = second if improvement > 0.0 else first
     return Claim(
-        id=name,
-        heading=heading,
+        kind=question.kind,
+        subject=question.subject,
+        system=question.system,
+        heading=question.heading,
         statement=f"{better} is better ({facts})" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
         status=status,
         reason=reason,
-        method=method,
-        n_runs=n_runs,
+        method=question.method,
+        n_runs=question.n_runs,
         estimate=improvement,
+        estimate_of=estimate_of,
         interval=interval,
         p_adjusted=outcome.p_adjusted,
-        details={**details, "better": better, "difference": outcome.value, "caveats": survivor_caveat(data)},
+        caveats=tuple(survivor_caveat(data)),
+        evidence=replace(question.evidence, better=better, difference=outcome.value),
+    )
+
+
+def _open(question: _Question, obstacle: Obstacle) -> Claim:
+    """The claim with what was observed, and with the reason why nothing was tested."""
+    scale, second, seen = question.scale, question.subject.names[1], question.observed
+    return unanswered(
+        question.kind,
+        question.heading,
+        obstacle,
+        subject=question.subject,
+        system=question.system,
+        observed="" if seen is None else f"{_change_text(scale, second, scale.improvement(seen))} as observed, but ",
+        method=question.method,
+        n_runs=question.n_runs,
     )
 
 
 def _change_text(scale: Scale, arm: str, improvement: float, interval: tuple[float, float] | None = None) -> str:
     return f"{scale.quantity.label} of {arm} {change_text(improvement, interval, relative=scale.logarithmic)}"
-
-
-def _verdict(data: ExperimentData, compared: Comparison | _Compared) -> tuple[Status, str]:
-    if compared.p_adjusted >= data.analysis.alpha:
-        return Status.UNRESOLVED, "the difference may be chance"
-    pending = sum(run.pending for run in data.runs)
-    if pending:
-        return Status.SUGGESTIVE, f"interim: {counted(pending, 'run')} still to come"
-    return Status.SUPPORTED, "the arms differ by more than their runs do"
 
 
 def _over_these(
@@ -304,19 +303,20 @@ def _over_these(
     compared = _compare(contrasts, data.analysis.alpha)
     claims = []
     for k, pair in enumerate(pairs):
-        first, second = (level_text(level) for level in pair)
+        subject = ArmPair(factor, *pair)
+        first, second = subject.names
         own = [d for d in by_system if d.pair == pair]
         seen = [d.observed for d in own if d.observed is not None]
         question = _Question(
-            claim=f"these_systems:{factor}:{first}:{second}",
+            kind=ClaimKind.THESE_SYSTEMS,
+            subject=subject,
             heading=f"{second} against {first}, mean of these {counted(len(data.systems), 'system')}",
-            pair=(first, second),
             scale=own[0].scale,
             observed=float(np.mean(seen)) if len(seen) == len(own) else None,
             n_runs=sum(sum(d.runs) for d in own),
             counts=f"{listed(list(data.systems))}, which are taken as they are",
             method="stratified by system: Welch t on the mean of the systems' differences, Holm over pairs",
-            details={"factor": factor, "pair": list(pair), "systems": list(data.systems)},
+            evidence=TheseSystemsEvidence(metric=own[0].scale.quantity.name, systems=data.systems),
         )
         claims.append(_compose(data, question, compared.get(k, contrasts[k])))
     return claims
@@ -349,22 +349,23 @@ def _over_others(
     adjusted = dict(zip(tests, effects.holm([test.p for test in tests.values()]), strict=True))
     claims = []
     for pair in pairs:
-        first, second = (level_text(level) for level in pair)
+        subject = ArmPair(factor, *pair)
+        first, second = subject.names
         own = [d for d in by_system if d.pair == pair]
         test = tests.get(pair)
         outcome: _Compared | Obstacle = _too_few(len(observed[pair]), alpha)
         if test is not None:
             outcome = _Compared(test.mean, test.interval, adjusted[pair])
         question = _Question(
-            claim=f"systems_in_general:{factor}:{first}:{second}",
+            kind=ClaimKind.SYSTEMS_IN_GENERAL,
+            subject=subject,
             heading=f"{second} against {first}, systems in general",
-            pair=(first, second),
             scale=own[0].scale,
             observed=None,
             n_runs=sum(sum(d.runs) for d in own),
             counts=counted(len(observed[pair]), "system") + _described(own[0].scale, observed[pair], second),
             method=NORMAL if _shared_variances(data, factor, pair) else SIGN_FLIP,
-            details={"factor": factor, "pair": list(pair), "differences": observed[pair]},
+            evidence=GeneralEvidence(metric=own[0].scale.quantity.name, differences=tuple(observed[pair])),
         )
         claims.append(_compose(data, question, outcome))
     return claims

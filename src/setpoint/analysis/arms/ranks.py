@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import Scale, observe
+from setpoint.analysis.data.evidence import RankEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level
 from setpoint.analysis.data.formatting import counted, factor_label, level_text, number_text, p_text
+from setpoint.analysis.data.subject import OneFactor
 from setpoint.analysis.statistics.permutation import friedman, least_friedman_p
 from setpoint.analysis.statistics.population import least_systems
 from setpoint.seeding import generator
@@ -28,14 +30,15 @@ def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
     complete = [table for table in tables if all(table.get(arm) for arm in arms)]
     if len(arms) < 3:
         return []
-    name, heading = f"ranks:{factor}", f"Ranks of {factor_label(factor)} over systems"
+    kind, subject, heading = ClaimKind.RANKS, OneFactor(factor), f"Ranks of {factor_label(factor)} over systems"
     method = "Friedman's test of mean results, by rearranging within systems"
     alpha, count = data.analysis.alpha, len(complete)
     n_runs = sum(len(table[arm]) for table in complete for arm in arms)
     least = least_friedman_p(count, len(arms)) if count else 1.0
     if least > alpha:
         reason = f"the smallest p-value that {counted(count, 'system')} can give is {number_text(least)}"
-        return [Claim(name, heading, f"not resolved: {reason}", Status.REFUSED, reason, method, n_runs)]
+        refused = Obstacle(Status.REFUSED, reason)
+        return [unanswered(kind, heading, refused, subject=subject, method=method, n_runs=n_runs)]
     means = np.array([[float(np.mean(table[arm])) for arm in arms] for table in complete])
     p = friedman(means, generator("friedman"))
     places = (np.argsort(np.argsort(means, axis=1), axis=1) + 1.0).mean(axis=0)
@@ -52,7 +55,8 @@ def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
         status, reason = Status.SUPPORTED, "the arms' ranks differ over systems"
     return [
         Claim(
-            id=name,
+            kind=kind,
+            subject=subject,
             heading=heading,
             statement=f"they differ ({facts})" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
             status=status,
@@ -60,6 +64,6 @@ def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
             method=method,
             n_runs=n_runs,
             p_adjusted=p,
-            details={"factor": factor, "arms": list(arms), "mean_ranks": places.tolist(), "systems": count},
+            evidence=RankEvidence(arms=tuple(arms), mean_ranks=tuple(places.tolist()), systems=count),
         )
     ]

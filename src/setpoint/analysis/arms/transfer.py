@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from setpoint.analysis.arms.comparisons import arm_claims, with_notes
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import Factorial, factorial
+from setpoint.analysis.data.evidence import SourceEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.formatting import (
     change_text,
@@ -77,7 +78,7 @@ def _adapter(run: RunResult) -> str:
 
 def _source_claim(data: ExperimentData, system: str) -> Claim:
     """Whether training on the source helps: its adapters are the sample."""
-    name, heading = f"source:{system}", f"Starting from the source, {system}, new adapters of it"
+    kind, heading = ClaimKind.SOURCE, f"Starting from the source, {system}, new adapters of it"
     started = [run for run in data.runs if run.level(START) != BASE and system in run.systems]
     adapters = list(dict.fromkeys(_adapter(run) for run in started))
     if len(adapters) < LEAST_SOURCES:
@@ -85,11 +86,11 @@ def _source_claim(data: ExperimentData, system: str) -> Claim:
             f"{counted(len(adapters), 'adapter')} of the source cannot stand for its training, of which each is one "
             f"random draw; at least {LEAST_SOURCES} source seeds are needed"
         )
-        return Claim(name, heading, f"not resolved: {reason}", Status.REFUSED, reason, "none", 0)
+        return unanswered(kind, heading, Obstacle(Status.REFUSED, reason), system=system)
     design = factorial(data, data.analysis.primary_metric, system=system)
     cells = _adapters_and_base(design)
     if isinstance(cells, str):
-        return Claim(name, heading, f"not resolved: {cells}", Status.NOT_TESTABLE, cells, "none", design.n_runs)
+        return unanswered(kind, heading, Obstacle(Status.NOT_TESTABLE, cells), system=system, n_runs=design.n_runs)
     compared = t_comparison(cells.contrast(np.array([1.0, -1.0])), 1, data.analysis.alpha)
     scale = design.scale
     improvement, reach = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
@@ -100,7 +101,8 @@ def _source_claim(data: ExperimentData, system: str) -> Claim:
     reason = "the mean over adapters differs from the base" if supported else "the difference may be chance"
     answer = "it helps" if improvement > 0.0 else "it harms"
     return Claim(
-        id=name,
+        kind=kind,
+        system=system,
         heading=heading,
         statement=f"{answer} ({facts})" if supported else f"not resolved: {facts}; {reason}",
         status=Status.SUPPORTED if supported else Status.UNRESOLVED,
@@ -110,7 +112,7 @@ def _source_claim(data: ExperimentData, system: str) -> Claim:
         estimate=improvement,
         interval=reach,
         p_adjusted=compared.p_adjusted,
-        details={"system": system, "adapters": adapters},
+        evidence=SourceEvidence(tuple(adapters)),
     )
 
 

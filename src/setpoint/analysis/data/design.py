@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Status
+from setpoint.analysis.data.claim import Obstacle, Status
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.formatting import counted, level_text
 from setpoint.analysis.data.quantities import Quantity
@@ -63,14 +63,6 @@ class Scale:
     def improvement_interval(self, interval: tuple[float, float]) -> tuple[float, float]:
         """`improvement` of both ends, in order."""
         return self.improvement(interval[1]), self.improvement(interval[0])
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """Why there is nothing to analyse."""
-
-    status: Status
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -204,26 +196,64 @@ def factorial(
     finished = [o for o in observations if o.run.state == "ok"]
     usable = [o for o in finished if o.value is not None]
     factors = _factors(data, observations)
-    notes: list[str] = []
     obstacle = _obstacle(data, factors, finished, scale)
-    if len(usable) < len(finished) and obstacle is None:
-        notes.append(f"{metric} is missing in {counted(len(finished) - len(usable), 'finished run')}, left out")
     levels = {factor: ordered_levels(o.level(factor) for o in observations) for factor in factors}
-    usable = _one_per_cluster(usable, factors)
-    counts = _counts(usable, factors)
+    left = _complete(_one_per_cluster(usable, factors), levels)
+    notes = left.notes
+    if len(usable) < len(finished) and obstacle is None:
+        missing = counted(len(finished) - len(usable), "finished run")
+        notes = [f"{metric} is missing in {missing}, left out", *notes]
+    return Factorial(
+        scale=scale,
+        factors=tuple(left.compared),
+        levels=tuple(left.compared.values()),
+        cells=obstacle or _sparse(data, left.dropped) or _cells(left, scale, notes),
+        observations=left.observations,
+        replicates=left.replicates,
+        dropped=tuple(left.dropped),
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Complete:
+    """What is left of a factorial whose cells all have `wanted` observations.
+
+    Attributes:
+        levels: of each factor; none where the factor has lost all of them.
+        dropped: factor and level of those that are not left.
+        replicates: the smallest and the largest number of observations in a cell that has any.
+    """
+
+    levels: Mapping[str, tuple[Level, ...]]
+    observations: tuple[Observation, ...]
+    dropped: Sequence[tuple[str, Level]]
+    replicates: tuple[int, int]
+    wanted: int
+
+    @cached_property
+    def compared(self) -> dict[str, tuple[Level, ...]]:
+        """The factors that have two levels or more left; none where another has lost all of its levels."""
+        return {f: found for f, found in self.levels.items() if len(found) >= 2} if all(self.levels.values()) else {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out and why, in words."""
+        enough = counted(self.wanted, "finished run")
+        return [f"{f} {level_text(level)} left out: fewer than {enough} in a cell" for f, level in self.dropped]
+
+
+def _complete(observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]]) -> _Complete:
+    """Leave out levels until every cell has two observations, or one where no cell has two."""
+    factors = list(levels)
+    counts = _counts(observations, factors)
     wanted = 2 if max(counts.values(), default=0) >= 2 else 1
-    levels, dropped = _complete_levels(counts, levels, wanted)
-    enough = counted(wanted, "finished run")
-    notes += [f"{factor} {level_text(level)} left out: fewer than {enough} in a cell" for factor, level in dropped]
-    kept = tuple(usable)
+    kept, dropped = _complete_levels(counts, levels, wanted)
     if dropped:
-        kept = tuple(o for o in usable if all(o.level(factor) in levels[factor] for factor in factors))
-        counts = _counts(kept, factors)
-    left = tuple(factor for factor in factors if len(levels[factor]) >= 2) if all(levels.values()) else ()
-    obstacle = obstacle or _sparse(data, dropped)
-    cells = obstacle or _cells(kept, {factor: levels[factor] for factor in left}, scale, wanted, notes)
+        observations = [o for o in observations if all(o.level(factor) in kept[factor] for factor in factors)]
+        counts = _counts(observations, factors)
     replicates = (min(counts.values(), default=0), max(counts.values(), default=0))
-    return Factorial(scale, left, tuple(levels[f] for f in left), cells, kept, replicates, tuple(dropped), tuple(notes))
+    return _Complete(kept, tuple(observations), dropped, replicates, wanted)
 
 
 def _one_per_cluster(observations: Sequence[Observation], factors: Sequence[str]) -> list[Observation]:
@@ -290,14 +320,9 @@ def _sparse(data: ExperimentData, dropped: Sequence[tuple[str, Level]]) -> Obsta
     return Obstacle(Status.NOT_TESTABLE, reason)
 
 
-def _cells(
-    observations: Sequence[Observation],
-    levels: Mapping[str, tuple[Level, ...]],
-    scale: Scale,
-    wanted: int,
-    notes: Sequence[str],
-) -> Cells | Obstacle:
-    """The cells of a complete factorial over `levels`, or why there are none."""
+def _cells(left: _Complete, scale: Scale, notes: Sequence[str]) -> Cells | Obstacle:
+    """The cells of the complete factorial that is left, or why there are none."""
+    observations, levels = left.observations, left.compared
     if not [factor for factor in levels if factor != SYSTEM]:
         reason = f"no parameter has two levels with enough finished runs ({'; '.join(notes)})"
         return Obstacle(Status.NOT_TESTABLE, reason)
@@ -309,7 +334,7 @@ def _cells(
     shape = tuple(len(levels[factor]) for factor in levels)
     cell = _cell_indices(observations, levels)
     labels = [o.cluster for o in observations]
-    if wanted >= 2:
+    if left.wanted >= 2:
         cells = replace(replicated_cells(shape, cell, values, labels), unit=scale.unit(values))
         if not cells.has_spread:
             return Obstacle(Status.NOT_TESTABLE, f"{scale.quantity.name} does not vary between replicates")

@@ -27,7 +27,7 @@ class Scores:
         regret_median: median of J/J* − 1.
         regret_p90: its 90 % quantile.
         final_error: mean distance from the target at the end (L2, state units).
-        normalised_error: median of the largest component relative to the initial set.
+        normalised_error_median: median of the largest component relative to the initial set.
         cases: number of test states.
     """
 
@@ -36,7 +36,7 @@ class Scores:
     regret_median: float
     regret_p90: float
     final_error: float
-    normalised_error: float
+    normalised_error_median: float
     cases: int
 
     @classmethod
@@ -50,7 +50,7 @@ class Scores:
             regret_median=float(np.median(regret)),
             regret_p90=float(np.quantile(regret, 0.9)),
             final_error=float(np.mean([row.final_error for row in episodes])),
-            normalised_error=float(np.median([row.normalised_error for row in episodes])),
+            normalised_error_median=float(np.median([row.normalised_error for row in episodes])),
             cases=len(episodes),
         )
 

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from setpoint.episodes import EpisodeColumns
+from setpoint.episodes import EpisodeColumns, mode_name
 from setpoint.errors import unknown_name
+from setpoint.problems import CLOSED_LOOP_REPLANNING
 
 Metrics = Mapping[str, float | None]
 """Metric values by name; None where a value is not a finite number."""
 
-JUDGED_MODES = {"open_loop": "open_loop", "closed_loop": "replan_5"}
+JUDGED_MODES = {"open_loop": mode_name(0), "closed_loop": mode_name(CLOSED_LOOP_REPLANNING)}
 """The mode of the episodes that count, for a system's judged track."""
 
 

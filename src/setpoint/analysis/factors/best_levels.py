@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from setpoint.analysis.data.claim import Claim, Status
-from setpoint.analysis.data.design import Obstacle
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status
+from setpoint.analysis.data.evidence import Interval, LevelEvidence, Sensitivity
 from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.formatting import (
     factor_label,
@@ -15,10 +15,11 @@ from setpoint.analysis.data.formatting import (
     percent_interval_text,
     percent_text,
 )
-from setpoint.analysis.factors.claim_builder import judged, level_heading, not_made
+from setpoint.analysis.data.subject import OneFactor
+from setpoint.analysis.factors.claim_builder import Finding, judged, level_heading, no_level_claim
 from setpoint.analysis.factors.factor_tests import Sweep
 from setpoint.analysis.factors.interactions import best_by, best_for_each
-from setpoint.analysis.factors.sensitivity import Sensitivity, sensitivity
+from setpoint.analysis.factors.sensitivity import changes, sensitivity
 from setpoint.analysis.statistics import levels
 from setpoint.analysis.statistics.intervals import mean_interval
 
@@ -32,7 +33,7 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
     pairs = {names[level]: pair for level, pair in table.against_best.items() if pair is not None}
     if gain is None or len(pairs) < len(names) - 1:
         obstacle = Obstacle(Status.NOT_TESTABLE, "the levels show no spread between seeds to judge by")
-        return not_made(sweep.data, f"optimal_level:{factor}", level_heading(factor), obstacle, sweep.design)
+        return no_level_claim(sweep.design, factor, obstacle)
     p = max(pair.p_adjusted for pair in pairs.values())
     scale = sweep.design.scale
     improvement, reach = scale.improvement(gain.value), scale.improvement_interval(gain.interval)
@@ -44,10 +45,10 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
     significance = "statistical significance: p<" + number_text(sweep.alpha) if p < sweep.alpha else ""
     facts = [gained, p_text(p)] if _by_rank(factor) else [significance, f"over all pairs {p_text(p)}", gained]
     facts.append(_edge(sweep.levels_of(factor), best))
-    facts.append(other_ways.words(sweep.levels_of(factor)[best]))
-    return judged(
-        sweep,
-        claim=f"optimal_level:{factor}",
+    facts.append(changes(other_ways, sweep.levels_of(factor)[best]))
+    found = Finding(
+        kind=ClaimKind.OPTIMAL_LEVEL,
+        subject=OneFactor(factor),
         heading=level_heading(factor),
         answer=names[best],
         observed=f"{names[best]} observed best",
@@ -57,23 +58,19 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
         method="set of possibly best levels (Welch–Bonferroni MCB); Games–Howell over all pairs; "
         "each level against the geometric mean of the others (Bonferroni t)",
         estimate=improvement,
+        estimate_of="improvement of the observed best over the mean of the other levels",
         interval=reach,
         p_adjusted=p,
-        details={
-            "parameter": factor,
-            "observed_best": sweep.levels_of(factor)[best],
-            "possibly_best": [sweep.levels_of(factor)[i] for i in table.possibly_best],
-            "estimate_of": "improvement of the observed best over the mean of the other levels",
-            "p_against_others": {name: pair.p_adjusted for name, pair in pairs.items()},
-            "sensitivity": {
-                "failed_runs_ranked_worst": other_ways.worst_rank,
-                "arithmetic_means": other_ways.raw_scale,
-                "without_seed": {str(seed): level for seed, level in other_ways.without_seed.items()},
-            },
-            "level_means": {name: scale.natural(float(mean)) for name, mean in zip(names, table.means, strict=True)},
-            "level_intervals": _level_intervals(sweep, factor, names),
-        },
+        evidence=LevelEvidence(
+            observed_best=sweep.levels_of(factor)[best],
+            possibly_best=tuple(sweep.levels_of(factor)[i] for i in table.possibly_best),
+            p_against_others={name: pair.p_adjusted for name, pair in pairs.items()},
+            sensitivity=other_ways,
+            level_means={name: scale.natural(float(mean)) for name, mean in zip(names, table.means, strict=True)},
+            level_intervals=_level_intervals(sweep, factor, names),
+        ),
     )
+    return judged(sweep, found)
 
 
 def _by_rank(factor: str) -> bool:
@@ -104,14 +101,15 @@ def _edge(tried: Sequence[Level], best: int) -> str:
     return {min(numbers): "the smallest tried", max(numbers): "the largest tried"}.get(numbers[best], "")
 
 
-def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[str, list[float]]:
+def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[str, Interval]:
     """The interval of each level's mean by itself, in the metric's unit."""
     found = {}
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
         mean = sweep.cells.mean_of(weights)
         if mean.estimable:
             ends = mean_interval(mean.value, mean.standard_error, mean.df, sweep.alpha)
-            found[name] = sorted(sweep.design.scale.natural(end) for end in ends)
+            low, high = sorted(sweep.design.scale.natural(end) for end in ends)
+            found[name] = low, high
     return found
 
 
@@ -127,7 +125,7 @@ def _level_caveats(sweep: Sweep, factor: str, best: int, other_ways: Sensitivity
         same = len(set(best_for_each(sweep, factor, other))) == 1
         what = "the size of its effect" if same else f"the best {factor_label(factor)}"
         caveats.append(f"{what} depends on {other} (observed best {best_by(sweep, factor, other)})")
-    by_rank = other_ways.worst_rank
+    by_rank = other_ways.failed_runs_ranked_worst
     if by_rank is not None and by_rank != sweep.levels_of(factor)[best]:
         caveats.append(f"with failed runs ranked worst, {level_text(by_rank)} is best")
     return caveats

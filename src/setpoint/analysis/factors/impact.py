@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.design import ratio
+from setpoint.analysis.data.evidence import EffectEvidence, ImpactEvidence
 from setpoint.analysis.data.formatting import factor_label, interval_text, listed, number_text, p_text
-from setpoint.analysis.factors.claim_builder import judged
+from setpoint.analysis.data.subject import OneFactor
+from setpoint.analysis.factors.claim_builder import Finding, judged
 from setpoint.analysis.factors.factor_tests import Sweep, method_of
 from setpoint.analysis.statistics import effects
 from setpoint.seeding import generator
 
+MOST_IMPACTFUL = "Most impactful parameter"
 NAMING_PROBABILITY = 0.975
 """A parameter is named the most impactful only with this bootstrap probability; an exact tie then wins in about 5 %."""
 
@@ -41,10 +44,9 @@ def most_impactful(sweep: Sweep) -> Claim:
         verdict = Status.SUPPORTED, f"significant main effect and P(top)={p_top:.3f}"
     together = f", whose effect depends on {listed(interacting)}" if interacting else ""
     facts = [spread.text, p_text(p) + " after Holm", "" if top is None else f"P(top)={p_top:.2f}"]
-    return judged(
-        sweep,
-        claim="most_impactful",
-        heading="Most impactful parameter",
+    found = Finding(
+        kind=ClaimKind.MOST_IMPACTFUL,
+        heading=MOST_IMPACTFUL,
         answer=f"{factor}{together}",
         observed=f"{factor} has the largest observed effect",
         facts=", ".join(text for text in facts if text),
@@ -52,15 +54,16 @@ def most_impactful(sweep: Sweep) -> Claim:
         weakened_by=sweep.case_caveat(factor),
         method=f"{method_of(sweep)}, Holm over the parameters; bootstrap of bias-corrected variance components",
         estimate=spread.value,
+        estimate_of="difference between the worst and the best level, on the analysed scale",
         interval=spread.interval,
         p_adjusted=p,
-        details={
-            "parameter": factor,
-            "estimate_of": "difference between the worst and the best level, on the analysed scale",
-            "probability_of_largest": likely,
-            "variance_components": dict(zip(sweep.parameters, components.tolist(), strict=True)),
-        },
+        evidence=ImpactEvidence(
+            parameter=factor,
+            probability_of_largest=likely,
+            variance_components=dict(zip(sweep.parameters, components.tolist(), strict=True)),
+        ),
     )
+    return judged(sweep, found)
 
 
 def main_effect(sweep: Sweep, factor: str) -> Claim:
@@ -68,9 +71,10 @@ def main_effect(sweep: Sweep, factor: str) -> Claim:
     p = sweep.main_p[factor]
     spread = spread_of(sweep, factor)
     significant = p < sweep.alpha
-    return judged(
-        sweep,
-        claim=f"main_effect:{factor}",
+    levels, ranked = sweep.levels_of(factor), sweep.tables[factor].ranked
+    found = Finding(
+        kind=ClaimKind.MAIN_EFFECT,
+        subject=OneFactor(factor),
         heading=f"Effect of {factor_label(factor)}",
         answer="changes the result",
         observed="an effect is seen" if significant else "no effect shown",
@@ -84,16 +88,14 @@ def main_effect(sweep: Sweep, factor: str) -> Claim:
         weakened_by=sweep.case_caveat(factor),
         method=f"{method_of(sweep)}, Holm over the parameters",
         estimate=spread.value,
+        estimate_of="difference between the worst and the best level",
         interval=spread.interval,
         p_adjusted=p,
-        details={
-            "parameter": factor,
-            "estimate_of": "difference between the worst and the best level",
-            "p_unadjusted": sweep.raw_p[factor],
-            "best_level": sweep.levels_of(factor)[sweep.tables[factor].ranked[0]],
-            "worst_level": sweep.levels_of(factor)[sweep.tables[factor].ranked[-1]],
-        },
+        evidence=EffectEvidence(
+            p_unadjusted=sweep.raw_p[factor], best_level=levels[ranked[0]], worst_level=levels[ranked[-1]]
+        ),
     )
+    return judged(sweep, found)
 
 
 @dataclass(frozen=True)

@@ -2,33 +2,37 @@
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status
+from setpoint.analysis.data.evidence import InteractionEvidence
 from setpoint.analysis.data.formatting import factor_label, level_text, p_text
-from setpoint.analysis.factors.claim_builder import judged
+from setpoint.analysis.data.subject import TwoFactors
+from setpoint.analysis.factors.claim_builder import Finding, judged
 from setpoint.analysis.factors.factor_tests import ATS, Sweep
 
 
 def interactions(sweep: Sweep) -> list[Claim]:
     """Whether the effect of one parameter depends on another."""
-    return [
-        judged(
-            sweep,
-            claim=f"interaction:{first}:{second}",
-            heading=f"Interaction of {factor_label(first)} and {factor_label(second)}",
-            answer=f"the effect of one depends on the other; best {factor_label(first)} "
-            f"{best_by(sweep, first, second)}",
-            observed="an interaction is seen" if p < sweep.alpha else "no interaction shown",
-            facts=f"{p_text(p)} after Holm",
-            verdict=(Status.SUPPORTED, "significant interaction")
-            if p < sweep.alpha
-            else (Status.UNRESOLVED, "not told apart from the spread between seeds"),
-            weakened_by=sweep.case_caveat((first, second)),
-            method=f"{ATS}, Holm over the pairs",
-            p_adjusted=p,
-            details={"p_unadjusted": sweep.raw_p[first, second]},
-        )
-        for (first, second), p in sweep.interaction_p.items()
-    ]
+    return [_claim(sweep, first, second, p) for (first, second), p in sweep.interaction_p.items()]
+
+
+def _claim(sweep: Sweep, first: str, second: str, p: float) -> Claim:
+    verdict = Status.UNRESOLVED, "not told apart from the spread between seeds"
+    if p < sweep.alpha:
+        verdict = Status.SUPPORTED, "significant interaction"
+    found = Finding(
+        kind=ClaimKind.INTERACTION,
+        subject=TwoFactors(first, second),
+        heading=f"Interaction of {factor_label(first)} and {factor_label(second)}",
+        answer=f"the effect of one depends on the other; best {factor_label(first)} {best_by(sweep, first, second)}",
+        observed="an interaction is seen" if p < sweep.alpha else "no interaction shown",
+        facts=f"{p_text(p)} after Holm",
+        verdict=verdict,
+        weakened_by=sweep.case_caveat((first, second)),
+        method=f"{ATS}, Holm over the pairs",
+        p_adjusted=p,
+        evidence=InteractionEvidence(sweep.raw_p[first, second]),
+    )
+    return judged(sweep, found)
 
 
 def best_by(sweep: Sweep, factor: str, other: str) -> str:

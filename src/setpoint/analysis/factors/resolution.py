@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.design import ratio
+from setpoint.analysis.data.evidence import Detectable, ResolutionEvidence
 from setpoint.analysis.data.formatting import counted, factor_label, listed, number_text, percent_text
 from setpoint.analysis.factors.factor_tests import Sweep
 from setpoint.analysis.statistics.intervals import detectable_difference, planned_contrast
@@ -26,19 +27,15 @@ SEEDS = (3, 5, 10, 20)
 def resolution(sweep: Sweep) -> Claim:
     """How large a difference between two levels this design could show, and how large with more seeds."""
     seeds = sweep.design.replicates[0]
-    smallest = {factor: _by_seeds(sweep, factor) for factor in sweep.parameters}
-    now = {factor: found[seeds] for factor, found in smallest.items() if seeds in found}
-    words = {
-        factor: {str(count): _in_words(sweep, value) for count, value in found.items()}
-        for factor, found in smallest.items()
-    }
+    parameters = {factor: _detectable(sweep, factor) for factor in sweep.parameters}
+    now = [found.by_seeds[seeds] for found in parameters.values() if seeds in found.by_seeds]
     shown = [
-        f"{_between(sweep, words, count)} with {counted(count, 'seed')}"
+        f"{_between(parameters, count)} with {counted(count, 'seed')}"
         for count in (seeds, *(count for count in SEEDS[:3] if count > seeds))
         if now
     ]
     return Claim(
-        id="resolution",
+        kind=ClaimKind.RESOLUTION,
         heading="Smallest difference that this design resolves",
         statement="; ".join(shown) if now else "not resolved: the levels show no spread between seeds to judge by",
         status=Status.SUPPORTED if now else Status.NOT_TESTABLE,
@@ -46,28 +43,31 @@ def resolution(sweep: Sweep) -> Claim:
         "is shown to be best in 80 % of experiments or more",
         method="Games–Howell over the pairs of levels, alpha divided by the number of parameters; noncentral t power",
         n_runs=sweep.cells.n_runs,
-        estimate=max(now.values(), default=None),
-        details={
-            "estimate_of": "the largest of the parameters' smallest differences, on the analysed scale",
-            "by_seeds": {f: {str(count): value for count, value in found.items()} for f, found in smallest.items()},
-            "in_words": words,
-            "observed": {factor: _observed(sweep, factor) for factor in sweep.parameters},
-            "observed_in_words": {f: _in_words(sweep, _observed(sweep, f)) for f in sweep.parameters},
-            "allowed": {factor: _allowed(sweep, factor) for factor in sweep.parameters},
-            "allowed_in_words": {
-                f: None if (allowed := _allowed(sweep, f)) is None else _in_words(sweep, allowed)
-                for f in sweep.parameters
-            },
-        },
+        estimate=max(now, default=None),
+        estimate_of="the largest of the parameters' smallest differences, on the analysed scale",
+        evidence=ResolutionEvidence(parameters),
     )
 
 
-def _between(sweep: Sweep, words: Mapping[str, Mapping[str, str]], seeds: int) -> str:
+def _detectable(sweep: Sweep, factor: str) -> Detectable:
+    """Which difference of two levels of `factor` is shown, and which is there, as far as is known."""
+    smallest, observed, allowed = _by_seeds(sweep, factor), _observed(sweep, factor), _allowed(sweep, factor)
+    return Detectable(
+        by_seeds=smallest,
+        in_words={count: _in_words(sweep, value) for count, value in smallest.items()},
+        observed=observed,
+        observed_in_words=_in_words(sweep, observed),
+        allowed=allowed,
+        allowed_in_words=None if allowed is None else _in_words(sweep, allowed),
+    )
+
+
+def _between(parameters: Mapping[str, Detectable], seeds: int) -> str:
     """`12 % between levels of LoRA rank`, for every parameter that shows a spread; equal sizes are said once."""
     sizes: dict[str, list[str]] = {}
-    for factor in sweep.parameters:
-        if str(seeds) in words[factor]:
-            sizes.setdefault(words[factor][str(seeds)], []).append(f"of {factor_label(factor)}")
+    for factor, found in parameters.items():
+        if seeds in found.in_words:
+            sizes.setdefault(found.in_words[seeds], []).append(f"of {factor_label(factor)}")
     return listed([f"{size} between levels {listed(factors)}" for size, factors in sizes.items()])
 
 

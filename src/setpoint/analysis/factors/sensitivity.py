@@ -3,12 +3,12 @@
 Failed runs ranked worst, the metric as it is instead of its logarithm, and every seed left out once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from setpoint.analysis.data.design import Scale, observe, ordered_levels
+from setpoint.analysis.data.evidence import Sensitivity
 from setpoint.analysis.data.experiment import ExperimentData, Level
 from setpoint.analysis.data.formatting import counted, level_text, listed
 from setpoint.analysis.factors.factor_tests import Sweep
@@ -18,38 +18,24 @@ MOST_SEEDS = 200
 """Of more seeds no single one decides."""
 
 
-@dataclass(frozen=True)
-class Sensitivity:
-    """The best level of a parameter under other analyses.
-
-    Attributes:
-        worst_rank: by mean rank with failed runs ranked worst; None where no run failed or levels tie.
-        raw_scale: by arithmetic means; None where the analysis is not on logarithms.
-        without_seed: with each seed left out; empty where there are fewer than three, or more than `MOST_SEEDS`.
-    """
-
-    worst_rank: Level
-    raw_scale: Level
-    without_seed: Mapping[int, Level]
-
-    def words(self, best: Level) -> str:
-        """What changes if `best` is the best of the main analysis; empty where nothing does."""
-        parts = []
-        if self.raw_scale is not None and self.raw_scale != best:
-            parts.append(f"by arithmetic means {level_text(self.raw_scale)} is best")
-        others = [level for level in self.without_seed.values() if level != best]
-        if others:
-            names = listed([level_text(level) for level in dict.fromkeys(others)], "or")
-            parts.append(f"without one of {counted(len(self.without_seed), 'seed')} {names} is best ({len(others)}×)")
-        return ", ".join(parts)
+def changes(found: Sensitivity, best: Level) -> str:
+    """What other analyses change where `best` is the best of the main one; empty where nothing does."""
+    parts = []
+    if found.arithmetic_means is not None and found.arithmetic_means != best:
+        parts.append(f"by arithmetic means {level_text(found.arithmetic_means)} is best")
+    others = [level for level in found.without_seed.values() if level != best]
+    if others:
+        names = listed([level_text(level) for level in dict.fromkeys(others)], "or")
+        parts.append(f"without one of {counted(len(found.without_seed), 'seed')} {names} is best ({len(others)}×)")
+    return ", ".join(parts)
 
 
 def sensitivity(sweep: Sweep, factor: str) -> Sensitivity:
     """The other analyses of `factor`."""
     scale = sweep.design.scale
     return Sensitivity(
-        worst_rank=worst_rank_best(sweep.data, factor, scale),
-        raw_scale=_raw_scale_best(sweep, factor) if scale.logarithmic else None,
+        failed_runs_ranked_worst=worst_rank_best(sweep.data, factor, scale),
+        arithmetic_means=_raw_scale_best(sweep, factor) if scale.logarithmic else None,
         without_seed=_without_each_seed(sweep, factor),
     )
 

@@ -4,13 +4,13 @@ Every claim is about the training procedure: the unit is the trained run, and th
 before the results. Levels are compared on their means over all other parameters.
 """
 
-from setpoint.analysis.data.claim import Claim, Status
-from setpoint.analysis.data.design import Factorial, Obstacle, factorial, swept
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
+from setpoint.analysis.data.design import Factorial, factorial, swept
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.factors.best_levels import level_claim
-from setpoint.analysis.factors.claim_builder import level_heading, not_made
+from setpoint.analysis.factors.claim_builder import no_level_claim
 from setpoint.analysis.factors.factor_tests import run_tests
-from setpoint.analysis.factors.impact import main_effect, most_impactful
+from setpoint.analysis.factors.impact import MOST_IMPACTFUL, main_effect, most_impactful
 from setpoint.analysis.factors.interactions import interactions
 from setpoint.analysis.factors.resolution import resolution
 
@@ -33,22 +33,17 @@ def sweep_claims(data: ExperimentData) -> list[Claim]:
 
 def _refusals(data: ExperimentData, design: Factorial, obstacle: Obstacle) -> list[Claim]:
     """The claims that would be made, each with the reason why it is not."""
-    wanted = [("most_impactful", "Most impactful parameter")]
-    wanted += [(f"optimal_level:{factor}", level_heading(factor)) for factor in swept(data)]
-    return [not_made(data, claim, heading, obstacle, design) for claim, heading in wanted]
+    return [
+        unanswered(ClaimKind.MOST_IMPACTFUL, MOST_IMPACTFUL, obstacle, n_runs=design.n_runs),
+        *(no_level_claim(design, factor, obstacle) for factor in swept(data)),
+    ]
 
 
 def _dropped_factor_claims(data: ExperimentData, design: Factorial) -> list[Claim]:
     """Claims about swept parameters of which fewer than two levels are left."""
     reason = f"fewer than two levels have enough finished runs ({'; '.join(design.notes)})"
     return [
-        not_made(
-            data,
-            f"optimal_level:{factor}",
-            level_heading(factor),
-            Obstacle(Status.NOT_TESTABLE, reason),
-            design,
-        )
+        no_level_claim(design, factor, Obstacle(Status.NOT_TESTABLE, reason))
         for factor in swept(data)
         if factor not in design.factors
     ]

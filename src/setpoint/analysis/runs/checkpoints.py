@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import Scale
+from setpoint.analysis.data.evidence import CheckpointEvidence
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.analysis.data.formatting import (
     counted,
@@ -68,11 +69,11 @@ def _compare(data: ExperimentData, system: str, runs: Sequence[RunResult], value
             contrast = Contrast(float(differences.mean()), error, cases - 1.0)
             if contrast.estimable:
                 compared[other] = t_comparison(contrast, family, data.analysis.alpha)
-    name, heading = f"checkpoints:{system}", f"These checkpoints, {system}"
+    kind, heading = ClaimKind.CHECKPOINTS, f"These checkpoints, {system}"
     method = "paired t over shared cases, Bonferroni over all pairs of checkpoints"
     if not compared:
-        reason = "the cases show no spread"
-        return Claim(name, heading, f"not resolved: {reason}", Status.NOT_TESTABLE, reason, method, count)
+        no_spread = Obstacle(Status.NOT_TESTABLE, "the cases show no spread")
+        return unanswered(kind, heading, no_spread, system=system, method=method, n_runs=count)
     nearest = min(compared, key=lambda other: compared[other].value)
     closest = compared[nearest]
     beaten = sum(c.p_adjusted < data.analysis.alpha for c in compared.values())
@@ -89,7 +90,8 @@ def _compare(data: ExperimentData, system: str, runs: Sequence[RunResult], value
     everyone = beaten == count - 1
     verdict = f"beats {beaten} of the {count - 1} others"
     return Claim(
-        id=name,
+        kind=kind,
+        system=system,
         heading=heading,
         statement=f"{runs[best].name} {verdict} ({facts}); {WORDING}"
         if everyone
@@ -101,5 +103,5 @@ def _compare(data: ExperimentData, system: str, runs: Sequence[RunResult], value
         estimate=gain,
         interval=reach,
         p_adjusted=closest.p_adjusted,
-        details={"system": system, "best": runs[best].name, "beaten": beaten, "estimand": "checkpoints"},
+        evidence=CheckpointEvidence(best=runs[best].name, beaten=beaten),
     )

@@ -1,8 +1,10 @@
 """What a confirmation with fresh seeds says: scores that choosing did not flatter."""
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status
+from setpoint.analysis.data.evidence import ConfirmationEvidence
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.formatting import counted, interval_text, level_text, number_text
+from setpoint.analysis.data.subject import OneConfiguration
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.analysis.runs.reliability import survivor_caveat
 
@@ -35,7 +37,9 @@ def _claim(data: ExperimentData, chosen_by: str, result: ConfigurationResult) ->
     reach = "" if result.interval is None else f" {interval_text(*result.interval)}"
     facts = f"{score}{reach}, {seeds}" if score else seeds
     return Claim(
-        id=f"confirmation:{result.system}:{result.configuration}",
+        kind=ClaimKind.CONFIRMATION,
+        subject=OneConfiguration(result.configuration),
+        system=result.system,
         heading=f"Confirmed on {result.system}, {name}",
         statement=f"{facts}; {chosen}" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
         status=status,
@@ -43,11 +47,7 @@ def _claim(data: ExperimentData, chosen_by: str, result: ConfigurationResult) ->
         method="mean over fresh seeds with its t interval (pooled spread up to three seeds)",
         n_runs=len(result.values),
         estimate=result.mean,
+        estimate_of=f"{metric.name}, unbiased",
         interval=result.interval,
-        details={
-            "system": result.system,
-            "configuration": result.configuration,
-            "chosen_by": chosen_by,
-            "estimate_of": f"{metric.name}, unbiased",
-        },
+        evidence=ConfirmationEvidence(chosen_by),
     )

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Claim, Status
-from setpoint.analysis.data.design import Obstacle, Scale
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
+from setpoint.analysis.data.design import Scale
+from setpoint.analysis.data.evidence import StageEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Outcome, RunResult
 from setpoint.analysis.data.formatting import (
     change_text,
@@ -20,10 +21,12 @@ from setpoint.analysis.data.formatting import (
     p_text,
 )
 from setpoint.analysis.data.quantities import Metrics
+from setpoint.analysis.data.subject import OneCell
+from setpoint.analysis.data.verdict import verdict
 from setpoint.analysis.statistics.cells import Contrast, replicated_cells
-from setpoint.analysis.statistics.effects import holm
+from setpoint.analysis.statistics.family import family_of
 from setpoint.analysis.statistics.intervals import pooled_deviation
-from setpoint.analysis.statistics.levels import Comparison, t_comparison
+from setpoint.analysis.statistics.levels import Comparison
 
 LEAST_POOLED_DF = 6
 """Degrees of freedom from which a pooled variance may judge cells of two or three runs."""
@@ -44,13 +47,13 @@ class _Cell:
 
 @dataclass(frozen=True)
 class _Question:
-    id: str
+    kind: ClaimKind
     heading: str
     stage: str
 
 
-SFT = _Question("sft_against_base", "SFT against the base", "SFT")
-GRPO = _Question("grpo_against_sft", "GRPO against its SFT parent", "GRPO")
+SFT = _Question(ClaimKind.SFT_AGAINST_BASE, "SFT against the base", "SFT")
+GRPO = _Question(ClaimKind.GRPO_AGAINST_SFT, "GRPO against its SFT parent", "GRPO")
 
 
 def improvement_claims(data: ExperimentData) -> list[Claim]:
@@ -189,35 +192,42 @@ class _Entry:
 
 def _family_claims(question: _Question, entries: Sequence[_Entry], scale: Scale, data: ExperimentData) -> list[Claim]:
     """Claims with Holm-adjusted p-values and Bonferroni intervals over the entries that can be tested."""
-    alpha = data.analysis.alpha
     tested = {k: entry.difference for k, entry in enumerate(entries) if isinstance(entry.difference, Contrast)}
-    adjusted = holm([t_comparison(contrast, 1, alpha).p_adjusted for contrast in tested.values()])
-    results = {
-        k: replace(t_comparison(contrast, len(tested), alpha), p_adjusted=p)
-        for (k, contrast), p in zip(tested.items(), adjusted, strict=True)
-    }
+    results = family_of(tested, data.analysis.alpha)
     return [_claim(question, entry, results.get(k), scale, data) for k, entry in enumerate(entries)]
 
 
 def _claim(
     question: _Question, entry: _Entry, compared: Comparison | None, scale: Scale, data: ExperimentData
 ) -> Claim:
-    name = f"{question.id}:{entry.system}" + (f":{entry.label}" if entry.label else "")
+    subject = OneCell(entry.label) if entry.label else None
     which = f", {entry.label}" if entry.label else ", mean of all cells" if entry.cells > 1 else ""
     heading = f"{question.heading}, {entry.system}{which}"
-    details = {"system": entry.system, "cell": entry.label, "metric": scale.quantity.name}
+    evidence = StageEvidence(scale.quantity.name)
     method = "t on differences of runs (own or pooled spread), Holm and Bonferroni over the cells"
     if compared is None:
         obstacle = entry.difference if isinstance(entry.difference, Obstacle) else _NO_SPREAD
-        statement = f"not resolved: {_observed_text(entry, scale)}{obstacle.reason}"
-        return Claim(name, heading, statement, obstacle.status, obstacle.reason, method, entry.n_runs, details=details)
+        not_tested = unanswered(
+            question.kind,
+            heading,
+            obstacle,
+            subject=subject,
+            system=entry.system,
+            observed=_observed_text(entry, scale),
+            method=method,
+            n_runs=entry.n_runs,
+        )
+        return replace(not_tested, evidence=evidence)
     improvement, interval = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
     change = change_text(improvement, interval, relative=scale.logarithmic)
     facts = f"{scale.quantity.label} {change}, {p_text(compared.p_adjusted)}, {counted(entry.n_runs, 'run')}"
-    status, reason = _verdict(question, compared, data)
+    shown = f"{question.stage} changes the metric by more than its runs differ"
+    status, reason = verdict(data, compared.p_adjusted, shown)
     answer = f"{question.stage} helps" if improvement > 0 else f"{question.stage} harms"
     return Claim(
-        id=name,
+        kind=question.kind,
+        subject=subject,
+        system=entry.system,
         heading=heading,
         statement=f"{answer} ({facts})" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
         status=status,
@@ -227,7 +237,7 @@ def _claim(
         estimate=improvement,
         interval=interval,
         p_adjusted=compared.p_adjusted,
-        details=details,
+        evidence=evidence,
     )
 
 
@@ -237,12 +247,3 @@ def _observed_text(entry: _Entry, scale: Scale) -> str:
         return ""
     improvement = scale.improvement(float(np.mean(entry.observed)))
     return f"{scale.quantity.label} {change_text(improvement, None, relative=scale.logarithmic)} as observed, but "
-
-
-def _verdict(question: _Question, compared: Comparison, data: ExperimentData) -> tuple[Status, str]:
-    if compared.p_adjusted >= data.analysis.alpha:
-        return Status.UNRESOLVED, "the difference may be chance"
-    pending = sum(run.pending for run in data.runs)
-    if pending:
-        return Status.SUGGESTIVE, f"interim: {counted(pending, 'run')} still to come"
-    return Status.SUPPORTED, f"{question.stage} changes the metric by more than its runs differ"

@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import combinations
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status
+from setpoint.analysis.data.evidence import InertEvidence
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.analysis.data.formatting import counted, listed
+from setpoint.analysis.data.subject import FactorSet
 
 _WORDS = {"weights": "trained the same weights", "episodes": "behaved the same in every episode"}
 
 
-def dead_axis_claims(data: ExperimentData) -> list[Claim]:
+def inert_parameter_claims(data: ExperimentData) -> list[Claim]:
     """A claim for each set of factors in which runs differ without any difference in what they published."""
     found: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
     groups: dict[tuple[object, ...], list[RunResult]] = {}
@@ -45,7 +47,8 @@ def _claim(what: str, names: tuple[str, ...], pairs: list[tuple[str, str]]) -> C
     axes, (one, other) = listed(names), pairs[0]
     runs = Counter(name for pair in pairs for name in pair)
     return Claim(
-        id=f"dead_axis:{'+'.join(names)}",
+        kind=ClaimKind.INERT_PARAMETERS,
+        subject=FactorSet(names),
         heading=f"Without effect on what was {'trained' if what == 'weights' else 'done'}",
         statement=f"{axes}: {counted(len(pairs), 'pair')} of runs that differ there alone {_WORDS[what]}, "
         f"byte for byte, such as {one} and {other}",
@@ -53,9 +56,6 @@ def _claim(what: str, names: tuple[str, ...], pairs: list[tuple[str, str]]) -> C
         reason="a parameter that is not read looks like one that does not matter",
         method="equal sha256 digests of what runs with the same seed published",
         n_runs=len(runs),
-        details={
-            "parameters": list(names),
-            "pairs": [list(pair) for pair in pairs[:20]],
-            "caveats": [f"{axes} had no effect in some runs; see that they are read before relying on the comparison"],
-        },
+        caveats=(f"{axes} had no effect in some runs; see that they are read before relying on the comparison",),
+        evidence=InertEvidence(tuple(pairs[:20])),
     )

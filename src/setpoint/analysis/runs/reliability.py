@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from setpoint.analysis.data.claim import Claim, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.design import clusters, ordered_levels, swept
+from setpoint.analysis.data.evidence import FailureEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.formatting import (
     counted,
@@ -13,6 +14,7 @@ from setpoint.analysis.data.formatting import (
     percent_interval_text,
     percent_text,
 )
+from setpoint.analysis.data.subject import OneFactor
 from setpoint.analysis.statistics.effects import holm
 from setpoint.analysis.statistics.failure_rates import failure_test
 from setpoint.analysis.statistics.intervals import share_interval
@@ -95,7 +97,8 @@ def _failure_claim(
     if verdict[0] is Status.SUPPORTED:
         statement = f"{level_text(worst)} fails most ({share}) ({rates}{tested})"
     return Claim(
-        id=f"failures:{factor}",
+        kind=ClaimKind.FAILURES,
+        subject=OneFactor(factor),
         heading=f"Failures by {factor_label(factor)}",
         statement=statement,
         status=verdict[0],
@@ -103,9 +106,8 @@ def _failure_claim(
         method="Boschloo's exact test for two levels, permutation chi-square for more; Clopper–Pearson intervals",
         n_runs=sum(total for _, total in table.values()),
         p_adjusted=p,
-        details={
-            "parameter": factor,
-            **({} if p_values is None else {"p_unadjusted": p_values[0]}),
-            "failed_and_total": {level_text(level): list(count) for level, count in table.items()},
-        },
+        evidence=FailureEvidence(
+            p_unadjusted=None if p_values is None else p_values[0],
+            failed_and_total={level_text(level): count for level, count in table.items()},
+        ),
     )

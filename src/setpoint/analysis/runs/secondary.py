@@ -1,9 +1,11 @@
 """Secondary metrics: the same tests, corrected for all of them together, and never more than suggestive."""
 
-from setpoint.analysis.data.claim import Claim, Status
-from setpoint.analysis.data.design import SYSTEM, Obstacle, factorial
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status
+from setpoint.analysis.data.design import SYSTEM, factorial
+from setpoint.analysis.data.evidence import SecondaryEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level
 from setpoint.analysis.data.formatting import factor_label, level_text, p_text
+from setpoint.analysis.data.subject import MetricByFactor
 from setpoint.analysis.statistics import effects
 from setpoint.analysis.statistics.levels import order
 
@@ -35,7 +37,8 @@ def _claim(data: ExperimentData, metric: str, factor: str, best: Level, _: float
         f"{factor} changes it, {level_text(best)} observed best" if status is Status.SUGGESTIVE else "no effect shown"
     )
     return Claim(
-        id=f"secondary:{metric}:{factor}",
+        kind=ClaimKind.SECONDARY,
+        subject=MetricByFactor(metric, factor),
         heading=f"Effect of {factor_label(factor)} on {label}",
         statement=f"{'' if status is Status.SUGGESTIVE else 'not resolved: '}{answer} ({p_text(p)} after Holm over all "
         f"secondary tests); {reason}",
@@ -44,5 +47,5 @@ def _claim(data: ExperimentData, metric: str, factor: str, best: Level, _: float
         method="as for the primary metric, Holm over all secondary metrics and parameters",
         n_runs=n_runs,
         p_adjusted=p,
-        details={"metric": metric, "parameter": factor, "observed_best": best, "secondary": True},
+        evidence=SecondaryEvidence(best),
     )

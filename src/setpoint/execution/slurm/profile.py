@@ -1,15 +1,16 @@
 """What is particular to one cluster, from a YAML file such as those in `configs/slurm/`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from setpoint.errors import InputError, collect, unknown_name
 from setpoint.execution.slurm.resources import Resources
+from setpoint.validation import dotted, sentence
+from setpoint.yaml_files import read_table
 
 _INSTEAD = {
     **dict.fromkeys(("partition", "account", "qos", "constraint"), "the field of that name"),
@@ -109,32 +110,18 @@ def read_profile(path: Path) -> Profile:
     Raises:
         InputError: everything that is wrong with it.
     """
-    try:
-        fields: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"the cluster profile {str(path)!r} cannot be read ({error.strerror}).") from error
-    except RecursionError:
-        raise InputError(f"{str(path)!r} is nested too deeply to be a cluster profile.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
-    fields = {} if fields is None else fields
-    if not isinstance(fields, dict):
-        raise InputError(f"{str(path)!r} must be a table such as 'partition: gpu'.")
-    collect(
-        [
-            unknown_name("profile field", str(name), Profile.model_fields)
-            for name in fields.keys() - Profile.model_fields.keys()
-        ]
-    )
+    fields = read_table(path, "partition: gpu")
+    known = Profile.model_fields
+    collect([unknown_name("profile field", name, known) for name in fields if name not in known])
     try:
         return Profile.model_validate(fields)
     except ValidationError as error:
-        collect([_finding(path, each["loc"], each["msg"], each["input"]) for each in error.errors()])
+        collect([_finding(path, dict(each)) for each in error.errors()])
         raise
 
 
-def _finding(path: Path, place: Iterable[str | int], message: str, value: object) -> InputError:
-    """One thing that is wrong in the profile at `path`, on one line."""
-    rule = " ".join(message.removeprefix("Value error, ").splitlines()).rstrip(".")
-    found = "" if message.startswith("Value error") else f", but is {value!r}"
-    return InputError(f"{'.'.join(map(str, place))} in {str(path)!r}: {rule}{found}.")
+def _finding(path: Path, finding: Mapping[str, Any]) -> InputError:
+    """One thing that is wrong in the profile at `path`."""
+    place = finding["loc"]
+    bounds = Profile.model_fields[str(place[0])].metadata
+    return InputError(f"{str(path)!r}: {sentence(dotted(place), finding, bounds)}")

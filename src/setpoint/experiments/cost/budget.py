@@ -8,7 +8,15 @@ from typing import Literal
 
 from setpoint.errors import InputError
 from setpoint.experiments.planning.designs import axes, check_design
-from setpoint.experiments.planning.spec import ExperimentSpec, Range
+from setpoint.experiments.planning.spec import (
+    CrossSystemSpec,
+    ExperimentSpec,
+    SingleSpec,
+    SweepSpec,
+    SweptSpec,
+    TransferSpec,
+)
+from setpoint.experiments.planning.spec_fields import Range
 from setpoint.records.plan import Plan
 
 Unit = Literal["runs", "gpu-hours", "core-hours"]
@@ -19,10 +27,10 @@ MOST_SEEDS = 20
 OFFERS = 3
 _HALVED_FROM = 4
 """Where there is one design alone, the same with half of its seeds shows what the other half buys."""
-VARIED = ("parameters", "ranges", "conditions", "design", "configurations", "replicates", "systems")
+VARIED = frozenset({"parameters", "ranges", "conditions", "design", "configurations", "replicates", "systems"})
 """Fields in which designs for one question may differ."""
 
-Planner = Callable[[ExperimentSpec], Plan]
+Planner = Callable[[SweptSpec], Plan]
 Pricer = Callable[[Plan], float]
 
 
@@ -64,7 +72,7 @@ class Offer:
     """
 
     name: str
-    spec: ExperimentSpec
+    spec: SweptSpec
     runs: int
     configurations: int
     spent: float
@@ -83,6 +91,8 @@ def offers(spec: ExperimentSpec, budget: Budget, plan: Planner, price: Pricer) -
     Raises:
         InputError: nothing fits.
     """
+    if isinstance(spec, SingleSpec):
+        raise InputError("a budget chooses among designs, but a single run has one. Remove --budget.")
     found: list[Offer] = []
     least: float | None = None
     for name, variant in _variants(spec):
@@ -112,10 +122,10 @@ def offers(spec: ExperimentSpec, budget: Budget, plan: Planner, price: Pricer) -
     return [best, *(offer for offer in found if offer is not best)][:OFFERS]
 
 
-def _variants(spec: ExperimentSpec) -> Iterator[tuple[str, ExperimentSpec]]:
+def _variants(spec: SweptSpec) -> Iterator[tuple[str, SweptSpec]]:
     """Ways to ask for the same with less, by what they give up; those that cannot be designed are left out."""
     yield "as asked", spec
-    if spec.only:  # the question is about these configurations
+    if isinstance(spec, SweepSpec) and spec.only:  # the question is about these configurations
         return
     ends = spec.model_copy(update={"parameters": {n: _ends(v) for n, v in spec.parameters.items()}, "conditions": {}})
     if spec.design == "full" and not spec.conditions:
@@ -126,13 +136,12 @@ def _variants(spec: ExperimentSpec) -> Iterator[tuple[str, ExperimentSpec]]:
             yield "a fraction of the lowest and highest values", fraction
         if screen := _screen(spec):
             yield "a screen without seeds, to be confirmed", screen
-    if len(spec.systems) > 1 and not spec.datasets and spec.dataset_name is None and spec.type != "transfer_learning":
-        fewer = spec.model_copy(update={"systems": spec.systems[:1]})
-        if spec.type != "cross_system":
-            yield f"{spec.systems[0]} only", fewer
+    one_fits = not isinstance(spec, CrossSystemSpec | TransferSpec) and not spec.datasets and spec.dataset_name is None
+    if one_fits and len(spec.systems) > 1:
+        yield f"{spec.systems[0]} only", spec.model_copy(update={"systems": spec.systems[:1]})
 
 
-def _screen(spec: ExperimentSpec) -> ExperimentSpec | None:
+def _screen(spec: SweptSpec) -> SweptSpec | None:
     """Half as many points as there are combinations, spread over the ranges of the numbers."""
     listed = {name: values for name, values in spec.parameters.items() if not _numeric(values)}
     ranges = {
@@ -164,11 +173,11 @@ def _ends(values: tuple[object, ...]) -> tuple[object, ...]:
     return (min(values), max(values))  # type: ignore[type-var]
 
 
-def _with_seeds(spec: ExperimentSpec, seeds: int) -> ExperimentSpec:
+def _with_seeds(spec: SweptSpec, seeds: int) -> SweptSpec:
     return spec.model_copy(update={"replicates": seeds})
 
 
-def _offer(name: str, spec: ExperimentSpec, plan: Plan, price: Pricer) -> Offer:
+def _offer(name: str, spec: SweptSpec, plan: Plan, price: Pricer) -> Offer:
     levels = {factor: Counter(run.factors.get(factor) for run in plan.runs) for factor in plan.analysis.factors}
     comparable = {} if spec.design in {"random", "sobol"} else levels
     return Offer(

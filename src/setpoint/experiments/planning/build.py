@@ -11,20 +11,21 @@ from typing import Any, TypeVar
 
 from setpoint import problems, provenance
 from setpoint.evaluation import EvaluationConfig
-from setpoint.experiments.planning.adapters import Adapter
 from setpoint.experiments.planning.canonical import resolved_parameters, run_settings, spec_digest
 from setpoint.experiments.planning.designs import joint_levels
 from setpoint.experiments.planning.experiment_types import CANDIDATE, RunDesign, design_runs
 from setpoint.experiments.planning.parameters import (
     TRAINED,
 )
-from setpoint.experiments.planning.single import Alone, training_command
-from setpoint.experiments.planning.spec import METRICS, ExperimentSpec
+from setpoint.experiments.planning.single_run import SingleRunCommand, training_command
+from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec
+from setpoint.experiments.planning.spec_fields import METRICS
 from setpoint.experiments.planning.stages import STAGES
+from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.fingerprint import canonical_json, digest, text_digest
 from setpoint.policies import BaseModel
 from setpoint.problems.suites import DEFAULT_CASES
-from setpoint.records.plan import AnalysisPlan, Named, Plan, PlannedRun, PlannedStage, Shared, Value
+from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, PlannedRun, PlannedStage, Shared, Value
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class Inputs:
     """
 
     base: BaseModel
-    datasets: Mapping[str, Named]
+    datasets: Mapping[str, NamedDigest]
     adapters: Sequence[Adapter] = ()
     compute_ratio: float | None = None
 
@@ -69,7 +70,7 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
     evaluate_base = {system: stages.add_evaluation(system) for system in spec.systems}
     runs: list[PlannedRun] = []
     for design in designs:
-        runs.append(_plan_run(design, spec, stages, runs, experiment_id if spec.type == "single" else None))
+        runs.append(_plan_run(design, spec, stages, runs, experiment_id if isinstance(spec, SingleSpec) else None))
     return Plan(
         schema=1,
         experiment=experiment_id,
@@ -79,7 +80,7 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         spec_digest=spec_digest(spec),
         analysis=_plan_analysis(spec, designs),
         systems=spec.systems,
-        base=Named(name=inputs.base.name, digest=inputs.base.digest),
+        base=NamedDigest(name=inputs.base.name, digest=inputs.base.digest),
         datasets=dict(inputs.datasets),
         runs=tuple(runs),
         stages=stages.planned,
@@ -142,7 +143,7 @@ class _Stages:
         self._keep(self._model)
 
     def _keep(self, fields: dict[str, T]) -> dict[str, T]:
-        """Encode `fields`, which configurations share, once; they must stay as they are and outlive the planning."""
+        """Encode `fields`, which configurations share, once; they must not change, and must outlive the planning."""
         self._encoded |= {id(value): canonical_json(_content(name, value)) for name, value in fields.items()}
         return fields
 
@@ -227,7 +228,7 @@ def _plan_run(
     planned |= stages.add_evaluations("evaluate", design.systems, trained)
     name = name or _run_name(design, spec, resolved)
     place = None if start is None else f"{stages.planned[start].kind}/{start}"
-    alone = Alone(name, design.systems, design.training_type, _seed(spec, design), settings, place)
+    command = SingleRunCommand(name, design.systems, design.training_type, _seed(spec, design), settings, place)
     return PlannedRun(
         name=name,
         index=len(earlier),
@@ -240,7 +241,7 @@ def _plan_run(
         factors={**design.arms, **design.factors, **joint_levels(spec, design.factors)},
         settings=settings,
         resolved=resolved,
-        command=training_command(spec, alone),
+        command=training_command(spec, command),
         start=start,
         stages=planned,
     )
@@ -278,7 +279,7 @@ def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Analys
     for design in designs:
         for name, value in {**design.arms, **design.factors, **joint_levels(spec, design.factors)}.items():
             levels.setdefault(name, set()).add(value)
-    joined = {name for names in spec.zipped for name in names}
+    joined = set() if isinstance(spec, SingleSpec) else {name for names in spec.zipped for name in names}
     factors = tuple(name for name, values in levels.items() if len(values) > 1 and name not in joined)
     if CANDIDATE in factors:  # single configurations are compared; their parameters do not form a factorial
         factors = (CANDIDATE,)

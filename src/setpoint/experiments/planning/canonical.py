@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from setpoint import systems
+from setpoint import plants
 from setpoint.errors import Findings, collect, unknown_name
 from setpoint.experiments.planning.designs import check_design
 from setpoint.experiments.planning.experiment_types import RunDesign, design_runs
@@ -17,21 +17,28 @@ from setpoint.experiments.planning.parameters import (
     resolve,
     usual_reward_horizon,
 )
-from setpoint.experiments.planning.spec import TRAINING_TYPE, ExperimentSpec, Range, identity, make_spec
+from setpoint.experiments.planning.spec import CrossSystemSpec, ExperimentSpec, SingleSpec, SweptSpec, make_spec
+from setpoint.experiments.planning.spec_fields import TRAINING_TYPE, Range
 from setpoint.fingerprint import digest
 from setpoint.policies import BasePreset
 from setpoint.records.plan import Value
 
 PROVISIONAL_RATIO = 1.0
-"""Stands for the compute ratio of a plan that is only shown; a launch measures it first."""
+"""Compute ratio of a plan that is only shown; a launch measures it first."""
 
 
 def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
     """`spec` with canonical parameter names and parsed values, so that one experiment has one digest.
 
     Raises:
-        InputError: everything that is wrong with its parameters, or its type.
+        InputError: everything that is wrong with its parameters and its design.
     """
+    if isinstance(spec, SingleSpec):
+        return spec.model_copy(update={"fixed": canonical_fixed(spec.fixed, (), spec.training_types)})
+    return _canonical_sweep(spec)
+
+
+def _canonical_sweep(spec: SweptSpec) -> SweptSpec:
     findings = Findings()
     axes: dict[str, tuple[Value, ...]] = {}
     fixed: dict[str, Value] = {}
@@ -54,7 +61,7 @@ def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
     return canonical
 
 
-def _canonical_relations(spec: ExperimentSpec) -> dict[str, Any]:
+def _canonical_relations(spec: SweptSpec) -> dict[str, Any]:
     """Zips and conditions with canonical names and parsed values.
 
     Raises:
@@ -83,7 +90,7 @@ def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
     others = {name: fields[name] for name in ("parameters", "fixed", "ranges") if isinstance(fields.get(name), Mapping)}
     if findings.errors and others:
         with findings.check():
-            canonical_spec(make_spec({"systems": systems.names()[:1], "training_types": tuple(TRAINED), **others}))
+            canonical_spec(make_spec({"systems": plants.names()[:1], "training_types": tuple(TRAINED), **others}))
     findings.settle()
     return canonical_spec(spec)
 
@@ -103,7 +110,7 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
 
 def spec_digest(spec: ExperimentSpec) -> str:
     """What names an experiment that was given no name."""
-    return digest(identity(spec).model_dump(mode="json", exclude_defaults=True))
+    return digest(spec.identity())
 
 
 def run_settings(
@@ -142,7 +149,7 @@ def resolved_parameters(
     resolved = resolve(preset, design.training_type, settings, design.systems)
     if design.adapter is not None:
         resolved["lora"] = dict(design.adapter.stage.config["lora"])
-    if spec.match == "per_system":
-        for kind in TRAINED[design.training_type]:
-            resolved[kind]["steps"] *= len(design.systems)
+    total = isinstance(spec, CrossSystemSpec | SingleSpec) and spec.match == "total"
+    for kind in () if total else TRAINED[design.training_type]:
+        resolved[kind]["steps"] *= len(design.systems)
     return resolved

@@ -1,4 +1,4 @@
-"""What differs between an experiment as it was planned and as it would be planned now, and the id it then takes."""
+"""What changed between an experiment as it was planned and as it would be planned now, and the id of its successor."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,8 +7,9 @@ from typing import Any
 
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError
-from setpoint.experiments.planning.spec import ExperimentSpec, identity, planned_spec
+from setpoint.experiments.planning.spec import ExperimentSpec, planned_spec
 from setpoint.experiments.planning.stages import STAGES
+from setpoint.problems.suites import DEFAULT_CASES
 from setpoint.records.plan import Plan, read_plan
 
 
@@ -16,22 +17,25 @@ class ChangedSinceError(InputError):
     """An experiment that was planned with another specification, base, data or code.
 
     Attributes:
-        changes: what differs, in words.
+        changes: what differs, one phrase each.
     """
 
     def __init__(self, message: str, changes: Sequence[str]) -> None:
-        """Keep `changes`, so that a new experiment can record what it follows from."""
+        """Keep `changes`, so that the successor can record them."""
         self.changes = tuple(changes)
         super().__init__(message)
 
 
 def spec_changes(old: ExperimentSpec, new: ExperimentSpec) -> list[str]:
-    """`field was x, now y` for every field, or entry of one, that differs and changes what is computed."""
-    before, after = (identity(spec).model_dump(mode="json") for spec in (old, new))
+    """`field was x, now y` for every field, or entry of one, that differs and changes what is computed.
+
+    Fields that only one of two types has follow from the type, which is named.
+    """
+    before, after = (spec.model_dump(mode="json", exclude={"retries"}) for spec in (old, new))
     return [
         f"{name} was {was}, now {now}"
         for field in before
-        if before[field] != after[field]
+        if field in after and before[field] != after[field]
         for name, was, now in _differences(field, before[field], after[field])
     ]
 
@@ -39,11 +43,11 @@ def spec_changes(old: ExperimentSpec, new: ExperimentSpec) -> list[str]:
 def _differences(field: str, before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
     """Name, earlier and present value; of a table, entry by entry, under the names of the entries."""
     if not (isinstance(before, dict) and isinstance(after, dict)):
-        yield field, _shown(before), _shown(after)
+        yield field, _shown(field, before), _shown(field, after)
         return
     for name in dict.fromkeys([*before, *after]):
         if name not in before or name not in after or before[name] != after[name]:
-            yield name, *(_shown(values[name]) if name in values else "not given" for values in (before, after))
+            yield name, *(_shown(name, values.get(name)) for values in (before, after))
 
 
 def plan_changes(old: Plan, new: Plan) -> list[str]:
@@ -71,7 +75,7 @@ def next_id(workspace: Workspace, origin: str, current: str, spec: ExperimentSpe
         if not workspace.experiment(candidate).exists():
             return candidate, None
         plan = read_plan(workspace.experiment(candidate))
-        if plan is not None and identity(planned_spec(plan)) == identity(spec):
+        if plan is not None and planned_spec(plan).identity() == spec.identity():
             return candidate, plan
     raise AssertionError("there is always another number")
 
@@ -91,5 +95,7 @@ def _code_changes(recorded: object, new: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, changed)) or f"version {old.get('version')}, now {new['version']}"
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return f"default ({DEFAULT_CASES})" if name == "evaluation_cases" else "not given"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

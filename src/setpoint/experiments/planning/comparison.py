@@ -1,7 +1,7 @@
 """The arms of training: what SFT, GRPO, equal compute, an imperfect teacher and a universal model each bring.
 
-Composed of ordinary experiments, so that equal stages are trained once and an interrupted comparison goes on where it
-stopped. The control with equal compute is planned last: its length follows from what the others were measured to cost.
+Composed of ordinary experiments, so that equal stages are trained once and an interrupted comparison resumes. The
+equal-compute control is planned last: its steps follow from the measured cost of the others.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +14,7 @@ from setpoint import demonstrations
 from setpoint.artifacts import Workspace
 from setpoint.errors import Findings, InputError, StageError, unknown_name
 from setpoint.evaluation import Evaluation
+from setpoint.experiments.planning.datasets import Notify
 from setpoint.experiments.planning.parameters import canonical_fixed, find
 from setpoint.experiments.planning.spec import ExperimentSpec, make_spec
 from setpoint.records.plan import Plan, Value
@@ -38,7 +39,7 @@ UNIVERSAL_STEPS = 300
 DETUNED_SFT: dict[str, Value] = {"sft.steps": 100, "sft.learning_rate": 5e-4}
 GRPO: dict[str, Value] = {"grpo.steps": 100, "grpo.learning_rate": 5e-5, "grpo.reward_horizon": 5}
 DETUNED_GRPO: dict[str, Value] = {**GRPO, "grpo.learning_rate": 2e-4}
-"""From a bad teacher there is a way to go. After a good one this rate costs more in readable answers than it gains."""
+"""After a poor teacher there is more to learn. After a good one this rate loses more readable answers than it gains."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ArmSettings:
         systems: full names.
         replicates: training seeds of each arm.
         cases: test states of each system.
-        rows: demonstrations of each system; more than the default, so that long training does not repeat them often.
+        rows: demonstrations of each system; above the default, so that long training rarely repeats them.
         prefix: of the experiments' ids.
         parts: which of `PARTS`, or `SFT_ALONE`.
         evaluation: see `EvaluationConfig.named`.
@@ -76,7 +77,7 @@ class ArmSettings:
             if part not in ROLES:
                 findings.errors.append(unknown_name("part", part, ROLES))
         if self.parts == (UNIVERSAL,) and len(self.systems) < 2:
-            findings.errors.append(InputError("a universal model controls at least two systems. Name more --systems."))
+            findings.errors.append(InputError("a universal model needs at least two systems. Add to --systems."))
         for name in self.systems:
             with findings.check():
                 demonstrations.Recipe((name,), self.rows)
@@ -135,11 +136,11 @@ def specifications(
         yield CONTROL, _spec(settings, control, training_types=["sft"], datasets=named, fixed={})
 
 
-def make_datasets(settings: ArmSettings, workspace: Workspace, say: Callable[[str], None]) -> None:
+def make_datasets(settings: ArmSettings, workspace: Workspace, notify: Notify) -> None:
     """The data sets of the arms that learn from the optimum; found where they were made before."""
     for system in settings.systems:
         name = f"{settings.prefix}_{system}"
-        say(f"data set {name}: {settings.rows} rows")
+        notify(f"data set {name}: {settings.rows} rows")
         demonstrations.create(workspace, name, demonstrations.Recipe((system,), settings.rows))
 
 
@@ -159,9 +160,9 @@ def equal_compute_steps(plan: Plan, workspace: Workspace) -> int:
     if not both:
         raise StageError(
             "data",
-            "the control with equal compute needs a finished run with SFT and GRPO, but there is none",
+            "the equal-compute control needs a finished run of SFT and GRPO, and there is none",
             evidence={"experiment": plan.experiment},
-            suggestion="see the failures of that experiment, and retry it",
+            suggestion="fix the failures of that experiment and retry it",
         )
     return ceil(mean(both) / mean(per_step))
 

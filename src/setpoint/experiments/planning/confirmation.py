@@ -1,10 +1,10 @@
-"""The second stage of a sweep: what looked best, again, with seeds that had no part in choosing it."""
+"""Confirming the best configurations of a sweep with new seeds, for scores free of selection bias."""
 
 from collections.abc import Mapping, Sequence
 
 from setpoint.errors import InputError
 from setpoint.experiments.planning.canonical import canonical_spec
-from setpoint.experiments.planning.spec import ExperimentSpec, planned_spec
+from setpoint.experiments.planning.spec import ExperimentSpec, SweepSpec, planned_spec
 from setpoint.records.plan import Plan, Value
 
 
@@ -18,13 +18,14 @@ def confirmation(plan: Plan, chosen: Sequence[Mapping[str, Value]], seeds: int) 
     Raises:
         InputError: the experiment is no sweep.
     """
-    if plan.type != "hyperparameter_sweep":
+    sweep = planned_spec(plan)
+    if not isinstance(sweep, SweepSpec):
         raise InputError(
-            f"what can be confirmed are configurations of a hyperparameter_sweep, but {plan.experiment!r} is a "
-            f"{plan.type}. Run it again with --seed {_fresh(plan)} to repeat all of it with fresh seeds."
+            f"only a hyperparameter_sweep can be confirmed, but {plan.experiment!r} is a {plan.type}. Repeat it with "
+            f"--seed {_fresh(plan)} for new seeds."
         )
     changes = {"only": tuple(dict(entry) for entry in chosen), "confirms": plan.experiment}
-    return canonical_spec(planned_spec(plan).model_copy(update={**changes, "replicates": seeds, "seed": _fresh(plan)}))
+    return canonical_spec(sweep.model_copy(update={**changes, "replicates": seeds, "seed": _fresh(plan)}))
 
 
 def _fresh(plan: Plan) -> int:

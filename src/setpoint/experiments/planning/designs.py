@@ -1,8 +1,8 @@
 """Which combinations of swept values become configurations: all of them, a balanced fraction, or points of a space.
 
-Parameters that are zipped vary together and are one axis. A parameter with a condition is swept only where that holds,
-and keeps its usual value elsewhere. The points of a random or Sobol design follow from the specification alone, not
-from the seed of the training: replicates repeat the same configurations.
+Zipped parameters vary together and are one axis. A parameter with a condition is swept only where that holds, and keeps
+its default elsewhere. The points of a random or Sobol design follow from the specification alone, not from the training
+seed: replicates repeat the same configurations.
 """
 
 import math
@@ -17,7 +17,8 @@ import numpy as np
 
 from setpoint.errors import InputError
 from setpoint.experiments.planning.parameters import find
-from setpoint.experiments.planning.spec import TRAINING_TYPE, ExperimentSpec, Range
+from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, SweptSpec
+from setpoint.experiments.planning.spec_fields import TRAINING_TYPE, Range
 from setpoint.records.plan import Value
 from setpoint.seeding import generator
 
@@ -32,7 +33,7 @@ Setting = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class SweepAxis:
     """What varies together: the values of one parameter, of several that are zipped, or a range.
 
     Attributes:
@@ -51,7 +52,7 @@ class Axis:
         return {self.names[0]: _within(self.range, share)}
 
 
-def configurations(spec: ExperimentSpec, training_type: str) -> list[Setting]:
+def configurations(spec: SweptSpec, training_type: str) -> list[Setting]:
     """The combinations of swept values that a training type is run with, each once.
 
     A parameter that the training type does not read is no axis of it.
@@ -64,16 +65,18 @@ def configurations(spec: ExperimentSpec, training_type: str) -> list[Setting]:
     return list(found.values())
 
 
-def axes(spec: ExperimentSpec) -> list[Axis]:
+def axes(spec: SweptSpec) -> list[SweepAxis]:
     """The axes in the order of the specification; zipped parameters stand where their first one does."""
     zipped = {name: names for names in spec.zipped for name in names}
     groups = dict.fromkeys(zipped.get(name, (name,)) for name in spec.parameters)
-    listed = [Axis(names, tuple(zip(*(spec.parameters[name] for name in names), strict=True))) for names in groups]
-    return [*listed, *(Axis((name,), range=found) for name, found in spec.ranges.items())]
+    listed = [SweepAxis(names, tuple(zip(*(spec.parameters[name] for name in names), strict=True))) for names in groups]
+    return [*listed, *(SweepAxis((name,), range=found) for name, found in spec.ranges.items())]
 
 
 def joint_levels(spec: ExperimentSpec, factors: Setting) -> Setting:
-    """For zipped parameters, which no analysis can tell apart, one factor: `a+b` -> `4+0.0001`."""
+    """For zipped parameters, whose effects are confounded, one factor: `a+b` -> `4+0.0001`."""
+    if isinstance(spec, SingleSpec):
+        return {}
     return {
         "+".join(names): "+".join(str(factors[name]) for name in names)
         for names in spec.zipped
@@ -81,8 +84,8 @@ def joint_levels(spec: ExperimentSpec, factors: Setting) -> Setting:
     }
 
 
-def resolution(spec: ExperimentSpec) -> int | None:
-    """Of a fractional design: main effects are mixed up with interactions of resolution − 1 factors, if at all.
+def resolution(spec: SweptSpec) -> int | None:
+    """Resolution of a fractional design: main effects are aliased with interactions of at least resolution − 1 factors.
 
     None where every combination is run.
     """
@@ -95,12 +98,13 @@ def resolution(spec: ExperimentSpec) -> int | None:
     return _resolution(_columns(len(sizes), free, prime), prime)
 
 
-def check_design(spec: ExperimentSpec) -> list[InputError]:
+def check_design(spec: SweptSpec) -> list[InputError]:
     """What is wrong with zips, conditions, ranges and their design, with canonical names."""
-    return [*_bad_zips(spec), *_bad_conditions(spec), *_bad_sizes(spec)]
+    zips = list(_bad_zips(spec))
+    return [*zips, *_bad_conditions(spec), *(() if zips else _bad_sizes(spec))]
 
 
-def _points(spec: ExperimentSpec, read: set[str]) -> Iterable[Setting]:
+def _points(spec: SweptSpec, read: set[str]) -> Iterable[Setting]:
     every = axes(spec)
     if spec.design == "full":
         return (_joined(point) for point in product(*(_settings(axis) for axis in every if read & set(axis.names))))
@@ -110,7 +114,7 @@ def _points(spec: ExperimentSpec, read: set[str]) -> Iterable[Setting]:
     return ({**_joined([axis.at(share) for axis, share in zip(every, row, strict=True)])} for row in drawn(spec, every))
 
 
-def _settings(axis: Axis) -> list[Setting]:
+def _settings(axis: SweepAxis) -> list[Setting]:
     return [dict(zip(axis.names, values, strict=True)) for values in axis.levels]
 
 
@@ -118,7 +122,7 @@ def _joined(parts: Iterable[Setting]) -> Setting:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _conditional(spec: ExperimentSpec, setting: Setting, training_type: str) -> Setting:
+def _conditional(spec: SweptSpec, setting: Setting, training_type: str) -> Setting:
     """`setting` without the parameters whose conditions do not hold; those of a left-out parameter never do."""
     kept = dict(setting)
     while True:
@@ -133,13 +137,13 @@ def _conditional(spec: ExperimentSpec, setting: Setting, training_type: str) -> 
         kept = {name: value for name, value in kept.items() if name not in unmet}
 
 
-def _random(spec: ExperimentSpec, every: Sequence[Axis]) -> Iterator[list[float]]:
+def _random(spec: SweptSpec, every: Sequence[SweepAxis]) -> Iterator[list[float]]:
     source = generator("design", spec.design, *("+".join(axis.names) for axis in every))
     for _ in range(spec.configurations or 0):
         yield [float(share) for share in source.random(len(every))]
 
 
-def _sobol(spec: ExperimentSpec, every: Sequence[Axis]) -> list[list[float]]:
+def _sobol(spec: SweptSpec, every: Sequence[SweepAxis]) -> list[list[float]]:
     """Scrambled Sobol points, which fill the space more evenly than random ones."""
     from scipy.stats import qmc
 
@@ -160,7 +164,7 @@ def _within(found: Range, share: float) -> float:
     return min(found.max, max(found.min, float(f"{value:.{_DIGITS}g}")))
 
 
-def _fraction(every: Sequence[Axis], largest: int | None) -> list[Setting]:
+def _fraction(every: Sequence[SweepAxis], largest: int | None) -> list[Setting]:
     """A regular fraction: the first axes vary freely, every other is a sum of some of them, modulo the levels."""
     sizes = [len(axis.levels) for axis in every]
     prime, free = _fraction_size(sizes, largest)
@@ -209,48 +213,50 @@ def _resolution(columns: tuple[tuple[int, ...], ...], prime: int) -> int:
     return int(lengths.min()) if len(lengths) else len(columns) + 1
 
 
-def _bad_zips(spec: ExperimentSpec) -> Iterator[InputError]:
+def _bad_zips(spec: SweptSpec) -> Iterator[InputError]:
     seen: set[str] = set()
     for names in spec.zipped:
         missing = [name for name in names if name not in spec.parameters]
         lengths = {name: len(spec.parameters[name]) for name in names if name in spec.parameters}
         twice = sorted(seen & set(names)) or sorted({name for name in names if names.count(name) > 1})
         seen |= set(names)
-        if missing or len(names) < 2:
+        if missing:
             yield InputError(
-                f"zipped parameters are two or more that are swept by lists, but {', '.join(missing or names)} "
-                f"{'are not' if len(missing) > 1 else 'is not'}. Give their values under parameters."
+                f"only parameters with listed values can be zipped, not {', '.join(missing)}. List values under "
+                "parameters, or remove it from the zip."
             )
+        elif len(names) < 2:
+            yield InputError(f"a zip needs two or more parameters, got {', '.join(names) or 'none'}. Add one.")
         elif twice:
-            yield InputError(f"a parameter is zipped once, but {', '.join(twice)} is named twice. Join the lists.")
+            yield InputError(f"{', '.join(twice)} is zipped twice. Name it in one group only.")
         elif len(set(lengths.values())) > 1:
             text = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-            yield InputError(f"zipped parameters have as many values each, but {text}. Make the lists equally long.")
+            yield InputError(f"zipped parameters need equally many values, but {text}. Make the lists equally long.")
 
 
-def _bad_conditions(spec: ExperimentSpec) -> Iterator[InputError]:
+def _bad_conditions(spec: SweptSpec) -> Iterator[InputError]:
     swept = {*spec.parameters, *spec.ranges}
     if circle := _circle(spec.conditions):
-        yield InputError(f"conditions may not go in a circle, but {' depends on '.join(circle)}. Drop one of them.")
+        yield InputError(f"circular conditions: {' depends on '.join(circle)}. Remove one of them.")
     for name, wanted in spec.conditions.items():
         if name not in swept:
-            yield InputError(f"a condition is for a swept parameter, but {name} is not swept. Sweep it or drop it.")
+            yield InputError(f"{name} has a condition but is not swept. Sweep it, or remove the condition.")
         for other, values in wanted.items():
             known = spec.training_types if other == TRAINING_TYPE else spec.parameters.get(other)
             if other == name or known is None:
                 yield InputError(
-                    f"{name} may depend on {TRAINING_TYPE} or on another parameter with listed values, but depends on "
-                    f"{other}. Known: {', '.join(filter(lambda n: n != name, [TRAINING_TYPE, *spec.parameters]))}."
+                    f"{name} cannot depend on {other}. Name {TRAINING_TYPE} or another parameter with listed values: "
+                    f"{', '.join(filter(lambda n: n != name, [TRAINING_TYPE, *spec.parameters]))}."
                 )
             elif not set(values) & set(known):
                 yield InputError(
-                    f"{name} is swept only where {other} is {', '.join(map(str, values))}, which it never is. "
-                    f"Its values: {', '.join(map(str, known))}."
+                    f"the condition of {name} never holds: {other} is never {', '.join(map(str, values))}. Choose from "
+                    f"its values: {', '.join(map(str, known))}."
                 )
 
 
 def _circle(conditions: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """Parameters of which each depends on the next and the last is the first again; empty where there are none."""
+    """The parameters of a cycle of conditions, the first again at the end; empty without one."""
     others = {name: [other for other in wanted if other != name] for name, wanted in conditions.items()}
     try:
         TopologicalSorter(others).prepare()
@@ -259,24 +265,24 @@ def _circle(conditions: Mapping[str, Mapping[str, object]]) -> list[str]:
     return []
 
 
-def _bad_sizes(spec: ExperimentSpec) -> Iterator[InputError]:
+def _bad_sizes(spec: SweptSpec) -> Iterator[InputError]:
     drawn = spec.design in {"random", "sobol"}
     if spec.ranges and not drawn:
         yield InputError(
-            f"a range is for a design that draws points, but {', '.join(spec.ranges)} has one and the design is "
-            f"{spec.design!r}. Choose --design random or sobol, or list values."
+            f"a range needs a random or sobol design, but {', '.join(spec.ranges)} has one and the design is "
+            f"{spec.design!r}. Set --design random or sobol, or list values."
         )
     if drawn and spec.configurations is None:
-        yield InputError(f"a {spec.design} design has as many points as you say. Set --configurations.")
+        yield InputError(f"a {spec.design} design needs --configurations. Set the number of points.")
     if drawn and not (spec.parameters or spec.ranges):
-        yield InputError(f"a {spec.design} design needs swept parameters. Give --parameters.")
+        yield InputError(f"a {spec.design} design needs swept parameters. Add --parameters.")
     if spec.design == "full" and spec.configurations is not None:
-        yield InputError("a full design has every combination. Drop --configurations, or choose another --design.")
+        yield InputError("--configurations has no effect in a full design. Remove it, or choose another --design.")
     if spec.design == "fractional":
         sizes = {", ".join(axis.names): len(axis.levels) for axis in axes(spec) if not axis.range}
         if len(sizes) < 3 or len(set(sizes.values())) > 1 or next(iter(sizes.values())) not in _PRIMES:
             text = "; ".join(f"{name}: {size}" for name, size in sizes.items()) or "none"
             yield InputError(
-                "a fractional design needs three or more swept parameters with 2 values each (or 3 each, or 5 each), "
-                f"but the numbers of values are {text}. Choose --design full or sobol, or change the values."
+                "a fractional design needs three or more swept parameters with 2 values each (or 3, or 5), got "
+                f"{text}. Change the values, or set --design full or sobol."
             )

@@ -1,14 +1,23 @@
 """Experiment types: functions from a specification to a list of runs, nothing else."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from setpoint.errors import InputError, unknown_name
-from setpoint.experiments.planning.adapters import Adapter
+from setpoint.errors import InputError, legible
 from setpoint.experiments.planning.designs import configurations, joint_levels
 from setpoint.experiments.planning.parameters import find
-from setpoint.experiments.planning.spec import STRATEGIES, ExperimentSpec, TrainingType
+from setpoint.experiments.planning.spec import (
+    AblationSpec,
+    CrossSystemSpec,
+    ExperimentSpec,
+    SingleSpec,
+    SweepSpec,
+    SweptSpec,
+    TransferSpec,
+)
+from setpoint.experiments.planning.spec_fields import STRATEGIES, TrainingType
+from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.records.plan import Value
 
 BASE = "base"
@@ -25,7 +34,7 @@ class RunDesign:
         configuration: runs with the same number are replicates of each other.
         arms: what distinguishes its configuration from others besides parameters, such as `strategy`.
         factors: swept parameters by canonical name.
-        equal_compute: whether its SFT goes on for as much compute as GRPO would have taken.
+        equal_compute: whether its SFT takes as much compute as SFT and GRPO together.
         source: position of the run whose adapter it trains further.
         adapter: an adapter from outside the experiment that it trains further.
         rewarded_with: systems with which it shares what the reward scores; none but its own where empty.
@@ -44,7 +53,7 @@ class RunDesign:
     rewarded_with: tuple[str, ...] = ()
 
 
-def hyperparameter_sweep(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
+def hyperparameter_sweep(spec: SweepSpec) -> list[RunDesign]:
     """Every combination of system, training type and swept values, each `replicates` times."""
     designs = (
         RunDesign(0, 0, "specialist", (system,), training_type, _training_arm(spec, training_type), factors)
@@ -54,7 +63,7 @@ def hyperparameter_sweep(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> 
     return _replicated(spec, _only(spec, list(designs)) if spec.only else designs)
 
 
-def _only(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Iterator[RunDesign]:
+def _only(spec: SweepSpec, designs: Sequence[RunDesign]) -> Iterator[RunDesign]:
     """The configurations that `spec.only` names, each as a candidate of its own: together they are no factorial.
 
     Raises:
@@ -68,7 +77,7 @@ def _only(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Iterator[RunDes
         found = [k for k, levels in enumerate(described) if entry.items() <= levels.items()]
         if not found:
             text = ", ".join(f"{name}={value}" for name, value in entry.items())
-            raise InputError(f"no configuration of the sweep has {text}. Name values that it sweeps.")
+            raise InputError(f"no configuration of the sweep has {legible(text)}. Use values that it sweeps.")
         for k in found:
             levels = {**designs[k].arms, **designs[k].factors}
             chosen[k] = ", ".join(f"{name}={value}" for name, value in levels.items()) or "the only one"
@@ -76,16 +85,11 @@ def _only(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Iterator[RunDes
         yield replace(designs[k], arms={CANDIDATE: label, **designs[k].arms})
 
 
-def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
+def cross_system(spec: CrossSystemSpec) -> list[RunDesign]:
     """A specialist for each system beside universal models, which are one adapter for all of them.
 
     Both are trained on the same reward: one of its own for some specialists would be a second difference.
     """
-    if "universal" in spec.model_types and len(spec.systems) < 2:
-        raise InputError(
-            f"a universal model controls at least two systems, but got {', '.join(spec.systems)}. Name more --systems, "
-            "or --model-types specialist."
-        )
     models: list[tuple[str, tuple[str, ...]]] = []
     if "specialist" in spec.model_types:
         models += [("specialist", (system,)) for system in spec.systems]
@@ -100,10 +104,8 @@ def cross_system(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[Run
     return runs
 
 
-def training_ablation(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> list[RunDesign]:
+def training_ablation(spec: AblationSpec) -> list[RunDesign]:
     """What each part of the training contributes: strategies on each system."""
-    if spec.equal_compute_control and "sft_then_grpo" not in spec.strategies:
-        raise InputError("an equal-compute control is compared with sft_then_grpo. Add that to the --strategies.")
     runs: list[RunDesign] = []
     for system in spec.systems:
         for strategy in spec.strategies:
@@ -118,18 +120,17 @@ def training_ablation(spec: ExperimentSpec, _adapters: Sequence[Adapter]) -> lis
     return runs
 
 
-def transfer_learning(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:
+def transfer_learning(spec: TransferSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:
     """Source models, and on each target training from the base, from them, and from adapters that exist already.
 
-    A replicate on a target goes on from the same replicate of the source, so that the seeds of both are drawn anew.
-    All runs on a target have the same steps; those of the source are a run of its own, so that its cost is seen.
+    A replicate on a target continues the same replicate of the source, so that the seeds of both vary together. All
+    runs on a target have the same steps; training the source is a run of its own, so that its cost shows.
     """
-    assert spec.source_system is not None
-    recipes = _recipes(adapters)
-    if recipes and any(place[0] == "lora" for name in (*spec.parameters, *spec.ranges) for place in find(name).places):
+    existing = _by_label(adapters)
+    if existing and any(place[0] == "lora" for name in (*spec.parameters, *spec.ranges) for place in find(name).places):
         raise InputError(
-            "adapters that exist already keep their rank and scale, so these cannot be swept with "
-            "--base-models all_available. Sweep other parameters, or leave it out."
+            "existing adapters keep their rank and scale, so these cannot be swept with --base-models all_available. "
+            "Sweep other parameters, or use --base-models source."
         )
     runs: list[RunDesign] = []
     for training_type in spec.training_types:
@@ -145,31 +146,18 @@ def transfer_learning(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list
                 runs += _replicates(spec, runs, scratch)
                 onward = _replicates(spec, runs, replace(scratch, arms={**arms, "start": SOURCE}))
                 runs += [replace(run, source=first + run.replicate) for run in onward]
-                for label, found in recipes.items():
+                for label, found in existing.items():
                     more = _replicates(spec, runs, replace(scratch, arms={**arms, "start": label}))
                     # Two runs from one adapter would not be independent: as many replicates as there are adapters.
                     runs += [replace(run, adapter=start) for run, start in zip(more, found, strict=False)]
     return runs
 
 
-def single(spec: ExperimentSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:
+def single(spec: SingleSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:
     """One run: training a model is the smallest experiment. Several systems make it universal."""
-    if len(spec.training_types) != 1:
-        raise InputError(f"a single run has one training type, but got {', '.join(spec.training_types)}.")
-    if spec.parameters or spec.ranges or spec.replicates != 1:
-        raise InputError("a single run sweeps nothing and has one replicate. Use type 'hyperparameter_sweep' instead.")
     model_type = "specialist" if len(spec.systems) == 1 else "universal"
     adapter = next((found for found in adapters if found.place == spec.start_from), None)
     return [RunDesign(0, 0, model_type, spec.systems, spec.training_types[0], adapter=adapter)]
-
-
-TYPES: dict[str, Callable[[ExperimentSpec, Sequence[Adapter]], list[RunDesign]]] = {
-    "hyperparameter_sweep": hyperparameter_sweep,
-    "cross_system": cross_system,
-    "training_ablation": training_ablation,
-    "transfer_learning": transfer_learning,
-    "single": single,
-}
 
 
 def design_runs(spec: ExperimentSpec, adapters: Sequence[Adapter] = ()) -> list[RunDesign]:
@@ -179,31 +167,39 @@ def design_runs(spec: ExperimentSpec, adapters: Sequence[Adapter] = ()) -> list[
         adapters: those from outside the experiment that it may train further.
 
     Raises:
-        InputError: the type is unknown, or does not go with the rest of the specification.
+        InputError: the specification names configurations that it does not have, or sweeps what its adapters fix.
     """
-    if spec.type not in TYPES:
-        raise unknown_name("experiment type", spec.type, TYPES)
-    return TYPES[spec.type](spec, adapters)
+    match spec:
+        case SweepSpec():
+            return hyperparameter_sweep(spec)
+        case CrossSystemSpec():
+            return cross_system(spec)
+        case AblationSpec():
+            return training_ablation(spec)
+        case TransferSpec():
+            return transfer_learning(spec, adapters)
+        case SingleSpec():
+            return single(spec, adapters)
 
 
-def _training_arm(spec: ExperimentSpec, training_type: TrainingType) -> dict[str, Value]:
+def _training_arm(spec: SweptSpec, training_type: TrainingType) -> dict[str, Value]:
     return {"training_type": training_type} if len(spec.training_types) > 1 else {}
 
 
-def _replicated(spec: ExperimentSpec, designs: Iterable[RunDesign]) -> list[RunDesign]:
+def _replicated(spec: SweptSpec, designs: Iterable[RunDesign]) -> list[RunDesign]:
     runs: list[RunDesign] = []
     for run in designs:
         runs += _replicates(spec, runs, run)
     return runs
 
 
-def _replicates(spec: ExperimentSpec, runs: Sequence[RunDesign], run: RunDesign) -> list[RunDesign]:
+def _replicates(spec: SweptSpec, runs: Sequence[RunDesign], run: RunDesign) -> list[RunDesign]:
     """The replicates of `run` as the next configuration after `runs`."""
     configuration = runs[-1].configuration + 1 if runs else 0
     return [replace(run, configuration=configuration, replicate=replicate) for replicate in range(spec.replicates)]
 
 
-def _recipes(adapters: Sequence[Adapter]) -> Mapping[str, list[Adapter]]:
+def _by_label(adapters: Sequence[Adapter]) -> Mapping[str, list[Adapter]]:
     """Adapters that differ in their seeds alone, together."""
     found: dict[str, list[Adapter]] = {}
     for adapter in sorted(adapters, key=lambda adapter: adapter.seed):

@@ -14,12 +14,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from setpoint import problems
-from setpoint.errors import Findings, InputError, collect, unknown_name
-from setpoint.experiments.planning.spec import Range, plain_number, remedy
+from setpoint.errors import Findings, InputError, collect, shown, unknown_name
+from setpoint.experiments.planning.spec_fields import Range, plain_number
 from setpoint.policies import BasePreset
 from setpoint.problems import reward_horizon
 from setpoint.records.plan import Value
 from setpoint.training.config import GrpoParameters, LoraParameters, SftParameters
+from setpoint.validation import sentence
 
 MODELS: dict[str, type[BaseModel]] = {"lora": LoraParameters, "sft": SftParameters, "grpo": GrpoParameters}
 
@@ -60,8 +61,8 @@ def find(name: str) -> Parameter:
         places = places or [place for place in _all_places() if "_".join(place) == name]
     if not places and name in _SEEDS:
         raise InputError(
-            f"{name!r} is no parameter, for seeds are not tuned. Use --replicates 3 for runs with seeds of their own, "
-            "and --seed N for others."
+            f"seeds cannot be swept, but {name!r} is given as a parameter. Use --replicates N for N seeds of each "
+            "configuration, and --seed for the first."
         )
     if not places:
         raise unknown_name("parameter", name, [".".join(place) for place in _all_places()], aliases=_names())
@@ -84,9 +85,11 @@ def parse_tokens(tokens: Iterable[str]) -> dict[str, list[str]]:
     for token in tokens:
         name, colon, values = token.partition(":")
         if not (name.strip() and colon):
-            problems.append(InputError(f"a swept parameter is written name:value,value, but got {token!r}."))
+            problems.append(
+                InputError(f"expected name:value,value, got {shown(token)}. Write for example lora_rank:4,8.")
+            )
         elif name.strip() in axes:
-            problems.append(InputError(f"parameter {name!r} is given twice. List all its values once."))
+            problems.append(InputError(f"parameter {shown(name)} is given twice. List all its values at once."))
         else:
             axes[name.strip()] = [value.strip() for value in values.split(",")]
     collect(problems)
@@ -103,9 +106,11 @@ def parse_ranges(tokens: Iterable[str]) -> dict[str, dict[str, str]]:
     problems = []
     for token in tokens:
         match = re.fullmatch(r"([^:]+):([^:]+?)\.\.([^:]+)(?::(linear|log))?", token)
-        if match is None or match[1] in found:
+        if match is None:
             form = "name:low..high or name:low..high:log"
-            problems.append(InputError(f"a range is written once, as {form}, but got {token!r}."))
+            problems.append(InputError(f"expected {form}, got {shown(token)}. Write for example sft.steps:50..200."))
+        elif match[1] in found:
+            problems.append(InputError(f"the range of {shown(match[1])} is given twice. Give it once."))
         else:
             found[match[1]] = {"min": match[2], "max": match[3], "scale": match[4] or "linear"}
     collect(problems)
@@ -116,8 +121,8 @@ def canonical_axes(axes: Mapping[str, Sequence[Value]], training_types: Sequence
     """Swept parameters under their canonical names with parsed values.
 
     Raises:
-        InputError: every unknown name, name that no run would read, bad, empty or repeated value, and every place that
-            is set twice.
+        InputError: every unknown name, name without an effect, bad, empty or repeated value, and place that is set
+            twice.
     """
     parsed: dict[str, tuple[Value, ...]] = {}
     written: list[str] = []
@@ -151,7 +156,7 @@ def canonical_ranges(
     """Ranges under the canonical names of their parameters, whose type says whether values are whole numbers.
 
     Raises:
-        InputError: unknown names, ends that the parameter does not accept, and parameters that are no numbers or have
+        InputError: unknown names, ends that the parameter does not accept, and parameters that are not numeric or have
             listed values as well.
     """
     found: dict[str, Range] = {}
@@ -165,7 +170,7 @@ def canonical_ranges(
             ends = [int(end) if end.is_integer() else end for end in (given.min, given.max)]
             parsed = _parse_all(parameter, ends, training_types)
             if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in parsed):
-                raise InputError(f"{parameter.name} takes no numbers and has no range. List its values.")
+                raise InputError(f"{parameter.name} is not numeric, so it cannot take a range. List its values.")
             found[parameter.name] = given.model_copy(update={"whole": all(isinstance(end, int) for end in parsed)})
     findings.settle()
     return found
@@ -176,7 +181,7 @@ def resolve(
 ) -> dict[str, dict[str, Any]]:
     """Every parameter of every group that the training type reads: the preset's, overridden by `values`.
 
-    What the reward scores follows from how `systems` are judged, see `problems.reward_horizon`.
+    The default reward horizon follows from how `systems` are judged, see `problems.reward_horizon`.
 
     Args:
         values: canonical parameter name -> value.
@@ -206,7 +211,7 @@ def resolve(
 
 @cache
 def usual_reward_horizon(names: tuple[str, ...]) -> int:
-    """What the reward scores where nobody says, for one model of the named systems."""
+    """The default reward horizon of one model for the named systems."""
     return reward_horizon(problems.get(name) for name in names)
 
 
@@ -214,8 +219,8 @@ def _parse_all(parameter: Parameter, values: Sequence[Value], training_types: Se
     places = sorted({place for training_type in training_types for place in parameter.places_in(training_type)})
     if not places:
         raise InputError(
-            f"parameter {parameter.name!r} is read by no run of training type {', '.join(training_types)}. "
-            "Drop it, or train a stage that reads it."
+            f"parameter {parameter.name!r} has no effect with training type {', '.join(training_types)}. Remove it, or "
+            "add a training type that uses it."
         )
     if not values or "" in values:
         raise InputError(f"parameter {parameter.name!r} has an empty value. Write {parameter.name}:value,value.")
@@ -229,7 +234,7 @@ def _parse_all(parameter: Parameter, values: Sequence[Value], training_types: Se
     repeated = sorted({str(value) for value in parsed if parsed.count(value) > 1})
     if repeated:
         problems.append(
-            InputError(f"every value of {parameter.name!r} may be given once, but {', '.join(repeated)} is repeated.")
+            InputError(f"repeated value of {parameter.name!r}: {', '.join(repeated)}. Give each value once.")
         )
     collect(problems)
     return tuple(parsed)
@@ -242,16 +247,14 @@ def _parse(name: str, place: Place, value: Value) -> Value:
         parsed = _adapter(group, field).validate_python(value)
     except ValidationError as error:
         finding = error.errors()[0]
-        message, bounds = finding["msg"], MODELS[group].model_fields[field].metadata
-        rule = f"{name}: {message[:1].lower()}{message[1:]}, but is {value!r}."
-        raise InputError(rule + remedy(dict(finding), bounds)) from error
+        raise InputError(sentence(name, dict(finding), MODELS[group].model_fields[field].metadata)) from error
     if isinstance(parsed, int | float) and not isinstance(parsed, bool):
         try:
             plain_number(value)
         except ValueError as error:
-            raise InputError(f"{name}: {error}, but is {value!r}.") from error
+            raise InputError(f"{name}: {error}.") from error
     if isinstance(parsed, float) and not math.isfinite(parsed):
-        raise InputError(f"{name}: values must be finite, but one is {value!r}.")
+        raise InputError(f"{name} must be finite, got {shown(value)}.")
     return parsed
 
 
@@ -265,8 +268,10 @@ def _refuse_overlap(name: str, others: Iterable[str]) -> None:
     """Names as they were written, so that a user finds them again."""
     for other in others:
         shared = sorted(set(find(name).places) & set(find(other).places))
+        if shared and other == name:
+            raise InputError(f"{name!r} is set twice. Remove one of the settings.")
         if shared:
-            raise InputError(f"{'.'.join(shared[0])} may be set once, but {other!r} and {name!r} set it. Drop one.")
+            raise InputError(f"{other!r} and {name!r} both set {'.'.join(shared[0])}. Remove one of them.")
 
 
 def _canonical_name(places: Sequence[Place]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from setpoint import provenance
 
-_CONTROL = ("systems", "problems", "simulation", "metrics")
+_CONTROL = ("plants", "problems", "simulation", "metrics")
 _MODEL = (*_CONTROL, "language", "policies")
 
 

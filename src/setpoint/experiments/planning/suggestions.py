@@ -1,47 +1,50 @@
-"""Advice on a plan: what would make the experiment say more, and parameters that change nothing."""
+"""Advice on a plan: how to learn more from the experiment, and parameters without an effect."""
 
 import math
 from collections.abc import Iterator
 from itertools import combinations
 from typing import TypeGuard
 
-from setpoint.experiments.planning.spec import planned_spec
+from setpoint.experiments.planning.spec import AblationSpec, SingleSpec, SweepSpec, SweptSpec, planned_spec
 from setpoint.records.plan import Plan, PlannedRun
 
 ENOUGH_REPLICATES = 3
 
 
 def suggestions(plan: Plan) -> list[str]:
-    """In words, the most useful first."""
-    return list(_improvements(plan)) or [
-        f"none needed: {planned_spec(plan).replicates} seeds per configuration allow significance tests; confirm the "
-        "best with new seeds before you rely on it."
+    """One sentence each, the most useful first."""
+    spec = planned_spec(plan)
+    if isinstance(spec, SingleSpec):
+        return [
+            "a single run has nothing to compare with; `setpoint experiment run` sweeps parameters and repeats seeds."
+        ]
+    return list(_improvements(plan, spec)) or [
+        f"none needed: {spec.replicates} seeds per configuration allow significance tests; confirm the best with new "
+        "seeds before you rely on it."
     ]
 
 
-def _improvements(plan: Plan) -> Iterator[str]:
-    spec = planned_spec(plan)
-    if plan.type == "single":
-        yield "one run compares nothing; `setpoint experiment run` sweeps parameters and repeats seeds."
-        return
+def _improvements(plan: Plan, spec: SweptSpec) -> Iterator[str]:
+    confirms = isinstance(spec, SweepSpec) and spec.confirms is not None
     if spec.replicates < ENOUGH_REPLICATES:
         more = _repeated(plan) * (ENOUGH_REPLICATES - spec.replicates)
-        so_far = "a single seed says" if spec.replicates == 1 else f"{spec.replicates} seeds say"
+        seeds = "one seed" if spec.replicates == 1 else f"{spec.replicates} seeds"
         least = "at least " if plan.adapters else ""
-        option = "--replicates" if spec.confirms is None else "--seeds"
-        yield f"{option} {ENOUGH_REPLICATES} would add {least}{more} runs; {so_far} little about what is chance."
-    if plan.type == "hyperparameter_sweep" and not plan.analysis.factors:
-        yield "nothing is compared yet; --learning-rates 1e-4,2e-4,5e-4 is what matters most in most sweeps."
+        option = "--seeds" if confirms else "--replicates"
+        yield f"{option} {ENOUGH_REPLICATES} would add {least}{more} runs; {seeds} cannot separate effects from noise."
+    if isinstance(spec, SweepSpec) and not plan.analysis.factors:
+        yield "nothing is compared yet; sweep --learning-rates 1e-4,2e-4,5e-4, which matters most in most sweeps."
     fixed_levels = {name for group in spec.zipped for name in group}
+    every_value = spec.design == "full" and not (isinstance(spec, SweepSpec) and spec.only)
     for name, values in spec.parameters.items():
-        alone = spec.design == "full" and name not in fixed_levels and not spec.only
-        yield from _levels(name, [value for value in values if _is_number(value)], more=alone)
-    if plan.type == "training_ablation" and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
-        yield "--equal-compute-control tells whether GRPO is worth its compute: SFT alone for as long as both."
+        numbers = [value for value in values if _is_number(value)]
+        yield from _levels(name, numbers, more=every_value and name not in fixed_levels)
+    if isinstance(spec, AblationSpec) and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
+        yield "--equal-compute-control shows whether GRPO is worth its compute: it adds SFT alone for as long as both."
 
 
 def _repeated(plan: Plan) -> int:
-    """Configurations that have as many replicates as are asked for; an adapter from outside is there once."""
+    """Configurations that more replicates would repeat: all but those of existing adapters."""
     outside = plan.adapter_places()
     return len({run.configuration for run in plan.runs if run.start not in outside})
 
@@ -50,11 +53,11 @@ def _levels(name: str, numbers: list[int | float], *, more: bool) -> Iterator[st
     """What the values of one parameter leave open; `more` says that others may be added to them alone."""
     numbers = sorted(numbers)
     if len(numbers) == 1:
-        yield f"{name} has one value and is no factor; give it two or more, or set it with --set."
+        yield f"{name} has a single value, so it is not a factor; give it two or more, or set it with --set."
     if more and len(numbers) == 2 and numbers[0] > 0:
         third = _between(*numbers)
         if third not in numbers:
-            yield f"a third value of {name}, such as {third:.3g}, would show whether its effect bends."
+            yield f"a third value of {name}, such as {third:.3g}, would reveal curvature."
 
 
 def _between(low: int | float, high: int | float) -> int | float:
@@ -80,7 +83,7 @@ def inert_parameters(plan: Plan) -> list[str]:
             if one.configuration != other.configuration:
                 found.setdefault(differing, [one, other])
     return [
-        f"{' and '.join(names) or 'nothing'} makes no difference between {one.name} and {other.name}: they are the "
-        "same stages, computed once, and no two observations."
+        f"{' and '.join(names) or 'nothing'} has no effect between {one.name} and {other.name}: both are the same "
+        "stages, computed once, and count as one observation."
         for names, (one, other) in found.items()
     ]

@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from setpoint.artifacts import Workspace, write_json
 from setpoint.execution.slurm import Client, Fate, Tracker, settle
@@ -128,33 +127,43 @@ STUCK: Mapping[str, str] = {
 def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> StageReport:
     stage = plan.stages[name]
     found = read_stage(workspace.stage(stage.kind, name))
-    seen = fate.seen if fate is not None else None
-    common: dict[str, Any] = {
-        "stage": name,
-        "kind": stage.kind,
-        "job": fate.job if fate else "",
-        "slurm_state": seen.state if seen else "",
-        "reason": seen.reason if seen and seen.reason != "None" else "",
-        "node": fate.node if fate else "",
-    }
-    live = fate is not None and fate.state in {"queued", "running"}
+    state = _state(workspace, plan, name, found.status, fate)
+    report = StageReport(stage=name, kind=stage.kind, state=state, **_in_slurm(fate))
+    if state != "failed":
+        return replace(report, action=_action(plan, report))
     failure = found.failure or {}
-    if found.status == "finished":
-        state = "finished"
-    elif fate is not None and live:
-        state = "waiting" if seen is not None and seen.reason == "Dependency" else fate.state
-    elif found.status == "failed":
-        common["failure_class"] = failure["failure_class"]
-        return StageReport(state="failed", action=failure.get("suggestion", ""), **common)
-    elif any(read_stage(workspace.stage(plan.stages[up].kind, up)).failure for up in plan.upstream(name)):
-        state = "blocked"
-    elif fate is None or fate.never_tried:
-        state = "planned"
-    else:
-        state = "lost" if fate.over else "unknown"
-    stuck = [words for sign, words in STUCK.items() if state == "queued" and sign in common["reason"]]
-    action = (stuck or [ACTIONS[state]])[0].format(experiment=plan.experiment, job=common["job"])
-    return StageReport(state=state, action=action, **common)
+    return replace(report, failure_class=failure["failure_class"], action=failure.get("suggestion", ""))
+
+
+def _in_slurm(fate: Fate | None) -> dict[str, str]:
+    """What SLURM says about the job of a stage; nothing where it has none."""
+    if fate is None:
+        return {}
+    if fate.seen is None:
+        return {"job": fate.job, "node": fate.node}
+    reason = "" if fate.seen.reason == "None" else fate.seen.reason
+    return {"job": fate.job, "node": fate.node, "slurm_state": fate.seen.state, "reason": reason}
+
+
+def _state(workspace: Workspace, plan: Plan, name: str, status: str, fate: Fate | None) -> str:
+    """The state of a stage, from that of its files and that of its job."""
+    if status == "finished":
+        return "finished"
+    if fate is not None and fate.state in {"queued", "running"}:
+        return "waiting" if fate.seen is not None and fate.seen.reason == "Dependency" else fate.state
+    if status == "failed":
+        return "failed"
+    if any(read_stage(workspace.stage(plan.stages[up].kind, up)).failure for up in plan.upstream(name)):
+        return "blocked"
+    if fate is None or fate.never_tried:
+        return "planned"
+    return "lost" if fate.over else "unknown"
+
+
+def _action(plan: Plan, report: StageReport) -> str:
+    """What to do about a stage that has not failed; for a queued one, where it will never start by itself."""
+    stuck = [words for sign, words in STUCK.items() if report.state == "queued" and sign in report.reason]
+    return (stuck or [ACTIONS[report.state]])[0].format(experiment=plan.experiment, job=report.job)
 
 
 def _folder(workspace: Workspace, plan: Plan) -> Path:

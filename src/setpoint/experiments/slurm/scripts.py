@@ -35,8 +35,7 @@ from setpoint.execution.slurm.script import (
 )
 from setpoint.execution.slurm.tracking import RECORDS
 from setpoint.experiments.cost.cluster import estimated_needs
-from setpoint.experiments.launch import write_prediction
-from setpoint.experiments.request import Request
+from setpoint.experiments.launch import Preparation, write_prediction
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.status import read_stages
 from setpoint.records.plan import Plan, plan_path, read_plan
@@ -111,18 +110,19 @@ def _keep_profile(site: Site, cluster: Cluster) -> None:
     write_json(site.folder / PROFILE, {**fields, "resources": cluster.resources.text(cluster.named)})
 
 
-def freeze(request: Request, plan: Plan) -> None:
-    """Make `plan` the plan of its experiment.
+def freeze(prepared: Preparation) -> None:
+    """Write the plan of an experiment, which is final from then on.
 
     Raises:
         InputError: another coordinator holds the experiment, or has planned it otherwise.
     """
+    request, plan = prepared.request, prepared.plan
     if request.existing == plan and plan_path(request.folder).exists():
         return
     with lease(request.folder):
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
-        write_prediction(request, plan, workers=len(plan.stages))
+        write_prediction(prepared, workers=len(plan.stages))
 
 
 def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits) -> Generated:

@@ -1,0 +1,148 @@
+"""The fields of a specification and the training parameters, from their models."""
+
+import ast
+import inspect
+import itertools
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from pages.markdown import first_paragraph, page, table
+from setpoint.experiments.planning.parameters import MODELS
+from setpoint.experiments.planning.spec import SPECS, SweepSpec
+from setpoint.experiments.planning.spec_fields import METRICS as METRIC_SCALES
+from setpoint.experiments.planning.spec_fields import Range
+from setpoint.policies import PRESETS
+
+SPECIFICATION = """\
+# Specification file
+
+A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only
+`systems` is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
+needs no brackets; `1e-4` is a number, unlike in YAML 1.1. An option on the command line replaces the field of the file;
+`--parameters` and `--set` replace only the parameters that they name.
+
+```yaml
+type: hyperparameter_sweep
+systems: double_integrator
+parameters: {lora_rank: [4, 8], learning_rate: [1e-4, 2e-4]}
+replicates: 3
+```
+"""
+
+METRICS = """\
+
+## Metrics
+
+Effects on metrics of the log scale are ratios, effects on metrics of the linear scale are differences.
+"""
+
+PARAMETERS = """\
+# Training parameters
+
+Every parameter can be swept (`--parameters lora_rank:4,8`) or set for all runs (`--set grpo.temperature=0.8`). A bare
+name such as `learning_rate` sets the parameter in every stage that has it; `sft.learning_rate` sets one.
+
+Defaults belong to the base model: the built-in base has those of the preset `tiny`, every other base has those of
+`general`."""
+
+_HEADER = ("field", "value", "default", "meaning")
+
+
+def specification() -> str:
+    """The fields of a specification."""
+    metrics = ([f"`{name}`", scale] for name, scale in METRIC_SCALES.items())
+    lines = [SPECIFICATION, *_by_type()]
+    lines += ["", "## Range", "", *table(_HEADER, _fields(Range))]
+    return page(*lines, METRICS, *table(["metric", "scale"], metrics))
+
+
+def parameters() -> str:
+    """The training parameters with their defaults and bounds."""
+    lines = [PARAMETERS]
+    for group, model in MODELS.items():
+        lines += ["", f"## {group}", "", f"{first_paragraph(inspect.getdoc(model))}.", ""]
+        about, rows = attribute_docstrings(model), []
+        for name, schema in model.model_json_schema()["properties"].items():
+            defaults = [_value(getattr(preset, group).get(name, schema.get("default"))) for preset in PRESETS.values()]
+            written = f"lora_{name}" if group == "lora" else f"{group}.{name}"
+            rows.append([f"`{written}`", _kind(schema), *defaults, about.get(name, "")])
+        lines += table(["name", "value", *(f"default, {name}" for name in PRESETS), "meaning"], rows)
+    return page(*lines)
+
+
+def _by_type() -> Iterator[str]:
+    """The fields that every type has, then those that only some types have."""
+    common = set.intersection(*(set(model.model_fields) for model in SPECS.values())) - {"type"}
+    rows = {row[0].strip("`"): row for model in SPECS.values() for row in _fields(model)}
+    types, usual = ", ".join(f"`{name}`" for name in SPECS), SweepSpec.model_fields["type"].default
+    every = [["`type`", types, f"`{usual}`", "What kind of experiment it is."]]
+    yield from ["## Every type", ""]
+    yield from table(_HEADER, [*every, *(row for name, row in rows.items() if name in common)])
+    yield from ["", "## Some types", ""]
+    yield from table(
+        ("field", "types", *_HEADER[1:]),
+        (
+            [row[0], ", ".join(f"`{kind}`" for kind, model in SPECS.items() if name in model.model_fields), *row[1:]]
+            for name, row in rows.items()
+            if name not in {*common, "type"}
+        ),
+    )
+
+
+def _fields(model: type[BaseModel]) -> Iterator[list[str]]:
+    """A row for each field of `model`."""
+    schema, about = model.model_json_schema(), attribute_docstrings(model)
+    for name, field in schema["properties"].items():
+        default = "required" if name in schema.get("required", ()) else _value(field.get("default"))
+        yield [f"`{name}`", _kind(field), default, about.get(name, "")]
+
+
+def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> the string below it in the source of `model` or of a model that it inherits from."""
+    found: dict[str, str] = {}
+    for each in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in itertools.pairwise(definition.body):
+            named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            if named and field.target.id in model.model_fields and isinstance(below, ast.Expr):
+                found[field.target.id] = " ".join(ast.literal_eval(below.value).split())
+    return found
+
+
+_TYPES = {"string": "text", "integer": "integer", "number": "number", "boolean": "`true` or `false`"}
+_BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema accepts."""
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    if "anyOf" in schema:
+        kinds = dict.fromkeys(_kind(each) for each in schema["anyOf"] if each.get("type") != "null")
+        return " or ".join(kinds) if len(kinds) < 3 else "number, word or flag"
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2].lower()
+        return f"[{name}](#{name})"
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema['items'])}" if "items" in schema else "list"
+    if schema.get("type") == "object":
+        return f"table: name → {_kind(schema['additionalProperties'])}"
+    bounds = [text.format(f"{schema[name]:,}") for name, text in _BOUNDS.items() if name in schema]
+    return ", ".join([_TYPES[schema["type"]], *bounds])
+
+
+def _value(value: object) -> str:
+    """A default as one would write it in YAML."""
+    if value is None or value in ([], {}):
+        return "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, float) and 0 < abs(value) < 1e-3:
+        return f"`{value:.0e}`".replace("e-0", "e-")
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

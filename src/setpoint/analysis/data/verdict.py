@@ -1,0 +1,18 @@
+"""How far a corrected p-value carries a claim."""
+
+from setpoint.analysis.data.claim import Status
+from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.data.formatting import counted
+
+
+def verdict(data: ExperimentData, p_adjusted: float, shown: str) -> tuple[Status, str]:
+    """Status and reason of a claim about a difference; `shown` is what a significant one shows.
+
+    It is no more than suggestive as long as runs are pending.
+    """
+    if p_adjusted >= data.analysis.alpha:
+        return Status.UNRESOLVED, "the difference may be chance"
+    pending = sum(run.pending for run in data.runs)
+    if pending:
+        return Status.SUGGESTIVE, f"interim: {counted(pending, 'run')} still to come"
+    return Status.SUPPORTED, shown

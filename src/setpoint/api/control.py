@@ -1,0 +1,256 @@
+"""Systems, problems, simulation and optimal control, for one state or a batch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
+
+from setpoint import metrics, plants, problems
+from setpoint.api.html import html_table, require_pandas
+from setpoint.controllers import Controller
+from setpoint.errors import InputError, shown
+from setpoint.problems import MoveBlocking, Problem, suite_states
+from setpoint.simulation import NO_DISTURBANCE, Disturbance, run_controller
+from setpoint.simulation import simulate as simulate_plant
+from setpoint.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLOTTED_CASES = 12
+"""Optimal trajectories in the picture of a system."""
+
+
+def systems() -> list[str]:
+    """The names of all systems: those of this package, plug-ins, and registered ones."""
+    return list(plants.names())
+
+
+def problem(name: str) -> Problem:
+    """The optimal-control problem of the system called `name`, a full or a short name.
+
+    Raises:
+        InputError: no such system; the message lists the known ones.
+    """
+    return problems.get(name)
+
+
+def register_system(problem: Problem) -> Problem:
+    """Make the problem of a plant of your own known by its name in this process.
+
+    Simulation, optimal control and evaluation work at once. Training runs in other processes, which do not see what a
+    notebook defines: for experiments, install the plant as a plug-in (entry-point group `setpoint.systems`).
+
+    Returns:
+        The same problem.
+
+    Raises:
+        InputError: the plant or the problem cannot be used, or its name is taken by another one.
+    """
+    plants.register(problem)
+    return problem
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Simulated episodes of one problem. Arrays have a leading batch axis, unless one state was simulated.
+
+    Attributes:
+        problem: what was simulated.
+        batch: times (N+1,), states (B, N+1, n_x), applied and commanded controls (B, N, n_u), always with a batch axis.
+        single: whether one state was given, so that all other arrays come without the batch axis.
+        readable: whether every answer of the controller could be read, (B,).
+        optimal: whether the controls are a certified optimum, (B,); None where no optimum was computed.
+    """
+
+    problem: Problem
+    batch: Trajectory
+    single: bool
+    readable: Bool[np.ndarray, " B"]
+    optimal: Bool[np.ndarray, " B"] | None = None
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(values[0] if self.single else values)
+
+    @property
+    def times(self) -> Float[np.ndarray, "nodes"]:
+        """Seconds."""
+        return self.batch.times
+
+    @property
+    def states(self) -> Float[np.ndarray, "*batch nodes n_x"]:
+        """SI units."""
+        return self._shaped(self.batch.states)
+
+    @property
+    def controls(self) -> Float[np.ndarray, "*batch steps n_u"]:
+        """Applied controls, saturated to the bounds, in SI units."""
+        return self._shaped(self.batch.controls)
+
+    @property
+    def cost(self) -> Float[np.ndarray, "*batch"]:
+        """J of the applied controls."""
+        return self._shaped(self.problem.cost(self.batch.states, self.batch.controls))
+
+    @property
+    def final_error(self) -> Float[np.ndarray, "*batch"]:
+        """Distance of the final state from the target (L2 norm)."""
+        return self._shaped(metrics.final_error(self.problem, self.batch))
+
+    @property
+    def success(self) -> Bool[np.ndarray, "*batch"]:
+        """Whether the target was reached within 5 % of the initial set's half width, without violating a bound."""
+        error = metrics.normalised_error(self.problem, self.batch)
+        violations = metrics.violations(self.problem, self.batch)
+        return self._shaped(metrics.success(error, violations, self.readable))
+
+    @property
+    def certified(self) -> Bool[np.ndarray, "*batch"] | None:
+        """Whether the controls are a certified optimum; None where no optimum was computed."""
+        return None if self.optimal is None else self._shaped(self.optimal)
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with one row per episode and grid node; the last node has no controls."""
+        plant = self.problem.plant
+        states, controls = self.batch.states, self.batch.controls
+        padded = np.concatenate([controls, np.full((len(states), 1, plant.n_u), np.nan)], axis=1)
+        columns: dict[str, Any] = {
+            "episode": np.repeat(np.arange(len(states)), len(self.times)),
+            "time_s": np.tile(self.times, len(states)),
+        }
+        columns |= {signal.name: states[..., k].ravel() for k, signal in enumerate(plant.states)}
+        columns |= {signal.name: padded[..., k].ravel() for k, signal in enumerate(plant.controls)}
+        return require_pandas().DataFrame(columns)
+
+    def plot(self) -> "Figure":
+        """States and controls over time with their bounds, as a matplotlib figure."""
+        from setpoint.reports.trajectory_figure import simulation_figure
+
+        return simulation_figure(self.problem.plant, self.batch)
+
+    def _repr_html_(self) -> str:
+        rows = zip(
+            *(np.atleast_1d(column).tolist() for column in (self.cost, self.final_error, self.success)), strict=True
+        )
+        return html_table(
+            f"{self.problem.name}: {len(self.times) - 1} steps",
+            ("episode", "cost J", "final error", "success"),
+            [(k, *row) for k, row in enumerate(rows)],
+        )
+
+
+def simulate(
+    problem: Problem | str,
+    x0: ArrayLike,
+    controls: ArrayLike | Controller,
+    *,
+    replan_every: int | None = None,
+    disturbance: Disturbance = NO_DISTURBANCE,
+) -> Simulation:
+    """Simulate from `x0` under given controls, or under a controller.
+
+    Args:
+        problem: a problem, or the name of its system.
+        x0: initial states, (n_x,) or (B, n_x), SI units.
+        controls: (N, n_u) for all episodes or (B, N, n_u), SI units, saturated to the bounds; or a controller.
+        replan_every: steps between two plans of a controller; None for one plan over the whole horizon (open loop).
+        disturbance: noise, delay and mismatch, which a controller does not know of.
+
+    Raises:
+        InputError: an argument has the wrong shape or is not finite.
+    """
+    posed = problems.get(problem) if isinstance(problem, str) else problem
+    states, single = posed.as_states(x0, "x0")
+    if _is_controller(controls):
+        interval = require_interval(posed, replan_every)
+        found = run_controller(posed, controls, states, interval, disturbance)
+        return Simulation(posed, found.trajectory, single, found.plans_parsed == found.plans)
+    if replan_every is not None or disturbance.name:
+        raise InputError("replan_every and disturbance need a controller, but `controls` holds numbers.")
+    moves = _moves(posed, controls, len(states))
+    return Simulation(posed, simulate_plant(posed.plant, states, moves), single, np.ones(len(states), dtype=bool))
+
+
+def _is_controller(value: object) -> TypeGuard[Controller]:
+    return hasattr(value, "plan")
+
+
+def require_interval(problem: Problem, replan_every: int | None, name: str = "replan_every") -> int:
+    """The replanning interval in steps; 0 stands for open loop.
+
+    Args:
+        name: what the user calls it.
+
+    Raises:
+        InputError: it is longer than the horizon, or not a positive whole number.
+    """
+    if replan_every is None:
+        return 0
+    if type(replan_every) is not int or not 1 <= replan_every <= problem.steps:
+        raise InputError(f"{name} must be 1 to {problem.steps} steps, but is {shown(replan_every)}.")
+    return replan_every
+
+
+def optimal(problem: Problem | str, x0: ArrayLike) -> Simulation:
+    """The certified optimal control from `x0`, one move per step, simulated.
+
+    Args:
+        problem: a problem, or the name of its system.
+        x0: initial states, (n_x,) or (B, n_x), SI units.
+
+    Returns:
+        The episodes; `certified` tells where an optimum was found and certified by its optimality conditions. Elsewhere
+        the controls are those of the clipped LQR.
+
+    Raises:
+        InputError: `x0` has the wrong shape, or is one state from which no optimum can be certified.
+    """
+    from setpoint.controllers.optimal import OptimalController
+
+    posed = problems.get(problem) if isinstance(problem, str) else problem
+    states, single = posed.as_states(x0, "x0")
+    controller = OptimalController(posed)
+    certified = np.array([controller.find(state) is not None for state in states])
+    if single and not certified[0]:
+        raise InputError(
+            f"no certified optimum of {posed.name} from x0 = {states[0].tolist()}; most likely no control keeps the "
+            "bounds from there. Start within the initial set."
+        )
+    found = run_controller(posed, controller, states, 0)
+    return Simulation(posed, found.trajectory, single, found.plans_parsed == found.plans, certified)
+
+
+def plot_system(problem: Problem, path: Path) -> None:
+    """Draw the phase portrait with optimal trajectories from a few test cases into a file.
+
+    Raises:
+        InputError: no test case has a certified optimum.
+        ImportError: matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    from setpoint.controllers.optimal import OptimalController
+    from setpoint.evaluation.optima import solve_optima
+    from setpoint.reports.system_figure import save_system_figure
+
+    optimum = OptimalController(problem)
+    unblocked = MoveBlocking.none(problem.steps)
+    states = solve_optima(problem, suite_states(problem, "nominal", PLOTTED_CASES), unblocked, optimum).states
+    plan = optimum.plan(0.0, states, problem.steps)
+    save_system_figure(path, problem, simulate_plant(problem.plant, states, plan.controls))
+
+
+def _moves(problem: Problem, controls: Any, count: int) -> Float[np.ndarray, "B N n_u"]:
+    n_u = problem.plant.n_u
+    right = f"of shape (N, {n_u}) or ({count}, N, {n_u})"
+    try:
+        moves = np.asarray(controls, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"controls must hold numbers {right}, or be a controller.") from error
+    if moves.ndim not in {2, 3} or moves.shape[-1] != n_u or (moves.ndim == 3 and len(moves) != count):
+        raise InputError(f"controls must be {right}, or a controller, but have shape {moves.shape}.")
+    if not np.isfinite(moves).all():
+        raise InputError("controls must be finite, but hold NaN or infinite values.")
+    return np.broadcast_to(moves, (count, *moves.shape[-2:]))

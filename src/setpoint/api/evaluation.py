@@ -1,0 +1,259 @@
+"""Controllers on test cases, beside the certified optimum, the clipped LQR and zero control."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from setpoint import plants, problems
+from setpoint.api.control import require_interval
+from setpoint.api.html import html_table, require_pandas
+from setpoint.controllers import Controller
+from setpoint.episodes import EpisodeResult
+from setpoint.errors import InputError, unknown_name
+from setpoint.evaluation import OPEN_LOOP, Mode
+from setpoint.evaluation.protocol import standard_modes
+from setpoint.evaluation.references import evaluate_references
+from setpoint.evaluation.run import Evaluated
+from setpoint.evaluation.run import evaluate as evaluate_mode
+from setpoint.evaluation.summary import Summary, summarise
+from setpoint.problems import (
+    CLOSED_LOOP_REPLANNING,
+    DEFAULT_CASES,
+    MoveBlocking,
+    Problem,
+    TestCases,
+    suite_cases,
+    usual_blocking,
+)
+from setpoint.simulation import NO_DISTURBANCE, Disturbance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Notify = Callable[[str], None]
+"""Is told, in a line of text, what takes time."""
+
+_SHOWN = ("final_error", "control_cost", "regret_median", "success_rate", "parse_rate")
+
+__all__ = ["Evaluation", "evaluate", "evaluate_groups", "modes_of", "summarise"]
+
+
+def ignore(_text: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a controller and the references did on test cases.
+
+    Attributes:
+        controller: the name of the evaluated controller.
+        primary: system -> the name of the mode that counts.
+        evaluated: one row per case, controller and mode; the trajectories of the first cases.
+    """
+
+    controller: str
+    primary: Mapping[str, str]
+    evaluated: Evaluated = field(repr=False)
+
+    @property
+    def episodes(self) -> list[EpisodeResult]:
+        """One row per case, controller and mode."""
+        return self.evaluated.episodes
+
+    @property
+    def metrics(self) -> Summary:
+        """System -> mode -> controller -> metric -> value."""
+        return summarise(self.episodes)
+
+    def summary(
+        self, *, system: str | None = None, mode: str | None = None, controller: str | None = None
+    ) -> dict[str, float]:
+        """The metrics over all cases of one system, mode and controller.
+
+        Args:
+            system: default: the only one.
+            mode: such as `open_loop` or `replan_5`; default: the system's primary mode, if it was evaluated.
+            controller: `optimum`, `lqr`, `zero`, … ; default: the evaluated controller.
+
+        Raises:
+            InputError: no such system, mode or controller was evaluated.
+        """
+        found = self.metrics
+        if system is None and len(found) > 1:
+            raise InputError(f"name the system: {', '.join(found)}.")
+        modes = _entry(found, next(iter(found)) if system is None else plants.canonical(system), "evaluated system")
+        usual = self.primary[next(iter(found)) if system is None else plants.canonical(system)]
+        controllers = _entry(modes, mode or (usual if usual in modes else next(iter(modes))), "evaluated mode")
+        return dict(_entry(controllers, controller or self.controller, "evaluated controller"))
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with one row per case, controller and mode."""
+        return require_pandas().DataFrame([asdict(row) for row in self.episodes])
+
+    def plot(self, case: int = 0, mode: str | None = None) -> "Figure":
+        """States and controls of one of the first cases for every controller, as a matplotlib figure.
+
+        Raises:
+            InputError: this case's trajectories were not kept.
+        """
+        from setpoint.reports.trajectory_figure import trajectory_figure
+
+        trajectories = [
+            each
+            for each in self.evaluated.trajectories
+            if each.case_id == case and each.mode == (mode or self.primary[each.system])
+        ]
+        if not trajectories:
+            kept = sorted({(each.case_id, each.mode) for each in self.evaluated.trajectories})
+            raise InputError(f"no trajectories of case {case}. Kept: {', '.join(f'case {c} {m}' for c, m in kept)}.")
+        return trajectory_figure(trajectories)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (system, mode, name, *(values.get(metric) for metric in _SHOWN))
+            for system, modes in self.metrics.items()
+            for mode, controllers in modes.items()
+            for name, values in controllers.items()
+        ]
+        return html_table("Evaluation", ("system", "mode", "controller", *_SHOWN), rows)
+
+
+def _entry(found: Mapping[str, Any], name: str, kind: str) -> Any:
+    if name not in found:
+        raise unknown_name(kind, name, found)
+    return found[name]
+
+
+def evaluate(
+    controller: Controller,
+    *,
+    problem: Problem | str | None = None,
+    cases: int | ArrayLike = DEFAULT_CASES,
+    suite: str = "nominal",
+    replan_every: int | Literal["standard"] | None = "standard",
+    disturbance: Disturbance = NO_DISTURBANCE,
+) -> Evaluation:
+    """Let a controller steer every test case, beside the certified optimum, the clipped LQR and zero control.
+
+    Args:
+        controller: one of this package, or any object with a `name` and a method `plan(t, x, steps)` that returns a
+            `Plan` for a batch of states.
+        problem: default: the controller's own.
+        cases: the first so many cases of the suite, or initial states of your own, (n_x,) or (B, n_x).
+        suite: `nominal`, `tight`, `held_out` or `held_out_systems`.
+        replan_every: steps between two plans; None for open loop; `standard` for the modes of the system's benchmark.
+        disturbance: noise, delay and mismatch; the optimum stays that of the undisturbed plant.
+
+    Raises:
+        InputError: an argument cannot be used, or no case has a certified optimum.
+    """
+    posed = _problem_of(controller, problem)
+    modes = standard_modes(posed) if replan_every == "standard" else (Mode(require_interval(posed, replan_every)),)
+    groups = _groups(posed, cases, suite)
+    blocking = usual_blocking(posed.steps)
+    found = evaluate_groups(lambda _problem: controller, [(modes, groups)], blocking, disturbance)
+    return Evaluation(controller.name, {posed.name: _primary(posed, modes)}, found)
+
+
+def evaluate_groups(
+    make: Callable[[Problem], Controller] | None,
+    wanted: Sequence[tuple[Sequence[Mode], Sequence[TestCases]]],
+    blocking: MoveBlocking,
+    disturbance: Disturbance = NO_DISTURBANCE,
+    *,
+    label: str = "controller",
+    notify: Notify = ignore,
+) -> Evaluated:
+    """Episodes of the references, and of the controller that `make` returns, for every group of cases.
+
+    Args:
+        make: None where only the references are evaluated.
+        wanted: for each system its modes and groups of cases.
+        blocking: of the answers, for the price of move blocking.
+        label: what messages call the controller.
+
+    Raises:
+        InputError: no case of a group has a certified optimum.
+    """
+    found = Evaluated()
+    for modes, groups in wanted:
+        first = 0
+        for group in groups:
+            problem, count = group.problem, len(group.states)
+            notify(f"{_title(problem)}: {count} cases, optimum, lqr and zero")
+            optima, rows = evaluate_references(problem, group.states, modes, blocking, disturbance)
+            if optima.rejected:
+                notify(f"{problem.name}: {optima.rejected} of {count} cases have no certified optimum and are left out")
+            controller = None if make is None else make(problem)
+            for mode in modes if controller is not None else ():
+                assert controller is not None
+                if not any((row.controller, row.mode) == (controller.name, mode.name) for row in rows.episodes):
+                    notify(f"{_title(problem)}: {len(optima)} cases, {label}, {mode.name}")
+                    rows.add(evaluate_mode(problem, controller, optima, mode, disturbance))
+            found.add(rows.numbered_from(first))
+            first += len(optima)
+    return found
+
+
+TEST_TYPES = ("standard", "mpc", "both")
+
+
+def modes_of(problem: Problem, test_type: str, interval: int | None, name: str) -> tuple[Mode, ...]:
+    """Open loop (`standard`), replanning (`mpc`), or both where open loop is meaningful.
+
+    Args:
+        interval: steps between two plans; None for the usual number, or the horizon where that is shorter.
+        name: what the user calls the interval.
+
+    Raises:
+        InputError: no such test type, an impossible interval, or open loop of a plant that is unstable there.
+    """
+    if test_type not in TEST_TYPES:
+        raise unknown_name("test type", test_type, TEST_TYPES)
+    usual = min(CLOSED_LOOP_REPLANNING, problem.steps)
+    replanning = Mode(require_interval(problem, usual if interval is None else interval, name))
+    if test_type == "standard" and not problem.open_loop:
+        raise InputError(
+            f"{problem.name} is unstable in open loop, where a plan says nothing about a model. Use --test-type mpc."
+        )
+    if test_type == "mpc" or not problem.open_loop:
+        return (replanning,)
+    return (OPEN_LOOP,) if test_type == "standard" else (OPEN_LOOP, replanning)
+
+
+def _problem_of(controller: Controller, problem: Problem | str | None) -> Problem:
+    if isinstance(problem, str):
+        return problems.get(problem)
+    found = problem if problem is not None else getattr(controller, "problem", None)
+    if not isinstance(found, Problem):
+        raise InputError(
+            "the controller has no attribute `problem`. Name one: evaluate(controller, problem='pendulum')."
+        )
+    return found
+
+
+def _groups(problem: Problem, cases: int | ArrayLike, suite: str) -> Sequence[TestCases]:
+    if isinstance(cases, int | np.integer) and not isinstance(cases, bool):
+        if problem is problems.get(problem.name):
+            return suite_cases(suite, problem.name, int(cases))
+        return (TestCases(problem, problem.initial_states(int(cases), suite)),)
+    states, _ = problem.as_states(cases, "cases")
+    return (TestCases(problem, states),)
+
+
+def _primary(problem: Problem, modes: Sequence[Mode]) -> str:
+    """The name of the mode that counts: the problem's own where it was evaluated."""
+    names = [mode.name for mode in modes]
+    wanted = OPEN_LOOP.name if problem.judged == "open_loop" else names[-1]
+    return wanted if wanted in names else names[0]
+
+
+def _title(problem: Problem) -> str:
+    """The system, with the parameters that make it another member of its family."""
+    nominal = plants.get(problem.name).parameters
+    changed = [f"{name}={value:g}" for name, value in problem.plant.parameters.items() if value != nominal.get(name)]
+    return " ".join([problem.name, *changed])

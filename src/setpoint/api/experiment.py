@@ -1,0 +1,308 @@
+"""One experiment: what it will run and cost, running it, and what came out of it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from setpoint import plants
+from setpoint.analysis.data.experiment import ExperimentData, RunResult
+from setpoint.analysis.data.reading import read_experiment
+from setpoint.analysis.overview import experiment_claims
+from setpoint.analysis.runs.configurations import rank_configurations, ranking_metric
+from setpoint.api.html import html_table
+from setpoint.api.policies import Policy, load_policy
+from setpoint.api.results import ClaimList, Table
+from setpoint.api.running import Notify, RunOptions, Slurm, run_experiment
+from setpoint.artifacts import Workspace
+from setpoint.episodes import EPISODES, read_episodes
+from setpoint.errors import InputError
+from setpoint.execution import Limits
+from setpoint.experiments import launch
+from setpoint.experiments.cost.estimate import Estimate
+from setpoint.experiments.request import Request, resume_request
+from setpoint.experiments.running.lease import lease_holder
+from setpoint.experiments.running.status import Status, read_status
+from setpoint.records.plan import Plan
+from setpoint.reports import write_reports
+from setpoint.reports.results import result_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SHOWN = ("run", "system", "state", "final_error", "success_rate", "regret_median", "training_time_s")
+
+
+class BestRun:
+    """The best run of the best configuration on one system.
+
+    Attributes:
+        run: its parameters, costs and outcomes.
+        metric: what configurations were ranked by.
+        mean: the metric's mean over the seeds of the configuration.
+        adapter: the folder of the trained adapter.
+    """
+
+    def __init__(self, run: RunResult, system: str, metric: str, mean: float, adapter: Path) -> None:
+        """Keep the run and where its adapter lies."""
+        self.run, self.system, self.metric, self.mean, self.adapter = run, system, metric, mean, adapter
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values of the swept parameters."""
+        return dict(self.run.factors)
+
+    def policy(self) -> Policy:
+        """The trained model as a controller of the system."""
+        return load_policy(self.adapter, problem=self.system)
+
+    def __repr__(self) -> str:
+        """The run, its system and its score."""
+        return f"BestRun({self.run.name!r}, system={self.system!r}, {self.metric}={self.mean:.4g})"
+
+
+class Experiment:
+    """An experiment in a workspace, planned, running or finished.
+
+    Attributes:
+        id: its name.
+        workspace: the folder that holds it.
+    """
+
+    def __init__(self, request: Request, *, accept_changes: bool = False) -> None:
+        """Wrap a checked request; users get experiments from `Sweep(...).plan()` or `load_experiment`."""
+        self._request = request
+        self._accept_changes = accept_changes
+        self._prepared: launch.Preparation | None = None
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self._request.experiment_id
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace's folder."""
+        return self._request.workspace.root
+
+    @property
+    def folder(self) -> Path:
+        """Where plan, journal and reports are; exists once the experiment was started."""
+        return self._request.folder
+
+    @property
+    def request(self) -> Request:
+        """The canonical specification under its id."""
+        return self._request
+
+    def _preview(self) -> launch.Preparation:
+        if self._prepared is None:
+            self._prepared = launch.preview(self._request)
+        return self._prepared
+
+    @property
+    def plan(self) -> Plan:
+        """Its runs and the stages that they share.
+
+        Raises:
+            InputError: a data set is missing and cannot be generated.
+        """
+        return self._preview().plan
+
+    def estimate(self, workers: int | None = None) -> Estimate:
+        """What the unfinished stages will cost, from what similar stages cost in this workspace.
+
+        Args:
+            workers: stages at the same time; default: as many as fit on this machine.
+        """
+        return self._preview().estimate(workers)
+
+    def run(
+        self,
+        *,
+        workers: int | None = None,
+        on: Slurm | None = None,
+        retry: bool = False,
+        limits: Limits | None = None,
+        notify: Notify = print,
+    ) -> "Experiment":
+        """Run it, or resume it: finished stages are reused, training continues from its last checkpoint.
+
+        Args:
+            workers: stages at the same time; default: as many as cores, GPUs and memory allow.
+            on: a SLURM cluster; default: this machine.
+            retry: run failed stages again.
+            limits: on time, memory and silence of every stage.
+            notify: is told in lines of text what happens; `None`-like silence is `lambda text: None`.
+
+        Returns:
+            This experiment, with its report written.
+
+        Raises:
+            InputError: something is missing, or another process runs the experiment.
+            KeyboardInterrupt: it was interrupted; call `run` again to resume.
+        """
+        options = RunOptions(
+            workers=workers,
+            limits=limits or Limits(),
+            retry=lambda _: retry,
+            on=on,
+            accept_changes=self._accept_changes,
+            notify=notify,
+            progress=_progress(notify),
+        )
+        finished = run_experiment(self._request, options)
+        self._request = resume_request(self._request.workspace, finished.request.experiment_id)
+        self._prepared = None
+        return self
+
+    def status(self) -> Status:
+        """The state of every run.
+
+        Raises:
+            InputError: the experiment was not started yet.
+        """
+        return read_status(self._request.workspace, self.id)
+
+    def data(self) -> ExperimentData:
+        """Everything that analysis and reports read, from the result files.
+
+        Raises:
+            InputError: the experiment was not started yet.
+        """
+        if not (self.folder / "plan.json").exists():
+            raise InputError(f"experiment {self.id!r} was not started yet. Call run() first.")
+        return read_experiment(self.folder)
+
+    def claims(self) -> ClaimList:
+        """What its results support, and what they leave open."""
+        return ClaimList(experiment_claims(self.data()))
+
+    @property
+    def results(self) -> Table:
+        """One row per run and system: parameters, metrics before and after training, costs."""
+        return Table(f"Results of {self.id}", result_rows(self.data()), _SHOWN)
+
+    def episodes(self) -> Table:
+        """One row per run and test case, in every mode."""
+        data = self.data()
+        rows: list[Mapping[str, Any]] = []
+        for run in data.runs:
+            for system in run.systems:
+                path = data.workspace.stage("evaluate", run.evaluation(system)).path / EPISODES
+                if path.exists():
+                    rows += [{"run": run.name, "seed": run.seed, **asdict(row)} for row in read_episodes(path)]
+        return Table(f"Episodes of {self.id}", rows, ("run", "system", "mode", "case_id", "final_error", "success"))
+
+    def best(self, system: str | None = None) -> BestRun:
+        """The best run of the best configuration; what looked best is biased until it is confirmed with new seeds.
+
+        Args:
+            system: default: the only one.
+
+        Raises:
+            InputError: no run has a result yet, or the system is missing or unknown.
+        """
+        data = self.data()
+        wanted = self._system(data, system)
+        metric = ranking_metric(data)
+        ranked = [each for each in rank_configurations(data, wanted, metric) if each.mean is not None]
+        if not ranked:
+            raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
+        smaller = data.quantity(metric).better == "smaller"
+        runs = [run for run in ranked[0].runs if run.state == "ok" and wanted in run.outcomes]
+        best = min(runs, key=lambda run: _score(run, wanted, metric, smaller=smaller))
+        role = "grpo" if "grpo" in best.stages else "sft"
+        adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"
+        mean = ranked[0].mean
+        assert mean is not None
+        return BestRun(best, wanted, metric, mean, adapter)
+
+    def report(self, *, figures: bool = True) -> Path:
+        """Write the reports from the result files; the path of report.html.
+
+        Args:
+            figures: whether to draw the image files; the page has its figures in any case.
+        """
+        running = lease_holder(self.folder) is not None
+        return write_reports(self.folder, figures=figures, running=running).with_name("report.html")
+
+    def plot(self, system: str | None = None) -> "Figure":
+        """The ranking metric of every seed, one row per configuration, as a matplotlib figure."""
+        from setpoint.reports.content import build_report
+        from setpoint.reports.figures import errors_figure
+
+        report = build_report(self.data())
+        ranked = {each.system: each for each in report.ranked}
+        wanted = self._system(report.data, system)
+        figure = errors_figure(report, ranked[wanted])
+        if figure is None:
+            raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
+        return figure
+
+    def _system(self, data: ExperimentData, system: str | None) -> str:
+        """The full name of the system that is meant.
+
+        Raises:
+            InputError: there are several and none was named, or it does not belong to the experiment.
+        """
+        if system is None and len(data.systems) > 1:
+            raise InputError(f"name the system, one of {', '.join(data.systems)}.")
+        wanted = data.systems[0] if system is None else plants.canonical(system)
+        if wanted not in data.systems:
+            raise InputError(f"{self.id!r} has no system {wanted!r}. Name one of {', '.join(data.systems)}.")
+        return wanted
+
+    def __repr__(self) -> str:
+        """Its id and workspace."""
+        return f"Experiment({self.id!r}, workspace={str(self.workspace)!r})"
+
+    def _repr_html_(self) -> str:
+        plan = self.plan
+        kinds = Counter(stage.kind for stage in plan.stages.values())
+        rows: list[tuple[str, object]] = [
+            ("type", plan.type),
+            ("systems", ", ".join(plan.systems)),
+            ("runs", len(plan.runs)),
+            ("stages", ", ".join(f"{count} {kind}" for kind, count in kinds.items())),
+            ("base model", plan.base.name),
+        ]
+        if (self.folder / "plan.json").exists():
+            counts = self.status().counts
+            rows.append(("state", ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))))
+        return html_table(f"Experiment {self.id}", ("", ""), rows)
+
+
+def _score(run: RunResult, system: str, metric: str, *, smaller: bool) -> float:
+    value = (run.outcomes[system].final or {}).get(metric)
+    if value is None:
+        return float("inf")
+    return value if smaller else -value
+
+
+def _progress(notify: Notify) -> Any:
+    """The events of a run as lines of text."""
+    from contextlib import contextmanager
+
+    from setpoint.experiments.running.messages import event_text
+
+    @contextmanager
+    def progress(plan: Plan, _workspace: Workspace) -> Any:
+        def listen(event: Any) -> None:
+            text = event_text(plan, event)
+            if text:
+                notify(text)
+
+        yield listen
+
+    return progress
+
+
+def load_experiment(workspace: str | Path, experiment_id: str) -> Experiment:
+    """The experiment of this name.
+
+    Raises:
+        InputError: there is none; the message lists those that exist.
+    """
+    return Experiment(resume_request(Workspace(Path(workspace)), experiment_id))

@@ -1,0 +1,39 @@
+"""Small HTML tables for notebooks, and pandas where it is installed."""
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from setpoint.errors import InputError
+
+_MOST_ROWS = 60
+
+
+def cell_text(value: object) -> str:
+    """A value as a table shows it: four significant digits, nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A titled table; all text is escaped, and only the first rows of a long one are shown."""
+    shown = list(rows)
+    head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in header)
+    cells = [[html.escape(cell_text(value)) for value in row] for row in shown[:_MOST_ROWS]]
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
+    more = f"<p>… {len(shown) - _MOST_ROWS} more rows</p>" if len(shown) > _MOST_ROWS else ""
+    return f"<p><b>{html.escape(title)}</b></p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def require_pandas() -> Any:
+    """The pandas module.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise InputError("a DataFrame needs pandas. Install it with: pip install pandas") from error
+    return pandas

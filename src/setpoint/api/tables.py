@@ -1,0 +1,129 @@
+"""The statistics of experiments on any table of results."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from setpoint.analysis.data.claim import all_caveats
+from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.data.tables import TableQuestion, read_table, remarks, table_experiment
+from setpoint.analysis.overview import experiment_claims
+from setpoint.api.results import ClaimList
+from setpoint.errors import InputError, shown
+
+LEAST_ALPHA = 1e-9
+"""Below it, the quantiles of the tests are not accurate to the printed digits."""
+
+
+@dataclass(frozen=True)
+class TableAnalysis:
+    """What a table supports.
+
+    Attributes:
+        claims: in the order of a report.
+        notes: what to keep in mind when reading them.
+    """
+
+    question: TableQuestion
+    data: ExperimentData
+    claims: ClaimList
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Claims and notes, one line each."""
+        return "\n".join([repr(self.claims), *(f"Note: {note}." for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        return self.claims._repr_html_()
+
+
+def analyze(
+    table: Any,
+    *,
+    response: str,
+    factors: str | Sequence[str],
+    block: str | None = None,
+    larger_is_better: bool = False,
+    scale: Literal["log", "linear"] = "log",
+    alpha: float = 0.05,
+    adaptive: bool = False,
+) -> TableAnalysis:
+    """Test which factors matter for a response, which levels and combinations may be best, and by how much.
+
+    Args:
+        table: a DataFrame, a mapping of columns, a list of rows (mappings), or the path of a CSV file. One row is one
+            independent run; a missing or infinite response is a failed run.
+        response: the column with the metric.
+        factors: the columns with the parameters.
+        block: a column whose equal labels share something, such as a seed, a machine or a data set.
+        larger_is_better: the direction of the response.
+        scale: `log` compares ratios, `linear` differences.
+        alpha: the level of all tests.
+        adaptive: whether earlier results decided which rows were run; every claim is then exploratory.
+
+    Raises:
+        InputError: a column is missing, the response is not numeric, or the table has no rows.
+    """
+    if not LEAST_ALPHA <= alpha < 1.0:
+        raise InputError(f"alpha must lie between {LEAST_ALPHA:g} and 1, but is {alpha:g}.")
+    if scale not in {"log", "linear"}:
+        raise InputError(f"scale must be 'log' or 'linear', but is {scale!r}.")
+    names = (factors,) if isinstance(factors, str) else tuple(factors)
+    question = TableQuestion(response, names, block, larger_is_better, scale == "log", alpha, adaptive)
+    name, rows = _rows(table)
+    data = table_experiment(rows, question, name)
+    claims = ClaimList(experiment_claims(data))
+    return TableAnalysis(question, data, claims, tuple(_notes(rows, question, data, claims)))
+
+
+def _notes(
+    rows: Sequence[Mapping[str, str]], question: TableQuestion, data: ExperimentData, claims: ClaimList
+) -> list[str]:
+    notes = list(all_caveats(claims))
+    if any("has no logarithm" in claim.reason for claim in claims):
+        notes.append(
+            "zero and negative values have no logarithm; --scale linear compares differences instead of ratios"
+        )
+    notes += remarks(rows, question)
+    notes += [
+        f"{factor} has a single level, so there is nothing to compare"
+        for factor in question.factors
+        if len({run.level(factor) for run in data.runs}) == 1
+    ]
+    return notes
+
+
+def _rows(table: Any) -> tuple[str, list[dict[str, str]]]:
+    """A name and the rows as text, as a CSV file would hold them.
+
+    Raises:
+        InputError: it is none of the known forms, has no rows, or has rows of different columns.
+    """
+    if isinstance(table, str | Path):
+        return Path(table).stem, read_table(Path(table))
+    if hasattr(table, "to_dict") and hasattr(table, "columns"):
+        records = table.to_dict("records")
+    elif isinstance(table, Mapping):
+        columns = {str(name): list(values) for name, values in table.items()}
+        if len({len(values) for values in columns.values()}) > 1:
+            raise InputError("every column of the table must have the same length.")
+        records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    elif isinstance(table, Sequence):
+        records = list(table)
+    else:
+        raise InputError(f"the table must be a DataFrame, columns, rows or a path, but is {shown(table)}.")
+    if not records or not all(isinstance(row, Mapping) for row in records):
+        raise InputError("the table must have at least one row, and every row must map columns to values.")
+    if any(row.keys() != records[0].keys() for row in records):
+        raise InputError("every row of the table must have the same columns.")
+    return "table", [{str(name): _cell(value) for name, value in row.items()} for row in records]
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if hasattr(value, "item"):  # a NumPy scalar prints its type
+        value = value.item()
+    return repr(value) if isinstance(value, float) else str(value)

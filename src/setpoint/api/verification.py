@@ -1,0 +1,41 @@
+"""Error rates and coverage of claims on simulated experiments with known ground truth."""
+
+import tempfile
+from pathlib import Path
+from time import process_time
+
+from setpoint.analysis.data.claim import Claim, from_json
+from setpoint.artifacts import Workspace, read_json
+from setpoint.errors import SetpointError
+from setpoint.reports import write_reports
+from setpoint.truth.scenarios import scenarios
+from setpoint.truth.verification import FEW, Reached, folder_row, reached, simulate
+
+
+def grade_scenario(name: str, simulations: int, folders: int = 0) -> tuple[list[Reached], float]:
+    """Simulate one scenario and compare its claims with the truth.
+
+    Args:
+        name: of the scenario.
+        simulations: simulated experiments.
+        folders: experiment folders that are written and reported as well.
+
+    Returns:
+        What was reached, target by target, and the CPU seconds that it took.
+    """
+    started = process_time()
+    scenario = next(each for each in scenarios() if each.name == name)
+    rows = reached(simulate(scenario, min(simulations, FEW) if scenario.statuses_only else simulations))
+    if folders:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(folder_row(scenario, folders, Path(folder), reported_claims))
+    return rows, process_time() - started
+
+
+def reported_claims(workspace: Path, experiment: str) -> list[Claim] | None:
+    """The claims in the report of an experiment; None where writing it fails."""
+    try:
+        report = write_reports(Workspace(workspace).experiment(experiment), figures=False)
+    except SetpointError:
+        return None
+    return [from_json(fields) for fields in read_json(report.with_name("claims.json"))["claims"]]

@@ -1,0 +1,101 @@
+"""Training one model: an experiment of one run, named by its run id."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from setpoint.artifacts import Workspace
+from setpoint.experiments.planning.spec import CrossSystemSpec, ExperimentSpec, SingleSpec, make_spec, planned_spec
+from setpoint.records.plan import Plan, Value
+
+SPECIALIST = "scripts/train_single_system.py"
+UNIVERSAL = "scripts/train_universal.py"
+_LONGEST_ID = 120
+_IDENTITY = 40
+
+
+def single_spec(
+    systems: Sequence[str],
+    training_type: str,
+    *,
+    parameters: Mapping[str, Value] | None = None,
+    **fields: object,
+) -> ExperimentSpec:
+    """The specification of one run; `fields` are further fields of `SingleSpec`.
+
+    Raises:
+        InputError: everything that is wrong with it.
+    """
+    return make_spec(
+        {
+            "type": "single",
+            "systems": list(systems),
+            "training_types": [training_type],
+            "fixed": dict(parameters or {}),
+            **fields,
+        }
+    )
+
+
+def run_id(name: str) -> str:
+    """The name of a run as an identifier; the end of a name, which is unique, is kept."""
+    text = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".")
+    return text if len(text) <= _LONGEST_ID else f"{text[: _LONGEST_ID - _IDENTITY - 1]}-{text[-_IDENTITY:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class SingleRunCommand:
+    """What the command of a single run says about it.
+
+    Attributes:
+        start: the adapter that it trains further, as `kind/id`.
+    """
+
+    name: str
+    systems: tuple[str, ...]
+    training_type: str
+    seed: int
+    settings: Mapping[str, Value]
+    start: str | None
+
+    def options(self, spec: ExperimentSpec, workspace: Workspace) -> list[str]:
+        """The options that train it, as in an experiment of `spec`."""
+        several = len(self.systems) > 1
+        total = several and isinstance(spec, CrossSystemSpec | SingleSpec) and spec.match == "total"
+        named = dict(zip(spec.systems, spec.datasets, strict=False))
+        given = {
+            "--systems" if several else "--system": ",".join(self.systems),
+            "--training-type": self.training_type,
+            "--run-id": run_id(self.name),
+            "--seed": self.seed,
+            "--datasets": ",".join(named[system] for system in self.systems) if named else None,
+            "--dataset-name": spec.dataset_name,
+            "--match": "total" if total else None,
+            "--start-from": self.start,
+            "--base-model": spec.base_model,
+            "--evaluation": spec.evaluation,
+            "--evaluation-cases": spec.evaluation_cases,
+            "--expert": spec.expert,
+            "--workspace": None if workspace.root == Path() else workspace.root,
+        }
+        words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        return [*words, *(["--set", *(f"{k}={v}" for k, v in self.settings.items())] if self.settings else [])]
+
+
+def training_command(spec: ExperimentSpec, run: SingleRunCommand) -> str:
+    """The command that trains a run alone, with the same stage ids; given in the workspace's folder."""
+    return shlex.join(["setpoint", "train", *run.options(spec, Workspace(Path()))])
+
+
+def script_commands(plan: Plan, workspace: Workspace) -> list[str]:
+    """For every run, the line that trains it alone, for a shell in the repository's folder."""
+    lines = []
+    spec = planned_spec(plan)
+    for run in plan.runs:
+        script = UNIVERSAL if len(run.systems) > 1 else SPECIALIST
+        start = None if run.start is None else f"{plan.stages[run.start].kind}/{run.start}"
+        command = SingleRunCommand(run.name, run.systems, run.training_type, run.seed, run.settings, start)
+        lines.append(shlex.join(["python", script, *command.options(spec, workspace)]))
+    return lines

@@ -1,0 +1,129 @@
+"""The types of a specification's fields: closed sets of words, lists, numbers and ranges, with their checks."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from setpoint import plants
+from setpoint.errors import InputError, collect, shown, unknown_name
+from setpoint.records.failure import RETRIES
+
+TrainingType = Literal["sft", "grpo", "both"]
+ModelType = Literal["specialist", "universal"]
+Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch"]
+Evaluation = Literal["standard", "replanning", "comprehensive"]
+Design = Literal["full", "fractional", "random", "sobol"]
+Match = Literal["per_system", "total"]
+LARGEST_SEED = 2**32 - 1
+TRAINING_TYPE = "training_type"
+"""What a condition may name besides parameters."""
+
+STRATEGIES: dict[Strategy, TrainingType] = {"sft_only": "sft", "sft_then_grpo": "both", "grpo_from_scratch": "grpo"}
+"""Strategy of an ablation -> its training type."""
+
+# metric -> the scale on which its effects are multiplicative ("log") or additive ("linear")
+METRICS: dict[str, Literal["log", "linear"]] = {
+    "final_error": "log",
+    "normalised_error": "log",
+    "control_cost": "log",
+    "regret_median": "log",
+    "regret_p90": "log",
+    "success_rate": "linear",
+    "parse_rate": "linear",
+    "training_time": "log",
+    "gpu_hours": "log",
+    "cpu_core_hours": "log",
+    "peak_memory_gb": "log",
+    "tokens": "log",
+}
+
+Item = TypeVar("Item")
+
+
+def plain_number(value: Any) -> Any:
+    """`value` itself, unless Python would make a number of it that nobody wrote: 1 of `true`, 16 of `1_6`.
+
+    Raises:
+        ValueError: see above.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        raise ValueError(f"expected a number, got {shown(value)}")
+    return value
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+def _as_groups(value: Any) -> Any:
+    """One group of names may be written without its own brackets."""
+    one = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
+    return (tuple(value),) if one else value
+
+
+def _distinct(kind: str) -> Callable[[tuple[Item, ...]], tuple[Item, ...]]:
+    """A check that no item is repeated; `kind` names one of them."""
+
+    def check(items: tuple[Item, ...]) -> tuple[Item, ...]:
+        repeated = sorted({str(item) for item in items if items.count(item) > 1})
+        if repeated:
+            raise InputError(f"repeated {kind}: {', '.join(repeated)}. Give each {kind} once.")
+        return items
+
+    return check
+
+
+def _canonical_systems(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(plants.canonical(name) for name in names)
+
+
+def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+    collect([unknown_name("metric", name, METRICS) for name in names if name not in METRICS])
+    return names
+
+
+def _known_classes(limits: dict[str, int]) -> dict[str, int]:
+    collect([unknown_name("retryable failure class", name, RETRIES) for name in limits if name not in RETRIES])
+    return limits
+
+
+Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
+"""One or more items; a single one may be written without brackets."""
+Whole = Annotated[int, BeforeValidator(plain_number)]
+Number = Annotated[float, BeforeValidator(plain_number)]
+SystemName = Annotated[str, AfterValidator(plants.canonical)]
+Systems = Annotated[
+    Listed[str], Field(min_length=1), AfterValidator(_canonical_systems), AfterValidator(_distinct("system"))
+]
+TrainingTypes = Annotated[Listed[TrainingType], Field(min_length=1), AfterValidator(_distinct("training type"))]
+ModelTypes = Annotated[Listed[ModelType], Field(min_length=1), AfterValidator(_distinct("model type"))]
+Strategies = Annotated[Listed[Strategy], Field(min_length=1), AfterValidator(_distinct("strategy"))]
+Metrics = Annotated[
+    Listed[str], Field(min_length=1), AfterValidator(_known_metrics), AfterValidator(_distinct("metric"))
+]
+Retries = Annotated[dict[str, Annotated[Whole, Field(ge=0)]], AfterValidator(_known_classes)]
+Groups = Annotated[tuple[Listed[str], ...], BeforeValidator(_as_groups)]
+
+
+class Range(BaseModel):
+    """Where a parameter is drawn from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: Number = Field(allow_inf_nan=False)
+    """Lower end."""
+    max: Number = Field(allow_inf_nan=False)
+    """Upper end."""
+    scale: Literal["linear", "log"] = "linear"
+    """Whether values are drawn evenly, or evenly on a logarithmic scale."""
+    whole: bool = False
+    """Whether values are rounded; follows from the parameter."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.min >= self.max:
+            raise ValueError(f"min must be smaller than max (got {self.min}, {self.max}). Swap them")
+        if self.scale == "log" and self.min <= 0:
+            raise ValueError(f"a log-scale range needs a positive lower bound (got {self.min}). Raise min")
+        return self

@@ -1,0 +1,28 @@
+"""Plants: dynamics, signals with units and bounds, the integrator, and the registry by name."""
+
+from setpoint.plants.family import Interval, draw_member
+from setpoint.plants.integrators import rk4_step
+from setpoint.plants.linearisation import linearise
+from setpoint.plants.plant import Plant, Signal, components_of
+from setpoint.plants.registry import canonical, get, names, plugins, register, shipped_names
+from setpoint.plants.second_order import TERMS, SecondOrder
+from setpoint.plants.symbolic import require_symbolic
+
+__all__ = [
+    "TERMS",
+    "Interval",
+    "Plant",
+    "SecondOrder",
+    "Signal",
+    "canonical",
+    "components_of",
+    "draw_member",
+    "get",
+    "linearise",
+    "names",
+    "plugins",
+    "register",
+    "require_symbolic",
+    "rk4_step",
+    "shipped_names",
+]

@@ -1,0 +1,143 @@
+"""What a plant is: signals with units and bounds, and dynamics written once.
+
+`Plant.derivative` works on components, so that the same lines accept NumPy batches (with `xp=numpy`), complex numbers
+(for exact Jacobians) and CasADi symbols (with `xp=casadi`). Simulator, solver, prompt, reward and metric all read it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from setpoint.errors import InputError
+from setpoint.plants.integrators import rk4_step
+
+if TYPE_CHECKING:
+    from setpoint.plants.family import Interval
+
+Component = Any
+"""One scalar signal: a float, a NumPy array of a batch, or a CasADi symbol."""
+
+
+def components_of(array: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The components along the last axis, each with the batch axes of `array`."""
+    return tuple(np.moveaxis(array, -1, 0))
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One state or control: its name, SI unit and hard bounds."""
+
+    name: str
+    unit: str
+    lower: float
+    upper: float
+
+
+class Plant(ABC):
+    """A dynamical system x' = f(t, x, u) on a fixed grid, integrated by RK4.
+
+    States are never clamped. A control outside its bounds is saturated by the simulator, not here.
+    Subclasses are frozen dataclasses; their fields are the physical parameters and `dt_s`.
+
+    Attributes:
+        name: the name used everywhere, `snake_case`.
+        short_name: accepted as an alias.
+        title: a line for people.
+        source: where the equations come from.
+        states: the n_x states, in order.
+        controls: the n_u controls, in order.
+        substeps: RK4 steps per grid interval.
+        linear: whether x' is linear in x and u, which makes optimal control a convex problem.
+        family: ranges of the parameters that may vary, by name; empty for a plant that is one of a kind.
+        dt_s: grid interval in seconds.
+    """
+
+    name: ClassVar[str]
+    short_name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    states: ClassVar[tuple[Signal, ...]]
+    controls: ClassVar[tuple[Signal, ...]]
+    substeps: ClassVar[int] = 1
+    linear: ClassVar[bool] = False
+    family: ClassVar[Mapping[str, "Interval"]] = {}
+    dt_s: float
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that are not finite, and a grid that stands still."""
+        for name, value in {**self.parameters, "dt_s": self.dt_s}.items():
+            if isinstance(value, float | int | np.ndarray) and not np.isfinite(value).all():
+                raise InputError(f"parameter {name} of {self.name} must be finite, but is {value}.")
+        if isinstance(self.dt_s, float | int) and self.dt_s <= 0:
+            raise InputError(f"the grid interval dt_s of {self.name} must be positive, but is {self.dt_s:g} s.")
+        if type(self.substeps) is not int or self.substeps < 1:
+            raise InputError(f"substeps of {self.name} must be a whole number of at least 1, but is {self.substeps}.")
+
+    @abstractmethod
+    def derivative(
+        self, t: Component, x: Sequence[Component], u: Sequence[Component], xp: Any
+    ) -> tuple[Component, ...]:
+        """The n_x components of x' at time `t` (s), state components `x` and control components `u`."""
+
+    @property
+    def coefficients(self) -> Mapping[str, float]:
+        """Those of the second-order family (`setpoint.plants.second_order`); empty for plants outside of it.
+
+        A short prompt states them instead of `equations`.
+        """
+        return {}
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The physical parameters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "dt_s"}  # type: ignore[arg-type]
+
+    @property
+    @abstractmethod
+    def equations(self) -> tuple[str, ...]:
+        """The equations of motion in plain text with their numbers, one for every state and in their order."""
+
+    @property
+    def n_x(self) -> int:
+        """Number of states."""
+        return len(self.states)
+
+    @property
+    def n_u(self) -> int:
+        """Number of controls."""
+        return len(self.controls)
+
+    @property
+    def control_lower(self) -> Float[np.ndarray, " n_u"]:
+        """Lower control bounds in SI units."""
+        return np.array([signal.lower for signal in self.controls])
+
+    @property
+    def control_upper(self) -> Float[np.ndarray, " n_u"]:
+        """Upper control bounds in SI units."""
+        return np.array([signal.upper for signal in self.controls])
+
+    @property
+    def state_lower(self) -> Float[np.ndarray, " n_x"]:
+        """Lower state bounds in SI units."""
+        return np.array([signal.lower for signal in self.states])
+
+    @property
+    def state_upper(self) -> Float[np.ndarray, " n_x"]:
+        """Upper state bounds in SI units."""
+        return np.array([signal.upper for signal in self.states])
+
+    def step_components(
+        self, t: Component, x: Sequence[Component], u: Sequence[Component], xp: Any
+    ) -> tuple[Component, ...]:
+        """The state components one grid interval later, with `u` held."""
+        return rk4_step(self.derivative, t, tuple(x), tuple(u), self.dt_s, xp, self.substeps)
+
+    def step(self, t: float, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """The states (..., n_x) one grid interval after `x` (..., n_x) under the held controls `u` (..., n_u)."""
+        components = self.step_components(t, components_of(x), components_of(u), np)
+        return np.stack(components, axis=-1)

@@ -1,0 +1,164 @@
+"""Simulation, optimal control and evaluation from Python, for one state or a batch, lists or arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import setpoint as sp
+
+
+def test_one_state_and_a_batch_give_the_same_episode() -> None:
+    problem = sp.problem("double_integrator")
+    one = sp.simulate(problem, [0.5, -0.2], sp.ClippedLqr(problem))
+    many = sp.simulate("di", np.array([[0.5, -0.2], [0.1, 0.0]]), sp.ClippedLqr(problem))
+    assert one.states.shape == (51, 2) and one.controls.shape == (50, 1)
+    assert many.states.shape == (2, 51, 2) and many.controls.shape == (2, 50, 1)
+    assert np.array_equal(one.states, many.states[0])
+    assert one.cost == many.cost[0] == problem.cost(one.states, one.controls)
+    assert bool(one.success) and one.final_error < 0.01
+
+
+def test_plain_controls_are_saturated_and_held() -> None:
+    found = sp.simulate("di", [0.0, 0.0], np.full((50, 1), 100.0))
+    assert found.controls.max() == 3.0
+    assert found.states[1, 1] == pytest.approx(0.3)  # dt times the bound, from rest
+
+
+@pytest.mark.parametrize("state", [[0.4, 0.1], (0.4, 0.1), np.array([0.4, 0.1])])
+def test_the_optimum_of_one_state_takes_lists_and_arrays(state: Any) -> None:
+    found = sp.optimal("van_der_pol", state)
+    assert found.certified and found.states.shape == (51, 2)
+    assert found.cost < sp.simulate("van_der_pol", state, sp.ClippedLqr(sp.problem("van_der_pol"))).cost
+
+
+def test_a_plan_of_one_state_has_no_batch_axis() -> None:
+    problem = sp.problem("pendulum")
+    plan = sp.ClippedLqr(problem).plan(0.0, [0.1, 0.0])
+    assert plan.controls.shape == (50, 1)
+    assert np.array_equal(plan.controls, sp.ClippedLqr(problem).plan(0.0, [[0.1, 0.0]], 50).controls[0])
+
+
+@pytest.mark.parametrize(
+    ("x0", "message"),
+    [
+        ([0.1], r"x0 must be of shape \(2,\) or \(B, 2\): position, velocity, but has shape \(1,\)"),
+        ([[[0.1, 0.2]]], r"but has shape \(1, 1, 2\)"),
+        (["a", "b"], "x0 must hold numbers"),
+        ([float("nan"), 0.0], "x0 must be finite"),
+    ],
+)
+def test_wrong_states_are_named_with_the_right_shape(x0: Any, message: str) -> None:
+    with pytest.raises(sp.InputError, match=message):
+        sp.simulate("di", x0, np.zeros((50, 1)))
+
+
+@pytest.mark.parametrize("controls", [np.zeros((50, 2)), np.zeros((3, 50, 1)), [float("inf")], "lqr"])
+def test_wrong_controls_are_refused(controls: Any) -> None:
+    with pytest.raises(sp.InputError, match="controls must"):
+        sp.simulate("di", [0.1, 0.1], controls)
+
+
+def test_disturbances_need_a_controller() -> None:
+    with pytest.raises(sp.InputError, match="need a controller"):
+        sp.simulate("di", [0.1, 0.1], np.zeros((50, 1)), disturbance=sp.Disturbance(state_noise=0.1))
+
+
+def test_an_evaluation_has_a_row_for_every_case_controller_and_mode() -> None:
+    result = sp.evaluate(sp.ClippedLqr(sp.problem("double_integrator")), cases=6)
+    frame = result.to_pandas()
+    assert len(frame) == 6 * 3 * 2  # optimum, lqr and zero; open loop and replanning
+    assert result.summary()["success_rate"] == 1.0
+    assert result.summary(controller="optimum")["regret_median"] == pytest.approx(0.0, abs=1e-9)
+    assert result.summary(mode="replan_5", controller="zero")["success_rate"] < 1.0
+    with pytest.raises(sp.InputError, match="unknown evaluated mode"):
+        result.summary(mode="replan_7")
+    assert "regret_median" in result._repr_html_()
+
+
+def test_an_evaluation_from_states_of_ones_own_under_noise() -> None:
+    problem = sp.problem("pendulum")
+    disturbance = sp.Disturbance(state_noise=0.01)
+    result = sp.evaluate(sp.TrackingLqr(problem), cases=[[0.1, 0.0]], replan_every=1, disturbance=disturbance)
+    assert set(result.to_pandas()["controller"]) >= {"tracking_lqr", "lqr", "zero"}
+
+
+class Bang:
+    """A controller of a user's own."""
+
+    name = "bang"
+
+    def plan(self, t: float, x: np.ndarray, steps: int) -> Any:
+        from setpoint.controllers import Plan
+
+        return Plan.of(np.broadcast_to(-3.0 * np.sign(x[:, :1])[:, None], (len(x), steps, 1)))
+
+
+def test_a_controller_of_ones_own_needs_only_a_name_and_a_plan() -> None:
+    assert sp.evaluate(Bang(), problem="di", cases=3).summary()["cases"] == 3
+    with pytest.raises(sp.InputError, match="no attribute `problem`"):
+        sp.evaluate(Bang(), cases=3)
+
+
+@dataclass(frozen=True)
+class Cart(sp.Plant):
+    """x' = v, v' = u − drag v."""
+
+    name = "notebook_cart"
+    short_name = "nbcart"
+    title = "a cart with drag"
+    source = "textbook"
+    states = (sp.Signal("position", "m", -2.0, 2.0), sp.Signal("velocity", "m/s", -2.0, 2.0))
+    controls = (sp.Signal("force", "N", -1.0, 1.0),)
+    drag: float = 0.1
+    dt_s: float = 0.1
+
+    def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
+        """(velocity, acceleration)."""
+        return x[1], u[0] - self.drag * x[1]
+
+    @property
+    def equations(self) -> tuple[str, ...]:
+        """One per state."""
+        return ("x' = v", f"v' = u - {self.drag:g}*v")
+
+
+def cart(drag: float = 0.1) -> sp.Problem:
+    return sp.Problem(
+        plant=Cart(drag), steps=50, q=(10.0, 1.0), r=(0.1,), terminal_weight=10.0, target=(0.0, 0.0),
+        half_width=(0.5, 0.5),
+    )  # fmt: skip
+
+
+def test_a_plant_of_a_notebook_is_simulated_solved_and_evaluated() -> None:
+    problem = sp.register_system(cart())
+    assert "notebook_cart" in sp.systems() and sp.problem("nbcart") is problem
+    assert sp.optimal("notebook_cart", [0.3, 0.0]).certified
+    assert sp.evaluate(sp.ClippedLqr(problem), cases=3).summary()["cases"] == 3
+    again = sp.register_system(cart(drag=0.2))  # the cell was run again
+    assert sp.problem("notebook_cart") is again
+
+
+def test_a_plant_may_not_take_the_name_of_another() -> None:
+    @dataclass(frozen=True)
+    class Impostor(Cart):
+        name = "pendulum"
+        short_name = "impostor"
+
+    with pytest.raises(sp.InputError, match="is called 'pendulum' already"):
+        sp.register_system(
+            sp.Problem(Impostor(), 50, (1.0, 1.0), (0.1,), 1.0, (0.0, 0.0), (0.5, 0.5)),
+        )
+    with pytest.raises(sp.InputError, match="must be a Problem"):
+        sp.register_system("pendulum")  # type: ignore[arg-type]
+
+
+def test_figures_and_tables_of_a_simulation() -> None:
+    found = sp.simulate("di", [[0.5, 0.0], [0.2, 0.1]], sp.ClippedLqr(sp.problem("di")))
+    frame = found.to_pandas()
+    assert list(frame.columns) == ["episode", "time_s", "position", "velocity", "force"] or len(frame.columns) == 5
+    assert len(frame) == 2 * 51
+    assert found.plot().axes
+    assert "double_integrator" in found._repr_html_()
