@@ -19,9 +19,9 @@ from setpoint.analysis.data.evidence import (
 )
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.overview import experiment_claims
+from setpoint.api.verification import reported_claims
 from setpoint.artifacts import Workspace
 from setpoint.cli.main import main
-from setpoint.cli.verify_claims import reported_claims
 from setpoint.errors import InputError
 from setpoint.seeding import generator
 from setpoint.truth.folders import write_folder

@@ -11,7 +11,7 @@ than others, their common spread weighs like some more degrees of freedom.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -230,7 +230,7 @@ def blocked_cells(
         table = np.zeros((size, int(block.max()) + 1))
         table[cell, block] = value
         parts = stratified_parts(shape, table, uneven, moderation)
-    return _cells_of(shape, means, len(value), parts, joint)
+    return replace(_cells_of(shape, means, len(value), parts, joint), uneven=tuple(uneven))
 
 
 def _separate(

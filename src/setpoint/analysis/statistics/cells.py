@@ -53,6 +53,7 @@ class Cells:
         unit: the size of a number of which rounding is known: 1 for logarithms, else that of the values.
         parts: how estimates of variance make up `covariance`, where groups do not say it, as under blocks.
         joint_parts: the same for effects of several factors, where those are judged by another error.
+        uneven: factors that act differently in different blocks, and are judged by that variation.
     """
 
     shape: tuple[int, ...]
@@ -65,6 +66,7 @@ class Cells:
     unit: float = 1.0
     parts: ErrorParts | None = None
     joint_parts: ErrorParts | None = None
+    uneven: tuple[int, ...] = ()
 
     @property
     def independent(self) -> bool:

@@ -20,3 +20,10 @@ def worst_ranks(values: Float[np.ndarray, " runs"]) -> Float[np.ndarray, " runs"
 def tied_worst(values: Float[np.ndarray, " runs"]) -> Float[np.ndarray, " runs"]:
     """The values with the worst of them in the place of every NaN, of which there must be fewer than all."""
     return np.where(np.isnan(values), np.nanmax(values), values)
+
+
+FAILURES_AS_OUTCOMES = (
+    ("with failed runs ranked worst", worst_ranks),
+    ("with failed runs as bad as the worst", tied_worst),
+)
+"""The analyses that must confirm a difference, by their names."""

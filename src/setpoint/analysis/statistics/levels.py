@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint.analysis.statistics.cells import NO_SPREAD, Cells, Contrast
-from setpoint.analysis.statistics.studentized import critical_value, survival
+from setpoint.analysis.statistics.intervals import rival_level
 
 WINNERS_AT_ONCE = 16
 LEAST_DF = 2.0
@@ -26,31 +26,6 @@ class Comparison:
     value: float
     interval: tuple[float, float]
     p_adjusted: float
-
-
-def against(
-    cells: Cells, weights: Float[np.ndarray, "levels C"], reference: int, alpha: float
-) -> dict[int, Comparison | None]:
-    """Every other level minus level `reference`: Games–Howell, simultaneous over all pairs of levels.
-
-    The reference may therefore be chosen after looking, such as the best.
-
-    Returns:
-        A comparison for each other level; None where the data show no spread to judge by.
-    """
-    others = [level for level in range(len(weights)) if level != reference]
-    contrasts = {level: cells.contrast(weights[level] - weights[reference]) for level in others}
-    return {
-        level: _games_howell(contrast, len(weights), alpha) if contrast.estimable else None
-        for level, contrast in contrasts.items()
-    }
-
-
-def _games_howell(contrast: Contrast, count: int, alpha: float) -> Comparison:
-    df = max(contrast.df, 1.0)
-    q = abs(contrast.value) / contrast.standard_error * math.sqrt(2.0)
-    reach = critical_value(alpha, count, df) / math.sqrt(2.0) * contrast.standard_error
-    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), survival(q, count, df))
 
 
 def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:
@@ -108,14 +83,29 @@ def best_set(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float)
     stays with probability 1 − `alpha`, and of two equal levels one is preferred with probability `alpha`, whichever it
     is. The interval of the lead excludes zero exactly where one level is left.
     """
-    means, count = weights @ cells.means, len(weights)
-    ranked = order(means)
-    best = ranked[0]
-    compared = {
-        level: _against_best(cells.contrast(weights[level] - weights[best]), count, alpha) for level in ranked[1:]
-    }
+    ranked = order(weights @ cells.means)
+    contrasts = {level: cells.contrast(weights[level] - weights[ranked[0]]) for level in ranked[1:]}
+    return _best_set(ranked, contrasts, possibly_best(cells, weights, alpha), alpha)
+
+
+def best_set_of_cells(cells: Cells, alpha: float) -> BestSet:
+    """`best_set` of single cells; thousands of independent ones are no burden."""
+    if not cells.independent or cells.pooled:
+        return best_set(cells, np.eye(len(cells.means)), alpha)
+    ranked = order(cells.means)
+    best, variances = ranked[0], cells.variances
+    df = np.empty(len(variances))
+    df[np.concatenate(cells.groups)] = cells.df
+    joint = variances + variances[best]
+    joint_df = joint**2 / np.maximum(variances**2 / df + variances[best] ** 2 / df[best], 1e-300)
+    lead = cells.means - cells.means[best]
+    contrasts = {k: Contrast(float(lead[k]), math.sqrt(joint[k]), float(joint_df[k]), cells.unit) for k in ranked[1:]}
+    return _best_set(ranked, contrasts, possibly_best_cells(cells, alpha), alpha)
+
+
+def _best_set(ranked: list[int], contrasts: Mapping[int, Contrast], members: list[int], alpha: float) -> BestSet:
+    compared = {level: _against_best(contrast, len(ranked), alpha) for level, contrast in contrasts.items()}
     tested = [comparison for comparison in compared.values() if comparison is not None]
-    members = possibly_best(cells, weights, alpha)
     if len(tested) < len(compared) or not tested:
         return BestSet(ranked, sorted(ranked), compared, None)
     lead = Comparison(
@@ -125,7 +115,7 @@ def best_set(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float)
     )
     if len(members) == 1 and lead.p_adjusted >= alpha:
         kept = [level for level, comparison in compared.items() if comparison and comparison.p_adjusted >= alpha]
-        members = sorted({best, *kept})
+        members = sorted({ranked[0], *kept})
     return BestSet(ranked, members, compared, lead)
 
 
@@ -135,20 +125,15 @@ def _against_best(contrast: Contrast, count: int, alpha: float) -> Comparison | 
 
     if not contrast.estimable:
         return None
-    reach = float(special.stdtrit(contrast.df, 1.0 - _tail(count, alpha))) * contrast.standard_error
+    reach = float(special.stdtrit(contrast.df, 1.0 - rival_level(count, alpha))) * contrast.standard_error
     p = float(special.stdtr(contrast.df, -contrast.value / contrast.standard_error)) * max(2, count - 1)
     return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), min(1.0, p))
-
-
-def _tail(count: int, alpha: float) -> float:
-    """The one-sided level of one comparison: Bonferroni over the rivals, and both sides of two levels."""
-    return alpha / max(2, count - 1)
 
 
 def possibly_best(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[int]:
     """Levels that may be the best: a set that holds the true best with probability 1 − `alpha` or more.
 
-    Multiple comparisons with the best: Welch t, `_tail` on each side.
+    Multiple comparisons with the best: Welch t, at `rival_level`.
     """
     means, count = weights @ cells.means, len(weights)
     merged = _merged(cells, weights, means)
@@ -181,7 +166,7 @@ def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
     """`possibly_best` of single cells that are independent; thousands of them are no burden."""
     from scipy import special
 
-    means, variances, share = cells.means, cells.variances, 1.0 - _tail(len(cells.means), alpha)
+    means, variances, share = cells.means, cells.variances, 1.0 - rival_level(len(cells.means), alpha)
     df = np.full(len(means), cells.df[0]) if cells.pooled else cells.df
     least, rounding = float(special.ndtri(share)), _rounding(cells)
     ordered = np.asarray(order(means))
@@ -211,7 +196,7 @@ def _beats(cells: Cells, weights: Float[np.ndarray, "levels C"], winner: int, lo
     contrast = cells.contrast(weights[loser] - weights[winner])
     if not contrast.estimable:
         return False
-    critical = float(special.stdtrit(contrast.df, 1.0 - _tail(len(weights), alpha)))
+    critical = float(special.stdtrit(contrast.df, 1.0 - rival_level(len(weights), alpha)))
     return contrast.value > critical * contrast.standard_error
 
 

@@ -1,0 +1,112 @@
+"""The same tests done otherwise: failed runs as the worst outcome, the other scale, exact rearrangement.
+
+A claim that the main analysis supports and one of these does not is no more than suggestive. Failures must be confirmed
+whatever the p-value; the other scale decides about interactions, which it can make and remove, and about effects that
+are near the level; exact tests are asked near the level only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from setpoint.analysis.data.design import Factorial, Observation, Scale, observe
+from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.runs.reliability import failed_itself
+from setpoint.analysis.statistics.cells import Cells
+from setpoint.analysis.statistics.exact import ExactTest, two_samples, within_blocks
+from setpoint.analysis.statistics.failed_runs import FAILURES_AS_OUTCOMES
+from setpoint.seeding import generator
+
+NEAR = 5.0
+"""A p-value above alpha by this divisor is near the level."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Another analysis of the same cells: what it does differently, in words, and its cells."""
+
+    name: str
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Other analyses of a factorial.
+
+    Attributes:
+        failures: with failed runs as the worst outcomes; empty where no run failed.
+        untestable: whether runs failed and those analyses cannot be made.
+        other_scale: without the logarithm, or with it; None where values have none.
+        exact: of the main effect of a single factor; None where there are several, or too many levels.
+    """
+
+    failures: tuple[Analysis, ...] = ()
+    untestable: bool = False
+    other_scale: Analysis | None = None
+    exact: ExactTest | None = None
+
+
+def robustness(data: ExperimentData, design: Factorial) -> Robustness:
+    """The other analyses of `design`, whose cells must exist."""
+    failures = _with_failures(data, design)
+    return Robustness(
+        failures=tuple(each for each in failures if each is not None),
+        untestable=None in failures,
+        other_scale=_other_scale(data, design),
+        exact=_exact(design),
+    )
+
+
+def _with_failures(data: ExperimentData, design: Factorial) -> list[Analysis | None]:
+    """By ranks and with the worst value; nothing where no run failed, None where cells would be without spread."""
+    ended = [
+        o for o in observe(data, design.scale) if design.holds(o) and (o.value is not None or failed_itself(o.run))
+    ]
+    if all(o.value is not None for o in ended):
+        return []
+    found: list[Analysis | None] = []
+    for name, way in FAILURES_AS_OUTCOMES:
+        values = np.array([np.nan if o.value is None else o.value for o in ended])
+        for system in {o.system for o in ended}:
+            here = np.array([o.system == system for o in ended])
+            if np.isnan(values[here]).all():
+                return [None]
+            values[here] = way(values[here])
+        cells = design.cells_of(_valued(ended, values), unit=1.0)
+        found.append(None if cells is None else Analysis(name, cells))
+    return found
+
+
+def _valued(observations: Sequence[Observation], values: np.ndarray) -> list[Observation]:
+    return [replace(o, value=float(value)) for o, value in zip(observations, values, strict=True)]
+
+
+def _other_scale(data: ExperimentData, design: Factorial) -> Analysis | None:
+    scale = Scale(design.scale.quantity, not design.scale.logarithmic)
+    observed = [o for o in observe(data, scale) if o.run.state == "ok" and design.holds(o)]
+    values = [o.value for o in observed if o.value is not None]
+    if len(values) < len(observed):
+        return None
+    name = "on logarithms" if scale.logarithmic else "without logarithms"
+    with np.errstate(over="ignore", invalid="ignore"):
+        cells = design.cells_of(observed, unit=scale.unit(np.array(values)))
+    return None if cells is None or not np.isfinite(cells.means).all() else Analysis(name, cells)
+
+
+def _exact(design: Factorial) -> ExactTest | None:
+    """Of a single factor: within blocks where all are complete, else of two levels that share nothing."""
+    if len(design.factors) != 1 or design.replicates[0] < 2:
+        return None
+    cell, values = design.own_cells, design.values
+    labels = [o.cluster for o in design.observations]
+    levels = len(design.levels[0])
+    blocks = {label: k for k, label in enumerate(sorted(set(labels)))}
+    rng = generator("exact")
+    if len(blocks) < len(labels):
+        if len(labels) < levels * len(blocks):
+            return None
+        table = np.zeros((levels, len(blocks)))
+        table[cell, [blocks[label] for label in labels]] = values
+        return within_blocks(table, rng)
+    return two_samples(values[cell == 0].tolist(), values[cell == 1].tolist(), rng) if levels == 2 else None
