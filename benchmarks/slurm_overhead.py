@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from setpoint.execution.slurm import Batch, Client, Profile, Resources, SlurmExecutor, write_batch
-from setpoint.execution.slurm.executor import Terms
+from setpoint.execution.slurm.executor import ResourceRequest
 from setpoint.execution.slurm.script import Site
 from setpoint.execution.task import Task
 
@@ -69,7 +69,7 @@ def plain(root: Path) -> None:
 def ours(root: Path) -> None:
     """Through the executor: submission, tracking, and the outcome of every stage."""
     here = site(root)
-    executor = SlurmExecutor(Client(), here, Terms(Resources(mem_mb=50, time_min=5)), poll_s=POLL_S)
+    executor = SlurmExecutor(Client(), here, ResourceRequest(Resources(mem_mb=50, time_min=5)), poll_s=POLL_S)
     tasks = [Task(root, "sft", name, "none:none", {}, 0, {}) for name in names("b")]
     jobs = [executor.submit(task) for task in tasks]
     while jobs:

@@ -12,7 +12,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
-BOTTOM = {"errors", "seeding", "fingerprint", "processes", "validation", "yaml_files"}
+BOTTOM = {"errors", "seeding", "fingerprint", "processes", "validation", "yaml_files", "modes", "formatting"}
 
 WINGED = {"analysis", "experiments"}
 """Packages whose subfolders are layers of their own."""
@@ -25,6 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "processes": set(),
     "validation": set(),
     "yaml_files": set(),
+    "modes": set(),
+    "formatting": set(),
     "provenance": set(),
     "artifacts": set(),
     "records": {"artifacts"},
@@ -61,16 +63,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.running", "experiments.request",
     },
     "experiments.slurm": {
-        "artifacts", "records", "execution", "experiments.cost", "experiments.running", "experiments.launch",
+        "artifacts", "records", "execution", "experiments.planning", "experiments.cost", "experiments.running",
+        "experiments.launch",
     },
     "analysis.statistics": set(),
-    "analysis.data": {"artifacts", "problems", "episodes", "analysis.statistics"},
-    "analysis.runs": {"analysis.statistics", "analysis.data"},
+    "analysis.data": {"artifacts", "records", "episodes", "analysis.statistics"},
+    "analysis.runs": {"records", "analysis.statistics", "analysis.data"},
     "analysis.factors": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.arms": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
-    "reports": {"artifacts", "analysis", "trajectory", "plants", "problems", "episodes"},
-    "truth": {"artifacts", "analysis", "episodes", "trajectory"},
+    "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
+    "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
     "testing": {
         "artifacts", "plants", "problems", "controllers", "simulation", "metrics", "rewards", "language",
     },

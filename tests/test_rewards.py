@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from setpoint import plants, problems
 from setpoint.controllers.shooting import TrajectoryOptimizer
-from setpoint.language import Dialect, format_moves
+from setpoint.language import PromptFormat, format_moves
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
 from setpoint.rewards import LOWEST_COST_REWARD, UNREADABLE_REWARD, VIOLATION_PENALTY, RewardRule
 from setpoint.simulation import simulate
 
 TOLERANCE = 3e-3
 CASES = 8
-EVERY_STEP = Dialect(blocking=MoveBlocking.none(50), control_decimals=6)
-BLOCKED = Dialect(blocking=COARSE_TO_FINE, control_decimals=6)
+EVERY_STEP = PromptFormat(blocking=MoveBlocking.none(50), control_decimals=6)
+BLOCKED = PromptFormat(blocking=COARSE_TO_FINE, control_decimals=6)
 TAIL_ERROR = 5e-4
 """How well the quadratic tail knows the true cost to go near the optimum, relative to J*."""
 SYSTEMS = plants.names()
 
 
-def rule(horizon: int, dialect: Dialect = EVERY_STEP, *, cut_off: bool = False) -> RewardRule:
-    return RewardRule(dialect, horizon, TOLERANCE, cut_off)
+def rule(horizon: int, prompt_format: PromptFormat = EVERY_STEP, *, cut_off: bool = False) -> RewardRule:
+    return RewardRule(prompt_format, horizon, TOLERANCE, cut_off)
 
 
 def answer(moves: np.ndarray, decimals: int = 6) -> str:
@@ -56,22 +56,24 @@ def alternatives(system: str, blocking: MoveBlocking, *, count: int = 30) -> np.
 
 def score_all(the_rule: RewardRule, system: str, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rewards and violations of one answer per state."""
-    x0, _, costs = optima(system, the_rule.dialect.blocking)
+    x0, _, costs = optima(system, the_rule.prompt_format.blocking)
     scores = the_rule.score([answer(m) for m in moves], [system] * len(x0), x0.tolist(), costs.tolist())
     assert scores.readable.all()
     return scores.reward, scores.violation
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-@pytest.mark.parametrize(("horizon", "dialect"), [(0, EVERY_STEP), (0, BLOCKED), (5, EVERY_STEP), (25, EVERY_STEP)])
-def test_the_optimum_is_at_least_any_feasible_answer(system: str, horizon: int, dialect: Dialect) -> None:
+@pytest.mark.parametrize(
+    ("horizon", "prompt_format"), [(0, EVERY_STEP), (0, BLOCKED), (5, EVERY_STEP), (25, EVERY_STEP)]
+)
+def test_the_optimum_is_at_least_any_feasible_answer(system: str, horizon: int, prompt_format: PromptFormat) -> None:
     if horizon and problems.get(system).starts > 1:
         pytest.skip("the cost to go of the linearisation says nothing where there are local optima")
-    the_rule = rule(horizon, dialect)
-    best, violated = score_all(the_rule, system, optima(system, dialect.blocking)[1])
+    the_rule = rule(horizon, prompt_format)
+    best, violated = score_all(the_rule, system, optima(system, prompt_format.blocking)[1])
     assert not violated.any()
     slack = np.log1p(TAIL_ERROR / TOLERANCE) if horizon else 1e-4
-    for moves in alternatives(system, dialect.blocking):
+    for moves in alternatives(system, prompt_format.blocking):
         reward, violated = score_all(the_rule, system, moves)
         assert (best[violated == 0] >= reward[violated == 0] - slack).all()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from setpoint import plants, problems
-from setpoint.controllers import ClippedLqr, Controller, DetunedLqr, Plan, ZeroControl
+from setpoint.controllers import ClippedLqr, Controller, ControlPlan, DetunedLqr, ZeroControl
 from setpoint.controllers.optimal import OptimalController
 from setpoint.plants import SecondOrder
 from setpoint.problems import Problem
@@ -27,11 +27,11 @@ class Scripted:
         self._control = control
         self._outcomes = iter(outcomes)
 
-    def plan(self, t: float, x: np.ndarray, steps: int) -> Plan:
+    def plan(self, t: float, x: np.ndarray, steps: int) -> ControlPlan:
         outcome = next(self._outcomes)
         controls = np.full((2, steps, 1), self._control)
         controls[1] *= outcome.parsed
-        return Plan(controls, (Termination.COMPLETED, outcome), np.array([3, 5]))
+        return ControlPlan(controls, (Termination.COMPLETED, outcome), np.array([3, 5]))
 
 
 @by_name

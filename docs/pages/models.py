@@ -1,15 +1,12 @@
 """The fields of a specification and the training parameters, from their models."""
 
-import ast
 import inspect
-import itertools
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from pages.markdown import first_paragraph, page, table
+from pages.markdown import attribute_docstrings, first_paragraph, page, table
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import SPECS, SweepSpec
 from setpoint.experiments.planning.spec_fields import METRICS as METRIC_SCALES
@@ -21,8 +18,8 @@ SPECIFICATION = """\
 
 A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only
 `systems` is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
-needs no brackets; `1e-4` is a number, unlike in YAML 1.1. An option on the command line replaces the field of the file;
-`--parameters` and `--set` replace only the parameters that they name.
+needs no brackets. The file is YAML 1.2: `1e-4` is a number, `010` is 10, and `no` is text. An option on the command
+line replaces the field of the file; `--parameters` and `--set` replace only the parameters that they name.
 
 ```yaml
 type: hyperparameter_sweep
@@ -98,19 +95,6 @@ def _fields(model: type[BaseModel]) -> Iterator[list[str]]:
     for name, field in schema["properties"].items():
         default = "required" if name in schema.get("required", ()) else _value(field.get("default"))
         yield [f"`{name}`", _kind(field), default, about.get(name, "")]
-
-
-def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Field -> the string below it in the source of `model` or of a model that it inherits from."""
-    found: dict[str, str] = {}
-    for each in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
-        assert isinstance(definition, ast.ClassDef)
-        for field, below in itertools.pairwise(definition.body):
-            named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-            if named and field.target.id in model.model_fields and isinstance(below, ast.Expr):
-                found[field.target.id] = " ".join(ast.literal_eval(below.value).split())
-    return found
 
 
 _TYPES = {"string": "text", "integer": "integer", "number": "number", "boolean": "`true` or `false`"}

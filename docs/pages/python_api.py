@@ -1,16 +1,31 @@
 """The Python API, from `setpoint.__all__` and the docstrings."""
 
 import functools
+import importlib
 import inspect
 
 import setpoint
 from pages.markdown import page
+
+TYPES = {
+    "setpoint.api.experiment": ("BestRun",),
+    "setpoint.execution": ("Limits",),
+    "setpoint.experiments.cost.estimate": ("Estimate",),
+    "setpoint.plants": ("Interval",),
+    "setpoint.trajectory": ("Trajectory", "Termination"),
+}
+"""What public names take or return, by the module that it is imported from."""
 
 ABOUT = """\
 # Python API
 
 `import setpoint as sp` offers these names and loads nothing heavy until one is used. Only what this page lists is
 public; everything else may change without notice."""
+
+ABOUT_TYPES = """
+## Types
+
+Objects that the names above take or return. [Claims](claims.md) have a page of their own."""
 
 
 def python_api() -> str:
@@ -22,8 +37,17 @@ def python_api() -> str:
     for title, directive, names in (("Functions", "autofunction", functions), ("Classes", "autoclass", classes)):
         lines += ["", f"## {title}"]
         for name in names:
-            lines += ["", f"### {name}", "", "```{eval-rst}", f".. {directive}:: setpoint.{name}", "```"]
+            lines += _documented(directive, "setpoint", name)
+    lines.append(ABOUT_TYPES)
+    for module, names in TYPES.items():
+        for name in names:
+            assert hasattr(importlib.import_module(module), name), f"{module} has no {name}"
+            lines += _documented("autoclass", module, name)
     return page(*lines)
+
+
+def _documented(directive: str, module: str, name: str) -> list[str]:
+    return ["", f"### {name}", "", "```{eval-rst}", f".. {directive}:: {module}.{name}", "```"]
 
 
 def undocumented() -> list[str]:

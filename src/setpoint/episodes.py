@@ -23,11 +23,6 @@ EPISODES = "episodes.parquet"
 TRAJECTORIES = "trajectories.parquet"
 
 
-def mode_name(replan_interval: int) -> str:
-    """How a controller is asked: `replan_<steps>`, or `open_loop` for 0, one plan for the whole horizon."""
-    return f"replan_{replan_interval}" if replan_interval else "open_loop"
-
-
 def condition_folder(stage: Path, condition: str) -> Path:
     """Where an evaluation keeps its episodes under other conditions than the nominal ones."""
     return stage / "conditions" / condition

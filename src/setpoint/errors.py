@@ -71,8 +71,8 @@ def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
 ) -> InputError:
     """An `InputError` for a name that is neither in `known` nor among its `aliases`, with one that is near first."""
-    choices = sorted(known)
-    names = [*choices, *sorted(aliases)]
+    choices = sorted(map(str, known))  # members of enums print their class otherwise
+    names = [*choices, *sorted(map(str, aliases))]
     alike_in_length = [each for each in names if abs(len(each) - len(name)) <= max(1, len(name) // 3)]
     containing = [each for each in names if len(name) > 2 and name in each]
     cutoff = 0.6 if len(name) > 2 else 0.5  # one letter of two

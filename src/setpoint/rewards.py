@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float
 
 from setpoint import problems
 from setpoint.controllers import ClippedLqr
-from setpoint.language import Dialect, ParseFailure, parse_answer
+from setpoint.language import ParseFailure, PromptFormat, parse_answer
 from setpoint.metrics import VIOLATION_TOLERANCE, normalised_error, regret, violations
 from setpoint.problems import Problem
 from setpoint.simulation import simulate
@@ -80,13 +80,13 @@ class RewardRule:
     """How completions are scored.
 
     Attributes:
-        dialect: what answers look like.
+        prompt_format: what answers look like.
         horizon: H; 0 scores the whole answer.
         tolerance: regret below this is not told apart.
         cut_off: whether answers end after the moves that cover the horizon.
     """
 
-    dialect: Dialect
+    prompt_format: PromptFormat
     horizon: int
     tolerance: float
     cut_off: bool = False
@@ -118,20 +118,20 @@ class RewardRule:
         return min(self.horizon, problem.steps) or problem.steps
 
     def _read(self, text: str, problem: Problem) -> Float[np.ndarray, "M n_u"] | None:
-        blocking = self.dialect.blocking
+        blocking = self.prompt_format.blocking
         wanted = blocking.moves_covering(self._steps(problem)) if self.cut_off else blocking.moves
         moves = parse_answer(
             text,
             wanted,
             problem.plant.n_u,
             complete=wanted == blocking.moves,
-            decimals=self.dialect.control_decimals,
+            decimals=self.prompt_format.control_decimals,
         )
         return None if isinstance(moves, ParseFailure) else moves
 
     def _score_readable(self, problem: Problem, moves: np.ndarray, x0: np.ndarray, optimal_cost: np.ndarray) -> Scores:
         steps = self._steps(problem)
-        trajectory = simulate(problem.plant, x0, self.dialect.blocking.expand(moves)[:, :steps])
+        trajectory = simulate(problem.plant, x0, self.prompt_format.blocking.expand(moves)[:, :steps])
         excess = np.maximum(regret(_cost_with_rest(problem, trajectory), optimal_cost), 0.0)
         worst = violations(problem, trajectory).max(axis=-1)
         violated = worst > VIOLATION_TOLERANCE

@@ -91,9 +91,9 @@ class Bang:
     name = "bang"
 
     def plan(self, t: float, x: np.ndarray, steps: int) -> Any:
-        from setpoint.controllers import Plan
+        from setpoint.controllers import ControlPlan
 
-        return Plan.of(np.broadcast_to(-3.0 * np.sign(x[:, :1])[:, None], (len(x), steps, 1)))
+        return ControlPlan.of(np.broadcast_to(-3.0 * np.sign(x[:, :1])[:, None], (len(x), steps, 1)))
 
 
 def test_a_controller_of_ones_own_needs_only_a_name_and_a_plan() -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, claims, and what makes a stage finished."""
+"""Files that are whole or absent, locks, and what makes a stage finished."""
 
 import dataclasses
 from pathlib import Path
@@ -9,19 +9,21 @@ from hypothesis import strategies as st
 
 from setpoint.artifacts import (
     Attempt,
-    Claim,
+    Lock,
+    Measured,
+    StageConfig,
     StageFolder,
     Workspace,
     check_identifier,
     create_json,
-    read_claim,
     read_json,
+    read_lock,
     write_json,
     write_text,
 )
 from setpoint.errors import InputError, SetpointError
 
-DESCRIPTION = {"kind": "sft", "config": {"rank": 4}, "needs": [], "seed": 0}
+ASKED = StageConfig("sft", {"rank": 4}, (), 0)
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def stage(tmp_path: Path) -> StageFolder:
 
 
 def claim_attempt(stage: StageFolder) -> Attempt:
-    attempt = stage.claim_attempt(description=DESCRIPTION)
+    attempt = stage.claim_attempt(ASKED)
     assert attempt is not None
     attempt.output.mkdir()
     return attempt
@@ -39,15 +41,15 @@ def claim_attempt(stage: StageFolder) -> Attempt:
 def publish(stage: StageFolder, content: str = "weights") -> Attempt:
     attempt = claim_attempt(stage)
     write_text(attempt.output / "adapter" / "weights.bin", content)
-    stage.publish(attempt, summary={"loss": 0.5}, measured={}, provenance={})
+    stage.publish(attempt, summary={"loss": 0.5}, measured=Measured(), provenance={})
     return attempt
 
 
 def abandon(attempt: Attempt) -> None:
     """Make the attempt that of a process that is no more."""
-    claim = read_claim(attempt.claim)
-    assert claim is not None
-    write_json(attempt.claim, dataclasses.asdict(dataclasses.replace(claim, started="1")))
+    lock = read_lock(attempt.lock)
+    assert lock is not None
+    write_json(attempt.lock, dataclasses.replace(lock, started="1").to_json())
 
 
 @pytest.mark.parametrize("bad", ["", "-x", "../x", "a/b", ".hidden", "a b", "a\n", "ä", "x" * 121, "a=b", "/etc"])
@@ -133,13 +135,13 @@ def test_making_folders_in_words_touches_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "w").exists()
 
 
-def test_a_claim_is_alive_as_long_as_its_process() -> None:
-    claim = Claim.of_this_process()
-    assert claim.alive()
-    assert not dataclasses.replace(claim, started="1").alive()
-    assert not dataclasses.replace(claim, boot_id="another boot").alive()
-    assert not dataclasses.replace(claim, pid=2**22 + 1).alive()
-    assert dataclasses.replace(claim, host="elsewhere", pid=1).alive()
+def test_a_lock_is_alive_as_long_as_its_process() -> None:
+    lock = Lock.of_this_process()
+    assert lock.alive()
+    assert not dataclasses.replace(lock, started="1").alive()
+    assert not dataclasses.replace(lock, boot_id="another boot").alive()
+    assert not dataclasses.replace(lock, pid=2**22 + 1).alive()
+    assert dataclasses.replace(lock, host="elsewhere", pid=1).alive()
 
 
 def test_a_published_stage_is_finished(stage: StageFolder) -> None:
@@ -149,15 +151,15 @@ def test_a_published_stage_is_finished(stage: StageFolder) -> None:
     assert stage.verified()
     manifest = stage.read_manifest()
     assert manifest is not None
-    assert list(manifest["files"]) == ["adapter/weights.bin"]
-    assert manifest["attempt"] == 1
-    assert read_json(stage.config) == {"schema": 1, **DESCRIPTION}
-    assert stage.claim_attempt(description=DESCRIPTION) is None
+    assert list(manifest.files) == ["adapter/weights.bin"]
+    assert manifest.attempt == 1
+    assert stage.read_config() == ASKED
+    assert stage.claim_attempt(ASKED) is None
 
 
 def test_only_one_attempt_runs_at_a_time(stage: StageFolder) -> None:
     first = claim_attempt(stage)
-    assert stage.claim_attempt(description=DESCRIPTION) is None
+    assert stage.claim_attempt(ASKED) is None
     abandon(first)
     assert claim_attempt(stage).number == 2
 
@@ -173,7 +175,7 @@ def test_an_attempt_that_was_taken_over_cannot_publish(stage: StageFolder) -> No
     abandon(old)
     claim_attempt(stage)
     with pytest.raises(SetpointError, match="taken over"):
-        stage.publish(old, summary={}, measured={}, provenance={})
+        stage.publish(old, summary={}, measured=Measured(), provenance={})
     assert not stage.finished()
 
 

@@ -11,7 +11,7 @@ from setpoint import problems
 from setpoint.artifacts import write_json
 from setpoint.cli.main import main
 from setpoint.controllers import ClippedLqr
-from setpoint.language import Dialect
+from setpoint.language import PromptFormat
 from setpoint.problems import suite_states
 from setpoint.simulation import Disturbance, run_controller
 
@@ -136,7 +136,7 @@ def test_a_mistake_is_found_before_the_model_is_loaded(
 
 
 def test_an_adapter_of_another_base_is_found_before_torch_is_loaded(tmp_path: Path) -> None:
-    record = {"base": {"name": "other", "digest": "0"}, "systems": ["pendulum"], "dialect": Dialect().definition()}
+    record = {"base": {"name": "other", "digest": "0"}, "systems": ["pendulum"], "dialect": PromptFormat().definition()}
     for name, content in (("adapter_config", {}), ("adapter_model", {}), ("setpoint", record)):
         write_json(tmp_path / f"{name}.{'safetensors' if name == 'adapter_model' else 'json'}", content)
     code = (

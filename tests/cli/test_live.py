@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import StageKind, Workspace
 from setpoint.cli.live import View, follow, live
+from setpoint.records.journal import Event, StageStarted
 from support import TESTS
 from support.sweeps import executions, make_plan, run_plan, save_plan
 
@@ -27,7 +28,7 @@ def test_the_view_shows_stages_runs_and_the_training_curve(tmp_path: Path) -> No
     view = View(plan, workspace)
     shown: list[str] = []
 
-    def listen(event: dict[str, Any]) -> None:
+    def listen(event: Event) -> None:
         view.listen(event)
         shown.append(drawn(view))
 
@@ -39,7 +40,7 @@ def test_the_view_shows_stages_runs_and_the_training_curve(tmp_path: Path) -> No
     assert "1 failed, 1 ok" in shown[-1]
     assert "failed (diverged): the loss is nan" in shown[-1]
     sft = next(name for name, stage in plan.stages.items() if stage.kind == "sft")
-    view.listen({"event": "stage_started", "stage": sft, "at": "2026-01-01T00:00:00+00:00"})
+    view.listen(StageStarted(sft, StageKind.SFT, at=datetime(2026, 1, 1, tzinfo=UTC)))
     assert f"sft {sft}" in drawn(view)
     assert f"step 1/{plan.stages[sft].config['sft']['steps']}" in drawn(view)
     assert "loss 0.5" in drawn(view)
@@ -64,10 +65,10 @@ def test_another_process_follows_to_the_end_and_writes_nothing(tmp_path: Path) -
     while not executions(tmp_path):
         assert coordinator.poll() is None
         time.sleep(0.01)
-    heard: list[dict[str, Any]] = []
+    heard: list[Event] = []
     follow(plan, Workspace(tmp_path), heard.append)
     assert coordinator.wait(20) == 0
-    names = [event["event"] for event in heard]
+    names = [event.event for event in heard]
     assert (names[0], names[-1]) == ("started", "finished")
     assert names.count("run_finished") == len(plan.runs)
     before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}

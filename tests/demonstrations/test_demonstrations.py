@@ -23,7 +23,7 @@ from setpoint.demonstrations import (
     open_dataset,
 )
 from setpoint.demonstrations.draw import MIN_DISTANCE, draw_trajectory
-from setpoint.demonstrations.generate import Generated, generate
+from setpoint.demonstrations.generate import GeneratedRows, generate
 from setpoint.demonstrations.solve import Solution, StateSolver
 from setpoint.errors import InputError, SetpointError
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking, suite_states
@@ -34,7 +34,7 @@ SMALL = Recipe((DI,), 60, 0.8)
 
 
 @pytest.fixture(scope="module")
-def generated() -> Generated:
+def generated() -> GeneratedRows:
     return generate(SMALL, workers=1)
 
 
@@ -46,7 +46,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def test_rows_do_not_depend_on_the_number_of_processes(generated: Generated) -> None:
+def test_rows_do_not_depend_on_the_number_of_processes(generated: GeneratedRows) -> None:
     reported: list[tuple[int, int]] = []
     parallel = generate(SMALL, workers=3, progress=lambda done, total: reported.append((done, total)))
     assert parallel == generated
@@ -82,7 +82,7 @@ def test_rows_say_what_they_mean(shared: Workspace) -> None:
         assert rows.kinds.count("initial") == rows.kinds.count("visited")
 
 
-def test_visited_states_lie_near_optimal_trajectories(generated: Generated) -> None:
+def test_visited_states_lie_near_optimal_trajectories(generated: GeneratedRows) -> None:
     problem = problems.get(DI)
     rows = generated.rows["train"]
     for initial, visited in zip(rows[::2], rows[1::2], strict=True):
@@ -92,7 +92,7 @@ def test_visited_states_lie_near_optimal_trajectories(generated: Generated) -> N
         assert nearest < 0.4  # four standard deviations of the largest noise
 
 
-def test_splits_share_no_trajectory_and_no_state(generated: Generated) -> None:
+def test_splits_share_no_trajectory_and_no_state(generated: GeneratedRows) -> None:
     trajectories = [{row.trajectory_id for row in generated.rows[split]} for split in SPLITS]
     assert [len(found) for found in trajectories] == [24, 3, 3]
     assert len(set.union(*trajectories)) == 30
@@ -102,23 +102,23 @@ def test_splits_share_no_trajectory_and_no_state(generated: Generated) -> None:
         assert distance(generated, split, suite) > MIN_DISTANCE
 
 
-def held_out(generated: Generated) -> np.ndarray:
+def held_out(generated: GeneratedRows) -> np.ndarray:
     return np.array([row.state for split in ("validation", "test") for row in generated.rows[split]])
 
 
-def distance(generated: Generated, split: str, others: np.ndarray) -> float:
+def distance(generated: GeneratedRows, split: str, others: np.ndarray) -> float:
     states = np.array([row.state for row in generated.rows[split]])  # type: ignore[index]
     offsets = (states[:, None] - others[None]) / np.array(problems.get(DI).half_width)
     return float(np.abs(offsets).max(axis=-1).min())
 
 
-def test_what_a_small_data_set_holds_out_a_larger_one_does_not_train_on(generated: Generated) -> None:
+def test_what_a_small_data_set_holds_out_a_larger_one_does_not_train_on(generated: GeneratedRows) -> None:
     larger = generate(Recipe((DI,), 200, 0.8), workers=1)
     assert distance(larger, "train", held_out(generated)) > MIN_DISTANCE
     assert {tuple(state) for state in held_out(generated)} <= {tuple(state) for state in held_out(larger)}
 
 
-def test_a_draw_near_a_forbidden_state_is_made_again(generated: Generated) -> None:
+def test_a_draw_near_a_forbidden_state_is_made_again(generated: GeneratedRows) -> None:
     solver = StateSolver(problems.get(DI), COARSE_TO_FINE)
     first = draw_trajectory(solver, 0, np.full((1, 2), 9.0), "demonstrations", 0)
     for forbidden in (first.initial.state, first.visited.state):
@@ -144,7 +144,7 @@ def test_what_is_not_certified_is_never_a_row() -> None:
         draw_trajectory(RefusingSolver(1), 0, np.full((1, 2), 9.0), "demonstrations", 0)
 
 
-def test_the_detuned_expert_answers_the_same_states_worse(generated: Generated) -> None:
+def test_the_detuned_expert_answers_the_same_states_worse(generated: GeneratedRows) -> None:
     detuned = generate(Recipe((DI,), 60, 0.8, expert="detuned"), workers=1)
     for split in SPLITS:
         for row, optimal in zip(detuned.rows[split], generated.rows[split], strict=True):

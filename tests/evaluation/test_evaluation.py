@@ -11,7 +11,7 @@ import pytest
 
 from setpoint import plants, problems
 from setpoint.artifacts import StageContext, Workspace
-from setpoint.controllers import ClippedLqr, Plan, ZeroControl
+from setpoint.controllers import ClippedLqr, ControlPlan, ZeroControl
 from setpoint.controllers.optimal import OptimalController
 from setpoint.episodes import condition_folder, read_episodes, read_trajectories
 from setpoint.errors import InputError, StageError
@@ -41,11 +41,11 @@ class Unreadable:
     def __init__(self, problem: Problem) -> None:
         self._inner = ClippedLqr(problem)
 
-    def plan(self, t: float, x: np.ndarray, steps: int) -> Plan:
+    def plan(self, t: float, x: np.ndarray, steps: int) -> ControlPlan:
         plan = self._inner.plan(t, x, steps)
         readable = np.arange(len(x)) % 2 == 0
         outcomes = [Termination.COMPLETED if each else Termination.TOKEN_LIMIT for each in readable]
-        return Plan(plan.controls * readable[:, None, None], tuple(outcomes), np.full(len(x), 24))
+        return ControlPlan(plan.controls * readable[:, None, None], tuple(outcomes), np.full(len(x), 24))
 
 
 def context(root: Path, kind: str, config: Mapping[str, Any], **needs: Path) -> StageContext:

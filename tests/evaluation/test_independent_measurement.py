@@ -12,7 +12,7 @@ from scipy.stats import fisher_exact
 
 from setpoint import metrics, problems
 from setpoint.controllers import solve_riccati
-from setpoint.controllers.interface import Plan
+from setpoint.controllers.interface import ControlPlan
 from setpoint.controllers.riccati import clipped_feedback, plan_feedback
 from setpoint.controllers.shooting import TrajectoryOptimizer
 from setpoint.problems import Problem, suite_states
@@ -62,7 +62,7 @@ class StationaryLqr:
     def __init__(self, problem: Problem, factor: float = 1.0) -> None:
         self._problem, self._gain = problem, factor * solve_riccati(problem).gains[0]
 
-    def plan(self, t: float, x: np.ndarray, steps: int) -> Plan:
+    def plan(self, t: float, x: np.ndarray, steps: int) -> ControlPlan:
         return plan_feedback(
             self._problem, lambda step, at: clipped_feedback(self._problem, self._gain, at), t, x, steps
         )

@@ -14,6 +14,7 @@ import pytest
 
 from setpoint.artifacts import Workspace, read_json
 from setpoint.execution import LocalExecutor, Outcome, Task
+from setpoint.records.failure import read_failure
 from support import TESTS
 
 
@@ -46,10 +47,10 @@ def test_a_finished_stage_has_its_output_and_a_manifest(tmp_path: Path) -> None:
     stage = Workspace(tmp_path).stage("sft", "a1b2")
     manifest = stage.read_manifest()
     assert manifest is not None
-    assert list(manifest["files"]) == ["value.txt"]
-    assert manifest["summary"] == {"inputs": 0}
-    assert manifest["measured"]["gpu_hours"] is None
-    assert manifest["measured"]["peak_rss_gb"] > 0
+    assert list(manifest.files) == ["value.txt"]
+    assert manifest.summary == {"inputs": 0}
+    assert manifest.measured.gpu_hours is None
+    assert manifest.measured.peak_rss_gb
     assert read_json(stage.config)["config"] == {"value": 4}
     assert read_json(stage.attempts()[0].resources)["wall_s"] >= 0
     assert not stage.checkpoints.exists()
@@ -93,20 +94,20 @@ def test_failures_are_sorted_into_classes(tmp_path: Path, target: str, failure_c
     outcome = run(tmp_path, target)
     assert outcome.state == "failed"
     assert outcome.failure is not None
-    assert outcome.failure["failure_class"] == failure_class
-    assert outcome.failure["suggestion"]
+    assert outcome.failure.failure_class == failure_class
+    assert outcome.failure.suggestion
     stage = Workspace(tmp_path).stage("sft", "a1b2")
-    assert read_json(stage.attempts()[0].failure) == outcome.failure
+    assert read_failure(stage.attempts()[0].failure) == outcome.failure
     assert not stage.finished()
 
 
 def test_a_classified_failure_keeps_its_evidence(tmp_path: Path) -> None:
     failure = run(tmp_path, "diverge").failure
     assert failure is not None
-    assert failure["evidence"] == {"step": 7}
-    assert failure["message"] == "the loss is nan"
-    assert failure["suggestion"] == "lower learning_rate"
-    assert "Traceback" in failure["traceback"]
+    assert failure.evidence == {"step": 7}
+    assert failure.message == "the loss is nan"
+    assert failure.suggestion == "lower learning_rate"
+    assert failure.traceback is not None and "Traceback" in failure.traceback
 
 
 def test_a_stage_that_somebody_works_on_is_busy(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_what_a_finished_stage_left_running_is_ended(tmp_path: Path) -> None:
     run(tmp_path, "leave_a_child_behind")
     manifest = Workspace(tmp_path).stage("sft", "a1b2").read_manifest()
     assert manifest is not None
-    wait_until(lambda: not running(manifest["summary"]["pid"]))
+    wait_until(lambda: not running(int(manifest.number("pid"))))
 
 
 def test_workers_and_their_children_die_with_a_killed_coordinator(tmp_path: Path) -> None:

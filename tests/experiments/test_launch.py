@@ -10,9 +10,9 @@ from setpoint.artifacts import Workspace, create_json
 from setpoint.errors import InputError
 from setpoint.experiments import launch
 from setpoint.experiments.planning.spec import make_spec
-from setpoint.experiments.request import Follows, make_request, resume_request
+from setpoint.experiments.request import Lineage, make_request, resume_request
 from setpoint.experiments.running.lease import lease, lease_holder
-from setpoint.records.journal import Journal, read_events
+from setpoint.records.journal import Event, Finished, Journal, Started, read_events
 from setpoint.records.plan import Plan, plan_path, read_plan
 from support.sweeps import BASE, make_plan, save_plan
 
@@ -105,7 +105,7 @@ def test_another_specification_is_accepted_as_a_new_identity(workspace: Workspac
     other = make_spec({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "seed": 3})
     wanted = make_request(workspace, other, experiment_id="sweep", accept_changes=True)
     assert (wanted.experiment_id, wanted.existing) == ("sweep-2", None)
-    assert wanted.follows == Follows("sweep", "sweep", ("seed was 0, now 3",))
+    assert wanted.follows == Lineage("sweep", "sweep", ("seed was 0, now 3",))
     assert make_request(workspace, SPEC, experiment_id="sweep", accept_changes=True).experiment_id == "sweep"
 
 
@@ -134,17 +134,17 @@ def test_a_damaged_plan_is_refused(workspace: Workspace) -> None:
         read_plan(workspace.experiment("sweep"))
 
 
-def test_files_that_are_no_claims_and_lines_that_are_no_events_are_passed_over(workspace: Workspace) -> None:
+def test_files_that_are_no_locks_and_lines_that_are_no_events_are_passed_over(workspace: Workspace) -> None:
     folder = workspace.experiment("sweep")
     (folder / "leases").mkdir(parents=True)
     for name in ("zz.json", "0001 (copy).json"):
         (folder / "leases" / name).write_text("{}")
     with lease(folder) as token:
         assert token.startswith("0001-")
-    Journal(folder, "0001-a").record("started")
+    Journal(folder, "0001-a").record(Started(stages=1, runs=1))
     with (folder / "journal" / "0001-a.jsonl").open("a") as stream:
         stream.write('[1, 2]\n{"event": "stage_fai')
-    assert [event["event"] for event in read_events(folder)] == ["started"]
+    assert [event.event for event in read_events(folder)] == ["started"]
 
 
 def test_a_lease_names_its_holder_and_tokens_sort_by_tenure(workspace: Workspace) -> None:
@@ -162,11 +162,11 @@ def test_a_lease_names_its_holder_and_tokens_sort_by_tenure(workspace: Workspace
 
 def test_a_journal_line_that_was_cut_off_is_skipped(workspace: Workspace) -> None:
     folder = workspace.experiment("sweep")
-    heard: list[dict[str, object]] = []
+    heard: list[Event] = []
     journal = Journal(folder, "0001-a", (heard.append,))
-    journal.record("started", runs=1)
+    journal.record(Started(stages=1, runs=1))
     with (folder / "journal" / "0001-a.jsonl").open("a") as stream:
         stream.write('{"event": "stage_sta')
-    Journal(folder, "0002-b").record("finished")
-    assert [event["event"] for event in read_events(folder)] == ["started", "finished"]
-    assert [event["event"] for event in heard] == ["started"]
+    Journal(folder, "0002-b").record(Finished())
+    assert [event.event for event in read_events(folder)] == ["started", "finished"]
+    assert [event.event for event in heard] == ["started"]

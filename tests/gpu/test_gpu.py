@@ -60,7 +60,7 @@ def context(
         place.mkdir(parents=True)
     config = {
         "base": {"name": base.name, "digest": base.digest},
-        "dialect": base.preset.dialect.definition(),
+        "dialect": base.preset.prompt_format.definition(),
         "systems": [DI],
         "datasets": [{"name": data, "digest": open_dataset(workspace, data).digest}],
         "lora": {"rank": 8, "scale": 20.0, "dropout": 0.0},
@@ -101,7 +101,7 @@ def test_a_run_trains_on_the_gpu_and_says_what_it_cost(workspace: Workspace) -> 
 
 def test_answers_are_those_of_the_processor() -> None:
     problem = get(DI)
-    chats = [messages(problem, x, TINY.dialect) for x in suite_states(problem, "nominal", 100).tolist()]
+    chats = [messages(problem, x, TINY.prompt_format) for x in suite_states(problem, "nominal", 100).tolist()]
     base = resolve_base(BUILTIN)
     on_gpu, on_cpu = (
         LanguageModel.load(base, runtime=Runtime(device, "float32", 1, 300, None)).complete(chats, 32)
@@ -131,12 +131,12 @@ def test_when_memory_runs_out_training_goes_on_in_smaller_parts(
 
 def test_what_a_base_needs_is_foretold(workspace: Workspace, tmp_path: Path, unlimited: None) -> None:
     base = resolve_base(str(random_base(tmp_path / "base")))
-    create(workspace, "english", Recipe((DI,), 40, blocking=base.preset.dialect.blocking), workers=1)
+    create(workspace, "english", Recipe((DI,), 40, blocking=base.preset.prompt_format.blocking), workers=1)
     shape = read_shape(base)
     assert shape is not None
     stage = context(workspace, tmp_path, "sft", base, "english", steps=2, batch_size=8)
     used = peak_gb(lambda: sft.run(stage))
-    rows = LanguageModel.load(base)._encode(messages(get(DI), [0.1, 0.1], base.preset.dialect))
+    rows = LanguageModel.load(base)._encode(messages(get(DI), [0.1, 0.1], base.preset.prompt_format))
     tokens = len(rows) + 50 * 7
     foretold = training_gb(shape, 8, tokens, 8, "gpu")
     print(f"{shape.weights / 1e6:.0f} M weights, rows of {tokens} tokens: {used:.2f} GB, foretold {foretold:.2f} GB")

@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 
 from setpoint import plants, problems
 from setpoint.errors import InputError
-from setpoint.language import Dialect, ParseFailure, compose_answer, format_moves, format_number, messages, parse_answer
+from setpoint.language import (
+    ParseFailure,
+    PromptFormat,
+    compose_answer,
+    format_moves,
+    format_number,
+    messages,
+    parse_answer,
+)
 from setpoint.plants import SecondOrder
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
 from setpoint.trajectory import Termination
 
-ENGLISH = Dialect(template="english", blocking=MoveBlocking.none(50), control_decimals=3)
+ENGLISH = PromptFormat(template="english", blocking=MoveBlocking.none(50), control_decimals=3)
 
 
 def wrapped(body: str) -> str:
@@ -93,14 +101,14 @@ def test_the_beginning_of_an_answer_can_be_read() -> None:
     assert too_short.termination is Termination.WRONG_LENGTH
 
 
-@pytest.mark.parametrize("dialect", [Dialect(), ENGLISH], ids=lambda dialect: dialect.template)
+@pytest.mark.parametrize("prompt_format", [PromptFormat(), ENGLISH], ids=lambda prompt_format: prompt_format.template)
 @pytest.mark.parametrize("name", plants.names())
-def test_composed_answers_can_be_read(name: str, dialect: Dialect) -> None:
+def test_composed_answers_can_be_read(name: str, prompt_format: PromptFormat) -> None:
     problem = problems.get(name)
     n_u = problem.plant.n_u
-    moves = np.linspace(-1, 1, dialect.blocking.moves * n_u).reshape(-1, n_u)
-    text = compose_answer(problem, np.full(problem.plant.n_x, 0.1), moves, np.full(n_u, 1e6), dialect)
-    assert parse_answer(text, dialect.blocking.moves, n_u) == pytest.approx(moves, abs=0.0051)
+    moves = np.linspace(-1, 1, prompt_format.blocking.moves * n_u).reshape(-1, n_u)
+    text = compose_answer(problem, np.full(problem.plant.n_x, 0.1), moves, np.full(n_u, 1e6), prompt_format)
+    assert parse_answer(text, prompt_format.blocking.moves, n_u) == pytest.approx(moves, abs=0.0051)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +127,12 @@ def test_the_reasoning_knows_bounds_that_are_smaller_on_one_side(feedback: float
     assert says in text
 
 
-@pytest.mark.parametrize("dialect", [Dialect(), ENGLISH], ids=lambda dialect: dialect.template)
+@pytest.mark.parametrize("prompt_format", [PromptFormat(), ENGLISH], ids=lambda prompt_format: prompt_format.template)
 @pytest.mark.parametrize("name", plants.names())
-def test_prompts_carry_the_problem_and_differ_in_the_state_alone(name: str, dialect: Dialect) -> None:
+def test_prompts_carry_the_problem_and_differ_in_the_state_alone(name: str, prompt_format: PromptFormat) -> None:
     problem = problems.get(name)
     rest = [-0.5] * (problem.plant.n_x - 1)
-    one, other = (messages(problem, [first, *rest], dialect) for first in (0.1234, 0.1235))
+    one, other = (messages(problem, [first, *rest], prompt_format) for first in (0.1234, 0.1235))
     assert one[:-1] == other[:-1]
     assert "0.1234" in one[-1]["content"]
     assert one[-1]["content"].replace("0.1234", "0.1235") == other[-1]["content"]
@@ -137,31 +145,31 @@ def test_prompts_carry_the_problem_and_differ_in_the_state_alone(name: str, dial
         assert any(number == pytest.approx(bound, rel=1e-4) for number in numbers)
 
 
-@pytest.mark.parametrize("dialect", [Dialect(), ENGLISH], ids=lambda dialect: dialect.template)
-def test_small_numbers_do_not_vanish_from_prompts(dialect: Dialect) -> None:
+@pytest.mark.parametrize("prompt_format", [PromptFormat(), ENGLISH], ids=lambda prompt_format: prompt_format.template)
+def test_small_numbers_do_not_vanish_from_prompts(prompt_format: PromptFormat) -> None:
     plant = SecondOrder(a=-0.0031, d=0.00012345, dt_s=0.1)
     problem = replace(problems.get("double_integrator"), plant=plant, r=(0.00025,), q=(0.004, 10.0))
-    text = " ".join(message["content"] for message in messages(problem, [0.5, 0.5], dialect))
-    for number in ("-0.0031", "0.00012345" if dialect is ENGLISH else "0.0001234", "0.00025", "0.004"):
+    text = " ".join(message["content"] for message in messages(problem, [0.5, 0.5], prompt_format))
+    for number in ("-0.0031", "0.00012345" if prompt_format is ENGLISH else "0.0001234", "0.00025", "0.004"):
         assert number in text
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.23456, "1.23"), (-0.0151, "-0.02"), (0.0042, "0.0042"), (0.0, "0.00")])
 def test_coefficients_have_the_two_decimals_that_the_built_in_base_can_read(value: float, text: str) -> None:
     problem = replace(problems.get("double_integrator"), plant=SecondOrder(a=value, e=1.0, dt_s=0.1))
-    assert f" a={text} " in messages(problem, [0.5, 0.5], Dialect())[0]["content"]
+    assert f" a={text} " in messages(problem, [0.5, 0.5], PromptFormat())[0]["content"]
 
 
 def test_coefficients_outside_of_the_family_are_refused() -> None:
     own = type("Own", (SecondOrder,), {"coefficients": {"a": 1.0, "drag": 2.0}})
     problem = replace(problems.get("double_integrator"), plant=own())
     with pytest.raises(InputError, match="coefficients must be among a, b, c, d, g, e, but are also drag"):
-        messages(problem, [0.5, 0.5], Dialect())
+        messages(problem, [0.5, 0.5], PromptFormat())
 
 
 def test_the_short_prompt_that_the_built_in_base_learned_never_changes() -> None:
     prompts = [
-        messages(problems.get(name), state, Dialect())
+        messages(problems.get(name), state, PromptFormat())
         for name, state in (("di", [0.5, -0.25]), ("vdp", [-1.2345, 0.0]), ("pend", [0.1, -0.3999]))
     ]
     assert prompts == [
@@ -178,20 +186,20 @@ def test_the_short_prompt_that_the_built_in_base_learned_never_changes() -> None
 
 
 def test_the_short_prompt_says_what_departs_from_what_the_base_learned() -> None:
-    raised = messages(problems.get("orbit"), [1.0, 0.0, 1.0], Dialect())[0]["content"]
+    raised = messages(problems.get("orbit"), [1.0, 0.0, 1.0], PromptFormat())[0]["content"]
     for part in (
         "eq=[r' = v; v' = w^2/r - 1/r^2 + u1; w' = -v*w/r + u2] ",
         "umax=[0.08, 0.08] xmin=[0.5, -0.5, 0.5] xmax=[1.5, 0.5, 1.5] ",
         "r=[1.0, 1.0] qT=100 goal=[1.1, 0.0, 0.9535] x=[1.0000, 0.0000, 1.0000]",
     ):
         assert part in raised
-    tight = messages(problems.get("di_tight"), [0.0, 0.0], Dialect())[0]["content"]
+    tight = messages(problems.get("di_tight"), [0.0, 0.0], PromptFormat())[0]["content"]
     assert "umax=1.0 xmax=[1.0, 0.35] q=[10, 1] r=0.1 x=" in tight
 
 
 def test_a_dialect_survives_its_definition() -> None:
-    for dialect in (Dialect(), ENGLISH):
-        assert Dialect.from_definition(dialect.definition()) == dialect
+    for prompt_format in (PromptFormat(), ENGLISH):
+        assert PromptFormat.from_definition(prompt_format.definition()) == prompt_format
 
 
 def test_blocks_expand_average_and_cover() -> None:

@@ -10,7 +10,7 @@ from setpoint.artifacts import Workspace
 from setpoint.demonstrations import Recipe, create, load_rows
 from setpoint.evaluation import EvaluationConfig
 from setpoint.evaluation.references import evaluate_references
-from setpoint.language import Dialect, compose_answer, parse_answer
+from setpoint.language import PromptFormat, compose_answer, parse_answer
 from setpoint.problems import COARSE_TO_FINE, require_disjoint, suite_states
 
 
@@ -24,7 +24,7 @@ def test_demonstrations_are_made_certified_and_apart_from_the_tests(name: str, t
     rows = load_rows(info, "train", name)
     require_disjoint(problem, rows.states, suite_states(problem, "nominal", 200))
     for state, moves, feedback in zip(rows.states, rows.moves, rows.feedback, strict=True):
-        text = compose_answer(problem, state, moves, feedback, Dialect())
+        text = compose_answer(problem, state, moves, feedback, PromptFormat())
         assert parse_answer(text, 10, problem.plant.n_u) == pytest.approx(moves, abs=0.0051)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from setpoint.artifacts import Workspace
-from setpoint.records.journal import read_events
+from setpoint.records.journal import StageFinished, read_events
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES
 
 SWEEP = (
@@ -67,7 +67,7 @@ def test_a_killed_sweep_ends_with_the_report_of_an_undisturbed_one(tmp_path: Pat
     found = run_to_the_end(killed)
     assert before.items() <= finished_stages(killed).items()
     events = read_events(Workspace(killed).experiment("sweep"))
-    finished = Counter(event["stage"] for event in events if event["event"] == "stage_finished")
+    finished = Counter(event.stage for event in events if isinstance(event, StageFinished))
     assert max(finished.values()) == 1
     assert comparable_report(found) == comparable_report(expected)
     assert comparable_results(killed) == comparable_results(undisturbed)

@@ -63,7 +63,7 @@ def maker(workspace: Workspace, root: Path) -> Make:
             folder.mkdir(parents=True, exist_ok=True)
         config: dict[str, Any] = {
             "base": {"name": base.name, "digest": base.digest},
-            "dialect": base.preset.dialect.definition(),
+            "dialect": base.preset.prompt_format.definition(),
             "systems": list(systems),
             "datasets": [{"name": system, "digest": dataset_digest(workspace, system)} for system in systems],
             "lora": {"rank": 4, "scale": 20.0, "dropout": 0.0},
@@ -240,7 +240,9 @@ def test_plain_peft_gives_the_same_completions(make: Make) -> None:
     sft.run(context)
     base, folder = resolve_base(BUILTIN), context.output / "adapter"
     problem = problems.get("double_integrator")
-    chats = [messages(problem, x, base.preset.dialect) for x in problem.initial_states(12, "test_training").tolist()]
+    chats = [
+        messages(problem, x, base.preset.prompt_format) for x in problem.initial_states(12, "test_training").tolist()
+    ]
     answers = LanguageModel.load(base, folder).complete(chats, 32)
     model, tokenizer = (auto.from_pretrained(base.location) for auto in (AutoModelForCausalLM, AutoTokenizer))
     assert model.dtype == torch.float32
@@ -256,7 +258,7 @@ def test_plain_peft_gives_the_same_completions(make: Make) -> None:
 def test_completions_do_not_depend_on_what_else_is_in_the_batch() -> None:
     base = resolve_base(BUILTIN)
     chats = [
-        messages(problems.get(system), x, base.preset.dialect)
+        messages(problems.get(system), x, base.preset.prompt_format)
         for system in ("pendulum", "double_integrator")
         for x in problems.get(system).initial_states(5, "test_training").tolist()
     ]

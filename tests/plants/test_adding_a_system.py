@@ -93,7 +93,7 @@ BROKEN = {
     "nan_bound": own("nan_bound", "    controls = (Signal('force', 'N', float('nan'), 1.0),)"),
     "half_a_step": own("half_a_step", fields=", steps=50.0"),
     "too_wide": own("too_wide", fields=", half_width=(0.8, 2.0)"),
-    "judged_badly": own("judged_badly", fields=", judged='sometimes'"),
+    "judged_badly": own("judged_badly", fields=", evaluation_mode='sometimes'"),
     "drifts": own("drifts", fields=", target=(0.0, 0.1)"),
     "false_claim": own(
         "false_claim", "    def derivative(self, t, x, u, xp):\n        return (x[1], u[0] - x[0] ** 3)"
@@ -245,7 +245,7 @@ def test_broken_plugins_are_listed_with_the_reason_and_the_others_work(capsys: p
     assert "must be finite and in order, but are nan and 1" in reasons["nan_bound"]
     assert "whole numbers, but are 50.0 and 1" in reasons["half_a_step"]
     assert "initial states must lie within the state bounds" in reasons["too_wide"]
-    assert "judged must be open_loop or closed_loop, but is 'sometimes'" in reasons["judged_badly"]
+    assert "evaluation_mode must be open_loop or closed_loop, but is 'sometimes'" in reasons["judged_badly"]
     assert "the target must be an equilibrium" in reasons["drifts"]
     assert "must be linear in its states and controls" in reasons["false_claim"]
     assert "derivative must not depend on time" in reasons["timed"]

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from setpoint import problems
-from setpoint.artifacts import write_json, write_text
+from setpoint.artifacts import Manifest, Measured, PublishedFile, write_json, write_text
 from setpoint.errors import InputError
 from setpoint.fingerprint import file_digest
 from setpoint.language import Message
@@ -165,8 +165,9 @@ def test_an_adapter_that_cannot_be_read_is_refused(name: str, content: bytes, tm
 
 def test_an_adapter_that_is_not_what_its_stage_published_is_refused(tmp_path: Path) -> None:
     folder = adapter_folder(tmp_path / "adapter", RECORD)
-    files = {f"adapter/{path.name}": {"sha256": file_digest(path)} for path in folder.iterdir()}
-    write_json(tmp_path / "manifest.json", {"files": files})
+    files = {f"adapter/{path.name}": PublishedFile(file_digest(path), path.stat().st_size) for path in folder.iterdir()}
+    manifest = Manifest(1, "a1b2", "sft", 1, "2026-01-01T00:00:00+00:00", files, {}, Measured(), {})
+    write_json(tmp_path / "manifest.json", manifest.to_json())
     check_adapter(folder, base())
     weights = folder / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")

@@ -10,7 +10,7 @@ import torch
 
 from setpoint import plants, problems
 from setpoint.controllers import solve_riccati
-from setpoint.language import Dialect, compose_answer, format_number, messages, parse_answer
+from setpoint.language import PromptFormat, compose_answer, format_number, messages, parse_answer
 from setpoint.plants import Signal
 from setpoint.plants.double_integrator import DoubleIntegrator
 from setpoint.policies import BUILTIN, PRESETS, builtin_path, resolve_base
@@ -74,9 +74,9 @@ def test_chunks_of_the_corpus_depend_on_seed_and_index_alone() -> None:
 
 def test_answers_of_the_corpus_are_read_back() -> None:
     rows, _ = next(iter(generate_corpus(3, range(1))))
-    dialect = Dialect()
+    prompt_format = PromptFormat()
     for row in rows[:50]:
-        moves = parse_answer(row.answer, dialect.blocking.moves, 1)
+        moves = parse_answer(row.answer, prompt_format.blocking.moves, 1)
         assert isinstance(moves, np.ndarray)
         bound = float(row.prompt.split("umax=")[1].split()[0])
         assert np.abs(moves).max() <= bound + 0.005
@@ -96,7 +96,9 @@ def test_answers_have_the_layout_that_the_preset_states(name: str, tokenizer) ->
     for x in problem.initial_states(50, "layout"):
         feedback = -gain @ (x - goal)
         moves = np.linspace(problem.plant.control_lower, problem.plant.control_upper, 10)
-        require_layout(preset, problem, compose_answer(problem, x, moves, feedback, preset.dialect), moves, tokenizer)
+        require_layout(
+            preset, problem, compose_answer(problem, x, moves, feedback, preset.prompt_format), moves, tokenizer
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class StrongDoubleIntegrator(DoubleIntegrator):
 def test_strong_controls_have_room_too(tokenizer) -> None:  # type: ignore[no-untyped-def]
     preset, problem = PRESETS["tiny"], replace(problems.get("double_integrator"), plant=StrongDoubleIntegrator())
     moves = np.linspace(-1249.99, -1000, 10)[:, None]
-    answer = compose_answer(problem, np.zeros(2), moves, np.array([-1249.0]), preset.dialect)
+    answer = compose_answer(problem, np.zeros(2), moves, np.array([-1249.0]), preset.prompt_format)
     require_layout(preset, problem, answer, moves, tokenizer)
 
 
@@ -116,14 +118,14 @@ def require_layout(preset, problem, answer, moves, tokenizer) -> None:  # type: 
     whole = tokenizer(answer)["input_ids"]
     assert len(whole) + 1 <= preset.answer_tokens(problem.plant)
     head = tokenizer.decode(whole[: preset.answer_tokens(problem.plant, 4)])
-    parsed = parse_answer(head, 4, problem.plant.n_u, complete=False, decimals=preset.dialect.control_decimals)
+    parsed = parse_answer(head, 4, problem.plant.n_u, complete=False, decimals=preset.prompt_format.control_decimals)
     np.testing.assert_allclose(parsed, np.round(moves[:4], 2), atol=1e-9)
 
 
 @pytest.mark.parametrize("name", plants.shipped_names())
 def test_the_tokenizer_is_lossless(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
     problem = problems.get(name)
-    prompt = messages(problem, problem.initial_states(1, "layout")[0], Dialect())[0]["content"]
+    prompt = messages(problem, problem.initial_states(1, "layout")[0], PromptFormat())[0]["content"]
     assert tokenizer.decode(tokenizer(prompt)["input_ids"]) == prompt
     any_text = "Grüße, 世界! x^2 \n\t<tag>"
     assert tokenizer.decode(tokenizer(any_text)["input_ids"]) == any_text

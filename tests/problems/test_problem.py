@@ -29,7 +29,7 @@ from setpoint.plants.van_der_pol import VanDerPol
         ("half_width", (1.0, -0.5)),
         ("steps", 0),
         ("steps", 50.0),
-        ("judged", "sometimes"),
+        ("evaluation_mode", "sometimes"),
         ("open_loop", False),
     ],
 )

@@ -13,8 +13,8 @@ from setpoint.errors import InputError
 from setpoint.evaluation.optima import read_optima, solve_optima, write_optima
 from setpoint.problems import COARSE_TO_FINE
 from setpoint.references import study as anchors
-from setpoint.references.study import system_anchors
-from setpoint.references.tables import anchor_tables
+from setpoint.references.study import reference_study
+from setpoint.references.tables import reference_tables
 from setpoint.simulation import Disturbance, run_controller
 
 
@@ -90,12 +90,12 @@ def test_states_without_an_optimum_are_left_out_and_counted(tmp_path_factory: py
 
 @pytest.mark.parametrize("suite", ["nominal", "held_out"])
 def test_anchors_account_for_every_case_and_are_printed(suite: str) -> None:
-    found = system_anchors(suite, "linear_oscillator", 12, disturbed=suite == "nominal")
+    found = reference_study(suite, "linear_oscillator", 12, disturbed=suite == "nominal")
     assert found.cases + found.rejected == 12
     assert found.certificate["residual"] <= 1e-8
     assert found.rows["optimum"]["regret_median"] == pytest.approx(0, abs=1e-6)
     assert found.rows["zero"]["success_rate"] <= found.rows["lqr"]["success_rate"]
-    tables = anchor_tables([found])
+    tables = reference_tables([found])
     for table in tables:
         assert any("linear_oscillator" in line for line in table.as_text())
         assert all(len(row) == len(table.header) for row in table.rows)
@@ -104,8 +104,8 @@ def test_anchors_account_for_every_case_and_are_printed(suite: str) -> None:
 
 def test_the_disturbed_world_has_the_first_cases_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anchors, "DISTURBED_CASES", 4)
-    found = system_anchors("nominal", "linear_oscillator", 12, disturbed=True)
-    alone = system_anchors("nominal", "linear_oscillator", 4, disturbed=True)
+    found = reference_study("nominal", "linear_oscillator", 12, disturbed=True)
+    alone = reference_study("nominal", "linear_oscillator", 4, disturbed=True)
     noisy = f"mpc{anchors.NOISY}"
     assert found.rows[noisy] == alone.rows[noisy]
     assert found.rows["lqr"] != alone.rows["lqr"]

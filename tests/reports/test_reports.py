@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from setpoint import reports
-from setpoint.analysis.data.formatting import number_text, percent_text, share_text
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.experiments.running.lease import lease
+from setpoint.formatting import number_text, percent_text, share_text
+from setpoint.records.estimate import EstimateRecord, StageEstimate, TotalEstimate, write_estimate
+from setpoint.records.failure import FailureClass
+from setpoint.records.journal import Finished, Journal, StageFailed
+from setpoint.records.plan import read_plan, write_plan
+from setpoint.records.state import ExperimentState, ExperimentStatus, RunState, RunStatus, write_state
 from setpoint.reports import MEASUREMENT_COLUMNS, MEASUREMENT_LINES, write_reports
 from setpoint.reports.charts import seeds, trajectories
 from setpoint.reports.content import Report, build_report, curve_labels, curve_names, stages_of
@@ -214,9 +220,10 @@ def test_failures_are_explained(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("without_matplotlib")
 def test_a_failed_run_can_be_repeated_alone_under_the_limit_that_ended_it(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, failed={"lora_rank=16_learning_rate=0.0002": "host_oom"}).write()
-    plan = json.loads((folder / "plan.json").read_text())
-    runs = [{**run, "command": f"setpoint train --run-id r{run['index']}"} for run in plan["runs"]]
-    (folder / "plan.json").write_text(json.dumps({**plan, "runs": runs}))
+    plan = read_plan(folder)
+    assert plan is not None
+    runs = tuple(run.model_copy(update={"command": f"setpoint train --run-id r{run.index}"}) for run in plan.runs)
+    write_plan(folder, plan.model_copy(update={"runs": runs}))
     limited = next(tmp_path.glob("stages/*/*/attempts/*/failure.json"))
     evidence = {"rss_gb": 2.1, "memory_limit_gb": 1.5, "stall_limit_s": 90}
     limited.write_text(json.dumps({**json.loads(limited.read_text()), "evidence": evidence}))
@@ -463,7 +470,9 @@ def test_stage_folders_are_gone(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path).write()
     (tmp_path / "stages").rename(tmp_path / "elsewhere")
     names = [run["name"] for run in json.loads((folder / "plan.json").read_text())["runs"]]
-    (folder / "state.json").write_text(json.dumps({"schema": 1, "runs": {name: {"state": "ok"} for name in names}}))
+    write_state(
+        folder, ExperimentState("sweep", ExperimentStatus.FINISHED, dict.fromkeys(names, RunState(RunStatus.OK)))
+    )
     text = write_reports(folder).read_text()
     check_form(text)
     assert value_after("Failed Runs: ", text) == "0"
@@ -556,15 +565,14 @@ def is_best(run: Mapping[str, Any], folder: Path) -> bool:
 @pytest.mark.usefixtures("without_matplotlib")
 def test_the_date_is_that_of_the_experiment_where_its_stages_are_older(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, factors={}, replicates=1, failed={"": "diverged"}).write()
-    plan = json.loads((folder / "plan.json").read_text())
-    (folder / "plan.json").write_text(json.dumps({**plan, "created_at": "2036-01-01T00:00:00+00:00"}))
+    plan = read_plan(folder)
+    assert plan is not None
+    write_plan(folder, plan.model_copy(update={"created_at": "2036-01-01T00:00:00+00:00"}))
     assert value_after("Date: ", write_reports(folder).read_text()) == "2036-01-01T00:00:00+00:00"
-    (folder / "journal").mkdir()
-    events = [
-        {"at": "2036-01-01T00:02:00.250+00:00", "event": "stage_failed"},
-        {"at": "2036-01-03T00:00:00.000+00:00", "event": "finished"},
-    ]
-    (folder / "journal" / "0001-a.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    journal = Journal(folder, "0001-a")
+    failed_at = datetime(2036, 1, 1, 0, 2, 0, 250_000, tzinfo=UTC)
+    journal.record(StageFailed("a1", FailureClass.DIVERGED, "the loss is nan", retry=False, at=failed_at))
+    journal.record(Finished(at=datetime(2036, 1, 3, tzinfo=UTC)))
     assert value_after("Date: ", write_reports(folder).read_text()) == "2036-01-01T00:02:00+00:00"
 
 
@@ -603,7 +611,11 @@ def test_every_swept_parameter_is_shown(tmp_path: Path) -> None:
 
 def test_names_cannot_break_a_report(tmp_path: Path) -> None:
     evil = '=HYPERLINK("http://x")\n<script>|`"\x1b[31m\u202e\x07'
-    report = write_reports(Synthetic(tmp_path, factors={"schedule": (evil, "linear")}, failed={"": "=1+1"}).write())
+    folder = Synthetic(tmp_path, factors={"schedule": (evil, "linear")}, failed={"": "crash"}).write()
+    for number, record in enumerate(sorted(tmp_path.rglob("failure.json"))):
+        change = {"message": evil} if number % 2 else {"failure_class": "=1+1"}
+        record.write_text(json.dumps({**json.loads(record.read_text()), **change}))
+    report = write_reports(folder)
     text = report.read_text()
     assert "\n<script>" not in text
     for row in rows_of(report):
@@ -647,7 +659,7 @@ def test_markdown_is_escaped() -> None:
         ("timeout", "--time-limit-min"),
         ("storage", "free space"),
         ("lost", "more memory"),
-        ("of tomorrow", "none known"),
+        ("corrupt_artifact", "check the disk"),
     ],
 )
 def test_every_class_of_failures_has_its_change(tmp_path: Path, failure_class: str, change: str) -> None:
@@ -668,11 +680,10 @@ def test_predicted_and_actual_cost_are_compared(tmp_path: Path) -> None:
     count = len(stages)
     used = {name: read_measured(folder, stage["kind"], name) for name, stage in stages.items()}
     total = sum(used.values())
-    expected = {name: {"cpu_s": 0.8 * s, "cpu_s_interval": [0.5 * s, 2.0 * s]} for name, s in used.items()}
+    expected = {name: stage_estimate(0.8 * s, (0.5 * s, 2.0 * s)) for name, s in used.items()}
     missed = next(iter(expected))
-    expected[missed]["cpu_s_interval"] = [0.5 * used[missed], 0.9 * used[missed]]
-    record = {"schema": 1, "level": 0.9, "predicted": {"cpu_s_interval": [60.0, 90.0]}, "stages": expected}
-    (folder / "estimate.json").write_text(json.dumps(record))
+    expected[missed] = stage_estimate(0.8 * used[missed], (0.5 * used[missed], 0.9 * used[missed]))
+    write_estimate(folder, estimate_of(expected, (60.0, 90.0)))
     report = write_reports(folder)
     line = value_after("- Predicted and actual: ", report.read_text())
     assert line == (
@@ -689,14 +700,22 @@ def test_the_prediction_of_some_stages_counts_only_those_that_finished(tmp_path:
     stages = json.loads((folder / "plan.json").read_text())["stages"]
     finished = sum((tmp_path / "stages" / s["kind"] / name / "manifest.json").exists() for name, s in stages.items())
     assert 0 < finished < len(stages)
-    expected = {name: {"cpu_s": 20.0, "cpu_s_interval": [1e-6, 1e6], "gpu_hours": 0.5} for name in stages}
-    record = {"schema": 1, "level": 0.9, "predicted": {"cpu_s_interval": [1.0, 2.0]}, "stages": expected}
-    (folder / "estimate.json").write_text(json.dumps(record))
+    record = estimate_of({name: stage_estimate(20.0, (1e-6, 1e6), gpu_hours=0.5) for name in stages}, (1.0, 2.0))
+    write_estimate(folder, record)
     line = value_after("- Predicted and actual: ", write_reports(folder).read_text())
     assert f"by {finished} of {len(stages)} predicted stages; {finished} of {finished} within" in line
     assert f"of one core and {0.5 * finished:.2f} GPU hours predicted" in line  # no interval of a part
-    (folder / "estimate.json").write_text(json.dumps({**record, "schema": 2}))
+    (folder / "estimate.json").write_text(json.dumps({**record.to_json(), "schema": 2}))
     assert "- Predicted and actual: nothing was predicted" in write_reports(folder).read_text()
+
+
+def stage_estimate(cpu_s: float, interval: tuple[float, float], gpu_hours: float = 0.0) -> StageEstimate:
+    return StageEstimate(cpu_s, interval, wall_s=cpu_s, memory_gb=1.0, gpu_hours=gpu_hours)
+
+
+def estimate_of(stages: dict[str, StageEstimate], interval: tuple[float, float]) -> EstimateRecord:
+    total = TotalEstimate(75.0, interval, 75.0, workers=1, memory_gb_per_worker=1.0, gpu_hours=0.0, gpu_memory_gb=0.0)
+    return EstimateRecord(total, 0.9, {}, (), stages)
 
 
 def read_measured(folder: Path, kind: str, name: str) -> float:

@@ -15,11 +15,12 @@ from typing import Any
 
 from stub import task_of
 
-from setpoint.artifacts import StageFolder, Workspace, read_json
+from setpoint.artifacts import StageFolder, Workspace
 from setpoint.execution import Outcome, Task
 from setpoint.execution.slurm import Client, Profile, Resources, SlurmExecutor
-from setpoint.execution.slurm.executor import Terms
+from setpoint.execution.slurm.executor import ResourceRequest
 from setpoint.execution.slurm.script import Site
+from setpoint.records.failure import read_failure
 
 HERE = Path(__file__).parent
 PACKAGES = ("slurmctld", "slurmd", "sbatch", "munged")
@@ -169,8 +170,8 @@ class Experiment:
 
     def failures(self, stage: str) -> list[str]:
         """The failure classes of its attempts."""
-        records = [read_json(attempt.failure) for attempt in self.folder(stage).attempts()]
-        return [record["failure_class"] for record in records if record]
+        failures = [read_failure(attempt.failure) for attempt in self.folder(stage).attempts()]
+        return [failure.failure_class for failure in failures if failure is not None]
 
     def executor(
         self, resources: str = "mem:100MB,time:5", command: tuple[str, ...] = STUB, **profile: Any
@@ -179,7 +180,9 @@ class Experiment:
         python_path = ":".join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
         fields = {"environment": {"PYTHONPATH": python_path}, **profile}
         site = Site(self.root, self.name, Profile(**fields), command)
-        return SlurmExecutor(Client(timeout_s=5), site, Terms(Resources.parse(resources)), poll_s=0.5, lost_after_s=5)
+        return SlurmExecutor(
+            Client(timeout_s=5), site, ResourceRequest(Resources.parse(resources)), poll_s=0.5, lost_after_s=5
+        )
 
     def run(self, *stages: str, timeout_s: float = 240.0, **options: Any) -> dict[str, Outcome]:
         """Submit stages, and wait for the end of each."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from lab import STUB, Experiment, Lab, show, until, wait_for
 
-from setpoint.artifacts import read_claim, read_json
+from setpoint.artifacts import read_json, read_lock
 from setpoint.execution import Outcome
 from setpoint.execution.slurm import Client
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def failure_class(outcome: Outcome) -> str | None:
-    return None if outcome.failure is None else outcome.failure["failure_class"]
+    return None if outcome.failure is None else outcome.failure.failure_class
 
 
 def later(seconds: float, action: object, *arguments: object) -> threading.Thread:
@@ -69,9 +69,9 @@ def until_started(experiment: Experiment, stage: str) -> str:
     until(lambda: experiment.folder(stage).latest_attempt() is not None)
     attempt = experiment.folder(stage).latest_attempt()
     assert attempt is not None
-    claim = read_claim(attempt.claim)
-    assert claim is not None
-    return claim.job.partition("/")[0]
+    lock = read_lock(attempt.lock)
+    assert lock is not None
+    return lock.job.partition("/")[0]
 
 
 def test_the_time_limit_ends_one_stage_and_sends_another_back_to_the_queue(lab: Lab, experiment: Experiment) -> None:
@@ -97,7 +97,7 @@ def test_memory_runs_out_in_three_forms(every_lab: Lab, experiment: Experiment) 
         found |= experiment.run("step", command=("srun", *STUB))
     for name, outcome in found.items():
         assert outcome.failure is not None
-        evidence = outcome.failure["evidence"]
+        evidence = outcome.failure.evidence
         show(form=name, slurm=f"{evidence['slurm_state']} {evidence['slurm_exit_code']}", state=failure_class(outcome))
         assert failure_class(outcome) == "host_oom"
     again = experiment.executor()._needs(experiment.task("batch"))[0]
@@ -154,8 +154,9 @@ def test_a_node_fails(lab: Lab, experiment: Experiment, requeue: bool) -> None:
         thread.join()
         show(node=failed["node"], requeue=requeue, state=outcome.state, failures=experiment.failures("stage"))
         if requeue:
-            manifest = experiment.folder("stage").read_manifest() or {}
-            assert (outcome.state, manifest["attempt"]) == ("finished", 2)
+            manifest = experiment.folder("stage").read_manifest()
+            assert manifest is not None
+            assert (outcome.state, manifest.attempt) == ("finished", 2)
             return
         assert failure_class(outcome) == "node_failure"
         assert executor._needs(experiment.task("stage"))[1] == (failed["node"],)
@@ -194,7 +195,7 @@ def test_a_missing_output_directory(lab: Lab, experiment: Experiment) -> None:
     shutil.rmtree(executor._folder / "logs")
     outcome = job.wait(120)
     assert outcome is not None
-    show(state=failure_class(outcome), message=(outcome.failure or {}).get("message"))
+    show(state=failure_class(outcome), message=outcome.failure and outcome.failure.message)
     assert failure_class(outcome) == "transient"
     assert wait_for(executor, [experiment.task("stage")])["stage"].state == "finished"
 
@@ -266,7 +267,9 @@ def test_jobs_that_were_purged_before_they_were_seen(lab: Lab, experiment: Exper
         until(lambda: not lab.queue(job), 300)
         fresh = experiment.executor()
         found = wait_for(fresh, [experiment.task(name) for name in jobs])
-    evidence = (found["killed"].failure or {})["evidence"]
+    failure = found["killed"].failure
+    assert failure is not None
+    evidence = failure.evidence
     show(good=found["good"].state, killed=failure_class(found["killed"]), slurm=evidence["slurm_state"])
     assert found["good"].state == "finished"
     assert failure_class(found["killed"]) == "lost"

@@ -22,7 +22,7 @@ from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.request import Request
 from setpoint.experiments.running.status import read_status
 from setpoint.experiments.slurm import jobs, scripts
-from setpoint.records.journal import read_events
+from setpoint.records.journal import EventKind, read_events
 from setpoint.records.plan import Plan
 from support.sweeps import BASE, make_plan, save_plan
 
@@ -305,7 +305,7 @@ def test_the_contracts_command_trains_what_the_local_run_trains(
     local = ["--spec", str(places["batch"] / "experiments" / "config.yaml"), "--experiment-id", experiment, "--quiet"]
     assert main(["experiment", "run", *local, "--workspace", str(places["local"])]) == 0
     files = {name: published(place) for name, place in places.items()}
-    starts = [event for event in read_events(found["job"]) if event["event"] == "started"]
+    starts = list(read_events(found["job"], EventKind.STARTED))
     show(stages=len(files["local"]), starts_of_the_coordinator=len(starts))
     assert len(starts) >= 2
     assert "Successful Runs: 2" in (found["batch"] / "reports" / "report.txt").read_text()

@@ -10,16 +10,16 @@ import pytest
 import yaml
 from lab import HERE
 
-from setpoint.artifacts import Claim
+from setpoint.artifacts import Lock
 from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import Refused, SubmitLimit, Unavailable, _environment, _refusal
-from setpoint.execution.slurm.parsing import Seen, accounting, control, cut_off, queue
+from setpoint.execution.slurm.parsing import QueueEntry, accounting, control, cut_off, queue
 from setpoint.execution.slurm.profile import read_profile
 from setpoint.execution.slurm.resources import minutes, named
 from setpoint.execution.slurm.script import Batch, Site, job_name, script_text
-from setpoint.execution.slurm.tracking import Fate, explain
+from setpoint.execution.slurm.tracking import JobState, explain
 
 ROOT = HERE.parents[1]
 
@@ -161,10 +161,10 @@ def test_squeue_lines() -> None:
     text = "7_0|8|RUNNING|None|n1|name\n7_[1-2,5%2]|7|PENDING|Dependency||name\nnonsense\n9|9|CANCELLED+|None||a|b\n"
     found = queue(text)
     assert found.keys() == {"7_0", "7_1", "7_2", "7_5", "9"}
-    assert found["7_0"] == Seen("7_0", "RUNNING", "None", node="n1", name="name")
+    assert found["7_0"] == QueueEntry("7_0", "RUNNING", "None", node="n1", name="name")
     assert found["7_5"].reason == "Dependency"
     assert (found["9"].state, found["9"].name) == ("CANCELLED", "a|b")
-    assert not Seen("1", "SOME_NEW_STATE").ended
+    assert not QueueEntry("1", "SOME_NEW_STATE").ended
 
 
 def test_sacct_rows_of_a_requeued_job_and_of_its_steps() -> None:
@@ -251,17 +251,17 @@ def test_a_script_says_what_is_amiss(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fate", "expected"),
     [
-        (Fate("1_0", "lost"), "lost"),
-        (Fate("1_0", "ended", exit_code=75), "preempted"),
-        (Fate("1_0", "ended", exit_code=127), "config"),
-        (Fate("1_0", "ended", exit_code=0), "lost"),
-        (Fate("1_0", "ended", Seen("1_0", "NODE_FAIL"), node="n1"), "node_failure"),
-        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:53")), "transient"),
-        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:9")), "lost"),
-        (Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="1:0", out_of_memory=True), 137), "host_oom"),
+        (JobState("1_0", "lost"), "lost"),
+        (JobState("1_0", "ended", exit_code=75), "preempted"),
+        (JobState("1_0", "ended", exit_code=127), "config"),
+        (JobState("1_0", "ended", exit_code=0), "lost"),
+        (JobState("1_0", "ended", QueueEntry("1_0", "NODE_FAIL"), node="n1"), "node_failure"),
+        (JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="0:53")), "transient"),
+        (JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="0:9")), "lost"),
+        (JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="1:0", out_of_memory=True), 137), "host_oom"),
     ],
 )
-def test_what_an_end_means(fate: Fate, expected: str) -> None:
+def test_what_an_end_means(fate: JobState, expected: str) -> None:
     assert explain(fate)[0] == expected
 
 
@@ -275,18 +275,18 @@ def test_what_an_end_means(fate: Fate, expected: str) -> None:
 )
 def test_slurms_own_word_that_memory_ran_out(tmp_path: Path, line: str, expected: str) -> None:
     (tmp_path / "a-1_0.log").write_text(f"first\n{line}\nlast\n")
-    fate = Fate("1_0", "ended", Seen("1_0", "FAILED", exit_code="0:9"), log_stem=tmp_path / "a")
+    fate = JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="0:9"), log_stem=tmp_path / "a")
     assert explain(fate)[0] == expected
 
 
-def test_a_claim_of_an_earlier_start_of_the_same_job_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere = Claim("another-host", "boot", 1, "1", "token", "12_3/0")
+def test_a_lock_of_an_earlier_start_of_the_same_job_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = Lock("another-host", "boot", 1, "1", "token", "12_3/0")
     monkeypatch.setenv("SLURM_JOB_ID", "15")
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert Claim.of_this_process().job == "12_3/1"
+    assert Lock.of_this_process().job == "12_3/1"
     assert not elsewhere.alive()
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
     assert elsewhere.alive()
-    assert Claim(socket.gethostname(), "boot", 1, "1", "token").alive() is False
+    assert Lock(socket.gethostname(), "boot", 1, "1", "token").alive() is False

@@ -7,7 +7,7 @@ import numpy as np
 
 from setpoint import problems
 from setpoint.artifacts import StageContext, read_json, write_json
-from setpoint.controllers.interface import Plan
+from setpoint.controllers.interface import ControlPlan
 from setpoint.controllers.riccati import clipped_feedback, plan_feedback, solve_riccati
 from setpoint.episodes import EPISODES, TRAJECTORIES, write_episodes, write_trajectories
 from setpoint.evaluation.optima import OPTIMA, read_optima
@@ -28,7 +28,7 @@ class Feedback:
         self._problem = problem
         self._gain = factor * solve_riccati(problem).gains[0]
 
-    def plan(self, t: float, x: np.ndarray, steps: int) -> Plan:
+    def plan(self, t: float, x: np.ndarray, steps: int) -> ControlPlan:
         return plan_feedback(self._problem, self._control, t, x, steps)
 
     def _control(self, _step: int, x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from setpoint.artifacts import Workspace, read_json
+from setpoint.artifacts import Workspace
 from setpoint.demonstrations import Recipe, create
 from setpoint.execution import Limits, LocalExecutor
 from setpoint.execution.worker import WRAPPER_VARIABLE
@@ -67,8 +67,8 @@ def inject(workspace: Workspace, case: Case, seed: int) -> Found:
     status = launch.run(prepared, launch.Options(executor=executor))
     (run,) = status.runs.values()
     stage = workspace.stage(case.kind, plan.runs[0].stages[case.kind])
-    manifest = read_json(stage.manifest) or {}
-    reductions = manifest.get("summary", {}).get("memory_reductions")
+    manifest = stage.read_manifest()
+    reductions = None if manifest is None else manifest.summary.get("memory_reductions")
     return Found(run.failure_class or SURVIVED, len(stage.attempts()), reductions)
 
 

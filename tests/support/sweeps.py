@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import Workspace, write_json
+from setpoint.artifacts import Workspace
 from setpoint.execution import LocalExecutor
 from setpoint.experiments import launch
 from setpoint.experiments.planning.build import Inputs, build_plan
@@ -15,10 +15,10 @@ from setpoint.experiments.planning.canonical import canonical_spec
 from setpoint.experiments.planning.spec import make_spec, planned_spec
 from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.request import Request
-from setpoint.experiments.running.status import Status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
-from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
+from setpoint.records.plan import NamedDigest, Plan, read_plan, write_plan
+from setpoint.records.state import ExperimentState
 
 BASE = BaseModel(name="builtin:tiny", location=str(Path(__file__).parent), digest="b0", preset=TINY)
 TARGETS = dict.fromkeys(STAGES, "support.stage_targets:write_and_count")
@@ -34,10 +34,10 @@ def make_plan(*, data_digest: str = "d0", base: BaseModel = BASE, **fields: Any)
 
 def save_plan(root: Path, plan: Plan) -> None:
     """Make `plan` the frozen plan of its experiment."""
-    write_json(plan_path(root / "experiments" / plan.experiment), plan.to_file())
+    write_plan(root / "experiments" / plan.experiment, plan)
 
 
-def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> Status:
+def run_plan(root: Path, plan: Plan | None = None, **options: Any) -> ExperimentState:
     """Run a plan (by default the saved one, or a new one) with the cheap stages in this process's children."""
     workspace = Workspace(root)
     plan = plan or read_plan(workspace.experiment("sweep")) or make_plan()

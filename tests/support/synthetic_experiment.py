@@ -2,17 +2,31 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from setpoint import problems
+from setpoint.artifacts import (
+    Attempt,
+    Lock,
+    Manifest,
+    Measured,
+    PublishedFile,
+    StageFolder,
+    StageKind,
+    Workspace,
+    write_json,
+)
 from setpoint.episodes import EpisodeResult, EpisodeTrajectory, write_episodes, write_trajectories
+from setpoint.records.failure import Failure, FailureClass
+from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, PlannedRun, PlannedStage, Shared, write_plan
 from setpoint.trajectory import Termination
 
 FINISHED_AT = "2026-01-02T03:04:05+00:00"
@@ -36,7 +50,7 @@ class Synthetic:
     noise: float = 0.15
     cases: int = 20
     metric: str = "final_error"
-    scale: str = "log"
+    scale: Literal["log", "linear"] = "log"
     failed: Mapping[str, str] = field(default_factory=dict)
     """run prefix -> failure class of its first training stage."""
     unstarted: tuple[str, ...] = ()
@@ -45,6 +59,7 @@ class Synthetic:
     """The factors that SFT reads; runs that differ in others share its stage. None stands for all."""
     measured: Mapping[str, Any] = field(default_factory=lambda: dict(MEASURED))
     title: str = "hyperparameter_sweep"
+    spec: Mapping[str, Any] = field(default_factory=dict)
     universal: bool = False
     """Whether there is also a model of all systems for each replicate."""
 
@@ -56,133 +71,128 @@ class Synthetic:
     def write(self) -> Path:
         """Write everything; the experiment's folder."""
         plan = self._plan()
-        self.folder.mkdir(parents=True)
-        (self.folder / "plan.json").write_text(json.dumps(plan, indent=1))
+        write_plan(self.folder, plan)
         for system in self.systems:
             self._reference(plan, system)
-            self._stage(plan, plan["shared"]["evaluate_base"][system], self._episodes(system, "llm", math.log(0.9), 7))
+            self._stage(plan, plan.shared.evaluate_base[system], self._episodes(system, "llm", math.log(0.9), 7))
         done: set[str] = set()
-        for run in plan["runs"]:
-            if not run["name"].startswith(self.unstarted or ("\0",)):
+        for run in plan.runs:
+            if not run.name.startswith(self.unstarted or ("\0",)):
                 self._run(plan, run, done)
         return self.folder
 
-    def _plan(self) -> dict[str, Any]:
-        stages: dict[str, Any] = {}
-        shared: dict[str, dict[str, str]] = {"reference": {}, "evaluate_base": {}}
+    def _plan(self) -> Plan:
+        stages: dict[str, PlannedStage] = {}
+        shared = Shared(reference={}, evaluate_base={})
         for system in self.systems:
-            shared["reference"][system] = _add(stages, "reference", {"system": system})
-            needs = {"reference": shared["reference"][system]}
-            shared["evaluate_base"][system] = _add(stages, "evaluate", {"system": system}, needs)
-        runs = []
+            shared.reference[system] = _add(stages, StageKind.REFERENCE, {"system": system})
+            needs = {"reference": shared.reference[system]}
+            shared.evaluate_base[system] = _add(stages, StageKind.EVALUATE, {"system": system}, needs)
+        runs: list[PlannedRun] = []
         combinations = list(product(self.systems, *self.factors.values()))
         for configuration, (system, *values) in enumerate(combinations):
             levels = dict(zip(self.factors, values, strict=True))
             for replicate in range(self.replicates):
-                needs = {"reference": shared["reference"][system]}
+                needs = {"reference": shared.reference[system]}
                 own = self._stages_of(stages, {"system": system, **levels}, replicate, needs)
                 label = "_".join(f"{name}={value}" for name, value in levels.items())
+                label = re.sub(r"[^A-Za-z0-9._+=,-]+", "_", label)
                 runs.append(
-                    {
-                        "name": f"{label}_{system}_s{replicate}",
-                        "index": len(runs),
-                        "configuration": configuration,
-                        "replicate": replicate,
-                        "seed": replicate,
-                        "model_type": "specialist",
-                        "systems": [system],
-                        "training_type": self.training_type,
-                        "factors": levels,
-                        "resolved": {"lora": {"rank": 8}, "sft": {"learning_rate": 1e-4, "steps": 40}},
-                        "stages": own,
-                    }
+                    PlannedRun(
+                        name=f"{label}_{system}_s{replicate}",
+                        index=len(runs),
+                        configuration=configuration,
+                        replicate=replicate,
+                        seed=replicate,
+                        model_type="specialist",
+                        systems=(system,),
+                        training_type=self.training_type,
+                        factors=levels,
+                        resolved={"lora": {"rank": 8}, "sft": {"learning_rate": 1e-4, "steps": 40}},
+                        stages=own,
+                    )
                 )
         for replicate in range(self.replicates if self.universal else 0):
-            runs.append(self._universal(stages, shared["reference"], len(runs), len(combinations), replicate))
-        return {
-            "schema": 1,
-            "experiment": self.experiment,
-            "type": self.title,
-            "created_at": "2026-01-01T00:00:00+00:00",
-            "spec": {},
-            "spec_digest": "0" * 12,
-            "analysis": {
-                "primary_metric": self.metric,
-                "secondary_metrics": ["control_cost"],
-                "scale": self.scale,
-                "factors": list(self.factors),
-                "families": [],
-                "blocks": [],
-                "alpha": 0.05,
-                "judged": {system: problems.get(system).judged for system in self.systems},
-            },
-            "systems": list(self.systems),
-            "base": {"name": "builtin:tiny", "digest": "1" * 12},
-            "datasets": {},
-            "runs": runs,
-            "stages": stages,
-            "shared": shared,
-            "provenance": {},
-        }
+            runs.append(self._universal(stages, shared.reference, len(runs), len(combinations), replicate))
+        return Plan(
+            schema=1,
+            experiment=self.experiment,
+            type=self.title,
+            created_at="2026-01-01T00:00:00+00:00",
+            spec=dict(self.spec),
+            spec_digest="0" * 12,
+            analysis=AnalysisPlan(
+                primary_metric=self.metric,
+                secondary_metrics=("control_cost",),
+                scale=self.scale,
+                factors=tuple(self.factors),
+                judged={system: problems.get(system).evaluation_mode for system in self.systems},
+            ),
+            systems=self.systems,
+            base=NamedDigest(name="builtin:tiny", digest="1" * 12),
+            datasets={},
+            runs=tuple(runs),
+            stages=stages,
+            shared=shared,
+            provenance={},
+        )
 
     def _stages_of(
-        self, stages: dict[str, Any], config: dict[str, Any], seed: int, needs: dict[str, str]
+        self, stages: dict[str, PlannedStage], config: dict[str, Any], seed: int, needs: dict[str, str]
     ) -> dict[str, str]:
         own: dict[str, str] = {}
         if self.training_type in {"sft", "both"}:
             read = {k: v for k, v in config.items() if self.sft_factors is None or k in ("system", *self.sft_factors)}
-            own["sft"] = _add(stages, "sft", read, {}, seed)
+            own["sft"] = _add(stages, StageKind.SFT, read, {}, seed)
         if self.training_type == "both":
-            own["evaluate_sft"] = _add(stages, "evaluate", read, {**needs, "adapter": own["sft"]}, seed)
+            own["evaluate_sft"] = _add(stages, StageKind.EVALUATE, read, {**needs, "adapter": own["sft"]}, seed)
         if self.training_type in {"grpo", "both"}:
             parent = {"parent": own["sft"]} if "sft" in own else {}
-            own["grpo"] = _add(stages, "grpo", config, parent, seed)
+            own["grpo"] = _add(stages, StageKind.GRPO, config, parent, seed)
         adapter = own.get("grpo", own.get("sft", ""))
-        own["evaluate"] = _add(stages, "evaluate", config, {**needs, "adapter": adapter}, seed)
+        own["evaluate"] = _add(stages, StageKind.EVALUATE, config, {**needs, "adapter": adapter}, seed)
         return own
 
     def _universal(
-        self, stages: dict[str, Any], reference: Mapping[str, str], index: int, configuration: int, replicate: int
-    ) -> dict[str, Any]:
-        own = {"sft": _add(stages, "sft", {"systems": list(self.systems)}, {}, replicate)}
+        self, stages: dict[str, PlannedStage], reference: Mapping[str, str], index: int, configuration: int, seed: int
+    ) -> PlannedRun:
+        own = {"sft": _add(stages, StageKind.SFT, {"systems": list(self.systems)}, {}, seed)}
         for system in self.systems:
             needs = {"adapter": own["sft"], "reference": reference[system]}
-            own[f"evaluate:{system}"] = _add(stages, "evaluate", {"system": system}, needs, replicate)
-        return {
-            "name": f"universal_s{replicate}",
-            "index": index,
-            "configuration": configuration,
-            "replicate": replicate,
-            "seed": replicate,
-            "model_type": "universal",
-            "systems": list(self.systems),
-            "training_type": "sft",
-            "factors": {"model_type": "universal"},
-            "resolved": {"lora": {"rank": 8}, "sft": {"learning_rate": 1e-4, "steps": 40}},
-            "stages": own,
-        }
+            own[f"evaluate:{system}"] = _add(stages, StageKind.EVALUATE, {"system": system}, needs, seed)
+        return PlannedRun(
+            name=f"universal_s{seed}",
+            index=index,
+            configuration=configuration,
+            replicate=seed,
+            seed=seed,
+            model_type="universal",
+            systems=self.systems,
+            training_type="sft",
+            factors={"model_type": "universal"},
+            resolved={"lora": {"rank": 8}, "sft": {"learning_rate": 1e-4, "steps": 40}},
+            stages=own,
+        )
 
-    def _run(self, plan: dict[str, Any], run: dict[str, Any], done: set[str]) -> None:
-        rng = np.random.default_rng([run["index"], 5])
-        failure = next((kind for prefix, kind in self.failed.items() if run["name"].startswith(prefix)), None)
-        level = self.log_error(run["factors"]) + self.noise * rng.standard_normal()
-        for role, stage in sorted(
-            run["stages"].items(), key=lambda item: ("sft" not in item[0], item[0] == "evaluate")
-        ):
+    def _run(self, plan: Plan, run: PlannedRun, done: set[str]) -> None:
+        rng = np.random.default_rng([run.index, 5])
+        failure = next((kind for prefix, kind in self.failed.items() if run.name.startswith(prefix)), None)
+        level = self.log_error(run.factors) + self.noise * rng.standard_normal()
+        for role, stage in sorted(run.stages.items(), key=lambda item: ("sft" not in item[0], item[0] == "evaluate")):
             if stage in done:
                 continue
             done.add(stage)
             if failure is not None and role in {"sft", "grpo"}:
-                self._failure(plan, stage, failure)
+                self._failure(plan, stage, FailureClass(failure))
                 return
             gain = 0.5 + self.noise * rng.standard_normal() if role == "evaluate_sft" else 0.0
-            system = role.partition(":")[2] or run["systems"][0]
-            episodes = self._episodes(system, "llm", level + gain, run["index"]) if "evaluate" in role else []
+            system = role.partition(":")[2] or run.systems[0]
+            episodes = self._episodes(system, "llm", level + gain, run.index) if "evaluate" in role else []
             self._stage(plan, stage, episodes, role)
 
     def _episodes(self, system: str, controller: str, log_error: float, seed: int) -> list[EpisodeResult]:
         problem = problems.get(system)
-        mode = {"open_loop": "open_loop", "closed_loop": "replan_5"}[problem.judged]
+        mode = problem.evaluation_mode.episodes
         rng = np.random.default_rng([seed, 11])
         spread = 0.3 * rng.standard_normal(self.cases)
         errors = np.exp(log_error + spread - spread.mean())
@@ -216,73 +226,67 @@ class Synthetic:
             for case, error in enumerate(errors)
         ]
 
-    def _reference(self, plan: dict[str, Any], system: str) -> None:
+    def _reference(self, plan: Plan, system: str) -> None:
         rows = [
             row
             for controller, error in (("optimum", 0.002), ("lqr", 0.01), ("zero", 1.2))
             for row in self._episodes(system, controller, math.log(error), 3)
         ]
-        self._stage(plan, plan["shared"]["reference"][system], rows)
+        self._stage(plan, plan.shared.reference[system], rows)
 
-    def _stage(self, plan: dict[str, Any], stage: str, episodes: list[EpisodeResult], role: str = "") -> None:
-        folder = self._attempt(plan, stage, role)
+    def _stage(self, plan: Plan, stage: str, episodes: list[EpisodeResult], role: str = "") -> None:
+        folder, _ = self._attempt(plan, stage, role)
         files = {}
         if episodes:
-            write_episodes(folder / "episodes.parquet", episodes)
+            write_episodes(folder.path / "episodes.parquet", episodes)
             mode = episodes[0].mode
-            write_trajectories(folder / "trajectories.parquet", _trajectories(episodes[0].system, mode, episodes))
-            files = {name: _record(folder / name) for name in ("episodes.parquet", "trajectories.parquet")}
-        manifest = {
-            "schema": 1,
-            "stage": stage,
-            "kind": plan["stages"][stage]["kind"],
-            "attempt": 1,
-            "finished_at": FINISHED_AT,
-            "files": files,
-            "summary": {},
-            "measured": dict(self.measured),
-            "provenance": {},
-        }
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+            trajectories = _trajectories(episodes[0].system, mode, episodes)
+            write_trajectories(folder.path / "trajectories.parquet", trajectories)
+            files = {name: _published(folder.path / name) for name in ("episodes.parquet", "trajectories.parquet")}
+        kind = plan.stages[stage].kind
+        manifest = Manifest(1, stage, kind, 1, FINISHED_AT, files, {}, Measured.from_json(self.measured), {})
+        write_json(folder.manifest, manifest.to_json())
 
-    def _attempt(self, plan: dict[str, Any], stage: str, role: str) -> Path:
-        folder = self.root / "stages" / plan["stages"][stage]["kind"] / stage
-        attempt = folder / "attempts" / "0001"
-        attempt.mkdir(parents=True)
-        claim = {"schema": 1, "host": "somewhere", "boot_id": "b", "pid": 1, "started": "1", "token": "t"}
-        (attempt / "claim.json").write_text(json.dumps(claim))
-        (attempt / "resources.json").write_text(json.dumps({"schema": 1, **self.measured}))
-        (attempt / "stderr.log").write_text("a line\nlast line <b>&</b>\n")
+    def _attempt(self, plan: Plan, stage: str, role: str) -> tuple[StageFolder, Attempt]:
+        folder = Workspace(self.root).stage(plan.stages[stage].kind, stage)
+        attempt = Attempt(folder.attempts_folder / "0001")
+        attempt.path.mkdir(parents=True)
+        Lock(host="somewhere", boot_id="b", pid=1, started="1", token="t").create(attempt.lock)
+        write_json(attempt.resources, {"schema": 1, **self.measured})
+        attempt.stderr.write_text("a line\nlast line <b>&</b>\n")
         if role in {"sft", "grpo"}:
-            seed = plan["stages"][stage]["seed"]
-            (attempt / "metrics.jsonl").write_text("".join(_curve(role, step, seed) for step in range(0, 41, 2)))
-        return folder
+            seed = plan.stages[stage].seed
+            attempt.metrics.write_text("".join(_curve(role, step, seed) for step in range(0, 41, 2)))
+        return folder, attempt
 
-    def _failure(self, plan: dict[str, Any], stage: str, failure_class: str) -> None:
-        folder = self._attempt(plan, stage, "")
-        record = {
-            "schema": 1,
-            "failure_class": failure_class,
-            "message": "the loss became <NaN> at step 3\nwith more | words",
-            "exception": "setpoint.errors.StageError",
-            "traceback": "Traceback…",
-            "evidence": {"loss": "nan", "step": 3},
-            "suggestion": "use a learning rate of 5e-5 or less",
-        }
-        (folder / "attempts" / "0001" / "failure.json").write_text(json.dumps(record))
+    def _failure(self, plan: Plan, stage: str, failure_class: FailureClass) -> None:
+        _, attempt = self._attempt(plan, stage, "")
+        failure = Failure(
+            failure_class=failure_class,
+            message="the loss became <NaN> at step 3\nwith more | words",
+            exception="setpoint.errors.StageError",
+            traceback="Traceback…",
+            evidence={"loss": "nan", "step": 3},
+            suggestion="use a learning rate of 5e-5 or less",
+        )
+        write_json(attempt.failure, failure.to_json())
 
 
 def _add(
-    stages: dict[str, Any], kind: str, config: dict[str, Any], needs: dict[str, str] | None = None, seed: int = 0
+    stages: dict[str, PlannedStage],
+    kind: StageKind,
+    config: dict[str, Any],
+    needs: dict[str, str] | None = None,
+    seed: int = 0,
 ) -> str:
-    entry = {"kind": kind, "config": config, "needs": needs or {}, "seed": seed}
-    name = sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:12]
-    stages[name] = entry
+    stage = PlannedStage(kind=kind, config=config, needs=needs or {}, seed=seed)
+    name = sha256(json.dumps(stage.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+    stages[name] = stage
     return name
 
 
-def _record(path: Path) -> dict[str, Any]:
-    return {"sha256": sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
+def _published(path: Path) -> PublishedFile:
+    return PublishedFile(sha256(path.read_bytes()).hexdigest(), path.stat().st_size)
 
 
 def _curve(role: str, step: int, seed: int) -> str:

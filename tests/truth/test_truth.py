@@ -28,7 +28,7 @@ from setpoint.truth.folders import write_folder
 from setpoint.truth.planted import Planted, PlantedRun, as_data
 from setpoint.truth.scenarios import Target, scenarios
 from setpoint.truth.verification import (
-    Reached,
+    TargetOutcome,
     chosen,
     duplicates_refused,
     earliness,
@@ -240,9 +240,10 @@ def test_a_metric_that_is_not_analysed_changes_nothing(tmp_path: Path) -> None:
             for s, o in run.outcomes.items()
         }
         noisy.append(replace(run, outcomes=outcomes, training_time_s=10.0 + run.index % 7))
-    more = replace(data.analysis, secondary_metrics=("training_time", "success_rate"))
+    more = data.analysis.model_copy(update={"secondary_metrics": ("training_time", "success_rate")})
     before = {c.id: c for c in experiment_claims(data)}
-    after = {c.id: c for c in experiment_claims(replace(data, runs=tuple(noisy), analysis=more))}
+    changed = replace(data, runs=tuple(noisy), plan=data.plan.model_copy(update={"analysis": more}))
+    after = {c.id: c for c in experiment_claims(changed)}
     assert {name: after[name] for name in before} == before
     assert any(name.startswith("secondary:training_time") for name in after)
 
@@ -268,7 +269,7 @@ def test_p_values_are_judged_by_their_distribution() -> None:
 )
 def test_a_target_can_be_missed(relation: str, bound: float, good: float, bad: float) -> None:
     target = Target("x", relation, bound, "y")  # type: ignore[arg-type]
-    held, missed = (Reached("G0", "title", 2000, target, measured, 0.8) for measured in (good, bad))
+    held, missed = (TargetOutcome("G0", "title", 2000, target, measured, 0.8) for measured in (good, bad))
     assert held.held and held.margin is not None and held.margin >= -1e-12
     assert missed.held is False and not missed.within_chance
     page = to_markdown([held, missed])

@@ -2,16 +2,16 @@
 
 from setpoint.api.running import Notify, Slurm
 from setpoint.execution.slurm import Client, Unavailable
-from setpoint.execution.slurm.client import Limits
+from setpoint.execution.slurm.client import ClusterLimits
 from setpoint.experiments import launch
 from setpoint.experiments.request import Request
 from setpoint.experiments.slurm import scripts
-from setpoint.experiments.slurm.scripts import Generated
+from setpoint.experiments.slurm.scripts import GeneratedScripts
 
 
 def generate_scripts(
     request: Request, slurm: Slurm, *, submit: bool, notify: Notify
-) -> tuple[Generated, dict[str, str]]:
+) -> tuple[GeneratedScripts, dict[str, str]]:
     """Plan the experiment, write its scripts, and submit them if asked to.
 
     Returns:
@@ -30,6 +30,6 @@ def generate_scripts(
         limits = client.limits
     except Unavailable as error:
         notify(f"SLURM could not be asked for its limits ({error}); using the usual ones")
-        limits = Limits()
+        limits = ClusterLimits()
     generated = scripts.generate(request.workspace, prepared.plan, cluster, limits)
     return generated, scripts.submit(generated, client) if submit else {}

@@ -19,8 +19,8 @@ from setpoint.evaluation.references import evaluate_references
 from setpoint.evaluation.run import Evaluated
 from setpoint.evaluation.run import evaluate as evaluate_mode
 from setpoint.evaluation.summary import Summary, summarise
+from setpoint.modes import CLOSED_LOOP_REPLANNING
 from setpoint.problems import (
-    CLOSED_LOOP_REPLANNING,
     DEFAULT_CASES,
     MoveBlocking,
     Problem,
@@ -141,7 +141,7 @@ def evaluate(
 
     Args:
         controller: one of this package, or any object with a `name` and a method `plan(t, x, steps)` that returns a
-            `Plan` for a batch of states.
+            `ControlPlan` for a batch of states.
         problem: default: the controller's own.
         cases: the first so many cases of the suite, or initial states of your own, (n_x,) or (B, n_x).
         suite: `nominal`, `tight`, `held_out` or `held_out_systems`.
@@ -248,7 +248,7 @@ def _groups(problem: Problem, cases: int | ArrayLike, suite: str) -> Sequence[Te
 def _primary(problem: Problem, modes: Sequence[Mode]) -> str:
     """The name of the mode that counts: the problem's own where it was evaluated."""
     names = [mode.name for mode in modes]
-    wanted = OPEN_LOOP.name if problem.judged == "open_loop" else names[-1]
+    wanted = OPEN_LOOP.name if problem.evaluation_mode == "open_loop" else names[-1]
     return wanted if wanted in names else names[0]
 
 

@@ -23,8 +23,9 @@ from setpoint.experiments import launch
 from setpoint.experiments.cost.estimate import Estimate
 from setpoint.experiments.request import Request, resume_request
 from setpoint.experiments.running.lease import lease_holder
-from setpoint.experiments.running.status import Status, read_status
+from setpoint.experiments.running.status import read_status
 from setpoint.records.plan import Plan
+from setpoint.records.state import ExperimentState, RunStatus
 from setpoint.reports import write_reports
 from setpoint.reports.results import result_rows
 
@@ -157,7 +158,7 @@ class Experiment:
         self._prepared = None
         return self
 
-    def status(self) -> Status:
+    def status(self) -> ExperimentState:
         """The state of every run.
 
         Raises:
@@ -181,7 +182,7 @@ class Experiment:
 
     @property
     def results(self) -> Table:
-        """One row per run and system: parameters, metrics before and after training, costs."""
+        """One row per run and system, with parameters, metrics before and after training, and costs."""
         return Table(f"Results of {self.id}", result_rows(self.data()), _SHOWN)
 
     def episodes(self) -> Table:
@@ -211,7 +212,7 @@ class Experiment:
         if not ranked:
             raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
         smaller = data.quantity(metric).better == "smaller"
-        runs = [run for run in ranked[0].runs if run.state == "ok" and wanted in run.outcomes]
+        runs = [run for run in ranked[0].runs if run.state is RunStatus.OK and wanted in run.outcomes]
         best = min(runs, key=lambda run: _score(run, wanted, metric, smaller=smaller))
         role = "grpo" if "grpo" in best.stages else "sft"
         adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"

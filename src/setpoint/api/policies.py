@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from setpoint import problems
 from setpoint.artifacts import read_json
 from setpoint.errors import InputError
-from setpoint.language import Dialect
+from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel, resolve_base
 from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
 from setpoint.problems import MoveBlocking, Problem
@@ -27,25 +27,27 @@ class TrainedAdapter:
 
     Attributes:
         systems: what it was trained on.
-        dialect: of its prompts and answers.
+        prompt_format: of its prompts and answers.
     """
 
     path: Path
     base: BaseModel
     systems: tuple[str, ...]
-    dialect: Dialect
+    prompt_format: PromptFormat
 
     @property
     def blocking(self) -> MoveBlocking:
         """For how many steps each move of an answer is held."""
-        return self.dialect.blocking
+        return self.prompt_format.blocking
 
     def load(self) -> "Callable[[Problem], LLMController]":
         """Load the model once; the result makes the controller of any problem."""
-        return load_model(self.base, self.dialect, self.path)
+        return load_model(self.base, self.prompt_format, self.path)
 
 
-def load_model(base: BaseModel, dialect: Dialect, adapter: Path | None = None) -> "Callable[[Problem], LLMController]":
+def load_model(
+    base: BaseModel, prompt_format: PromptFormat, adapter: Path | None = None
+) -> "Callable[[Problem], LLMController]":
     """Load a base model, with an adapter or without; the result makes the controller of any problem.
 
     Raises:
@@ -57,7 +59,7 @@ def load_model(base: BaseModel, dialect: Dialect, adapter: Path | None = None) -
         raise InputError(
             f"language models need the package {error.name!r}. Install it with: pip install 'setpoint[train]'"
         ) from error
-    return load_controllers(base, dialect, adapter)
+    return load_controllers(base, prompt_format, adapter)
 
 
 def open_adapter(path: str | Path, base_model: str | None = None) -> TrainedAdapter:
@@ -72,9 +74,9 @@ def open_adapter(path: str | Path, base_model: str | None = None) -> TrainedAdap
     folder = Path(path)
     record = _read_record(folder)
     base = resolve_base(base_model or record["base"]["name"])
-    dialect = Dialect.from_definition(record["dialect"])
+    prompt_format = PromptFormat.from_definition(record["dialect"])
     check_adapter(folder, base)
-    return TrainedAdapter(folder, base, tuple(record["systems"]), dialect)
+    return TrainedAdapter(folder, base, tuple(record["systems"]), prompt_format)
 
 
 def load_policy(

@@ -18,10 +18,11 @@ from setpoint.experiments.cost.workers import check_workers
 from setpoint.experiments.planning.suggestions import inert_parameters
 from setpoint.experiments.preflight import require_fit
 from setpoint.experiments.request import Request
-from setpoint.experiments.running.status import Status
 from setpoint.experiments.slurm.scripts import PROFILE, Cluster, executor
+from setpoint.records.failure import FailureClass
 from setpoint.records.journal import Listener
 from setpoint.records.plan import Plan
+from setpoint.records.state import ExperimentState
 from setpoint.reports import write_reports
 
 _EVERY_STAGE = 1_000_000
@@ -85,7 +86,7 @@ class RunOptions:
     workers: int | None = None
     limits: Limits = field(default_factory=Limits)
     retries: Mapping[str, int] = field(default_factory=dict)
-    retry: Callable[[str], bool] = field(default=lambda _: False)
+    retry: Callable[[FailureClass], bool] = field(default=lambda _: False)
     on: Slurm | None = None
     calibrate: bool = False
     accept_changes: bool = False
@@ -94,7 +95,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """An experiment after it ran.
 
     Attributes:
@@ -103,7 +104,7 @@ class Finished:
     """
 
     request: Request
-    status: Status
+    status: ExperimentState
     report: Path
 
 
@@ -125,7 +126,7 @@ class ReportInterrupted(KeyboardInterrupt):
         super().__init__()
 
 
-def run_experiment(request: Request, options: RunOptions) -> Finished:
+def run_experiment(request: Request, options: RunOptions) -> FinishedRun:
     """Run or resume an experiment, and write its report.
 
     Raises:
@@ -156,10 +157,10 @@ def run_experiment(request: Request, options: RunOptions) -> Finished:
             report = write_reports(request.folder)
     except KeyboardInterrupt as error:
         raise ReportInterrupted(request) from error
-    return Finished(request, status, report)
+    return FinishedRun(request, status, report)
 
 
-def run_without_report(request: Request, options: RunOptions) -> Status:
+def run_without_report(request: Request, options: RunOptions) -> ExperimentState:
     """Run or resume one of several experiments that are reported together.
 
     Raises:
@@ -173,7 +174,7 @@ def run_without_report(request: Request, options: RunOptions) -> Status:
         raise RunInterrupted(request) from error
 
 
-def _run(prepared: launch.Preparation, options: RunOptions, remote: Executor | None) -> Status:
+def _run(prepared: launch.Preparation, options: RunOptions, remote: Executor | None) -> ExperimentState:
     with options.progress(prepared.plan, prepared.request.workspace) as listener:
         return launch.run(
             prepared,

@@ -9,10 +9,10 @@ from setpoint.artifacts import Workspace, read_json
 from setpoint.errors import SetpointError
 from setpoint.reports import write_reports
 from setpoint.truth.scenarios import scenarios
-from setpoint.truth.verification import FEW, Reached, folder_row, reached, simulate
+from setpoint.truth.verification import FEW, TargetOutcome, folder_row, reached, simulate
 
 
-def grade_scenario(name: str, simulations: int, folders: int = 0) -> tuple[list[Reached], float]:
+def grade_scenario(name: str, simulations: int, folders: int = 0) -> tuple[list[TargetOutcome], float]:
     """Simulate one scenario and compare its claims with the truth.
 
     Args:

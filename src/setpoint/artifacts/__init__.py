@@ -1,22 +1,46 @@
-"""Results on disk: the workspace, stage folders, claims, and files that appear whole or not at all."""
+"""Results on disk: the workspace, stage folders, locks, and files that appear whole or not at all."""
 
-from setpoint.artifacts.atomic import create_json, read_json, write_json, write_text
+from setpoint.artifacts.atomic import create_json, parse_json, read_json, write_json, write_text
 from setpoint.artifacts.context import StageContext
-from setpoint.artifacts.locks import Claim, read_claim
-from setpoint.artifacts.stage import Attempt, StageFolder, read_manifest
-from setpoint.artifacts.workspace import Workspace, check_identifier
+from setpoint.artifacts.fields import DamagedError, Fields
+from setpoint.artifacts.locks import Lock, read_lock
+from setpoint.artifacts.manifest import (
+    TRAINING_KINDS,
+    Manifest,
+    Measured,
+    PublishedFile,
+    StageConfig,
+    StageKind,
+    read_manifest,
+    read_measured,
+)
+from setpoint.artifacts.names import check_identifier, is_file_name, is_identifier
+from setpoint.artifacts.stage import Attempt, StageFolder
+from setpoint.artifacts.workspace import Workspace
 
 __all__ = [
+    "TRAINING_KINDS",
     "Attempt",
-    "Claim",
+    "DamagedError",
+    "Fields",
+    "Lock",
+    "Manifest",
+    "Measured",
+    "PublishedFile",
+    "StageConfig",
     "StageContext",
     "StageFolder",
+    "StageKind",
     "Workspace",
     "check_identifier",
     "create_json",
-    "read_claim",
+    "is_file_name",
+    "is_identifier",
+    "parse_json",
     "read_json",
+    "read_lock",
     "read_manifest",
+    "read_measured",
     "write_json",
     "write_text",
 ]

@@ -2,9 +2,14 @@
 
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
+
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB]")
+_MOST_NESTED = 64
+_SMALL_BYTES = 1_000_000
 
 
 def write_text(path: Path, text: str) -> None:
@@ -36,12 +41,37 @@ def create_json(path: Path, value: Any) -> bool:
 
 
 def read_json(path: Path | str) -> Any:
-    """The JSON of `path`, or None where the file is missing or is not JSON."""
+    """The JSON of `path`, or None where there is no such file or no JSON in it; see `parse_json`."""
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 (a `Path` of each of thousands of files takes time)
-            return json.loads(stream.read().decode("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
+            return parse_json(stream.read())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+
+
+def parse_json(data: bytes) -> Any:
+    """The JSON in `data`, or None where it is none, is nested too deeply, or has text that no file can hold."""
+    try:
+        value = json.loads(data.decode())
+        if _LONE_SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError, MemoryError):  # of numbers with thousands of digits too
+        return None
+    return value if len(data) > _SMALL_BYTES or _flat_enough(value) else None
+
+
+def _flat_enough(value: Any) -> bool:
+    """Whether the nesting leaves room on the stack for whoever works on `value` by recursion."""
+    level = [value]
+    for _ in range(_MOST_NESTED):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return True
+    return False
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def json_text(value: Any) -> str:

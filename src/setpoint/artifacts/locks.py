@@ -1,6 +1,6 @@
-"""Who holds a thing: a file that names one process on one boot of one host, so that a dead holder shows.
+"""Locks: a file that names one process on one boot of one host, so that a dead holder shows.
 
-Claims are numbered and only ever added (`0001`, `0002`, …): the newest one counts, and to take over from a dead holder
+Locks are numbered and only ever added (`0001`, `0002`, …): the newest one counts, and to take over from a dead holder
 is to be the first to create the next number. There is no clock in it and no lock that a network file system could lose.
 
 Nobody can tell whether a process of another host is alive. Where a batch system runs both, it can: a job that it
@@ -18,10 +18,12 @@ from typing import Any
 import psutil
 
 from setpoint.artifacts.atomic import create_json, read_json
+from setpoint.artifacts.fields import Fields
+from setpoint.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Lock:
     """One process, told apart from every other: a pid alone is reused, a host alone reboots.
 
     Attributes:
@@ -36,8 +38,8 @@ class Claim:
     job: str = ""
 
     @classmethod
-    def of_this_process(cls) -> "Claim":
-        """A claim by the calling process, with a fresh token."""
+    def of_this_process(cls) -> "Lock":
+        """A lock of the calling process, with a fresh token."""
         pid = os.getpid()
         return cls(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "", secrets.token_hex(8), _job())
 
@@ -53,18 +55,30 @@ class Claim:
         return self.boot_id == _boot_id() and _start_time(self.pid) == self.started
 
     def create(self, path: Path) -> bool:
-        """Write this claim to `path`; False where somebody was first."""
-        return create_json(path, {"schema": 1, **asdict(self)})
+        """Write this lock to `path`; False where somebody was first."""
+        return create_json(path, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the file."""
+        return {"schema": 1, **asdict(self)}
 
 
-def read_claim(path: Path) -> Claim | None:
-    """The claim in `path`, or None where there is none that can be read."""
-    fields: Any = read_json(path)
+def read_lock(path: Path) -> Lock | None:
+    """The lock in `path`, or None where there is none, or a damaged one, which holds nothing."""
+    content = read_json(path)
+    if content is None:
+        return None
+    fields = Fields(content, path)
     try:
-        return Claim(
-            fields["host"], fields["boot_id"], fields["pid"], fields["started"], fields["token"], fields.get("job", "")
+        return Lock(
+            host=fields.text("host"),
+            boot_id=fields.text("boot_id"),
+            pid=fields.whole("pid", least=1),
+            started=fields.text("started"),
+            token=fields.text("token"),
+            job=fields.text("job", ""),
         )
-    except (TypeError, KeyError):
+    except InputError:
         return None
 
 

@@ -15,12 +15,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts.atomic import create_json, read_json, sync_file, sync_folder
-from setpoint.artifacts.locks import Claim, read_claim
+from setpoint.artifacts.atomic import create_json, sync_file, sync_folder
+from setpoint.artifacts.locks import Lock, read_lock
+from setpoint.artifacts.manifest import (
+    SCHEMA,
+    Manifest,
+    Measured,
+    PublishedFile,
+    StageConfig,
+    read_config,
+    read_manifest,
+)
+from setpoint.artifacts.names import is_file_path
 from setpoint.errors import SetpointError
 from setpoint.fingerprint import file_digest
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class Attempt:
         return int(self.path.name)
 
     @property
-    def claim(self) -> Path:
+    def lock(self) -> Path:
         """Who makes this attempt."""
         return self.path / "claim.json"
 
@@ -78,8 +86,8 @@ class Attempt:
         """Whether somebody may still be at it."""
         if self.failure.exists() or self.resources.exists():
             return False
-        claim = read_claim(self.claim)
-        return claim is not None and claim.alive()
+        lock = read_lock(self.lock)
+        return lock is not None and lock.alive()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +118,26 @@ class StageFolder:
 
     def attempts(self) -> list[Attempt]:
         """Every claimed attempt, oldest first."""
-        return [Attempt(path.parent) for path in sorted(self.attempts_folder.glob("*/claim.json"))]
+        locks = sorted(self.attempts_folder.glob("*/claim.json"))
+        return [Attempt(path.parent) for path in locks if path.parent.name.isdecimal()]
 
     def latest_attempt(self) -> Attempt | None:
         """The attempt that counts, or None before the first."""
         return next(reversed(self.attempts()), None)
 
-    def read_manifest(self) -> dict[str, Any] | None:
+    def read_manifest(self) -> Manifest | None:
         """The manifest, or None where there is none that can be read."""
         return read_manifest(self.manifest)
+
+    def read_config(self) -> StageConfig | None:
+        """What the stage is asked to do, or None where that cannot be read."""
+        return read_config(self.config)
 
     def finished(self) -> bool:
         """Whether the manifest is there and every file it lists has its recorded size."""
         manifest = self.read_manifest()
         return manifest is not None and all(
-            _size(self.path / name) == file["bytes"] for name, file in manifest["files"].items()
+            _size(self.path / name) == file.bytes for name, file in manifest.files.items()
         )
 
     def verified(self) -> bool:
@@ -136,23 +149,23 @@ class StageFolder:
         manifest = self.read_manifest()
         return [
             name
-            for name, file in (manifest["files"] if manifest else {}).items()
-            if not (self.path / name).is_file() or file_digest(self.path / name) != file["sha256"]
+            for name, file in (manifest.files if manifest else {}).items()
+            if not (self.path / name).is_file() or file_digest(self.path / name) != file.sha256
         ]
 
-    def claim_attempt(self, *, description: Mapping[str, Any]) -> Attempt | None:
+    def claim_attempt(self, config: StageConfig) -> Attempt | None:
         """Start the next attempt, or None where the stage is finished or somebody is at it.
 
         Args:
-            description: what goes to `config.json` when this is the first attempt.
+            config: what goes to `config.json` when this is the first attempt.
         """
         latest = self.latest_attempt()
         if self.verified() or (latest is not None and latest.running()):
             return None
         attempt = Attempt(self.attempts_folder / f"{1 if latest is None else latest.number + 1:04d}")
-        if not Claim.of_this_process().create(attempt.claim):
+        if not Lock.of_this_process().create(attempt.lock):
             return None
-        create_json(self.config, {"schema": SCHEMA, **description})
+        create_json(self.config, config.to_json())
         if self.manifest.exists():  # it lists files that are gone or damaged; nobody else may touch it now
             self.manifest.rename(attempt.path / "damaged_manifest.json")
         return attempt
@@ -176,7 +189,7 @@ class StageFolder:
         attempt: Attempt,
         *,
         summary: Mapping[str, Any],
-        measured: Mapping[str, Any],
+        measured: Measured,
         provenance: Mapping[str, Any],
     ) -> None:
         """Move the attempt's output into place, write the manifest last, and drop what only attempts needed.
@@ -184,48 +197,44 @@ class StageFolder:
         That is the checkpoints, and the unfinished output of attempts that ended otherwise; their logs stay.
 
         Raises:
-            SetpointError: a newer attempt has taken over, or the manifest is there already: this result is not wanted.
+            SetpointError: a newer attempt has taken over, or the manifest is there already: this result is not wanted;
+                or a file has a name that no manifest may list.
         """
         if self.latest_attempt() != attempt:
             raise SetpointError(f"attempt {attempt.number} of {self.path} was taken over by a newer one")
-        files = {
-            path.relative_to(attempt.output).as_posix(): _record(path) for path in sorted(_files_below(attempt.output))
-        }
+        paths = {path.relative_to(attempt.output).as_posix(): path for path in sorted(_files_below(attempt.output))}
+        if odd := [name for name in paths if not is_file_path(name)]:
+            raise SetpointError(f"files are named with letters, digits, '.', '_' and '-', but not {odd[0]!r}")
+        files = {name: _published(path) for name, path in paths.items()}
         for entry in sorted(attempt.output.iterdir()):
             _replace(entry, self.path / entry.name)
         attempt.output.rmdir()
         sync_folder(self.path)
-        manifest = {
-            "schema": SCHEMA,
-            "stage": self.path.name,
-            "kind": self.path.parent.name,
-            "attempt": attempt.number,
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "files": files,
-            "summary": dict(summary),
-            "measured": dict(measured),
-            "provenance": dict(provenance),
-        }
-        if not create_json(self.manifest, manifest):
+        manifest = Manifest(
+            schema=SCHEMA,
+            stage=self.path.name,
+            kind=self.path.parent.name,
+            attempt=attempt.number,
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            files=files,
+            summary=dict(summary),
+            measured=measured,
+            provenance=dict(provenance),
+        )
+        if not create_json(self.manifest, manifest.to_json()):
             raise SetpointError(f"{self.manifest} is there already")
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         for earlier in self.attempts():
             shutil.rmtree(earlier.output, ignore_errors=True)
 
 
-def read_manifest(path: Path | str) -> dict[str, Any] | None:
-    """The manifest at `path`, or None where there is none that can be read."""
-    manifest = read_json(path)
-    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else None
-
-
 def _files_below(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _published(path: Path) -> PublishedFile:
     sync_file(path)
-    return {"sha256": file_digest(path), "bytes": path.stat().st_size}
+    return PublishedFile(file_digest(path), path.stat().st_size)
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -1,33 +1,13 @@
 """Where everything lies: one root with data sets, stages, experiments and links to models."""
 
 import os
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from setpoint.artifacts.names import check_identifier
 from setpoint.artifacts.stage import StageFolder
 from setpoint.errors import InputError
-
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
-
-
-def check_identifier(kind: str, identifier: str) -> str:
-    """`identifier` itself when it can be a folder name everywhere.
-
-    Raises:
-        InputError: it holds a path separator or an odd character, starts with a dot or dash, is empty or too long.
-    """
-    if _IDENTIFIER.fullmatch(identifier) is None:
-        raise InputError(
-            f"{kind} must be 1 to 120 letters, digits, '.', '_' or '-', not starting with '.' or '-', but is "
-            f"{identifier!r}. Try {_nearest_identifier(identifier)!r}."
-        )
-    return identifier
-
-
-def _nearest_identifier(identifier: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", identifier).strip("._-")[:120] or "my_experiment"
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,11 @@ def _build(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from setpoint.errors import InputError
-    from setpoint.pretraining.recipe import Recipe, build_base
+    from setpoint.pretraining.recipe import BaseRecipe, build_base
 
     if arguments.seed < 0:
         raise InputError(f"--seed must not be negative, but is {arguments.seed}.")
-    recipe = Recipe(seed=arguments.seed)
+    recipe = BaseRecipe(seed=arguments.seed)
     training = replace(recipe.pretraining, seed=arguments.seed, steps=arguments.steps or recipe.pretraining.steps)
     recipe = replace(recipe, pretraining=training, chunks=arguments.chunks or recipe.chunks)
     build_base(arguments.output, recipe, arguments.workers, lambda line: print(line, file=sys.stderr, flush=True))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from setpoint.cli.options import add_json, print_json, words
 from setpoint.cli.progress import say, say_nothing
 from setpoint.errors import InputError
-from setpoint.references.tables import anchor_tables
+from setpoint.references.tables import reference_tables
 
 if TYPE_CHECKING:
-    from setpoint.references.study import SystemAnchors
+    from setpoint.references.study import SystemReferences
 
 _CASES = 200
 
@@ -54,11 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.markdown:
         print("\n".join(_page(arguments, found)))
     else:
-        print("\n\n".join("\n".join(table.as_text()) for table in anchor_tables(found)))
+        print("\n\n".join("\n".join(table.as_text()) for table in reference_tables(found)))
     return 0
 
 
-def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "list[SystemAnchors]":
+def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "list[SystemReferences]":
     """The anchors of every system, in order; they do not depend on the number of processes."""
     from setpoint.processes import ordered_map
 
@@ -72,14 +72,14 @@ def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "li
     return found
 
 
-def _anchors(task: tuple[str, str, int, int, bool]) -> "SystemAnchors":
-    from setpoint.references.study import system_anchors
+def _anchors(task: tuple[str, str, int, int, bool]) -> "SystemReferences":
+    from setpoint.references.study import reference_study
 
     suite, system, cases, clones, disturbed = task
-    return system_anchors(suite, system, cases, demonstrations=clones, disturbed=disturbed)
+    return reference_study(suite, system, cases, demonstrations=clones, disturbed=disturbed)
 
 
-def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> Iterator[str]:
+def _page(arguments: argparse.Namespace, found: "Sequence[SystemReferences]") -> Iterator[str]:
     from setpoint import problems
     from setpoint.cli.systems import data_sheet
     from setpoint.problems import suite_systems
@@ -107,7 +107,7 @@ def _page(arguments: argparse.Namespace, found: "Sequence[SystemAnchors]") -> It
         f"never draws ({family}); `held_out_systems` has the nominal states of systems on which no universal model of "
         f"the benchmark is trained ({kept})."
     )
-    for table in anchor_tables(found):
+    for table in reference_tables(found):
         yield ""
         yield from table.as_markdown()
     yield ""

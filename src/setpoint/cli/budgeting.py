@@ -30,7 +30,8 @@ def check_budget_options(arguments: argparse.Namespace) -> None:
     """
     given = [f"--{name}" for name in ("choose", "yes") if getattr(arguments, name, None)]
     if given and arguments.budget is None:
-        raise InputError(f"{' and '.join(given)} has no effect without --budget. Add --budget, or remove it.")
+        verb = "have" if len(given) > 1 else "has"
+        raise InputError(f"{' and '.join(given)} {verb} no effect without --budget. Add --budget.")
 
 
 def show_designs(request: "Request", arguments: argparse.Namespace) -> None:
@@ -48,7 +49,7 @@ def show_designs(request: "Request", arguments: argparse.Namespace) -> None:
 
 def designs_text(budget: "Budget", found: "Sequence[PricedDesign]") -> str:
     """The designs, a paragraph each, with what they can detect at 80 % power."""
-    from setpoint.analysis.data.formatting import counted
+    from setpoint.formatting import counted
 
     spread = found[0].seed_deviation
     metric = found[0].offer.spec.metrics[0]

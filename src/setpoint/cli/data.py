@@ -169,9 +169,9 @@ def _show(arguments: argparse.Namespace) -> int:
 def _texts(info: "DatasetInfo", system: str, rows: "Rows", wanted: int) -> Iterator[dict[str, Any]]:
     """The first rows with the texts that the built-in base reads and writes."""
     from setpoint import problems
-    from setpoint.language import Dialect, compose_answer, messages
+    from setpoint.language import PromptFormat, compose_answer, messages
 
-    problem, dialect = problems.get(system), Dialect(blocking=info.blocking)
+    problem, prompt_format = problems.get(system), PromptFormat(blocking=info.blocking)
     for index in range(min(wanted, len(rows))):
         state = rows.states[index]
         yield {
@@ -181,6 +181,6 @@ def _texts(info: "DatasetInfo", system: str, rows: "Rows", wanted: int) -> Itera
             "state": state.tolist(),
             "cost": float(rows.costs[index]),
             "optimal_cost": float(rows.optimal_costs[index]),
-            "prompt": messages(problem, state.tolist(), dialect)[-1]["content"],
-            "answer": compose_answer(problem, state, rows.moves[index], rows.feedback[index], dialect),
+            "prompt": messages(problem, state.tolist(), prompt_format)[-1]["content"],
+            "answer": compose_answer(problem, state, rows.moves[index], rows.feedback[index], prompt_format),
         }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from setpoint.analysis.data.formatting import share_text
+from setpoint.formatting import share_text
 
 _ORDER = ("llm", "optimum", "mpc", "tracking_lqr", "lqr", "zero")
 

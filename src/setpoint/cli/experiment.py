@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from setpoint.api.planning import Preparation
     from setpoint.artifacts import Workspace
     from setpoint.experiments.request import Request
+    from setpoint.records.failure import FailureClass
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -241,13 +242,13 @@ def _retry(arguments: argparse.Namespace) -> int:
     return run_request(wanted, arguments, retry=lambda name: classes is None or name in classes)
 
 
-def _say_what_is_not_retried(wanted: "Request", classes: frozenset[str] | None) -> None:
+def _say_what_is_not_retried(wanted: "Request", classes: "frozenset[FailureClass] | None") -> None:
     """Where no stage failed in a way that was asked for, the command only resumes, which is said."""
-    from setpoint.analysis.data.formatting import listed
     from setpoint.experiments.running.status import read_stages
+    from setpoint.formatting import listed
 
     states = read_stages(wanted.workspace, wanted.existing).values() if wanted.existing else ()
-    failed = {state.failure["failure_class"] for state in states if state.failure}
+    failed = {state.failure.failure_class for state in states if state.failure}
     if classes is None and not failed:
         say("no stage has failed, so there is nothing to try again")
     elif classes is not None and not failed & classes:
@@ -255,19 +256,17 @@ def _say_what_is_not_retried(wanted: "Request", classes: frozenset[str] | None) 
         say(f"no failure is of class {listed(sorted(classes), 'or')}{there}, so none is tried again")
 
 
-def _classes(arguments: argparse.Namespace) -> frozenset[str] | None:
+def _classes(arguments: argparse.Namespace) -> "frozenset[FailureClass] | None":
     """The failure classes that are named; None where all are meant.
 
     Raises:
         InputError: there is no such class, so that nothing would be tried again.
     """
-    from setpoint.records.failure import FAILURE_CLASSES
+    from setpoint.records.failure import STAGE_CLASSES, FailureClass
 
     named = arguments.classes
-    collect(
-        [unknown_name("failure class", each, FAILURE_CLASSES) for each in named or () if each not in FAILURE_CLASSES]
-    )
-    return None if named is None else frozenset(named)
+    collect([unknown_name("failure class", each, STAGE_CLASSES) for each in named or () if each not in STAGE_CLASSES])
+    return None if named is None else frozenset(map(FailureClass, named))
 
 
 def _recover(arguments: argparse.Namespace) -> int:
@@ -291,8 +290,8 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from setpoint.analysis.data.formatting import counted
     from setpoint.experiments.running.status import read_status
+    from setpoint.formatting import counted
 
     workspace = workspace_of(arguments)
     if arguments.watch:

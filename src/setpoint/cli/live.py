@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from setpoint.artifacts import Workspace
-    from setpoint.records.journal import Listener
+    from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
 
 _TAIL = 4096
@@ -23,7 +23,7 @@ SHOWN = ("loss", "validation_loss", "reward")
 
 
 class View:
-    """Follows the journal's events, and looks at the training curves of the stages that are running."""
+    """Lineage the journal's events, and looks at the training curves of the stages that are running."""
 
     def __init__(self, plan: "Plan", workspace: "Workspace") -> None:
         """Nothing has happened yet."""
@@ -34,19 +34,24 @@ class View:
         self._runs: dict[str, str] = {}
         self._messages: deque[str] = deque(maxlen=_MESSAGES)
 
-    def listen(self, event: dict[str, Any]) -> None:
-        """Take one event of the journal in."""
-        kind, stage = event["event"], event.get("stage", "")
-        if kind == "started":  # whatever ran under an earlier coordinator ended with it
-            self._running, self._ended = {}, set()
-        elif kind == "stage_started":
-            self._running[stage] = datetime.fromisoformat(event["at"])
-        elif kind in {"stage_finished", "stage_reused", "stage_failed"}:
-            self._running.pop(stage, None)
-            if not event.get("retry"):
-                self._ended.add(stage)
-        elif kind == "run_finished":
-            self._runs[event["run"]] = event["state"]
+    def listen(self, event: "Event") -> None:
+        """Take one event of the journal in; what is not of this plan is left out."""
+        from setpoint.records import journal
+
+        match event:
+            case journal.Started():  # whatever ran under an earlier coordinator ended with it
+                self._running, self._ended = {}, set()
+            case journal.StageStarted() if event.stage in self._plan.stages:
+                self._running[event.stage] = event.at
+            case journal.StageFinished() | journal.StageReused():
+                self._running.pop(event.stage, None)
+                self._ended.add(event.stage)
+            case journal.StageFailed():
+                self._running.pop(event.stage, None)
+                if not event.retry:
+                    self._ended.add(event.stage)
+            case journal.RunFinished():
+                self._runs[event.run] = event.state
         if text := _message(event):
             self._messages.append(text)
 
@@ -57,7 +62,7 @@ class View:
         from rich.table import Table
         from rich.text import Text
 
-        from setpoint.analysis.data.formatting import counted
+        from setpoint.formatting import counted
 
         total = len(self._plan.stages)
         head = Table.grid(padding=(0, 1))
@@ -122,8 +127,13 @@ def follow(plan: "Plan", workspace: "Workspace", listener: "Listener") -> None:
         time.sleep(1 / _PER_SECOND)
 
 
-def _message(event: dict[str, Any]) -> str:
-    if event["event"] == "stage_failed":
-        again = "; trying again" if event["retry"] else ""
-        return f"{event['stage']} failed ({event['failure_class']}): {event['reason']}{again}"
-    return f"{event['stage']}: waiting; {event['reason']}" if event["event"] == "stage_waiting" else ""
+def _message(event: "Event") -> str:
+    from setpoint.records import journal
+
+    match event:
+        case journal.StageFailed():
+            again = "; trying again" if event.retry else ""
+            return f"{event.stage} failed ({event.failure_class}): {event.reason}{again}"
+        case journal.StageWaiting():
+            return f"{event.stage}: waiting; {event.reason}"
+    return ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from setpoint.cli.options import add_json, add_workspace, one_of, print_json, workspace_of
 
 if TYPE_CHECKING:
-    from setpoint.artifacts import StageFolder, Workspace
+    from setpoint.artifacts import Manifest, StageFolder, Workspace
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,32 +47,30 @@ def _describe(link: Path, workspace: "Workspace", *, detailed: bool) -> dict[str
 
     family, systems, training_type, name = link.relative_to(workspace.models).parts
     stage = StageFolder(link.resolve().parent)
-    manifest = stage.read_manifest() or {}
+    manifest = stage.read_manifest()
     model: dict[str, Any] = {
         "run_id": name,
         "model_type": "specialist" if family == "single_system" else "universal",
         "systems": systems.split("+"),
         "stage": training_type,
         "path": str(link),
-        "finished_at": manifest.get("finished_at"),
+        "finished_at": None if manifest is None else manifest.finished_at,
         "usable": stage.finished(),
     }
     return {**model, **_details(stage, manifest)} if detailed else model
 
 
-def _details(stage: "StageFolder", manifest: dict[str, Any]) -> dict[str, Any]:
-    from setpoint.artifacts import read_json
-
-    asked = read_json(stage.config) or {}
-    config = asked.get("config", {})
+def _details(stage: "StageFolder", manifest: "Manifest | None") -> dict[str, Any]:
+    asked = stage.read_config()
+    config = {} if asked is None else asked.config
     return {
         "stage_id": stage.path.name,
-        "seed": asked.get("seed"),
+        "seed": None if asked is None else asked.seed,
         "base": config.get("base"),
         "datasets": config.get("datasets"),
         "parameters": {group: config[group] for group in ("lora", "sft", "grpo") if group in config},
-        "summary": manifest.get("summary"),
-        "measured": manifest.get("measured"),
+        "summary": None if manifest is None else manifest.summary,
+        "measured": None if manifest is None else manifest.measured.to_json(),
     }
 
 

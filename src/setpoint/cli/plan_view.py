@@ -26,7 +26,7 @@ def plan_summary(prepared: "Preparation") -> dict[str, Any]:
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
     plan, workspace = prepared.plan, prepared.request.workspace
-    expected = prepared.estimate(default_workers()).to_json()
+    expected = prepared.estimate(default_workers()).record().to_json()
     extra = {"suggestions": suggestions(plan), "warnings": inert_parameters(plan), "estimate": expected}
     known = {"stage_ids_known": _stage_ids_known(plan), "finished_stages": _finished_stages(plan, workspace)}
     return {**plan.to_json(), **known, **extra}
@@ -65,7 +65,7 @@ def plan_text(prepared: "Preparation") -> str:
 
 def _runs_text(plan: "Plan") -> str:
     """`6 configurations x 2 replicates = 12`; an arm of existing adapters has as many replicates as adapters."""
-    from setpoint.analysis.data.formatting import counted
+    from setpoint.formatting import counted
 
     replicates = Counter(run.configuration for run in plan.runs)
     sizes = Counter(replicates.values())
@@ -123,10 +123,10 @@ def _resolution_text(resolution: int | None) -> str:
     if resolution is None:
         return "which is every one of them"
     if resolution == 3:
-        return "resolution III: main effects are mixed up with interactions of two parameters"
+        return "resolution III: main effects are aliased with two-factor interactions"
     if resolution == 4:
-        return "resolution IV: main effects are not mixed up with interactions of two parameters, but these are"
-    return "resolution V or more: neither main effects nor interactions of two parameters are mixed up"
+        return "resolution IV: main effects are clear of two-factor interactions, which are aliased with each other"
+    return "resolution V or more: main effects and two-factor interactions are clear of each other"
 
 
 def _estimate_lines(prepared: "Preparation") -> list[str]:

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
-    from setpoint.records.journal import Listener
+    from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
 
 
@@ -37,7 +37,7 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
         yield lambda event: _log(plan, event)
 
 
-def _log(plan: "Plan", event: dict[str, Any]) -> None:
+def _log(plan: "Plan", event: "Event") -> None:
     from setpoint.experiments.running.messages import event_text
 
     text = event_text(plan, event)

@@ -15,10 +15,11 @@ from setpoint.cli.spec_options import assignments
 from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
-    from setpoint.api.running import Finished, RunOptions, Slurm
+    from setpoint.api.running import FinishedRun, RunOptions, Slurm
     from setpoint.execution import Limits
     from setpoint.experiments.request import Request
-    from setpoint.experiments.running.status import Status
+    from setpoint.records.failure import FailureClass
+    from setpoint.records.state import ExperimentState, RunState
 
 EXIT_SOME_FAILED = 4
 EXIT_ALL_FAILED = 5
@@ -141,21 +142,23 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
     Raises:
         InputError: an unknown class, or one that is a result; a number that is none.
     """
-    from setpoint.records.failure import RETRIES
+    from setpoint.records.failure import RETRYABLE
 
     found = assignments(getattr(arguments, "retries", None) or [])
     findings = Findings()
     for name, number in found.items():
         with findings.check():
-            if name not in RETRIES:
-                raise unknown_name("retryable failure class", name, RETRIES)
+            if name not in RETRYABLE:
+                raise unknown_name("retryable failure class", name, RETRYABLE)
             if not number.isdecimal():
                 raise InputError(f"retries of {name} must be a whole number, but are {number!r}.")
     findings.settle()
     return {name: int(number) for name, number in found.items()}
 
 
-def run_options(arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False) -> "RunOptions":
+def run_options(
+    arguments: argparse.Namespace, *, retry: "Callable[[FailureClass], bool]" = lambda _: False
+) -> "RunOptions":
     """How to run, as the options say.
 
     Raises:
@@ -177,7 +180,7 @@ def run_options(arguments: argparse.Namespace, *, retry: Callable[[str], bool] =
 
 
 def run_request(
-    request: "Request", arguments: argparse.Namespace, *, retry: Callable[[str], bool] = lambda _: False
+    request: "Request", arguments: argparse.Namespace, *, retry: "Callable[[FailureClass], bool]" = lambda _: False
 ) -> int:
     """Run or resume the experiment, write its report and print it; the exit code."""
     from setpoint.api.running import ReportInterrupted, RunInterrupted, run_experiment
@@ -207,10 +210,9 @@ def _interrupted(request: "Request", *, on_slurm: bool) -> int:
     return EXIT_INTERRUPTED
 
 
-def _advise(finished: "Finished") -> None:
+def _advise(finished: "FinishedRun") -> None:
     """What to do about runs that are missing."""
-    from setpoint.analysis.data.formatting import counted
-    from setpoint.reports.remedies import fails_again
+    from setpoint.formatting import counted
 
     status, request = finished.status, finished.request
     if status.state == "interrupted":
@@ -219,13 +221,18 @@ def _advise(finished: "Finished") -> None:
     if failed:
         lost = [run for run in status.runs.values() if run.state in {"failed", "lost"}]
         advice = f"fix the cause, then run: {resume_command(request, 'retry')}"
-        if all(fails_again(run.failure_class) for run in lost):
+        if all(map(_is_final, lost)):
             suggestions = finished.report.with_name("failures.md")
             advice = f"a retry would fail again; start a new experiment, as {suggestions} suggests"
         print(f"setpoint: {counted(failed, 'run')} failed; {advice}", file=sys.stderr)
 
 
-def exit_code(status: "Status") -> int:
+def _is_final(run: "RunState") -> bool:
+    """Whether a retry of a failed run, which keeps its values, would fail again."""
+    return run.failure_class is not None and run.failure_class.policy.final
+
+
+def exit_code(status: "ExperimentState") -> int:
     """0 when every run is ok, else whether some or all are not."""
     ok = status.counts.get("ok", 0)
     if ok == len(status.runs):
@@ -243,7 +250,7 @@ def _command(request: "Request", *words: str) -> str:
     return shlex.join(["setpoint", *words, request.experiment_id, *place])
 
 
-def _print_result(finished: "Finished", *, as_json: bool) -> None:
+def _print_result(finished: "FinishedRun", *, as_json: bool) -> None:
     from setpoint.reports.files import seen_from
 
     report, workspace = finished.report, finished.request.workspace.root

@@ -12,7 +12,7 @@ from setpoint.cli.running import add_cluster_options, exit_code, slurm_of
 from setpoint.cli.spec_options import add_spec_options, spec_from
 
 if TYPE_CHECKING:
-    from setpoint.experiments.slurm.scripts import Generated
+    from setpoint.experiments.slurm.scripts import GeneratedScripts
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +75,7 @@ def _submit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(generated: "Generated", jobs: dict[str, str], *, as_json: bool) -> None:
+def _show(generated: "GeneratedScripts", jobs: dict[str, str], *, as_json: bool) -> None:
     if as_json:
         described = [
             {"script": str(batch.script), "stages": len(batch.stages), "job": jobs.get(batch.name)}

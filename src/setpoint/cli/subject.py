@@ -81,9 +81,9 @@ def _base(arguments: argparse.Namespace) -> Subject:
     from setpoint.policies import resolve_base
 
     base = resolve_base(arguments.base_model)
-    dialect = base.preset.dialect
+    prompt_format = base.preset.prompt_format
     label = f"{base.name} without training"
-    return Subject(label, _asked_system(arguments), dialect.blocking, lambda: load_model(base, dialect))
+    return Subject(label, _asked_system(arguments), prompt_format.blocking, lambda: load_model(base, prompt_format))
 
 
 def _adapter(arguments: argparse.Namespace) -> Subject:

@@ -55,9 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json([_record(problem) for problem in known])
     else:
         for problem in known:
-            print(
-                f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; judged in {_track(problem)}"
-            )
+            print(f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; {_track(problem)}")
     for name, reason in plants.plugins().broken.items():
         print(f"{name}: broken plug-in, left out ({reason})", file=sys.stderr)
     return 0
@@ -103,7 +101,7 @@ def _record(problem: "Problem") -> dict[str, Any]:
         "family": {name: asdict(interval) for name, interval in plant.family.items()},
         "optimum": problem.optimum_word,
         "horizon_s": problem.horizon_s,
-        "judged": problem.judged,
+        "evaluation_mode": problem.evaluation_mode,
         "open_loop": problem.open_loop,
     }
 
@@ -141,7 +139,7 @@ def data_sheet(problem: "Problem") -> Iterator[str]:
         )
     if problem.optimum_word == "best known":
         yield f"optimum: best known of {problem.starts} starts, for there are local optima"
-    yield f"judged in: {_track(problem)}"
+    yield f"primary evaluation mode: {_track(problem)}"
 
 
 def _substeps(count: int) -> str:
@@ -153,6 +151,6 @@ def _bounds(signal: Any) -> str:
 
 
 def _track(problem: "Problem") -> str:
-    if problem.judged == "open_loop":
+    if problem.evaluation_mode == "open_loop":
         return "open loop; closed loop is shown too"
     return "closed loop" + ("; open loop is shown too" if problem.open_loop else " only")

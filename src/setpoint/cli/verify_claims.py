@@ -15,7 +15,7 @@ from setpoint.cli.options import add_json, finite, print_json, words
 from setpoint.errors import InputError
 
 if TYPE_CHECKING:
-    from setpoint.truth.verification import Reached
+    from setpoint.truth.verification import TargetOutcome
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 EXIT_MISSED = 4
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"no scenario is called {', '.join(wanted)}. Known: {known}.")
     before = _read_collection(arguments.collect) if arguments.collect is not None else []
     jobs = [(name, arguments.simulations, arguments.folders) for name in names]
-    rows: list[Reached] = []
+    rows: list[TargetOutcome] = []
     total_s = 0.0
     with ProcessPoolExecutor(arguments.workers) as pool:
         for name, (found, cpu_s) in zip(names, pool.map(_grade, jobs), strict=True):
@@ -81,33 +81,33 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_MISSED if any(row.missed for row in rows) else 0
 
 
-def _grade(job: tuple[str, int, int]) -> "tuple[list[Reached], float]":
+def _grade(job: tuple[str, int, int]) -> "tuple[list[TargetOutcome], float]":
     """One scenario, in a process of its own."""
     from setpoint.api.verification import grade_scenario
 
     return grade_scenario(*job)
 
 
-def _plain(rows: "Sequence[Reached]") -> list[dict[str, Any]]:
+def _plain(rows: "Sequence[TargetOutcome]") -> list[dict[str, Any]]:
     return [finite({**asdict(row), "held": row.held}) for row in rows]
 
 
-def _read_collection(path: Path) -> "list[Reached]":
+def _read_collection(path: Path) -> "list[TargetOutcome]":
     """The results that the file holds; none where it is not there yet."""
     from setpoint.truth.scenarios import Target
-    from setpoint.truth.verification import Reached
+    from setpoint.truth.verification import TargetOutcome
 
     try:
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         return [
-            Reached(**{k: v for k, v in row.items() if k != "held"} | {"target": Target(**row["target"])})
+            TargetOutcome(**{k: v for k, v in row.items() if k != "held"} | {"target": Target(**row["target"])})
             for row in kept
         ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"--collect needs a file that it wrote itself, or none yet, but {path}: {error}") from error
 
 
-def _joined(before: "Sequence[Reached]", rows: "Sequence[Reached]") -> "list[Reached]":
+def _joined(before: "Sequence[TargetOutcome]", rows: "Sequence[TargetOutcome]") -> "list[TargetOutcome]":
     """`rows`, and of `before` those of other scenarios that still exist, in the order of the scenarios."""
     from setpoint.truth.scenarios import scenarios
 

@@ -3,16 +3,16 @@
 from setpoint.controllers.baselines import ZeroControl
 from setpoint.controllers.certificate import Certificate
 from setpoint.controllers.detuned import DetunedLqr
-from setpoint.controllers.interface import Controller, Plan, ProblemController
+from setpoint.controllers.interface import Controller, ControlPlan, ProblemController
 from setpoint.controllers.riccati import ClippedLqr, LinearQuadratic, solve_riccati
 
 __all__ = [
     "Certificate",
     "ClippedLqr",
+    "ControlPlan",
     "Controller",
     "DetunedLqr",
     "LinearQuadratic",
-    "Plan",
     "ProblemController",
     "ZeroControl",
     "solve_riccati",

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan, ProblemController
+from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.problems import Problem
 
 
@@ -16,6 +16,6 @@ class ZeroControl(ProblemController):
         """Keep the problem."""
         super().__init__(problem)
 
-    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """Zeros."""
-        return Plan.of(np.zeros((len(x), steps, self.problem.plant.n_u)))
+        return ControlPlan.of(np.zeros((len(x), steps, self.problem.plant.n_u)))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan, ProblemController
+from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.errors import InputError, unknown_name
 from setpoint.problems import MoveBlocking, Problem
 
@@ -48,12 +48,12 @@ class ClonedController(ProblemController):
         self._scale = scale
         self._blocking = blocking
 
-    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """The predicted moves within the bounds, for the whole horizon."""
         plant, scale = self.problem.plant, self._scale
         predicted = self._regressor.predict((x - scale.state_mean) / scale.state_spread)
         moves = scale.move_mean + scale.move_spread * predicted.reshape(len(x), -1, plant.n_u)
-        return Plan.of(self._blocking.expand(np.clip(moves, plant.control_lower, plant.control_upper)))
+        return ControlPlan.of(self._blocking.expand(np.clip(moves, plant.control_lower, plant.control_upper)))
 
 
 def clone(

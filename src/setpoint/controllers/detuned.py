@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan, ProblemController
+from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.controllers.riccati import clipped_feedback, plan_feedback, solve_riccati
 from setpoint.problems import Problem
 
@@ -22,6 +22,6 @@ class DetunedLqr(ProblemController):
         """The clipped control, the same function of the state at every step."""
         return clipped_feedback(self.problem, self._gain, x)
 
-    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """The controls that the feedback would apply to the undisturbed plant."""
         return plan_feedback(self.problem, self.feedback, t, x, steps)

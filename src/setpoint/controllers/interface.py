@@ -13,7 +13,7 @@ from setpoint.trajectory import Termination
 
 
 @dataclass(frozen=True)
-class Plan:
+class ControlPlan:
     """Controls for a batch of B states, or for one state without the batch axis.
 
     Attributes:
@@ -28,7 +28,7 @@ class Plan:
     tokens: Int[np.ndarray, " B"]
 
     @classmethod
-    def of(cls, controls: Float[np.ndarray, "B S n_u"]) -> "Plan":
+    def of(cls, controls: Float[np.ndarray, "B S n_u"]) -> "ControlPlan":
         """The plan of a controller that always answers."""
         count = len(controls)
         return cls(controls, (Termination.COMPLETED,) * count, np.zeros(count, dtype=np.int64))
@@ -41,7 +41,7 @@ class Controller(Protocol):
     def name(self) -> str:
         """What tables call it."""
 
-    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """Controls from time `t` (s) and states `x` for at least the next `steps` grid intervals."""
 
 
@@ -59,7 +59,7 @@ class ProblemController(ABC):
         """Keep the problem."""
         self.problem = problem
 
-    def plan(self, t: float, x: ArrayLike, steps: int | None = None) -> Plan:
+    def plan(self, t: float, x: ArrayLike, steps: int | None = None) -> ControlPlan:
         """Controls from time `t` (s) and states `x`, (n_x,) or (B, n_x), for at least `steps` grid intervals.
 
         Args:
@@ -70,8 +70,8 @@ class ProblemController(ABC):
         """
         states, single = self.problem.as_states(x, "x")
         plan = self._plan(t, states, self.problem.steps if steps is None else steps)
-        return Plan(plan.controls[0], plan.outcomes, plan.tokens) if single else plan
+        return ControlPlan(plan.controls[0], plan.outcomes, plan.tokens) if single else plan
 
     @abstractmethod
-    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """Controls for a batch."""

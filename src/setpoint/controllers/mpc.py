@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan, ProblemController
+from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.controllers.riccati import ClippedLqr
 from setpoint.controllers.shooting import TrajectoryOptimizer
 from setpoint.problems import Problem
@@ -30,9 +30,9 @@ class ModelPredictive(ProblemController):
         self.solved = 0
         self.unsolved = 0
 
-    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """The controls of the next N steps from every state."""
-        return Plan.of(np.stack([self._plan_one(state) for state in x]))
+        return ControlPlan.of(np.stack([self._plan_one(state) for state in x]))
 
     def _plan_one(self, x: np.ndarray) -> np.ndarray:
         optimum = self._optimizer.solve(x)

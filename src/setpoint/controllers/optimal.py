@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan, ProblemController
+from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.controllers.riccati import ClippedLqr
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
 from setpoint.problems import MoveBlocking, Problem
@@ -38,9 +38,9 @@ class OptimalController(ProblemController):
             self._solved[key] = found
         return found
 
-    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """The optimal controls of the next N steps; the problem does not change with time."""
-        return Plan.of(np.stack([self._plan_one(state) for state in x]))
+        return ControlPlan.of(np.stack([self._plan_one(state) for state in x]))
 
     def _plan_one(self, x: Float[np.ndarray, " n_x"]) -> Float[np.ndarray, "N n_u"]:
         optimum = self.find(x)

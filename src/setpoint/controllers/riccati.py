@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan, ProblemController
+from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.plants import linearise
 from setpoint.problems import Problem
 
@@ -57,7 +57,7 @@ class ClippedLqr(ProblemController):
         """The clipped control at grid step `step`; beyond the horizon, that of its last step."""
         return clipped_feedback(self.problem, self._gains[min(step, self.problem.steps - 1)], x)
 
-    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """The controls that the feedback would apply to the undisturbed plant."""
         return plan_feedback(self.problem, self.feedback, t, x, steps)
 
@@ -76,7 +76,7 @@ def plan_feedback(
     t: float,
     x: Float[np.ndarray, "B n_x"],
     steps: int,
-) -> Plan:
+) -> ControlPlan:
     """The controls that `feedback(step, x)` would apply to the undisturbed plant from time `t` (s) on."""
     plant = problem.plant
     start = round(t / plant.dt_s)
@@ -85,4 +85,4 @@ def plan_feedback(
         u = feedback(step, x)
         controls.append(u)
         x = plant.step(step * plant.dt_s, x, u)
-    return Plan.of(np.stack(controls, axis=1))
+    return ControlPlan.of(np.stack(controls, axis=1))

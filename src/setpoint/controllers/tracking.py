@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.controllers.interface import Plan, ProblemController
+from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.controllers.optimal import OptimalController
 from setpoint.controllers.riccati import plan_feedback
 from setpoint.errors import InputError
@@ -38,7 +38,7 @@ class TrackingLqr(ProblemController):
         self._optimum = optimum or OptimalController(problem)
         self._reference: _Reference | None = None
 
-    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> Plan:
+    def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """The controls that the feedback would apply to the undisturbed plant.
 
         Raises:

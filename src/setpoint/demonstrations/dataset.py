@@ -18,7 +18,7 @@ from setpoint import problems
 from setpoint.artifacts import Workspace, read_json, write_json
 from setpoint.artifacts.atomic import sync_file, sync_folder
 from setpoint.demonstrations import names
-from setpoint.demonstrations.generate import Generated
+from setpoint.demonstrations.generate import GeneratedRows
 from setpoint.demonstrations.recipe import SPLITS, Expert, Recipe, Split
 from setpoint.demonstrations.schema import SCHEMA_VERSION, Row, row_schema, write_rows
 from setpoint.errors import InputError
@@ -196,7 +196,7 @@ def _verify(info: DatasetInfo, path: Path) -> None:
         )
 
 
-def publish(path: Path, recipe: Recipe, generated: Generated) -> None:
+def publish(path: Path, recipe: Recipe, generated: GeneratedRows) -> None:
     """Write a data set to a hidden folder and rename it to `path`; where `path` exists already, that one stays."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     temporary.mkdir(parents=True)
@@ -215,7 +215,7 @@ def publish(path: Path, recipe: Recipe, generated: Generated) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _manifest(name: str, folder: Path, recipe: Recipe, generated: Generated) -> dict[str, Any]:
+def _manifest(name: str, folder: Path, recipe: Recipe, generated: GeneratedRows) -> dict[str, Any]:
     every_row = [row for split in SPLITS for row in generated.rows[split]]
     files = [folder / _file_name(split) for split in SPLITS]
     return {

@@ -35,7 +35,7 @@ _COMPARED_STATES = 3
 
 
 @dataclass
-class Generated:
+class GeneratedRows:
     """The rows of a recipe, and what it took.
 
     Attributes:
@@ -63,13 +63,13 @@ class _Task:
     forbidden: Float[np.ndarray, "count n_x"]
 
 
-def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress | None = None) -> Generated:
+def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress | None = None) -> GeneratedRows:
     """The rows of `recipe`; the same ones whatever the number of `workers`.
 
     Raises:
         InputError: almost no draw of some trajectory can be used.
     """
-    found = Generated()
+    found = GeneratedRows()
     done = 0
     with ordered_map(workers or _default_workers(recipe.total_samples)) as run_all:
         for system in recipe.systems:
@@ -117,7 +117,7 @@ def _solver(system: str, blocking: MoveBlocking) -> StateSolver:
     return StateSolver(problems.get(system), blocking)
 
 
-def _collect(found: Generated, recipe: Recipe, system: str, draws: list[Draw], offset: int) -> None:
+def _collect(found: GeneratedRows, recipe: Recipe, system: str, draws: list[Draw], offset: int) -> None:
     """Add the rows and the counts of one system."""
     ordered = sorted(draws, key=lambda draw: draw.trajectory)
     rows = list(assemble_rows(recipe, system, ordered, offset))[: recipe.rows_of(system)]

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint import problems
-from setpoint.episodes import mode_name
 from setpoint.errors import InputError, unknown_name
 from setpoint.evaluation.conditions import Condition, conditions_of
-from setpoint.problems import CLOSED_LOOP_REPLANNING, DEFAULT_CASES, Problem, require_cases, suite_states
+from setpoint.modes import CLOSED_LOOP_REPLANNING, mode_name
+from setpoint.problems import DEFAULT_CASES, Problem, require_cases, suite_states
 
 Evaluation = Literal["standard", "replanning", "comprehensive"]
 EVALUATIONS: tuple[Evaluation, ...] = ("standard", "replanning", "comprehensive")

@@ -19,7 +19,7 @@ from setpoint.evaluation.protocol import EvaluationConfig
 from setpoint.evaluation.references import evaluate_references
 from setpoint.evaluation.run import Evaluated, evaluate
 from setpoint.evaluation.summary import summarise
-from setpoint.language import Dialect
+from setpoint.language import PromptFormat
 from setpoint.problems import MoveBlocking, Problem
 
 _ADAPTER = "adapter"
@@ -138,8 +138,8 @@ def _load_policy(context: StageContext) -> Policy:
             suggestion="plan the experiment again, or restore the model",
         )
     trained = context.needs.get("adapter")
-    dialect = Dialect.from_definition(context.config["dialect"])
-    return load_controllers(base, dialect, None if trained is None else trained / _ADAPTER)
+    prompt_format = PromptFormat.from_definition(context.config["dialect"])
+    return load_controllers(base, prompt_format, None if trained is None else trained / _ADAPTER)
 
 
 def _publish(context: StageContext, found: Evaluated, elsewhere: Mapping[str, Evaluated]) -> dict[str, Any]:

@@ -4,10 +4,11 @@ import os
 import signal
 import time
 
-from setpoint.artifacts import Attempt, read_claim, read_json
+from setpoint.artifacts import Attempt, read_lock
 from setpoint.artifacts.context import shutdown_signal, watch_shutdown
 from setpoint.execution.task import Task
 from setpoint.execution.worker import work
+from setpoint.records.failure import FailureClass, read_failure
 
 EXIT_SAVED = 75
 """The stage saved its state and wants to be started again; EX_TEMPFAIL, which some clusters requeue by themselves."""
@@ -32,8 +33,8 @@ def attempt_task(task: Task, *, patience_s: float = 600.0) -> int:
             return 0
         attempt = task.stage.latest_attempt()
         if attempt is not None and _ours(attempt):
-            failure = read_json(attempt.failure)
-            saved = isinstance(failure, dict) and failure.get("failure_class") == "preempted"
+            failure = read_failure(attempt.failure)
+            saved = failure is not None and failure.failure_class is FailureClass.PREEMPTED
             return EXIT_SAVED if saved else 1
         if time.monotonic() > deadline_s or shutdown_signal() is not None:
             return EXIT_BUSY
@@ -41,5 +42,5 @@ def attempt_task(task: Task, *, patience_s: float = 600.0) -> int:
 
 
 def _ours(attempt: Attempt) -> bool:
-    claim = read_claim(attempt.claim)
-    return claim is not None and claim.pid == os.getpid() and claim.alive()
+    lock = read_lock(attempt.lock)
+    return lock is not None and lock.pid == os.getpid() and lock.alive()

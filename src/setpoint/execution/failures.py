@@ -3,11 +3,10 @@
 import errno
 import signal
 import traceback
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from setpoint.errors import InputError, StageError
-from setpoint.records.failure import SUGGESTIONS
+from setpoint.records.failure import STAGE_CLASSES, Failure, FailureClass, failure_of
 
 STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 EXIT_STORAGE = 74
@@ -16,30 +15,30 @@ TRANSIENT_ERRORS = frozenset({errno.EIO, errno.ESTALE, errno.EHOSTUNREACH, errno
 
 # Exceptions of libraries that this layer does not import, by the name of their type.
 _CLASS_OF_TYPE = {
-    "OutOfMemoryError": "gpu_oom",
-    "DistBackendError": "transient",
-    "DistNetworkError": "transient",
-    "AcceleratorError": "node_failure",
+    "OutOfMemoryError": FailureClass.GPU_OOM,
+    "DistBackendError": FailureClass.TRANSIENT,
+    "DistNetworkError": FailureClass.TRANSIENT,
+    "AcceleratorError": FailureClass.NODE_FAILURE,
 }
+_CLASS_OF_SIGNAL = {"SIGTERM": FailureClass.PREEMPTED, "SIGKILL": FailureClass.LOST}
 
 
-def describe_failure(error: BaseException) -> dict[str, Any]:
-    """The content of failure.json for an exception that ended a stage."""
+def describe_failure(error: BaseException) -> Failure:
+    """The failure of a stage that an exception ended."""
     failure_class = classify(error)
     stage_error = error if isinstance(error, StageError) else None
-    return {
-        "schema": 1,
-        "failure_class": failure_class,
-        "message": str(error) or type(error).__name__,
-        "exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        "traceback": "".join(traceback.format_exception(error)),
-        "evidence": stage_error.evidence if stage_error else {},
-        "suggestion": (stage_error.suggestion if stage_error else "") or SUGGESTIONS[failure_class],
-    }
+    return Failure(
+        failure_class=failure_class,
+        message=str(error) or type(error).__name__,
+        evidence=stage_error.evidence if stage_error else {},
+        suggestion=(stage_error.suggestion if stage_error else "") or failure_class.policy.suggestion,
+        exception=f"{type(error).__module__}.{type(error).__qualname__}",
+        traceback="".join(traceback.format_exception(error)),
+    )
 
 
-def describe_ended(exit_code: int | None, *, oom_kills: int = 0, peak_rss_gb: float = 0.0) -> dict[str, Any]:
-    """The content of failure.json for a worker that ended without a word.
+def describe_ended(exit_code: int | None, *, oom_kills: int = 0, peak_rss_gb: float = 0.0) -> Failure:
+    """The failure of a worker that ended without a word.
 
     A bare SIGKILL is no proof of low memory: that takes a kernel that says it killed for memory meanwhile.
 
@@ -49,27 +48,15 @@ def describe_ended(exit_code: int | None, *, oom_kills: int = 0, peak_rss_gb: fl
         peak_rss_gb: the largest resident memory that was seen.
     """
     name = _signal_name(exit_code)
-    failure_class = {"SIGTERM": "preempted", "SIGKILL": "lost"}.get(name, "crash" if name else "lost")
+    other = FailureClass.CRASH if name else FailureClass.LOST
+    failure_class = _CLASS_OF_SIGNAL.get(name, other)
     if name == "SIGKILL" and oom_kills:
-        failure_class = "host_oom"
+        failure_class = FailureClass.HOST_OOM
     if exit_code == EXIT_STORAGE:
-        failure_class = "storage"
+        failure_class = FailureClass.STORAGE
     evidence = {"exit_code": exit_code, "signal": name, "oom_kills": oom_kills, "peak_rss_gb": round(peak_rss_gb, 3)}
     ended = f"by {name}" if name else f"with exit code {exit_code}"
-    return describe(failure_class, f"the worker ended {ended} and without a result", evidence)
-
-
-def describe(failure_class: str, message: str, evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of failure.json for a failure that was seen from outside."""
-    return {
-        "schema": 1,
-        "failure_class": failure_class,
-        "message": message,
-        "exception": None,
-        "traceback": None,
-        "evidence": dict(evidence),
-        "suggestion": SUGGESTIONS[failure_class],
-    }
+    return failure_of(failure_class, f"the worker ended {ended} and without a result", evidence)
 
 
 def _signal_name(exit_code: int | None) -> str:
@@ -81,24 +68,24 @@ def _signal_name(exit_code: int | None) -> str:
         return f"signal {-exit_code}"
 
 
-def classify(error: BaseException) -> str:
+def classify(error: BaseException) -> FailureClass:
     """The failure class of an exception, or of the first one in its chain of causes that has one of its own."""
     for link in _causes(error):
         if isinstance(link, StageError):
-            return link.failure_class
+            return FailureClass(link.failure_class) if link.failure_class in STAGE_CLASSES else FailureClass.CRASH
         if isinstance(link, InputError):
-            return "config"
+            return FailureClass.CONFIG
         if isinstance(link, MemoryError):
-            return "host_oom"
+            return FailureClass.HOST_OOM
         if isinstance(link, OSError) and link.errno in STORAGE_ERRORS:
-            return "storage"
+            return FailureClass.STORAGE
         if isinstance(link, ConnectionError | TimeoutError):
-            return "transient"
+            return FailureClass.TRANSIENT
         if isinstance(link, OSError) and link.errno in TRANSIENT_ERRORS:
-            return "transient"
+            return FailureClass.TRANSIENT
         if type(link).__name__ in _CLASS_OF_TYPE:
             return _CLASS_OF_TYPE[type(link).__name__]
-    return "crash"
+    return FailureClass.CRASH
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

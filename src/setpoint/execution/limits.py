@@ -3,11 +3,11 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from setpoint.artifacts import Attempt
+from setpoint.records.failure import Failure, FailureClass, failure_of
 
 _LOOK_EVERY_S = 1.0
 _CPU_OF_PROGRESS_S = 0.5
@@ -29,15 +29,6 @@ class Limits:
     stall_s: float | None = 1800.0
 
 
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A limit that was exceeded: the failure class and the numbers."""
-
-    failure_class: str
-    message: str
-    evidence: dict[str, Any]
-
-
 class Watch:
     """Looks at one worker, where `due` about once a second."""
 
@@ -54,7 +45,7 @@ class Watch:
         """Whether it is time to look again."""
         return self._process is not None and time.monotonic() - self._looked_s >= _LOOK_EVERY_S
 
-    def breach(self, attempt: Attempt | None, checkpoints: Path) -> Breach | None:
+    def breach(self, attempt: Attempt | None, checkpoints: Path) -> Failure | None:
         """Look, and say which limit the worker exceeds now, if any."""
         if self._process is None:
             return None
@@ -65,13 +56,15 @@ class Watch:
         limits = self._limits
         if limits.memory_gb is not None and rss_gb > limits.memory_gb:
             evidence = {"rss_gb": round(rss_gb, 3), "memory_limit_gb": limits.memory_gb}
-            return Breach("host_oom", f"the stage used {rss_gb:.2f} GB of {limits.memory_gb:g} GB", evidence)
+            return failure_of(
+                FailureClass.HOST_OOM, f"the stage used {rss_gb:.2f} GB of {limits.memory_gb:g} GB", evidence
+            )
         if limits.time_s is not None and now - self._started_s > limits.time_s:
             evidence = {"wall_s": round(now - self._started_s, 1), "time_limit_s": limits.time_s}
-            return Breach("timeout", f"the attempt took longer than {limits.time_s:g} s", evidence)
+            return failure_of(FailureClass.TIMEOUT, f"the attempt took longer than {limits.time_s:g} s", evidence)
         if limits.stall_s is not None and now - self._progress_s > limits.stall_s:
             evidence = {"seconds_without_progress": round(now - self._progress_s, 1), "stall_limit_s": limits.stall_s}
-            return Breach("stalled", f"there was no progress for {limits.stall_s:g} s", evidence)
+            return failure_of(FailureClass.STALLED, f"there was no progress for {limits.stall_s:g} s", evidence)
         return None
 
     def _note_progress(self, now: float, cpu_s: float, attempt: Attempt | None, checkpoints: Path) -> None:

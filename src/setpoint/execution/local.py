@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 
-from setpoint.artifacts import Attempt, create_json, read_claim, read_json
+from setpoint.artifacts import Attempt, create_json, read_lock
 from setpoint.errors import SetpointError
 from setpoint.execution.cleanup import end_group, left_behind
-from setpoint.execution.failures import EXIT_STORAGE, STORAGE_ERRORS, describe, describe_ended
-from setpoint.execution.limits import Breach, Limits, Watch
+from setpoint.execution.failures import EXIT_STORAGE, STORAGE_ERRORS, describe_ended
+from setpoint.execution.limits import Limits, Watch
 from setpoint.execution.machine import device_variables, oom_kills, worker_variables
 from setpoint.execution.sampling import GpuCounters
 from setpoint.execution.task import Outcome, Task
 from setpoint.execution.worker import work
 from setpoint.processes import main_module_hidden
+from setpoint.records.failure import Failure, read_failure
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_S = 0.5
@@ -163,13 +164,13 @@ class LocalJob:
             if attempt is not None and attempt.running():
                 return Outcome("busy")
             # It died before it could claim the stage, and the record of that needs an attempt.
-            attempt = stage.claim_attempt(description=self.task.describe())
+            attempt = stage.claim_attempt(self.task.asked())
             if attempt is None:
                 return Outcome("busy")
         killed = max(0, oom_kills() - self._oom_kills)
         ended = describe_ended(self._process.exitcode, oom_kills=killed, peak_rss_gb=self._watch.peak_rss_gb)
-        create_json(attempt.failure, ended)
-        return Outcome("failed", read_json(attempt.failure), left)
+        create_json(attempt.failure, ended.to_json())
+        return Outcome("failed", read_failure(attempt.failure), left)
 
     def cancel(self) -> None:
         """Kill the worker's process group and wait for its end."""
@@ -177,12 +178,12 @@ class LocalJob:
         self._process.kill()  # for a worker that had no group of its own yet
         self._process.join()
 
-    def _end_for(self, breach: Breach) -> Outcome:
+    def _end_for(self, breach: Failure) -> Outcome:
         """End a worker that exceeds a limit, unless it has just finished."""
         attempt = self._attempt()
         self.cancel()
         if attempt is not None and not self.task.stage.finished():
-            create_json(attempt.failure, describe(breach.failure_class, breach.message, breach.evidence))
+            create_json(attempt.failure, breach.to_json())
         return self._ended()
 
     def _end_group(self) -> None:
@@ -196,8 +197,8 @@ class LocalJob:
         return attempt if attempt is not None and self._made(attempt) else None
 
     def _made(self, attempt: Attempt) -> bool:
-        claim = read_claim(attempt.claim)
-        return claim is not None and claim.pid == self._process.pid
+        lock = read_lock(attempt.lock)
+        return lock is not None and lock.pid == self._process.pid
 
 
 def _main(task: Task, environment: dict[str, str]) -> None:

@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Any
 
+from setpoint.artifacts import Measured
+
 _KIB_PER_GB = 1e9 / 1024
 
 
@@ -19,21 +21,20 @@ class Meter:
         self._started_s = time.monotonic()
         self._cpu_s = _cpu_s()
 
-    def read(self) -> dict[str, float | None]:
-        """Costs since the start: wall_s, cpu_s, peak_rss_gb, gpu_hours, peak_gpu_gb (of the fullest device)."""
+    def read(self) -> Measured:
+        """Costs since the start; the memory of a GPU is that of the fullest device."""
         wall_s = time.monotonic() - self._started_s
         peak_kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         cuda = _cuda_in_use()
         devices = range(cuda.device_count()) if cuda else range(0)
-        return {
-            "wall_s": round(wall_s, 3),
-            "cpu_s": round(_cpu_s() - self._cpu_s, 3),
-            "peak_rss_gb": round(peak_kib / _KIB_PER_GB, 3),
-            "gpu_hours": round(len(devices) * wall_s / 3600, 6) if cuda else None,
-            "peak_gpu_gb": round(max(cuda.max_memory_reserved(device) for device in devices) / 1e9, 3)
-            if cuda
-            else None,
-        }
+        peak_gpu_gb = max(cuda.max_memory_reserved(device) for device in devices) / 1e9 if cuda else None
+        return Measured(
+            wall_s=round(wall_s, 3),
+            cpu_s=round(_cpu_s() - self._cpu_s, 3),
+            peak_rss_gb=round(peak_kib / _KIB_PER_GB, 3),
+            gpu_hours=round(len(devices) * wall_s / 3600, 6) if cuda else None,
+            peak_gpu_gb=None if peak_gpu_gb is None else round(peak_gpu_gb, 3),
+        )
 
 
 def _cpu_s() -> float:

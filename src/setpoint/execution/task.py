@@ -1,10 +1,13 @@
 """What an executor is given, and what it gives back. The same words for a local worker and for a cluster's job."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from setpoint.artifacts import StageFolder, Workspace
+from setpoint.artifacts import StageConfig, StageFolder, Workspace
+from setpoint.records.failure import Failure
+from setpoint.records.plan import PlannedStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +32,33 @@ class Task:
         """The stage's folder."""
         return Workspace(self.workspace).stage(self.kind, self.stage_id)
 
-    def describe(self) -> dict[str, Any]:
+    def asked(self) -> StageConfig:
         """What the stage folder keeps as its configuration."""
         needs = sorted(path.name for path in self.needs.values())
-        return {"kind": self.kind, "config": self.config, "needs": needs, "seed": self.seed}
+        return StageConfig(self.kind, self.config, tuple(needs), self.seed)
+
+
+def planned_task(workspace: Workspace, stages: Mapping[str, PlannedStage], name: str, target: str) -> Task:
+    """One attempt at the stage called `name`, as every executor is given it.
+
+    Args:
+        stages: by id, with those that it needs.
+    """
+    stage = stages[name]
+    needs = {role: workspace.stage(stages[need].kind, need).path.absolute() for role, need in stage.needs.items()}
+    return Task(workspace.root.absolute(), stage.kind, name, target, stage.config, stage.seed, needs)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: `finished`, `failed` with the content of failure.json, or `busy` where somebody else has it.
+    """How a job ended: `finished`, `failed` with its failure, or `busy` where somebody else has it.
 
     Attributes:
         left_behind: processes and GPU memory of the worker that would not go, in words; empty where all is clean.
     """
 
     state: Literal["finished", "failed", "busy"]
-    failure: dict[str, Any] | None = None
+    failure: Failure | None = None
     left_behind: str = ""
 
 

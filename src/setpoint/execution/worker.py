@@ -26,24 +26,24 @@ StageFunction = Callable[[StageContext], dict[str, Any]]
 def work(task: Task) -> None:
     """Make one attempt at `task`. The result is on disk only: a manifest, failure.json, or no attempt if not free."""
     stage = task.stage
-    attempt = stage.claim_attempt(description=task.describe())
+    attempt = stage.claim_attempt(task.asked())
     if attempt is None:
         return
     _redirect_output(attempt)
     meter = Meter()
-    sampler = Sampler(keep=lambda: write_json(attempt.resources_so_far, {"schema": 1, **meter.read()}))
+    sampler = Sampler(keep=lambda: write_json(attempt.resources_so_far, {"schema": 1, **meter.read().to_json()}))
     _say(f"{_title(task)}: attempt {attempt.number} began, process {os.getpid()}")
     try:
         _run_and_publish(task, stage, attempt, meter)
         _say(f"{_title(task)}: finished")
     except (Exception, SystemExit) as error:
         failure = describe_failure(error)
-        _say(f"{_title(task)}: failed, {failure['failure_class']}: {failure['message']}")
-        print(failure["traceback"], file=sys.stderr)
-        write_json(attempt.failure, failure)
+        _say(f"{_title(task)}: failed, {failure.failure_class}: {failure.message}")
+        print(failure.traceback, file=sys.stderr)
+        write_json(attempt.failure, failure.to_json())
     finally:
         _end_descendants()
-        write_json(attempt.resources, {"schema": 1, **meter.read(), **sampler.stop()})
+        write_json(attempt.resources, {"schema": 1, **meter.read().to_json(), **sampler.stop()})
         attempt.resources_so_far.unlink(missing_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()

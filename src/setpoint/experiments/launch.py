@@ -5,18 +5,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from setpoint.artifacts import Workspace, create_json, read_json, write_json
+from setpoint.artifacts import TRAINING_KINDS, StageKind, Workspace, create_json
 from setpoint.errors import InputError
 from setpoint.execution import Executor, Limits, LocalExecutor, gpus
 from setpoint.experiments.cost.calibration import calibrate
 from setpoint.experiments.cost.estimate import (
     KINDS,
     Estimate,
-    Observation,
+    StageTiming,
     actual_cost,
     compute_ratio,
     estimate,
@@ -37,17 +36,16 @@ from setpoint.experiments.planning.start_adapters import (
     planned_adapters,
 )
 from setpoint.experiments.preflight import check_machine, require_fit
-from setpoint.experiments.request import Follows, Request, successor
+from setpoint.experiments.request import Lineage, Request, successor
 from setpoint.experiments.running.coordinator import Coordinator
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.links import link_models
-from setpoint.experiments.running.status import Status, read_stages
-from setpoint.records.failure import RESULTS, RESUMED
-from setpoint.records.journal import Journal, Listener, read_events
+from setpoint.experiments.running.status import read_stages
+from setpoint.records.estimate import ESTIMATE, read_estimate, write_actual_cost, write_estimate
+from setpoint.records.failure import FailureClass
+from setpoint.records.journal import EventKind, Journal, Listener, StageFailed, read_events
 from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
-
-ESTIMATE = "estimate.json"
-"""In the experiment's folder: what it was expected to cost, and what it did."""
+from setpoint.records.state import ExperimentState, ExperimentStatus, StageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +64,10 @@ class Options:
     workers: int | None = 1
     limits: Limits = field(default_factory=Limits)
     retries: Mapping[str, int] | None = None
-    retry: Callable[[str], bool] = field(default=lambda _: False)
+    retry: Callable[[FailureClass], bool] = field(default=lambda _: False)
     listeners: tuple[Listener, ...] = ()
     executor: Executor | None = None
-    targets: Mapping[str, str] | None = None
+    targets: Mapping[StageKind, str] | None = None
     drain: bool = True
 
 
@@ -90,7 +88,7 @@ class Preparation:
     adapters: tuple[Adapter, ...]
 
     @cached_property
-    def _observed(self) -> Sequence[Observation]:
+    def _observed(self) -> Sequence[StageTiming]:
         return observations(self.request.workspace)
 
     def estimate(self, workers: int | None = None) -> Estimate:
@@ -105,7 +103,7 @@ def preview(request: Request) -> Preparation:
     Raises:
         InputError: a data set is missing and cannot be generated.
     """
-    datasets = find_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking)
+    datasets = find_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking)
     inputs = _inputs(request, datasets)
     plan = request.existing or build_plan(request.spec, request.experiment_id, inputs)
     return Preparation(request, plan, datasets, tuple(inputs.adapters))
@@ -168,7 +166,7 @@ def prepare(
     """
     require_machine(request, trains_here=trains_here)
     request.workspace.require_writable()
-    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.dialect.blocking, say)
+    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking, say)
     inputs = _inputs(request, datasets)
     prepared = Preparation(
         request, build_plan(request.spec, request.experiment_id, inputs), datasets, tuple(inputs.adapters)
@@ -188,7 +186,7 @@ def _existing_plan(existing: Plan, prepared: Preparation, *, accept_changes: boo
     if existing.stages.keys() == prepared.plan.stages.keys():
         return existing
     states = read_stages(prepared.request.workspace, existing)
-    if all(state.status == "finished" for state in states.values()) and not accept_changes:
+    if all(state.status is StageStatus.FINISHED for state in states.values()) and not accept_changes:
         return existing
     changes = plan_changes(existing, prepared.plan)
     raise ChangedSinceError(
@@ -215,7 +213,7 @@ def start_or_resume(
             request = following
 
 
-def _following(plan: Plan, follows: Follows) -> Plan:
+def _following(plan: Plan, follows: Lineage) -> Plan:
     return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
@@ -226,7 +224,7 @@ def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Prep
     """
     request = prepared.request
     provisional = needs_compute_ratio(request.spec) and prepared.plan.compute_ratio is None
-    wanted = {"sft", "grpo"} if provisional else set[str]()
+    wanted = set(TRAINING_KINDS) if provisional else set[StageKind]()
     if everything:
         expected = prepared.estimate(workers=1)
         wanted |= {*expected.unknown, *expected.unlike}
@@ -238,7 +236,7 @@ def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Prep
     return Preparation(request, plan, prepared.datasets, prepared.adapters)
 
 
-def run(prepared: Preparation, options: Options) -> Status:
+def run(prepared: Preparation, options: Options) -> ExperimentState:
     """Run the plan to its end under the experiment's lease, and link the models.
 
     Raises:
@@ -273,54 +271,57 @@ def run(prepared: Preparation, options: Options) -> Status:
             finally:
                 link_models(request.workspace, plan)
                 write_actual(request.workspace, plan)
-        if interrupts and status.state == "interrupted":
+        if interrupts and status.state is ExperimentStatus.INTERRUPTED:
             raise KeyboardInterrupt
         return status
 
 
 def write_prediction(prepared: Preparation, workers: int) -> None:
     """Keep what the experiment was expected to cost when it was first started."""
-    path = prepared.request.folder / ESTIMATE
-    if not path.exists():
+    if not (prepared.request.folder / ESTIMATE).exists():
         expected = prepared.estimate(min(workers, len(prepared.plan.stages)))
-        write_json(path, {"at": datetime.now(UTC).isoformat(timespec="seconds"), **expected.to_json()})
+        write_estimate(prepared.request.folder, expected.record())
 
 
 def write_actual(workspace: Workspace, plan: Plan) -> None:
     """Beside the prediction, what the stages that it was about have cost so far."""
-    path = workspace.experiment(plan.experiment) / ESTIMATE
-    record = read_json(path)
-    if isinstance(record, dict) and record.get("stages"):
-        write_json(path, {**record, "actual": actual_cost(workspace, plan, record["stages"])})
+    folder = workspace.experiment(plan.experiment)
+    record = read_estimate(folder)
+    if record is not None and record.stages:
+        write_actual_cost(folder, record, actual_cost(workspace, plan, record.stages))
 
 
-def _failed_stages(workspace: Workspace, plan: Plan) -> dict[str, str]:
+def _failed_stages(workspace: Workspace, plan: Plan) -> dict[str, FailureClass]:
     """Stage id -> class of its last failure."""
     states = read_stages(workspace, plan)
-    return {name: state.failure["failure_class"] for name, state in states.items() if state.failure is not None}
+    return {name: state.failure.failure_class for name, state in states.items() if state.failure is not None}
 
 
 def _tried_stages(folder: Path) -> dict[str, bool]:
     """Of every stage that has failed in this experiment, whether it was to be tried again after the last time."""
-    failures = [event for event in read_events(folder) if event.get("event") == "stage_failed"]
-    return {event["stage"]: bool(event.get("retry")) for event in failures}
+    events = read_events(folder, EventKind.STAGE_FAILED)
+    return {event.stage: event.retry for event in events if isinstance(event, StageFailed)}
 
 
-def _to_rerun(failed: Mapping[str, str], tried: Mapping[str, bool], retry: Callable[[str], bool]) -> frozenset[str]:
+def _to_rerun(
+    failed: Mapping[str, FailureClass], tried: Mapping[str, bool], retry: Callable[[FailureClass], bool]
+) -> frozenset[str]:
     """Failed stages to try again: those that are asked for, and those of other experiments that are no results."""
     return frozenset(
         name
         for name, failure_class in failed.items()
-        if retry(failure_class) or (name not in tried and failure_class not in RESULTS)
+        if retry(failure_class) or (name not in tried and not failure_class.policy.result)
     )
 
 
-def _settled(failed: Mapping[str, str], tried: Mapping[str, bool], retries: Mapping[str, int]) -> frozenset[str]:
+def _settled(
+    failed: Mapping[str, FailureClass], tried: Mapping[str, bool], retries: Mapping[str, int]
+) -> frozenset[str]:
     """Failed stages that this experiment gave up, but those of classes that stop it or that `retries` now names."""
     return frozenset(
         name
         for name, failure_class in failed.items()
-        if tried.get(name) is False and failure_class not in {*RESUMED, *retries}
+        if tried.get(name) is False and failure_class not in retries and not failure_class.policy.resumes
     )
 
 

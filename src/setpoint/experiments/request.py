@@ -17,7 +17,7 @@ from setpoint.records.plan import Plan, read_plan
 
 
 @dataclass(frozen=True, slots=True)
-class Follows:
+class Lineage:
     """What an experiment came from by accepted changes.
 
     Attributes:
@@ -44,7 +44,7 @@ class Request:
     spec: ExperimentSpec
     base: BaseModel
     existing: Plan | None
-    follows: Follows | None = None
+    follows: Lineage | None = None
 
     @property
     def folder(self) -> Path:
@@ -83,7 +83,7 @@ def make_request(
         with findings.check():
             check_values(spec, base.preset)
         with findings.check():
-            find_datasets(workspace, spec, base.preset.dialect.blocking)
+            find_datasets(workspace, spec, base.preset.prompt_format.blocking)
     findings.settle()
     assert base is not None
     if isinstance(spec, SingleSpec) and spec.start_from is not None:
@@ -107,10 +107,10 @@ def make_request(
 
 def successor(request: Request, changes: Sequence[str]) -> Request:
     """The same request under the next id, for an experiment that cannot go on because of `changes`."""
-    earlier = {} if request.existing is None else request.existing.provenance.get("follows", {})
-    origin = request.follows.origin if request.follows else earlier.get("origin", request.experiment_id)
+    earlier = request.experiment_id if request.existing is None else request.existing.origin
+    origin = request.follows.origin if request.follows else earlier
     identifier, existing = next_id(request.workspace, origin, request.experiment_id, request.spec)
-    follows = Follows(origin, request.experiment_id, tuple(changes))
+    follows = Lineage(origin, request.experiment_id, tuple(changes))
     return replace(request, experiment_id=identifier, existing=existing, follows=follows)
 
 

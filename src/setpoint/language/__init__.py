@@ -1,14 +1,14 @@
-"""Numbers to text and back, and nowhere else: prompts, answers, and the dialect a base model is spoken to in."""
+"""Numbers to text and back, and nowhere else: prompts, answers, and the prompt format a base model is spoken to in."""
 
 from setpoint.language.answers import ParseFailure, compose_answer, format_moves, parse_answer
-from setpoint.language.dialect import Dialect, Template
 from setpoint.language.numbers import format_number, format_vector
+from setpoint.language.prompt_format import PromptFormat, Template
 from setpoint.language.prompts import Message, messages, short_prompt
 
 __all__ = [
-    "Dialect",
     "Message",
     "ParseFailure",
+    "PromptFormat",
     "Template",
     "compose_answer",
     "format_moves",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.language.dialect import Dialect
 from setpoint.language.numbers import format_number, format_vector
+from setpoint.language.prompt_format import PromptFormat
 from setpoint.problems import Problem
 from setpoint.trajectory import Termination
 
@@ -45,11 +45,11 @@ def compose_answer(
     x: Float[np.ndarray, " n_x"],
     moves: Float[np.ndarray, "M n_u"],
     feedback: Float[np.ndarray, " n_u"],
-    dialect: Dialect,
+    prompt_format: PromptFormat,
 ) -> str:
     """The answer text for `moves` from state `x`; `feedback` is what the linear-quadratic regulator would do now."""
-    reasoning = _REASONING[dialect.template](problem, x, moves, feedback)
-    return f"<REASONING>{reasoning}</REASONING>{_OPEN}{format_moves(moves, dialect.control_decimals)}{_CLOSE}"
+    reasoning = _REASONING[prompt_format.template](problem, x, moves, feedback)
+    return f"<REASONING>{reasoning}</REASONING>{_OPEN}{format_moves(moves, prompt_format.control_decimals)}{_CLOSE}"
 
 
 def format_moves(moves: Float[np.ndarray, "M n_u"], decimals: int) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from setpoint.errors import InputError
-from setpoint.language.dialect import Dialect
 from setpoint.language.numbers import format_number, format_shortest, format_vector
+from setpoint.language.prompt_format import PromptFormat
 from setpoint.plants import TERMS, Plant, Signal
 from setpoint.problems import Problem
 
@@ -15,16 +15,18 @@ _USUAL_TERMINAL_WEIGHT = 10.0
 _SMALLEST_COEFFICIENT = 0.01
 
 
-def messages(problem: Problem, x: Sequence[float], dialect: Dialect) -> list[Message]:
+def messages(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) -> list[Message]:
     """The chat messages that ask for controls from state `x` (n_x,)."""
-    return _TEMPLATES[dialect.template](problem, x, dialect)
+    return _TEMPLATES[prompt_format.template](problem, x, prompt_format)
 
 
-def _short(problem: Problem, x: Sequence[float], dialect: Dialect) -> list[Message]:
-    return [{"role": "user", "content": short_prompt(problem, x, dialect)}]
+def _short(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) -> list[Message]:
+    return [{"role": "user", "content": short_prompt(problem, x, prompt_format)}]
 
 
-def short_prompt(problem: Problem, x: Sequence[float], dialect: Dialect, plant_name: str | None = None) -> str:
+def short_prompt(
+    problem: Problem, x: Sequence[float], prompt_format: PromptFormat, plant_name: str | None = None
+) -> str:
     """One line of `key=value`; the state comes last, so that all prompts of a plant share their beginning.
 
     Plants of the second-order family state its coefficients (`c` and `d` are cubic terms, see
@@ -44,7 +46,7 @@ def short_prompt(problem: Problem, x: Sequence[float], dialect: Dialect, plant_n
             f"q={_shortest(problem.q, 0)}",
             f"r={format_shortest(problem.r[0], 1) if plant.n_u == 1 else _shortest(problem.r, 1)}",
             *_departures(problem),
-            f"x={format_vector(x, dialect.state_decimals)}",
+            f"x={format_vector(x, prompt_format.state_decimals)}",
         )
     )
 
@@ -94,15 +96,15 @@ def _terms(plant: Plant) -> dict[str, float]:
     return {term: plant.coefficients.get(term, 0.0) for term in TERMS}
 
 
-def _english(problem: Problem, x: Sequence[float], dialect: Dialect) -> list[Message]:
+def _english(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) -> list[Message]:
     return [
-        {"role": "system", "content": _english_task(problem, dialect)},
-        {"role": "user", "content": _english_state(problem, x, dialect)},
+        {"role": "system", "content": _english_task(problem, prompt_format)},
+        {"role": "user", "content": _english_state(problem, x, prompt_format)},
     ]
 
 
-def _english_task(problem: Problem, dialect: Dialect) -> str:
-    plant, blocking = problem.plant, dialect.blocking
+def _english_task(problem: Problem, prompt_format: PromptFormat) -> str:
+    plant, blocking = problem.plant, prompt_format.blocking
     states = ", ".join(signal.name for signal in plant.states)
     weights = _shortest(problem.q, 2), _shortest(problem.r, 2)
     if blocking.moves == blocking.steps:
@@ -123,7 +125,7 @@ def _english_task(problem: Problem, dialect: Dialect) -> str:
             f"diag{weights[0]}, R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the "
             "distance from the target.",
             f"Explain briefly between <REASONING> and </REASONING>. Then give {moves}, each move {inputs} with "
-            f"{dialect.control_decimals} decimals, separated by commas, between <CONTROLS> and </CONTROLS>.",
+            f"{prompt_format.control_decimals} decimals, separated by commas, between <CONTROLS> and </CONTROLS>.",
         )
     )
 
@@ -132,15 +134,15 @@ def _describe_bounds(signals: Sequence[Signal]) -> list[str]:
     return [f"Keep {s.name} between {s.lower:g} and {s.upper:g} {s.unit}." for s in signals]
 
 
-def _english_state(problem: Problem, x: Sequence[float], dialect: Dialect) -> str:
+def _english_state(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) -> str:
     named = ", ".join(
-        f"{signal.name} = {format_number(value, dialect.state_decimals)} {signal.unit}"
+        f"{signal.name} = {format_number(value, prompt_format.state_decimals)} {signal.unit}"
         for signal, value in zip(problem.plant.states, x, strict=True)
     )
     return f"Present state: {named}. Give the control moves."
 
 
-_TEMPLATES: dict[str, Callable[[Problem, Sequence[float], Dialect], list[Message]]] = {
+_TEMPLATES: dict[str, Callable[[Problem, Sequence[float], PromptFormat], list[Message]]] = {
     "short": _short,
     "english": _english,
 }

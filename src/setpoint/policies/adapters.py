@@ -8,7 +8,7 @@ from setpoint.errors import InputError
 from setpoint.policies.bases import BaseModel
 
 ADAPTER_RECORD = "setpoint.json"
-"""Beside an adapter's own files: which base and dialect it belongs to, and how it was trained."""
+"""Beside an adapter's own files: which base and prompt format it belongs to, and how it was trained."""
 
 
 def check_adapter(adapter: Path, base: BaseModel) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.language import Dialect
+from setpoint.language import PromptFormat
 from setpoint.plants import Plant
 from setpoint.problems import MoveBlocking
 
@@ -20,7 +20,7 @@ class BasePreset:
 
     Attributes:
         name: `tiny` or `general`.
-        dialect: template, moves and decimals.
+        prompt_format: template, moves and decimals.
         lora, sft, grpo: default parameters of the training stages.
         header_tokens: tokens of an answer before its first move, where answers have a fixed layout; else None.
         tokens_per_move: tokens of one control of a move below `ONE_DIGIT`, where that is constant; else None. With both
@@ -29,7 +29,7 @@ class BasePreset:
     """
 
     name: str
-    dialect: Dialect
+    prompt_format: PromptFormat
     lora: Mapping[str, Any]
     sft: Mapping[str, Any]
     grpo: Mapping[str, Any]
@@ -47,13 +47,13 @@ class BasePreset:
             return self.max_answer_tokens * n_u
         spare = 0 if largest < ONE_DIGIT else len(f"-{largest:.0f}")
         if moves is None:
-            return (self.max_answer_tokens + self.dialect.blocking.moves * spare) * n_u
+            return (self.max_answer_tokens + self.prompt_format.blocking.moves * spare) * n_u
         return self.header_tokens + (n_u - 1 + moves * n_u) * self.tokens_per_move + moves * n_u * spare
 
 
 TINY = BasePreset(
     name="tiny",
-    dialect=Dialect(),
+    prompt_format=PromptFormat(),
     lora={"rank": 8, "scale": 20.0},
     sft={"learning_rate": 2e-4, "steps": 200, "batch_size": 16},
     grpo={"learning_rate": 1e-4, "steps": 60, "batch_size": 64},
@@ -63,7 +63,9 @@ TINY = BasePreset(
 )
 GENERAL = BasePreset(
     name="general",
-    dialect=Dialect(template="english", blocking=MoveBlocking.none(50), control_decimals=3, state_decimals=4),
+    prompt_format=PromptFormat(
+        template="english", blocking=MoveBlocking.none(50), control_decimals=3, state_decimals=4
+    ),
     lora={"rank": 16, "scale": 2.0},
     sft={"learning_rate": 2e-4, "steps": 250, "batch_size": 16},
     grpo={"learning_rate": 1e-5, "steps": 200, "batch_size": 64},

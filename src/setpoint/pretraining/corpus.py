@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from setpoint.controllers import solve_riccati
-from setpoint.language import Dialect, compose_answer, short_prompt
+from setpoint.language import PromptFormat, compose_answer, short_prompt
 from setpoint.plants import TERMS, SecondOrder, Signal
 from setpoint.pretraining import families
 from setpoint.pretraining.families import DrawnPlant
@@ -152,7 +152,7 @@ def _optimizer() -> Any:
     plant = SecondOrder(**{name: symbol for name, symbol in parameters.items() if name != "velocity_weight"})
     problem = _problem(plant, parameters["velocity_weight"], (1.0, 1.0))
     return TrajectoryOptimizer(
-        problem, Dialect().blocking, list(parameters.values()), solvers=("fatrop",), max_iterations=40
+        problem, PromptFormat().blocking, list(parameters.values()), solvers=("fatrop",), max_iterations=40
     )
 
 
@@ -175,12 +175,12 @@ def _as_text(drawn: DrawnPlant, index: int, solved: list[_Solved], rng: np.rando
         return []
     extent = np.max([np.abs(found.states).max(axis=0) for found in mine], axis=0)
     bounds = np.ceil(10 * extent * rng.uniform(1.05, 2.0)) / 10
-    problem, dialect = _problem(_bounded(drawn, bounds), drawn.velocity_weight, drawn.half_width), Dialect()
+    problem, prompt_format = _problem(_bounded(drawn, bounds), drawn.velocity_weight, drawn.half_width), PromptFormat()
     gain = solve_riccati(problem).gains[0]
     return [
         TextRow(
-            prompt=short_prompt(problem, found.states[0], dialect, plant_name=PLANT_NAME),
-            answer=compose_answer(problem, found.states[0], found.moves, -gain @ found.states[0], dialect),
+            prompt=short_prompt(problem, found.states[0], prompt_format, plant_name=PLANT_NAME),
+            answer=compose_answer(problem, found.states[0], found.moves, -gain @ found.states[0], prompt_format),
         )
         for found in mine
     ]

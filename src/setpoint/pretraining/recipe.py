@@ -38,7 +38,7 @@ _TOKENIZER_ROWS = 2000
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BaseRecipe:
     """Everything that determines the built-in base."""
 
     seed: int = 0
@@ -50,7 +50,7 @@ class Recipe:
     """Rows of the corpus, from its beginning, that the last phase sees."""
 
 
-def build_base(output: Path, recipe: Recipe, workers: int, report: Callable[[str], None]) -> None:
+def build_base(output: Path, recipe: BaseRecipe, workers: int, report: Callable[[str], None]) -> None:
     """Build the base into the new folder `output`; `report` receives progress lines.
 
     Raises:
@@ -94,7 +94,7 @@ def _note(history: list[dict[str, Any]], phase: str, report: Callable[[str], Non
 
 
 def _corpus(
-    recipe: Recipe, workers: int, report: Callable[[str], None]
+    recipe: BaseRecipe, workers: int, report: Callable[[str], None]
 ) -> tuple[list[TextRow], list[TextRow], CorpusLog, float]:
     """Training rows, held-out rows, the merged log, and the CPU seconds of the workers."""
     log, rows, held_out = CorpusLog(), list[TextRow](), list[TextRow]()

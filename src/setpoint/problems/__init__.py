@@ -1,7 +1,7 @@
 """What is asked of a plant: cost, horizon, target, initial states; and the named suites of test states."""
 
 from setpoint.problems.blocking import COARSE_TO_FINE, MoveBlocking, usual_blocking
-from setpoint.problems.problem import CLOSED_LOOP_REPLANNING, STATE_DECIMALS, Problem, reward_horizon
+from setpoint.problems.problem import STATE_DECIMALS, Problem, reward_horizon
 from setpoint.problems.registry import get
 from setpoint.problems.suites import (
     DEFAULT_CASES,
@@ -18,7 +18,6 @@ from setpoint.problems.suites import (
 )
 
 __all__ = [
-    "CLOSED_LOOP_REPLANNING",
     "COARSE_TO_FINE",
     "DEFAULT_CASES",
     "MOST_CASES",

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,17 +13,14 @@ from numpy.typing import ArrayLike
 
 from setpoint.errors import InputError, collect, shown
 from setpoint.fingerprint import file_digest
+from setpoint.modes import CLOSED_LOOP_REPLANNING, EvaluationMode
 from setpoint.plants import Plant, components_of
 from setpoint.seeding import generator
 
 STATE_DECIMALS = 4
 """Initial states are rounded to this many decimals, so that a prompt states them exactly."""
 
-CLOSED_LOOP_REPLANNING = 5
-"""Steps between two plans where a problem is judged in closed loop."""
-
-_Track = Literal["open_loop", "closed_loop"]
-
+_MODES = " or ".join(EvaluationMode)
 _ROUNDING = 1e-9
 _LARGEST_DRIFT = 1e-3
 """How far a plant may drift from the target over the horizon without control, as a share of the half width."""
@@ -44,7 +41,8 @@ class Problem:
         target: x*, an equilibrium of the plant with zero control, (n_x,).
         half_width: of the box of initial states, (n_x,).
         centre: of that box, (n_x,); the target where none is given.
-        judged: `closed_loop` for plants that are unstable in open loop, where an open-loop answer says nothing.
+        evaluation_mode: the primary one; `closed_loop` for plants that are unstable in open loop, where an open-loop
+            answer says nothing.
         open_loop: whether open loop is evaluated at all.
         detuned_gain: share of the LQR gain that the deliberately imperfect expert uses.
         starts: from how many guesses the optimum is sought. More than one says that local optima are known: then what
@@ -58,7 +56,7 @@ class Problem:
     terminal_weight: Any
     target: tuple[float, ...]
     half_width: tuple[float, ...]
-    judged: _Track = "open_loop"
+    evaluation_mode: EvaluationMode = EvaluationMode.OPEN_LOOP
     open_loop: bool = True
     detuned_gain: float = 0.5
     centre: tuple[float, ...] | None = None
@@ -75,12 +73,14 @@ class Problem:
                     f"{self.starts}."
                 )
             )
-        if self.judged not in get_args(_Track):
+        if self.evaluation_mode not in list(EvaluationMode):
+            wrong.append(InputError(f"{self.name}: evaluation_mode must be {_MODES}, but is {self.evaluation_mode!r}."))
+        elif self.evaluation_mode == EvaluationMode.OPEN_LOOP and not self.open_loop:
             wrong.append(
-                InputError(f"{self.name}: judged must be {' or '.join(get_args(_Track))}, but is {self.judged!r}.")
+                InputError(
+                    f"{self.name}: open loop as the primary evaluation mode needs open_loop=True, but has False."
+                )
             )
-        elif self.judged == "open_loop" and not self.open_loop:
-            wrong.append(InputError(f"{self.name}: what is judged in open loop needs open_loop=True, but has False."))
         for signal in (*plant.states, *plant.controls):
             if not (math.isfinite(signal.lower) and math.isfinite(signal.upper) and signal.lower < signal.upper):
                 wrong.append(
@@ -105,6 +105,9 @@ class Problem:
         if any(value < 0 for value in _numbers((*self.q, *self.r, self.terminal_weight))):
             wrong.append(InputError(f"{self.name}: the weights q, r and terminal_weight must not be negative."))
         collect(wrong)
+        object.__setattr__(
+            self, "evaluation_mode", EvaluationMode(self.evaluation_mode)
+        )  # a plug-in may write the word
 
     def require_sound(self) -> None:
         """Check that target and initial set suit the plant: what a family of symbols cannot be asked when it is made.
@@ -185,7 +188,7 @@ class Problem:
 
     @property
     def optimum_word(self) -> str:
-        """What a certified solution may be called: `global optimum`, `optimum` or `best known`.
+        """What a certified solution may be called, namely `global optimum`, `optimum` or `best known`.
 
         A convex problem has no other optimum; a nonlinear one has none that is known, unless it takes several starts.
         """
@@ -278,7 +281,9 @@ def reward_horizon(problems: Iterable[Problem]) -> int:
     local optima, for there the cost to go of the linearisation says nothing about the steps that are left.
     """
     posed = list(problems)
-    whole = all(problem.judged == "open_loop" for problem in posed) or any(problem.starts > 1 for problem in posed)
+    whole = all(problem.evaluation_mode is EvaluationMode.OPEN_LOOP for problem in posed) or any(
+        problem.starts > 1 for problem in posed
+    )
     return 0 if whole else CLOSED_LOOP_REPLANNING
 
 
@@ -286,7 +291,7 @@ def _source_digest(kind: type) -> str:
     """Of the file that defines a class; what was typed in has no file, and is known by its name alone."""
     try:
         file = inspect.getsourcefile(kind)
-    except TypeError:
+    except (TypeError, OSError):  # typed into an interpreter, or into a notebook
         file = None
     return kind.__qualname__ if file is None else file_digest(Path(file))
 

@@ -3,6 +3,7 @@
 import math
 
 from setpoint import plants
+from setpoint.modes import EvaluationMode
 from setpoint.problems.problem import Problem
 
 _RAISED_RADIUS = 1.1
@@ -27,7 +28,7 @@ _PROBLEMS = {
             terminal_weight=10.0,
             target=(0.0, 0.0),
             half_width=(1.5, 1.5),
-            judged="closed_loop",
+            evaluation_mode=EvaluationMode.CLOSED_LOOP,
         ),
         Problem(
             plant=plants.get("pendulum"),
@@ -37,7 +38,7 @@ _PROBLEMS = {
             terminal_weight=10.0,
             target=(0.0, 0.0),
             half_width=(0.4, 0.4),
-            judged="closed_loop",
+            evaluation_mode=EvaluationMode.CLOSED_LOOP,
             open_loop=False,
             detuned_gain=0.7,
         ),
@@ -67,7 +68,7 @@ _PROBLEMS = {
             terminal_weight=10.0,
             target=(0.0, 0.0),
             half_width=(1.2, 1.2),
-            judged="closed_loop",
+            evaluation_mode=EvaluationMode.CLOSED_LOOP,
         ),
         Problem(
             plant=plants.get("duffing"),
@@ -77,7 +78,7 @@ _PROBLEMS = {
             terminal_weight=50.0,
             target=(0.0, 0.0),
             half_width=(1.2, 0.6),
-            judged="closed_loop",
+            evaluation_mode=EvaluationMode.CLOSED_LOOP,
             detuned_gain=0.3,
         ),
         Problem(
@@ -88,7 +89,7 @@ _PROBLEMS = {
             terminal_weight=100.0,
             target=(0.0, 0.0),
             half_width=(math.pi, 1.0),
-            judged="closed_loop",
+            evaluation_mode=EvaluationMode.CLOSED_LOOP,
             open_loop=False,
             detuned_gain=0.7,
             starts=8,
@@ -101,7 +102,7 @@ _PROBLEMS = {
             terminal_weight=50.0,
             target=(0.0, 0.0, 0.0, 0.0),
             half_width=(0.5, 0.3, 0.2, 0.2),
-            judged="closed_loop",
+            evaluation_mode=EvaluationMode.CLOSED_LOOP,
             open_loop=False,
             detuned_gain=0.7,
         ),

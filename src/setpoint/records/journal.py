@@ -2,13 +2,191 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-Event = dict[str, Any]
+from setpoint.artifacts import Fields, StageKind, is_file_name, is_identifier, parse_json
+from setpoint.records.failure import FailureClass
+from setpoint.records.state import RunStatus
+
+
+class EventKind(StrEnum):
+    """What can happen."""
+
+    STARTED = "started"
+    """A coordinator took the experiment up."""
+    DRAINING = "draining"
+    """Nothing more is started, and what runs comes to its end."""
+    INTERRUPTED = "interrupted"
+    """The coordinator was ended, and ended what ran."""
+    FINISHED = "finished"
+    """Everything that could be run has been run."""
+    STAGE_REUSED = "stage_reused"
+    """A stage had finished before."""
+    STAGE_STARTED = "stage_started"
+    """A stage was given to a worker."""
+    STAGE_WAITING = "stage_waiting"
+    """Another experiment is computing a stage."""
+    STAGE_FINISHED = "stage_finished"
+    """A stage has published its result."""
+    STAGE_FAILED = "stage_failed"
+    """An attempt at a stage failed."""
+    LEFT_BEHIND = "left_behind"
+    """A worker that has ended leaked processes or GPU memory."""
+    WORKERS_REDUCED = "workers_reduced"
+    """Fewer stages run at the same time from here on."""
+    RUN_FINISHED = "run_finished"
+    """A run came to its end, whatever that was."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened, and when; a subclass for each kind has the rest."""
+
+    event: ClassVar[EventKind]
+
+    at: datetime = field(default_factory=_now)
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of the journal."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "at"}
+        return {"at": self.at.isoformat(timespec="milliseconds"), "event": self.event.value, **own}
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """See `EventKind.STARTED`; with the size of the plan."""
+
+    event = EventKind.STARTED
+    stages: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draining(Event):
+    """See `EventKind.DRAINING`; with the number of stages that are running."""
+
+    event = EventKind.DRAINING
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(Event):
+    """See `EventKind.INTERRUPTED`; `reason` is the type of the exception."""
+
+    event = EventKind.INTERRUPTED
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Event):
+    """See `EventKind.FINISHED`."""
+
+    event = EventKind.FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class StageReused(Event):
+    """See `EventKind.STAGE_REUSED`."""
+
+    event = EventKind.STAGE_REUSED
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted(Event):
+    """See `EventKind.STAGE_STARTED`."""
+
+    event = EventKind.STAGE_STARTED
+    stage: str
+    kind: StageKind
+
+
+@dataclass(frozen=True, slots=True)
+class StageWaiting(Event):
+    """See `EventKind.STAGE_WAITING`."""
+
+    event = EventKind.STAGE_WAITING
+    stage: str
+    kind: StageKind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished(Event):
+    """See `EventKind.STAGE_FINISHED`."""
+
+    event = EventKind.STAGE_FINISHED
+    stage: str
+    kind: StageKind
+
+
+@dataclass(frozen=True, slots=True)
+class StageFailed(Event):
+    """See `EventKind.STAGE_FAILED`; with whether the stage is tried again."""
+
+    event = EventKind.STAGE_FAILED
+    stage: str
+    failure_class: FailureClass
+    reason: str
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind(Event):
+    """See `EventKind.LEFT_BEHIND`; with what was leaked."""
+
+    event = EventKind.LEFT_BEHIND
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersReduced(Event):
+    """See `EventKind.WORKERS_REDUCED`; with the number of workers that are left."""
+
+    event = EventKind.WORKERS_REDUCED
+    workers: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """See `EventKind.RUN_FINISHED`."""
+
+    event = EventKind.RUN_FINISHED
+    run: str
+    state: RunStatus
+    failure_class: FailureClass | None = None
+    reason: str | None = None
+
+
 Listener = Callable[[Event], None]
+_TYPES: Mapping[str, type[Event]] = {
+    each.event: each
+    for each in (
+        Started,
+        Draining,
+        Interrupted,
+        Finished,
+        StageReused,
+        StageStarted,
+        StageWaiting,
+        StageFinished,
+        StageFailed,
+        LeftBehind,
+        WorkersReduced,
+        RunFinished,
+    )
+}
 
 
 class Journal:
@@ -21,24 +199,70 @@ class Journal:
         self._path = folder / f"{token}.jsonl"
         self._listeners = listeners
 
-    def record(self, event: str, **fields: Any) -> None:
+    def record(self, event: Event) -> None:
         """Append one event; it is on the disk when this returns."""
-        entry: Event = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
         with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+            stream.write(json.dumps(event.to_json()) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
         for listener in self._listeners:
-            listener(entry)
+            listener(event)
 
 
-def read_events(experiment: Path) -> Iterator[Event]:
-    """Every event of the experiment, oldest coordinator first; a line that is none, as after a crash, is skipped."""
+def read_events(experiment: Path, kind: EventKind | None = None) -> Iterator[Event]:
+    """The events of the experiment, oldest coordinator first; a line that is none, as after a crash, is skipped.
+
+    Args:
+        kind: of the events that are wanted; all by default.
+    """
+    sign = b"" if kind is None else kind.encode()
     for path in sorted((experiment / "journal").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                event = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(event, dict):
+        for line in path.read_bytes().splitlines() if path.is_file() else ():
+            event = _event(parse_json(line), path) if sign in line else None
+            if event is not None and kind in {None, event.event}:
                 yield event
+
+
+def _event(content: object, path: Path) -> Event | None:
+    try:
+        line = Fields(content, path)
+        kind = _TYPES[line.text("event")]
+        own = {each.name: _READ[each.name](line) for each in fields(kind) if each.name != "at"}
+        at = datetime.fromisoformat(line.text("at"))
+        return None if at.tzinfo is None else kind(at=at, **own)
+    except (ValueError, KeyError):  # no such event, a field of another type, or a name that is none
+        return None
+
+
+def _stage(line: Fields) -> str:
+    name = line.text("stage")
+    if not is_identifier(name):
+        raise ValueError(name)
+    return name
+
+
+def _run(line: Fields) -> str:
+    name = line.text("run")
+    if not is_file_name(name):
+        raise ValueError(name)
+    return name
+
+
+def _failure_class(line: Fields) -> FailureClass | None:
+    name = line.optional_text("failure_class")
+    return None if name is None else FailureClass(name)
+
+
+_READ: Mapping[str, Callable[[Fields], object]] = {
+    "stages": lambda line: line.whole("stages"),
+    "runs": lambda line: line.whole("runs"),
+    "running": lambda line: line.whole("running"),
+    "workers": lambda line: line.whole("workers"),
+    "stage": _stage,
+    "kind": lambda line: StageKind(line.text("kind")),
+    "run": _run,
+    "state": lambda line: RunStatus(line.text("state")),
+    "failure_class": _failure_class,
+    "reason": lambda line: line.optional_text("reason"),
+    "retry": lambda line: line.flag("retry"),
+}

@@ -19,7 +19,8 @@ from setpoint.controllers.cloned import CLONES, clone
 from setpoint.controllers.mpc import ModelPredictive
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
 from setpoint.controllers.tracking import TrackingLqr
-from setpoint.problems import CLOSED_LOOP_REPLANNING, Problem, TestCases, require_disjoint, suite_cases
+from setpoint.modes import CLOSED_LOOP_REPLANNING
+from setpoint.problems import Problem, TestCases, require_disjoint, suite_cases
 from setpoint.problems.suites import MIN_DISTANCE
 from setpoint.simulation import NOISE, Disturbance, run_controller, simulate
 from setpoint.trajectory import Trajectory
@@ -39,7 +40,7 @@ _STATE_DECIMALS = 2
 
 
 @dataclass
-class SystemAnchors:
+class SystemReferences:
     """The anchors of one system.
 
     Attributes:
@@ -66,9 +67,9 @@ class SystemAnchors:
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def system_anchors(
+def reference_study(
     suite: str, system: str, cases: int, *, demonstrations: int = 0, disturbed: bool = False
-) -> SystemAnchors:
+) -> SystemReferences:
     """Solve the cases of one system and let every anchor steer them.
 
     With `demonstrations` states of their own, optima are cloned as well; `disturbed` adds the closed loop under noise,
@@ -91,7 +92,7 @@ def system_anchors(
         for name, values in measured:
             rows.setdefault(name, []).append(values)
     optima = [optimum for group in groups for optimum in group.optima]
-    return SystemAnchors(
+    return SystemReferences(
         system=problem.name,
         cases=len(optima),
         rejected=sum(group.rejected for group in groups),
@@ -189,9 +190,9 @@ class _Fixed:
         self._controls = controls
 
     def plan(self, t: float, x: np.ndarray, steps: int) -> Any:
-        from setpoint.controllers import Plan
+        from setpoint.controllers import ControlPlan
 
-        return Plan.of(self._controls)
+        return ControlPlan.of(self._controls)
 
 
 def _optimum_of_rounded(group: _Solved) -> Trajectory:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from setpoint.references.study import SystemAnchors
+    from setpoint.references.study import SystemReferences
 
 _MISSING = "–"
 Row = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Table:
+class ReferenceTable:
     """A titled table of texts; `note` says how to read it."""
 
     title: str
@@ -43,7 +43,7 @@ class Table:
             yield f"| {' | '.join(row)} |"
 
 
-def anchor_tables(found: "Sequence[SystemAnchors]") -> list[Table]:
+def reference_tables(found: "Sequence[SystemReferences]") -> list[ReferenceTable]:
     """Every table for which there are numbers."""
     tables = [_optima(found), _regulator(found), _text(found)]
     clones = [name for name in ("linear", "knn", "mlp") if any(name in each.rows for each in found)]
@@ -57,7 +57,7 @@ def anchor_tables(found: "Sequence[SystemAnchors]") -> list[Table]:
     return tables
 
 
-def _optima(found: "Sequence[SystemAnchors]") -> Table:
+def _optima(found: "Sequence[SystemReferences]") -> ReferenceTable:
     rows = []
     for each in found:
         certificate, optimum = each.certificate, each.rows.get("optimum", {})
@@ -90,17 +90,17 @@ def _optima(found: "Sequence[SystemAnchors]") -> Table:
         "ones; residuals, differences and times are not the same on every machine. Success is a normalised error of at "
         "most 0.05 without violation; the optimum itself does not always reach it within the horizon."
     )
-    return Table("Certified optimum", note, (*header, *solving, *bounds), tuple(rows))
+    return ReferenceTable("Certified optimum", note, (*header, *solving, *bounds), tuple(rows))
 
 
-def _agreement(each: "SystemAnchors") -> str:
+def _agreement(each: "SystemReferences") -> str:
     found = each.agreement
     if not found.compared:
         return _MISSING
     return f"{found.compared} of {found.states}: {found.largest_difference:.0e}"
 
 
-def _regulator(found: "Sequence[SystemAnchors]") -> Table:
+def _regulator(found: "Sequence[SystemReferences]") -> ReferenceTable:
     rows = [
         (
             each.system,
@@ -119,7 +119,7 @@ def _regulator(found: "Sequence[SystemAnchors]") -> Table:
         "means different things on different plants."
     )
     zero = ("zero: median error", "zero: error < 0.1", "zero: success")
-    return Table("Clipped LQR and zero control", note, (*header, *zero), tuple(rows))
+    return ReferenceTable("Clipped LQR and zero control", note, (*header, *zero), tuple(rows))
 
 
 _TEXT = (
@@ -130,27 +130,27 @@ _TEXT = (
 )
 
 
-def _text(found: "Sequence[SystemAnchors]") -> Table:
+def _text(found: "Sequence[SystemReferences]") -> ReferenceTable:
     columns = [(name, _error()) for name, _ in _TEXT]
     note = (
         "The optimum in open loop: with normal noise of 1 % of half the range on every control, with controls rounded "
         "as a text would, and planned for the initial state rounded to two decimals. Each cell: median L2 "
         "error; share with an error below 0.1; success."
     )
-    return Table("What text costs in open loop", note, *_packed(found, columns, [label for _, label in _TEXT]))
+    return ReferenceTable("What text costs in open loop", note, *_packed(found, columns, [label for _, label in _TEXT]))
 
 
-def _clones(found: "Sequence[SystemAnchors]", clones: Sequence[str]) -> Table:
+def _clones(found: "Sequence[SystemReferences]", clones: Sequence[str]) -> ReferenceTable:
     columns = [(name, (*_error(), ("regret_median", _percent))) for name in clones]
     note = (
         "Linear regression, five nearest neighbours and a 64 × 64 network from state to controls, in open loop. Each "
         "cell: median L2 error; share with an error below 0.1; success; median regret."
     )
-    return Table("Cloned controllers", note, *_packed(found, columns, clones))
+    return ReferenceTable("Cloned controllers", note, *_packed(found, columns, clones))
 
 
-def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
-    from setpoint.problems import CLOSED_LOOP_REPLANNING
+def _noisy(found: "Sequence[SystemReferences]", names: Sequence[str]) -> ReferenceTable:
+    from setpoint.modes import CLOSED_LOOP_REPLANNING
     from setpoint.references.study import DISTURBED_CASES, NOISY
     from setpoint.simulation import NOISE
 
@@ -164,7 +164,7 @@ def _noisy(found: "Sequence[SystemAnchors]", names: Sequence[str]) -> Table:
         "regret."
     )
     columns = [(name, metrics) for name in names]
-    return Table(
+    return ReferenceTable(
         "Closed loop under noise", note, *_packed(found, columns, [name.removesuffix(NOISY) for name in names])
     )
 
@@ -177,14 +177,14 @@ _Metrics = tuple[tuple[str, Callable[[float], str]], ...]
 
 
 def _packed(
-    found: "Sequence[SystemAnchors]", columns: Sequence[tuple[str, _Metrics]], labels: Sequence[str]
+    found: "Sequence[SystemReferences]", columns: Sequence[tuple[str, _Metrics]], labels: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Header and rows with several metrics in a cell."""
     rows = [(each.system, *("; ".join(_row(each, name, *metrics)) for name, metrics in columns)) for each in found]
     return ("system", *labels), tuple(rows)
 
 
-def _row(each: "SystemAnchors", name: str, *columns: tuple[str, Callable[[float], str]]) -> list[str]:
+def _row(each: "SystemReferences", name: str, *columns: tuple[str, Callable[[float], str]]) -> list[str]:
     return [_cell(each.rows.get(name, {}), metric, style) for metric, style in columns]
 
 

@@ -6,10 +6,8 @@ from statistics import mean
 
 from setpoint import problems
 from setpoint.analysis.data.evaluations import Arm
-from setpoint.analysis.data.formatting import share_text
-from setpoint.analysis.data.quantities import JUDGED_MODES
-from setpoint.episodes import mode_name
-from setpoint.problems import CLOSED_LOOP_REPLANNING
+from setpoint.formatting import share_text
+from setpoint.modes import CLOSED_LOOP_REPLANNING, mode_name
 from setpoint.reports.content import REFERENCES
 
 _MODES = tuple(mode_name(interval) for interval in (0, 1, CLOSED_LOOP_REPLANNING))
@@ -44,8 +42,8 @@ def _overview(arms: Sequence[Arm]) -> list[str]:
     systems = list(dict.fromkeys(arm.system for arm in arms))
     if len(systems) < 2:
         return []
-    judged = {name: problems.get(name).judged for name in systems}
-    shown = [arm for arm in arms if arm.mode == JUDGED_MODES[judged[arm.system]]]
+    judged = {name: problems.get(name).evaluation_mode for name in systems}
+    shown = [arm for arm in arms if arm.mode == judged[arm.system].episodes]
     names = list(dict.fromkeys(arm.name for arm in shown))
     names.sort(key=lambda name: name in REFERENCES)  # references last
     rows = []

@@ -10,12 +10,11 @@ from setpoint import plants
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status, with_evidence
 from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
 from setpoint.analysis.data.evidence import LevelEvidence
-from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, RunResult
-from setpoint.analysis.data.formatting import factor_label, level_text, number_text
-from setpoint.analysis.data.quantities import JUDGED_MODES
+from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.analysis.data.subject import OneCell
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
+from setpoint.formatting import factor_label, level_text, number_text
 from setpoint.reports import scales, svg
 from setpoint.reports.content import (
     RankedSystem,
@@ -142,7 +141,9 @@ def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
     return Chart(caption, svg.document(WIDTH, height, caption, body))
 
 
-def _references(axis: svg.Axis, placed: scales.Placed, top: float, bottom: float) -> tuple[list[str], float]:
+def _references(
+    axis: svg.Axis, placed: scales.ReferencePlacement, top: float, bottom: float
+) -> tuple[list[str], float]:
     """Lines of the references with their legend below the axis, those beyond its ends above it; and the height."""
     body = []
     if placed.below:
@@ -158,7 +159,7 @@ def _references(axis: svg.Axis, placed: scales.Placed, top: float, bottom: float
     return body, bottom + 42.0 + 18.0 * -(-len(placed.inside) // 3)
 
 
-def _margin_rows(width: float, placed: scales.Placed) -> int:
+def _margin_rows(width: float, placed: scales.ReferencePlacement) -> int:
     """Lines of text above an axis that name what lies beyond its ends: two where one is too narrow for both."""
     return 2 if placed.below and placed.above and len(_named(placed.below + placed.above)) * 7.0 > width else 1
 
@@ -246,7 +247,7 @@ def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
 def failure_map(report: Report) -> Chart | None:
     """For each level of each parameter the share of runs that failed, by class."""
     data = report.data
-    if not any(run.state in FAILED_STATES for run in data.runs):
+    if not any(run.state.failed for run in data.runs):
         return None
     rows = [(f, level) for f in swept(data) for level in ordered_levels(run.level(f) for run in data.runs)][:40]
     rows = rows or [("", None)]
@@ -256,8 +257,8 @@ def failure_map(report: Report) -> Chart | None:
     for k, (factor, level) in enumerate(rows):
         y = 26.0 + 24.0 * k
         here = [run for run in data.runs if not factor or run.level(factor) == level]
-        ended = [run for run in here if run.state == "ok" or run.state in FAILED_STATES]
-        failed = [run for run in here if run.state in FAILED_STATES]
+        ended = [run for run in here if run.state == "ok" or run.state.failed]
+        failed = [run for run in here if run.state.failed]
         share = 100.0 * len(failed) / max(1, len(ended))
         name = f"{factor_label(factor)} {level_text(level)}" if factor else "all runs"
         body.append(svg.text(LABELS, y + 4, svg.shortened(name, 46), anchor="end"))
@@ -289,9 +290,9 @@ def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
 
 def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: bool) -> Chart | None:
     data, system = report.data, ranked.system
-    mode = JUDGED_MODES.get(data.analysis.judged.get(system, "open_loop"), "open_loop")
+    mode = data.analysis.mode(system).episodes
     learned = _first_case(report, "evaluate", run.evaluation(system), "llm", mode, system)
-    reference = data.plan.get("shared", {}).get("reference", {}).get(system)
+    reference = data.plan.shared.reference.get(system)
     optimal = _first_case(report, "reference", reference, "optimum", None, system) if reference else None
     if learned is None:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from setpoint.analysis.data.conditions import Under
+from setpoint.analysis.data.conditions import ConditionResult
 from setpoint.reports.content import RankedSystem, rate_text
 from setpoint.reports.results import EPISODE_METRICS, Cell
 
@@ -25,7 +25,7 @@ class ConditionTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def condition_table(found: Sequence[Under], ranked: RankedSystem) -> ConditionTable | None:
+def condition_table(found: Sequence[ConditionResult], ranked: RankedSystem) -> ConditionTable | None:
     """A row for each condition and mode; None where no run of the best configuration was evaluated so."""
     best = next(iter(ranked.with_result), None)
     here = [each for each in found if each.system == ranked.system]
@@ -50,7 +50,7 @@ def condition_table(found: Sequence[Under], ranked: RankedSystem) -> ConditionTa
     return ConditionTable(f"{ranked.system} by condition and mode", tuple(rows)) if rows else None
 
 
-def condition_rows(found: Sequence[Under]) -> list[dict[str, Cell]]:
+def condition_rows(found: Sequence[ConditionResult]) -> list[dict[str, Cell]]:
     """Every controller under every condition in every mode, for programs."""
     return [
         {
@@ -67,7 +67,7 @@ def condition_rows(found: Sequence[Under]) -> list[dict[str, Cell]]:
     ]
 
 
-def _is(each: Under, condition: str, mode: str) -> bool:
+def _is(each: ConditionResult, condition: str, mode: str) -> bool:
     return (each.condition, each.mode) == (condition, mode)
 
 

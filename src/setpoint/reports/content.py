@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, find, of_kind
-from setpoint.analysis.data.conditions import Under, read_conditions
-from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import (
+from setpoint.analysis.data.conditions import ConditionResult, read_conditions
+from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
+from setpoint.analysis.data.quantities import Metrics
+from setpoint.analysis.data.subject import Subject
+from setpoint.analysis.factors.claim_builder import level_heading
+from setpoint.analysis.overview import experiment_claims
+from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
+from setpoint.formatting import (
     counted,
     factor_label,
     level_text,
@@ -16,11 +21,7 @@ from setpoint.analysis.data.formatting import (
     percent_text,
     share_text,
 )
-from setpoint.analysis.data.quantities import Metrics
-from setpoint.analysis.data.subject import Subject
-from setpoint.analysis.factors.claim_builder import level_heading
-from setpoint.analysis.overview import experiment_claims
-from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
+from setpoint.records.failure import FailureClass
 from setpoint.reports.scales import Reference
 
 NOT_MEASURED = "not measured"
@@ -52,7 +53,7 @@ class Report:
     data: ExperimentData
     claims: tuple[Claim, ...]
     ranked: tuple[RankedSystem, ...]
-    conditions: tuple[Under, ...] = ()
+    conditions: tuple[ConditionResult, ...] = ()
     """What a comprehensive evaluation saw; empty after a standard one."""
     running: bool = False
     """Whether somebody works on the experiment while the report is written."""
@@ -94,7 +95,7 @@ def extreme_words(report: Report, ranked: RankedSystem, *, worst: bool = False) 
 def counts(data: ExperimentData) -> tuple[int, int, int]:
     """Total, successful and failed runs; blocked and lost runs count as failed, pending ones as neither."""
     successful = sum(run.state == "ok" for run in data.runs)
-    failed = sum(run.state in FAILED_STATES for run in data.runs)
+    failed = sum(run.state.failed for run in data.runs)
     return len(data.runs), successful, failed
 
 
@@ -112,15 +113,15 @@ def interim_text(report: Report) -> str:
     )
 
 
-def failure_counts(data: ExperimentData) -> dict[str, int]:
+def failure_counts(data: ExperimentData) -> dict[FailureClass, int]:
     """Failed runs by failure class, the most frequent first."""
-    classes = [run.failure.failure_class for run in data.runs if run.state in FAILED_STATES and run.failure]
+    classes = [run.failure.failure_class for run in data.runs if run.state.failed and run.failure]
     return {name: classes.count(name) for name in sorted(set(classes), key=lambda name: (-classes.count(name), name))}
 
 
 def unfinished_text(data: ExperimentData) -> str:
     """Runs without a result yet, by their state, and what that makes of the report; empty where all have ended."""
-    states = sorted(run.state for run in data.runs if run.state != "ok" and run.state not in FAILED_STATES)
+    states = sorted(run.state for run in data.runs if run.state != "ok" and not run.state.failed)
     if not states:
         return ""
     damaged = sum(run.pending and run.failure is not None for run in data.runs)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from setpoint.analysis.data.experiment import RunResult
-from setpoint.analysis.data.formatting import counted, number_text
 from setpoint.analysis.runs.configurations import ConfigurationResult
+from setpoint.formatting import counted, number_text
 from setpoint.reports.content import NOT_MEASURED, RankedSystem, Report, short_label
 
 

@@ -3,10 +3,12 @@
 import json
 import shlex
 
-from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Failure, RunResult
-from setpoint.analysis.data.formatting import level_text
+from setpoint.analysis.data.experiment import ExperimentData, RunFailure, RunResult
+from setpoint.artifacts.fields import finite
+from setpoint.formatting import level_text
+from setpoint.records.failure import FailureClass
 from setpoint.reports.markdown import code_block, escape
-from setpoint.reports.remedies import fails_again, suggested_change
+from setpoint.reports.remedies import suggested_change
 
 LOG_LINES = 20
 LIMITS = (
@@ -19,7 +21,7 @@ LIMITS = (
 
 def render_failures(data: ExperimentData) -> str | None:
     """Markdown about every failed run; None where there is none."""
-    failed = [run for run in data.runs if run.state in FAILED_STATES]
+    failed = [run for run in data.runs if run.state.failed]
     if not failed:
         return None
     head = f"# Failed runs of {escape(data.id)}\n\n{len(failed)} of {len(data.runs)} runs.\n"
@@ -27,7 +29,7 @@ def render_failures(data: ExperimentData) -> str | None:
 
 
 def _section(data: ExperimentData, run: RunResult) -> str:
-    failure = run.failure or Failure("unknown", "not recorded")
+    failure = run.failure or RunFailure(FailureClass.CRASH, "not recorded")
     factors = ", ".join(f"{name} = {level_text(level)}" for name, level in run.factors.items()) or "none swept"
     lines = [
         f"## {escape(run.name)}",
@@ -50,12 +52,12 @@ def _section(data: ExperimentData, run: RunResult) -> str:
     return "\n".join([*lines, ""])
 
 
-def _about_retry(data: ExperimentData, run: RunResult, failure: Failure) -> list[str]:
+def _about_retry(data: ExperimentData, run: RunResult, failure: RunFailure) -> list[str]:
     """What the command that retries is good for."""
     command = code_block(shlex.join(["setpoint", "experiment", "retry", data.id]))
-    others = any(other is not run and other.state in FAILED_STATES for other in data.runs)
+    others = any(other is not run and other.state.failed for other in data.runs)
     too = ", with every other failed run of the experiment" if others else ""
-    if not fails_again(failure.failure_class):
+    if not failure.failure_class.policy.final:
         return [f"To try again{too}, in the workspace folder:", "", command]
     again = (
         "A retry keeps the values of this run, so it would fail again; make the suggested change in a new experiment."
@@ -65,27 +67,27 @@ def _about_retry(data: ExperimentData, run: RunResult, failure: Failure) -> list
     return [f"{again} To try the other failed runs of this one again, in the workspace folder:", "", command]
 
 
-def _single_command(data: ExperimentData, run: RunResult, failure: Failure) -> str:
+def _single_command(data: ExperimentData, run: RunResult, failure: RunFailure) -> str:
     """The run alone, under the limit that ended it where one did: no limit is part of what a run is."""
-    command = data.plan["runs"][run.index].get("command")
+    command = data.plan.runs[run.index].command
     if not command:
         return "not recorded"
     evidence = failure.evidence or {}
     limits = [
-        f" {option} {evidence[name] / unit:g}"
+        f" {option} {limit / unit:g}"
         for name, option, unit in LIMITS
-        if isinstance(evidence.get(name), int | float)
+        if (limit := finite(evidence.get(name))) is not None
     ]
     return f"{command} --again{''.join(limits)}"
 
 
-def _stage_place(data: ExperimentData, failure: Failure) -> str:
+def _stage_place(data: ExperimentData, failure: RunFailure) -> str:
     if failure.attempt is None:
         return "none of its own"
     return failure.attempt.relative_to(data.workspace.root).as_posix()
 
 
-def _blocks(data: ExperimentData, failure: Failure) -> list[tuple[str, str]]:
+def _blocks(data: ExperimentData, failure: RunFailure) -> list[tuple[str, str]]:
     """Evidence, the end of the log, and what the failed stage was asked to do."""
     blocks = []
     if failure.evidence:
@@ -93,12 +95,12 @@ def _blocks(data: ExperimentData, failure: Failure) -> list[tuple[str, str]]:
     if failure.attempt is not None:
         blocks.append((f"Last {LOG_LINES} lines of stderr", _last_lines(failure) or "(empty)"))
     if failure.stage is not None:
-        planned = data.plan["stages"][failure.stage.path.name]
-        blocks.append(("Stage", json.dumps(planned, indent=2, sort_keys=True)))
+        planned = data.plan.stages[failure.stage.path.name]
+        blocks.append(("Stage", json.dumps(planned.model_dump(mode="json"), indent=2, sort_keys=True)))
     return blocks
 
 
-def _last_lines(failure: Failure) -> str:
+def _last_lines(failure: RunFailure) -> str:
     if failure.attempt is None:
         return ""
     try:

@@ -16,12 +16,11 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from setpoint import plants
 from setpoint.analysis.data.experiment import RunResult
-from setpoint.analysis.data.formatting import number_text
-from setpoint.analysis.data.quantities import JUDGED_MODES
 from setpoint.analysis.data.reading import learning_curve
 from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
+from setpoint.formatting import number_text
 from setpoint.plants import Signal
 from setpoint.reports.content import (
     RankedSystem,
@@ -35,7 +34,7 @@ from setpoint.reports.content import (
     short_label,
     stages_of,
 )
-from setpoint.reports.scales import Placed, place_references, running_mean, smoothing_width
+from setpoint.reports.scales import ReferencePlacement, place_references, running_mean, smoothing_width
 from setpoint.reports.svg import axis_over
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
@@ -123,7 +122,7 @@ def errors_figure(report: Report, ranked: RankedSystem) -> Figure | None:
     return figure
 
 
-def _write_beyond(axes: Any, placed: Placed) -> None:
+def _write_beyond(axes: Any, placed: ReferencePlacement) -> None:
     """Above the ends of the axis, with an arrow, the references that lie beyond them."""
     for end, side, sign, references in ((0.0, "left", "\u2190 ", placed.below), (1.0, "right", "", placed.above)):
         text = ", ".join(f"{reference.label}: {number_text(reference.value)}" for reference in references)
@@ -259,8 +258,8 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     if best is None or ranked.system not in plants.names():
         return None
     data = report.data
-    mode = JUDGED_MODES.get(data.analysis.judged.get(ranked.system, "open_loop"), "open_loop")
-    reference = data.plan["shared"]["reference"].get(ranked.system)
+    mode = data.analysis.mode(ranked.system).episodes
+    reference = data.plan.shared.reference.get(ranked.system)
     learned = _by_case(report, "evaluate", best.evaluation(ranked.system), "llm", mode, ranked.system)
     optimal = {} if reference is None else _by_case(report, "reference", reference, "optimum", None, ranked.system)
     cases = sorted(learned)[:SHOWN_CASES]

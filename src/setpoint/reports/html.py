@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from setpoint.analysis.data.claim import Claim, all_caveats
-from setpoint.analysis.data.formatting import counted, interval_text, number_text, p_text
+from setpoint.formatting import counted, interval_text, number_text, p_text
 from setpoint.reports.charts import (
     Chart,
     failure_map,

@@ -7,8 +7,8 @@ from itertools import combinations, product
 import numpy as np
 
 from setpoint.analysis.data.design import Scale, observe, ordered_levels, swept
-from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import factor_label, level_text, number_text
+from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
+from setpoint.formatting import factor_label, level_text, number_text
 from setpoint.reports import svg
 from setpoint.reports.charts import HALF, Chart
 from setpoint.reports.content import Report
@@ -125,7 +125,7 @@ def _cell(found: _Map, corner: tuple[float, float], y: Level, x: Level) -> list[
         body.append(svg.rectangle(*corner, *size, "heat", 0.38 * (1.0 - share) + 0.02))
         body.append(_centred(found, corner, 17, number_text(found.scale.natural(mean))))
     here = found.runs_at(y, x)
-    failed = sum(run.state in FAILED_STATES for run in here)
+    failed = sum(run.state.failed for run in here)
     counts = f"n={sum(run.state == 'ok' for run in here)}{f', {failed} failed' if failed else ''}"
     return [*body, _centred(found, corner, 33, counts, "failed" if failed else "soft")]
 

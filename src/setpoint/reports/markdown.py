@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from setpoint.analysis.data.formatting import interval_text
+from setpoint.formatting import interval_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
     REFERENCE_COLUMNS,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status, of_kind
 from setpoint.analysis.data.evidence import Detectable, ResolutionEvidence
-from setpoint.analysis.data.formatting import factor_label, listed
+from setpoint.formatting import factor_label, listed
 from setpoint.reports.content import Report
 
 

@@ -4,13 +4,14 @@ import shlex
 
 from setpoint.analysis.data.claim import ClaimKind, Status, of_kind, with_evidence
 from setpoint.analysis.data.evidence import ArmEvidence, BestSetEvidence, ImpactEvidence, LevelEvidence
-from setpoint.analysis.data.experiment import FAILED_STATES, RunResult
-from setpoint.analysis.data.formatting import counted, level_text, listed
+from setpoint.analysis.data.experiment import RunResult
 from setpoint.analysis.data.subject import OneFactor
+from setpoint.formatting import counted, level_text, listed
+from setpoint.records.failure import FailureClass
 from setpoint.reports.content import Report, counts, failure_counts, one_line
 from setpoint.reports.costs import configuration_costs
 from setpoint.reports.more_seeds import more_seeds
-from setpoint.reports.remedies import fails_again, suggested_change
+from setpoint.reports.remedies import suggested_change
 
 LARGEST_CONFIRMATION = 6
 """Configurations up to which confirming them is cheaper than more seeds for all."""
@@ -51,7 +52,7 @@ def _after_total_failure(report: Report) -> str:
     classes = ", ".join(f"{name} {number}" for name, number in failure_counts(report.data).items())
     suggestions = {suggested_change(run) for run in report.data.runs if run.failure}
     remedy = f" Suggested: {one_line('; '.join(sorted(suggestions)))}." if suggestions else ""
-    if all(fails_again(name) for name in failure_counts(report.data)):
+    if all(name.policy.final for name in failure_counts(report.data)):
         return (
             f"Start a new experiment with other values: no run succeeded ({classes}), and a retry, which keeps the "
             f"values, would fail again; failures.md has the evidence.{remedy}"
@@ -141,17 +142,17 @@ def _failing_levels(report: Report) -> list[str]:
 
 def _failure_classes(report: Report) -> list[str]:
     """For each class of failure what to change, as the first run of it says."""
-    found: dict[str, list[RunResult]] = {}
+    found: dict[FailureClass, list[RunResult]] = {}
     for run in report.data.runs:
-        if run.state in FAILED_STATES and run.failure is not None and run.state != "blocked":
+        if run.state.failed and run.failure is not None and run.state != "blocked":
             found.setdefault(run.failure.failure_class, []).append(run)
     return [_failure_advice(name, runs) for name, runs in found.items()]
 
 
-def _failure_advice(name: str, runs: list[RunResult]) -> str:
+def _failure_advice(name: FailureClass, runs: list[RunResult]) -> str:
     change = f"{one_line(suggested_change(runs[0]))} (as for {one_line(runs[0].name)}; failures.md has each)"
     count = f"{counted(len(runs), 'run')} of class {one_line(name)}"
-    if fails_again(name):
+    if name.policy.final:
         return f"Start a new experiment for {count}, which a retry with the same values would not help: {change}."
     return f"Before trying {count} again, change: {change}."
 

@@ -4,54 +4,39 @@ from collections.abc import Mapping
 from typing import Any
 
 from setpoint.analysis.data.experiment import RunResult
-from setpoint.analysis.data.formatting import level_text, number_text
-
-MEMORY = "the micro-batch was already as small as it goes"
-AGAIN = "nothing in the configuration: try it again"
-REMEDIES = {
-    "timeout": "more time (--time-limit-min), or fewer steps; it goes on from its checkpoint",
-    "preempted": f"{AGAIN}; it goes on from its checkpoint",
-    "node_failure": f"{AGAIN}, on another node",
-    "transient": AGAIN,
-    "stalled": "a longer --stall-limit-min if the stage is slow and not hung; else try it again",
-    "storage": "free space on the disk, then resume",
-    "data": "verify the data set, or generate it again under another name",
-    "config": "the value that the reason names",
-    "corrupt_artifact": f"{AGAIN}; the damaged file is computed anew",
-    "crash": f"{AGAIN}; if it fails the same way, the traceback in its log is a defect to report",
-    "lost": f"{AGAIN}; if it vanishes again, give it more memory",
-    "blocked": "mend the stage that it needs; it follows by itself",
-}
-
-
-SETTLED = frozenset({"diverged", "no_learning_signal", "config"})
-"""Classes that a run's frozen values bring about: tried again it fails again, and only a new experiment can help."""
-
-
-def fails_again(failure_class: str | None) -> bool:
-    """Whether a retry, which keeps every value, cannot help."""
-    return failure_class in SETTLED
+from setpoint.formatting import level_text, number_text
+from setpoint.records.failure import FailureClass
 
 
 def suggested_change(run: RunResult) -> str:
-    """What to change before the failed run is tried again: the failing stage's own advice, else that of the class."""
-    if run.failure is None:
+    """What to change before the failed run is tried again.
+
+    The advice of the failing stage comes first, then what follows from the values that the run had, then what is said
+    of the class.
+    """
+    failure = run.failure
+    if failure is None:
         return "none known"
-    return run.failure.suggestion or _by_class(run, run.failure.failure_class)
+    usual = failure.failure_class.policy.suggestion
+    own = failure.suggestion if failure.suggestion != usual else ""
+    return own or _from_values(run, failure.failure_class) or usual
 
 
-def _by_class(run: RunResult, failure_class: str) -> str:
-    if failure_class in {"gpu_oom", "host_oom"}:
-        smaller = _halved(run, "batch_size", "batch_size")
-        shape = _halved(run, "rank", "lora_rank")
-        change = f"{smaller or 'a smaller batch_size'}{f' or {shape}' if shape else ''}"
-        return f"{change}; {MEMORY}" if failure_class == "gpu_oom" else f"fewer --workers, then {change}"
-    if failure_class == "diverged":
-        return _halved(run, "learning_rate", "learning_rate") or "a lower learning_rate"
-    if failure_class == "no_learning_signal":
-        warmer = _raised(run, "temperature")
-        return f"{warmer or 'a higher grpo.temperature'}, more SFT before GRPO, or another reward"
-    return REMEDIES.get(failure_class, "none known")
+def _from_values(run: RunResult, failure_class: FailureClass) -> str:
+    """Other values than those that the run had; empty where none would help, or the run had none of them."""
+    if failure_class in {FailureClass.GPU_OOM, FailureClass.HOST_OOM}:
+        smaller, shape = _halved(run, "batch_size", "batch_size"), _halved(run, "rank", "lora_rank")
+        if not smaller and not shape:
+            return ""
+        change = " or ".join(filter(None, [smaller or "a smaller batch_size", shape]))
+        if failure_class is FailureClass.HOST_OOM:
+            return f"fewer --workers, then {change}"
+        return f"{change}; the micro-batch was already as small as it can be"
+    if failure_class is FailureClass.DIVERGED:
+        return _halved(run, "learning_rate", "learning_rate")
+    if failure_class is FailureClass.NO_LEARNING_SIGNAL and (warmer := _raised(run, "temperature")):
+        return f"{warmer}, more SFT before GRPO, or another reward"
+    return ""
 
 
 def _found(run: RunResult, field: str) -> tuple[str, float] | None:

@@ -22,7 +22,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Placed:
+class ReferencePlacement:
     """References by their place: on the axis, or beyond one of its ends."""
 
     inside: tuple[Reference, ...]
@@ -30,12 +30,14 @@ class Placed:
     above: tuple[Reference, ...]
 
 
-def place_references(values: Sequence[float], references: Iterable[Reference], *, logarithmic: bool) -> Placed:
+def place_references(
+    values: Sequence[float], references: Iterable[Reference], *, logarithmic: bool
+) -> ReferencePlacement:
     """Which references fit on one axis with `values` without taking the data's room, the nearest first."""
     found = [value for value in values if math.isfinite(value)]
     shown = [r for r in references if math.isfinite(r.value) and (r.value > 0.0 or not logarithmic)]
     if not found:
-        return Placed(tuple(shown), (), ())
+        return ReferencePlacement(tuple(shown), (), ())
     low, high = _scaled(min(found), logarithmic), _scaled(max(found), logarithmic)
     least = math.log(_LEAST_RATIO) if logarithmic else _LEAST_SHARE * max(abs(low), abs(high))
     most = ROOM * max(high - low, least)
@@ -46,7 +48,7 @@ def place_references(values: Sequence[float], references: Iterable[Reference], *
             inside.append(reference)
             low, high = min(low, places[reference]), max(high, places[reference])
     rest = [r for r in shown if r not in inside]
-    return Placed(
+    return ReferencePlacement(
         tuple(r for r in shown if r in inside),
         tuple(r for r in rest if places[r] < low),
         tuple(r for r in rest if places[r] > high),

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from setpoint.analysis.data.formatting import number_text
+from setpoint.formatting import number_text
 from setpoint.reports import scales
 
 

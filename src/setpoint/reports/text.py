@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from setpoint.analysis.data.claim import Claim, Status, all_caveats
-from setpoint.analysis.data.formatting import counted, interval_text, number_text
 from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.runs.configurations import ConfigurationResult
+from setpoint.formatting import counted, interval_text, number_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.content import (
     REFERENCE_COLUMNS,

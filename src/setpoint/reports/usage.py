@@ -1,8 +1,8 @@
 """Time, memory and GPU hours as text; what was not measured says so."""
 
 from setpoint.analysis.data.experiment import ExperimentData
-from setpoint.analysis.data.formatting import counted
-from setpoint.analysis.data.reading import TRAINING_KINDS
+from setpoint.artifacts import TRAINING_KINDS
+from setpoint.formatting import counted
 from setpoint.reports.content import NOT_MEASURED, Report
 from setpoint.reports.costs import cheapest_text, front_text, missing_text, unmeasured
 

@@ -190,8 +190,8 @@ def _corrupt(_context: StageContext) -> None:
 
     def publish(self: StageFolder, attempt: Attempt, **keywords: Any) -> None:
         original(self, attempt, **keywords)
-        manifest = self.read_manifest() or {"files": {}}
-        for name in manifest["files"]:
+        manifest = self.read_manifest()
+        for name in manifest.files if manifest else ():
             path = self.path / name
             content = bytearray(path.read_bytes())
             if content:

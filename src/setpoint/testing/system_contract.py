@@ -13,7 +13,8 @@ from setpoint import metrics, plants, problems
 from setpoint.controllers import ClippedLqr, solve_riccati
 from setpoint.controllers.agreement import agreement
 from setpoint.controllers.shooting import Optimum, TrajectoryOptimizer
-from setpoint.language import Dialect, compose_answer, format_moves, format_vector, messages, parse_answer
+from setpoint.language import PromptFormat, compose_answer, format_moves, format_vector, messages, parse_answer
+from setpoint.modes import EvaluationMode
 from setpoint.plants import Plant, components_of, linearise, require_symbolic, rk4_step
 from setpoint.problems import MoveBlocking, Problem, usual_blocking
 from setpoint.rewards import RewardRule
@@ -40,10 +41,12 @@ class SystemContract:
         return self.problem.plant
 
     @property
-    def dialects(self) -> tuple[Dialect, Dialect]:
+    def dialects(self) -> tuple[PromptFormat, PromptFormat]:
         """The ways of speaking about it."""
         steps = self.problem.steps
-        return Dialect(blocking=usual_blocking(steps)), Dialect("english", MoveBlocking.none(steps), control_decimals=3)
+        return PromptFormat(blocking=usual_blocking(steps)), PromptFormat(
+            "english", MoveBlocking.none(steps), control_decimals=3
+        )
 
     def states(self, count: int = _STATES) -> np.ndarray:
         """Initial states that are no one's test states, (count, n_x)."""
@@ -60,7 +63,7 @@ class SystemContract:
 
     def test_the_problem_suits_the_plant(self) -> None:
         self.problem.require_sound()
-        assert self.problem.judged in {"open_loop", "closed_loop"}
+        assert self.problem.evaluation_mode in list(EvaluationMode)
 
     def test_a_solver_can_read_the_dynamics(self) -> None:
         require_symbolic(self.plant)
@@ -196,31 +199,31 @@ class SystemContract:
         assert found.largest_difference <= 1e-5
 
     def test_prompts_state_the_problem_and_differ_in_the_state_alone(self) -> None:
-        for dialect in self.dialects:
-            x = np.round(self.states(1)[0], dialect.state_decimals)
-            moved = x + np.eye(self.plant.n_x)[0] * 10.0**-dialect.state_decimals
-            one, other = (messages(self.problem, state.tolist(), dialect) for state in (x, moved))
+        for prompt_format in self.dialects:
+            x = np.round(self.states(1)[0], prompt_format.state_decimals)
+            moved = x + np.eye(self.plant.n_x)[0] * 10.0**-prompt_format.state_decimals
+            one, other = (messages(self.problem, state.tolist(), prompt_format) for state in (x, moved))
             assert one[:-1] == other[:-1]
             assert one[-1] != other[-1]
             text = " ".join(message["content"] for message in one)
             assert str(self.problem.steps) in text
-            if dialect.template == "short":
-                assert text.endswith(f"x={format_vector(x, dialect.state_decimals)}")
-            if not self.plant.coefficients or dialect.template == "english":
+            if prompt_format.template == "short":
+                assert text.endswith(f"x={format_vector(x, prompt_format.state_decimals)}")
+            if not self.plant.coefficients or prompt_format.template == "english":
                 assert all(equation in text for equation in self.plant.equations)
 
     def test_answers_can_be_read_back(self) -> None:
-        for dialect in self.dialects:
+        for prompt_format in self.dialects:
             x, n_u = self.states(1)[0], self.plant.n_u
-            moves = np.linspace(self.plant.control_lower, self.plant.control_upper, dialect.blocking.moves)
-            text = compose_answer(self.problem, x, moves, np.full(n_u, -1.5), dialect)
-            found = parse_answer(text, dialect.blocking.moves, n_u)
+            moves = np.linspace(self.plant.control_lower, self.plant.control_upper, prompt_format.blocking.moves)
+            text = compose_answer(self.problem, x, moves, np.full(n_u, -1.5), prompt_format)
+            found = parse_answer(text, prompt_format.blocking.moves, n_u)
             assert isinstance(found, np.ndarray)
-            np.testing.assert_allclose(found, moves, atol=0.51 * 10.0**-dialect.control_decimals)
+            np.testing.assert_allclose(found, moves, atol=0.51 * 10.0**-prompt_format.control_decimals)
 
     def test_rewards_keep_the_order_of_the_cost(self) -> None:
-        dialect = Dialect(blocking=MoveBlocking.none(self.problem.steps), control_decimals=6)
-        rule = RewardRule(dialect, horizon=0, tolerance=1e-3)
+        prompt_format = PromptFormat(blocking=MoveBlocking.none(self.problem.steps), control_decimals=6)
+        rule = RewardRule(prompt_format, horizon=0, tolerance=1e-3)
         for x, optimum in self.solved()[:3]:
             zero = np.zeros_like(optimum.controls)
             texts = [_answer(optimum.controls), _answer(0.7 * optimum.controls), _answer(zero), "nothing to read"]

@@ -9,7 +9,7 @@ import numpy as np
 from setpoint import problems
 from setpoint.artifacts import StageContext
 from setpoint.errors import StageError
-from setpoint.language import Dialect
+from setpoint.language import PromptFormat
 from setpoint.policies.controller import moves_to_generate
 from setpoint.rewards import RewardRule
 from setpoint.training.batches import BatchLayout
@@ -53,9 +53,9 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
     from trl import GRPOConfig, GRPOTrainer
 
     disable_progress_bars()
-    context, dialect = session.context, session.dialect
-    preset = replace(session.base.preset, dialect=dialect)
-    horizon = parameters.reward_horizon or dialect.blocking.steps
+    context, prompt_format = session.context, session.prompt_format
+    preset = replace(session.base.preset, prompt_format=prompt_format)
+    horizon = parameters.reward_horizon or prompt_format.blocking.steps
     moves = moves_to_generate(preset, horizon)
     prompts = parameters.steps * parameters.batch_size // parameters.group_size
     seen = schedule(examples, prompts, "grpo", context.seed)
@@ -70,20 +70,20 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         loss_type=parameters.loss,
         scale_rewards=parameters.scale_rewards,
     )
-    rule = RewardRule(dialect, parameters.reward_horizon, parameters.reward_tolerance, cut_off=moves is not None)
+    rule = RewardRule(prompt_format, parameters.reward_horizon, parameters.reward_tolerance, cut_off=moves is not None)
     return GRPOTrainer(
         model=session.model,
         reward_funcs=_reward_function(rule),
         args=arguments,
-        train_dataset=Dataset.from_list([_problem_row(example, dialect) for example in seen]),
+        train_dataset=Dataset.from_list([_problem_row(example, prompt_format) for example in seen]),
         processing_class=session.tokenizer,
         callbacks=[TrainingCurve("grpo", context.log), SealCheckpoints(session.fingerprint, context.must_end)],
     )
 
 
-def _problem_row(example: Example, dialect: Dialect) -> dict[str, Any]:
+def _problem_row(example: Example, prompt_format: PromptFormat) -> dict[str, Any]:
     return {
-        "prompt": example.prompt(dialect),
+        "prompt": example.prompt(prompt_format),
         "system": example.system,
         "state": example.state.tolist(),
         "optimal_cost": example.optimal_cost,

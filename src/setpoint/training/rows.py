@@ -12,7 +12,7 @@ from setpoint.artifacts import Workspace
 from setpoint.demonstrations import Split, load_rows
 from setpoint.demonstrations.dataset import DatasetInfo, read_info
 from setpoint.errors import InputError, StageError
-from setpoint.language import Dialect, Message, compose_answer, messages
+from setpoint.language import Message, PromptFormat, compose_answer, messages
 from setpoint.seeding import generator
 
 
@@ -34,13 +34,13 @@ class Example:
     feedback: Float[np.ndarray, " n_u"]
     optimal_cost: float
 
-    def prompt(self, dialect: Dialect) -> list[Message]:
+    def prompt(self, prompt_format: PromptFormat) -> list[Message]:
         """The chat that asks for controls."""
-        return messages(problems.get(self.system), self.state.tolist(), dialect)
+        return messages(problems.get(self.system), self.state.tolist(), prompt_format)
 
-    def answer(self, dialect: Dialect) -> list[Message]:
+    def answer(self, prompt_format: PromptFormat) -> list[Message]:
         """The chat message that gives the expert's."""
-        text = compose_answer(problems.get(self.system), self.state, self.moves, self.feedback, dialect)
+        text = compose_answer(problems.get(self.system), self.state, self.moves, self.feedback, prompt_format)
         return [{"role": "assistant", "content": text}]
 
 

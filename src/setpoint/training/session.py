@@ -12,7 +12,7 @@ import torch
 from setpoint.artifacts import StageContext
 from setpoint.errors import InputError, StageError
 from setpoint.fingerprint import digest
-from setpoint.language import Dialect
+from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel, resolve_base
 from setpoint.policies.language_model import load_base
 from setpoint.policies.runtime import Runtime
@@ -44,7 +44,7 @@ class Session:
     Attributes:
         context: what the stage was given.
         base: the base model.
-        dialect: how it is spoken to.
+        prompt_format: how it is spoken to.
         runtime: where it computes.
         model: the base with the adapter to train.
         tokenizer: of the base.
@@ -54,7 +54,7 @@ class Session:
 
     context: StageContext
     base: BaseModel
-    dialect: Dialect
+    prompt_format: PromptFormat
     runtime: Runtime
     model: Any
     tokenizer: Any
@@ -89,7 +89,7 @@ class Session:
         return cls(
             context=context,
             base=base,
-            dialect=Dialect.from_definition(config["dialect"]),
+            prompt_format=PromptFormat.from_definition(config["dialect"]),
             runtime=runtime,
             model=model,
             tokenizer=tokenizer,

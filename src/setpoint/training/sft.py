@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from setpoint.artifacts import StageContext
-from setpoint.language import Dialect
+from setpoint.language import PromptFormat
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import KeepBest, TrainingCurve, best_index, diverged, validation_losses
 from setpoint.training.checkpoints import SealCheckpoints
@@ -101,8 +101,8 @@ def _trainer(
     trainer = SFTTrainer(
         model=session.model,
         args=arguments,
-        train_dataset=_chats(list(distinct.values()), session.dialect),
-        eval_dataset=_chats(held_out, session.dialect),
+        train_dataset=_chats(list(distinct.values()), session.prompt_format),
+        eval_dataset=_chats(held_out, session.prompt_format),
         processing_class=session.tokenizer,
         callbacks=callbacks,
     )
@@ -112,10 +112,12 @@ def _trainer(
     return trainer
 
 
-def _chats(examples: list[Example], dialect: Dialect) -> Any:
+def _chats(examples: list[Example], prompt_format: PromptFormat) -> Any:
     from datasets import Dataset
 
-    return Dataset.from_list([{"prompt": e.prompt(dialect), "completion": e.answer(dialect)} for e in examples])
+    return Dataset.from_list(
+        [{"prompt": e.prompt(prompt_format), "completion": e.answer(prompt_format)} for e in examples]
+    )
 
 
 def _training_losses(trainer: Any) -> dict[str, float]:

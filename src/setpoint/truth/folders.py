@@ -1,102 +1,79 @@
 """A planted experiment as an ordinary folder, with the files that real stages leave."""
 
-import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import Attempt, Lock, Manifest, Measured, PublishedFile, StageKind, Workspace
+from setpoint.artifacts.atomic import json_text
 from setpoint.episodes import EpisodeResult, write_episodes
-from setpoint.fingerprint import canonical_json, digest
+from setpoint.fingerprint import digest
+from setpoint.records.failure import FailureClass, failure_of
+from setpoint.records.plan import PlannedRun, PlannedStage, StageRole, write_plan
+from setpoint.records.state import RunStatus
 from setpoint.trajectory import Termination
-from setpoint.truth.planted import CREATED_AT, FINISHED_AT, Planted, PlantedRun, analysis_block
+from setpoint.truth.planted import FINISHED_AT, Planted, PlantedRun, planted_plan
 
-_MEASURED = {"wall_s": 12.5, "cpu_s": 10.8, "peak_rss_gb": 1.25, "gpu_hours": None, "peak_gpu_gb": None}
+_MEASURED = Measured(wall_s=12.5, cpu_s=10.8, peak_rss_gb=1.25)
+_LOCK = Lock(host="planted", boot_id="0", pid=1, started="0", token="0")
 
 
 def write_folder(planted: Planted, workspace: Workspace, experiment: str) -> Path:
     """Write plan, stages and episodes below `workspace`; the experiment's folder."""
     folder = workspace.experiment(experiment)
-    folder.mkdir(parents=True)
-    stages: dict[str, Any] = {}
-    runs = [_plan_run(index, run, stages, experiment) for index, run in enumerate(planted.runs)]
-    plan = {
-        "schema": 1,
-        "experiment": experiment,
-        "type": planted.type,
-        "created_at": CREATED_AT,
-        "spec": {},
-        "spec_digest": "0" * 12,
-        "analysis": analysis_block(planted),
-        "systems": list(planted.systems),
-        "base": {"name": "planted", "digest": "0" * 12},
-        "datasets": {},
-        "runs": runs,
-        "stages": stages,
-        "shared": {"reference": {}, "evaluate_base": {}},
-        "provenance": {},
-    }
-    (folder / "plan.json").write_text(json.dumps(plan))
+    stages: dict[str, PlannedStage] = {}
+    runs = [_planned_run(index, run, stages, experiment) for index, run in enumerate(planted.runs)]
+    write_plan(folder, planted_plan(planted, experiment, runs, stages))
     for run, planned in zip(planted.runs, runs, strict=True):
-        if run.state != "planned":
+        if run.state is not RunStatus.PLANNED:
             _write_stages(run, planned, stages, workspace)
     return folder
 
 
-def _plan_run(index: int, run: PlantedRun, stages: dict[str, Any], experiment: str) -> dict[str, Any]:
+def _planned_run(index: int, run: PlantedRun, stages: dict[str, PlannedStage], experiment: str) -> PlannedRun:
     training = digest([experiment, "grpo", run.stage or run.name])
-    stages[training] = {"kind": "grpo", "config": {"planted": run.name}, "needs": {}, "seed": run.replicate}
-    own = {"grpo": training}
+    stages[training] = PlannedStage(kind=StageKind.GRPO, config={"planted": run.name}, seed=run.replicate)
+    own = {StageRole.GRPO.value: training}
     for system in run.systems:
-        role = "evaluate" if len(run.systems) == 1 else f"evaluate:{system}"
+        role = StageRole.EVALUATE.value if len(run.systems) == 1 else f"{StageRole.EVALUATE}:{system}"
         own[role] = digest([experiment, "evaluate", run.name, system])
         needs = {"adapter": training}
-        stages[own[role]] = {"kind": "evaluate", "config": {"system": system}, "needs": needs, "seed": 0}
-    return {
-        "name": run.name,
-        "index": index,
-        "configuration": run.configuration,
-        "replicate": run.replicate,
-        "seed": run.replicate,
-        "model_type": run.model_type,
-        "systems": list(run.systems),
-        "training_type": "grpo",
-        "factors": dict(run.factors),
-        "resolved": {},
-        "stages": own,
-    }
+        stages[own[role]] = PlannedStage(kind=StageKind.EVALUATE, config={"system": system}, needs=needs, seed=0)
+    return PlannedRun(
+        name=run.name,
+        index=index,
+        configuration=run.configuration,
+        replicate=run.replicate,
+        seed=run.replicate,
+        model_type=run.model_type,
+        systems=run.systems,
+        training_type="grpo",
+        factors={name: level for name, level in run.factors.items() if level is not None},
+        resolved={},
+        stages=own,
+    )
 
 
-def _write_stages(run: PlantedRun, planned: dict[str, Any], stages: dict[str, Any], workspace: Workspace) -> None:
-    for role, stage in planned["stages"].items():
-        folder = workspace.stage(stages[stage]["kind"], stage).path
-        attempt = folder / "attempts" / "0001"
-        attempt.mkdir(parents=True, exist_ok=True)
-        (attempt / "claim.json").write_text("{}")
-        if run.state == "failed":
-            failure = {"schema": 1, "failure_class": "diverged", "message": "the loss became NaN"}
-            (attempt / "failure.json").write_text(canonical_json(failure))
+def _write_stages(run: PlantedRun, planned: PlannedRun, stages: dict[str, PlannedStage], workspace: Workspace) -> None:
+    """Leave the files; nothing is synced, for there are thousands."""
+    for name in planned.stages.values():
+        stage = stages[name]
+        folder = workspace.stage(stage.kind, name)
+        attempt = Attempt(folder.attempts_folder / "0001")
+        attempt.path.mkdir(parents=True, exist_ok=True)
+        attempt.lock.write_text(json_text(_LOCK.to_json()))
+        if run.state is RunStatus.FAILED:
+            failure = failure_of(FailureClass.DIVERGED, "the loss became NaN", {})
+            attempt.failure.write_text(json_text(failure.to_json()))
             return
         files = {}
-        if role != "grpo":
-            system = stages[stage]["config"]["system"]
-            path = folder / "episodes.parquet"
-            write_episodes(path, _episodes(system, run.errors[system]))
-            files = {path.name: {"sha256": sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}}
-        manifest = {
-            "schema": 1,
-            "stage": stage,
-            "kind": stages[stage]["kind"],
-            "attempt": 1,
-            "finished_at": FINISHED_AT,
-            "files": files,
-            "summary": {},
-            "measured": _MEASURED,
-            "provenance": {},
-        }
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        if not stage.kind.trains:
+            path = folder.path / "episodes.parquet"
+            write_episodes(path, _episodes(stage.system, run.errors[stage.system]))
+            files = {path.name: PublishedFile(sha256(path.read_bytes()).hexdigest(), path.stat().st_size)}
+        manifest = Manifest(1, name, stage.kind, 1, FINISHED_AT, files, {}, _MEASURED, {})
+        folder.manifest.write_text(json_text(manifest.to_json()))
 
 
 def _episodes(system: str, errors: np.ndarray) -> list[EpisodeResult]:

@@ -17,9 +17,9 @@ from setpoint.analysis.data.evidence import (
     LevelEvidence,
 )
 from setpoint.analysis.data.experiment import Level
-from setpoint.analysis.data.formatting import level_text
 from setpoint.analysis.data.subject import ArmPair, OneFactor, TwoFactors
 from setpoint.analysis.statistics.effects import effect_projector, holm
+from setpoint.formatting import level_text
 from setpoint.truth.planted import Planted
 
 Grades = Mapping[str, float | None]

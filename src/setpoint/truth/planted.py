@@ -6,16 +6,21 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from setpoint.analysis.data.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
+from setpoint.analysis.data.experiment import ExperimentData, Level, MeasuredCost, RunFailure, RunOutcome, RunResult
 from setpoint.analysis.data.quantities import CASE_METRICS, CaseValues
 from setpoint.artifacts import Workspace
+from setpoint.modes import EvaluationMode
+from setpoint.records.failure import FailureClass
+from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, PlannedRun, PlannedStage, Shared
+from setpoint.records.state import RunStatus
 
 CREATED_AT = "2026-01-01T00:00:00+00:00"
 FINISHED_AT = "2026-01-02T03:04:05+00:00"
-_COST = Cost(12.5, 0.003, None, 1.25, None)
+_COST = MeasuredCost(12.5, 0.003, None, 1.25, None)
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class PlantedRun:
     Attributes:
         configuration: equal for replicates.
         errors: system -> final errors of its cases, (cases,).
-        state: `ok`, `failed` or `planned`.
+        state: ok, failed or planned.
         stage: runs with equal names share their training.
     """
 
@@ -34,7 +39,7 @@ class PlantedRun:
     factors: Mapping[str, Level]
     systems: tuple[str, ...]
     errors: Mapping[str, np.ndarray]
-    state: str = "ok"
+    state: RunStatus = RunStatus.OK
     model_type: str = "specialist"
     stage: str = ""
 
@@ -64,7 +69,7 @@ class Planted:
     truth: Mapping[tuple[Level, ...], float]
     systems: tuple[str, ...] = ("double_integrator",)
     type: str = "hyperparameter_sweep"
-    scale: str = "log"
+    scale: Literal["log", "linear"] = "log"
     metric: str = "final_error"
     blocks: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
@@ -106,18 +111,36 @@ def _marginal(truth: Mapping[tuple[Level, ...], float], position: int) -> dict[L
     return {level: float(np.mean(values)) for level, values in found.items()}
 
 
-def analysis_block(planted: Planted) -> dict[str, object]:
-    """The plan's `analysis` block."""
-    return {
-        "primary_metric": planted.metric,
-        "secondary_metrics": [],
-        "scale": planted.scale,
-        "factors": list(planted.factors),
-        "families": [list(planted.factors)],
-        "blocks": list(planted.blocks),
-        "alpha": 0.05,
-        "judged": dict.fromkeys(planted.systems, "open_loop"),
-    }
+def planted_plan(
+    planted: Planted,
+    experiment: str,
+    runs: Iterable[PlannedRun] = (),
+    stages: Mapping[str, PlannedStage] | None = None,
+) -> Plan:
+    """The plan of the experiment, with the stages that it is to have on disk."""
+    return Plan(
+        schema=1,
+        experiment=experiment,
+        type=planted.type,
+        created_at=CREATED_AT,
+        spec={},
+        spec_digest="0" * 12,
+        analysis=AnalysisPlan(
+            primary_metric=planted.metric,
+            scale=planted.scale,
+            factors=planted.factors,
+            families=(planted.factors,),
+            blocks=planted.blocks,
+            judged=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
+        ),
+        systems=planted.systems,
+        base=NamedDigest(name="planted", digest="0" * 12),
+        datasets={},
+        runs=tuple(runs),
+        stages=dict(stages or {}),
+        shared=Shared(),
+        provenance={},
+    )
 
 
 def as_data(planted: Planted) -> ExperimentData:
@@ -125,32 +148,18 @@ def as_data(planted: Planted) -> ExperimentData:
     return ExperimentData(
         folder=Path("planted"),
         workspace=Workspace(Path()),
-        id="planted",
-        type=planted.type,
-        created_at=CREATED_AT,
+        plan=planted_plan(planted, "planted"),
         finished_at=FINISHED_AT,
-        systems=planted.systems,
-        analysis=AnalysisPlan(
-            primary_metric=planted.metric,
-            secondary_metrics=(),
-            scale=planted.scale,
-            factors=planted.factors,
-            alpha=0.05,
-            judged=dict.fromkeys(planted.systems, "open_loop"),
-            families=(planted.factors,),
-            blocks=planted.blocks,
-        ),
         runs=tuple(_result(index, run) for index, run in enumerate(planted.runs)),
         anchors={},
         base={},
         cost=_COST,
         unmeasured_attempts=0,
-        plan={"runs": [], "stages": {}, "shared": {"reference": {}}},
     )
 
 
 def _result(index: int, run: PlantedRun) -> RunResult:
-    failed = run.state == "failed"
+    failed = run.state is RunStatus.FAILED
     return RunResult(
         name=run.name,
         index=index,
@@ -165,11 +174,11 @@ def _result(index: int, run: PlantedRun) -> RunResult:
         stages={"grpo": run.stage or run.name, "evaluate": run.name},
         start=None,
         state=run.state,
-        failure=Failure("diverged", "the loss became NaN") if failed else None,
-        outcomes={system: _outcome(run, system) for system in run.systems} if run.state == "ok" else {},
+        failure=RunFailure(FailureClass.DIVERGED, "the loss became NaN") if failed else None,
+        outcomes={system: _outcome(run, system) for system in run.systems} if run.state is RunStatus.OK else {},
         training_time_s=12.5,
         cost=_COST,
-        outputs=_outputs(run) if run.state == "ok" else {},
+        outputs=_outputs(run) if run.state is RunStatus.OK else {},
     )
 
 
@@ -178,10 +187,10 @@ def _outputs(run: PlantedRun) -> dict[str, str]:
     return {"episodes": " ".join(run.errors[system].tobytes().hex() for system in run.systems)}
 
 
-def _outcome(run: PlantedRun, system: str) -> Outcome:
+def _outcome(run: PlantedRun, system: str) -> RunOutcome:
     errors, mean = run.errors[system], run.mean_error(system)
     metrics = {"final_error": mean if math.isfinite(mean) else None, "cases": float(len(errors))}
-    return Outcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
+    return RunOutcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
 
 
 @lru_cache(maxsize=64)

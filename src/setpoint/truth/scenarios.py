@@ -11,6 +11,7 @@ import numpy as np
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status, find
 from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.subject import OneFactor
+from setpoint.records.state import RunStatus
 from setpoint.truth.grading import Grade, expect, grade_arms, grade_dying, grade_factorial
 from setpoint.truth.planted import Planted, PlantedRun
 from setpoint.truth.worlds import (
@@ -355,11 +356,11 @@ def _with_errors(run: PlantedRun, value: float) -> PlantedRun:
 
 def _unfinished(planted: Planted) -> Planted:
     last = max(run.replicate for run in planted.runs)
-    return _map(planted, lambda _, run: replace(run, state="planned") if run.replicate == last else run)
+    return _map(planted, lambda _, run: replace(run, state=RunStatus.PLANNED) if run.replicate == last else run)
 
 
 def _level_failed(planted: Planted) -> Planted:
-    return _map(planted, lambda _, run: replace(run, state="failed") if run.factors["lora_rank"] == 32 else run)
+    return _map(planted, lambda _, run: replace(run, state=RunStatus.FAILED) if run.factors["lora_rank"] == 32 else run)
 
 
 def _constant(planted: Planted) -> Planted:

@@ -59,7 +59,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Reached:
+class TargetOutcome:
     """One target with what was measured."""
 
     scenario: str
@@ -164,7 +164,7 @@ def simulate(scenario: Scenario, simulations: int) -> Result:
     return result
 
 
-def duplicates_refused(folder: Path, simulations: int) -> Reached:
+def duplicates_refused(folder: Path, simulations: int) -> TargetOutcome:
     """G19: whether a plan that names a run twice is refused."""
     refused = 0
     for index in range(simulations):
@@ -175,32 +175,32 @@ def duplicates_refused(folder: Path, simulations: int) -> Reached:
         except InputError:
             refused += 1
     target = Target("correct status", "at least", 1.0)
-    return Reached("G19", "a run that is named twice", simulations, target, refused / simulations)
+    return TargetOutcome("G19", "a run that is named twice", simulations, target, refused / simulations)
 
 
 def _slug(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
-def reached(result: Result) -> list[Reached]:
+def reached(result: Result) -> list[TargetOutcome]:
     """Every target of a scenario with what was measured, and that nothing crashed or was unsound."""
     scenario = result.scenario
     rows = [_row(result, target) for target in scenario.targets]
     never = Target("crash or unsound number", "at most", 0.0)
     broken = (result.sums.get("crash", 0.0) + result.unsound) / max(1, result.simulations)
-    return [*rows, Reached(scenario.name, scenario.title, result.simulations, never, broken)]
+    return [*rows, TargetOutcome(scenario.name, scenario.title, result.simulations, never, broken)]
 
 
-def _row(result: Result, target: Target) -> Reached:
+def _row(result: Result, target: Target) -> TargetOutcome:
     scenario = result.scenario
     if target.quantity.startswith(P_VALUE):
         p_values = result.p_values.get(target.quantity, [])
         measure = uniformity if target.relation == "uniform" else earliness
         measured = measure(p_values) if p_values else None
-        return Reached(scenario.name, scenario.title, len(p_values), target, measured)
+        return TargetOutcome(scenario.name, scenario.title, len(p_values), target, measured)
     count = result.counts.get(target.quantity, result.simulations)
     rates = result.rate(target.quantity), result.rate(target.reference)
-    return Reached(scenario.name, scenario.title, count, target, *rates)
+    return TargetOutcome(scenario.name, scenario.title, count, target, *rates)
 
 
 def uniformity(p_values: Sequence[float]) -> float:
@@ -221,14 +221,14 @@ def earliness(p_values: Sequence[float]) -> float:
     )
 
 
-def to_markdown(rows: Sequence[Reached]) -> str:
+def to_markdown(rows: Sequence[TargetOutcome]) -> str:
     """The tables of the documentation: each quantity where it is worst, then everything."""
     return f"{_summary(rows)}\n{_everything(rows)}"
 
 
-def _summary(rows: Sequence[Reached]) -> str:
+def _summary(rows: Sequence[TargetOutcome]) -> str:
     """For each quantity and target the scenario that comes closest to missing it, or misses it by most."""
-    groups: dict[tuple[str, str], list[Reached]] = {}
+    groups: dict[tuple[str, str], list[TargetOutcome]] = {}
     for row in rows:
         name = f"p of {row.target.relation} tests" if row.target.quantity.startswith(P_VALUE) else row.target.quantity
         groups.setdefault((_without_factor(name), row.text), []).append(row)
@@ -252,7 +252,7 @@ def _without_factor(text: str) -> str:
     return text
 
 
-def _everything(rows: Iterable[Reached]) -> str:
+def _everything(rows: Iterable[TargetOutcome]) -> str:
     lines = [
         "| scenario | what is planted | quantity | measured | target | simulations | |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -277,7 +277,7 @@ Reporter = Callable[[Path, str], Sequence[Claim] | None]
 """Workspace and experiment -> the claims of its report; None where there is no report."""
 
 
-def folder_row(scenario: Scenario, simulations: int, folder: Path, report: Reporter) -> Reached:
+def folder_row(scenario: Scenario, simulations: int, folder: Path, report: Reporter) -> TargetOutcome:
     """Whether `report` gives of ordinary folders the claims that are made in memory."""
     agreed = 0
     for index in range(simulations):
@@ -287,7 +287,7 @@ def folder_row(scenario: Scenario, simulations: int, folder: Path, report: Repor
         reported = report(folder, name)
         agreed += reported is not None and _essence(reported) == _essence(experiment_claims(as_data(planted)))
     target = Target("reported from folders alike", "at least", 1.0)
-    return Reached(scenario.name, scenario.title, simulations, target, agreed / simulations)
+    return TargetOutcome(scenario.name, scenario.title, simulations, target, agreed / simulations)
 
 
 def _essence(claims: Sequence[Claim]) -> list[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from setpoint.analysis.data.experiment import Level
+from setpoint.records.state import RunStatus
 from setpoint.truth.planted import Planted, PlantedRun, crossed, truth_of
 
 TYPICAL_ERROR = 0.05
@@ -127,7 +128,7 @@ class World:
                 factors=dict(zip(self.levels, cells[cell[k]], strict=True)),
                 systems=("double_integrator",),
                 errors={"double_integrator": errors[k]},
-                state="failed" if failed[k] else "ok",
+                state=RunStatus.FAILED if failed[k] else RunStatus.OK,
             )
             for k in range(count)
         )
@@ -206,7 +207,7 @@ class DyingLevel:
             for replicate in range(self.replicates):
                 value = np.log(TYPICAL_ERROR) + self.run_sd * (k * self.worse_by + noise[replicate])
                 errors = {"double_integrator": np.exp(np.array([value]))}
-                state = "failed" if failed[replicate] else "ok"
+                state = RunStatus.FAILED if failed[replicate] else RunStatus.OK
                 factors = {"learning_rate": level}
                 runs.append(PlantedRun(k, replicate, factors, ("double_integrator",), errors, state))
         means = np.log(TYPICAL_ERROR) + self.run_sd * np.array([0.0, self.worse_by])

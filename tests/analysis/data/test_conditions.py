@@ -1,7 +1,6 @@
 """What a comprehensive evaluation saw is shown beside the ranking, and changes nothing of it."""
 
 import csv
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,9 @@ import pytest
 
 from setpoint.analysis.data.conditions import read_conditions
 from setpoint.analysis.data.reading import read_experiment
+from setpoint.artifacts import StageKind
 from setpoint.episodes import condition_folder, write_episodes
+from setpoint.records.plan import read_plan, write_plan
 from setpoint.reports import write_reports
 from setpoint.reports.conditions import NOTE
 from support.synthetic_experiment import Synthetic
@@ -32,18 +33,19 @@ def folder(tmp_path: Path) -> Path:
     """The same with episodes under two conditions, each in two modes."""
     experiment = standard(tmp_path / "comprehensive")
     sweep = Synthetic(tmp_path)
-    plan = json.loads((experiment / "plan.json").read_text())
-    for name, stage in plan["stages"].items():
-        if stage["kind"] in {"evaluate", "reference"}:
-            stage["config"]["conditions"] = [{"name": condition} for condition in (*ERRORS, "held_out")]
-            controllers = ("llm",) if stage["kind"] == "evaluate" else ("optimum", "lqr", "zero")
+    plan = read_plan(experiment)
+    assert plan is not None
+    for name, stage in plan.stages.items():
+        if not stage.kind.trains:
+            stage.config["conditions"] = [{"name": condition} for condition in (*ERRORS, "held_out")]
+            controllers = ("llm",) if stage.kind is StageKind.EVALUATE else ("optimum", "lqr", "zero")
             for condition, error in ERRORS.items():
                 rows = [row for each in controllers for row in sweep._episodes(SYSTEM, each, math.log(error), 5)]
                 rows += [replace(row, mode="replan_1", replan_interval=1) for row in rows]
-                place = condition_folder(experiment.parents[1] / "stages" / stage["kind"] / name, condition)
+                place = condition_folder(experiment.parents[1] / "stages" / stage.kind / name, condition)
                 place.mkdir(parents=True)
                 write_episodes(place / "episodes.parquet", rows)
-    (experiment / "plan.json").write_text(json.dumps(plan))
+    write_plan(experiment, plan)
     return experiment
 
 

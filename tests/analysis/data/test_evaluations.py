@@ -1,4 +1,4 @@
-"""Scores of an arm: each name is one statistic, the same as elsewhere."""
+"""ArmScores of an arm: each name is one statistic, the same as elsewhere."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from setpoint.analysis.data.evaluations import Scores
+from setpoint.analysis.data.evaluations import ArmScores
 from setpoint.analysis.data.quantities import MEANS, QUANTITIES, summarise
 from setpoint.episodes import EpisodeResult, read_episode_columns, write_episodes
 from setpoint.evaluation.summary import summarise as summarise_rows
@@ -48,7 +48,7 @@ def episodes() -> list[EpisodeResult]:
 
 
 def test_a_median_is_called_a_median(episodes: list[EpisodeResult]) -> None:
-    scores = Scores.of(episodes)
+    scores = ArmScores.of(episodes)
     assert scores.normalised_error_median == pytest.approx(0.4)
     assert scores.final_error == pytest.approx(np.mean(ERRORS))
 
@@ -58,7 +58,7 @@ def test_what_is_called_the_same_is_the_same_everywhere(episodes: list[EpisodeRe
     write_episodes(path, episodes)
     of_runs = summarise(read_episode_columns(path))
     of_evaluations = summarise_rows(episodes)["pendulum"]["open_loop"]["llm"]
-    scores = vars(Scores.of(episodes))
+    scores = vars(ArmScores.of(episodes))
     assert of_runs is not None and {"normalised_error", *MEANS} <= set(of_runs)
     for name, value in {**of_evaluations, **scores}.items():
         if name in of_runs:

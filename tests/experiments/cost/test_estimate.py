@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from setpoint.artifacts import Workspace, read_json
+from setpoint.artifacts import Measured, Workspace, read_json
 from setpoint.execution import Outcome, Task
 from setpoint.execution.slurm import Profile, Resources
-from setpoint.execution.slurm.client import Limits
+from setpoint.execution.slurm.client import ClusterLimits
 from setpoint.execution.slurm.profile import read_profile
 from setpoint.experiments.cost.calibration import LENGTHS, calibrate
 from setpoint.experiments.cost.cluster import estimated_needs
-from setpoint.experiments.cost.estimate import Observation, compute_ratio, estimate, observations, work_of
+from setpoint.experiments.cost.estimate import StageTiming, compute_ratio, estimate, observations, work_of
 from setpoint.experiments.planning.suggestions import suggestions
 from setpoint.experiments.running.recovery import RECOVERABLE, recovery_steps, recovery_text
 from setpoint.experiments.slurm import scripts
@@ -31,14 +31,14 @@ def cost_s(stage: PlannedStage) -> float:
     return start_s + per_unit_s * work_of(stage.kind, stage.config).units
 
 
-def seen(plan: Plan, noise: float = 0.05) -> list[Observation]:
+def seen(plan: Plan, noise: float = 0.05) -> list[StageTiming]:
     """Every stage of `plan` as if it had run."""
     chance = random.Random(3)
     found = []
     for stage in plan.stages.values():
         cpu_s = cost_s(stage) * (1 + noise * chance.gauss(0, 1))
-        measured = {"cpu_s": cpu_s, "wall_s": 2 * cpu_s, "peak_rss_gb": 0.7, "gpu_hours": None, "peak_gpu_gb": None}
-        found.append(Observation(work_of(stage.kind, stage.config), measured))
+        measured = Measured(cpu_s=cpu_s, wall_s=2 * cpu_s, peak_rss_gb=0.7)
+        found.append(StageTiming(work_of(stage.kind, stage.config), measured))
     return found
 
 
@@ -84,7 +84,7 @@ def test_what_never_ran_is_unknown(tmp_path: Path) -> None:
     assert set(nothing.unknown) == {"reference", "evaluate", "sft", "grpo"}
     assert nothing.cpu_s == 0.0
     other_base = [
-        Observation(found.work.__class__(found.work.kind, ("b1",), 1.0), {"cpu_s": 1.0}) for found in seen(plan)
+        StageTiming(found.work.__class__(found.work.kind, ("b1",), 1.0), Measured(cpu_s=1.0)) for found in seen(plan)
     ]
     assert "sft" in estimate(plan, Workspace(tmp_path), 1, other_base).unknown
 
@@ -167,7 +167,7 @@ def test_an_array_asks_for_what_its_largest_stage_took(tmp_path: Path, monkeypat
     plan, workspace = make_plan(**SWEEP), Workspace(tmp_path)
     monkeypatch.setattr("setpoint.experiments.cost.estimate.observations", lambda _: seen(plan))
     cluster = scripts.Cluster(Profile(), ASKED, named=frozenset({"gpu"}))
-    generated = scripts.generate(workspace, plan, cluster, Limits())
+    generated = scripts.generate(workspace, plan, cluster, ClusterLimits())
     needs = estimated_needs(workspace, plan, ASKED, {"gpu"}, warning_s=180)
     for batch in generated.batches:
         assert batch.resources.time_min == max(needs[name].time_min for name in batch.stages)

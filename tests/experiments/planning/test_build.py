@@ -10,8 +10,8 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.build import stage_id
 from setpoint.experiments.planning.canonical import spec_digest
 from setpoint.experiments.planning.spec import planned_spec
-from setpoint.fingerprint import SEAL, sealed
-from setpoint.records.plan import Plan, plan_path, read_plan
+from setpoint.records.plan import Plan, read_plan, write_plan
+from support.plans import change_plan
 from support.sweeps import BASE, make_plan
 
 SWEEP = {"systems": "di", "parameters": {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4]}}
@@ -154,11 +154,10 @@ def test_what_is_evaluated_belongs_to_the_identity() -> None:
 
 
 def test_a_plan_of_a_system_that_is_gone_names_it(tmp_path: Path) -> None:
-    content = {name: value for name, value in make_plan().to_file().items() if name != SEAL}
-    content["spec"]["systems"] = ["two_carts"]
-    path = plan_path(tmp_path)
-    path.write_text(json.dumps(sealed(content)))
-    plan = read_plan(tmp_path)
+    folder = tmp_path / "sweep"
+    write_plan(folder, make_plan())
+    change_plan(folder, lambda content: content["spec"].update(systems=["two_carts"]))
+    plan = read_plan(folder)
     assert plan is not None
     with pytest.raises(InputError, match=r"unknown system 'two_carts'.*If it came with a plug-in, install that"):
         planned_spec(plan)

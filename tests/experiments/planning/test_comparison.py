@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from setpoint.analysis.data.evaluations import Arm, Scores
+from setpoint.analysis.data.evaluations import Arm, ArmScores
 from setpoint.artifacts import Workspace
 from setpoint.cli.main import main
 from setpoint.errors import InputError
@@ -84,7 +84,7 @@ def test_a_mistake_on_the_command_line_makes_nothing(tmp_path: Path, capsys: pyt
 
 
 def arm(system: str, mode: str, name: str, *successes: float) -> Arm:
-    scores = {seed: Scores(0.9, success, 0.25, 2.0, 0.1, 0.2, 20) for seed, success in enumerate(successes)}
+    scores = {seed: ArmScores(0.9, success, 0.25, 2.0, 0.1, 0.2, 20) for seed, success in enumerate(successes)}
     return Arm(system, mode, name, scores, dict.fromkeys(scores, 3.0) if name == "SFT" else {})
 
 

@@ -17,7 +17,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.confirmation import confirmation
 from setpoint.experiments.planning.suggestions import suggestions
-from setpoint.records.plan import NamedDigest, Plan, plan_path
+from setpoint.records.plan import NamedDigest, Plan
 from support.claims import evidence_of
 from support.sweeps import BASE, make_plan, save_plan
 from support.synthetic_experiment import Synthetic
@@ -42,14 +42,13 @@ def confirming(seeds: int = 4) -> Plan:
 def finish(root: Path, plan: Plan) -> None:
     """Results for every stage: rank 8 with the larger rate is best, rank 16 with the smaller one second."""
     save_plan(root, plan)
-    record = json.loads(plan_path(root / "experiments" / plan.experiment).read_text())
     writer = Synthetic(root)
     for run in plan.runs:
         level = {(8, 2e-4): -4.0, (16, 1e-4): -3.5}.get((run.factors["lora_rank"], run.factors["learning_rate"]), -2.0)
         for role, stage in run.stages.items():
             error = level + 0.05 * math.sin(37.0 * run.index)
             episodes = writer._episodes("double_integrator", "llm", error, run.index) if role == "evaluate" else []
-            writer._stage(record, stage, episodes, role)
+            writer._stage(plan, stage, episodes, role)
 
 
 def claims_of(root: Path, name: str) -> dict[str, Claim]:

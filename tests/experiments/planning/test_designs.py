@@ -167,7 +167,7 @@ def test_a_design_that_leaves_cells_empty_is_not_taken_for_a_factorial(tmp_path:
     diagonal = {(4, 1e-4), (8, 2e-4)}
     runs = tuple(run for run in data.runs if (run.level("lora_rank"), run.level("learning_rate")) in diagonal)
     assert len(runs) == 6
-    check_sparse(replace(data, runs=runs, plan={**data.plan, "spec": {"design": "sobol"}}))
+    check_sparse(replace(data, runs=runs, plan=data.plan.model_copy(update={"spec": {"design": "sobol"}})))
 
 
 @pytest.mark.parametrize("design", ["fractional", "sobol"])
@@ -178,11 +178,11 @@ def test_a_sparse_design_of_which_single_levels_are_left_is_not_taken_for_a_fact
     data = read_experiment(Synthetic(tmp_path, factors=factors, replicates=2).write())
     half = tuple(run for run in data.runs if sum(run.level(name) == levels[0] for name, levels in factors.items()) % 2)
     assert len(half) == 8
-    check_sparse(replace(data, runs=half, plan={**data.plan, "spec": {"design": design}}))
+    check_sparse(replace(data, runs=half, plan=data.plan.model_copy(update={"spec": {"design": design}})))
 
 
 def check_sparse(data: ExperimentData) -> None:
-    words = f"a {data.plan['spec']['design']} design leaves combinations empty"
+    words = f"a {data.plan.design} design leaves combinations empty"
     obstacle = factorial(data, "final_error").cells
     assert isinstance(obstacle, Obstacle)
     assert obstacle.reason.startswith(words)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from setpoint.artifacts import Workspace, read_json, write_json
+from setpoint.artifacts import StageConfig, Workspace, read_json, write_json
 from setpoint.errors import InputError
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.status import read_status
-from setpoint.records.journal import read_events
+from setpoint.records.journal import Event, StageWaiting, read_events
 from setpoint.records.plan import Plan, read_plan
 from support import TESTS
 from support.sweeps import executions, make_plan, run_plan, save_plan
@@ -55,7 +55,7 @@ def test_state_and_journal_tell_what_happened(tmp_path: Path) -> None:
     assert snapshot["state"] == "finished"
     assert snapshot["counts"] == {"ok": 2}
     assert set(snapshot["runs"]) == set(status.runs)
-    events = [event["event"] for event in read_events(experiment)]
+    events = [event.event for event in read_events(experiment)]
     assert events[0] == "started"
     assert events[-1] == "finished"
     assert events.count("run_finished") == 2
@@ -150,7 +150,7 @@ def test_an_interrupt_leaves_everything_resumable(tmp_path: Path) -> None:
     experiment = tmp_path / "experiments" / "sweep"
     assert read_json(experiment / "state.json")["state"] == "interrupted"
     assert read_status(Workspace(tmp_path), "sweep").state == "interrupted"
-    assert "interrupted" in [event["event"] for event in read_events(experiment)]
+    assert "interrupted" in [event.event for event in read_events(experiment)]
     assert run_plan(tmp_path).counts == {"ok": 2}
 
 
@@ -173,19 +173,18 @@ def test_two_experiments_share_stages_without_computing_any_twice(tmp_path: Path
 def test_a_stage_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
     plan = make_plan()
     name, stage = next(iter(plan.stages.items()))
-    attempt = Workspace(tmp_path).stage(stage.kind, name).claim_attempt(description={})
+    attempt = Workspace(tmp_path).stage(stage.kind, name).claim_attempt(StageConfig(stage.kind, {}, (), 0))
     assert attempt is not None
-    told: list[dict[str, object]] = []
+    waiting: list[StageWaiting] = []
 
-    def hear(event: dict[str, object]) -> None:
-        told.append(event)
-        if event["event"] == "stage_waiting":
+    def hear(event: Event) -> None:
+        if isinstance(event, StageWaiting):
+            waiting.append(event)
             write_json(attempt.resources, {})  # the other one gives up
 
     assert run_plan(tmp_path, plan, listeners=(hear,)).counts == {"ok": 2}
-    waiting = [event for event in told if event["event"] == "stage_waiting"]
-    assert [event["stage"] for event in waiting] == [name]
-    assert str(attempt.path) in str(waiting[0]["reason"])
+    assert [event.stage for event in waiting] == [name]
+    assert str(attempt.path) in waiting[0].reason
 
 
 def test_models_are_linked_by_readable_names(tmp_path: Path) -> None:

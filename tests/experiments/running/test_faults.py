@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from setpoint.artifacts import Workspace, read_json, write_json
+from setpoint.artifacts import StageConfig, Workspace, read_json, write_json
 from setpoint.errors import InputError
 from setpoint.execution import Limits, LocalExecutor, Outcome, Task, failures, machine
 from setpoint.execution.cleanup import end_group, left_behind
@@ -26,9 +26,11 @@ from setpoint.experiments import launch
 from setpoint.experiments.planning.spec import planned_spec
 from setpoint.experiments.request import Request
 from setpoint.experiments.running import coordinator
-from setpoint.experiments.running.status import Status, read_status
-from setpoint.records.journal import read_events
+from setpoint.experiments.running.status import read_status
+from setpoint.records.failure import read_failure
+from setpoint.records.journal import EventKind, StageFailed, WorkersReduced, read_events
 from setpoint.records.plan import read_plan
+from setpoint.records.state import ExperimentState
 from setpoint.testing.faults import CLASS_OF_FAULT, FAULTS, FAULTS_VARIABLE, LEDGER_VARIABLE, WRAPPER, planned_fault
 from support import TESTS
 from support.sweeps import BASE, TARGETS, executions, make_plan, save_plan
@@ -46,7 +48,7 @@ def run(root: Path, faults: str, limits: Limits | None = None) -> Outcome:
     return outcome
 
 
-def run_sweep(root: Path, faults: str, **options: Any) -> Status:
+def run_sweep(root: Path, faults: str, **options: Any) -> ExperimentState:
     workspace = Workspace(root)
     plan = read_plan(workspace.experiment("sweep")) or make_plan(systems="di", training_types="sft")
     request = Request(workspace, plan.experiment, planned_spec(plan), BASE, None)
@@ -59,8 +61,8 @@ def run_sweep(root: Path, faults: str, **options: Any) -> Status:
 def test_a_fault_is_recognised(tmp_path: Path, fault: str) -> None:
     outcome = run(tmp_path, f"sft={fault}")
     assert outcome.failure is not None
-    assert outcome.failure["failure_class"] == CLASS_OF_FAULT[fault]
-    assert outcome.failure["suggestion"]
+    assert outcome.failure.failure_class == CLASS_OF_FAULT[fault]
+    assert outcome.failure.suggestion
 
 
 @pytest.mark.parametrize(
@@ -77,14 +79,14 @@ def test_a_worker_that_exceeds_a_limit_is_ended(
 ) -> None:
     outcome = run(tmp_path, f"sft={fault}", limits)
     assert outcome.failure is not None
-    assert outcome.failure["failure_class"] == failure_class
-    assert evidence in outcome.failure["evidence"]
-    assert read_json(Workspace(tmp_path).stage("sft", "a1b2").attempts()[0].failure) == outcome.failure
+    assert outcome.failure.failure_class == failure_class
+    assert evidence in outcome.failure.evidence
+    assert read_failure(Workspace(tmp_path).stage("sft", "a1b2").attempts()[0].failure) == outcome.failure
 
 
 def test_only_what_a_stage_writes_itself_is_progress(tmp_path: Path) -> None:
     stage = Workspace(tmp_path).stage("sft", "a1b2")
-    attempt = stage.claim_attempt(description={})
+    attempt = stage.claim_attempt(StageConfig("sft", {}, (), 0))
     assert attempt is not None
     with subprocess.Popen(["sleep", "60"]) as hung:
         watch = Watch(hung.pid, Limits(stall_s=0.2))
@@ -115,13 +117,12 @@ def test_faults_are_planned_by_kind_and_attempt() -> None:
 
 
 def test_a_bare_kill_is_lost_and_one_for_memory_is_not() -> None:
-    assert describe_ended(-9)["failure_class"] == "lost"
-    assert describe_ended(-9, oom_kills=1)["failure_class"] == "host_oom"
-    assert describe_ended(-11)["failure_class"] == "crash"
-    assert describe_ended(1)["failure_class"] == "lost"
-    assert describe_ended(failures.EXIT_STORAGE)["failure_class"] == "storage"
+    assert describe_ended(-9).failure_class == "lost"
+    assert describe_ended(-9, oom_kills=1).failure_class == "host_oom"
+    assert describe_ended(-11).failure_class == "crash"
+    assert describe_ended(1).failure_class == "lost"
+    assert describe_ended(failures.EXIT_STORAGE).failure_class == "storage"
     assert classify(TimeoutError()) == "transient"
-    assert set(coordinator.RETRIES) <= set(failures.SUGGESTIONS)
 
 
 def test_a_transient_failure_is_tried_again_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,8 +130,8 @@ def test_a_transient_failure_is_tried_again_after_a_pause(tmp_path: Path, monkey
     started = time.monotonic()
     assert run_sweep(tmp_path, "sft=connection*2").counts == {"ok": 1}
     assert time.monotonic() - started > 1.5
-    failed = [event for event in read_events(tmp_path / "experiments" / "sweep") if event["event"] == "stage_failed"]
-    assert [event["failure_class"] for event in failed] == ["transient", "transient"]
+    failed = read_events(tmp_path / "experiments" / "sweep", EventKind.STAGE_FAILED)
+    assert [event.failure_class for event in failed if isinstance(event, StageFailed)] == ["transient", "transient"]
 
 
 def test_a_corrupt_artifact_is_computed_again(tmp_path: Path) -> None:
@@ -164,8 +165,8 @@ def test_a_specification_sets_the_limits_of_retries(tmp_path: Path) -> None:
 
 def test_memory_is_shared_by_fewer_after_it_ran_out(tmp_path: Path) -> None:
     assert run_sweep(tmp_path, "sft=host_oom*1", workers=4).counts == {"ok": 1}
-    events = list(read_events(tmp_path / "experiments" / "sweep"))
-    assert [event["workers"] for event in events if event["event"] == "workers_reduced"] == [2]
+    events = read_events(tmp_path / "experiments" / "sweep")
+    assert [event.workers for event in events if isinstance(event, WorkersReduced)] == [2]
 
 
 def test_a_full_disk_stops_the_experiment_and_is_no_failure_of_the_runs(tmp_path: Path) -> None:
@@ -313,7 +314,7 @@ def test_a_process_that_would_not_go_is_named(tmp_path: Path) -> None:
         end_group(process.pid)
         assert left_behind(process.pid, None) == ""  # dead, though nobody has reaped it yet
     run_sweep(tmp_path, "sft=sigkill*1")
-    assert not [event for event in read_events(tmp_path / "experiments" / "sweep") if event["event"] == "left_behind"]
+    assert not list(read_events(tmp_path / "experiments" / "sweep", EventKind.LEFT_BEHIND))
 
 
 def test_every_attempt_has_its_samples(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.design import Scale, observe
 from setpoint.analysis.data.evidence import SeedEvidence
 from setpoint.analysis.data.experiment import ExperimentData
-from setpoint.analysis.data.formatting import counted, number_text, p_text
+from setpoint.formatting import counted, number_text, p_text
 
 STRATEGY = "strategy"
 NOTES = {

@@ -16,15 +16,6 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, una
 from setpoint.analysis.data.design import SYSTEM, Factorial, Scale, factorial, observe
 from setpoint.analysis.data.evidence import DifferenceEvidence, GeneralEvidence, TheseSystemsEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.analysis.data.formatting import (
-    change_text,
-    counted,
-    level_text,
-    listed,
-    number_text,
-    p_text,
-    percent_text,
-)
 from setpoint.analysis.data.subject import ArmPair
 from setpoint.analysis.data.verdict import verdict
 from setpoint.analysis.runs.reliability import survivor_caveat
@@ -34,6 +25,15 @@ from setpoint.analysis.statistics.family import family_of
 from setpoint.analysis.statistics.levels import Comparison
 from setpoint.analysis.statistics.permutation import max_t, rearrangements
 from setpoint.analysis.statistics.population import least_p, least_systems, over_runs_and_systems, sign_flip
+from setpoint.formatting import (
+    change_text,
+    counted,
+    level_text,
+    listed,
+    number_text,
+    p_text,
+    percent_text,
+)
 from setpoint.seeding import generator
 
 WELCH = "Welch t on means of runs, Holm over all systems and pairs, Bonferroni intervals"

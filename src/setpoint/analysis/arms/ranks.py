@@ -6,10 +6,10 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, una
 from setpoint.analysis.data.design import Scale, observe
 from setpoint.analysis.data.evidence import RankEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.analysis.data.formatting import counted, factor_label, level_text, number_text, p_text
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.analysis.statistics.permutation import friedman, least_friedman_p
 from setpoint.analysis.statistics.population import least_systems
+from setpoint.formatting import counted, factor_label, level_text, number_text, p_text
 from setpoint.seeding import generator
 
 

@@ -14,14 +14,14 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, una
 from setpoint.analysis.data.design import Factorial, factorial
 from setpoint.analysis.data.evidence import SourceEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import (
+from setpoint.analysis.statistics.cells import Cells, replicated_cells
+from setpoint.analysis.statistics.levels import t_comparison
+from setpoint.formatting import (
     change_text,
     counted,
     level_text,
     p_text,
 )
-from setpoint.analysis.statistics.cells import Cells, replicated_cells
-from setpoint.analysis.statistics.levels import t_comparison
 
 START = "start"
 BASE = "base"
@@ -36,7 +36,7 @@ def transfer_claims(data: ExperimentData) -> list[Claim]:
     targets = [s for s in data.systems if any(s in run.systems and run.level(START) != BASE for run in data.runs)]
     on_targets = replace(
         data,
-        systems=tuple(targets),
+        plan=data.plan.model_copy(update={"systems": tuple(targets)}),
         runs=tuple(run for run in data.runs if not set(run.systems).isdisjoint(targets)),
     )
     notes = {level_text(level): _start_notes(on_targets, level) for level in _adapter_levels(on_targets)}

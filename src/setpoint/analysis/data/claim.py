@@ -178,7 +178,7 @@ class Claim:
 
     @property
     def id(self) -> str:
-        """A stable name, such as `optimal_level:lora_rank`: kind, system and subject."""
+        """Kind, system and subject, joined by colons; a stable name."""
         return ":".join(str(part) for part in (self.kind, self.system, self.subject) if part is not None)
 
     @property

@@ -3,22 +3,22 @@
 Described, not tested: runs are compared on the nominal cases in the judged mode alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.analysis.data.quantities import Metrics, summarise
 from setpoint.artifacts import StageFolder
 from setpoint.episodes import EPISODES, condition_folder, read_episode_columns
 from setpoint.errors import InputError
+from setpoint.records.state import RunStatus
 
 NOMINAL = "nominal"
 
 
 @dataclass(frozen=True)
-class Under:
+class ConditionResult:
     """One controller under one condition, in one mode.
 
     Attributes:
@@ -34,29 +34,28 @@ class Under:
     metrics: Metrics
 
 
-def read_conditions(data: ExperimentData) -> list[Under]:
+def read_conditions(data: ExperimentData) -> list[ConditionResult]:
     """References and base first, then the runs that are finished; nothing of a standard evaluation."""
     return list(_read(data))
 
 
-def _read(data: ExperimentData) -> Iterator[Under]:
-    stages: Mapping[str, Any] = data.plan["stages"]
-    shared: Mapping[str, Mapping[str, str]] = data.plan.get("shared", {})
+def _read(data: ExperimentData) -> Iterator[ConditionResult]:
+    shared = data.plan.shared
     for system in data.systems:
-        for role, kind in (("reference", "reference"), ("evaluate_base", "evaluate")):
-            stage = shared.get(role, {}).get(system, "")
-            yield from _rows(data, stages, kind, stage, system, None)
+        for stages in (shared.reference, shared.evaluate_base):
+            yield from _rows(data, stages.get(system, ""), system, None)
     for run in data.runs:
-        for system in run.systems if run.state == "ok" else ():
-            yield from _rows(data, stages, "evaluate", run.evaluation(system), system, run)
+        for system in run.systems if run.state is RunStatus.OK else ():
+            yield from _rows(data, run.evaluation(system), system, run)
 
 
-def _rows(
-    data: ExperimentData, stages: Mapping[str, Any], kind: str, stage: str, system: str, run: RunResult | None
-) -> Iterator[Under]:
-    names = [each["name"] for each in stages.get(stage, {}).get("config", {}).get("conditions", ())]
-    folder = data.workspace.stage(kind, stage) if names else None
-    if folder is None or not folder.finished():
+def _rows(data: ExperimentData, stage: str, system: str, run: RunResult | None) -> Iterator[ConditionResult]:
+    planned = data.plan.stages.get(stage)
+    names = () if planned is None else planned.conditions
+    if planned is None or not names:
+        return
+    folder = data.workspace.stage(planned.kind, stage)
+    if not folder.finished():
         return
     for condition, path in _files(folder, names).items():
         try:
@@ -67,11 +66,11 @@ def _rows(
             for name in dict.fromkeys(episodes.controller.tolist()):
                 metrics = summarise(episodes.where((episodes.controller == name) & (episodes.mode == mode)))
                 if metrics is not None:
-                    yield Under(
+                    yield ConditionResult(
                         run, system, condition, mode, "base" if name == "llm" and run is None else name, metrics
                     )
 
 
-def _files(folder: StageFolder, names: list[str]) -> dict[str, Path]:
+def _files(folder: StageFolder, names: Sequence[str]) -> dict[str, Path]:
     places = {name: condition_folder(folder.path, name) for name in names}
     return {name: place / EPISODES for name, place in {NOMINAL: folder.path, **places}.items()}

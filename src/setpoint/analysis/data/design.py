@@ -15,10 +15,10 @@ import numpy as np
 
 from setpoint.analysis.data.claim import Obstacle, Status
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import counted, level_text
 from setpoint.analysis.data.quantities import Quantity
 from setpoint.analysis.statistics.blocks import blocked_cells
 from setpoint.analysis.statistics.cells import Cells, replicated_cells, unreplicated_cells
+from setpoint.formatting import counted, level_text
 
 LARGEST = 1e100
 """Beyond, and below its inverse, squares overflow."""
@@ -327,7 +327,7 @@ def _obstacle(
 
 def _sparse(data: ExperimentData, dropped: Sequence[tuple[str, Level]]) -> Obstacle | None:
     """That the design itself leaves cells empty: what is left of the factorial then was not chosen to be compared."""
-    design = (data.plan.get("spec") or {}).get("design", "full")
+    design = data.plan.design
     if design == "full" or not dropped:
         return None
     reason = f"a {design} design leaves combinations empty, and tests of single parameters need all of them"

@@ -4,21 +4,21 @@ An arm is one way to train, such as SFT alone or SFT followed by GRPO. Arms may 
 the same systems and test states; within an arm, seeds are kept apart.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from setpoint.artifacts import Workspace, read_json
+from setpoint.artifacts import StageKind, Workspace
 from setpoint.episodes import EPISODES, EpisodeResult, read_episodes
+from setpoint.records.plan import Plan, read_plan
 
 BASE = "base, zero-shot"
-TRAINING_ROLES = ("sft", "grpo")
 
 
 @dataclass(frozen=True)
-class Scores:
+class ArmScores:
     """One trained model (or reference) in one mode, over all test states.
 
     Attributes:
@@ -40,7 +40,7 @@ class Scores:
     cases: int
 
     @classmethod
-    def of(cls, rows: Iterable[EpisodeResult]) -> "Scores":
+    def of(cls, rows: Iterable[EpisodeResult]) -> "ArmScores":
         """The scores of the episodes of one controller in one mode (at least one)."""
         episodes = list(rows)
         regret = np.array([row.regret for row in episodes])
@@ -67,7 +67,7 @@ class Arm:
     system: str
     mode: str
     name: str
-    by_seed: dict[int, Scores] = field(default_factory=dict)
+    by_seed: dict[int, ArmScores] = field(default_factory=dict)
     cpu_s: dict[int, float] = field(default_factory=dict)
 
     def values(self, score: str) -> list[float]:
@@ -84,21 +84,23 @@ def read_arms(workspace: Workspace, parts: Mapping[str, Mapping[str, str]]) -> l
     """
     arms: dict[tuple[str, str, str], Arm] = {}
     for experiment_id, roles in parts.items():
-        plan = read_json(workspace.experiment(experiment_id) / "plan.json")
+        plan = read_plan(workspace.experiment(experiment_id))
+        if plan is None:
+            continue
         _add_shared(arms, workspace, plan)
-        for run in plan["runs"]:
-            for role, stage_id in run["stages"].items():
+        for run in plan.runs:
+            for role, stage_id in run.stages.items():
                 name = roles.get(role.partition(":")[0])
                 if name is not None:
                     cost = _training_cpu_s(workspace, plan, stage_id)
-                    _add(arms, workspace, stage_id, name, run["replicate"], cost)
+                    _add(arms, workspace, stage_id, name, run.replicate, cost)
     return list(arms.values())
 
 
-def _add_shared(arms: dict[tuple[str, str, str], Arm], workspace: Workspace, plan: dict[str, Any]) -> None:
-    for stage_id in plan["shared"]["evaluate_base"].values():
+def _add_shared(arms: dict[tuple[str, str, str], Arm], workspace: Workspace, plan: Plan) -> None:
+    for stage_id in plan.shared.evaluate_base.values():
         _add(arms, workspace, stage_id, BASE, 0, None)
-    for stage_id in plan["shared"]["reference"].values():
+    for stage_id in plan.shared.reference.values():
         _add(arms, workspace, stage_id, None, 0, None)
 
 
@@ -111,26 +113,20 @@ def _add(
     cpu_s: float | None,
 ) -> None:
     """Add the episodes of an evaluation under `name`, or under the names of its controllers."""
-    kind = "evaluate" if name else "reference"
+    kind = StageKind.EVALUATE if name else StageKind.REFERENCE
     path = workspace.stage(kind, stage_id).path / EPISODES
     groups: dict[tuple[str, str, str], list[EpisodeResult]] = {}
     for row in read_episodes(path) if path.exists() else []:
         groups.setdefault((row.system, row.mode, name or row.controller), []).append(row)
     for key, rows in groups.items():
         arm = arms.setdefault(key, Arm(*key))
-        arm.by_seed[seed] = Scores.of(rows)
+        arm.by_seed[seed] = ArmScores.of(rows)
         if cpu_s is not None:
             arm.cpu_s[seed] = cpu_s
 
 
-def _training_cpu_s(workspace: Workspace, plan: dict[str, Any], evaluation: str) -> float:
+def _training_cpu_s(workspace: Workspace, plan: Plan, evaluation: str) -> float:
     """CPU-seconds of the adapter that `evaluation` looked at, with everything it was trained from."""
-    total, open_ids = 0.0, [evaluation]
-    while open_ids:
-        stage_id = open_ids.pop()
-        stage = plan["stages"][stage_id]
-        open_ids += [needed for role, needed in stage["needs"].items() if role != "reference"]
-        if stage["kind"] in TRAINING_ROLES:
-            manifest = workspace.stage(stage["kind"], stage_id).read_manifest()
-            total += manifest["measured"]["cpu_s"] if manifest else 0.0
-    return total
+    folders = [workspace.stage(plan.stages[name].kind, name) for name in plan.training_of(evaluation)]
+    manifests = [folder.read_manifest() for folder in folders]
+    return math.fsum(manifest.measured.cpu_s or 0.0 for manifest in manifests if manifest is not None)

@@ -7,15 +7,16 @@ from typing import Any
 
 from setpoint.analysis.data.quantities import QUANTITIES, CaseValues, Metrics, Quantity, quantity
 from setpoint.artifacts import StageFolder, Workspace
+from setpoint.records.failure import FailureClass
+from setpoint.records.plan import AnalysisPlan, Plan
+from setpoint.records.state import RunStatus
 
-PENDING_STATES = frozenset({"planned", "waiting", "running"})
-FAILED_STATES = frozenset({"failed", "blocked", "lost"})
 Level = str | int | float | bool | None
 """A value of a swept parameter."""
 
 
 @dataclass(frozen=True)
-class Failure:
+class RunFailure:
     """Why a run has no result.
 
     Attributes:
@@ -23,7 +24,7 @@ class Failure:
         attempt: folder of its last attempt.
     """
 
-    failure_class: str
+    failure_class: FailureClass
     reason: str
     suggestion: str = ""
     evidence: Mapping[str, Any] | None = None
@@ -32,7 +33,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Cost:
+class MeasuredCost:
     """Measured time and memory; None where it was not measured. GPU values are also None where no GPU was used."""
 
     wall_s: float | None
@@ -43,7 +44,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """Metrics of one run on one system: at the start, after SFT, and at the end; None where there is no evaluation.
 
     Attributes:
@@ -67,7 +68,6 @@ class RunResult:
         resolved: the complete parameters.
         stages: role -> stage id; an evaluation's role ends in `:<system>` where the run has several systems.
         start: the stage whose adapter the run trained further; None where it began with the base.
-        state: `ok`, `cancelled`, or one of `FAILED_STATES` and `PENDING_STATES`.
         outcomes: by system.
         training_time_s: seconds of the training stages.
         cost: of all stages of the run; a stage that several runs share counts in each of them. This and the time
@@ -88,18 +88,18 @@ class RunResult:
     resolved: Mapping[str, Any]
     stages: Mapping[str, str]
     start: str | None
-    state: str
-    failure: Failure | None
-    outcomes: Mapping[str, Outcome]
+    state: RunStatus
+    failure: RunFailure | None
+    outcomes: Mapping[str, RunOutcome]
     training_time_s: float | None
-    cost: Cost
+    cost: MeasuredCost
     outputs: Mapping[str, str] = field(default_factory=dict)
     unmeasured: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pending(self) -> bool:
         """Whether a result may still come."""
-        return self.state in PENDING_STATES
+        return self.state.pending
 
     def measured(self) -> dict[str, float | None]:
         """The metrics that come from clocks and counters."""
@@ -167,32 +167,6 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class AnalysisPlan:
-    """The part of the plan that was fixed before any result was seen.
-
-    Attributes:
-        families: factors whose tests are corrected together; a factor in none of them joins the rest.
-        blocks: `seed` (or `replicate`) where equal seeds share a real effect; `system` is always stratified by.
-    """
-
-    primary_metric: str
-    secondary_metrics: tuple[str, ...]
-    scale: str
-    factors: tuple[str, ...]
-    alpha: float
-    judged: Mapping[str, str]
-    families: tuple[tuple[str, ...], ...] = ()
-    blocks: tuple[str, ...] = ()
-    adaptive: bool = False
-    """Whether results decided what was run next, so that no test holds its level."""
-
-    @property
-    def blocked_by_seed(self) -> bool:
-        """Whether runs with the same seed are compared with each other."""
-        return not {"seed", "replicate"}.isdisjoint(self.blocks)
-
-
-@dataclass(frozen=True)
 class ExperimentData:
     """Everything that analysis and reports need.
 
@@ -208,20 +182,40 @@ class ExperimentData:
 
     folder: Path
     workspace: Workspace
-    id: str
-    type: str
-    created_at: str
+    plan: Plan
     finished_at: str
-    systems: tuple[str, ...]
-    analysis: AnalysisPlan
     runs: tuple[RunResult, ...]
     anchors: Mapping[str, Mapping[str, Metrics]]
     base: Mapping[str, Metrics]
-    cost: Cost
+    cost: MeasuredCost
     unmeasured_attempts: int
-    plan: Mapping[str, Any]
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
     forecast: Forecast | None = None
+
+    @property
+    def id(self) -> str:
+        """The experiment's name."""
+        return self.plan.experiment
+
+    @property
+    def type(self) -> str:
+        """The experiment's type, such as `hyperparameter_sweep`."""
+        return self.plan.type
+
+    @property
+    def created_at(self) -> str:
+        """ISO time of the plan."""
+        return self.plan.created_at
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Full names of the plan's systems."""
+        return self.plan.systems
+
+    @property
+    def analysis(self) -> AnalysisPlan:
+        """What was fixed before any result was seen."""
+        return self.plan.analysis
 
     def quantity(self, name: str) -> Quantity:
         """The metric called `name`.

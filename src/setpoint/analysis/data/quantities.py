@@ -7,15 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from setpoint.episodes import EpisodeColumns, mode_name
+from setpoint.episodes import EpisodeColumns
 from setpoint.errors import unknown_name
-from setpoint.problems import CLOSED_LOOP_REPLANNING
+from setpoint.modes import EvaluationMode
 
 Metrics = Mapping[str, float | None]
 """Metric values by name; None where a value is not a finite number."""
-
-JUDGED_MODES = {"open_loop": mode_name(0), "closed_loop": mode_name(CLOSED_LOOP_REPLANNING)}
-"""The mode of the episodes that count, for a system's judged track."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +73,9 @@ CASE_METRICS = ("final_error", "normalised_error", "control_cost")
 """Metrics of a run that are means over its cases."""
 
 
-def judged_episodes(episodes: EpisodeColumns, judged: str) -> EpisodeColumns:
+def judged_episodes(episodes: EpisodeColumns, judged: EvaluationMode) -> EpisodeColumns:
     """The episodes of the judged mode."""
-    return episodes.where(episodes.mode == JUDGED_MODES.get(judged, judged))
+    return episodes.where(episodes.mode == judged.episodes)
 
 
 def case_values(rows: EpisodeColumns) -> CaseValues | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from setpoint.analysis.data.experiment import Level
-from setpoint.analysis.data.formatting import level_text
+from setpoint.formatting import level_text
 
 
 @dataclass(frozen=True)

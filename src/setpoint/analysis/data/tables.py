@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from setpoint.analysis.data.experiment import AnalysisPlan, Cost, ExperimentData, Failure, Level, Outcome, RunResult
-from setpoint.analysis.data.formatting import counted, listed
+from setpoint.analysis.data.experiment import ExperimentData, Level, MeasuredCost, RunFailure, RunOutcome, RunResult
 from setpoint.analysis.data.quantities import QUANTITIES, Quantity
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError, unknown_name
+from setpoint.formatting import counted, listed
+from setpoint.records.failure import FailureClass
+from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, Shared
+from setpoint.records.state import RunStatus
 
-_NO_COST = Cost(None, None, None, None, None)
+_NO_COST = MeasuredCost(None, None, None, None, None)
 _DAY = "1970-01-01T00:00:00+00:00"
 _SEEDS = ("seed", "replicate")
 _LABELS = frozenset({*_SEEDS, "run", "index", "configuration", "state", "failure_class", "failure_reason"})
@@ -178,14 +181,28 @@ def _experiment(runs: tuple[RunResult, ...], question: TableQuestion, name: str)
     return ExperimentData(
         folder=Path(name),
         workspace=Workspace(Path()),
-        id=name,
+        plan=_plan(question, name),
+        finished_at=_DAY,
+        runs=runs,
+        anchors={},
+        base={},
+        cost=_NO_COST,
+        unmeasured_attempts=0,
+        quantities={**QUANTITIES, question.response: quantity},
+    )
+
+
+def _plan(question: TableQuestion, name: str) -> Plan:
+    """What was asked, as an experiment of no stages would have planned it."""
+    return Plan(
+        schema=1,
+        experiment=name,
         type="table",
         created_at=_DAY,
-        finished_at=_DAY,
-        systems=("table",),
+        spec={},
+        spec_digest="",
         analysis=AnalysisPlan(
             primary_metric=question.response,
-            secondary_metrics=(),
             scale="log" if question.logarithmic else "linear",
             factors=question.factors,
             alpha=question.alpha,
@@ -193,13 +210,13 @@ def _experiment(runs: tuple[RunResult, ...], question: TableQuestion, name: str)
             blocks=("seed",) if question.block else (),
             adaptive=question.adaptive,
         ),
-        runs=runs,
-        anchors={},
-        base={},
-        cost=_NO_COST,
-        unmeasured_attempts=0,
-        plan={"runs": [], "stages": {}, "shared": {"reference": {}}},
-        quantities={**QUANTITIES, question.response: quantity},
+        systems=("table",),
+        base=NamedDigest(name="", digest=""),
+        datasets={},
+        runs=(),
+        stages={},
+        shared=Shared(),
+        provenance={},
     )
 
 
@@ -220,9 +237,9 @@ def _run(
         resolved={},
         stages={},
         start=None,
-        state="failed" if failed else "ok",
-        failure=Failure("no_value", "the response is missing or not finite") if failed else None,
-        outcomes={} if failed else {"table": Outcome(None, None, metrics)},
+        state=RunStatus.FAILED if failed else RunStatus.OK,
+        failure=RunFailure(FailureClass.NO_VALUE, "the response is missing or not finite") if failed else None,
+        outcomes={} if failed else {"table": RunOutcome(None, None, metrics)},
         training_time_s=None,
         cost=_NO_COST,
     )

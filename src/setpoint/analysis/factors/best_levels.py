@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status
 from setpoint.analysis.data.evidence import Interval, LevelEvidence, Sensitivity
 from setpoint.analysis.data.experiment import Level
-from setpoint.analysis.data.formatting import (
+from setpoint.formatting import (
     factor_label,
     interval_text,
     level_text,
@@ -17,10 +17,10 @@ from setpoint.analysis.data.formatting import (
     percent_text,
 )
 from setpoint.analysis.data.subject import OneFactor
-from setpoint.analysis.factors.claim_builder import Finding, judged, level_heading, no_level_claim
-from setpoint.analysis.factors.factor_tests import Sweep, two_level_difference
+from setpoint.analysis.factors.claim_builder import Finding, build_claim, level_heading, no_level_claim
+from setpoint.analysis.factors.factor_tests import SweepTests, two_level_difference
 from setpoint.analysis.factors.interactions import best_by, best_for_each
-from setpoint.analysis.factors.robustness import NEAR
+from setpoint.analysis.runs.robustness import NEAR
 from setpoint.analysis.factors.sensitivity import changes, sensitivity
 from setpoint.analysis.statistics import levels
 from setpoint.analysis.statistics.intervals import mean_interval
@@ -48,7 +48,7 @@ class _Verdict:
     rivals: Mapping[int, float]
 
 
-def _verdict(sweep: Sweep, factor: str) -> _Verdict | Obstacle:
+def _verdict(sweep: SweepTests, factor: str) -> _Verdict | Obstacle:
     """Of two levels the main effect says it all: it is the same comparison."""
     table, best = sweep.tables[factor], sweep.tables[factor].ranked[0]
     main = sweep.main_p[factor]
@@ -70,7 +70,7 @@ def _verdict(sweep: Sweep, factor: str) -> _Verdict | Obstacle:
     return _Verdict(best, possible, mean_gain, p, rivals)
 
 
-def level_claim(sweep: Sweep, factor: str) -> Claim:
+def level_claim(sweep: SweepTests, factor: str) -> Claim:
     """The best level of a factor: the set that may be best, and the gain of the observed best over the others."""
     found = _verdict(sweep, factor)
     if isinstance(found, Obstacle):
@@ -105,19 +105,19 @@ def level_claim(sweep: Sweep, factor: str) -> Claim:
             level_intervals=_level_intervals(sweep, factor, names),
         ),
     )
-    return judged(sweep, finding)
+    return build_claim(sweep, finding)
 
 
-def _mean_name(sweep: Sweep) -> str:
+def _mean_name(sweep: SweepTests) -> str:
     return "geometric mean" if sweep.design.scale.logarithmic else "mean"
 
 
-def _interval(sweep: Sweep, factor: str, found: _Verdict) -> Interval | None:
+def _interval(sweep: SweepTests, factor: str, found: _Verdict) -> Interval | None:
     """Of the gain, as an improvement; None where failed runs put it in doubt, of which survivors say nothing."""
     return None if sweep.failure_doubts(factor) else sweep.design.scale.improvement_interval(found.gain.interval)
 
 
-def _facts(sweep: Sweep, factor: str, found: _Verdict, other_ways: Sensitivity) -> str:
+def _facts(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitivity) -> str:
     """Gain and p-value; of other parameters than the LoRA rank the significance is what a report is asked for."""
     names = [level_text(level) for level in sweep.levels_of(factor)]
     scale = sweep.design.scale
@@ -138,7 +138,7 @@ def _facts(sweep: Sweep, factor: str, found: _Verdict, other_ways: Sensitivity) 
     return ", ".join(text for text in facts if text)
 
 
-def _status(sweep: Sweep, factor: str, found: _Verdict) -> tuple[Status, str]:
+def _status(sweep: SweepTests, factor: str, found: _Verdict) -> tuple[Status, str]:
     """Whether the best level is separated from all others, and its parameter matters after all corrections."""
     if found.p < sweep.alpha:
         return Status.SUPPORTED, "better than every other level tried"
@@ -157,7 +157,7 @@ def _edge(tried: Sequence[Level], best: int) -> str:
     return {min(numbers): "the smallest tried", max(numbers): "the largest tried"}.get(numbers[best], "")
 
 
-def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[str, Interval]:
+def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> dict[str, Interval]:
     """The interval of each level's mean by itself, in the metric's unit."""
     found = {}
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
@@ -169,7 +169,7 @@ def _level_intervals(sweep: Sweep, factor: str, names: Sequence[str]) -> dict[st
     return found
 
 
-def _weaknesses(sweep: Sweep, factor: str, found: _Verdict, other_ways: Sensitivity) -> list[str]:
+def _weaknesses(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitivity) -> list[str]:
     """What keeps the best level from being a recommendation although the test says so, the gravest first."""
     weaknesses = [*sweep.doubts(factor), *_otherwise(sweep, factor, found)]
     weaknesses += [
@@ -184,7 +184,7 @@ def _weaknesses(sweep: Sweep, factor: str, found: _Verdict, other_ways: Sensitiv
     return weaknesses
 
 
-def _otherwise(sweep: Sweep, factor: str, found: _Verdict) -> list[str]:
+def _otherwise(sweep: SweepTests, factor: str, found: _Verdict) -> list[str]:
     """That another analysis has another best level, or does not separate it from the others."""
     if found.p >= sweep.alpha:
         return []

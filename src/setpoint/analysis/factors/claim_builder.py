@@ -9,9 +9,9 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, una
 from setpoint.analysis.data.design import Factorial
 from setpoint.analysis.data.evidence import Evidence
 from setpoint.analysis.data.experiment import Level
-from setpoint.analysis.data.formatting import factor_label, level_text
 from setpoint.analysis.data.subject import OneFactor, Subject
-from setpoint.analysis.factors.factor_tests import Sweep
+from setpoint.analysis.factors.factor_tests import SweepTests
+from setpoint.formatting import factor_label, level_text
 
 
 def level_heading(factor: str) -> str:
@@ -48,7 +48,7 @@ class Finding:
     evidence: Evidence
 
 
-def judged(sweep: Sweep, found: Finding) -> Claim:
+def build_claim(sweep: SweepTests, found: Finding) -> Claim:
     """Compose a claim whose statement agrees with its status."""
     status, reason = found.verdict
     weakened_by = (sweep.caveats[0], *found.weakened_by) if sweep.pending else tuple(found.weakened_by)

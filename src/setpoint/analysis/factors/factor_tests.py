@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from setpoint.analysis.data.design import SYSTEM, Factorial
 from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.analysis.data.formatting import counted, factor_label, p_text
+from setpoint.formatting import counted, factor_label, p_text
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
-from setpoint.analysis.factors.robustness import NEAR, Analysis, Robustness, robustness
+from setpoint.analysis.runs.robustness import NEAR, Analysis, Robustness, robustness
 from setpoint.analysis.runs.reliability import survivor_caveat
 from setpoint.analysis.statistics import effects, levels
 from setpoint.analysis.statistics.cells import Cells
@@ -45,7 +45,7 @@ class LevelTable:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepTests:
     """A factorial that can be analysed, with the tests that several claims share."""
 
     data: ExperimentData
@@ -151,7 +151,7 @@ class Sweep:
         return sum(run.pending for run in self.data.runs)
 
 
-def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> Sweep:
+def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> SweepTests:
     """Run the two pre-declared families of tests: main effects, and two-way interactions."""
     parameters = [factor for factor in design.factors if factor != SYSTEM]
     position = {factor: k for k, factor in enumerate(design.factors)}
@@ -167,7 +167,7 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> Sweep:
         alpha = data.analysis.alpha
         only_these |= {factor for factor in main if main[factor] < alpha <= new_main[factor]}
         only_these |= {pair for pair in both if both[pair] < alpha <= new_both[pair]}
-    return Sweep(
+    return SweepTests(
         data=data,
         design=design,
         cells=cells,
@@ -215,7 +215,7 @@ def _level_table(cells: Cells, factor: int, alpha: float) -> LevelTable:
     return LevelTable(weights, means, levels.best_set(cells, weights, alpha))
 
 
-def two_level_difference(sweep: Sweep, factor: str) -> levels.Comparison | None:
+def two_level_difference(sweep: SweepTests, factor: str) -> levels.Comparison | None:
     """Of a factor with two levels the worse minus the better, as the test of its main effect has it.
 
     The interval inverts that test with its correction. None where the data show no spread to judge by.
@@ -229,6 +229,6 @@ def two_level_difference(sweep: Sweep, factor: str) -> levels.Comparison | None:
     return inverted(replace(contrast, df=df), sweep.main_p[factor], sweep.alpha)
 
 
-def method_of(sweep: Sweep) -> str:
+def method_of(sweep: SweepTests) -> str:
     """The test of the main effects."""
     return ATS if sweep.design.replicates[0] >= 2 else INTERACTION_ERROR

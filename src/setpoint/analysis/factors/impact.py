@@ -7,10 +7,10 @@ import numpy as np
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import ratio
 from setpoint.analysis.data.evidence import EffectEvidence, ImpactEvidence
-from setpoint.analysis.data.formatting import factor_label, interval_text, listed, number_text, p_text
+from setpoint.formatting import factor_label, interval_text, listed, number_text, p_text
 from setpoint.analysis.data.subject import OneFactor
-from setpoint.analysis.factors.claim_builder import Finding, judged
-from setpoint.analysis.factors.factor_tests import Sweep, method_of, two_level_difference
+from setpoint.analysis.factors.claim_builder import Finding, build_claim
+from setpoint.analysis.factors.factor_tests import SweepTests, method_of, two_level_difference
 from setpoint.analysis.statistics import effects
 from setpoint.seeding import generator
 
@@ -19,7 +19,7 @@ NAMING_PROBABILITY = 0.975
 """A parameter is named the most impactful only with this bootstrap probability; an exact tie then wins in about 5 %."""
 
 
-def most_impactful(sweep: Sweep) -> Claim:
+def most_impactful(sweep: SweepTests) -> Claim:
     """Named only if its main effect is significant and it has the largest variance component almost surely."""
     if len(sweep.parameters) == 1:
         only = Obstacle(Status.NOT_TESTABLE, f"{sweep.parameters[0]} is the only parameter that was swept")
@@ -66,10 +66,10 @@ def most_impactful(sweep: Sweep) -> Claim:
             variance_components=dict(zip(sweep.parameters, components.tolist(), strict=True)),
         ),
     )
-    return judged(sweep, found)
+    return build_claim(sweep, found)
 
 
-def main_effect(sweep: Sweep, factor: str) -> Claim:
+def main_effect(sweep: SweepTests, factor: str) -> Claim:
     """Whether a parameter changes the metric at all."""
     p = sweep.main_p[factor]
     spread = spread_of(sweep, factor)
@@ -98,7 +98,7 @@ def main_effect(sweep: Sweep, factor: str) -> Claim:
             p_unadjusted=sweep.raw_p[factor], best_level=levels[ranked[0]], worst_level=levels[ranked[-1]]
         ),
     )
-    return judged(sweep, found)
+    return build_claim(sweep, found)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Spread:
     text: str
 
 
-def spread_of(sweep: Sweep, factor: str) -> Spread:
+def spread_of(sweep: SweepTests, factor: str) -> Spread:
     """Worst against best level of a factor; of two levels with the interval that inverts the test of the effect.
 
     Of more levels the test is one of all of them, which no interval of two inverts; and runs that survived say nothing

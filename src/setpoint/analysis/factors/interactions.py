@@ -4,18 +4,18 @@ import numpy as np
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.evidence import InteractionEvidence
-from setpoint.analysis.data.formatting import factor_label, level_text, p_text
 from setpoint.analysis.data.subject import TwoFactors
-from setpoint.analysis.factors.claim_builder import Finding, judged
-from setpoint.analysis.factors.factor_tests import ATS, Sweep
+from setpoint.analysis.factors.claim_builder import Finding, build_claim
+from setpoint.analysis.factors.factor_tests import ATS, SweepTests
+from setpoint.formatting import factor_label, level_text, p_text
 
 
-def interactions(sweep: Sweep) -> list[Claim]:
+def interactions(sweep: SweepTests) -> list[Claim]:
     """Whether the effect of one parameter depends on another."""
     return [_claim(sweep, first, second, p) for (first, second), p in sweep.interaction_p.items()]
 
 
-def _claim(sweep: Sweep, first: str, second: str, p: float) -> Claim:
+def _claim(sweep: SweepTests, first: str, second: str, p: float) -> Claim:
     verdict = Status.UNRESOLVED, "not told apart from the spread between seeds"
     if p < sweep.alpha:
         verdict = Status.SUPPORTED, "significant interaction"
@@ -33,10 +33,10 @@ def _claim(sweep: Sweep, first: str, second: str, p: float) -> Claim:
         p_adjusted=p,
         evidence=InteractionEvidence(sweep.raw_p[first, second]),
     )
-    return judged(sweep, found)
+    return build_claim(sweep, found)
 
 
-def best_by(sweep: Sweep, factor: str, other: str) -> str:
+def best_by(sweep: SweepTests, factor: str, other: str) -> str:
     """`by b: b 1: p, b 2: q`, the observed best level of `factor` for each level of `other`; or `for every b: p`."""
     best = best_for_each(sweep, factor, other)
     if len(set(best)) == 1:
@@ -45,7 +45,7 @@ def best_by(sweep: Sweep, factor: str, other: str) -> str:
     return f"by {other}: " + ", ".join(f"{other} {level_text(level)}: {name}" for level, name in pairs)
 
 
-def best_for_each(sweep: Sweep, factor: str, other: str) -> list[str]:
+def best_for_each(sweep: SweepTests, factor: str, other: str) -> list[str]:
     """The observed best level of `factor` for each level of `other`, in words."""
     table = sweep.cells.means.reshape(sweep.cells.shape)
     keep = tuple(sorted({sweep.position(factor), sweep.position(other)}))

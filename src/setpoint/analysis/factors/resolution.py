@@ -14,9 +14,9 @@ import numpy as np
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.design import ratio
 from setpoint.analysis.data.evidence import Detectable, ResolutionEvidence
-from setpoint.analysis.data.formatting import counted, factor_label, listed, number_text, percent_text
-from setpoint.analysis.factors.factor_tests import Sweep
+from setpoint.analysis.factors.factor_tests import SweepTests
 from setpoint.analysis.statistics.intervals import detectable_difference, planned_contrast
+from setpoint.formatting import counted, factor_label, listed, number_text, percent_text
 
 POWER = 0.8
 """How often a best level that differs by no more is shown to be best, or more often."""
@@ -24,7 +24,7 @@ SEEDS = (3, 5, 10, 20)
 """For so many seeds the report says what they would show; more are seldom affordable."""
 
 
-def resolution(sweep: Sweep) -> Claim:
+def resolution(sweep: SweepTests) -> Claim:
     """How large a difference between two levels this design could show, and how large with more seeds."""
     seeds = sweep.design.replicates[0]
     parameters = {factor: _detectable(sweep, factor) for factor in sweep.parameters}
@@ -50,7 +50,7 @@ def resolution(sweep: Sweep) -> Claim:
     )
 
 
-def _detectable(sweep: Sweep, factor: str) -> Detectable:
+def _detectable(sweep: SweepTests, factor: str) -> Detectable:
     """Which difference of two levels of `factor` is shown, and which is there, as far as is known."""
     smallest, observed, allowed = _by_seeds(sweep, factor), _observed(sweep, factor), _allowed(sweep, factor)
     return Detectable(
@@ -72,7 +72,7 @@ def _between(parameters: Mapping[str, Detectable], seeds: int) -> str:
     return listed([f"{size} between levels {listed(factors)}" for size, factors in sizes.items()])
 
 
-def _by_seeds(sweep: Sweep, factor: str) -> dict[int, float]:
+def _by_seeds(sweep: SweepTests, factor: str) -> dict[int, float]:
     """Seeds -> the smallest difference of two levels that would be shown; empty where no spread is seen."""
     weights, best = sweep.tables[factor].weights, sweep.tables[factor].ranked[0]
     contrasts = [sweep.cells.contrast(row - weights[best]) for k, row in enumerate(weights) if k != best]
@@ -93,14 +93,14 @@ def _by_seeds(sweep: Sweep, factor: str) -> dict[int, float]:
     return found
 
 
-def _observed(sweep: Sweep, factor: str) -> float:
+def _observed(sweep: SweepTests, factor: str) -> float:
     """How far the best level is from its nearest rival, as seen: what must be shown before it can be called best."""
     table = sweep.tables[factor]
     best, rival = table.ranked[:2]
     return float(table.means[rival] - table.means[best])
 
 
-def _allowed(sweep: Sweep, factor: str) -> float | None:
+def _allowed(sweep: SweepTests, factor: str) -> float | None:
     """How far the best level may truly be from its nearest rival, whichever is best; None where no interval says.
 
     By the simultaneous intervals of every other level against the observed best: that one leads by no more than the
@@ -113,6 +113,6 @@ def _allowed(sweep: Sweep, factor: str) -> float | None:
     return max(min(high for _, high in intervals), *(-low for low, _ in intervals))
 
 
-def _in_words(sweep: Sweep, difference: float) -> str:
+def _in_words(sweep: SweepTests, difference: float) -> str:
     """On logarithms the improvement of the better level on the worse one, else in the metric's unit."""
     return percent_text(1.0 - ratio(-difference)) if sweep.design.scale.logarithmic else number_text(difference)

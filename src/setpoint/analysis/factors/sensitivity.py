@@ -10,8 +10,8 @@ import numpy as np
 from setpoint.analysis.data.design import Scale, observe, ordered_levels
 from setpoint.analysis.data.evidence import Sensitivity
 from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.analysis.data.formatting import counted, level_text, listed
-from setpoint.analysis.factors.factor_tests import Sweep
+from setpoint.formatting import counted, level_text, listed
+from setpoint.analysis.factors.factor_tests import SweepTests
 from setpoint.analysis.runs.reliability import failed_itself
 
 MOST_SEEDS = 200
@@ -33,7 +33,7 @@ def changes(found: Sensitivity, best: Level, *, decided: bool) -> str:
     return ", ".join(parts)
 
 
-def sensitivity(sweep: Sweep, factor: str) -> Sensitivity:
+def sensitivity(sweep: SweepTests, factor: str) -> Sensitivity:
     """The other analyses of `factor`."""
     scale = sweep.design.scale
     return Sensitivity(
@@ -67,7 +67,7 @@ def _ranks(values: Sequence[float | None]) -> np.ndarray:
     return (np.searchsorted(order, finite, "left") + np.searchsorted(order, finite, "right") + 1) / 2.0
 
 
-def _raw_scale_best(sweep: Sweep, factor: str) -> Level:
+def _raw_scale_best(sweep: SweepTests, factor: str) -> Level:
     """By the means of the other scale; None where it has none."""
     if sweep.other.other_scale is None:
         return None
@@ -75,7 +75,7 @@ def _raw_scale_best(sweep: Sweep, factor: str) -> Level:
     return sweep.levels_of(factor)[int(np.argmin(means))]
 
 
-def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
+def _without_each_seed(sweep: SweepTests, factor: str) -> dict[int, Level]:
     replicate, values = sweep.design.own_replicates, sweep.design.values
     replicates = sorted(set(replicate.tolist()))
     found: dict[int, Level] = {}
@@ -89,7 +89,7 @@ def _without_each_seed(sweep: Sweep, factor: str) -> dict[int, Level]:
     return found
 
 
-def _best(sweep: Sweep, factor: str, cell: np.ndarray, values: np.ndarray) -> Level:
+def _best(sweep: SweepTests, factor: str, cell: np.ndarray, values: np.ndarray) -> Level:
     """The level with the smallest mean of cell means; None where a cell would be empty, or its sum overflows."""
     size = len(sweep.cells.means)
     counts = np.bincount(cell, minlength=size)

@@ -7,7 +7,7 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, fin
 from setpoint.analysis.data.design import swept
 from setpoint.analysis.data.evidence import BestSetEvidence, Interval, LevelEvidence
 from setpoint.analysis.data.experiment import ExperimentData
-from setpoint.analysis.data.formatting import (
+from setpoint.formatting import (
     counted,
     interval_text,
     level_text,

@@ -8,7 +8,10 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, una
 from setpoint.analysis.data.design import Scale
 from setpoint.analysis.data.evidence import CheckpointEvidence
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
-from setpoint.analysis.data.formatting import (
+from setpoint.analysis.data.quantities import CASE_METRICS, CaseValues
+from setpoint.analysis.statistics.cells import Contrast
+from setpoint.analysis.statistics.levels import t_comparison
+from setpoint.formatting import (
     counted,
     interval_text,
     number_text,
@@ -16,9 +19,6 @@ from setpoint.analysis.data.formatting import (
     percent_interval_text,
     percent_text,
 )
-from setpoint.analysis.data.quantities import CASE_METRICS, CaseValues
-from setpoint.analysis.statistics.cells import Contrast
-from setpoint.analysis.statistics.levels import t_comparison
 
 WORDING = "about these checkpoints on this population of cases; another seed of the same recipe may differ"
 LEAST_CASES = 5

@@ -9,13 +9,15 @@ import numpy as np
 
 from setpoint.analysis.data.design import Observation, Scale, cells_of_runs, observe
 from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import p_text
-from setpoint.analysis.runs.improvement import LEAST_POOLED_DF
+from setpoint.formatting import p_text
 from setpoint.analysis.runs.reliability import failed_itself
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.failed_runs import FAILURES_AS_OUTCOMES
-from setpoint.analysis.statistics.intervals import mean_interval, pooled_deviation
+from setpoint.analysis.statistics.intervals import mean_interval
 from setpoint.analysis.statistics.levels import BestSet, Comparison, best_set_of_cells
+
+LEAST_RUNS = 3
+"""Runs of a configuration that give an interval of its mean."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ConfigurationResult:
     @property
     def failed(self) -> int:
         """Runs that failed, were blocked or were lost."""
-        return sum(run.state in FAILED_STATES for run in self.runs)
+        return sum(run.state.failed for run in self.runs)
 
     def average(self, metric: str) -> float | None:
         """The arithmetic mean over successful runs of a metric of the final evaluation."""
@@ -97,10 +99,8 @@ def ranking(data: ExperimentData, system: str, metric: str) -> Ranking:
         if logarithmic or data.analysis.scale != "log":  # else the declared comparison cannot be made
             compared = _compare([o for o in observe(data, scale) if o.system == system], data, scale)
         means = {key: float(np.mean(found)) for key, found in samples.items() if found}
-        pooled = pooled_deviation(list(samples.values()))
         intervals = {
-            key: _interval(found, means.get(key, 0.0), pooled, scale, data.analysis.alpha)
-            for key, found in samples.items()
+            key: _interval(found, means.get(key, 0.0), scale, data.analysis.alpha) for key, found in samples.items()
         }
     if compared is not None:
         means |= compared.means
@@ -135,19 +135,12 @@ def _position(result: ConfigurationResult, scale: Scale) -> tuple[bool, float, i
     return False, sign * result.mean, result.configuration
 
 
-def _interval(
-    sample: Sequence[float], mean: float, pooled: tuple[float, int], scale: Scale, alpha: float
-) -> tuple[float, float] | None:
-    """The interval of one configuration's mean; up to three runs borrow the spread of the others."""
-    if len(sample) < 2:
+def _interval(sample: Sequence[float], mean: float, scale: Scale, alpha: float) -> tuple[float, float] | None:
+    """The interval of one configuration's mean, from its own runs, of which there must be three."""
+    if len(sample) < LEAST_RUNS:
         return None
-    deviation, df = pooled if len(sample) <= 3 else pooled_deviation([sample])
-    if len(sample) <= 3 and df < LEAST_POOLED_DF:
-        if len(sample) < 3:
-            return None
-        deviation, df = pooled_deviation([sample])
-    ends = mean_interval(mean, deviation / len(sample) ** 0.5, df, alpha)
-    low, high = sorted(scale.natural(end) for end in ends)
+    error = float(np.std(sample, ddof=1)) / len(sample) ** 0.5
+    low, high = sorted(scale.natural(end) for end in mean_interval(mean, error, len(sample) - 1.0, alpha))
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 

@@ -3,19 +3,19 @@
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.evidence import ConfirmationEvidence
 from setpoint.analysis.data.experiment import ExperimentData
-from setpoint.analysis.data.formatting import counted, interval_text, level_text, number_text
 from setpoint.analysis.data.subject import OneConfiguration
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.analysis.runs.reliability import survivor_caveat
+from setpoint.formatting import counted, interval_text, level_text, number_text
 
 
 def confirmation_claims(data: ExperimentData) -> list[Claim]:
     """The score of each configuration that another experiment chose; nothing where none did."""
-    chosen_by = data.plan.get("spec", {}).get("confirms")
+    chosen_by = data.plan.confirms
     if not chosen_by:
         return []
     return [
-        _claim(data, str(chosen_by), result)
+        _claim(data, chosen_by, result)
         for system in data.systems
         for result in rank_configurations(data, system, ranking_metric(data))
     ]

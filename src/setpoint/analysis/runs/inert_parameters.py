@@ -10,8 +10,8 @@ from itertools import combinations
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.evidence import InertEvidence
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
-from setpoint.analysis.data.formatting import counted, listed
 from setpoint.analysis.data.subject import FactorSet
+from setpoint.formatting import counted, listed
 
 _WORDS = {"weights": "trained the same weights", "episodes": "behaved the same in every episode"}
 

@@ -6,7 +6,11 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.design import clusters, ordered_levels, swept
 from setpoint.analysis.data.evidence import FailureEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
-from setpoint.analysis.data.formatting import (
+from setpoint.analysis.data.subject import OneFactor
+from setpoint.analysis.statistics.effects import holm
+from setpoint.analysis.statistics.failure_rates import failure_test
+from setpoint.analysis.statistics.intervals import share_interval
+from setpoint.formatting import (
     counted,
     factor_label,
     level_text,
@@ -14,14 +18,12 @@ from setpoint.analysis.data.formatting import (
     percent_interval_text,
     percent_text,
 )
-from setpoint.analysis.data.subject import OneFactor
-from setpoint.analysis.statistics.effects import holm
-from setpoint.analysis.statistics.failure_rates import failure_test
-from setpoint.analysis.statistics.intervals import share_interval
+from setpoint.records.failure import FailureClass
+from setpoint.records.state import RunStatus
 from setpoint.seeding import generator
 
-_OWN_FAILURES = frozenset({"failed", "lost"})
-_OF_FILES = frozenset({"data", "corrupt_artifact"})
+_OWN_FAILURES = frozenset({RunStatus.FAILED, RunStatus.LOST})
+_OF_FILES = frozenset({FailureClass.DATA, FailureClass.CORRUPT_ARTIFACT})
 
 
 def failed_itself(run: RunResult) -> bool:

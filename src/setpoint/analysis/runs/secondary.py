@@ -4,10 +4,10 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status
 from setpoint.analysis.data.design import SYSTEM, factorial
 from setpoint.analysis.data.evidence import SecondaryEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.analysis.data.formatting import factor_label, level_text, p_text
 from setpoint.analysis.data.subject import MetricByFactor
 from setpoint.analysis.statistics import effects
 from setpoint.analysis.statistics.levels import order
+from setpoint.formatting import factor_label, level_text, p_text
 
 
 def secondary_claims(data: ExperimentData) -> list[Claim]:

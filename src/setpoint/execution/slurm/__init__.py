@@ -5,12 +5,12 @@ from setpoint.execution.slurm.executor import SlurmExecutor
 from setpoint.execution.slurm.profile import Profile
 from setpoint.execution.slurm.resources import Resources
 from setpoint.execution.slurm.script import Batch, Link, write_batch
-from setpoint.execution.slurm.tracking import Fate, Tracker, settle
+from setpoint.execution.slurm.tracking import JobState, Tracker, settle
 
 __all__ = [
     "Batch",
     "Client",
-    "Fate",
+    "JobState",
     "Link",
     "Profile",
     "Refused",

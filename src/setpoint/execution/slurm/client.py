@@ -13,7 +13,15 @@ from functools import cached_property
 from pathlib import Path
 
 from setpoint.errors import InputError, SetpointError
-from setpoint.execution.slurm.parsing import ACCOUNTING_FIELDS, QUEUE_FORMAT, Seen, accounting, control, cut_off, queue
+from setpoint.execution.slurm.parsing import (
+    ACCOUNTING_FIELDS,
+    QUEUE_FORMAT,
+    QueueEntry,
+    accounting,
+    control,
+    cut_off,
+    queue,
+)
 
 _BUSY = (
     *("unable to contact slurm", "socket timed out", "connection refused", "zero bytes were transmitted"),
@@ -42,7 +50,7 @@ class Refused(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClusterLimits:
     """What the cluster allows; a guess that fits most clusters where it did not say.
 
     Attributes:
@@ -113,7 +121,7 @@ class Client:
             raise _refusal(done.stderr)
         return done.stdout.strip().splitlines()[-1].partition(";")[0]
 
-    def queue(self, jobs: Sequence[str], *, ended: bool = True) -> dict[str, Seen]:
+    def queue(self, jobs: Sequence[str], *, ended: bool = True) -> dict[str, QueueEntry]:
         """Job or task -> what the controller knows of these jobs (arrays by their one id).
 
         Args:
@@ -122,7 +130,7 @@ class Client:
         Raises:
             Unavailable: no answer.
         """
-        found: dict[str, Seen] = {}
+        found: dict[str, QueueEntry] = {}
         for some in _chunks(jobs):
             found |= queue(self._squeue("--jobs", ",".join(some), *(["--states=all"] if ended else [])))
         return found
@@ -139,13 +147,13 @@ class Client:
                 found[seen.name] = job.partition("_")[0]
         return found
 
-    def accounting(self, jobs: Sequence[str]) -> list[Seen]:
+    def accounting(self, jobs: Sequence[str]) -> list[QueueEntry]:
         """What the accounting data base knows of jobs: the last state of each, with its steps' want of memory.
 
         Raises:
             Unavailable: it does not answer, or there is none.
         """
-        found: list[Seen] = []
+        found: list[QueueEntry] = []
         for some in _chunks(jobs):
             done = self._call("sacct", "-D", "-n", "-P", "-j", ",".join(some), "-o", ",".join(ACCOUNTING_FIELDS))
             if done.returncode:
@@ -153,7 +161,7 @@ class Client:
             found += accounting(done.stdout)
         return found
 
-    def control(self, job: str) -> list[Seen]:
+    def control(self, job: str) -> list[QueueEntry]:
         """What `scontrol` tells about one job or array.
 
         Raises:
@@ -190,7 +198,7 @@ class Client:
         return [Node(row[0], minutes(row[1]), _number(row[2]), _number(row[3]), row[4]) for row in rows]
 
     @cached_property
-    def limits(self) -> Limits:
+    def limits(self) -> ClusterLimits:
         """What the cluster allows.
 
         Raises:
@@ -202,9 +210,9 @@ class Client:
         config = {
             name.strip(): value.strip() for name, _, value in (line.partition("=") for line in done.stdout.splitlines())
         }
-        usual = Limits()
+        usual = ClusterLimits()
         accounting = "slurmdbd" in config.get("AccountingStorageType", "slurmdbd")
-        return Limits(
+        return ClusterLimits(
             max_array_size=_number(config.get("MaxArraySize", ""), usual.max_array_size),
             min_job_age_s=_number(config.get("MinJobAge", ""), usual.min_job_age_s),
             accounting=accounting,

@@ -11,22 +11,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from setpoint.artifacts import Attempt, StageFolder, Workspace, read_claim, read_json
+from setpoint.artifacts import Attempt, StageFolder, Workspace, read_lock
 from setpoint.execution.slurm.client import Client, Node, Refused, SubmitLimit, Unavailable
 from setpoint.execution.slurm.resources import Resources
 from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name, write_batch
-from setpoint.execution.slurm.tracking import Fate, Tracker, settle
+from setpoint.execution.slurm.tracking import JobState, Tracker, settle
 from setpoint.execution.task import Outcome, Task
+from setpoint.records.failure import FailureClass, read_failure
 
 _AT_POLL_S = 300
 """Jobs that are looked at as often as asked for; the more there are, the more a look costs, and the rarer it is."""
 _GATHER_S = 0.5
 _RETRY_S = 5.0
-_GROWN_BY = {"host_oom": "memory", "timeout": "time"}
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ResourceRequest:
     """What stages ask the cluster for.
 
     Attributes:
@@ -64,7 +64,7 @@ class SlurmExecutor:
     shares_memory = False
 
     def __init__(
-        self, client: Client, site: Site, terms: Terms, *, poll_s: float = 2.0, lost_after_s: float = 30.0
+        self, client: Client, site: Site, terms: ResourceRequest, *, poll_s: float = 2.0, lost_after_s: float = 30.0
     ) -> None:
         """Prepare; SLURM is asked for the first time when a stage is submitted.
 
@@ -82,7 +82,7 @@ class SlurmExecutor:
         self._live: dict[str, Task] = {}
         self._stages: dict[str, StageFolder] = {}
         self._failed: set[str] = set()
-        self._fates: dict[str, Fate] = {}
+        self._fates: dict[str, JobState] = {}
         self._looked_s = float("-inf")
         self._not_before_s = 0.0
         self._batches = 0
@@ -116,7 +116,7 @@ class SlurmExecutor:
         fate = self._fates.get(task.stage_id)
         if fate is None or fate.state in {"queued", "running"} or task.stage_id in self._waiting:
             return None  # without a look at the disk, which for thousands of stages would cost more than SLURM does
-        found = Outcome("finished") if fate.found_finished else settle(self._stage(task), fate, task.describe())
+        found = Outcome("finished") if fate.found_finished else settle(self._stage(task), fate, task.asked())
         if found is not None:
             self._live.pop(task.stage_id, None)
             self._fates.pop(task.stage_id, None)
@@ -191,7 +191,7 @@ class SlurmExecutor:
         for index, task in enumerate(tasks):
             self._waiting.pop(task.stage_id, None)
             self._live[task.stage_id] = task
-            self._fates[task.stage_id] = Fate(f"{job}_{index}", "queued", log_stem=stem)
+            self._fates[task.stage_id] = JobState(f"{job}_{index}", "queued", log_stem=stem)
 
     def _resolve(self, batch: Batch, tasks: Sequence[Task]) -> None:
         """Find out whether a submission that was not answered was taken all the same.
@@ -219,17 +219,16 @@ class SlurmExecutor:
 
     def _needs(self, task: Task) -> tuple[Resources, tuple[str, ...]]:
         """What a stage asks for after what happened to it so far, and the nodes that it avoids."""
-        failures = [read_json(each.failure) for each in self._stage(task).attempts()]
-        records = [record for record in failures if isinstance(record, dict)]
-        counts = Counter(_GROWN_BY.get(str(record.get("failure_class")), "") for record in records)
+        found = [read_failure(each.failure) for each in self._stage(task).attempts()]
+        failures = [failure for failure in found if failure is not None]
+        counts = Counter(failure.failure_class for failure in failures)
         nodes = {
-            str(record["evidence"].get("node", ""))
-            for record in records
-            if record.get("failure_class") == "node_failure" and isinstance(record.get("evidence"), dict)
+            failure.evidence_text("node") for failure in failures if failure.failure_class is FailureClass.NODE_FAILURE
         }
         resources = self._terms.of(task.kind, task.stage_id)
-        if counts["memory"] or counts["time"]:
-            resources = resources.grown(memory=counts["memory"], time=counts["time"], most=self._most(task.kind))
+        memory, time_out = counts[FailureClass.HOST_OOM], counts[FailureClass.TIMEOUT]
+        if memory or time_out:
+            resources = resources.grown(memory=memory, time=time_out, most=self._most(task.kind))
         return resources, tuple(sorted(nodes - {""}))
 
     def _most(self, kind: str) -> Resources | None:
@@ -332,10 +331,9 @@ def _settled(stage: StageFolder, job: str) -> bool:
 
 def _job_of(attempt: Attempt) -> str:
     """The job that made the attempt, or the one for which a coordinator did after its end."""
-    claim, failure = read_claim(attempt.claim), read_json(attempt.failure)
-    evidence = failure.get("evidence") if isinstance(failure, dict) else None
-    recorded = evidence.get("job") if isinstance(evidence, dict) else None
-    return str(recorded or (claim.job.partition("/")[0] if claim else ""))
+    lock, failure = read_lock(attempt.lock), read_failure(attempt.failure)
+    recorded = failure.evidence_text("job") if failure is not None else ""
+    return recorded or (lock.job.partition("/")[0] if lock else "")
 
 
 def _withdraw(batch: Batch) -> None:

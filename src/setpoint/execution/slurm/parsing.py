@@ -17,7 +17,7 @@ _OOM_EXIT = "0:125"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class QueueEntry:
     """A job or array task as one of SLURM's commands shows it.
 
     Attributes:
@@ -41,13 +41,13 @@ class Seen:
         return self.state in ENDED
 
 
-def queue(text: str) -> dict[str, Seen]:
+def queue(text: str) -> dict[str, QueueEntry]:
     """Job -> what a line of `squeue -o QUEUE_FORMAT` says of it, or of several waiting tasks together."""
-    found: dict[str, Seen] = {}
+    found: dict[str, QueueEntry] = {}
     for line in text.splitlines():
         row = _columns(line)
         if len(row) == 6:
-            seen = Seen(job=row[0], state=_state(row[2]), reason=row[3], node=row[4], name=row[5])
+            seen = QueueEntry(job=row[0], state=_state(row[2]), reason=row[3], node=row[4], name=row[5])
             found |= dict.fromkeys(_jobs(row[0]), seen)
     return found
 
@@ -74,12 +74,12 @@ def _jobs(text: str) -> list[str]:
     return found
 
 
-def accounting(text: str) -> list[Seen]:
+def accounting(text: str) -> list[QueueEntry]:
     """Lines of `sacct -D -n -P`, steps merged into their jobs; the last start of a job counts.
 
     A task that never began may have no line but one that it shares with others, or with its whole array.
     """
-    found: dict[str, Seen] = {}
+    found: dict[str, QueueEntry] = {}
     for line in text.splitlines():
         row = line.split("|")
         if len(row) < len(ACCOUNTING_FIELDS):
@@ -91,19 +91,19 @@ def accounting(text: str) -> list[Seen]:
             found[job] = replace(found[job], out_of_memory=found[job].out_of_memory or memory)
         elif not step and _is_job(job):
             node = "" if row[5] == "None assigned" else row[5]
-            found[job] = Seen(job, state, row[6], exit_code, node, out_of_memory=memory)
+            found[job] = QueueEntry(job, state, row[6], exit_code, node, out_of_memory=memory)
         elif not step:
             for task in _jobs(job):
-                found.setdefault(task, Seen(task, state, row[6], exit_code))
+                found.setdefault(task, QueueEntry(task, state, row[6], exit_code))
     return list(found.values())
 
 
-def control(text: str) -> list[Seen]:
+def control(text: str) -> list[QueueEntry]:
     """Lines of `scontrol -o show job`."""
     return [seen for line in text.splitlines() for seen in _control_line(line)]
 
 
-def _control_line(line: str) -> list[Seen]:
+def _control_line(line: str) -> list[QueueEntry]:
     # Paths and comments, which may hold anything, come late: the first of equal names is SLURM's own.
     fields = dict(reversed(re.findall(r"(?:^|\s)([A-Z][A-Za-z/:]*)=(\S*)", line)))
     if not fields.get("JobId", "").isdecimal() or "JobState" not in fields:
@@ -115,7 +115,7 @@ def _control_line(line: str) -> list[Seen]:
     memory = state == "OUT_OF_MEMORY" or _OOM_EXIT in (fields.get("ExitCode"), fields.get("DerivedExitCode"))
     node = fields.get("NodeList", "").replace("(null)", "")
     return [
-        Seen(job, state, fields.get("Reason", ""), fields.get("ExitCode", ""), node, out_of_memory=memory)
+        QueueEntry(job, state, fields.get("Reason", ""), fields.get("ExitCode", ""), node, out_of_memory=memory)
         for job in jobs
     ]
 

@@ -11,9 +11,17 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
-from setpoint.artifacts import read_json, write_json, write_text
+from setpoint.artifacts import (
+    DamagedError,
+    Fields,
+    is_file_name,
+    is_identifier,
+    read_json,
+    write_json,
+    write_text,
+)
 from setpoint.execution.attempt import EXIT_SAVED
 from setpoint.execution.machine import worker_variables
 from setpoint.execution.slurm.profile import Profile
@@ -21,13 +29,14 @@ from setpoint.execution.slurm.resources import Resources
 
 MARKS = "marks"
 LOGS = "logs"
+LinkKind = Literal["aftercorr", "afterok", "afterany"]
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """What a batch waits for: task by task (`aftercorr`), for the success of all, or for the end of all."""
 
-    kind: Literal["aftercorr", "afterok", "afterany"]
+    kind: LinkKind
     batch: str
 
 
@@ -116,12 +125,52 @@ def write_batch(site: Site, batch: Batch) -> None:
     batch.script.chmod(0o755)
 
 
-def read_batches(folder: Path, *, but: Collection[Path] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Path of the list, and its content, of every batch below an experiment's `slurm` folder, `but` known ones."""
+def read_batches(folder: Path, *, but: Collection[Path] = ()) -> Iterator[tuple[Path, Batch]]:
+    """Every batch below an experiment's `slurm` folder by the path of its list, without damaged and `but` known ones.
+
+    Whether the stages use a GPU is not in a list.
+    """
     for path in sorted(folder.glob("*/*.json")):
-        described = None if path in but else read_json(path)
-        if isinstance(described, dict) and isinstance(described.get("stages"), list) and "name" in described:
-            yield path, described
+        if path not in but:
+            try:
+                yield path, read_batch(path)
+            except DamagedError:
+                continue
+
+
+def read_batch(path: Path) -> Batch:
+    """The batch whose list of stages is at `path`.
+
+    Raises:
+        DamagedError: it is not what was written.
+    """
+    fields = Fields(read_json(path), path)
+    resources = fields.inner("resources")
+    batch = Batch(
+        name=fields.text("name"),
+        folder=path.parent,
+        kind=fields.text("kind"),
+        stages=fields.texts("stages"),
+        resources=Resources(
+            gpus=resources.whole("gpus"),
+            gpu_type=resources.text("gpu_type"),
+            mem_mb=resources.whole("mem_mb"),
+            time_min=resources.whole("time_min"),
+            cpus=resources.whole("cpus"),
+        ),
+        after=tuple(_link(link) for link in fields.inners("after")),
+    )
+    if batch.name != path.stem or not all(map(is_identifier, (batch.kind, *batch.stages))):
+        raise DamagedError(f"{str(path)!r} is damaged: it has a name that it cannot have.")
+    return batch
+
+
+def _link(fields: Fields) -> Link:
+    name = fields.text("batch")
+    for kind in get_args(LinkKind):
+        if fields.text("kind") == kind and is_file_name(name):
+            return Link(kind, name)
+    raise fields.wrong("kind", f"one of {', '.join(get_args(LinkKind))} with the name of a batch")
 
 
 def script_text(site: Site, batch: Batch) -> str:

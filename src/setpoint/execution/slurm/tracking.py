@@ -15,15 +15,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from setpoint.artifacts import Attempt, StageFolder, create_json, read_claim, read_json
+from setpoint.artifacts import Attempt, Fields, StageConfig, StageFolder, create_json, read_json, read_lock
+from setpoint.errors import InputError
 from setpoint.execution.attempt import EXIT_BUSY, EXIT_NOT_READY, EXIT_SAVED
-from setpoint.execution.failures import describe
 from setpoint.execution.slurm.client import Client, Unavailable
-from setpoint.execution.slurm.parsing import Seen, control
-from setpoint.execution.slurm.script import LOGS, MARKS, read_batches, read_jobs
+from setpoint.execution.slurm.parsing import QueueEntry, control
+from setpoint.execution.slurm.script import LOGS, MARKS, Batch, read_batches, read_jobs
 from setpoint.execution.task import Outcome
+from setpoint.records.failure import FailureClass, failure_of, read_failure
 
 RECORDS = "records"
 _NO_LOG = "0:53"
@@ -32,7 +33,7 @@ _OOM_LINE = re.compile(r"^slurmstepd(-\S+)?: error: .*(exceeded ((job|step) )?me
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class JobState:
     """The last job of a stage.
 
     Attributes:
@@ -47,7 +48,7 @@ class Fate:
 
     job: str
     state: Literal["queued", "running", "ended", "lost", "unknown"]
-    seen: Seen | None = None
+    seen: QueueEntry | None = None
     exit_code: int | None = None
     started: bool = False
     node: str = ""
@@ -91,7 +92,7 @@ class _Place:
 
 
 class Tracker:
-    """Follows the jobs of one experiment."""
+    """Lineage the jobs of one experiment."""
 
     def __init__(self, client: Client, folder: Path, *, lost_after_s: float = 30.0) -> None:
         """Look at the scripts below `folder`.
@@ -104,18 +105,18 @@ class Tracker:
         self._lost_after_s = lost_after_s
         self._unseen_since_s: dict[str, float] = {}
         self._by_name: dict[str, str] = {}
-        self._over: dict[str, Fate] = {}
-        self._lists: dict[Path, dict[str, Any]] = {}
+        self._over: dict[str, JobState] = {}
+        self._lists: dict[Path, Batch] = {}
         self._jobs: dict[Path, tuple[str, ...]] = {}
         self._places: dict[str, _Place] = {}
-        self._last_queue: dict[str, Seen] = {}
+        self._last_queue: dict[str, QueueEntry] = {}
         self._last_queue_s = float("-inf")
 
     def places(self) -> dict[str, _Place]:
         """Stage -> where it was submitted last."""
         self._lists |= read_batches(self._folder, but=self._lists)
         jobs = {path: tuple(read_jobs(path.with_suffix(".jobs"))) for path in self._lists}
-        unknown = {described["name"] for path, described in self._lists.items() if not jobs[path]}
+        unknown = {batch.name for path, batch in self._lists.items() if not jobs[path]}
         self._find_by_name(unknown - self._by_name.keys())
         if jobs != self._jobs or unknown:
             self._jobs, self._places = jobs, self._placed(jobs)
@@ -123,11 +124,10 @@ class Tracker:
 
     def _placed(self, jobs: Mapping[Path, tuple[str, ...]]) -> dict[str, _Place]:
         found: dict[str, _Place] = {}
-        for path, described in self._lists.items():
-            name = described["name"]
-            submitted = jobs[path][-1] if jobs[path] else self._by_name.get(name)
-            stem = path.parent / LOGS / name
-            for index, stage in enumerate(described["stages"]):
+        for path, batch in self._lists.items():
+            submitted = jobs[path][-1] if jobs[path] else self._by_name.get(batch.name)
+            stem = path.parent / LOGS / batch.name
+            for index, stage in enumerate(batch.stages):
                 array = submitted or self._marked_array(stage, index)
                 if array and (stage not in found or int(found[stage].array) <= int(array)):
                     found[stage] = _Place(array, index, f"{array}_{index}", stem)
@@ -135,7 +135,7 @@ class Tracker:
 
     def look(
         self, stages: Iterable[str] | None = None, *, finished: Callable[[str], bool] = lambda _: False
-    ) -> dict[str, Fate]:
+    ) -> dict[str, JobState]:
         """Stage -> fate, of those (by default all) that were ever submitted.
 
         Args:
@@ -150,19 +150,19 @@ class Tracker:
         self._over |= {fate.job: fate for fate in fates.values() if fate.over}
         return fates
 
-    def _look(self, places: Mapping[str, _Place], finished: Callable[[str], bool]) -> dict[str, Fate]:
+    def _look(self, places: Mapping[str, _Place], finished: Callable[[str], bool]) -> dict[str, JobState]:
         live = self._ask_queue(places.values(), ended=False)
         before, before_s = self._last_queue, self._last_queue_s
         if live is not None:
             self._last_queue, self._last_queue_s = live, time.monotonic()
-        fates: dict[str, Fate] = {}
+        fates: dict[str, JobState] = {}
         gone: dict[str, _Place] = {}
         for name, place in places.items():
             seen = None if live is None else live.get(place.job)
             if seen is not None and not seen.ended:
                 fates[name] = _live(place, seen)
             elif finished(name):
-                fates[name] = Fate(place.job, "ended", started=True, log_stem=place.log_stem, found_finished=True)
+                fates[name] = JobState(place.job, "ended", started=True, log_stem=place.log_stem, found_finished=True)
             else:
                 gone[name] = place
         if not gone:
@@ -170,8 +170,8 @@ class Tracker:
         return fates | self._look_closer(gone, before, before_s, answered=live is not None)
 
     def _look_closer(
-        self, places: Mapping[str, _Place], before: Mapping[str, Seen], before_s: float, *, answered: bool
-    ) -> dict[str, Fate]:
+        self, places: Mapping[str, _Place], before: Mapping[str, QueueEntry], before_s: float, *, answered: bool
+    ) -> dict[str, JobState]:
         """The fates of jobs that no longer wait or run, or of which the controller does not say so.
 
         Args:
@@ -180,8 +180,8 @@ class Tracker:
         queued = self._ask_queue(places.values(), ended=True) if answered else None
         if queued is not None:
             queued |= self._dropped(places.values(), queued, before, before_s)
-        fates: dict[str, Fate] = {}
-        unexplained: dict[str, tuple[_Place, Fate]] = {}
+        fates: dict[str, JobState] = {}
+        unexplained: dict[str, tuple[_Place, JobState]] = {}
         for name, place in places.items():
             fate = self._from_marks_and_queue(name, place, None if queued is None else queued.get(place.job))
             fates[name] = fate
@@ -192,8 +192,12 @@ class Tracker:
         return fates
 
     def _dropped(
-        self, places: Iterable[_Place], queued: Mapping[str, Seen], before: Mapping[str, Seen], before_s: float
-    ) -> dict[str, Seen]:
+        self,
+        places: Iterable[_Place],
+        queued: Mapping[str, QueueEntry],
+        before: Mapping[str, QueueEntry],
+        before_s: float,
+    ) -> dict[str, QueueEntry]:
         """Tasks that were cancelled before they began: SLURM drops them from their array and keeps no record.
 
         A task that waited a moment ago, and that the controller no longer knows though it knows others of its array,
@@ -207,26 +211,26 @@ class Tracker:
         waited = {job for job, seen in before.items() if seen.state == "PENDING"}
         arrays = {job.partition("_")[0] for job in queued}
         return {
-            place.job: Seen(place.job, "CANCELLED")
+            place.job: QueueEntry(place.job, "CANCELLED")
             for place in places
             if place.job in waited and place.job not in queued and place.array in arrays
         }
 
-    def _ask_queue(self, places: Iterable[_Place], *, ended: bool) -> dict[str, Seen] | None:
+    def _ask_queue(self, places: Iterable[_Place], *, ended: bool) -> dict[str, QueueEntry] | None:
         try:
             return self._client.queue(sorted({place.array for place in places}), ended=ended)
         except Unavailable:
             return None
 
-    def _from_marks_and_queue(self, stage: str, place: _Place, seen: Seen | None) -> Fate:
+    def _from_marks_and_queue(self, stage: str, place: _Place, seen: QueueEntry | None) -> JobState:
         if seen is not None and not seen.ended:
             return _live(place, seen)
         started, exit_code, node = self._marks(stage, place.job)
         ended = seen is not None or exit_code is not None
         found = seen.node if seen is not None and seen.node else node
-        return Fate(place.job, "ended" if ended else "unknown", seen, exit_code, started, found, place.log_stem)
+        return JobState(place.job, "ended" if ended else "unknown", seen, exit_code, started, found, place.log_stem)
 
-    def _explain(self, open_fates: Mapping[str, tuple[_Place, Fate]], *, answered: bool) -> dict[str, Fate]:
+    def _explain(self, open_fates: Mapping[str, tuple[_Place, JobState]], *, answered: bool) -> dict[str, JobState]:
         """Ask the slower sources about jobs that did not end well, or that the controller has forgotten."""
         arrays = sorted({place.array for place, _ in open_fates.values()})
         known, all_answered = self._slow_sources(arrays, controller=answered)
@@ -235,9 +239,9 @@ class Tracker:
             for name, (place, fate) in open_fates.items()
         }
 
-    def _slow_sources(self, arrays: list[str], *, controller: bool) -> tuple[dict[str, Seen], bool]:
+    def _slow_sources(self, arrays: list[str], *, controller: bool) -> tuple[dict[str, QueueEntry], bool]:
         """What is known of each task, and whether every source that there is has answered."""
-        known: dict[str, Seen] = {}
+        known: dict[str, QueueEntry] = {}
         answered = True
         for array in arrays:
             known |= {seen.job: seen for seen in _recorded(self._folder, array)}
@@ -257,7 +261,7 @@ class Tracker:
             answered = False
         return known, answered
 
-    def _decide(self, fate: Fate, seen: Seen | None, *, answered: bool) -> Fate:
+    def _decide(self, fate: JobState, seen: QueueEntry | None, *, answered: bool) -> JobState:
         best = seen if seen is not None and (seen.ended or fate.seen is None) else fate.seen
         if best is not None and fate.seen is not None and fate.seen.out_of_memory:
             best = replace(best, out_of_memory=True)
@@ -271,15 +275,12 @@ class Tracker:
 
     def _marks(self, stage: str, job: str) -> tuple[bool, int | None, str]:
         """Whether the job's last start left a mark, the exit code of its end if it has ended, and its node."""
-        starts = [read_json(path) for path in (self._folder / MARKS / stage).glob(f"{job}-*.start.json")]
-        last = max(
-            (start for start in starts if isinstance(start, dict)), key=lambda start: start["restart"], default=None
-        )
-        if last is None:
+        folder = self._folder / MARKS / stage
+        starts = [found for path in folder.glob(f"{job}-*.start.json") if (found := _start(path)) is not None]
+        if not starts:
             return False, None, ""
-        end = read_json(self._folder / MARKS / stage / f"{job}-{last['restart']}.end.json")
-        code = end.get("exit_code") if isinstance(end, dict) else None
-        return True, code if isinstance(code, int) else None, str(last.get("node", ""))
+        restart, node = max(starts)
+        return True, _exit_code(folder / f"{job}-{restart}.end.json"), node
 
     def _marked_array(self, stage: str, index: int) -> str:
         """The newest array that this stage was a task of, by its start marks: for scripts submitted by hand."""
@@ -294,11 +295,11 @@ class Tracker:
             return
 
 
-def settle(stage: StageFolder, fate: Fate, description: Mapping[str, Any]) -> Outcome | None:
+def settle(stage: StageFolder, fate: JobState, asked: StageConfig) -> Outcome | None:
     """The end of a stage's job, kept on the disk if the worker could not; None while the job goes on.
 
     Args:
-        description: of the task, for a job that ended before it could claim the stage.
+        asked: what the task is, for a job that ended before it could claim the stage.
     """
     if stage.finished():
         return Outcome("finished")
@@ -308,7 +309,7 @@ def settle(stage: StageFolder, fate: Fate, description: Mapping[str, Any]) -> Ou
     if attempt is None or not _made_by(attempt, fate.job):
         if fate.exit_code in {EXIT_BUSY, EXIT_NOT_READY} or (attempt is not None and attempt.running()):
             return Outcome("busy")
-        attempt = stage.claim_attempt(description=description)
+        attempt = stage.claim_attempt(asked)
         if attempt is None:
             return Outcome("finished" if stage.finished() else "busy")
     failure_class, message = explain(fate)
@@ -322,21 +323,21 @@ def settle(stage: StageFolder, fate: Fate, description: Mapping[str, Any]) -> Ou
         "node": fate.node,
         "log": str(fate.log),
     }
-    create_json(attempt.failure, describe(failure_class, message, evidence))
-    return Outcome("failed", read_json(attempt.failure))
+    create_json(attempt.failure, failure_of(failure_class, message, evidence).to_json())
+    return Outcome("failed", read_failure(attempt.failure))
 
 
-def explain(fate: Fate) -> tuple[str, str]:
+def explain(fate: JobState) -> tuple[FailureClass, str]:
     """The failure class of a job that ended without a result, and a line on it."""
     seen = fate.seen
     where = f"job {fate.job}{f' on {fate.node}' if fate.node else ''}"
     if fate.state == "lost" or (seen is None and fate.exit_code is None):
-        return "lost", f"{where} is unknown to SLURM and left no mark at its end"
+        return FailureClass.LOST, f"{where} is unknown to SLURM and left no mark at its end"
     if seen is not None:
         if seen.out_of_memory or _logged_oom(seen, fate.log):
-            return "host_oom", f"{where} used more memory than it asked for"
+            return FailureClass.HOST_OOM, f"{where} used more memory than it asked for"
         if seen.exit_code == _NO_LOG:
-            return "transient", f"{where} could not open its log {str(fate.log)!r}"
+            return FailureClass.TRANSIENT, f"{where} could not open its log {str(fate.log)!r}"
         if seen.state in _CLASS_OF_STATE:
             failure_class, words = _CLASS_OF_STATE[seen.state]
             return failure_class, f"{where} {words}"
@@ -348,30 +349,32 @@ def explain(fate: Fate) -> tuple[str, str]:
     return _of_exit_code(where, int(code) if code.isdecimal() else 1)
 
 
-def _of_exit_code(where: str, code: int) -> tuple[str, str]:
+def _of_exit_code(where: str, code: int) -> tuple[FailureClass, str]:
     if code == EXIT_SAVED:
-        return "preempted", f"{where} saved its state and was not started again"
+        return FailureClass.PREEMPTED, f"{where} saved its state and was not started again"
     if code in {126, 127}:
-        return "config", f"{where} has no setpoint there; look at the environment that the profile activates"
+        return FailureClass.CONFIG, f"{where} has no setpoint there; look at the environment that the profile activates"
     if code > 128:
-        return "lost", f"{where} was ended by signal {code - 128}"
-    return ("lost" if code == 0 else "crash"), f"{where} ended with exit code {code} and without a result"
+        return FailureClass.LOST, f"{where} was ended by signal {code - 128}"
+    return (
+        FailureClass.LOST if code == 0 else FailureClass.CRASH
+    ), f"{where} ended with exit code {code} and without a result"
 
 
 _CLASS_OF_STATE = {
-    "TIMEOUT": ("timeout", "reached its time limit"),
-    "DEADLINE": ("timeout", "reached its deadline"),
-    "NODE_FAIL": ("node_failure", "lost its node"),
-    "BOOT_FAIL": ("node_failure", "could not be started on its node"),
-    "LAUNCH_FAILED": ("node_failure", "could not be started on its node"),
-    "RECONFIG_FAIL": ("node_failure", "could not be started on its node"),
-    "PREEMPTED": ("preempted", "had to make room for another job"),
-    "REVOKED": ("preempted", "was taken over by another cluster"),
-    "CANCELLED": ("cancelled", "was cancelled"),
+    "TIMEOUT": (FailureClass.TIMEOUT, "reached its time limit"),
+    "DEADLINE": (FailureClass.TIMEOUT, "reached its deadline"),
+    "NODE_FAIL": (FailureClass.NODE_FAILURE, "lost its node"),
+    "BOOT_FAIL": (FailureClass.NODE_FAILURE, "could not be started on its node"),
+    "LAUNCH_FAILED": (FailureClass.NODE_FAILURE, "could not be started on its node"),
+    "RECONFIG_FAIL": (FailureClass.NODE_FAILURE, "could not be started on its node"),
+    "PREEMPTED": (FailureClass.PREEMPTED, "had to make room for another job"),
+    "REVOKED": (FailureClass.PREEMPTED, "was taken over by another cluster"),
+    "CANCELLED": (FailureClass.CANCELLED, "was cancelled"),
 }
 
 
-def _logged_oom(seen: Seen, log: Path) -> bool:
+def _logged_oom(seen: QueueEntry, log: Path) -> bool:
     """Whether SLURM itself wrote that it ended the job for its memory, which without cgroups shows nowhere else."""
     if seen.state != "FAILED" or not seen.exit_code.endswith(":9"):
         return False
@@ -383,11 +386,28 @@ def _logged_oom(seen: Seen, log: Path) -> bool:
 
 
 def _made_by(attempt: Attempt, job: str) -> bool:
-    claim = read_claim(attempt.claim)
-    return claim is not None and claim.job.partition("/")[0] == job
+    lock = read_lock(attempt.lock)
+    return lock is not None and lock.job.partition("/")[0] == job
 
 
-def _recorded(folder: Path, array: str) -> list[Seen]:
+def _start(path: Path) -> tuple[int, str] | None:
+    """How often the job had been started before, and its node, from the mark of a start."""
+    try:
+        fields = Fields(read_json(path), path)
+        return fields.whole("restart"), fields.text("node", "")
+    except InputError:
+        return None
+
+
+def _exit_code(path: Path) -> int | None:
+    """The exit code in the mark of an end."""
+    try:
+        return Fields(read_json(path), path).whole("exit_code")
+    except InputError:
+        return None
+
+
+def _recorded(folder: Path, array: str) -> list[QueueEntry]:
     """What the recorder job kept of an array."""
     try:
         return control((folder / RECORDS / array).read_text(encoding="utf-8", errors="replace"))
@@ -395,6 +415,6 @@ def _recorded(folder: Path, array: str) -> list[Seen]:
         return []
 
 
-def _live(place: _Place, seen: Seen) -> Fate:
+def _live(place: _Place, seen: QueueEntry) -> JobState:
     state: Literal["queued", "running"] = "queued" if seen.state in {"PENDING", "REQUEUED"} else "running"
-    return Fate(place.job, state, seen, node=seen.node, log_stem=place.log_stem)
+    return JobState(place.job, state, seen, node=seen.node, log_stem=place.log_stem)

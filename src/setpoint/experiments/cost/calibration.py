@@ -3,22 +3,27 @@
 import os
 from collections.abc import Callable, Sequence
 
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import StageKind, Workspace
 from setpoint.errors import InputError
-from setpoint.execution import Executor, LocalExecutor, Task, gpus
+from setpoint.execution import Executor, LocalExecutor, gpus, planned_task
 from setpoint.experiments.cost.estimate import CALIBRATION, observations, work_of
 from setpoint.experiments.planning.build import stage_id
 from setpoint.experiments.planning.stages import PRELOAD, STAGES
 from setpoint.records.plan import Plan, PlannedStage
 
-LENGTHS = {"sft": (4, 24), "grpo": (2, 6), "evaluate": (8, 40), "reference": (8, 40)}
+LENGTHS = {
+    StageKind.SFT: (4, 24),
+    StageKind.GRPO: (2, 6),
+    StageKind.EVALUATE: (8, 40),
+    StageKind.REFERENCE: (8, 40),
+}
 """Kind -> the two lengths (steps or cases) that it is run with."""
 
 
 def calibrate(
     workspace: Workspace,
     plan: Plan,
-    kinds: Sequence[str],
+    kinds: Sequence[StageKind],
     say: Callable[[str], None],
     *,
     executor: Executor | None = None,
@@ -50,34 +55,32 @@ class _Runs:
         self._place = place
         self._executor = executor
         self._say = say
+        self._stages: dict[str, PlannedStage] = {}
 
     def stage(self, stage: PlannedStage, plan: Plan) -> str:
         """The id of the stage, which is finished when this returns."""
         needs = {}
-        if stage.kind == "evaluate":
+        if stage.kind is StageKind.EVALUATE:
             reference = plan.stages[stage.needs["reference"]]
             needs = {"reference": self.stage(_shortened(reference, stage.config["cases"]), plan)}
         stage = stage.model_copy(update={"needs": needs})
         name = stage_id(stage)
+        self._stages[name] = stage
         folder = self._place.stage(stage.kind, name)
         if not folder.finished():
             self._say(f"calibrating {stage.kind} stages")
-            outcome = self._executor.submit(self._task(stage, name)).wait()
+            task = planned_task(self._place, self._stages, name, STAGES[stage.kind].target)
+            outcome = self._executor.submit(task).wait()
             if outcome is None or outcome.state != "finished":
-                reason = (outcome.failure or {}).get("message") if outcome else None
+                reason = outcome.failure.message if outcome and outcome.failure else None
                 raise InputError(f"the calibration of {stage.kind} stages failed: {reason or 'it was busy'}.")
         return name
-
-    def _task(self, stage: PlannedStage, name: str) -> Task:
-        needs = {role: self._place.stage(role, other).path.absolute() for role, other in stage.needs.items()}
-        target = STAGES[stage.kind].target
-        return Task(self._place.root.absolute(), stage.kind, name, target, stage.config, stage.seed, needs)
 
 
 def _shortened(stage: PlannedStage, length: int) -> PlannedStage:
     config = dict(stage.config)
-    if stage.kind in {"sft", "grpo"}:
-        config[stage.kind] = {**config[stage.kind], "steps": length}
+    if stage.kind.trains:
+        config[stage.kind.value] = {**config[stage.kind], "steps": length}
     else:
         config["cases"] = length
     return stage.model_copy(update={"config": config})

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from setpoint.artifacts import Workspace
 from setpoint.execution.slurm import Resources
-from setpoint.experiments.cost.estimate import Cost, estimate
+from setpoint.experiments.cost.estimate import StageCost, estimate
 from setpoint.records.plan import Plan
 
 _MEMORY_TIMES = 1.5
@@ -38,7 +38,7 @@ def estimated_needs(
     return {name: _needs(cost, usual, named, warning_s) for name, cost in found.items()}
 
 
-def _needs(cost: Cost, usual: Resources, named: Collection[str], warning_s: int) -> Resources:
+def _needs(cost: StageCost, usual: Resources, named: Collection[str], warning_s: int) -> Resources:
     mem_mb, time_min = usual.mem_mb, usual.time_min
     if "mem" not in named and cost.memory_gb:
         mem_mb = _step(_MEMORY_TIMES * 1024 * cost.memory_gb, _LEAST_MB)

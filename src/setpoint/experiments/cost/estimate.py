@@ -5,6 +5,7 @@ its cost is a start-up share plus so much per unit, fitted for stages of the sam
 makes observations where there are none.
 """
 
+import contextlib
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,19 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.artifacts import StageFolder, Workspace, read_json
+from setpoint.artifacts import TRAINING_KINDS, Fields, Measured, StageFolder, StageKind, Workspace
+from setpoint.errors import InputError
 from setpoint.evaluation import CONDITION_CASES
+from setpoint.records.estimate import ActualCost, EstimateRecord, StageEstimate, TotalEstimate
 from setpoint.records.plan import Plan
 
-KINDS = ("reference", "evaluate", "sft", "grpo")
+KINDS = (StageKind.REFERENCE, StageKind.EVALUATE, StageKind.SFT, StageKind.GRPO)
+"""In the order in which a calibration runs them."""
 CALIBRATION = "calibration"
 """The folder of a workspace with the stages of calibration runs, a workspace of its own."""
 
 _HELD_OUT_WEIGHT = 3.0
-"""Cost of a case of a held-out plant, whose cases are asked for in small batches, over that of a nominal one."""
+"""StageCost of a case of a held-out plant, whose cases are asked for in small batches, over that of a nominal one."""
 _VALIDATION_ROWS = 200
 _FORWARD_SHARE = 1 / 3
-"""Cost of a row without its backward pass."""
+"""StageCost of a row without its backward pass."""
 _LEAST_SPREAD = 0.08
 _ONE_OBSERVATION_SPREAD = 0.2
 """Relative standard deviation of a cost that was observed once."""
@@ -45,21 +49,21 @@ class Work:
         task: stages of one kind with equal tasks cost the same per unit; more and more general.
     """
 
-    kind: str
+    kind: StageKind
     task: tuple[str, ...]
     units: float
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class StageTiming:
     """A finished stage: its work and what was measured."""
 
     work: Work
-    measured: Mapping[str, float | None]
+    measured: Measured
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class StageCost:
     """Processor seconds with a 90 % interval, and what else was seen of such stages."""
 
     cpu_s: float
@@ -88,8 +92,8 @@ class Estimate:
         unlike: kinds that were, but with other tasks than those of some stages.
     """
 
-    stages: Mapping[str, Cost]
-    unknown: tuple[str, ...]
+    stages: Mapping[str, StageCost]
+    unknown: tuple[StageKind, ...]
     cpu_s: float
     interval: tuple[float, float]
     wall_s: float
@@ -97,61 +101,71 @@ class Estimate:
     memory_gb: float
     gpu_hours: float
     gpu_memory_gb: float
-    unlike: tuple[str, ...] = ()
+    unlike: tuple[StageKind, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of estimate.json, without the time."""
+    def record(self) -> EstimateRecord:
+        """What is kept of it."""
         basis: dict[str, int] = {}
         for cost in self.stages.values():
             basis[cost.basis] = basis.get(cost.basis, 0) + 1
-        return {
-            "schema": 1,
-            "predicted": {
-                "cpu_s": round(self.cpu_s, 2),
-                "cpu_s_interval": [round(end, 2) for end in self.interval],
-                "wall_s": round(self.wall_s, 2),
-                "workers": self.workers,
-                "memory_gb_per_worker": round(self.memory_gb, 3),
-                "gpu_hours": round(self.gpu_hours, 4),
-                "gpu_memory_gb": round(self.gpu_memory_gb, 3),
-            },
-            "level": 0.9,
-            "basis": basis,
-            "unknown_kinds": list(self.unknown),
-            "stages": {
-                name: {
-                    "cpu_s": round(cost.cpu_s, 3),
-                    "cpu_s_interval": [round(end, 3) for end in cost.interval],
-                    "wall_s": round(cost.wall_s, 3),
-                    "memory_gb": round(cost.memory_gb, 3),
-                    "gpu_hours": round(cost.gpu_hours, 6),
-                }
+        return EstimateRecord(
+            predicted=TotalEstimate(
+                cpu_s=round(self.cpu_s, 2),
+                cpu_s_interval=_rounded(self.interval, 2),
+                wall_s=round(self.wall_s, 2),
+                workers=self.workers,
+                memory_gb_per_worker=round(self.memory_gb, 3),
+                gpu_hours=round(self.gpu_hours, 4),
+                gpu_memory_gb=round(self.gpu_memory_gb, 3),
+            ),
+            level=0.9,
+            basis=basis,
+            unknown_kinds=self.unknown,
+            stages={
+                name: StageEstimate(
+                    cpu_s=round(cost.cpu_s, 3),
+                    cpu_s_interval=_rounded(cost.interval, 3),
+                    wall_s=round(cost.wall_s, 3),
+                    memory_gb=round(cost.memory_gb, 3),
+                    gpu_hours=round(cost.gpu_hours, 6),
+                )
                 for name, cost in self.stages.items()
             },
-        }
+        )
 
 
-def work_of(kind: str, config: Mapping[str, Any]) -> Work:
-    """The work of a stage with this configuration."""
-    base = str(config.get("base", {}).get("digest", ""))
-    if kind == "sft":
-        sft = config["sft"]
-        every = sft.get("validation_every", 0)
-        validations = 1 + (sft["steps"] // every if every else 0)
-        rows = sft["steps"] * sft["batch_size"] + validations * _VALIDATION_ROWS * _FORWARD_SHARE
-        return Work(kind, (base, str(sft["batch_size"])), rows)
-    if kind == "grpo":
-        grpo = config["grpo"]
-        horizon, batch = str(grpo.get("reward_horizon")), str(grpo["batch_size"])
-        return Work(kind, (base, horizon, batch), grpo["steps"] * grpo["batch_size"])
-    cases = float(config["cases"])
-    for condition in config.get("conditions", ()):
-        weight = _HELD_OUT_WEIGHT if condition["suite"] == "held_out" else 1.0
-        cases += weight * min(config["cases"], CONDITION_CASES)
-    return Work(kind, (base, str(config["evaluation"]), str(config["system"])), cases)
+def _rounded(interval: tuple[float, float], digits: int) -> tuple[float, float]:
+    return round(interval[0], digits), round(interval[1], digits)
 
 
-def observations(workspace: Workspace) -> list[Observation]:
+def work_of(kind: StageKind, config: Mapping[str, Any]) -> Work:
+    """The work of a stage with this configuration.
+
+    Raises:
+        InputError: it lacks something that every configuration of this kind has.
+    """
+    fields = Fields(config, f"the configuration of a stage of kind {kind}")
+    base = fields.inner("base", {}).text("digest", "")
+    if kind.trains:
+        return _training_work(kind, base, fields.inner(kind))
+    cases = fields.number("cases")
+    units = cases
+    for condition in fields.inners("conditions", []):
+        weight = _HELD_OUT_WEIGHT if condition.text("suite") == "held_out" else 1.0
+        units += weight * min(cases, CONDITION_CASES)
+    return Work(kind, (base, fields.text("evaluation"), fields.text("system")), units)
+
+
+def _training_work(kind: StageKind, base: str, fields: Fields) -> Work:
+    steps, batch = fields.whole("steps"), fields.whole("batch_size", least=1)
+    if kind is StageKind.GRPO:
+        return Work(kind, (base, str(fields.whole("reward_horizon", 0)), str(batch)), steps * batch)
+    every = fields.whole("validation_every", 0)
+    validations = 1 + (steps // every if every else 0)
+    return Work(kind, (base, str(batch)), steps * batch + validations * _VALIDATION_ROWS * _FORWARD_SHARE)
+
+
+def observations(workspace: Workspace) -> list[StageTiming]:
     """What finished stages of the workspace, and of its calibration, have cost; the newest first."""
     places = (workspace, Workspace(workspace.root / CALIBRATION))
     manifests = [path for place in places for path in place.stages.glob("*/*/manifest.json")]
@@ -159,22 +173,23 @@ def observations(workspace: Workspace) -> list[Observation]:
     return list(_observed(StageFolder(path.parent) for path in newest))
 
 
-def _observed(folders: Iterable[StageFolder]) -> Iterator[Observation]:
+def _observed(folders: Iterable[StageFolder]) -> Iterator[StageTiming]:
+    """What can be learned from `folders`; one whose files are damaged teaches nothing."""
     for folder in folders:
-        asked, manifest = read_json(folder.config), folder.read_manifest()
-        measured = (manifest or {}).get("measured", {})
-        if isinstance(asked, dict) and asked.get("kind") in KINDS and measured.get("cpu_s"):
-            yield Observation(work_of(asked["kind"], asked["config"]), measured)
+        asked, manifest = folder.read_config(), folder.read_manifest()
+        if asked is not None and manifest is not None and asked.kind in KINDS and manifest.measured.cpu_s:
+            with contextlib.suppress(InputError):
+                yield StageTiming(work_of(StageKind(asked.kind), asked.config), manifest.measured)
 
 
-def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[Observation] | None = None) -> Estimate:
+def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[StageTiming] | None = None) -> Estimate:
     """What is left of `plan`, with `workers` stages at the same time."""
     seen = observations(workspace) if seen is None else seen
     left = {name: stage for name, stage in plan.stages.items() if not workspace.stage(stage.kind, name).finished()}
-    fits: dict[tuple[str, tuple[str, ...]], _Fit | None] = {}
-    stages: dict[str, Cost] = {}
-    unknown: dict[str, None] = {}
-    unlike: dict[str, None] = {}
+    fits: dict[tuple[StageKind, tuple[str, ...]], _Fit | None] = {}
+    stages: dict[str, StageCost] = {}
+    unknown: dict[StageKind, None] = {}
+    unlike: dict[StageKind, None] = {}
     for name, stage in left.items():
         work = work_of(stage.kind, stage.config)
         key = (work.kind, work.task)
@@ -203,31 +218,31 @@ def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[Obse
     )
 
 
-def actual_cost(workspace: Workspace, plan: Plan, predicted: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def actual_cost(workspace: Workspace, plan: Plan, predicted: Mapping[str, StageEstimate]) -> ActualCost:
     """What the predicted stages that are finished have cost, and what was predicted for these."""
-    measured: dict[str, Mapping[str, Any]] = {}
+    measured: dict[str, Measured] = {}
     for name in predicted:
         if name in plan.stages:
             manifest = workspace.stage(plan.stages[name].kind, name).read_manifest()
             if manifest is not None:
-                measured[name] = manifest["measured"]
-    cpu_s = math.fsum(block.get("cpu_s") or 0.0 for block in measured.values())
-    expected_s = math.fsum(predicted[name]["cpu_s"] for name in measured)
-    return {
-        "stages_finished": len(measured),
-        "stages_predicted": len(predicted),
-        "cpu_s": round(cpu_s, 2),
-        "predicted_cpu_s": round(expected_s, 2),
-        "actual_over_predicted": round(cpu_s / expected_s, 3) if expected_s else None,
-        "gpu_hours": round(math.fsum(block.get("gpu_hours") or 0.0 for block in measured.values()), 4),
-        "memory_gb_per_worker": max((block.get("peak_rss_gb") or 0.0 for block in measured.values()), default=None),
-    }
+                measured[name] = manifest.measured
+    cpu_s = math.fsum(cost.cpu_s or 0.0 for cost in measured.values())
+    expected_s = math.fsum(predicted[name].cpu_s for name in measured)
+    return ActualCost(
+        stages_finished=len(measured),
+        stages_predicted=len(predicted),
+        cpu_s=round(cpu_s, 2),
+        predicted_cpu_s=round(expected_s, 2),
+        actual_over_predicted=round(cpu_s / expected_s, 3) if expected_s else None,
+        gpu_hours=round(math.fsum(cost.gpu_hours or 0.0 for cost in measured.values()), 4),
+        memory_gb_per_worker=max((cost.peak_rss_gb or 0.0 for cost in measured.values()), default=None),
+    )
 
 
 def compute_ratio(workspace: Workspace, base_digest: str) -> float | None:
     """Processor seconds of a GRPO completion over those of an SFT row; None where one of them was never observed."""
     seen = observations(workspace)
-    sft, grpo = (_fit(Work(kind, (base_digest,), 0.0), seen) for kind in ("sft", "grpo"))
+    sft, grpo = (_fit(Work(kind, (base_digest,), 0.0), seen) for kind in TRAINING_KINDS)
     if sft is None or grpo is None or not sft.per_unit_s:
         return None
     return round(grpo.per_unit_s / sft.per_unit_s, 4)
@@ -235,7 +250,7 @@ def compute_ratio(workspace: Workspace, base_digest: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """Cost against work, from the observations that are most alike; `exact` where their task is the same."""
+    """StageCost against work, from the observations that are most alike; `exact` where their task is the same."""
 
     start_s: float
     per_unit_s: float
@@ -248,11 +263,11 @@ class _Fit:
     basis: str
     exact: bool
 
-    def cost(self, units: float) -> Cost:
+    def cost(self, units: float) -> StageCost:
         cpu_s = self.start_s + self.per_unit_s * units
         # Far from what was observed, the line itself is less certain.
         distance = abs(math.log(max(units, 1.0) / max(self.typical_units, 1.0)))
-        return Cost(
+        return StageCost(
             cpu_s=cpu_s,
             spread=math.hypot(self.spread, 0.03 * distance),
             wall_s=cpu_s * self.wall_ratio,
@@ -263,7 +278,7 @@ class _Fit:
         )
 
 
-def _fit(work: Work, seen: Sequence[Observation]) -> _Fit | None:
+def _fit(work: Work, seen: Sequence[StageTiming]) -> _Fit | None:
     """From observations of the same task, else of ever more general ones; None without any of the kind and base."""
     same_kind = [found for found in seen if found.work.kind == work.kind]
     for depth in range(len(work.task), 0, -1):
@@ -274,24 +289,24 @@ def _fit(work: Work, seen: Sequence[Observation]) -> _Fit | None:
     return None
 
 
-def _fitted(alike: Sequence[Observation], basis: str, exact: bool) -> _Fit:
+def _fitted(alike: Sequence[StageTiming], basis: str, exact: bool) -> _Fit:
     units = np.array([found.work.units for found in alike])
-    cpu_s = np.array([float(found.measured.get("cpu_s") or 0.0) for found in alike])
+    cpu_s = np.array([found.measured.cpu_s or 0.0 for found in alike])
     start_s, per_unit_s = _line(units, cpu_s)
     residuals = np.log(cpu_s / np.maximum(start_s + per_unit_s * units, 1e-9))
     spread = max(_LEAST_SPREAD, float(np.sqrt((residuals**2).sum() / max(1, len(alike) - 2))))
     if len(alike) < 2:
         spread = _ONE_OBSERVATION_SPREAD
-    wall = [float(found.measured.get("wall_s") or 0.0) for found in alike]
+    wall = [found.measured.wall_s or 0.0 for found in alike]
     return _Fit(
         start_s=start_s,
         per_unit_s=per_unit_s,
         spread=spread if exact else max(spread, _SPREAD_OF_OTHERS),
         typical_units=float(np.median(units)),
         wall_ratio=max(0.05, float(np.median(np.array(wall) / cpu_s))),
-        memory_gb=_largest(alike, "peak_rss_gb"),
-        gpu_hours_per_cpu_s=math.fsum(float(f.measured.get("gpu_hours") or 0.0) for f in alike) / float(cpu_s.sum()),
-        gpu_memory_gb=_largest(alike, "peak_gpu_gb"),
+        memory_gb=max(found.measured.peak_rss_gb or 0.0 for found in alike),
+        gpu_hours_per_cpu_s=math.fsum(f.measured.gpu_hours or 0.0 for f in alike) / float(cpu_s.sum()),
+        gpu_memory_gb=max(found.measured.peak_gpu_gb or 0.0 for found in alike),
         basis=basis,
         exact=exact,
     )
@@ -310,11 +325,7 @@ def _line(units: np.ndarray, cpu_s: np.ndarray) -> tuple[float, float]:
     return 0.0, float(np.median(cpu_s / np.maximum(units, 1e-9)))
 
 
-def _largest(alike: Sequence[Observation], name: str) -> float:
-    return max(float(found.measured.get(name) or 0.0) for found in alike)
-
-
-def _total_interval(plan: Plan, stages: Mapping[str, Cost]) -> tuple[float, float]:
+def _total_interval(plan: Plan, stages: Mapping[str, StageCost]) -> tuple[float, float]:
     """Errors of one kind go the same way, those of different kinds are independent."""
     total = math.fsum(cost.cpu_s for cost in stages.values())
     kinds = {plan.stages[name].kind for name in stages}
@@ -327,7 +338,7 @@ def _total_interval(plan: Plan, stages: Mapping[str, Cost]) -> tuple[float, floa
     return total / factor, total * factor
 
 
-def _makespan(plan: Plan, stages: Mapping[str, Cost], workers: int) -> float:
+def _makespan(plan: Plan, stages: Mapping[str, StageCost], workers: int) -> float:
     """When the last stage ends, if each starts as soon as what it needs is done and a worker is free."""
     ends: dict[str, float] = {}
     free = [0.0] * max(1, workers)

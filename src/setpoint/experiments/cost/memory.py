@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import read_json
+from setpoint.artifacts import StageKind, read_json
 from setpoint.execution import gpus
 from setpoint.experiments.preflight import Check, free_gpu_gb, free_memory_gb
 from setpoint.policies import BaseModel
@@ -92,7 +92,7 @@ def check_batches(base: BaseModel, stages: Iterable[PlannedStage], free_gb: floa
         return []
     found: dict[str, Check] = {}
     for stage in stages:
-        if stage.kind in {"sft", "grpo"}:
+        if stage.kind.trains:
             check = _check(base, shape, stage, free_gb, device)
             worst = found.get(stage.kind)
             if worst is None or _SEVERITY[check.result] > _SEVERITY[worst.result]:
@@ -116,7 +116,7 @@ def _check(base: BaseModel, shape: Shape, stage: PlannedStage, free_gb: float, d
     batch, rank = parameters["batch_size"], stage.config["lora"]["rank"]
     tokens = _PROMPT_TOKENS[base.preset.name] + base.preset.max_answer_tokens
     at_first = min(batch, _ROWS_AT_FIRST[device][base.preset.name] or batch)
-    group = (parameters.get("num_generations") or min(8, batch)) if stage.kind == "grpo" else 0
+    group = (parameters.get("num_generations") or min(8, batch)) if stage.kind is StageKind.GRPO else 0
 
     start = next(rows for rows in range(at_first, 0, -1) if batch % rows == 0)
 

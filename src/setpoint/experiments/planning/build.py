@@ -1,8 +1,6 @@
 """From a specification to a plan: parameters resolved, stages identified by content, equal stages planned once."""
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -10,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from setpoint import problems, provenance
+from setpoint.artifacts import StageKind
 from setpoint.evaluation import EvaluationConfig
 from setpoint.experiments.planning.canonical import resolved_parameters, run_settings, spec_digest
 from setpoint.experiments.planning.designs import joint_levels
@@ -25,7 +24,17 @@ from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.fingerprint import canonical_json, digest, text_digest
 from setpoint.policies import BaseModel
 from setpoint.problems.suites import DEFAULT_CASES
-from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, PlannedRun, PlannedStage, Shared, Value
+from setpoint.records.plan import (
+    AnalysisPlan,
+    NamedDigest,
+    Plan,
+    PlannedRun,
+    PlannedStage,
+    Shared,
+    StageRole,
+    Value,
+    uncollected,
+)
 
 T = TypeVar("T")
 
@@ -49,19 +58,7 @@ class Inputs:
     compute_ratio: float | None = None
 
 
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Plans are hundreds of thousands of objects that stay; to look for cycles among them takes a fifth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_no_collection()
+@uncollected()
 def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan:
     """The plan of a canonical and checked `spec`. Touches nothing on disk."""
     designs = design_runs(spec, inputs.adapters)
@@ -114,7 +111,7 @@ def _content(name: str, value: Any) -> Any:
 
 
 @cache
-def _code_json(kind: str) -> str:
+def _code_json(kind: StageKind) -> str:
     return canonical_json(STAGES[kind].code())
 
 
@@ -137,7 +134,7 @@ class _Stages:
         self._model = {
             "base": {"name": base.name, "digest": base.digest},
             "preset": base.preset.name,
-            "dialect": base.preset.dialect.definition(),
+            "dialect": base.preset.prompt_format.definition(),
         }
         self._encoded: dict[int, str] = {}
         self._keep(self._model)
@@ -156,7 +153,9 @@ class _Stages:
             self.resolved[key] = settings, self._keep(resolved_parameters(preset, run, self.spec, settings))
         return self.resolved[key]
 
-    def add_training(self, kind: str, run: RunDesign, resolved: dict[str, dict[str, Any]], parent: str | None) -> str:
+    def add_training(
+        self, kind: StageKind, run: RunDesign, resolved: dict[str, dict[str, Any]], parent: str | None
+    ) -> str:
         if run.systems not in self.trained:
             data = [self.inputs.datasets[system].model_dump() for system in run.systems]
             self.trained[run.systems] = self._keep({"systems": list(run.systems), "datasets": data})
@@ -164,7 +163,7 @@ class _Stages:
             **self._model,
             **self.trained[run.systems],
             "lora": resolved["lora"],
-            kind: resolved[kind],
+            kind.value: resolved[kind],
         }
         needs = {} if parent is None else {"parent": parent}
         return self._add(PlannedStage(kind=kind, config=config, needs=needs, seed=_seed(self.spec, run)))
@@ -179,19 +178,21 @@ class _Stages:
         config = {**self._model, **self._suite(system)}
         needs = {"reference": self.add_reference(system)}
         needs |= {} if adapter is None else {"adapter": adapter}
-        return self._add(PlannedStage(kind="evaluate", config=config, needs=dict(sorted(needs.items())), seed=0))
+        return self._add(
+            PlannedStage(kind=StageKind.EVALUATE, config=config, needs=dict(sorted(needs.items())), seed=0)
+        )
 
-    def add_evaluations(self, role: str, systems: Sequence[str], adapter: str) -> dict[str, str]:
+    def add_evaluations(self, role: StageRole, systems: Sequence[str], adapter: str) -> dict[str, str]:
         """Role -> stage for each system, with the system in the role where there are several."""
         if len(systems) == 1:
-            return {role: self.add_evaluation(systems[0], adapter)}
+            return {role.value: self.add_evaluation(systems[0], adapter)}
         return {f"{role}:{system}": self.add_evaluation(system, adapter) for system in systems}
 
     def add_reference(self, system: str) -> str:
         if system not in self.references:
-            blocks = self.inputs.base.preset.dialect.definition()["blocks"]
+            blocks = self.inputs.base.preset.prompt_format.definition()["blocks"]
             config = {**self._suite(system), "blocks": blocks}
-            self.references[system] = self._add(PlannedStage(kind="reference", config=config, seed=0))
+            self.references[system] = self._add(PlannedStage(kind=StageKind.REFERENCE, config=config, seed=0))
         return self.references[system]
 
     def _suite(self, system: str) -> dict[str, Any]:
@@ -217,15 +218,15 @@ def _plan_run(
     start = _start(design, stages, earlier)
     planned: dict[str, str] = {}
     if start is not None:
-        planned |= stages.add_evaluations("evaluate_start", design.systems, start)
+        planned |= stages.add_evaluations(StageRole.EVALUATE_START, design.systems, start)
     trained = start
     for kind in TRAINED[design.training_type]:
-        trained = planned[kind] = stages.add_training(kind, design, resolved, trained)
-        if kind == "sft" and design.training_type == "both":
+        trained = planned[kind.value] = stages.add_training(kind, design, resolved, trained)
+        if kind is StageKind.SFT and design.training_type == "both":
             # Shows what GRPO added; the same stage as the evaluation of an arm that stops here.
-            planned |= stages.add_evaluations("evaluate_sft", design.systems, trained)
+            planned |= stages.add_evaluations(StageRole.EVALUATE_SFT, design.systems, trained)
     assert trained is not None
-    planned |= stages.add_evaluations("evaluate", design.systems, trained)
+    planned |= stages.add_evaluations(StageRole.EVALUATE, design.systems, trained)
     name = name or _run_name(design, spec, resolved)
     place = None if start is None else f"{stages.planned[start].kind}/{start}"
     command = SingleRunCommand(name, design.systems, design.training_type, _seed(spec, design), settings, place)
@@ -291,5 +292,5 @@ def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Analys
         factors=factors,
         families=(factors,) if factors else (),
         blocks=("system",) if len(spec.systems) > 1 else (),
-        judged={system: problems.get(system).judged for system in spec.systems},
+        judged={system: problems.get(system).evaluation_mode for system in spec.systems},
     )

@@ -58,7 +58,7 @@ def plan_changes(old: Plan, new: Plan) -> list[str]:
         for system in old.datasets
         if old.datasets[system].digest != new.datasets[system].digest
     ]
-    before, after = old.provenance["code"], new.provenance["code"]
+    before, after = old.code, new.code
     changed += [
         f"the code of {kind} stages ({_code_changes(before.get(kind), after[kind])})"
         for kind in STAGES

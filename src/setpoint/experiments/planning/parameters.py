@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from setpoint import problems
+from setpoint.artifacts import TRAINING_KINDS, StageKind
 from setpoint.errors import Findings, InputError, collect, shown, unknown_name
 from setpoint.experiments.planning.spec_fields import Range, plain_number
 from setpoint.policies import BasePreset
@@ -25,7 +26,11 @@ from setpoint.validation import sentence
 MODELS: dict[str, type[BaseModel]] = {"lora": LoraParameters, "sft": SftParameters, "grpo": GrpoParameters}
 
 # training type -> the stages it trains, in order
-TRAINED: dict[str, tuple[str, ...]] = {"sft": ("sft",), "grpo": ("grpo",), "both": ("sft", "grpo")}
+TRAINED: dict[str, tuple[StageKind, ...]] = {
+    "sft": (StageKind.SFT,),
+    "grpo": (StageKind.GRPO,),
+    "both": TRAINING_KINDS,
+}
 
 _SEEDS = frozenset({"seed", "seeds", "replicate", "replicates"})
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from setpoint import plants
 from setpoint.errors import InputError, collect, shown, unknown_name
-from setpoint.records.failure import RETRIES
+from setpoint.records.failure import RETRYABLE
 
 TrainingType = Literal["sft", "grpo", "both"]
 ModelType = Literal["specialist", "universal"]
@@ -84,7 +84,7 @@ def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _known_classes(limits: dict[str, int]) -> dict[str, int]:
-    collect([unknown_name("retryable failure class", name, RETRIES) for name in limits if name not in RETRIES])
+    collect([unknown_name("retryable failure class", name, RETRYABLE) for name in limits if name not in RETRYABLE])
     return limits
 
 

@@ -5,14 +5,15 @@ from functools import cache
 from typing import Any
 
 from setpoint import provenance
+from setpoint.artifacts import StageKind
 
-_CONTROL = ("plants", "problems", "simulation", "metrics")
+_CONTROL = ("modes", "plants", "problems", "simulation", "metrics")
 _MODEL = (*_CONTROL, "language", "policies")
 
 
 @dataclass(frozen=True, slots=True)
-class StageKind:
-    """One kind of stage.
+class StageCode:
+    """The code of one kind of stage.
 
     Attributes:
         target: `module:function`, imported only by the worker that runs it.
@@ -40,7 +41,7 @@ class StageKind:
 
 
 @cache
-def _code(stage: StageKind) -> dict[str, Any]:
+def _code(stage: StageCode) -> dict[str, Any]:
     return {
         "version": stage.version,
         "sources": provenance.code_digest(stage.layers),
@@ -50,18 +51,20 @@ def _code(stage: StageKind) -> dict[str, Any]:
 
 _TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")
 
-STAGES: dict[str, StageKind] = {
-    "sft": StageKind("setpoint.training.sft:run", 1, (*_MODEL, "demonstrations", "training"), _TRAINING_PACKAGES),
-    "grpo": StageKind(
+STAGES: dict[StageKind, StageCode] = {
+    StageKind.SFT: StageCode(
+        "setpoint.training.sft:run", 1, (*_MODEL, "demonstrations", "training"), _TRAINING_PACKAGES
+    ),
+    StageKind.GRPO: StageCode(
         "setpoint.training.grpo:run", 1, (*_MODEL, "controllers", "rewards", "training"), _TRAINING_PACKAGES
     ),
-    "evaluate": StageKind(
+    StageKind.EVALUATE: StageCode(
         "setpoint.evaluation.stage:run_policy",
         1,
         (*_MODEL, "controllers", "episodes", "evaluation"),
         ("numpy", "torch", "transformers", "peft"),
     ),
-    "reference": StageKind(
+    StageKind.REFERENCE: StageCode(
         "setpoint.evaluation.stage:run_reference",
         1,
         (*_CONTROL, "controllers", "episodes", "evaluation"),

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import StageFolder, Workspace, read_json
+from setpoint.artifacts import TRAINING_KINDS, StageFolder, StageKind, Workspace
 from setpoint.errors import InputError, shown
 from setpoint.fingerprint import digest
 from setpoint.policies import BaseModel
 from setpoint.records.plan import Plan, PlannedStage
-
-KINDS = ("sft", "grpo")
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Adapter:
 
 def finished_adapters(workspace: Workspace, system: str, base: BaseModel) -> list[Adapter]:
     """Every finished adapter of `system` alone on `base`, by kind and id."""
-    folders = [path for kind in KINDS for path in sorted((workspace.stages / kind).glob("*"))]
+    folders = [path for kind in TRAINING_KINDS for path in sorted((workspace.stages / kind).glob("*"))]
     found = (_read(workspace, StageFolder(path)) for path in folders)
     return [
         adapter for adapter in found if adapter and _fits(adapter, base) and adapter.stage.config["systems"] == [system]
@@ -67,7 +65,7 @@ def named_adapter(workspace: Workspace, place: str, base: BaseModel) -> Adapter:
         InputError: there is none, it is not finished, or belongs to another base.
     """
     kind, _, name = place.partition("/")
-    adapter = _read(workspace, workspace.stage(kind, name)) if kind in KINDS and name else None
+    adapter = _read(workspace, workspace.stage(kind, name)) if kind in TRAINING_KINDS and name else None
     if adapter is None:
         raise InputError(
             f"no finished adapter {shown(place)} in {str(workspace.stages)!r}. Choose one from `setpoint models list "
@@ -111,20 +109,21 @@ def _read(workspace: Workspace, folder: StageFolder) -> Adapter | None:
 
 def _chain(workspace: Workspace, folder: StageFolder) -> Iterator[tuple[str, PlannedStage]]:
     """The stage and its upstream stages, as far as they still exist."""
-    asked: Any = read_json(folder.config)
-    if not isinstance(asked, dict) or asked.get("kind") not in KINDS:
+    asked = folder.read_config()
+    if asked is None or asked.kind not in TRAINING_KINDS:
         return
-    parents = [workspace.stage(kind, name) for name in asked.get("needs", []) for kind in KINDS]
+    parents = [workspace.stage(kind, name) for name in asked.needs for kind in TRAINING_KINDS]
     parent = next((found for found in parents if found.finished()), None)
     needs = {} if parent is None else {"parent": parent.path.name}
-    yield folder.path.name, PlannedStage(kind=asked["kind"], config=asked["config"], needs=needs, seed=asked["seed"])
+    stage = PlannedStage(kind=StageKind(asked.kind), config=dict(asked.config), needs=needs, seed=asked.seed)
+    yield folder.path.name, stage
     if parent is not None:
         yield from _chain(workspace, parent)
 
 
 def _fits(adapter: Adapter, base: BaseModel) -> bool:
     config = adapter.stage.config
-    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.dialect.definition())
+    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.prompt_format.definition())
 
 
 def _content(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,22 +3,34 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Literal
 
-from setpoint.artifacts import Attempt, StageFolder, Workspace, read_claim, write_json
-from setpoint.execution import Executor, Job, Outcome, Task
+from setpoint.artifacts import Attempt, StageFolder, StageKind, Workspace, read_lock
+from setpoint.execution import Executor, Job, Outcome, Task, planned_task
 from setpoint.experiments.planning.stages import STAGES
-from setpoint.experiments.running.status import StageState, Status, failure_classes, read_stage, run_states
-from setpoint.records.failure import RESUMED, RETRIES
-from setpoint.records.journal import Journal
+from setpoint.experiments.running.status import StageState, failure_classes, read_stage, run_states
+from setpoint.records.failure import POLICIES, Failure, FailureClass, failure_of
+from setpoint.records.journal import (
+    Draining,
+    Finished,
+    Interrupted,
+    Journal,
+    LeftBehind,
+    RunFinished,
+    StageFailed,
+    StageFinished,
+    StageReused,
+    StageStarted,
+    StageWaiting,
+    Started,
+    WorkersReduced,
+)
 from setpoint.records.plan import Plan
+from setpoint.records.state import ExperimentState, ExperimentStatus, RunStatus, StageStatus, write_state
 
 POLL_S = 0.2
 
-_WAITS = frozenset({"transient", "node_failure"})
-"""Classes that are tried again only after a pause, which doubles."""
 BACKOFF_S = 5.0
+"""The first pause before a stage is tried again, where its failure's class asks for one; it doubles each time."""
 _SNAPSHOT_PAUSE = 10.0
 """Between two snapshots, in units of the time that one takes."""
 
@@ -38,14 +50,14 @@ class Coordinator:
         journal: Journal,
         *,
         workers: int = 1,
-        targets: Mapping[str, str] | None = None,
+        targets: Mapping[StageKind, str] | None = None,
         retries: Mapping[str, int] | None = None,
     ) -> None:
         """Prepare to run `plan`.
 
         Args:
             workers: stages that may run at the same time.
-            retries: failure class -> how often a stage is tried again by itself, in place of `RETRIES`.
+            retries: failure class -> how often a stage is tried again by itself, in place of what the policy says.
             targets: stage kind -> `module:function`; the package's own by default.
         """
         self._workspace = workspace
@@ -55,22 +67,24 @@ class Coordinator:
         self._workers = workers
         self._targets = targets or {kind: stage.target for kind, stage in STAGES.items()}
         self._states: dict[str, StageState] = {}
-        self._limits = {**RETRIES, **(retries or {})}
-        self._failures: Counter[tuple[str, str]] = Counter()
+        self._limits: dict[str, int] = {name: policy.retries for name, policy in POLICIES.items()} | dict(retries or {})
+        self._failures: Counter[tuple[str, FailureClass]] = Counter()
         self._not_before_s: dict[str, float] = {}
         self._jobs: dict[str, Job] = {}
         self._reported: set[str] = set()
         self._awaited: set[str] = set()
         self._stop = False
         self._next_snapshot_s = 0.0
-        self._status = Status(plan.experiment, "running", {})
+        self._status = ExperimentState(plan.experiment, ExperimentStatus.RUNNING, {})
 
     def drain(self) -> None:
         """Start nothing more, and let what runs come to its end."""
         self._stop = True
-        self._journal.record("draining", running=len(self._jobs))
+        self._journal.record(Draining(running=len(self._jobs)))
 
-    def run(self, *, rerun_failed: frozenset[str] = frozenset(), settled: frozenset[str] = frozenset()) -> Status:
+    def run(
+        self, *, rerun_failed: frozenset[str] = frozenset(), settled: frozenset[str] = frozenset()
+    ) -> ExperimentState:
         """Run all stages that can be run, and say what became of every run.
 
         Args:
@@ -82,8 +96,8 @@ class Coordinator:
         self._states = {
             name: self._initial_state(name, name in rerun_failed, name in settled) for name in self._plan.stages
         }
-        self._journal.record("started", stages=len(self._plan.stages), runs=len(self._plan.runs))
-        self._note_progress("running")
+        self._journal.record(Started(stages=len(self._plan.stages), runs=len(self._plan.runs)))
+        self._note_progress(ExperimentStatus.RUNNING)
         try:
             while self._jobs or self._ready():
                 self._start_ready_stages()
@@ -91,36 +105,38 @@ class Coordinator:
         except BaseException as error:
             for job in self._jobs.values():
                 job.cancel()
-            self._states.update({name: StageState("interrupted") for name in self._jobs})
-            self._journal.record("interrupted", reason=type(error).__name__)
-            self._note_progress("interrupted")
+            self._states.update({name: StageState(StageStatus.INTERRUPTED) for name in self._jobs})
+            self._journal.record(Interrupted(type(error).__name__))
+            self._note_progress(ExperimentStatus.INTERRUPTED)
             raise
-        status = self._note_progress("finished")
-        self._journal.record("finished")
+        status = self._note_progress(ExperimentStatus.FINISHED)
+        self._journal.record(Finished())
         left = self._stop and any(
-            run.state in {"planned", "waiting"} or run.failure_class in RESUMED for run in status.runs.values()
+            run.state in {RunStatus.PLANNED, RunStatus.WAITING}
+            or (run.failure_class is not None and run.failure_class.policy.resumes)
+            for run in status.runs.values()
         )
-        return self._note_progress("interrupted") if left else status
+        return self._note_progress(ExperimentStatus.INTERRUPTED) if left else status
 
     def _initial_state(self, name: str, rerun: bool, settled: bool) -> StageState:
         """The state on disk; here, unlike in `status`, the content of what would be reused is checked in full."""
         folder = self._folder(name)
         state = read_stage(folder)
-        if state.status == "finished":
+        if state.status is StageStatus.FINISHED:
             if folder.verified():
-                self._journal.record("stage_reused", stage=name)
+                self._journal.record(StageReused(name))
                 return state
-            return StageState("absent")
-        if state.status != "failed" or rerun or self._executor.adopt(self._task(name)) is not None:
-            return StageState("absent")
+            return StageState(StageStatus.ABSENT)
+        if state.failure is None or rerun or self._executor.adopt(self._task(name)) is not None:
+            return StageState(StageStatus.ABSENT)
         self._failures.update((name, found) for found in failure_classes(folder))
         if settled:
             return state
-        return StageState("absent") if self._try_again(name, (state.failure or {})["failure_class"]) else state
+        return StageState(StageStatus.ABSENT) if self._try_again(name, state.failure.failure_class) else state
 
-    def _try_again(self, name: str, failure_class: str) -> bool:
+    def _try_again(self, name: str, failure_class: FailureClass) -> bool:
         """Whether a stage is tried again after a failure; what earlier coordinators tried counts as well."""
-        return failure_class in RESUMED or self._failures[name, failure_class] <= self._limits.get(failure_class, 0)
+        return failure_class.policy.resumes or self._failures[name, failure_class] <= self._limits[failure_class]
 
     def _ready(self) -> list[str]:
         """Stages that wait for nothing but a worker."""
@@ -129,8 +145,8 @@ class Coordinator:
         return [
             name
             for name, stage in self._plan.stages.items()
-            if self._states[name].status == "absent"
-            and all(self._states[needed].status == "finished" for needed in stage.needs.values())
+            if self._states[name].status is StageStatus.ABSENT
+            and all(self._states[needed].status is StageStatus.FINISHED for needed in stage.needs.values())
         ]
 
     def _start_ready_stages(self) -> None:
@@ -146,21 +162,21 @@ class Coordinator:
                     continue
                 if time.monotonic() < self._not_before_s.get(name, 0.0):
                     continue
-            self._states[name] = StageState("running")
-            self._journal.record("stage_started", stage=name, kind=self._plan.stages[name].kind)
+            self._states[name] = StageState(StageStatus.RUNNING)
+            self._journal.record(StageStarted(name, self._plan.stages[name].kind))
             self._jobs[name] = self._executor.submit(task) if job is None else job
-            self._note_progress("running")
+            self._note_progress(ExperimentStatus.RUNNING)
 
     def _wait_for_another(self, name: str, attempt: Attempt) -> None:
         """Note, once, that another experiment is computing the stage just now."""
-        holder = read_claim(attempt.claim)
+        holder = read_lock(attempt.lock)
         if name not in self._awaited and holder is not None:
             self._awaited.add(name)
             reason = (
                 f"process {holder.pid} on {holder.host} is computing it; if that host is gone for good, "
                 f"remove {attempt.path}"
             )
-            self._journal.record("stage_waiting", stage=name, kind=self._plan.stages[name].kind, reason=reason)
+            self._journal.record(StageWaiting(name, self._plan.stages[name].kind, reason))
 
     def _collect_finished_jobs(self) -> None:
         if not self._jobs:
@@ -173,79 +189,65 @@ class Coordinator:
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         if outcome.state == "busy":  # another experiment was first: look again later
-            self._states[name] = StageState("absent")
+            self._states[name] = StageState(StageStatus.ABSENT)
             return
         if outcome.left_behind:
-            self._journal.record("left_behind", stage=name, reason=outcome.left_behind)
-        if outcome.state == "failed":
-            self._settle_failure(name, outcome.failure or {})
+            self._journal.record(LeftBehind(name, outcome.left_behind))
+        if outcome.failure is not None:
+            self._settle_failure(name, outcome.failure)
         elif not self._folder(name).verified():
-            damaged = {"failure_class": "corrupt_artifact", "message": "what was published is not what was written"}
-            self._settle_failure(name, damaged)
+            damaged = "what was published is not what was written"
+            self._settle_failure(name, failure_of(FailureClass.CORRUPT_ARTIFACT, damaged, {}))
         else:
-            self._states[name] = StageState("finished")
-            self._journal.record("stage_finished", stage=name, kind=self._plan.stages[name].kind)
-        self._note_progress("running")
+            self._states[name] = StageState(StageStatus.FINISHED)
+            self._journal.record(StageFinished(name, self._plan.stages[name].kind))
+        self._note_progress(ExperimentStatus.RUNNING)
 
-    def _settle_failure(self, name: str, failure: dict[str, Any]) -> None:
-        failure_class = failure["failure_class"]
+    def _settle_failure(self, name: str, failure: Failure) -> None:
+        failure_class, policy = failure.failure_class, failure.failure_class.policy
         self._failures[name, failure_class] += 1
-        retry = failure_class not in RESUMED and self._try_again(name, failure_class)
-        self._journal.record(
-            "stage_failed", stage=name, failure_class=failure_class, reason=failure["message"], retry=retry
-        )
+        retry = not policy.resumes and self._try_again(name, failure_class)
+        self._journal.record(StageFailed(name, failure_class, failure.message, retry))
         if retry:
-            self._states[name] = StageState("absent")
-            if failure_class in _WAITS:
+            self._states[name] = StageState(StageStatus.ABSENT)
+            if policy.pauses:
                 pause_s = BACKOFF_S * 2 ** (self._failures[name, failure_class] - 1)
                 self._not_before_s[name] = time.monotonic() + pause_s
-            if failure_class == "host_oom" and self._executor.shares_memory:
+            if failure_class is FailureClass.HOST_OOM and self._executor.shares_memory:
                 self._share_memory()
             return
-        self._states[name] = StageState("failed", failure)
-        self._stop = self._stop or failure_class in RESUMED  # every other stage would fail on the same disk
+        self._states[name] = StageState(StageStatus.FAILED, failure)
+        self._stop = self._stop or policy.resumes  # every other stage would fail on the same disk
 
     def _share_memory(self) -> None:
         """Run half as many stages at the same time from now on, so that each has twice the memory."""
         if self._workers > 1:
             self._workers //= 2
-            self._journal.record("workers_reduced", workers=self._workers, reason="memory ran out")
+            self._journal.record(WorkersReduced(self._workers, "memory ran out"))
 
-    def _note_progress(self, state: Literal["running", "finished", "interrupted"]) -> Status:
+    def _note_progress(self, state: ExperimentStatus) -> ExperimentState:
         """Write the snapshot, and journal the runs that have come to an end since the last one.
 
         While stages are running, this takes a small share of the time at most, however many runs there are.
         """
         started_s = time.monotonic()
-        if state == "running" and started_s < self._next_snapshot_s:
+        if state is ExperimentStatus.RUNNING and started_s < self._next_snapshot_s:
             return self._status
         self._status = self._snapshot(state)
         self._next_snapshot_s = time.monotonic() + _SNAPSHOT_PAUSE * (time.monotonic() - started_s)
         return self._status
 
-    def _snapshot(self, state: Literal["running", "finished", "interrupted"]) -> Status:
-        status = Status(self._plan.experiment, state, run_states(self._plan, self._states))
+    def _snapshot(self, state: ExperimentStatus) -> ExperimentState:
+        status = ExperimentState(self._plan.experiment, state, run_states(self._plan, self._states))
         for name, run in status.runs.items():
-            if run.state in {"ok", "failed", "blocked", "lost"} and name not in self._reported:
+            if (run.state is RunStatus.OK or run.state.failed) and name not in self._reported:
                 self._reported.add(name)
-                self._journal.record(
-                    "run_finished", run=name, state=run.state, failure_class=run.failure_class, reason=run.reason
-                )
-        snapshot = {**status.to_json(), "updated_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        write_json(self._workspace.experiment(self._plan.experiment) / "state.json", snapshot)
+                self._journal.record(RunFinished(name, run.state, run.failure_class, run.reason))
+        write_state(self._workspace.experiment(self._plan.experiment), status)
         return status
 
     def _task(self, name: str) -> Task:
-        stage = self._plan.stages[name]
-        return Task(
-            workspace=self._workspace.root.absolute(),
-            kind=stage.kind,
-            stage_id=name,
-            target=self._targets[stage.kind],
-            config=stage.config,
-            seed=stage.seed,
-            needs={role: self._folder(needed).path.absolute() for role, needed in stage.needs.items()},
-        )
+        return planned_task(self._workspace, self._plan.stages, name, self._targets[self._plan.stages[name].kind])
 
     def _folder(self, name: str) -> StageFolder:
         return self._workspace.stage(self._plan.stages[name].kind, name)

@@ -1,20 +1,20 @@
-"""One coordinator for an experiment at a time: numbered claims, the newest of which counts."""
+"""One coordinator for an experiment at a time: numbered locks, the newest of which counts."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from setpoint.artifacts import Claim, read_claim, write_text
+from setpoint.artifacts import Lock, read_lock, write_text
 from setpoint.errors import InputError
 
 
-def lease_holder(experiment: Path) -> Claim | None:
+def lease_holder(experiment: Path) -> Lock | None:
     """Who coordinates the experiment now, or None."""
     latest = _latest(experiment)
     if latest is None or latest.with_suffix(".released").exists():
         return None
-    claim = read_claim(latest)
-    return claim if claim is not None and claim.alive() else None
+    lock = read_lock(latest)
+    return lock if lock is not None and lock.alive() else None
 
 
 @contextlib.contextmanager
@@ -28,9 +28,9 @@ def lease(experiment: Path) -> Iterator[str]:
     latest = _latest(experiment)
     number = 1 if latest is None else int(latest.stem) + 1
     path = _folder(experiment) / f"{number:04d}.json"
-    claim = Claim.of_this_process()
-    if holder is not None or not claim.create(path):
-        holder = holder or read_claim(path)
+    lock = Lock.of_this_process()
+    if holder is not None or not lock.create(path):
+        holder = holder or read_lock(path)
         where = f"process {holder.pid} on {holder.host}" if holder else "another process"
         raise InputError(
             f"an experiment has one coordinator at a time, and {where} works on {experiment.name!r}. Wait for it, "
@@ -38,7 +38,7 @@ def lease(experiment: Path) -> Iterator[str]:
             f"for good, remove {str(_folder(experiment))!r}."
         )
     try:
-        yield f"{number:04d}-{claim.token[:8]}"
+        yield f"{number:04d}-{lock.token[:8]}"
     finally:
         write_text(path.with_suffix(".released"), "")
 
@@ -48,6 +48,6 @@ def _folder(experiment: Path) -> Path:
 
 
 def _latest(experiment: Path) -> Path | None:
-    """The claim with the highest number; other files, such as copies that a synchronised folder makes, are none."""
-    claims = [path for path in _folder(experiment).glob("*.json") if path.stem.isdecimal()]
-    return max(claims, key=lambda path: int(path.stem), default=None)
+    """The lock with the highest number; other files, such as copies that a synchronised folder makes, are none."""
+    locks = [path for path in _folder(experiment).glob("*.json") if path.stem.isdecimal()]
+    return max(locks, key=lambda path: int(path.stem), default=None)

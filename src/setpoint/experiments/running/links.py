@@ -9,7 +9,7 @@ import os
 import secrets
 from pathlib import Path
 
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import TRAINING_KINDS, Workspace
 from setpoint.records.plan import Plan, PlannedRun
 
 LATEST = "latest"
@@ -19,10 +19,10 @@ def link_models(workspace: Workspace, plan: Plan) -> list[Path]:
     """Link the adapter of every finished training stage of the plan; the links, in the order of the runs."""
     made = []
     for run in plan.runs:
-        for role in ("sft", "grpo"):
-            folder = workspace.stage(role, run.stages[role]) if role in run.stages else None
+        for kind in TRAINING_KINDS:
+            folder = workspace.stage(kind, run.stages[kind]) if kind in run.stages else None
             if folder is not None and folder.finished():
-                parent = _family(workspace, run) / role
+                parent = _family(workspace, run) / kind
                 made.append(_link(parent / run.name, folder.path / "adapter"))
                 _link(parent / LATEST, parent / run.name)
     return made

@@ -1,29 +1,43 @@
 """The events of a run as lines of text."""
 
-from setpoint.records.journal import Event
+from setpoint.records import journal
 from setpoint.records.plan import Plan
 
 
-def event_text(plan: Plan, event: Event) -> str | None:
+def event_text(plan: Plan, event: journal.Event) -> str | None:
     """One line for a person; None for events that only programs read."""
-    kind = event["event"]
-    if kind == "started":
-        return f"{plan.experiment}: {_counted(event['runs'], 'run')} in {_counted(event['stages'], 'stage')}"
-    if kind in {"stage_started", "stage_finished"}:
-        return f"{event['kind']} {event['stage']} {kind.removeprefix('stage_')}"
-    if kind == "stage_waiting":
-        return f"{event['kind']} {event['stage']}: waiting; {event['reason']}"
-    if kind == "stage_failed":
-        stage = f"{plan.stages[event['stage']].kind} {event['stage']}"
-        again = "; retrying" if event["retry"] else ""
-        return f"{stage} failed ({event['failure_class']}): {event['reason']}{again}"
-    if kind == "left_behind":
-        return f"{event['stage']} finished but leaked: {event['reason']}"
-    if kind == "draining":
-        return f"stopping: waiting for {_counted(event['running'], 'running stage')}; interrupt again to stop now"
-    if kind == "workers_reduced":
-        return f"continuing with {event['workers']} workers: {event['reason']}"
-    return f"run {event['run']}: {event['state']}" if kind == "run_finished" else None
+    return _of_a_stage(plan, event) or _of_the_experiment(plan, event)
+
+
+def _of_a_stage(plan: Plan, event: journal.Event) -> str | None:
+    match event:
+        case journal.StageStarted():
+            return f"{event.kind} {event.stage} started"
+        case journal.StageFinished():
+            return f"{event.kind} {event.stage} finished"
+        case journal.StageWaiting():
+            return f"{event.kind} {event.stage}: waiting; {event.reason}"
+        case journal.StageFailed():
+            kind = f"{plan.stages[event.stage].kind} " if event.stage in plan.stages else ""
+            again = "; retrying" if event.retry else ""
+            return f"{kind}{event.stage} failed ({event.failure_class}): {event.reason}{again}"
+        case journal.LeftBehind():
+            return f"{event.stage} finished but leaked: {event.reason}"
+    return None
+
+
+def _of_the_experiment(plan: Plan, event: journal.Event) -> str | None:
+    match event:
+        case journal.Started():
+            return f"{plan.experiment}: {_counted(event.runs, 'run')} in {_counted(event.stages, 'stage')}"
+        case journal.Draining():
+            running = _counted(event.running, "running stage")
+            return f"stopping: waiting for {running}; interrupt again to stop now"
+        case journal.WorkersReduced():
+            return f"continuing with {event.workers} workers: {event.reason}"
+        case journal.RunFinished():
+            return f"run {event.run}: {event.state}"
+    return None
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,10 +1,8 @@
 """One attempt at one stage of a plan, in this process: what a job of a cluster runs."""
 
-from collections.abc import Mapping
-
 from setpoint.artifacts import StageFolder, Workspace
 from setpoint.errors import InputError, SetpointError
-from setpoint.execution import Task
+from setpoint.execution import planned_task
 from setpoint.execution.attempt import EXIT_NOT_READY, attempt_task
 from setpoint.experiments.planning.build import stage_id
 from setpoint.experiments.planning.stages import STAGES
@@ -15,21 +13,6 @@ class NotReady(SetpointError):
     """A stage whose turn has not come."""
 
     exit_code = EXIT_NOT_READY
-
-
-def make_task(workspace: Workspace, plan: Plan, name: str, targets: Mapping[str, str] | None = None) -> Task:
-    """One attempt at a stage of the plan, as every executor is given it."""
-    stage = plan.stages[name]
-    needs = {role: _folder(workspace, plan, need).path.absolute() for role, need in stage.needs.items()}
-    return Task(
-        workspace=workspace.root.absolute(),
-        kind=stage.kind,
-        stage_id=name,
-        target=(targets or {}).get(stage.kind) or STAGES[stage.kind].target,
-        config=stage.config,
-        seed=stage.seed,
-        needs=needs,
-    )
 
 
 def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
@@ -52,7 +35,7 @@ def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
             f"stage {name} was planned with other code of {stage.kind} stages, or other versions of its packages. "
             "Run it with those, or plan the experiment again with --fresh."
         )
-    return attempt_task(make_task(workspace, plan, name))
+    return attempt_task(planned_task(workspace, plan.stages, name, STAGES[stage.kind].target))
 
 
 def _folder(workspace: Workspace, plan: Plan, name: str) -> StageFolder:

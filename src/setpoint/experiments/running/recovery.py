@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from setpoint.artifacts import StageFolder, Workspace
 from setpoint.experiments.running.status import StageState, failure_classes, read_stages, run_states
-from setpoint.records.failure import RESUMED, RETRIES
+from setpoint.records.failure import POLICIES, FailureClass
 from setpoint.records.plan import Plan
+from setpoint.records.state import RunStatus, StageStatus
 
-RECOVERABLE = frozenset(RETRIES) | RESUMED
+RECOVERABLE = frozenset(name for name, policy in POLICIES.items() if policy.retries or policy.resumes)
 """Failure classes that say nothing about a run's configuration, and that may go away."""
 
 
@@ -29,13 +30,13 @@ class Step:
     runs: tuple[str, ...]
 
 
-def recovery_steps(workspace: Workspace, plan: Plan, retry: Callable[[str], bool]) -> list[Step]:
+def recovery_steps(workspace: Workspace, plan: Plan, retry: Callable[[FailureClass], bool]) -> list[Step]:
     """The steps in the order of the plan; `retry` says which failure classes are tried again. It only reads."""
     states = read_stages(workspace, plan)
-    kept = {name for name, state in states.items() if state.failure and not retry(state.failure["failure_class"])}
+    kept = {name for name, state in states.items() if state.failure and not retry(state.failure.failure_class)}
     steps = []
     for name, stage in plan.stages.items():
-        if states[name].status == "finished":
+        if states[name].status is StageStatus.FINISHED:
             continue
         blocking = sorted(plan.upstream(name) & kept)
         folder = workspace.stage(stage.kind, name)
@@ -45,11 +46,11 @@ def recovery_steps(workspace: Workspace, plan: Plan, retry: Callable[[str], bool
     return steps
 
 
-def recovery_text(workspace: Workspace, plan: Plan, retry: Callable[[str], bool]) -> str:
+def recovery_text(workspace: Workspace, plan: Plan, retry: Callable[[FailureClass], bool]) -> str:
     """The steps for people."""
     steps = recovery_steps(workspace, plan, retry)
     finished = len(plan.stages) - len(steps)
-    counts = dict.fromkeys(("ok", "failed", "blocked", "lost"), 0)
+    counts = dict.fromkeys((RunStatus.OK, RunStatus.FAILED, RunStatus.BLOCKED, RunStatus.LOST), 0)
     for run in run_states(plan, read_stages(workspace, plan)).values():
         counts[run.state] = counts.get(run.state, 0) + 1
     runs = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none"
@@ -59,14 +60,14 @@ def recovery_text(workspace: Workspace, plan: Plan, retry: Callable[[str], bool]
 
 
 def _action(folder: StageFolder, state: StageState, kept: bool) -> tuple[str, str]:
-    if state.status == "running":
+    if state.status is StageStatus.RUNNING:
         return "wait", "another process is computing it"
     checkpoint = any(folder.checkpoints.glob("*/checkpoint-*"))
     if state.failure is not None:
-        failed = f"{state.failure['failure_class']}: {state.failure['message']}"
+        failed = f"{state.failure.failure_class}: {state.failure.message}"
         times = len(failure_classes(folder))
         if kept:
-            return "keep", f"{failed}; {state.failure['suggestion']}"
+            return "keep", f"{failed}; {state.failure.suggestion}"
         return "retry", f"{failed} (attempt {times + 1}{', from its checkpoint' if checkpoint else ''})"
     if checkpoint:
         return "continue", "from its checkpoint"

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from setpoint.artifacts import Workspace, write_json
-from setpoint.execution.slurm import Client, Fate, Tracker, settle
+from setpoint.artifacts import Workspace
+from setpoint.execution import planned_task
+from setpoint.execution.slurm import Client, JobState, Tracker, settle
 from setpoint.execution.slurm.script import read_jobs
 from setpoint.experiments.launch import write_actual
+from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.links import link_models
-from setpoint.experiments.running.one_stage import make_task
 from setpoint.experiments.running.status import read_stage, read_status
-from setpoint.records.journal import Journal
+from setpoint.records.failure import FailureClass
+from setpoint.records.journal import Journal, StageFailed
 from setpoint.records.plan import Plan
+from setpoint.records.state import StageStatus, write_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +46,24 @@ def status(workspace: Workspace, plan: Plan, client: Client) -> list[StageReport
     return [_report(workspace, plan, name, fates.get(name)) for name in plan.stages]
 
 
-def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: float = 30.0) -> dict[str, str]:
+def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: float = 30.0) -> dict[str, FailureClass]:
     """Keep on the disk why jobs ended, and link the models; stage -> failure class of what was new.
 
     Raises:
         InputError: a coordinator is at work, and does the same.
     """
     tracker = Tracker(client, _folder(workspace, plan), lost_after_s=lost_after_s)
-    found: dict[str, str] = {}
+    found: dict[str, FailureClass] = {}
     with lease(workspace.experiment(plan.experiment)) as token:
         journal = Journal(workspace.experiment(plan.experiment), token)
         for name, fate in _ended(tracker, lost_after_s).items():
             failure_class = _settle(workspace, plan, name, fate)
             if failure_class is not None:
                 found[name] = failure_class
-                journal.record("stage_failed", stage=name, failure_class=failure_class, reason=fate.job, retry=False)
+                journal.record(StageFailed(name, failure_class, fate.job, retry=False))
         link_models(workspace, plan)
         write_actual(workspace, plan)
-    snapshot = read_status(workspace, plan.experiment, check=True).to_json()
-    snapshot["updated_at"] = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(workspace.experiment(plan.experiment) / "state.json", snapshot)
+    write_state(workspace.experiment(plan.experiment), read_status(workspace, plan.experiment, check=True))
     return found
 
 
@@ -82,7 +82,7 @@ def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
     return live
 
 
-def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, Fate]:
+def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, JobState]:
     """The fates of all jobs that are over; a job that nobody knows is looked for a little longer."""
     deadline_s = time.monotonic() + patience_s + 5.0
     while True:
@@ -92,16 +92,16 @@ def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, Fate]:
         time.sleep(1.0)
 
 
-def _settle(workspace: Workspace, plan: Plan, name: str, fate: Fate) -> str | None:
+def _settle(workspace: Workspace, plan: Plan, name: str, fate: JobState) -> FailureClass | None:
     """The failure class of a stage whose job has ended, where that was not known yet."""
     stage = plan.stages.get(name)
     if stage is None:
         return None
     folder = workspace.stage(stage.kind, name)
-    if read_stage(folder).status in {"finished", "failed"} or fate.never_tried:
+    if read_stage(folder).status in {StageStatus.FINISHED, StageStatus.FAILED} or fate.never_tried:
         return None
-    outcome = settle(folder, fate, make_task(workspace, plan, name).describe())
-    return None if outcome is None or outcome.failure is None else str(outcome.failure["failure_class"])
+    outcome = settle(folder, fate, planned_task(workspace, plan.stages, name, STAGES[stage.kind].target).asked())
+    return None if outcome is None or outcome.failure is None else outcome.failure.failure_class
 
 
 ACTIONS: Mapping[str, str] = {
@@ -124,18 +124,17 @@ STUCK: Mapping[str, str] = {
 """A part of SLURM's reason for which a job will never start by itself -> what to do."""
 
 
-def _report(workspace: Workspace, plan: Plan, name: str, fate: Fate | None) -> StageReport:
+def _report(workspace: Workspace, plan: Plan, name: str, fate: JobState | None) -> StageReport:
     stage = plan.stages[name]
     found = read_stage(workspace.stage(stage.kind, name))
     state = _state(workspace, plan, name, found.status, fate)
     report = StageReport(stage=name, kind=stage.kind, state=state, **_in_slurm(fate))
-    if state != "failed":
+    if state != "failed" or found.failure is None:
         return replace(report, action=_action(plan, report))
-    failure = found.failure or {}
-    return replace(report, failure_class=failure["failure_class"], action=failure.get("suggestion", ""))
+    return replace(report, failure_class=found.failure.failure_class, action=found.failure.suggestion)
 
 
-def _in_slurm(fate: Fate | None) -> dict[str, str]:
+def _in_slurm(fate: JobState | None) -> dict[str, str]:
     """What SLURM says about the job of a stage; nothing where it has none."""
     if fate is None:
         return {}
@@ -145,13 +144,13 @@ def _in_slurm(fate: Fate | None) -> dict[str, str]:
     return {"job": fate.job, "node": fate.node, "slurm_state": fate.seen.state, "reason": reason}
 
 
-def _state(workspace: Workspace, plan: Plan, name: str, status: str, fate: Fate | None) -> str:
+def _state(workspace: Workspace, plan: Plan, name: str, status: StageStatus, fate: JobState | None) -> str:
     """The state of a stage, from that of its files and that of its job."""
-    if status == "finished":
+    if status is StageStatus.FINISHED:
         return "finished"
     if fate is not None and fate.state in {"queued", "running"}:
         return "waiting" if fate.seen is not None and fate.seen.reason == "Dependency" else fate.state
-    if status == "failed":
+    if status is StageStatus.FAILED:
         return "failed"
     if any(read_stage(workspace.stage(plan.stages[up].kind, up)).failure for up in plan.upstream(name)):
         return "blocked"

@@ -3,10 +3,10 @@
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from setpoint.artifacts import Workspace, create_json, write_json, write_text
+from setpoint.artifacts import StageKind, Workspace, create_json, write_json, write_text
 from setpoint.errors import InputError, SetpointError
 from setpoint.execution.slurm import (
     Batch,
@@ -20,8 +20,8 @@ from setpoint.execution.slurm import (
     Unavailable,
     write_batch,
 )
-from setpoint.execution.slurm.client import Limits
-from setpoint.execution.slurm.executor import Terms, nearest_fit
+from setpoint.execution.slurm.client import ClusterLimits
+from setpoint.execution.slurm.executor import ResourceRequest, nearest_fit
 from setpoint.execution.slurm.resources import NAMES, duration
 from setpoint.execution.slurm.script import (
     LOGS,
@@ -29,7 +29,7 @@ from setpoint.execution.slurm.script import (
     add_job,
     job_name,
     plain_text,
-    read_batches,
+    read_batch,
     read_jobs,
     submit_text,
 )
@@ -39,8 +39,9 @@ from setpoint.experiments.launch import Preparation, write_prediction
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.status import read_stages
 from setpoint.records.plan import Plan, plan_path, read_plan
+from setpoint.records.state import StageStatus
 
-CPU_KINDS = frozenset({"reference"})
+CPU_KINDS = frozenset({StageKind.REFERENCE})
 """Kinds of stages that never use a GPU."""
 SUBMIT = "submit.sh"
 PROFILE = "profile.yaml"
@@ -73,7 +74,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
+class GeneratedScripts:
     """The scripts of an experiment, in the order of their submission.
 
     Attributes:
@@ -98,11 +99,11 @@ def executor(workspace: Workspace, plan: Plan, cluster: Cluster, client: Client)
     return SlurmExecutor(client, site, _terms(workspace, plan, cluster))
 
 
-def _terms(workspace: Workspace, plan: Plan, cluster: Cluster) -> Terms:
+def _terms(workspace: Workspace, plan: Plan, cluster: Cluster) -> ResourceRequest:
     """What each stage asks for, and a word on it."""
     usual, named = cluster.resources, cluster.named
     needs = estimated_needs(workspace, plan, usual, named, warning_s=cluster.profile.signal_s)
-    return Terms(usual, CPU_KINDS, _comments(plan), needs)
+    return ResourceRequest(usual, CPU_KINDS, _comments(plan), needs)
 
 
 def _keep_profile(site: Site, cluster: Cluster) -> None:
@@ -125,7 +126,7 @@ def freeze(prepared: Preparation) -> None:
         write_prediction(prepared, workers=len(plan.stages))
 
 
-def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits) -> Generated:
+def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: ClusterLimits) -> GeneratedScripts:
     """Write scripts for every stage that is not finished; earlier ones stay, for their jobs may still run.
 
     Raises:
@@ -133,7 +134,9 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits)
     """
     site = cluster.site(workspace, plan.experiment)
     folder = _new_folder(site.folder)
-    open_stages = {name for name, state in read_stages(workspace, plan).items() if state.status != "finished"}
+    open_stages = {
+        name for name, state in read_stages(workspace, plan).items() if state.status is not StageStatus.FINISHED
+    }
     if not open_stages:
         raise InputError(
             f"every stage of experiment {plan.experiment!r} is finished already. "
@@ -151,10 +154,10 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Limits)
         submit_text(site, batches, folder / f"{COLLECT}.sbatch", folder / f"{RECORD}.sbatch" if recorder else None),
     )
     (folder / SUBMIT).chmod(0o755)
-    return Generated(site, folder, batches, recorder)
+    return GeneratedScripts(site, folder, batches, recorder)
 
 
-def submit(generated: Generated, client: Client) -> dict[str, str]:
+def submit(generated: GeneratedScripts, client: Client) -> dict[str, str]:
     """Hand in the scripts as `submit.sh` does; batch name -> job id.
 
     Raises:
@@ -180,7 +183,7 @@ def submit(generated: Generated, client: Client) -> dict[str, str]:
     return jobs
 
 
-def _explained(error: SetpointError, generated: Generated, client: Client, taken: int) -> SetpointError:
+def _explained(error: SetpointError, generated: GeneratedScripts, client: Client, taken: int) -> SetpointError:
     batch = generated.batches[min(taken, len(generated.batches) - 1)]
     if isinstance(error, Refused):
         return Refused(f"SLURM refuses {batch.script.name!r}: {error}. {nearest_fit(client, generated.site, batch)}")
@@ -196,7 +199,7 @@ def _explained(error: SetpointError, generated: Generated, client: Client, taken
     return error
 
 
-def _withdraw(client: Client, generated: Generated, jobs: Sequence[str]) -> None:
+def _withdraw(client: Client, generated: GeneratedScripts, jobs: Sequence[str]) -> None:
     """Leave no half of an experiment in the queue; where SLURM does not answer, its jobs fence each other anyway."""
     others = [job for name in (RECORD, COLLECT) for job in read_jobs(generated.folder / f"{name}.jobs")]
     try:
@@ -216,7 +219,7 @@ def _new_folder(parent: Path) -> Path:
     return folder
 
 
-def _batches(plan: Plan, open_stages: set[str], terms: Terms, folder: Path, most: int) -> Iterator[Batch]:
+def _batches(plan: Plan, open_stages: set[str], terms: ResourceRequest, folder: Path, most: int) -> Iterator[Batch]:
     """Scripts level by level. Where each stage needs one of the level below, its task waits for that task alone."""
     made: dict[str, Batch] = {}
     levels = _levels(plan, open_stages)
@@ -364,7 +367,7 @@ def _add(folder: Path, name: str, job: str) -> None:
         stream.write(f"{job}\n")
 
 
-def read_generated(workspace: Workspace, plan: Plan) -> Generated:
+def read_generated(workspace: Workspace, plan: Plan) -> GeneratedScripts:
     """The scripts that were generated last, as they were described then.
 
     Raises:
@@ -376,22 +379,11 @@ def read_generated(workspace: Workspace, plan: Plan) -> Generated:
             f"there are no scripts of experiment {plan.experiment!r} yet. Make them with "
             f"`setpoint slurm generate --experiment-id {plan.experiment} …`."
         )
-    described = [content for path, content in read_batches(folder.parent) if path.parent == folder]
-    batches = tuple(
-        Batch(
-            name=content["name"],
-            folder=folder,
-            kind=content["kind"],
-            stages=tuple(content["stages"]),
-            resources=Resources(**content["resources"]),
-            gpu=content["kind"] not in CPU_KINDS,
-            after=tuple(Link(**link) for link in content["after"]),
-        )
-        for content in described
-    )
+    described = [read_batch(path) for path in sorted(folder.glob("*.json"))]
+    batches = tuple(replace(batch, gpu=batch.kind not in CPU_KINDS) for batch in described)
     recorder = (folder / f"{RECORD}.sbatch").exists()
     site = Cluster(Profile(), Resources()).site(workspace, plan.experiment)
-    return Generated(site, folder, tuple(_in_order(batches)), recorder)
+    return GeneratedScripts(site, folder, tuple(_in_order(batches)), recorder)
 
 
 def _in_order(batches: Sequence[Batch]) -> list[Batch]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from setpoint.analysis.data.formatting import MOST_LISTED, listed
+from setpoint.formatting import MOST_LISTED, listed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How a base model is spoken to. A dialect belongs to a base-model preset and is recorded with every adapter."""
+"""How a base model is spoken to. A prompt format belongs to a base-model preset and is recorded with every adapter."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ Template = Literal["short", "english"]
 
 
 @dataclass(frozen=True)
-class Dialect:
+class PromptFormat:
     """Template, moves and decimals.
 
     Attributes:
@@ -25,7 +25,7 @@ class Dialect:
     state_decimals: int = 4
 
     def definition(self) -> dict[str, object]:
-        """What defines the dialect, for identities and manifests."""
+        """What defines the prompt format, for identities and manifests."""
         return {
             "template": self.template,
             "blocks": list(self.blocking.lengths),
@@ -34,7 +34,7 @@ class Dialect:
         }
 
     @classmethod
-    def from_definition(cls, definition: dict[str, object]) -> "Dialect":
+    def from_definition(cls, definition: dict[str, object]) -> "PromptFormat":
         """The inverse of `definition`."""
         fields = dict(definition)
         return cls(blocking=MoveBlocking(tuple(fields.pop("blocks"))), **fields)  # type: ignore[arg-type]

@@ -12,10 +12,12 @@ import numpy as np
 
 from setpoint.analysis.data.design import Factorial, Observation, Scale, observe
 from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.formatting import p_text
 from setpoint.analysis.runs.reliability import failed_itself
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.exact import ExactTest, two_samples, within_blocks
 from setpoint.analysis.statistics.failed_runs import FAILURES_AS_OUTCOMES
+from setpoint.analysis.statistics.levels import Comparison, t_comparison
 from setpoint.seeding import generator
 
 NEAR = 5.0
@@ -110,3 +112,40 @@ def _exact(design: Factorial) -> ExactTest | None:
         table[cell, [blocks[label] for label in labels]] = values
         return within_blocks(table, rng)
     return two_samples(values[cell == 0].tolist(), values[cell == 1].tolist(), rng) if levels == 2 else None
+
+
+def contrast_doubts(
+    other: Robustness, weights: np.ndarray, compared: Comparison, raw_p: float, alpha: float
+) -> tuple[list[str], list[str]]:
+    """What keeps a significant contrast from being supported: by failed runs, and by other scales and exact tests.
+
+    Args:
+        other: the other analyses of its cells.
+        weights: of the contrast.
+        compared: its result in the main analysis.
+        raw_p: before correction.
+        alpha: the level.
+    """
+    if compared.p_adjusted >= alpha:
+        return [], []
+    factor = compared.p_adjusted / raw_p if raw_p > 0.0 else 1.0
+    failures = ["it cannot be tested with failed runs ranked worst"] if other.untestable else []
+    failures += [_unconfirmed(way, weights, compared.value, factor, alpha) for way in other.failures]
+    others: list[str] = []
+    if compared.p_adjusted >= alpha / NEAR:
+        if other.other_scale is not None:
+            others.append(_unconfirmed(other.other_scale, weights, compared.value, factor, alpha))
+        if other.exact is not None and other.exact.least * factor < alpha <= other.exact.p * factor:
+            others.append(f"an exact test gives {p_text(min(1.0, other.exact.p * factor), alpha)}")
+    return [text for text in failures if text], [text for text in others if text]
+
+
+def _unconfirmed(way: Analysis, weights: np.ndarray, value: float, factor: float, alpha: float) -> str:
+    """That a contrast is not significant in another analysis, or the other way round; empty where it is confirmed."""
+    contrast = way.cells.contrast(weights)
+    if not contrast.estimable:
+        return f"{way.name}, the runs show no spread"
+    p = min(1.0, factor * t_comparison(contrast, 1, alpha).p_adjusted)
+    if p >= alpha:
+        return f"{way.name}, {p_text(p, alpha)}"
+    return f"{way.name}, the other is better" if contrast.value * value < 0.0 else ""

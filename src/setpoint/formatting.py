@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from setpoint.analysis.data.experiment import Level
-
 _LABELS = {"lora_rank": "LoRA rank", "learning_rate": "learning rate"}
 
 
-def level_text(level: Level) -> str:
+def level_text(level: str | float | None) -> str:
     """A parameter value, short: `8`, `2.5e-4`, `1e-3`, `0.05`, `both`; rates of neighbouring decades look alike."""
     if isinstance(level, float) and not isinstance(level, bool):
         return number_text(level, digits=6, exponent_below=1e-2)
