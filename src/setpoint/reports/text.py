@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from setpoint.analysis.data.claim import Claim, Status, all_caveats
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status, all_caveats
+from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.formatting import counted, interval_text, number_text
@@ -124,7 +125,7 @@ def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str
     if without:
         lines.append(f"{counted(without, 'configuration')} without a result.")
     if ranked.with_result and len(ranked.configurations) > 1:
-        lines.append(_ties(ranked))
+        lines.append(_ties(report, ranked))
     lines.append(case_error_text(report.data, ranked.system) + ".")
     return [
         *lines,
@@ -138,14 +139,17 @@ def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
     return [] if found is None else ["", f"{one_line(found.title)}:", *aligned([COLUMNS, *found.rows]), NOTE]
 
 
-def _ties(ranked: RankedSystem) -> str:
-    tested = [result for result in ranked.configurations if result.possibly_best is not None]
-    if not tested:
+def _ties(report: Report, ranked: RankedSystem) -> str:
+    """How far the first is from the others, as the claim about them says."""
+    claim = report.claim(ClaimKind.BEST_CONFIGURATIONS, system=ranked.system)
+    if claim is None or not isinstance(claim.evidence, BestSetEvidence):
         return "Which configuration is best cannot be tested with these seeds; the first is the best observed."
-    tied = sum(bool(result.possibly_best) for result in tested)
+    if claim.status is Status.SUPPORTED:
+        return "The first is better than every other that could be compared."
+    tied = len(claim.evidence.possibly_best)
     if tied == 1:
-        return f"The first is better than the {len(tested) - 1} others that could be compared."
-    return f"Statistically tied with the best: {tied} of {len(tested)} configurations."
+        return f"The first is the best observed, but not shown to be: {one_line(claim.reason)}."
+    return f"{tied} of {claim.evidence.tested} configurations may be the best."
 
 
 def _statistics(report: Report) -> list[str]:

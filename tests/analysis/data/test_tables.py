@@ -54,11 +54,14 @@ def test_what_the_question_leaves_out_is_said(tmp_path: Path, capsys: pytest.Cap
         assert main(["analyze", str(path), "--response", "y", *more]) == 0
         return re.findall(r"^Note: (.*)$", capsys.readouterr().out, re.MULTILINE)
 
-    pooled, seed = notes("--factors", "rate")
+    pooled, asked, seed = notes("--factors", "rate")
     assert pooled.startswith("rows were pooled over rank, which varies while the factors stay the same")
+    assert (
+        asked.startswith("do rows with an equal rank share something") and "--block" in asked and "--factors" in asked
+    )
     assert seed.startswith("column seed was not used") and "--block seed" in seed
-    asked = notes("--factors", "rate,rank", "--block", "seed")
-    assert not [note for note in asked if "pooled" in note or "column" in note]
+    left = notes("--factors", "rate,rank", "--block", "seed")
+    assert not [note for note in left if "pooled" in note or "column" in note]
     table(path, [*rows(), "1e-4,4,9,0.0"])
     assert any("--scale linear" in note for note in notes("--factors", "rate,rank", "--block", "seed"))
 

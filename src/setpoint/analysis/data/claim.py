@@ -39,6 +39,8 @@ class Status(StrEnum):
     """The design or what is left of it gives no error to test against."""
     REFUSED = "refused"
     """An answer would be wrong whatever the data: the metric or the question does not fit the method."""
+    DESCRIPTIVE = "descriptive"
+    """A calculation from the data, which no test can confirm or reject."""
 
     @property
     def tested(self) -> bool:
@@ -144,7 +146,8 @@ class Claim:
         n_runs: runs behind it.
         estimate: the size of the effect.
         estimate_of: what the estimate measures; None where the heading says so.
-        interval: of the estimate, simultaneous over the claim's family.
+        interval: of the estimate, at the level at which the claim was tested: where the estimate is what was tested, it
+            excludes no effect exactly where `p_adjusted` is below alpha.
         p_adjusted: adjusted over the claim's family.
         caveats: what to know before relying on it.
         evidence: what else it rests on, in the form that belongs to its kind; None where nothing was computed.

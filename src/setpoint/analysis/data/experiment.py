@@ -167,6 +167,23 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What an observation and its repetitions are called in sentences.
+
+    Attributes:
+        run: one observation.
+        replicate: one of several observations of the same levels.
+        configuration: observations with the same levels.
+        block: what observations of several configurations share.
+    """
+
+    run: str = "run"
+    replicate: str = "seed"
+    configuration: str = "configuration"
+    block: str = "seed"
+
+
+@dataclass(frozen=True)
 class ExperimentData:
     """Everything that analysis and reports need.
 
@@ -177,6 +194,7 @@ class ExperimentData:
         cost: of every distinct stage once, failed attempts included.
         unmeasured_attempts: attempts that left no resources file.
         quantities: the metrics that exist here.
+        words: what its observations are called.
         forecast: what the stages were expected to cost; None where nothing was predicted.
     """
 
@@ -190,6 +208,7 @@ class ExperimentData:
     cost: MeasuredCost
     unmeasured_attempts: int
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
+    words: Words = field(default_factory=Words)
     forecast: Forecast | None = None
 
     @property

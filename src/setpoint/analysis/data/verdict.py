@@ -7,9 +7,7 @@ from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.formatting import counted
 
 
-def verdict(
-    data: ExperimentData, p_adjusted: float, shown: str, *, doubts: Sequence[str] = ()
-) -> tuple[Status, str]:
+def verdict(data: ExperimentData, p_adjusted: float, shown: str, *, doubts: Sequence[str] = ()) -> tuple[Status, str]:
     """Status and reason of a claim about a difference; `shown` is what a significant one shows.
 
     It is no more than suggestive as long as runs are pending, or where there are `doubts`.
@@ -18,5 +16,5 @@ def verdict(
         return Status.UNRESOLVED, "the difference may be chance"
     pending = sum(run.pending for run in data.runs)
     if pending:
-        return Status.SUGGESTIVE, f"interim: {counted(pending, 'run')} still to come"
+        return Status.SUGGESTIVE, f"interim: {counted(pending, data.words.run)} still to come"
     return (Status.SUGGESTIVE, "; ".join(doubts)) if doubts else (Status.SUPPORTED, shown)

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status
 from setpoint.analysis.data.evidence import Interval, LevelEvidence, Sensitivity
 from setpoint.analysis.data.experiment import Level
+from setpoint.analysis.data.subject import OneFactor
+from setpoint.analysis.factors.claim_builder import Finding, build_claim, level_heading, no_level_claim
+from setpoint.analysis.factors.factor_tests import SweepTests, two_level_difference
+from setpoint.analysis.factors.interactions import best_by, best_for_each
+from setpoint.analysis.factors.sensitivity import changes, sensitivity
+from setpoint.analysis.runs.robustness import NEAR
+from setpoint.analysis.statistics import levels
+from setpoint.analysis.statistics.intervals import mean_interval
 from setpoint.formatting import (
     factor_label,
     interval_text,
@@ -16,17 +24,9 @@ from setpoint.formatting import (
     percent_interval_text,
     percent_text,
 )
-from setpoint.analysis.data.subject import OneFactor
-from setpoint.analysis.factors.claim_builder import Finding, build_claim, level_heading, no_level_claim
-from setpoint.analysis.factors.factor_tests import SweepTests, two_level_difference
-from setpoint.analysis.factors.interactions import best_by, best_for_each
-from setpoint.analysis.runs.robustness import NEAR
-from setpoint.analysis.factors.sensitivity import changes, sensitivity
-from setpoint.analysis.statistics import levels
-from setpoint.analysis.statistics.intervals import mean_interval
 
-_NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the levels show no spread between seeds to judge by")
-_TOO_FEW = Obstacle(Status.NOT_TESTABLE, "two seeds per level are too few to tell the spread of a level")
+_NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the levels show no spread to judge by")
+_TOO_FEW = Obstacle(Status.NOT_TESTABLE, "two observations per level are too few to show its spread")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ def _facts(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitiv
         facts = [level if exact == f"p<{number_text(sweep.alpha)}" else f"{level}, {exact}", gained]
         facts = facts if found.p < sweep.alpha else [exact, gained]
     facts.append(_edge(sweep.levels_of(factor), found.best))
-    facts.append(changes(other_ways, sweep.levels_of(factor)[found.best], decided=found.p < sweep.alpha))
+    facts.append(
+        changes(other_ways, sweep.levels_of(factor)[found.best], sweep.words.replicate, decided=found.p < sweep.alpha)
+    )
     return ", ".join(text for text in facts if text)
 
 
@@ -158,8 +160,10 @@ def _edge(tried: Sequence[Level], best: int) -> str:
 
 
 def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> dict[str, Interval]:
-    """The interval of each level's mean by itself, in the metric's unit."""
-    found = {}
+    """The interval of each level's mean by itself, in the metric's unit; none where the values are too skewed for t."""
+    found: dict[str, Interval] = {}
+    if sweep.mean_doubt:
+        return found
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
         mean = sweep.cells.mean_of(weights)
         if mean.estimable:
@@ -173,7 +177,7 @@ def _weaknesses(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sen
     """What keeps the best level from being a recommendation although the test says so, the gravest first."""
     weaknesses = [*sweep.doubts(factor), *_otherwise(sweep, factor, found)]
     weaknesses += [
-        f"{level_text(level)} could not be compared: too few of its runs finished"
+        f"{level_text(level)} could not be compared: too few of its {sweep.words.run}s have a result"
         for name, level in sweep.design.dropped
         if name == factor
     ]

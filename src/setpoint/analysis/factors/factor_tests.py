@@ -9,14 +9,15 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint.analysis.data.design import SYSTEM, Factorial
-from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.formatting import counted, factor_label, p_text
+from setpoint.analysis.data.experiment import ExperimentData, Level, Words
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
-from setpoint.analysis.runs.robustness import NEAR, Analysis, Robustness, robustness
 from setpoint.analysis.runs.reliability import survivor_caveat
+from setpoint.analysis.runs.robustness import NEAR, Analysis, Robustness, robustness
 from setpoint.analysis.statistics import effects, levels
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.family import inverted
+from setpoint.analysis.statistics.symmetry import doubt
+from setpoint.formatting import counted, factor_label, p_text
 
 ATS = "mean-based ANOVA-type statistic with Box approximation"
 INTERACTION_ERROR = "F test against the interactions' mean square"
@@ -72,10 +73,23 @@ class SweepTests:
         return self.data.analysis.alpha
 
     @property
-    def seeds(self) -> str:
-        """How many runs a cell has, in words."""
+    def words(self) -> Words:
+        """What observations are called."""
+        return self.data.words
+
+    @property
+    def variability(self) -> str:
+        """What effects are compared with, in words."""
+        return f"{self.words.replicate}-to-{self.words.replicate} variability"
+
+    @property
+    def sample(self) -> str:
+        """How many observations a cell has, in words: `3 seeds per configuration`, or `6 blocks`."""
         low, high = self.design.replicates
-        return counted(high, "seed") if low == high else f"{low} to {high} seeds"
+        blocked = self.cells.parts is not None and self.words.run != "run"
+        noun = "block" if blocked else self.words.replicate
+        count = counted(high, noun) if low == high else f"{low} to {high} {noun}s"
+        return f"{count} ({self.words.block})" if blocked else f"{count} per {self.words.configuration}"
 
     def position(self, factor: str) -> int:
         """Which axis of the cells belongs to `factor`."""
@@ -138,12 +152,21 @@ class SweepTests:
     @cached_property
     def caveats(self) -> list[str]:
         """What keeps any claim of this sweep from being final."""
-        interim = f"interim: {counted(self.pending, 'run')} of {len(self.data.runs)} still to come"
+        interim = f"interim: {counted(self.pending, self.words.run)} of {len(self.data.runs)} still to come"
         uneven = [
             f"{factor_label(self.design.factors[axis])} acts differently in different blocks, and is judged by how much"
             for axis in self.cells.uneven
         ]
-        return [*([interim] if self.pending else []), *self.design.notes, *uneven, *survivor_caveat(self.data)]
+        doubted = [f"intervals of level means are left out: {self.mean_doubt}"] if self.mean_doubt else []
+        interim_or_not = [interim] if self.pending else []
+        return [*interim_or_not, *self.design.notes, *uneven, *doubted, *survivor_caveat(self.data)]
+
+    @cached_property
+    def mean_doubt(self) -> str:
+        """Why t intervals of level means would not cover what they say; empty where nothing speaks against them."""
+        values, cell = self.design.values, self.design.own_cells
+        largest = max((len(self.levels_of(factor)) for factor in self.parameters), default=1)
+        return doubt(values, cell, len(values) // largest) if self.design.replicates[0] >= 2 else ""
 
     @cached_property
     def pending(self) -> int:

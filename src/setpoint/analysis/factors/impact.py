@@ -7,11 +7,11 @@ import numpy as np
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import ratio
 from setpoint.analysis.data.evidence import EffectEvidence, ImpactEvidence
-from setpoint.formatting import factor_label, interval_text, listed, number_text, p_text
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.analysis.factors.claim_builder import Finding, build_claim
 from setpoint.analysis.factors.factor_tests import SweepTests, method_of, two_level_difference
 from setpoint.analysis.statistics import effects
+from setpoint.formatting import factor_label, interval_text, listed, number_text, p_text
 from setpoint.seeding import generator
 
 MOST_IMPACTFUL = "Most impactful parameter"
@@ -38,7 +38,7 @@ def most_impactful(sweep: SweepTests) -> Claim:
     spread = spread_of(sweep, factor)
     interacting = sweep.interacting(factor)
     if p >= sweep.alpha:
-        verdict = Status.UNRESOLVED, "no parameter's effect is told apart from the spread between seeds"
+        verdict = Status.UNRESOLVED, f"no parameter effect exceeds {sweep.variability}"
         if min(sweep.main_p.values()) < sweep.alpha:
             verdict = Status.UNRESOLVED, "the parameter with the largest observed effect is not the significant one"
     elif p_top < NAMING_PROBABILITY:
@@ -86,7 +86,7 @@ def main_effect(sweep: SweepTests, factor: str) -> Claim:
         if significant
         else (
             Status.UNRESOLVED,
-            "not told apart from the spread between seeds, which does not show that there is none",
+            f"not distinguishable from {sweep.variability}, which is no evidence that there is no effect",
         ),
         weakened_by=sweep.doubts(factor),
         method=f"{method_of(sweep)}, Holm over the parameters",

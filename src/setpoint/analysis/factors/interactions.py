@@ -16,7 +16,7 @@ def interactions(sweep: SweepTests) -> list[Claim]:
 
 
 def _claim(sweep: SweepTests, first: str, second: str, p: float) -> Claim:
-    verdict = Status.UNRESOLVED, "not told apart from the spread between seeds"
+    verdict = Status.UNRESOLVED, f"not distinguishable from {sweep.variability}"
     if p < sweep.alpha:
         verdict = Status.SUPPORTED, "significant interaction"
     best = f"best {factor_label(first)} {best_by(sweep, first, second)}"

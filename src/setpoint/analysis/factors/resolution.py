@@ -30,16 +30,16 @@ def resolution(sweep: SweepTests) -> Claim:
     parameters = {factor: _detectable(sweep, factor) for factor in sweep.parameters}
     now = [found.by_seeds[seeds] for found in parameters.values() if seeds in found.by_seeds]
     shown = [
-        f"{_between(parameters, count)} with {counted(count, 'seed')}"
+        f"{_between(parameters, count)} with {counted(count, sweep.words.replicate)}"
         for count in (seeds, *(count for count in SEEDS[:3] if count > seeds))
         if now
     ]
     return Claim(
         kind=ClaimKind.RESOLUTION,
         heading="Smallest difference that this design resolves",
-        statement="; ".join(shown) if now else "not resolved: the levels show no spread between seeds to judge by",
-        status=Status.SUPPORTED if now else Status.NOT_TESTABLE,
-        reason="from the observed spread between runs of one configuration: a level better than all others by so much "
+        statement="; ".join(shown) if now else "not resolved: the levels show no spread to judge by",
+        status=Status.DESCRIPTIVE if now else Status.NOT_TESTABLE,
+        reason=f"from the observed {sweep.variability}: a level better than all others by so much "
         "is shown to be best in 80 % of experiments or more",
         method="t against every other level with Bonferroni's correction, alpha divided by the number of effects; "
         "noncentral t power",

@@ -10,15 +10,15 @@ import numpy as np
 from setpoint.analysis.data.design import Scale, observe, ordered_levels
 from setpoint.analysis.data.evidence import Sensitivity
 from setpoint.analysis.data.experiment import ExperimentData, Level
-from setpoint.formatting import counted, level_text, listed
 from setpoint.analysis.factors.factor_tests import SweepTests
 from setpoint.analysis.runs.reliability import failed_itself
+from setpoint.formatting import counted, level_text, listed
 
 MOST_SEEDS = 200
 """Of more seeds no single one decides."""
 
 
-def changes(found: Sensitivity, best: Level, *, decided: bool) -> str:
+def changes(found: Sensitivity, best: Level, replicate: str, *, decided: bool) -> str:
     """What other analyses change where `best` is the best of the main one; empty where nothing does.
 
     Of a level that is `decided` to be best the other scale is a doubt, which is told as such.
@@ -29,7 +29,7 @@ def changes(found: Sensitivity, best: Level, *, decided: bool) -> str:
     others = [level for level in found.without_seed.values() if level != best]
     if others:
         names = listed([level_text(level) for level in dict.fromkeys(others)], "or")
-        parts.append(f"without one of {counted(len(found.without_seed), 'seed')} {names} is best ({len(others)}×)")
+        parts.append(f"without one of {counted(len(found.without_seed), replicate)} {names} is best ({len(others)}×)")
     return ", ".join(parts)
 
 

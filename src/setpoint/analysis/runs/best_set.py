@@ -7,6 +7,9 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, fin
 from setpoint.analysis.data.design import swept
 from setpoint.analysis.data.evidence import BestSetEvidence, Interval, LevelEvidence
 from setpoint.analysis.data.experiment import ExperimentData
+from setpoint.analysis.data.subject import OneFactor
+from setpoint.analysis.runs.configurations import ConfigurationResult, Ranking, ranking, ranking_metric
+from setpoint.analysis.runs.reliability import survivor_caveat
 from setpoint.formatting import (
     counted,
     interval_text,
@@ -16,9 +19,6 @@ from setpoint.formatting import (
     percent_interval_text,
     percent_text,
 )
-from setpoint.analysis.data.subject import OneFactor
-from setpoint.analysis.runs.configurations import ConfigurationResult, Ranking, ranking, ranking_metric
-from setpoint.analysis.runs.reliability import survivor_caveat
 
 SHOWN = 5
 NOTE = "the observed best's own score is too good on average; only fresh seeds give an unbiased one"
@@ -40,13 +40,13 @@ def best_set_claims(data: ExperimentData, made: Sequence[Claim] = ()) -> list[Cl
         if len(found.results) < 2:
             continue
         if level is not None and isinstance(level.evidence, LevelEvidence) and len(data.systems) == 1:
-            claims.append(_as_the_level(found, system, level, level.evidence))
+            claims.append(_as_the_level(data, found, system, level, level.evidence))
         else:
             claims.append(_claim(data, system, found))
     return claims
 
 
-def _as_the_level(found: Ranking, system: str, level: Claim, evidence: LevelEvidence) -> Claim:
+def _as_the_level(data: ExperimentData, found: Ranking, system: str, level: Claim, evidence: LevelEvidence) -> Claim:
     """What the claim about the best level of the only factor says, about configurations."""
     factor = level.factor
     by_level = {result.levels[factor]: result.configuration for result in found.results}
@@ -55,7 +55,7 @@ def _as_the_level(found: Ranking, system: str, level: Claim, evidence: LevelEvid
         kind=ClaimKind.BEST_CONFIGURATIONS,
         subject=None,
         system=system,
-        heading=f"Best configurations, {system}",
+        heading=_heading(data, system),
         evidence=BestSetEvidence(
             observed_best=by_level[evidence.observed_best],
             possibly_best=tuple(by_level[member] for member in evidence.possibly_best),
@@ -76,15 +76,24 @@ def _obstacle(data: ExperimentData, ranked: list[ConfigurationResult]) -> Obstac
     values = [value for result in ranked for value in result.values]
     without = sum(value <= 0.0 for value in values)
     if data.analysis.scale == "log" and without:
-        runs = counted(without, "run")
+        runs = counted(without, data.words.run)
         return Obstacle(Status.REFUSED, f"{quantity.label} is zero or negative in {runs}, so it has no logarithm")
     if all(len(set(result.values)) <= 1 for result in ranked) and any(len(result.values) > 1 for result in ranked):
-        return Obstacle(Status.NOT_TESTABLE, f"{quantity.label} does not vary between replicates")
-    return Obstacle(Status.NOT_TESTABLE, "too few seeds per configuration to compare single configurations")
+        return Obstacle(Status.NOT_TESTABLE, f"{quantity.label} does not vary between {data.words.replicate}s")
+    return Obstacle(
+        Status.NOT_TESTABLE,
+        f"too few {data.words.replicate}s to compare single {data.words.configuration}s",
+    )
+
+
+def _heading(data: ExperimentData, system: str) -> str:
+    """`Best configurations, pendulum`; a table has no system."""
+    name = f"Best {data.words.configuration}s"
+    return name if data.type == "table" else f"{name}, {system}"
 
 
 def _claim(data: ExperimentData, system: str, found: Ranking) -> Claim:
-    kind, heading, ranked = ClaimKind.BEST_CONFIGURATIONS, f"Best configurations, {system}", list(found.results)
+    kind, heading, ranked = ClaimKind.BEST_CONFIGURATIONS, _heading(data, system), list(found.results)
     with_result = [result for result in ranked if result.mean is not None]
     n_runs = sum(len(result.values) for result in ranked)
     if not with_result:
@@ -101,10 +110,10 @@ def _claim(data: ExperimentData, system: str, found: Ranking) -> Claim:
     caveats = [*survivor_caveat(data)]
     untested = len(ranked) - len(tested)
     if untested:
-        caveats.append(f"{counted(untested, 'configuration')} could not be compared")
+        caveats.append(f"{counted(untested, data.words.configuration)} could not be compared")
     status, reason = _verdict(data, found, best, tested)
     p, lead = p_text(found.lead.p_adjusted, data.analysis.alpha), _lead_text(found)
-    facts = f"{lead}, {p}, {counted(n_runs, 'run')}"
+    facts = f"{lead}, {p}, {counted(n_runs, data.words.run)}"
     return Claim(
         kind=kind,
         system=system,
@@ -159,12 +168,14 @@ def _verdict(
     untested = len(found.results) - len(tested)
     if len(best) == 1:
         doubts = [*interim, *found.doubts]
-        doubts += [f"{counted(untested, 'configuration')} could not be compared"] if untested else []
+        doubts += [f"{counted(untested, data.words.configuration)} could not be compared"] if untested else []
         if doubts:
             return Status.SUGGESTIVE, "; ".join(doubts)
         others = len(tested) - 1
         return Status.SUPPORTED, "better than the other" if others == 1 else f"better than each of the {others} others"
     names = "; ".join(configuration_name(result) for result in best[:SHOWN])
     more = f"; and {len(best) - SHOWN} more" if len(best) > SHOWN else ""
-    tied = f"not distinguishable from the best: {len(best)} of {len(tested)} configurations ({names}{more})"
+    tied = (
+        f"not distinguishable from the best: {len(best)} of {len(tested)} {data.words.configuration}s ({names}{more})"
+    )
     return Status.UNRESOLVED, "; ".join([tied, *interim])

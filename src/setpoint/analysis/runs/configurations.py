@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from setpoint.analysis.data.design import Observation, Scale, cells_of_runs, observe
-from setpoint.analysis.data.experiment import FAILED_STATES, ExperimentData, Level, RunResult
-from setpoint.formatting import p_text
+from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.runs.reliability import failed_itself
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.failed_runs import FAILURES_AS_OUTCOMES
 from setpoint.analysis.statistics.intervals import mean_interval
 from setpoint.analysis.statistics.levels import BestSet, Comparison, best_set_of_cells
+from setpoint.formatting import p_text
 
 LEAST_RUNS = 3
 """Runs of a configuration that give an interval of its mean."""

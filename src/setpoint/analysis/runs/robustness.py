@@ -12,12 +12,12 @@ import numpy as np
 
 from setpoint.analysis.data.design import Factorial, Observation, Scale, observe
 from setpoint.analysis.data.experiment import ExperimentData
-from setpoint.formatting import p_text
 from setpoint.analysis.runs.reliability import failed_itself
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.exact import ExactTest, two_samples, within_blocks
 from setpoint.analysis.statistics.failed_runs import FAILURES_AS_OUTCOMES
 from setpoint.analysis.statistics.levels import Comparison, t_comparison
+from setpoint.formatting import p_text
 from setpoint.seeding import generator
 
 NEAR = 5.0
@@ -49,29 +49,27 @@ class Robustness:
     exact: ExactTest | None = None
 
 
-def robustness(data: ExperimentData, design: Factorial) -> Robustness:
-    """The other analyses of `design`, whose cells must exist."""
-    failures = _with_failures(data, design)
+def robustness(data: ExperimentData, design: Factorial, *, system: str | None = None) -> Robustness:
+    """The other analyses of `design`, whose cells must exist, of all systems or of one."""
+    failures = _with_failures(data, design, system)
     return Robustness(
         failures=tuple(each for each in failures if each is not None),
         untestable=None in failures,
-        other_scale=_other_scale(data, design),
+        other_scale=_other_scale(data, design, system),
         exact=_exact(design),
     )
 
 
-def _with_failures(data: ExperimentData, design: Factorial) -> list[Analysis | None]:
+def _with_failures(data: ExperimentData, design: Factorial, system: str | None) -> list[Analysis | None]:
     """By ranks and with the worst value; nothing where no run failed, None where cells would be without spread."""
-    ended = [
-        o for o in observe(data, design.scale) if design.holds(o) and (o.value is not None or failed_itself(o.run))
-    ]
+    ended = [o for o in _observed(data, design.scale, design, system) if o.value is not None or failed_itself(o.run)]
     if all(o.value is not None for o in ended):
         return []
     found: list[Analysis | None] = []
     for name, way in FAILURES_AS_OUTCOMES:
         values = np.array([np.nan if o.value is None else o.value for o in ended])
-        for system in {o.system for o in ended}:
-            here = np.array([o.system == system for o in ended])
+        for name_of_system in {o.system for o in ended}:
+            here = np.array([o.system == name_of_system for o in ended])
             if np.isnan(values[here]).all():
                 return [None]
             values[here] = way(values[here])
@@ -80,13 +78,17 @@ def _with_failures(data: ExperimentData, design: Factorial) -> list[Analysis | N
     return found
 
 
+def _observed(data: ExperimentData, scale: Scale, design: Factorial, system: str | None) -> list[Observation]:
+    return [o for o in observe(data, scale) if design.holds(o) and (system is None or o.system == system)]
+
+
 def _valued(observations: Sequence[Observation], values: np.ndarray) -> list[Observation]:
     return [replace(o, value=float(value)) for o, value in zip(observations, values, strict=True)]
 
 
-def _other_scale(data: ExperimentData, design: Factorial) -> Analysis | None:
+def _other_scale(data: ExperimentData, design: Factorial, system: str | None) -> Analysis | None:
     scale = Scale(design.scale.quantity, not design.scale.logarithmic)
-    observed = [o for o in observe(data, scale) if o.run.state == "ok" and design.holds(o)]
+    observed = [o for o in _observed(data, scale, design, system) if o.run.state == "ok"]
     values = [o.value for o in observed if o.value is not None]
     if len(values) < len(observed):
         return None
