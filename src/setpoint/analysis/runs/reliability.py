@@ -48,7 +48,11 @@ def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[in
 def survivor_caveat(data: ExperimentData) -> list[str]:
     """One caveat where runs are missing from the comparison of means because they failed."""
     failed = sum(map(failed_itself, data.runs))
-    return [f"means are of the runs that survived; {counted(failed, 'run')} failed"] if failed else []
+    return (
+        [f"means are of the {data.words.run}s that survived; {counted(failed, data.words.run)} failed"]
+        if failed
+        else []
+    )
 
 
 def failure_claims(data: ExperimentData) -> list[Claim]:
