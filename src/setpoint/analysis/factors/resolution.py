@@ -21,7 +21,7 @@ from setpoint.formatting import counted, factor_label, listed, number_text, perc
 POWER = 0.8
 """How often a best level that differs by no more is shown to be best, or more often."""
 SEEDS = (3, 5, 10, 20)
-"""For so many seeds the report says what they would show; more are seldom affordable."""
+"""Numbers of seeds for which a report states the detectable difference; more are rarely affordable."""
 
 
 def resolution(sweep: SweepTests) -> Claim:
@@ -36,7 +36,7 @@ def resolution(sweep: SweepTests) -> Claim:
     ]
     return Claim(
         kind=ClaimKind.RESOLUTION,
-        heading="Smallest difference that this design resolves",
+        heading="Minimum detectable difference",
         statement="; ".join(shown) if now else "not resolved: the levels show no spread to judge by",
         status=Status.DESCRIPTIVE if now else Status.NOT_TESTABLE,
         reason=f"from the observed {sweep.variability}: a level better than all others by so much "

@@ -49,9 +49,7 @@ def survivor_caveat(data: ExperimentData) -> list[str]:
     """One caveat where runs are missing from the comparison of means because they failed."""
     failed = sum(map(failed_itself, data.runs))
     return (
-        [f"means are of the {data.words.run}s that survived; {counted(failed, data.words.run)} failed"]
-        if failed
-        else []
+        [f"means exclude {counted(failed, f'failed {data.words.run}')} (possible survivorship bias)"] if failed else []
     )
 
 
@@ -97,7 +95,7 @@ def _failure_claim(
     elif p < alpha:
         verdict = Status.SUPPORTED, "failure rates differ between levels"
     else:
-        verdict = Status.UNRESOLVED, "the difference may be chance"
+        verdict = Status.UNRESOLVED, "not statistically significant"
     tested = "" if p is None else f"; {p_text(p)} after Holm"
     statement = f"not resolved: {rates}{tested}; {verdict[1]}"
     if verdict[0] is Status.SUPPORTED:

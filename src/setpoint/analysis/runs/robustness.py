@@ -26,7 +26,7 @@ NEAR = 5.0
 
 @dataclass(frozen=True)
 class Analysis:
-    """Another analysis of the same cells: what it does differently, in words, and its cells."""
+    """Another analysis of the same cells: a description of what differs, and its cells."""
 
     name: str
     cells: Cells
