@@ -100,7 +100,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "generate", "--systems", "di", "--split-ratio", "nan"], "split ratio"),
         (["data", "generate", "--systems", "di", "--workers", "0"], "--workers must be at least 1"),
         (["data", "generate", "--systems", "di", "--expert", "detund"], "Did you mean 'detuned'?"),
-        (["data", "generate", "--systems", "di", "--dataset-name", "../x"], "a dataset's name must be"),
+        (["data", "generate", "--systems", "di", "--dataset-name", "../x"], "a data set's name must be"),
         (["data", "generate", "--systems", "vdp", "--dataset-name", "di"], "but not van_der_pol"),
         (["data", "generate", "--systems", "di", "--dataset-name", "mini"], "total_samples is 40, not 2000"),
         (["data", "show", "nothing"], "setpoint data generate"),
