@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pages.claims import claims
 from pages.command_line import command_line
+from pages.failures import failures
 from pages.models import parameters, specification
 from pages.python_api import python_api, undocumented
 from pages.source_tree import source_tree
@@ -20,6 +21,7 @@ PAGES = {
     "reference/claims.md": claims,
     "reference/specification.md": specification,
     "reference/parameters.md": parameters,
+    "reference/failures.md": failures,
     "reference/python_api.md": python_api,
     "reference/source_tree.md": source_tree,
 }

@@ -1,13 +1,13 @@
 """The Python API, from `setpoint.__all__` and the docstrings."""
 
 import functools
+import importlib
 import inspect
 
 import setpoint
 from pages.markdown import page
 
 TYPES = {
-    "setpoint.controllers": ("Controller", "Plan"),
     "setpoint.api.experiment": ("BestRun",),
     "setpoint.execution": ("Limits",),
     "setpoint.experiments.cost.estimate": ("Estimate",),
@@ -41,6 +41,7 @@ def python_api() -> str:
     lines.append(ABOUT_TYPES)
     for module, names in TYPES.items():
         for name in names:
+            assert hasattr(importlib.import_module(module), name), f"{module} has no {name}"
             lines += _documented("autoclass", module, name)
     return page(*lines)
 

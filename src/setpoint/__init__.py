@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from setpoint.api.tables import TableAnalysis as TableAnalysis
     from setpoint.api.tables import analyze as analyze
     from setpoint.controllers import ClippedLqr as ClippedLqr
+    from setpoint.controllers import Controller as Controller
+    from setpoint.controllers import ControlPlan as ControlPlan
     from setpoint.controllers import ZeroControl as ZeroControl
     from setpoint.controllers.mpc import ModelPredictive as ModelPredictive
     from setpoint.controllers.optimal import OptimalController as OptimalController
@@ -49,6 +51,8 @@ _PLACES = {
     "Ablation": "api.specifications",
     "ClaimList": "api.results",
     "ClippedLqr": "controllers",
+    "ControlPlan": "controllers",
+    "Controller": "controllers",
     "CrossSystem": "api.specifications",
     "Disturbance": "simulation",
     "Evaluation": "api.evaluation",

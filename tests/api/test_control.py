@@ -44,9 +44,9 @@ def test_a_plan_of_one_state_has_no_batch_axis() -> None:
 @pytest.mark.parametrize(
     ("x0", "message"),
     [
-        ([0.1], r"x0 must be of shape \(2,\) or \(B, 2\): position, velocity, but has shape \(1,\)"),
-        ([[[0.1, 0.2]]], r"but has shape \(1, 1, 2\)"),
-        (["a", "b"], "x0 must hold numbers"),
+        ([0.1], r"x0 must be of shape \(2,\) or \(B, 2\): position, velocity; got shape \(1,\)"),
+        ([[[0.1, 0.2]]], r"got shape \(1, 1, 2\)"),
+        (["a", "b"], "x0 must be numeric"),
         ([float("nan"), 0.0], "x0 must be finite"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_plant_may_not_take_the_name_of_another() -> None:
         name = "pendulum"
         short_name = "impostor"
 
-    with pytest.raises(sp.InputError, match="is called 'pendulum' already"):
+    with pytest.raises(sp.InputError, match="the name 'pendulum' is taken by another system"):
         sp.register_system(
             sp.Problem(Impostor(), 50, (1.0, 1.0), (0.1,), 1.0, (0.0, 0.0), (0.5, 0.5)),
         )

@@ -100,7 +100,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "generate", "--systems", "di", "--split-ratio", "nan"], "split ratio"),
         (["data", "generate", "--systems", "di", "--workers", "0"], "--workers must be at least 1"),
         (["data", "generate", "--systems", "di", "--expert", "detund"], "Did you mean 'detuned'?"),
-        (["data", "generate", "--systems", "di", "--dataset-name", "../x"], "a data set's name must be"),
+        (["data", "generate", "--systems", "di", "--dataset-name", "../x"], "a dataset name must be"),
         (["data", "generate", "--systems", "vdp", "--dataset-name", "di"], "but not van_der_pol"),
         (["data", "generate", "--systems", "di", "--dataset-name", "mini"], "total_samples is 40, not 2000"),
         (["data", "show", "nothing"], "setpoint data generate"),
@@ -139,10 +139,10 @@ def test_a_dataset_with_a_damaged_file_is_not_shown_and_listed_as_such(
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-8])
-    assert "test.parquet' is missing, cut off" in refused(capsys, "data", "show", "mini", "--workspace", tmp_path)
+    assert "test.parquet' is missing, truncated" in refused(capsys, "data", "show", "mini", "--workspace", tmp_path)
     code, out, _ = run(capsys, "data", "list", "--workspace", tmp_path)
     assert code == 0
-    assert f"DAMAGED: test.parquet missing or cut off; remove the folder {str(folder)!r}" in out
+    assert f"DAMAGED: test.parquet missing or truncated; delete the folder {str(folder)!r}" in out
     assert "remark   dataset: mini" in run(capsys, "doctor", "--workspace", tmp_path)[1]
 
 

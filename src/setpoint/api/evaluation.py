@@ -141,7 +141,7 @@ def evaluate(
 
     Args:
         controller: one of this package, or any object with a `name` and a method `plan(t, x, steps)` that returns a
-            `Plan` for a batch of states.
+            `ControlPlan` for a batch of states.
         problem: default: the controller's own.
         cases: number of cases from the suite, or your own initial states, (n_x,) or (B, n_x).
         suite: `nominal`, `tight`, `held_out` or `held_out_systems`.

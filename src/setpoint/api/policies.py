@@ -1,16 +1,15 @@
 """Trained adapters and base models as controllers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setpoint import problems
-from setpoint.artifacts import read_json
 from setpoint.errors import InputError
 from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel, resolve_base
-from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
+from setpoint.policies.adapters import AdapterRecord, check_adapter, read_record
 from setpoint.problems import MoveBlocking, Problem
 
 if TYPE_CHECKING:
@@ -73,10 +72,9 @@ def open_adapter(path: str | Path, base_model: str | None = None) -> TrainedAdap
     """
     folder = Path(path)
     record = _read_record(folder)
-    base = resolve_base(base_model or record["base"]["name"])
-    prompt_format = PromptFormat.from_definition(record["dialect"])
+    base = resolve_base(base_model or record.base)
     check_adapter(folder, base)
-    return TrainedAdapter(folder, base, tuple(record["systems"]), prompt_format)
+    return TrainedAdapter(folder, base, record.systems, record.prompt_format)
 
 
 def load_policy(
@@ -100,17 +98,17 @@ def load_policy(
     return found.load()(problem)
 
 
-def _read_record(path: Path) -> Mapping[str, Any]:
+def _read_record(path: Path) -> AdapterRecord:
     """Read the record that training wrote next to the adapter."""
     if not path.is_dir():
         raise InputError(f"no adapter folder {str(path)!r}. List the trained ones with `setpoint models list`.")
-    record = read_json(path / ADAPTER_RECORD)
-    if not (isinstance(record, dict) and {"base", "systems", "dialect"} <= record.keys()):
+    try:
+        return read_record(path)
+    except InputError as error:
         raise InputError(
-            f"{str(path)!r} is not an adapter trained by setpoint: {ADAPTER_RECORD!r} is missing or incomplete. "
-            "List the trained ones with `setpoint models list`."
-        )
-    return record
+            f"{str(path)!r} is not an adapter trained by setpoint: {error} List the trained ones with "
+            "`setpoint models list`."
+        ) from error
 
 
 MODEL_TYPES = ("single_system", "universal")

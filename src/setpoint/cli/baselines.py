@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compute and print the tables."""
     from setpoint import plants
     from setpoint.controllers.cloned import require_cloning
-    from setpoint.demonstrations import MOST_ROWS
+    from setpoint.demonstrations import MAX_ROWS
     from setpoint.problems import require_cases, require_in_suite, suite_systems
 
     known = suite_systems(arguments.suite)
@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in wanted:
         require_in_suite(name, arguments.suite)
     require_cases(arguments.cases)
-    if arguments.clones > MOST_ROWS:
-        raise InputError(f"--clones must be at most {MOST_ROWS}, got {arguments.clones}.")
+    if arguments.clones > MAX_ROWS:
+        raise InputError(f"--clones must be at most {MAX_ROWS}, got {arguments.clones}.")
     if arguments.clones:
         require_cloning(arguments.clones)
     if arguments.workers < 1:

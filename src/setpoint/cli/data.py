@@ -103,7 +103,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from setpoint.demonstrations import list_datasets
 
     workspace = workspace_of(arguments)
-    found = list_datasets(workspace)
+    found = list_datasets(workspace, lambda error: print(f"setpoint: {error}", file=sys.stderr))
     if not found and not arguments.json:
         print(f"no datasets in {str(workspace.datasets)!r}. Create one with `setpoint data generate`.", file=sys.stderr)
     _print(found, as_json=arguments.json)
@@ -140,7 +140,7 @@ def _record(info: "DatasetInfo") -> dict[str, Any]:
         "rows": info.rows,
         "total_rows": info.total_rows,
         "rejection_rate": info.rejection_rate,
-        "certificate": info.manifest["certificate"],
+        "certificate": info.certificate,
         "damaged": damaged_files(info),
         "digest": info.digest,
     }

@@ -99,7 +99,7 @@ def _record(problem: "Problem") -> dict[str, Any]:
         "states": [_signal(signal) for signal in plant.states],
         "controls": [_signal(signal) for signal in plant.controls],
         "family": {name: asdict(interval) for name, interval in plant.family.items()},
-        "optimum": problem.optimum_word,
+        "optimum": problem.optimum_label,
         "horizon_s": problem.horizon_s,
         "evaluation_mode": problem.evaluation_mode,
         "open_loop": problem.open_loop,
@@ -137,7 +137,7 @@ def data_sheet(problem: "Problem") -> Iterator[str]:
             f"family: {name} = {plant.parameters[name]:g}, range {interval.low:g} … {interval.high:g}; held out of "
             f"training: {interval.held_low:g} … {interval.held_high:g}"
         )
-    if problem.optimum_word == "best known":
+    if problem.optimum_label == "best known":
         yield f"optimum: best known of {problem.starts} starts (there are local optima)"
     yield f"primary evaluation mode: {_mode_text(problem)}"
 

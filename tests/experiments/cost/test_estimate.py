@@ -180,7 +180,7 @@ def test_an_array_asks_for_what_its_largest_stage_took(tmp_path: Path, monkeypat
 def test_something_is_always_suggested() -> None:
     for fields, words in (
         ({"systems": "di"}, "--replicates 3"),
-        ({"systems": "di"}, "nothing is compared"),
+        ({"systems": "di"}, "there is nothing to compare yet"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 16]}, "replicates": 3}, "such as 8"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "replicates": 2}, "lora_rank, such as 6,"),
         (
@@ -220,5 +220,5 @@ def test_recovery_says_what_it_would_do_and_does_nothing(tmp_path: Path) -> None
     assert "lower learning_rate" in steps[0].why
     retried = recovery_steps(Workspace(tmp_path), plan, lambda _: True)
     assert [step.action for step in retried] == ["retry", "run", "run", "run"]
-    assert "stages are finished and stay" in recovery_text(Workspace(tmp_path), plan, lambda _: True)
+    assert "stages finished (kept)" in recovery_text(Workspace(tmp_path), plan, lambda _: True)
     assert sorted(tmp_path.rglob("*")) == before

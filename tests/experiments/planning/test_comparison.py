@@ -97,7 +97,7 @@ def test_the_table_of_all_systems_has_each_in_the_mode_that_it_is_judged_in() ->
         arm("attitude_mrp", "replan_5", "SFT", 0.999),
     ]
     lines = render_arms(found).splitlines()
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["system", "judged in", "SFT", "optimum"]
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["system", "mode", "SFT", "optimum"]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[4:6]]
     assert rows == [
         ["cart_pole", "closed loop", "90 %; 50 %; 25 %", "100 %; 25 %"],

@@ -1,15 +1,15 @@
-"""The events of a run as lines of text."""
+"""Journal events as lines of text."""
 
 from setpoint.records import journal
 from setpoint.records.plan import Plan
 
 
 def event_text(plan: Plan, event: journal.Event) -> str | None:
-    """One line for a person; None for events that only programs read."""
-    return _of_a_stage(plan, event) or _of_the_experiment(plan, event)
+    """Return one line of text for people; None for events that only programs read."""
+    return _stage_text(plan, event) or _experiment_text(plan, event)
 
 
-def _of_a_stage(plan: Plan, event: journal.Event) -> str | None:
+def _stage_text(plan: Plan, event: journal.Event) -> str | None:
     match event:
         case journal.StageStarted():
             return f"{event.kind} {event.stage} started"
@@ -26,7 +26,7 @@ def _of_a_stage(plan: Plan, event: journal.Event) -> str | None:
     return None
 
 
-def _of_the_experiment(plan: Plan, event: journal.Event) -> str | None:
+def _experiment_text(plan: Plan, event: journal.Event) -> str | None:
     match event:
         case journal.Started():
             return f"{plan.experiment}: {_counted(event.runs, 'run')} in {_counted(event.stages, 'stage')}"
