@@ -326,4 +326,4 @@ def test_a_problem_that_changed_since_is_named_where_it_differs(
         ensure(workspace, "small", ["di"])
     assert main(["data", "show", "small", "--workspace", str(tmp_path)]) == 0
     shown = capsys.readouterr()
-    assert "small was made for other problems than those of today (problems.double_integrator.q is" in shown.err
+    assert "small was generated for earlier problem definitions (problems.double_integrator.q is" in shown.err

@@ -182,9 +182,9 @@ def odd_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     [
         (
             "evaluate --controller lqr --system impossible --num-test-cases 3",
-            "no initial state has a certified optimum",
+            "none of 3 initial states has a certified optimum",
         ),
-        ("systems impossible --plot impossible.png", "no initial state has a certified optimum"),
+        ("systems impossible --plot impossible.png", "none of 12 initial states has a certified optimum"),
         ("data generate --systems short_horizon --total-samples 6", "must cover the 7 steps of short_horizon"),
         ("experiment run --systems short_horizon --dry-run", "must cover the 7 steps of short_horizon"),
         ("train --system short_horizon --dry-run", "must cover the 7 steps of short_horizon"),

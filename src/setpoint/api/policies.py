@@ -22,11 +22,11 @@ else:
 
 @dataclass(frozen=True)
 class TrainedAdapter:
-    """An adapter on disk with what is needed to use it.
+    """An adapter on disk, with its base model and prompt format.
 
     Attributes:
-        systems: what it was trained on.
-        prompt_format: of its prompts and answers.
+        systems: systems that it was trained on.
+        prompt_format: format of its prompts and answers.
     """
 
     path: Path
@@ -36,18 +36,18 @@ class TrainedAdapter:
 
     @property
     def blocking(self) -> MoveBlocking:
-        """For how many steps each move of an answer is held."""
+        """Number of steps that each move of an answer is held."""
         return self.prompt_format.blocking
 
     def load(self) -> "Callable[[Problem], LLMController]":
-        """Load the model once; the result makes the controller of any problem."""
+        """Load the model, and return a function from a problem to its controller."""
         return load_model(self.base, self.prompt_format, self.path)
 
 
 def load_model(
     base: BaseModel, prompt_format: PromptFormat, adapter: Path | None = None
 ) -> "Callable[[Problem], LLMController]":
-    """Load a base model, with an adapter or without; the result makes the controller of any problem.
+    """Load a base model with an optional adapter, and return a function from a problem to its controller.
 
     Raises:
         InputError: the base or the adapter cannot be used, or the packages for training are not installed.
@@ -62,13 +62,13 @@ def load_model(
 
 
 def open_adapter(path: str | Path, base_model: str | None = None) -> TrainedAdapter:
-    """The adapter in a folder, checked.
+    """Open and check the adapter in a folder.
 
     Args:
-        base_model: where its base is now; default: where it was when the adapter was trained.
+        base_model: current location of its base model; default: the location during training.
 
     Raises:
-        InputError: it is missing, damaged, not from this package, or belongs to another base.
+        InputError: the adapter is missing, damaged, not from this package, or belongs to another base.
     """
     folder = Path(path)
     record = _read_record(folder)
@@ -80,15 +80,15 @@ def open_adapter(path: str | Path, base_model: str | None = None) -> TrainedAdap
 def load_policy(
     adapter: str | Path, *, problem: Problem | str | None = None, base_model: str | None = None
 ) -> "LLMController":
-    """A trained adapter as a controller.
+    """Load a trained adapter as a controller.
 
     Args:
-        adapter: its folder, such as `models/single_system/pendulum/sft/latest`, or a link to it.
-        problem: what to control; default: the system it was trained on.
-        base_model: where its base is now; default: where it was when the adapter was trained.
+        adapter: folder of the adapter, such as `models/single_system/pendulum/sft/latest`, or a link to it.
+        problem: problem to control; default: the system that the adapter was trained on.
+        base_model: current location of its base model; default: the location during training.
 
     Raises:
-        InputError: the adapter cannot be used, or it was trained on several systems and none was named.
+        InputError: the adapter cannot be used, or it was trained on several systems and none is named.
     """
     found = open_adapter(adapter, base_model)
     if problem is None and len(found.systems) > 1:
@@ -99,7 +99,7 @@ def load_policy(
 
 
 def _read_record(path: Path) -> AdapterRecord:
-    """What training wrote beside the adapter."""
+    """Read the record that training wrote next to the adapter."""
     if not path.is_dir():
         raise InputError(f"no adapter folder {str(path)!r}. List the trained ones with `setpoint models list`.")
     try:
@@ -115,5 +115,5 @@ MODEL_TYPES = ("single_system", "universal")
 
 
 def model_type(systems: Sequence[str]) -> str:
-    """What a model of these systems is called on disk."""
+    """Return the name of the model type in paths."""
     return MODEL_TYPES[len(systems) > 1]

@@ -1,4 +1,4 @@
-"""How far a corrected p-value carries a claim."""
+"""Status of a claim from its adjusted p-value."""
 
 from setpoint.analysis.data.claim import Status
 from setpoint.analysis.data.experiment import ExperimentData
@@ -6,13 +6,13 @@ from setpoint.formatting import counted
 
 
 def verdict(data: ExperimentData, p_adjusted: float, shown: str) -> tuple[Status, str]:
-    """Status and reason of a claim about a difference; `shown` is what a significant one shows.
+    """Return status and reason of a claim about a difference; `shown` is the reason of a significant one.
 
-    It is no more than suggestive as long as runs are pending.
+    The claim is at most suggestive while runs are pending.
     """
     if p_adjusted >= data.analysis.alpha:
-        return Status.UNRESOLVED, "the difference may be chance"
+        return Status.UNRESOLVED, "not statistically significant"
     pending = sum(run.pending for run in data.runs)
     if pending:
-        return Status.SUGGESTIVE, f"interim: {counted(pending, 'run')} still to come"
+        return Status.SUGGESTIVE, f"interim: {counted(pending, 'run')} not finished"
     return Status.SUPPORTED, shown
