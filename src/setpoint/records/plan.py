@@ -76,6 +76,14 @@ class PlannedStage(_Record):
         return self.fields().text("system", "")
 
     @property
+    def steps(self) -> int | None:
+        """Optimizer steps of a training stage; None if the configuration has none."""
+        try:
+            return self.fields().inner(self.kind).optional_whole("steps")
+        except DamagedError:
+            return None
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions of a comprehensive evaluation, without the nominal one.
 
