@@ -340,7 +340,9 @@ def _require_distinct(plan: Plan) -> None:
     for run in plan.runs:
         for identity in (run.name, (run.configuration, run.replicate, run.systems)):
             if identity in named:
-                raise DamagedError(f"{shown(named[identity])} and {shown(run.name)} are the same run")
+                raise DamagedError(
+                    f"it must name every run once, but {shown(named[identity])} and {shown(run.name)} are the same run"
+                )
             named[identity] = run.name
 
 
