@@ -21,9 +21,19 @@ def number_text(value: float, digits: int = 3, exponent_below: float = 1e-3) -> 
     return text
 
 
-def p_text(p: float) -> str:
-    """Format a p-value as `p<0.001` or `p=0.012`, never rounded to zero."""
-    return "p<0.001" if p < 0.001 else f"p={p:.2g}" if p < 0.995 else "p=1"
+NEAR_ALPHA = 0.2
+"""P-values closer to the level than this share of it are printed with a third digit."""
+MAX_P_DIGITS = 8
+
+
+def p_text(p: float, alpha: float = 0.05) -> str:
+    """Format a p-value as `p<0.001` or `p=0.012`, never rounded to zero or across `alpha`."""
+    if p < 0.001 or p >= 0.995:
+        return "p<0.001" if p < 0.001 else "p=1"
+    digits = 3 if abs(p - alpha) < NEAR_ALPHA * alpha else 2
+    while digits < MAX_P_DIGITS and (float(f"{p:.{digits}g}") < alpha) != (p < alpha):
+        digits += 1
+    return f"p={p:.{digits}g}"
 
 
 def percent_text(share: float) -> str:

@@ -140,10 +140,16 @@ def _priced(offer: Offer, spread: float | None) -> PricedDesign:
     seeds = offer.spec.replicates
     return PricedDesign(
         offer,
-        _smallest(seeds, offer.runs_per_level // seeds, offer.levels, offer.parameters),
+        _smallest(seeds, offer.runs_per_level // seeds, offer.levels, _effects(offer)),
         _smallest(seeds, 1, offer.configurations, 1),
         spread,
     )
+
+
+def _effects(offer: Offer) -> int:
+    """Main effects and interactions of two, which are corrected together; one seed tests main effects alone."""
+    count = offer.parameters
+    return count * (count + 1) // 2 if offer.spec.replicates > 1 else count
 
 
 def _smallest(seeds: int, cells: int, levels: int, tests: int) -> float | None:

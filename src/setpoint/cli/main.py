@@ -100,10 +100,10 @@ def _run(words: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"setpoint {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    called = next((word for word in words if not word.startswith("-")), None)
+    wanted = next((each for each in words if not each.startswith("-")), None)
     for name, verb in VERBS.items():
         subparser = subparsers.add_parser(name, help=verb.help, description=verb.help, allow_abbrev=False)
-        if name == called:
+        if name == wanted:
             module = importlib.import_module(verb.module)
             module.configure(subparser)
     parsed = parser.parse_args(words)

@@ -1,11 +1,12 @@
 """The content of a report, computed once for all formats."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, find, of_kind
 from setpoint.analysis.data.conditions import ConditionResult, read_conditions
+from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.quantities import Metrics
 from setpoint.analysis.data.subject import Subject
@@ -72,12 +73,21 @@ class Report:
 
 def build_report(data: ExperimentData, *, running: bool = False) -> Report:
     """Analyse `data` and collect the content of its report; set `running` if the experiment is still running."""
-    metric = ranking_metric(data)
+    metric, claims = ranking_metric(data), experiment_claims(data)
     ranked = []
     for system in data.systems:
         errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
-        ranked.append(RankedSystem(system, metric, tuple(rank_configurations(data, system, metric)), errors))
-    return Report(data, tuple(experiment_claims(data)), tuple(ranked), tuple(read_conditions(data)), running)
+        claim = find(claims, ClaimKind.BEST_CONFIGURATIONS, system=system)
+        results = [_as_claimed(result, claim) for result in rank_configurations(data, system, metric)]
+        ranked.append(RankedSystem(system, metric, tuple(results), errors))
+    return Report(data, tuple(claims), tuple(ranked), tuple(read_conditions(data)), running)
+
+
+def _as_claimed(result: ConfigurationResult, claim: Claim | None) -> ConfigurationResult:
+    """The result with the membership in the set of possibly best configurations that the claim states."""
+    if result.possibly_best is None or claim is None or not isinstance(claim.evidence, BestSetEvidence):
+        return replace(result, possibly_best=None)
+    return replace(result, possibly_best=result.configuration in claim.evidence.possibly_best)
 
 
 def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) -> RunResult | None:

@@ -48,7 +48,9 @@ def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[in
 def survivor_caveat(data: ExperimentData) -> list[str]:
     """One caveat where runs are missing from the comparison of means because they failed."""
     failed = sum(map(failed_itself, data.runs))
-    return [f"means are of the runs that survived; {counted(failed, 'run')} failed"] if failed else []
+    return (
+        [f"means exclude {counted(failed, f'failed {data.words.run}')} (possible survivorship bias)"] if failed else []
+    )
 
 
 def failure_claims(data: ExperimentData) -> list[Claim]:
@@ -93,7 +95,7 @@ def _failure_claim(
     elif p < alpha:
         verdict = Status.SUPPORTED, "failure rates differ between levels"
     else:
-        verdict = Status.UNRESOLVED, "the difference may be chance"
+        verdict = Status.UNRESOLVED, "not statistically significant"
     tested = "" if p is None else f"; {p_text(p)} after Holm"
     statement = f"not resolved: {rates}{tested}; {verdict[1]}"
     if verdict[0] is Status.SUPPORTED:
