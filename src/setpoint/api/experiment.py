@@ -25,7 +25,7 @@ from setpoint.experiments.request import Request, resume_request
 from setpoint.experiments.running.lease import lease_holder
 from setpoint.experiments.running.status import read_status
 from setpoint.records.plan import Plan
-from setpoint.records.state import ExperimentState, RunStatus
+from setpoint.records.state import ExperimentState
 from setpoint.reports import write_reports
 from setpoint.reports.results import result_rows
 
@@ -212,7 +212,7 @@ class Experiment:
         if not ranked:
             raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
         smaller = data.quantity(metric).better == "smaller"
-        runs = [run for run in ranked[0].runs if run.state is RunStatus.OK and wanted in run.outcomes]
+        runs = [run for run in ranked[0].runs if run.state.ok and wanted in run.outcomes]
         best = min(runs, key=lambda run: _score(run, wanted, metric, smaller=smaller))
         role = "grpo" if "grpo" in best.stages else "sft"
         adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"

@@ -1,6 +1,5 @@
 """Live view of an experiment, in the process that runs it or in another process that only reads."""
 
-import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -75,26 +74,30 @@ class View:
         return Group(head, lines, *(Text(message, style="red") for message in self._messages))
 
     def _line(self, stage: str, since: datetime) -> tuple[str, str, str, str]:
+        from setpoint.artifacts.fields import finite
+
         planned = self._plan.stages[stage]
         elapsed_s = max(0.0, datetime.now(since.tzinfo).timestamp() - since.timestamp())
         record = self._last_record(stage)
-        steps = planned.config.get(planned.kind, {}).get("steps")
-        step = f"step {record['step']:g}{f'/{steps}' if steps else ''}" if "step" in record else ""
+        at = finite(record.get("step"))
+        step = "" if at is None else f"step {at:g}{'' if planned.steps is None else f'/{planned.steps}'}"
         value = next((f"{name} {record[name]:.4g}" for name in SHOWN if isinstance(record.get(name), float)), "")
         return f"{planned.kind} {stage}", f"{elapsed_s:.0f} s", step, value
 
     def _last_record(self, stage: str) -> dict[str, Any]:
         """Return the last complete line of the training curve of the latest attempt."""
+        from setpoint.artifacts import parse_json
+
         attempt = self._workspace.stage(self._plan.stages[stage].kind, stage).latest_attempt()
+        if attempt is None:
+            return {}
         try:
-            if attempt is None:
-                return {}
             with attempt.metrics.open("rb") as curve:
                 curve.seek(max(0, attempt.metrics.stat().st_size - _TAIL))
                 whole = curve.read().rpartition(b"\n")[0]
-            record = json.loads(whole.rpartition(b"\n")[2])
-        except (OSError, ValueError):
+        except OSError:
             return {}
+        record = parse_json(whole.rpartition(b"\n")[2])
         return record if isinstance(record, dict) else {}
 
 

@@ -214,13 +214,14 @@ def _interrupted(request: "Request", *, on_slurm: bool) -> int:
 def _advise(finished: "FinishedRun") -> None:
     """Print what to do about runs without a result."""
     from setpoint.formatting import counted
+    from setpoint.records.state import ExperimentStatus, RunStatus
 
     status, request = finished.status, finished.request
-    if status.state == "interrupted":
+    if status.state is ExperimentStatus.INTERRUPTED:
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
     failed = status.counts.get("failed", 0) + status.counts.get("lost", 0)
     if failed:
-        lost = [run for run in status.runs.values() if run.state in {"failed", "lost"}]
+        lost = [run for run in status.runs.values() if run.state in {RunStatus.FAILED, RunStatus.LOST}]
         advice = f"fix the cause, then run: {resume_command(request, 'retry')}"
         if all(map(_is_final, lost)):
             suggestions = finished.report.with_name("failures.md")

@@ -76,6 +76,14 @@ class PlannedStage(_Record):
         return self.fields().text("system", "")
 
     @property
+    def steps(self) -> int | None:
+        """Optimizer steps of a training stage; None if the configuration has none."""
+        try:
+            return self.fields().inner(self.kind).optional_whole("steps")
+        except DamagedError:
+            return None
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions of a comprehensive evaluation, without the nominal one.
 
@@ -332,7 +340,9 @@ def _require_distinct(plan: Plan) -> None:
     for run in plan.runs:
         for identity in (run.name, (run.configuration, run.replicate, run.systems)):
             if identity in named:
-                raise DamagedError(f"{shown(named[identity])} and {shown(run.name)} are the same run")
+                raise DamagedError(
+                    f"it must name every run once, but {shown(named[identity])} and {shown(run.name)} are the same run"
+                )
             named[identity] = run.name
 
 

@@ -97,7 +97,7 @@ def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) ->
         (value if smallest else -value, run.index, run)
         for result in ranked.with_result
         for run in result.runs
-        if run.state == "ok" and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
+        if run.state.ok and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
     ]
     return min(found, key=lambda item: item[:2], default=(None, 0, None))[2]
 
@@ -115,7 +115,7 @@ def mean_name(data: ExperimentData, ranked: RankedSystem) -> str:
 
 def counts(data: ExperimentData) -> tuple[int, int, int]:
     """Count all, successful and failed runs; blocked and lost runs count as failed, pending ones as neither."""
-    successful = sum(run.state == "ok" for run in data.runs)
+    successful = sum(run.state.ok for run in data.runs)
     failed = sum(run.state.failed for run in data.runs)
     return len(data.runs), successful, failed
 
@@ -140,7 +140,7 @@ def failure_counts(data: ExperimentData) -> dict[FailureClass, int]:
 
 def unfinished_text(data: ExperimentData) -> str:
     """Return the numbers of unfinished runs by state; empty if all have ended."""
-    states = sorted(run.state for run in data.runs if run.state != "ok" and not run.state.failed)
+    states = sorted(run.state for run in data.runs if not run.state.ok and not run.state.failed)
     if not states:
         return ""
     damaged = sum(run.pending and run.failure is not None for run in data.runs)
@@ -322,7 +322,7 @@ def _reference_row(label: str, metrics: Metrics) -> tuple[str, ...]:
 
 def case_error_text(data: ExperimentData, system: str) -> str:
     """State the standard error of a run's mean error on `system`, given its number of test cases."""
-    outcomes = [run.outcomes.get(system) for run in data.runs if run.state == "ok"]
+    outcomes = [run.outcomes.get(system) for run in data.runs if run.state.ok]
     finals = [outcome.final for outcome in outcomes if outcome is not None and outcome.final]
     shares = sorted(
         error / mean for m in finals if (error := m["final_error_se"]) is not None and (mean := m["final_error"])

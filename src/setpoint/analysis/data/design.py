@@ -173,7 +173,7 @@ def observe(data: ExperimentData, scale: Scale) -> list[Observation]:
     for run in data.runs:
         systems = ("+".join(run.systems),) if scale.quantity.source == "measured" else run.systems
         for system in systems:
-            value = observed_value(run, system, scale) if run.state == "ok" else None
+            value = observed_value(run, system, scale) if run.state.ok else None
             found.append(Observation(run, system, value, labels[run.name]))
     return found
 
@@ -207,7 +207,7 @@ def factorial(
     """
     scale = Scale(data.quantity(metric), data.analysis.scale == "log" if logarithmic is None else logarithmic)
     observations = [o for o in observe(data, scale) if system is None or o.system == system]
-    finished = [o for o in observations if o.run.state == "ok"]
+    finished = [o for o in observations if o.run.state.ok]
     usable = [o for o in finished if o.value is not None]
     factors = _factors(data, observations)
     obstacle = _obstacle(data, factors, finished, scale)

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from setpoint.artifacts import Fields, StageKind, read_json
 from setpoint.errors import InputError
@@ -117,11 +116,12 @@ _SEVERITY = {"ok": 0, "remark": 1, "problem": 2}
 
 
 def _check(base: BaseModel, shape: Shape, stage: PlannedStage, free_gb: float, device: str) -> Check:
-    parameters: Mapping[str, Any] = stage.config[stage.kind]
-    batch, rank = parameters["batch_size"], stage.config["lora"]["rank"]
+    parameters = stage.fields().inner(stage.kind)
+    batch, rank = parameters.whole("batch_size", least=1), stage.fields().inner("lora").whole("rank", least=1)
     tokens = _PROMPT_TOKENS[base.preset.name] + base.preset.max_answer_tokens
     limit = min(batch, _FIRST_MICRO_BATCH[device][base.preset.name] or batch)
-    group = (parameters.get("num_generations") or min(8, batch)) if stage.kind is StageKind.GRPO else 0
+    generations = parameters.optional_whole("num_generations") or min(8, batch)
+    group = generations if stage.kind is StageKind.GRPO else 0
 
     start = next(rows for rows in range(limit, 0, -1) if batch % rows == 0)
 
