@@ -72,7 +72,7 @@ REJECTED = (
     r"the unit is the trained run",
     r"the buttons in the head sort",
     r"so that no design can be priced",
-    r"llm is ",
+    r"\bllm is (the )?(PATH|model)",
     r"systems cannot show it",
     r"which are taken as they are",
     r"no fault of its configuration",

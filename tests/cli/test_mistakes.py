@@ -45,11 +45,11 @@ from support.command_line import command, setpoint
         ("experiment plan --systems di --set lora_rank", "name=value"),
         ("experiment run --systems di --choose 3", "--choose has no effect without --budget"),
         ("experiment plan --systems di --choose 3 --yes", "--choose and --yes have no effect without --budget"),
-        ("experiment run --systems di --profile /nonexistent.yaml", "Add --on slurm, or leave it out."),
-        ("train --system di --resource-limits gpu:abc", "--resource-limits would have no effect"),
+        ("experiment run --systems di --profile /nonexistent.yaml", "Add --on slurm or remove the option."),
+        ("train --system di --resource-limits gpu:abc", "--resource-limits has no effect without --on slurm"),
         ("train --system di --on slurm --dry-run --resource-limits gpu:abc", "'abc'"),
         ("experiment run --systems di --on slurm --dry-run --profile /nonexistent.yaml", "/nonexistent.yaml"),
-        ("experiment run --systems di --dry-run --retries crash=x", "retries of crash must be a whole number"),
+        ("experiment run --systems di --dry-run --retries crash=x", "retries of crash must be an integer, got 'x'."),
         ("experiment status nothing", "no experiment 'nothing'"),
         ("experiment resume nothing", "no experiment 'nothing'"),
         ("train", "--system"),
@@ -97,7 +97,7 @@ def test_mistakes_of_all_kinds_are_named_at_once(
     assert not (tmp_path / "w").exists()
 
 
-def test_a_data_set_that_cannot_be_made_is_refused_with_the_command(root: Path) -> None:
+def test_a_dataset_that_cannot_be_made_is_refused_with_the_command(root: Path) -> None:
     done = setpoint(root, "experiment", "run", "--systems", "di", "--dataset-name", "mine")
     assert done.returncode == 3
     assert "setpoint data generate --systems double_integrator --dataset-name mine" in done.stderr
@@ -140,15 +140,15 @@ def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeyp
     [
         ([], "setpoint: error: the following arguments are required: VERB. See setpoint --help"),
         (["fly"], "setpoint: error: argument VERB: invalid choice: 'fly' (choose from"),
-        (["experimnt"], "setpoint: error: argument VERB: invalid choice: 'experimnt', the nearest is experiment ("),
+        (["experimnt"], "setpoint: error: argument VERB: invalid choice: 'experimnt' (did you mean experiment?) ("),
         (
             ["experiment", "rn"],
-            "setpoint experiment: error: argument ACTION: invalid choice: 'rn', the nearest is run (",
+            "setpoint experiment: error: argument ACTION: invalid choice: 'rn' (did you mean run?) (",
         ),
         (["experiment"], "setpoint experiment: error: the following arguments are required: ACTION."),
         (
             ["experiment", "run", "--sytems", "di"],
-            "setpoint experiment run: error: unknown option '--sytems', the nearest is --systems. "
+            "setpoint experiment run: error: unknown option '--sytems' (did you mean --systems?). "
             "See setpoint experiment run --help",
         ),
         (["train", "di"], "setpoint train: error: unexpected arguments: di."),
@@ -158,7 +158,7 @@ def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeyp
         ),
         (
             ["experiment", "run", "--system", "di", "--systems", "vdp"],
-            "setpoint experiment run: error: --system and --systems are one option, which is given twice;",
+            "setpoint experiment run: error: the same option (--system and --systems) is given twice;",
         ),
         (["train", "--training-type", "sft", "--training-type", "grpo"], "setpoint train: error: option --training-"),
         (["data", "show", "x", "--rows"], "setpoint data show: error: argument --rows: expected one argument."),
@@ -175,9 +175,9 @@ def test_wrong_syntax_is_2_and_one_line(words: list[str], complaint: str, capsys
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("experiment run --workers 0", "--workers must be a whole number of at least 1, but is '0'."),
-        ("experiment run --workers ²", "--workers must be a whole number of at least 1, but is '²'."),
-        ("train --time-limit-min 0", "--time-limit-min must be a number above 0, but is '0'."),
+        ("experiment run --workers 0", "--workers must be an integer of at least 1, got '0'."),
+        ("experiment run --workers ²", "--workers must be an integer of at least 1, got '²'."),
+        ("train --time-limit-min 0", "--time-limit-min must be a positive number, got '0'."),
         ("train --on slrum", "--on: unknown value 'slrum'. Did you mean 'slurm'? Known: local, slurm."),
         ("evaluate --num-test-cases few", "--num-test-cases must be an integer, got 'few'."),
         ("data generate --split-ratio most", "--split-ratio must be a number, got 'most'."),

@@ -46,12 +46,12 @@ def test_failed_runs_set_the_exit_code_and_can_be_retried(root: Path) -> None:
     assert setpoint(root, "experiment", "resume", "mine").returncode == 4
     other = setpoint(root, "experiment", "retry", "mine", "--class", "crash")
     assert other.returncode == 4
-    assert "no failure is of class crash, but of class diverged, so none is tried again" in other.stderr
+    assert "no stage has failed with class crash (failure classes: diverged): nothing to retry" in other.stderr
     misspelt = setpoint(root, "experiment", "retry", "mine", "--class", "crsh")
     assert (misspelt.returncode, "Did you mean 'crash'?" in misspelt.stderr) == (3, True)
     assert "failed     lora_rank=4" in setpoint(root, "experiment", "status", "mine").stdout
     assert setpoint(root, "experiment", "retry", "mine").returncode == 0
-    assert "nothing to try again" in setpoint(root, "experiment", "retry", "mine").stderr
+    assert "no stage has failed: nothing to retry" in setpoint(root, "experiment", "retry", "mine").stderr
     (root / "fail-reference").write_text("")
     assert (
         setpoint(root, "train", "--system", "di", "--dataset-name", "small", "--evaluation-cases", "5").returncode == 5

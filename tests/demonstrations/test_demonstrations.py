@@ -62,7 +62,7 @@ def test_labels_are_the_same_to_the_last_bit_on_one_and_on_eight_workers() -> No
 
 
 def test_two_solvers_are_compared_and_the_manifest_says_so(shared: Workspace) -> None:
-    found = open_dataset(shared, "both").manifest["certificate"]["agreement"]
+    found = open_dataset(shared, "both").certificate["agreement"]
     assert {system: (part["states"], part["compared"]) for system, part in found.items()} == {DI: (3, 3), VDP: (3, 3)}
     assert all(part["largest_difference"] < 1e-8 for part in found.values())
 
@@ -161,8 +161,8 @@ def test_the_manifest_counts_and_the_digest_is_of_the_content(tmp_path: Path) ->
     assert (one.name, one.systems, one.total_rows) == (DI, (DI,), 60)
     assert {split: rows[DI] for split, rows in one.rows.items()} == {"train": 48, "validation": 6, "test": 6}
     assert one.rejection_rate == {DI: 0.0}
-    assert one.manifest["certificate"]["worst_gap"] < 1e-9
-    assert sum(one.manifest["certificate"]["solvers"].values()) == 60
+    assert one.certificate["worst_gap"] < 1e-9
+    assert sum(one.certificate["solvers"].values()) == 60
 
 
 def test_an_odd_number_of_rows_is_kept(shared: Workspace) -> None:
@@ -326,4 +326,4 @@ def test_a_problem_that_changed_since_is_named_where_it_differs(
         ensure(workspace, "small", ["di"])
     assert main(["data", "show", "small", "--workspace", str(tmp_path)]) == 0
     shown = capsys.readouterr()
-    assert "small was made for other problems than those of today (problems.double_integrator.q is" in shown.err
+    assert "small was generated for earlier problem definitions (problems.double_integrator.q is" in shown.err

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from setpoint import problems
-from setpoint.artifacts import Manifest, Measured, PublishedFile, write_json, write_text
+from setpoint.artifacts import Manifest, Measured, PublishedFile, write_json
 from setpoint.errors import InputError
 from setpoint.fingerprint import file_digest
 from setpoint.language import Message
@@ -139,8 +139,11 @@ def base(digest: str = "0123456789ab") -> BaseModel:
     return BaseModel("builtin:tiny", "nowhere", digest, TINY)
 
 
+ADAPTER_CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+
+
 def adapter_folder(path: Path, record: object) -> Path:
-    write_text(path / "adapter_config.json", "{}")
+    write_json(path / "adapter_config.json", ADAPTER_CONFIG)
     save_file({"weights": np.zeros(4)}, path / "adapter_model.safetensors")
     write_json(path / ADAPTER_RECORD, record)
     return path
@@ -207,8 +210,8 @@ def test_a_base_that_was_cut_off_is_refused(name: str, tmp_path: Path) -> None:
         ({"model_type": "bert"}, "is not a causal language model, but model_type 'bert'"),
         ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "but LlamaForSequenceClass"),
         ({"model_type": "t5", "architectures": ["T5EncoderModel"]}, "but T5EncoderModel"),
-        ({}, "does not say its model_type"),
-        ([], "does not say its model_type"),
+        ({}, "has no model_type"),
+        ([], "has no model_type"),
         ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, None),
         ({"model_type": "llama"}, None),
     ],

@@ -320,7 +320,7 @@ def test_the_contracts_command_trains_what_the_local_run_trains(
     assert main(["slurm", "generate", *local, "--workspace", str(places["hand"])]) == 3
     assert "is finished already" in capsys.readouterr().err
     assert main(["slurm", "cancel", *of]) == 0
-    assert "no job was in the queue" in capsys.readouterr().out
+    assert "no jobs in the queue" in capsys.readouterr().out
 
 
 def scripts_in_order(experiment: Path) -> list[Path]:

@@ -318,7 +318,9 @@ def test_results_are_collected_scenario_by_scenario(tmp_path: Path, capsys: pyte
     assert measure("G18") == ["G17", "G18"] and collection.read_text() == kept
     collection.write_text("[1]")
     assert main(["verify-claims", "--scenarios", "G17", "--collect", str(collection)]) == 3
-    assert collection.read_text() == "[1]" and "a file that it wrote itself" in capsys.readouterr().err
+    assert (
+        collection.read_text() == "[1]" and "--collect needs a new file or one that it wrote" in capsys.readouterr().err
+    )
 
 
 def test_the_documented_table_is_of_these_scenarios_and_misses_nothing() -> None:

@@ -36,10 +36,11 @@ BY_TYPE: dict[str, Callable[[ExperimentData], list[Claim]]] = {
 def experiment_claims(data: ExperimentData) -> list[Claim]:
     """Return all claims in the order of a report."""
     own = BY_TYPE.get(data.type)
+    of_sweep = sweep_claims(data)
     claims = [
-        *sweep_claims(data),
+        *of_sweep,
         *(own(data) if own is not None else []),
-        *best_set_claims(data),
+        *best_set_claims(data, of_sweep),
         *confirmation_claims(data),
         *checkpoint_claims(data),
         *improvement_claims(data),

@@ -1,4 +1,4 @@
-"""Small HTML tables for notebooks, and pandas where it is installed."""
+"""HTML tables for notebooks, and access to the optional package pandas."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,14 @@ _MOST_ROWS = 60
 
 
 def cell_text(value: object) -> str:
-    """A value as a table shows it: four significant digits, nothing for None."""
+    """Format a value for a table: four significant digits, empty for None."""
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A titled table; all text is escaped, and only the first rows of a long one are shown."""
+    """Return a table with a title; all text is escaped, and long tables are cut."""
     shown = list(rows)
     head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in header)
     cells = [[html.escape(cell_text(value)) for value in row] for row in shown[:_MOST_ROWS]]
@@ -27,10 +27,10 @@ def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object
 
 
 def require_pandas() -> Any:
-    """The pandas module.
+    """Import pandas.
 
     Raises:
-        InputError: it is not installed.
+        InputError: pandas is not installed.
     """
     try:
         import pandas

@@ -1,8 +1,8 @@
 """Typed access to the fields of a JSON object; errors name file, field and value."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from setpoint.errors import InputError
 
@@ -11,6 +11,7 @@ LARGEST = 1e300
 """Of a number; larger ones would not survive arithmetic."""
 _SHOWN = 80
 _REQUIRED: Final = object()
+Word = TypeVar("Word", bound=str)
 
 
 class DamagedError(InputError):
@@ -55,6 +56,10 @@ class Fields:
             return value
         raise self.wrong(name, f"an integer of at least {least}")
 
+    def optional_whole(self, name: str, *, least: int = 0) -> int | None:
+        """Return an integer of at least `least`, or None if the field is missing or null."""
+        return None if self._content.get(name) is None else self.whole(name, least=least)
+
     def number(self, name: str, default: object = _REQUIRED) -> float:
         """Return a finite number."""
         value = self._value(name, default)
@@ -82,6 +87,21 @@ class Fields:
                 return low, high
         raise self.wrong(name, "two finite numbers")
 
+    def wholes(self, name: str, *, least: int = 0) -> tuple[int, ...]:
+        """Return a list of integers from `least` to 2**53."""
+        value = self._value(name)
+        if isinstance(value, list) and all(type(item) is int and least <= item <= _LARGEST_WHOLE for item in value):
+            return tuple(value)
+        raise self.wrong(name, f"a list of integers of at least {least}")
+
+    def one_of(self, name: str, words: Iterable[Word]) -> Word:
+        """Return one of `words`."""
+        value, known = self._value(name), tuple(words)
+        for word in known:
+            if value == word:
+                return word
+        raise self.wrong(name, f"one of {', '.join(known)}")
+
     def texts(self, name: str, default: object = _REQUIRED) -> tuple[str, ...]:
         """Return a list of texts."""
         value = self._value(name, default)
@@ -106,6 +126,10 @@ class Fields:
         if not isinstance(value, list):
             raise self.wrong(name, "a list")
         return [Fields(item, self._path, f"{self._place(name)}.{position}") for position, item in enumerate(value)]
+
+    def has(self, name: str) -> bool:
+        """Return whether the field is there and not empty."""
+        return bool(self._content.get(name))
 
     def _value(self, name: str, default: object = _REQUIRED) -> Any:
         if name in self._content:

@@ -69,8 +69,8 @@ def read_lock(path: Path) -> Lock | None:
     content = read_json(path)
     if content is None:
         return None
-    fields = Fields(content, path)
     try:
+        fields = Fields(content, path)
         return Lock(
             host=fields.text("host"),
             boot_id=fields.text("boot_id"),

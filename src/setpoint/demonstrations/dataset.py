@@ -6,7 +6,7 @@ datasets/<name>/manifest.json     written last; the folder is renamed into place
 
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from setpoint import problems
-from setpoint.artifacts import Workspace, read_json, write_json
+from setpoint.artifacts import DamagedError, Fields, PublishedFile, Workspace, is_identifier, read_json, write_json
 from setpoint.artifacts.atomic import sync_file, sync_folder
 from setpoint.demonstrations import names
 from setpoint.demonstrations.generate import GeneratedRows
-from setpoint.demonstrations.recipe import SPLITS, Expert, Recipe, Split
+from setpoint.demonstrations.recipe import EXPERTS, SPLITS, Expert, Recipe, Split
 from setpoint.demonstrations.schema import SCHEMA_VERSION, Row, row_schema, write_rows
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest, file_digest
@@ -43,7 +43,9 @@ class DatasetInfo:
         expert: the expert that computed the moves.
         blocking: move blocking of the rows.
         rejection_rate: system -> share of draws rejected for lack of a certified optimum.
-        manifest: the complete manifest.
+        recipe: the recipe, as `Recipe.definition` gives it.
+        certificate: worst value of every optimality condition, and the agreement of two solvers.
+        files: name -> digest and size.
     """
 
     name: str
@@ -54,7 +56,9 @@ class DatasetInfo:
     expert: Expert
     blocking: MoveBlocking
     rejection_rate: Mapping[str, float]
-    manifest: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    certificate: Mapping[str, Any]
+    files: Mapping[str, PublishedFile]
 
     @property
     def total_rows(self) -> int:
@@ -97,14 +101,18 @@ def open_dataset(workspace: Workspace, name: str, blocking: MoveBlocking = COARS
     return read_info(path)
 
 
-def list_datasets(workspace: Workspace) -> list[DatasetInfo]:
-    """Return every dataset of the workspace, sorted by name; folders without a readable manifest are skipped."""
+def list_datasets(workspace: Workspace, damaged: Callable[[InputError], None] = lambda _: None) -> list[DatasetInfo]:
+    """Return every dataset of the workspace, sorted by name.
+
+    Args:
+        damaged: called with the error of a folder whose manifest cannot be used; it is skipped.
+    """
     found = []
     for manifest in sorted(workspace.datasets.glob(f"[!.]*/{_MANIFEST}")):
         try:
             found.append(read_info(manifest.parent))
-        except InputError:
-            continue
+        except InputError as error:
+            damaged(error)
     return found
 
 
@@ -112,30 +120,42 @@ def read_info(path: Path) -> DatasetInfo:
     """Return the dataset in the folder `path`.
 
     Raises:
-        InputError: the manifest is missing, unreadable or of another schema version.
+        InputError: the manifest is missing, damaged or of another schema version.
     """
-    manifest = read_json(path / _MANIFEST)
+    file = path / _MANIFEST
     try:
-        if manifest["schema"] != SCHEMA_VERSION:
-            raise InputError(
-                f"dataset {str(path)!r} has schema {manifest['schema']}, but this version reads {SCHEMA_VERSION}. "
-                "Delete the folder and regenerate the data."
-            )
-        return DatasetInfo(
-            name=path.name,
-            path=path,
-            systems=tuple(manifest["systems"]),
-            rows={split: dict(manifest["rows"][split]) for split in SPLITS},
-            digest=manifest["digest"],
-            expert=manifest["recipe"]["expert"],
-            blocking=MoveBlocking(tuple(manifest["recipe"]["blocks"])),
-            rejection_rate=manifest["rejection_rate"],
-            manifest=manifest,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{str(path / _MANIFEST)!r} is not a dataset manifest. Delete the folder and regenerate the data."
-        ) from error
+        fields = Fields(read_json(file), file)
+        schema = fields.whole("schema")
+        if schema != SCHEMA_VERSION:
+            raise DamagedError(f"dataset {str(path)!r} has schema {schema}, but this version reads {SCHEMA_VERSION}.")
+        return _info(path, fields)
+    except InputError as error:
+        raise DamagedError(f"{error} Delete the folder and regenerate the data.") from error
+
+
+def _info(path: Path, fields: Fields) -> DatasetInfo:
+    recipe, rows, rates, files = (fields.inner(name) for name in ("recipe", "rows", "rejection_rate", "files"))
+    systems = fields.texts("systems")
+    if not systems or not all(map(is_identifier, systems)):
+        raise fields.wrong("systems", "a list of system names")
+    counted: dict[Split, Mapping[str, int]] = {}
+    for split in SPLITS:
+        of_split = rows.inner(split)
+        counted[split] = {system: of_split.whole(system) for system in systems}
+    recorded = {_file_name(split): files.inner(_file_name(split)) for split in SPLITS}
+    return DatasetInfo(
+        name=path.name,
+        path=path,
+        systems=systems,
+        rows=counted,
+        digest=fields.text("digest"),
+        expert=recipe.one_of("expert", EXPERTS),
+        blocking=MoveBlocking(recipe.wholes("blocks", least=1)),
+        rejection_rate={system: rates.number(system) for system in systems},
+        recipe=fields.table("recipe"),
+        certificate=fields.table("certificate"),
+        files={name: PublishedFile(file.text("sha256"), file.whole("bytes")) for name, file in recorded.items()},
+    )
 
 
 def load_rows(info: DatasetInfo, split: Split, system: str) -> Rows:
@@ -176,9 +196,8 @@ def verify_files(info: DatasetInfo) -> None:
 
 def damaged_files(info: DatasetInfo) -> list[str]:
     """Return the files that are missing or whose size differs from the manifest, without reading them."""
-    sizes = {name: file.get("bytes") for name, file in info.manifest.get("files", {}).items()}
     paths = [info.path / _file_name(split) for split in SPLITS]
-    return [path.name for path in paths if not path.is_file() or path.stat().st_size != sizes.get(path.name)]
+    return [path.name for path in paths if not path.is_file() or path.stat().st_size != info.files[path.name].bytes]
 
 
 def damage_text(info: DatasetInfo) -> str:
@@ -189,8 +208,7 @@ def damage_text(info: DatasetInfo) -> str:
 
 
 def _verify(info: DatasetInfo, path: Path) -> None:
-    recorded = info.manifest.get("files", {}).get(path.name, {})
-    if not path.is_file() or file_digest(path) != recorded.get("sha256"):
+    if not path.is_file() or file_digest(path) != info.files[path.name].sha256:
         raise InputError(
             f"{str(path)!r} is missing, truncated or changed: it does not match the manifest. Delete the folder "
             f"{str(info.path)!r} and regenerate the data with 'setpoint data generate'."

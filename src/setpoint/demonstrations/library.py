@@ -112,8 +112,7 @@ def _require_systems(name: str, held: tuple[str, ...], wanted: tuple[str, ...]) 
 
 def _require(info: DatasetInfo, settings: dict[str, Any]) -> None:
     """Reject an existing dataset that was generated with other settings."""
-    recorded = info.manifest["recipe"]
-    different = [found for key, value in settings.items() for found in _differences(key, recorded.get(key), value)]
+    different = [found for key, value in settings.items() for found in _differences(key, info.recipe.get(key), value)]
     if different:
         raise InputError(
             f"dataset {info.name!r} exists with other settings: {'; '.join(different)}. Choose another name with "
@@ -123,7 +122,7 @@ def _require(info: DatasetInfo, settings: dict[str, Any]) -> None:
 
 def changed_problems(info: DatasetInfo) -> list[str]:
     """Describe every change to the dataset's problems since it was generated."""
-    return list(_differences("problems", info.manifest["recipe"]["problems"], problem_definitions(info.systems)))
+    return list(_differences("problems", info.recipe.get("problems"), problem_definitions(info.systems)))
 
 
 def _differences(place: str, recorded: Any, wanted: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Literal
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
 
 Template = Literal["short", "english"]
+TEMPLATES: tuple[Template, ...] = ("short", "english")
 
 
 @dataclass(frozen=True)

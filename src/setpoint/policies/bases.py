@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from setpoint.artifacts import Fields, read_json
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest, file_digest
 from setpoint.policies.presets import GENERAL, TINY, BasePreset
@@ -18,6 +19,8 @@ _ENCODERS = frozenset(
     {"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "albert", "electra", "deberta", "deberta-v2"}
 )
 """Encoder-only model types, for configurations that name no architecture."""
+_POSITIVE = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
+"""Fields of a configuration that must be positive integers if present."""
 _TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates", "chat_templates")
 
 
@@ -87,13 +90,16 @@ def _folder_digest(path: Path) -> str:
 
 def _require_causal(path: Path) -> None:
     """Reject models that cannot be causal language models by their configuration, since loading them is slow."""
-    config = json.loads((path / "config.json").read_bytes())
-    model_type = config.get("model_type") if isinstance(config, dict) else None
+    config = read_json(path / "config.json")
+    fields = Fields(config if isinstance(config, dict) else {}, path / "config.json")
+    model_type = fields.optional_text("model_type")
     if not model_type:
         raise InputError(f"{str(path / 'config.json')!r} has no model_type. Copy it again from its source.")
-    named = config.get("architectures") or []
-    found = ", ".join(map(str, named)) or f"model_type {model_type!r}"
-    if not any(str(name).endswith(_CAUSAL) for name in named) if named else model_type in _ENCODERS:
+    for name in _POSITIVE:
+        fields.optional_whole(name, least=1)
+    named = fields.texts("architectures") if fields.has("architectures") else ()
+    found = ", ".join(named) or f"model_type {model_type!r}"
+    if not any(name.endswith(_CAUSAL) for name in named) if named else model_type in _ENCODERS:
         raise InputError(
             f"base model {str(path)!r} is not a causal language model, but {found}. Pass a model that generates text "
             "to --base-model, such as an instruction-tuned *ForCausalLM."
@@ -101,9 +107,9 @@ def _require_causal(path: Path) -> None:
 
 
 def _require_chat_template(path: Path) -> None:
-    tokenizer = json.loads((path / "tokenizer_config.json").read_bytes())
-    inside = isinstance(tokenizer, dict) and tokenizer.get("chat_template")
-    if not inside and not any((path / name).exists() for name in _TEMPLATES):
+    fields = Fields(read_json(path / "tokenizer_config.json"), path / "tokenizer_config.json")
+    fields.optional_number("model_max_length")
+    if not fields.has("chat_template") and not any((path / name).exists() for name in _TEMPLATES):
         raise missing_template(str(path))
 
 
@@ -128,5 +134,5 @@ def _require_undamaged(file: Path) -> None:
             ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
             if 8 + header_bytes + max(ends) != file.stat().st_size:
                 raise ValueError("its size does not match its header")
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         raise InputError(f"base model file {str(file)!r} is truncated or damaged ({error}). Copy it again.") from error

@@ -1,6 +1,7 @@
 """Plan of an experiment: its runs and the stages they share. plan.json is written once and then only read."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -73,6 +74,14 @@ class PlannedStage(_Record):
     def system(self) -> str:
         """System of an evaluation or reference stage; empty for a training stage."""
         return self.fields().text("system", "")
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps of a training stage; None if the configuration has none."""
+        try:
+            return self.fields().inner(self.kind).optional_whole("steps")
+        except DamagedError:
+            return None
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -193,7 +202,8 @@ class Plan(_Record):
     @property
     def confirms(self) -> str | None:
         """Experiment whose results selected the configurations, if any."""
-        return self.spec.get("confirms") or None
+        found = self.spec.get("confirms")
+        return found if isinstance(found, str) and found else None
 
     @property
     def code(self) -> Mapping[str, Any]:
@@ -276,7 +286,7 @@ def _unsealed(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DamagedError("it is truncated or not a JSON object")
     if content.get("schema") != SCHEMA:
-        raise DamagedError(f"its schema must be {SCHEMA}, got {shown(content.get('schema'))}")
+        raise DamagedError(f"it must have schema {SCHEMA}, but has {shown(content.get('schema'))}")
     try:
         whole = SEAL in content and not seal_broken(content)
     except (InputError, RecursionError):  # numbers that are not finite, or nesting too deep
@@ -310,11 +320,15 @@ def _require_consistent(plan: Plan) -> None:
             raise DamagedError("a shared stage is not planned")
     for place in plan.adapters:
         kind, _, name = place.partition("/")
-        if kind not in TRAINING_KINDS or name not in seen:
+        if kind not in TRAINING_KINDS or name not in seen or plan.stages[name].kind != kind:
             raise DamagedError(f"the adapter {shown(place)} is not planned")
     for system in {*plan.systems, *(system for run in plan.runs for system in run.systems)}:
         if not is_identifier(system):
             raise DamagedError(f"a system is named {shown(system)}")
+    try:
+        datetime.fromisoformat(plan.created_at)
+    except ValueError:
+        raise DamagedError(f"created_at must be a time, got {shown(plan.created_at)}") from None
     _require_distinct(plan)
     for position, run in enumerate(plan.runs):
         _require_planned(plan, run, position)
@@ -326,7 +340,9 @@ def _require_distinct(plan: Plan) -> None:
     for run in plan.runs:
         for identity in (run.name, (run.configuration, run.replicate, run.systems)):
             if identity in named:
-                raise DamagedError(f"{shown(named[identity])} and {shown(run.name)} are the same run")
+                raise DamagedError(
+                    f"it must name every run once, but {shown(named[identity])} and {shown(run.name)} are the same run"
+                )
             named[identity] = run.name
 
 

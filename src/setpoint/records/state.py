@@ -50,6 +50,11 @@ class RunStatus(StrEnum):
     """It was interrupted, and can be resumed."""
 
     @property
+    def ok(self) -> bool:
+        """Whether the run has its result."""
+        return self is RunStatus.OK
+
+    @property
     def pending(self) -> bool:
         """Whether a result is still to be expected without intervention."""
         return self in PENDING

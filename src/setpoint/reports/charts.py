@@ -223,7 +223,7 @@ def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
     chosen = [*ranked.with_result[:SHOWN_PROFILES], *ranked.with_result[SHOWN_PROFILES:][-1:]]
     curves = []
     for result in chosen:
-        outcomes = [run.outcomes[ranked.system] for run in result.runs if run.state == "ok"]
+        outcomes = [run.outcomes[ranked.system] for run in result.runs if run.state.ok]
         errors = [np.asarray(o.cases.values["final_error"]) for o in outcomes if o.cases is not None]
         found = np.sort(np.concatenate(errors)) if errors else np.array([])
         if len(found) and np.isfinite(found).all() and found[0] > 0.0:
@@ -262,7 +262,7 @@ def failure_map(report: Report) -> Chart | None:
     for k, (factor, level) in enumerate(rows):
         y = 26.0 + 24.0 * k
         here = [run for run in data.runs if not factor or run.level(factor) == level]
-        ended = [run for run in here if run.state == "ok" or run.state.failed]
+        ended = [run for run in here if run.state.ok or run.state.failed]
         failed = [run for run in here if run.state.failed]
         share = 100.0 * len(failed) / max(1, len(ended))
         name = f"{factor_label(factor)} {level_text(level)}" if factor else "all runs"

@@ -1,11 +1,12 @@
 """The content of a report, computed once for all formats."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, find, of_kind
 from setpoint.analysis.data.conditions import ConditionResult, read_conditions
+from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.quantities import Metrics
 from setpoint.analysis.data.subject import Subject
@@ -72,12 +73,21 @@ class Report:
 
 def build_report(data: ExperimentData, *, running: bool = False) -> Report:
     """Analyse `data` and collect the content of its report; set `running` if the experiment is still running."""
-    metric = ranking_metric(data)
+    metric, claims = ranking_metric(data), experiment_claims(data)
     ranked = []
     for system in data.systems:
         errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
-        ranked.append(RankedSystem(system, metric, tuple(rank_configurations(data, system, metric)), errors))
-    return Report(data, tuple(experiment_claims(data)), tuple(ranked), tuple(read_conditions(data)), running)
+        claim = find(claims, ClaimKind.BEST_CONFIGURATIONS, system=system)
+        results = [_as_claimed(result, claim) for result in rank_configurations(data, system, metric)]
+        ranked.append(RankedSystem(system, metric, tuple(results), errors))
+    return Report(data, tuple(claims), tuple(ranked), tuple(read_conditions(data)), running)
+
+
+def _as_claimed(result: ConfigurationResult, claim: Claim | None) -> ConfigurationResult:
+    """The result with the membership in the set of possibly best configurations that the claim states."""
+    if result.possibly_best is None or claim is None or not isinstance(claim.evidence, BestSetEvidence):
+        return replace(result, possibly_best=None)
+    return replace(result, possibly_best=result.configuration in claim.evidence.possibly_best)
 
 
 def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) -> RunResult | None:
@@ -87,7 +97,7 @@ def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) ->
         (value if smallest else -value, run.index, run)
         for result in ranked.with_result
         for run in result.runs
-        if run.state == "ok" and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
+        if run.state.ok and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
     ]
     return min(found, key=lambda item: item[:2], default=(None, 0, None))[2]
 
@@ -105,7 +115,7 @@ def mean_name(data: ExperimentData, ranked: RankedSystem) -> str:
 
 def counts(data: ExperimentData) -> tuple[int, int, int]:
     """Count all, successful and failed runs; blocked and lost runs count as failed, pending ones as neither."""
-    successful = sum(run.state == "ok" for run in data.runs)
+    successful = sum(run.state.ok for run in data.runs)
     failed = sum(run.state.failed for run in data.runs)
     return len(data.runs), successful, failed
 
@@ -130,7 +140,7 @@ def failure_counts(data: ExperimentData) -> dict[FailureClass, int]:
 
 def unfinished_text(data: ExperimentData) -> str:
     """Return the numbers of unfinished runs by state; empty if all have ended."""
-    states = sorted(run.state for run in data.runs if run.state != "ok" and not run.state.failed)
+    states = sorted(run.state for run in data.runs if not run.state.ok and not run.state.failed)
     if not states:
         return ""
     damaged = sum(run.pending and run.failure is not None for run in data.runs)
@@ -312,7 +322,7 @@ def _reference_row(label: str, metrics: Metrics) -> tuple[str, ...]:
 
 def case_error_text(data: ExperimentData, system: str) -> str:
     """State the standard error of a run's mean error on `system`, given its number of test cases."""
-    outcomes = [run.outcomes.get(system) for run in data.runs if run.state == "ok"]
+    outcomes = [run.outcomes.get(system) for run in data.runs if run.state.ok]
     finals = [outcome.final for outcome in outcomes if outcome is not None and outcome.final]
     shares = sorted(
         error / mean for m in finals if (error := m["final_error_se"]) is not None and (mean := m["final_error"])

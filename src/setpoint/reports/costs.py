@@ -63,7 +63,7 @@ def _mean_cost(result: ConfigurationResult, attribute: str) -> float | None:
 
 
 def _ok(result: ConfigurationResult) -> list[RunResult]:
-    return [run for run in result.runs if run.state == "ok"]
+    return [run for run in result.runs if run.state.ok]
 
 
 def missing_from(costs: Sequence[ConfigurationCost]) -> str:

@@ -96,7 +96,7 @@ def _trained(data: ExperimentData, run: RunResult) -> list[str]:
     return [
         role
         for role in ("sft", "grpo")
-        if role in run.stages and (run.state == "ok" or data.workspace.stage(role, run.stages[role]).finished())
+        if role in run.stages and (run.state.ok or data.workspace.stage(role, run.stages[role]).finished())
     ]
 
 

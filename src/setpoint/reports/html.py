@@ -204,7 +204,7 @@ def _claims_table(report: Report) -> str:
             claim.status.value.replace("_", " "),
             claim.statement,
             "" if claim.interval is None else interval_text(*claim.interval),
-            "" if claim.p_adjusted is None else p_text(claim.p_adjusted),
+            "" if claim.p_adjusted is None else p_text(claim.p_adjusted, report.data.analysis.alpha),
             str(claim.n_runs),
             claim.method,
         )

@@ -8,6 +8,7 @@ from setpoint.analysis.data.experiment import RunResult
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.formatting import counted, level_text, listed
 from setpoint.records.failure import FailureClass
+from setpoint.records.state import RunStatus
 from setpoint.reports.content import Report, counts, failure_counts, one_line
 from setpoint.reports.costs import configuration_costs
 from setpoint.reports.more_seeds import more_seeds
@@ -145,7 +146,7 @@ def _failure_classes(report: Report) -> list[str]:
     """Advise a change for each failure class, taken from its first run."""
     found: dict[FailureClass, list[RunResult]] = {}
     for run in report.data.runs:
-        if run.state.failed and run.failure is not None and run.state != "blocked":
+        if run.state.failed and run.failure is not None and run.state is not RunStatus.BLOCKED:
             found.setdefault(run.failure.failure_class, []).append(run)
     return [_failure_advice(name, runs) for name, runs in found.items()]
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from setpoint.analysis.data.claim import Claim, Status, all_caveats
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status, all_caveats
+from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.formatting import counted, interval_text, number_text
@@ -125,7 +126,7 @@ def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str
     if without:
         lines.append(f"{counted(without, 'configuration')} without a result.")
     if ranked.with_result and len(ranked.configurations) > 1:
-        lines.append(_ties(ranked))
+        lines.append(_ties(report, ranked))
     lines.append(case_error_text(report.data, ranked.system) + ".")
     return [
         *lines,
@@ -139,14 +140,18 @@ def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
     return [] if found is None else ["", f"{one_line(found.title)}:", *aligned([COLUMNS, *found.rows]), NOTE]
 
 
-def _ties(ranked: RankedSystem) -> str:
-    tested = [result for result in ranked.configurations if result.possibly_best is not None]
-    if not tested:
+def _ties(report: Report, ranked: RankedSystem) -> str:
+    """Summarise the claim about the best configuration."""
+    claim = report.claim(ClaimKind.BEST_CONFIGURATIONS, system=ranked.system)
+    if claim is None or not isinstance(claim.evidence, BestSetEvidence):
         return "Too few seeds to test which configuration is best; the list is sorted by the observed means."
-    tied = sum(bool(result.possibly_best) for result in tested)
+    if claim.status is Status.SUPPORTED:
+        others = counted(claim.evidence.tested - 1, "tested configuration")
+        return f"The best is significantly better than the other {others}."
+    tied = len(claim.evidence.possibly_best)
     if tied == 1:
-        return f"The best is significantly better than the other {counted(len(tested) - 1, 'tested configuration')}."
-    return f"Near-best (statistically tied with the best): {tied} of {len(tested)} configurations."
+        return f"The first has the best observed mean, but this is not established: {one_line(claim.reason)}."
+    return f"Near-best (statistically tied with the best): {tied} of {claim.evidence.tested} configurations."
 
 
 def _statistics(report: Report) -> list[str]:

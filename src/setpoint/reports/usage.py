@@ -43,7 +43,7 @@ def gpu_hours_text(data: ExperimentData) -> str:
 
 def training_time_text(data: ExperimentData) -> str:
     """Return the mean training time of successful runs, over all attempts."""
-    known = [run for run in data.runs if run.state == "ok" and run.training_time_s is not None]
+    known = [run for run in data.runs if run.state.ok and run.training_time_s is not None]
     if not known:
         return f"{NOT_MEASURED}: no training stage of a successful run was timed"
     average_s = sum(run.training_time_s or 0.0 for run in known) / len(known)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from setpoint.artifacts import read_json, write_json, write_text
+from setpoint.artifacts import write_json, write_text
 from setpoint.errors import InputError, SetpointError
-from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
+from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter, read_adapter_config
 from setpoint.policies.bases import BaseModel
 from setpoint.training.config import LoraParameters
 
@@ -45,12 +45,11 @@ def continued_adapter(model: Any, folder: Path, base: BaseModel, lora: LoraParam
     from peft import PeftModel
 
     check_adapter(folder, base)
-    config = read_json(folder / "adapter_config.json")
-    rank, scale = config["r"], config["lora_alpha"] / config["r"]
-    if (rank, scale) != (lora.rank, lora.scale):
+    config = read_adapter_config(folder)
+    if (config.rank, config.scale) != (lora.rank, lora.scale):
         raise InputError(
-            f"the adapter has rank {rank} and scale {scale:g}, but rank {lora.rank} and scale {lora.scale:g} were "
-            "requested. Use the adapter's values, or train a new adapter."
+            f"the adapter has rank {config.rank} and scale {config.scale:g}, but rank {lora.rank} and scale "
+            f"{lora.scale:g} were requested. Use the adapter's values, or train a new adapter."
         )
     return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
 

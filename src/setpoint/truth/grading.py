@@ -177,7 +177,7 @@ def _reference_test(planted: Planted) -> dict[str, float]:
     cells = list(planted.truth)
     values: dict[tuple[Level, ...], list[float]] = {}
     for run in planted.runs:
-        if run.state != "ok":
+        if not run.state.ok:
             return {}
         levels = tuple(run.factors[factor] for factor in planted.factors)
         values.setdefault(levels, []).append(math.log(run.mean_error(run.systems[0])))
@@ -203,7 +203,7 @@ def _reference_test(planted: Planted) -> dict[str, float]:
 def _configurations(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:
     """Return whether the set of near-best configurations contains the true best, and its size."""
     made = [found for claim, found in with_evidence(claims, BestSetEvidence) if claim.status.tested]
-    if not made or any(run.state != "ok" for run in planted.runs):
+    if not made or any(not run.state.ok for run in planted.runs):
         return {"best configuration in the set": None, "size of the set": None}
     means = list(planted.truth.values())
     kept = made[0].possibly_best
@@ -216,7 +216,7 @@ def grade_informative_failures(planted: Planted, claims: Sequence[Claim]) -> Gra
     levels = with_evidence(claims, LevelEvidence)
     flagged = bool(supported(of_kind(claims, ClaimKind.FAILURES)))
     wrong = any(claim.status is Status.SUPPORTED and found.observed_best == 5e-4 for claim, found in levels)
-    compared = any(claim.status.tested for claim, _ in levels) and any(run.state == "failed" for run in planted.runs)
+    compared = any(claim.status.tested for claim, _ in levels) and any(run.state.failed for run in planted.runs)
     hidden = compared and not any("surviv" in caveat for caveat in all_caveats(claims))
     return {"wrong direction": float(wrong), "failures detected": float(flagged), "caveat missing": float(hidden)}
 

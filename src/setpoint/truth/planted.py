@@ -175,10 +175,10 @@ def _result(index: int, run: PlantedRun) -> RunResult:
         start=None,
         state=run.state,
         failure=RunFailure(FailureClass.DIVERGED, "the loss became NaN") if failed else None,
-        outcomes={system: _outcome(run, system) for system in run.systems} if run.state is RunStatus.OK else {},
+        outcomes={system: _outcome(run, system) for system in run.systems} if run.state.ok else {},
         training_time_s=12.5,
         cost=_COST,
-        outputs=_outputs(run) if run.state is RunStatus.OK else {},
+        outputs=_outputs(run) if run.state.ok else {},
     )
 
 

@@ -96,18 +96,6 @@ def test_holm_by_hand() -> None:
     assert effects.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_comparisons_with_equal_variances_is_tukey(rng: np.random.Generator) -> None:
-    groups = [rng.normal(mean, 1, n) for mean, n in ((0, 4), (0.5, 6), (2, 5))]
-    tukey = stats.tukey_hsd(*groups)
-    interval = tukey.confidence_interval(0.95)
-    for reference in range(3):
-        for i, comparison in levels.against(pooled_one_way(groups), np.eye(3), reference, alpha=0.05).items():
-            expected = (interval.low[i, reference], interval.high[i, reference])
-            assert comparison is not None
-            assert comparison.p_adjusted == pytest.approx(tukey.pvalue[i, reference], abs=1e-6)
-            assert comparison.interval == pytest.approx(expected, abs=1e-4)
-
-
 def test_of_two_levels_each_against_the_rest_is_welch(rng: np.random.Generator) -> None:
     a, b = rng.normal(0, 1, 5), rng.normal(1, 2, 5)
     first, second = levels.each_against_rest(one_way([a, b]), np.eye(2), alpha=0.05)

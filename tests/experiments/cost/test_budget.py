@@ -105,7 +105,7 @@ def test_the_plan_shows_what_each_design_detects(command: list[str], capsys: pyt
     assert main(["experiment", "plan", *command, "--budget", "30runs"]) == 0
     text = capsys.readouterr().out
     assert "1. as specified: 9 configurations x 3 replicates = 27 runs\n" in text
-    assert "smallest detectable level difference: 2.2 × seed SD; between two configurations: 10.0 × seed SD" in text
+    assert "minimum detectable difference between levels: 2.2 × seed SD; between configurations: 10.0 × seed SD" in text
     assert main(["experiment", "plan", *command, "--budget", "30runs", "--json"]) == 0
     offered = json.loads(capsys.readouterr().out)
     assert offered[1]["detectable_seed_deviations"] == pytest.approx(1.254, abs=0.001)
@@ -115,7 +115,7 @@ def test_the_plan_shows_what_each_design_detects(command: list[str], capsys: pyt
 
 def test_somebody_must_choose(command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["experiment", "run", *command, "--budget", "30runs"]) == 3
-    assert "--choose K, or --yes" in capsys.readouterr().err.splitlines()[-1]
+    assert "Choose one from 1 to 3 with --choose, or the first with --yes." in capsys.readouterr().err.splitlines()[-1]
     assert main(["experiment", "run", *command, "--budget", "30runs", "--choose", "9"]) == 3
     assert not (tmp_path / "experiments").exists()
 

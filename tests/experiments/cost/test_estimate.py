@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from setpoint.artifacts import Measured, Workspace, read_json
+from setpoint.artifacts import Measured, Workspace, read_json, write_json
 from setpoint.execution import Outcome, Task
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import ClusterLimits
@@ -129,6 +129,28 @@ def test_prediction_and_actual_cost_lie_beside_the_plan(tmp_path: Path) -> None:
     assert record["predicted"]["cpu_s"] > 0
     assert record["actual"]["stages_finished"] == record["actual"]["stages_predicted"] == len(record["stages"]) > 0
     assert record["actual"]["actual_over_predicted"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("manifest.json", {"measured": {"cpu_s": ".."}}),
+        ("manifest.json", {"measured": []}),
+        ("manifest.json", {"files": {"x": "x"}}),
+        ("config.json", {"config": {}}),
+        ("config.json", {"kind": 1}),
+        ("config.json", {"config": {"sft": {"steps": "many", "batch_size": 0}}}),
+    ],
+)
+def test_a_damaged_stage_teaches_nothing_and_the_others_do(tmp_path: Path, name: str, change: dict[str, Any]) -> None:
+    run_plan(tmp_path, make_plan())
+    before = observations(Workspace(tmp_path))
+    path = sorted(tmp_path.glob(f"stages/sft/*/{name}"))[0]
+    write_json(path, {**read_json(path), **change})
+    after = observations(Workspace(tmp_path))
+    assert len(after) == len(before) - 1
+    later = make_plan(systems="di", parameters={"lora_rank": [16, 32]})
+    assert estimate(later, Workspace(tmp_path), 1, after).unknown == ()
 
 
 def test_equal_compute_is_counted_from_measured_costs(tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from setpoint.analysis.data.experiment import ExperimentData, Level
 from setpoint.analysis.data.subject import ArmPair
 from setpoint.analysis.data.verdict import verdict
 from setpoint.analysis.runs.reliability import survivor_caveat
+from setpoint.analysis.runs.robustness import Robustness, contrast_doubts, robustness
 from setpoint.analysis.statistics import effects
-from setpoint.analysis.statistics.cells import Cells, Contrast
+from setpoint.analysis.statistics.cells import Cells, Contrast, level_weights
 from setpoint.analysis.statistics.family import family_of
-from setpoint.analysis.statistics.levels import Comparison
+from setpoint.analysis.statistics.levels import Comparison, t_comparison
 from setpoint.analysis.statistics.permutation import max_t, rearrangements
 from setpoint.analysis.statistics.population import least_p, least_systems, over_runs_and_systems, sign_flip
 from setpoint.formatting import (
@@ -36,8 +37,8 @@ from setpoint.formatting import (
 )
 from setpoint.seeding import generator
 
-WELCH = "Welch t test of run means, Holm over all systems and pairs, Bonferroni intervals"
-PAIRED = "paired t test of runs that share a seed or training, Holm over all systems and pairs, Bonferroni intervals"
+WELCH = "Welch t test of run means, Holm over all systems and pairs"
+PAIRED = "paired t test of runs that share a seed or training, Holm over all systems and pairs"
 
 LEAST_CHECKED = 4
 """Runs per arm from which a permutation test of two arms can reach the 5 % level."""
@@ -64,6 +65,8 @@ class ArmDifference:
         permutation: p-value of a max-T permutation test over all arms of the system; None if runs are paired, or if
             there are too few permutations to reach the significance level.
         paired: runs that share their seed or training were paired.
+        other: other analyses of the same runs; None if there is no difference to confirm.
+        weights: weights of the contrast, second arm minus first, over the cells of those analyses.
     """
 
     system: str
@@ -75,6 +78,8 @@ class ArmDifference:
     paired: bool
     improved: float | None = None
     permutation: float | None = None
+    other: Robustness | None = None
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,8 +159,18 @@ def _difference(data: ExperimentData, factor: str, pair: Pair, metric: str, syst
     design = factorial(data, metric, system=system)
     runs = (_count(design, factor, pair[0]), _count(design, factor, pair[1]))
     paired = isinstance(design.cells, Cells) and not design.cells.independent
+    contrast = _contrast(design, factor, pair)
+    tested = isinstance(contrast, Contrast)
     return ArmDifference(
-        system, pair, design.scale, _contrast(design, factor, pair), _observed(design, factor, pair), runs, paired
+        system=system,
+        pair=pair,
+        scale=design.scale,
+        contrast=contrast,
+        observed=_observed(design, factor, pair),
+        runs=runs,
+        paired=paired,
+        other=robustness(data, design, system=system) if tested else None,
+        weights=tuple(_weights(design, factor, pair).tolist()) if tested else (),
     )
 
 
@@ -178,13 +193,17 @@ def _contrast(design: Factorial, factor: str, pair: Pair) -> Contrast | Obstacle
         return design.cells
     if factor not in design.factors:
         return Obstacle(Status.NOT_TESTABLE, f"too few finished runs ({'; '.join(design.notes)})")
-    axis = design.factors.index(factor)
     if design.replicates[0] < 2 and len(design.factors) == 1:
         return Obstacle(Status.NOT_TESTABLE, "one run per arm gives no variance estimate")
-    rows = design.cells.marginal_weights(axis)
-    levels = design.levels[axis]
-    contrast = design.cells.contrast(rows[levels.index(pair[1])] - rows[levels.index(pair[0])])
+    contrast = design.cells.contrast(_weights(design, factor, pair))
     return contrast if contrast.estimable else Obstacle(Status.NOT_TESTABLE, "the runs do not vary")
+
+
+def _weights(design: Factorial, factor: str, pair: Pair) -> np.ndarray:
+    """The second arm less the first, over the cells."""
+    axis = design.factors.index(factor)
+    rows = level_weights(tuple(len(levels) for levels in design.levels), axis)
+    return np.asarray(rows[design.levels[axis].index(pair[1])] - rows[design.levels[axis].index(pair[0])])
 
 
 def _family(data: ExperimentData, factor: str, differences: Sequence[ArmDifference]) -> list[Claim]:
@@ -220,7 +239,11 @@ def _difference_claim(
             permutation_p=difference.permutation,
         ),
     )
-    return _compose(data, question, compared if compared is not None else difference.contrast)
+    if compared is None or difference.other is None or not isinstance(difference.contrast, Contrast):
+        return _compose(data, question, difference.contrast)
+    raw = t_comparison(difference.contrast, 1, data.analysis.alpha).p_adjusted
+    doubts = contrast_doubts(difference.other, np.array(difference.weights), compared, raw, data.analysis.alpha)
+    return _compose(data, question, compared, doubts)
 
 
 def _check_text(difference: ArmDifference) -> str:
@@ -246,17 +269,27 @@ class _Question:
     evidence: DifferenceEvidence | TheseSystemsEvidence | GeneralEvidence
 
 
-def _compose(data: ExperimentData, question: _Question, outcome: _Compared | Comparison | Contrast | Obstacle) -> Claim:
-    """Make the claim about one difference: which arm is better and by how much, or why that is not resolved."""
+def _compose(
+    data: ExperimentData,
+    question: _Question,
+    outcome: _Compared | Comparison | Contrast | Obstacle,
+    doubts: tuple[Sequence[str], Sequence[str]] = ((), ()),
+) -> Claim:
+    """Make the claim about one difference: which arm is better and by how much, or why that is not resolved.
+
+    If failed runs cast doubt on the difference (the first of `doubts`), no interval is given: it excludes failed runs.
+    """
     scale, (first, second) = question.scale, question.subject.names
     estimate_of = f"improvement of {second} over {first}"
     if not isinstance(outcome, Comparison | _Compared):
         obstacle = outcome if isinstance(outcome, Obstacle) else Obstacle(Status.NOT_TESTABLE, "the runs do not vary")
         return replace(_open(question, obstacle), estimate_of=estimate_of, evidence=question.evidence)
     improvement = scale.improvement(outcome.value)
-    interval = None if outcome.interval is None else scale.improvement_interval(outcome.interval)
+    stated = outcome.interval is not None and not doubts[0]
+    interval = scale.improvement_interval(outcome.interval) if stated and outcome.interval is not None else None
     facts = f"{_change_text(scale, second, improvement, interval)}, {p_text(outcome.p_adjusted)}, {question.counts}"
-    status, reason = verdict(data, outcome.p_adjusted, "the difference between the arms exceeds run-to-run variability")
+    shown = "the difference between the arms exceeds run-to-run variability"
+    status, reason = verdict(data, outcome.p_adjusted, shown, doubts=[*doubts[0], *doubts[1]])
     better = second if improvement > 0.0 else first
     return Claim(
         kind=question.kind,

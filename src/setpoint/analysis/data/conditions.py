@@ -12,7 +12,6 @@ from setpoint.analysis.data.quantities import Metrics, summarise
 from setpoint.artifacts import StageFolder
 from setpoint.episodes import EPISODES, condition_folder, read_episode_columns
 from setpoint.errors import InputError
-from setpoint.records.state import RunStatus
 
 NOMINAL = "nominal"
 
@@ -46,7 +45,7 @@ def _read(data: ExperimentData) -> Iterator[ConditionResult]:
         for stages in (shared.reference, shared.evaluate_base):
             yield from _rows(data, stages.get(system, ""), system, None)
     for run in data.runs:
-        for system in run.systems if run.state is RunStatus.OK else ():
+        for system in run.systems if run.state.ok else ():
             yield from _rows(data, run.evaluation(system), system, run)
 
 

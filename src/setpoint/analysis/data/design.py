@@ -16,6 +16,7 @@ import numpy as np
 from setpoint.analysis.data.claim import Obstacle, Status
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.quantities import Quantity
+from setpoint.analysis.statistics.blocks import blocked_cells
 from setpoint.analysis.statistics.cells import Cells, replicated_cells, unreplicated_cells
 from setpoint.formatting import counted, level_text
 
@@ -128,11 +129,24 @@ class Factorial:
         """Return the values of `observations` on the analysis scale."""
         return np.array([observation.value or 0.0 for observation in self.observations])
 
-    @cached_property
-    def unscaled(self) -> np.ndarray:
-        """Return the values of `observations` on the linear scale."""
-        raw = Scale(self.scale.quantity, logarithmic=False)
-        return np.array([observed_value(o.run, o.system, raw) or 0.0 for o in self.observations])
+    def holds(self, observation: Observation) -> bool:
+        """Whether all levels of an observation are compared."""
+        return all(
+            observation.level(factor) in levels for factor, levels in zip(self.factors, self.levels, strict=True)
+        )
+
+    def cells_of(self, observations: Sequence[Observation], unit: float) -> Cells | None:
+        """The same cells with other values; None where a cell is empty, or where the values show no spread."""
+        kept = [o for o in observations if o.value is not None and self.holds(o)]
+        kept = _one_per_cluster(kept, self.factors)
+        shape = tuple(len(levels) for levels in self.levels)
+        wanted = min(2, self.replicates[0])
+        if not kept or np.bincount(self.cell_indices(kept), minlength=math.prod(shape)).min() < wanted:
+            return None
+        values = np.array([o.value for o in kept], dtype=float)
+        found = replicated_or_not(shape, self.cell_indices(kept), values, [o.cluster for o in kept])
+        found = None if found is None else replace(found, unit=unit)
+        return found if found is not None and np.isfinite(found.variances).all() and found.has_spread else None
 
     @property
     def n_runs(self) -> int:
@@ -159,7 +173,7 @@ def observe(data: ExperimentData, scale: Scale) -> list[Observation]:
     for run in data.runs:
         systems = ("+".join(run.systems),) if scale.quantity.source == "measured" else run.systems
         for system in systems:
-            value = observed_value(run, system, scale) if run.state == "ok" else None
+            value = observed_value(run, system, scale) if run.state.ok else None
             found.append(Observation(run, system, value, labels[run.name]))
     return found
 
@@ -193,7 +207,7 @@ def factorial(
     """
     scale = Scale(data.quantity(metric), data.analysis.scale == "log" if logarithmic is None else logarithmic)
     observations = [o for o in observe(data, scale) if system is None or o.system == system]
-    finished = [o for o in observations if o.run.state == "ok"]
+    finished = [o for o in observations if o.run.state.ok]
     usable = [o for o in finished if o.value is not None]
     factors = _factors(data, observations)
     obstacle = _obstacle(data, factors, finished, scale)
@@ -336,11 +350,26 @@ def _cells(left: _Complete, scale: Scale, notes: Sequence[str]) -> Cells | Obsta
     cell = _cell_indices(observations, levels)
     labels = [o.cluster for o in observations]
     if left.wanted >= 2:
-        cells = replace(replicated_cells(shape, cell, values, labels), unit=scale.unit(values))
+        cells = replace(cells_of_runs(shape, cell, values, labels), unit=scale.unit(values))
         if not cells.has_spread:
             return Obstacle(Status.NOT_TESTABLE, f"{scale.quantity.name} does not vary between seeds")
         return cells
     return _cells_of_one(shape, cell, values, scale, shared=len(set(labels)) < len(labels))
+
+
+def cells_of_runs(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, labels: Sequence[str]) -> Cells:
+    """Cells of two runs or more, by the additive model where runs of different cells share a label."""
+    shared = len(set(labels)) < len(labels)
+    return (blocked_cells if shared else replicated_cells)(shape, cell, values, labels)
+
+
+def replicated_or_not(
+    shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, labels: Sequence[str]
+) -> Cells | None:
+    """Cells of any number of runs; None where single runs leave too few degrees of freedom for an error."""
+    if len(values) > math.prod(shape):
+        return cells_of_runs(shape, cell, values, labels)
+    return unreplicated_cells(shape, values[np.argsort(cell)])
 
 
 def _cell_indices(observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]]) -> np.ndarray:

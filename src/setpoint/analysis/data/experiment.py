@@ -171,6 +171,23 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What an observation and its repetitions are called in sentences.
+
+    Attributes:
+        run: one observation.
+        replicate: one of several observations of the same levels.
+        configuration: observations with the same levels.
+        block: what observations of several configurations share.
+    """
+
+    run: str = "run"
+    replicate: str = "seed"
+    configuration: str = "configuration"
+    block: str = "seed"
+
+
+@dataclass(frozen=True)
 class ExperimentData:
     """All data that analysis and reports need.
 
@@ -182,6 +199,7 @@ class ExperimentData:
         cost: cost of every distinct stage once, including failed attempts.
         unmeasured_attempts: number of attempts without a resources file.
         quantities: name -> metric.
+        words: what its observations are called.
         forecast: cost estimate; None if there was none.
     """
 
@@ -195,6 +213,7 @@ class ExperimentData:
     cost: MeasuredCost
     unmeasured_attempts: int
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
+    words: Words = field(default_factory=Words)
     forecast: Forecast | None = None
 
     @property

@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from setpoint.analysis.data.experiment import ExperimentData, Level, MeasuredCost, RunFailure, RunOutcome, RunResult
+from setpoint.analysis.data.experiment import (
+    ExperimentData,
+    Level,
+    MeasuredCost,
+    RunFailure,
+    RunOutcome,
+    RunResult,
+    Words,
+)
 from setpoint.analysis.data.quantities import QUANTITIES, Quantity
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError, unknown_name
@@ -142,11 +150,16 @@ def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[
     pooled = [name for name in others if name.lower() not in _LABELS and _pooled(rows, question.factors, name)]
     notes = []
     if pooled:
-        verb, pronoun = ("varies", "it") if len(pooled) == 1 else ("vary", "them")
-        notes.append(
-            f"rows were pooled over {listed(pooled)}, which {verb} at equal factors; add {pronoun} to --factors, or "
-            "filter the rows"
-        )
+        vary, one = ("varies", pooled[0]) if len(pooled) == 1 else ("vary", "one of them")
+        notes.append(f"rows were pooled over {listed(pooled)}, which {vary} at equal factors")
+        if question.block is None:
+            notes.append(
+                f"do rows with an equal {listed(pooled, 'or')} share something, such as a subject, a batch or a "
+                "machine? Then they are not independent, and --block with that column compares them with each other; "
+                f"if {one} is a parameter that was set, add it to --factors instead"
+            )
+        else:
+            notes.append(f"if {one} is a parameter that was set, add it to --factors, or filter the rows")
     copies = len(rows) - len({tuple(row.values()) for row in rows})
     if copies and len(rows[0]) > len([name for name in used if name]):
         notes.append(
@@ -189,6 +202,7 @@ def _experiment(runs: tuple[RunResult, ...], question: TableQuestion, name: str)
         cost=_NO_COST,
         unmeasured_attempts=0,
         quantities={**QUANTITIES, question.response: quantity},
+        words=Words("row", "row", "combination", question.block or "block"),
     )
 
 

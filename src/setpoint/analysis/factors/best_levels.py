@@ -1,15 +1,17 @@
 """The best level of each parameter: the set that may be best, and what the observed best gains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status
 from setpoint.analysis.data.evidence import Interval, LevelEvidence, Sensitivity
 from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.analysis.factors.claim_builder import Finding, build_claim, level_heading, no_level_claim
-from setpoint.analysis.factors.factor_tests import SweepTests
+from setpoint.analysis.factors.factor_tests import SweepTests, two_level_difference
 from setpoint.analysis.factors.interactions import best_by, best_for_each
 from setpoint.analysis.factors.sensitivity import changes, sensitivity
+from setpoint.analysis.runs.robustness import NEAR
 from setpoint.analysis.statistics import levels
 from setpoint.analysis.statistics.intervals import mean_interval
 from setpoint.formatting import (
@@ -23,73 +25,129 @@ from setpoint.formatting import (
     percent_text,
 )
 
+_NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the levels show no spread to judge by")
+_TOO_FEW = Obstacle(Status.NOT_TESTABLE, "two observations per level are too few to show its spread")
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """Which levels may be the best, what the observed best gains over the mean of the others, and one p-value.
+
+    Attributes:
+        best: position of the observed best level.
+        possible: positions of the levels that may be the best: all of them where the parameter shows no effect.
+        gain: the observed best minus the mean of the others, on the analysed scale, with its interval.
+        p: of the weakest of all that is needed to name the level: every rival, the gain, and the parameter's effect.
+        rivals: p-values against every other level, by position.
+    """
+
+    best: int
+    possible: list[int]
+    gain: levels.Comparison
+    p: float
+    rivals: Mapping[int, float]
+
+
+def _verdict(sweep: SweepTests, factor: str) -> _Verdict | Obstacle:
+    """Of two levels the main effect says it all: it is the same comparison."""
+    table, best = sweep.tables[factor], sweep.tables[factor].ranked[0]
+    main = sweep.main_p[factor]
+    if len(table.means) == 2:
+        pair = two_level_difference(sweep, factor)
+        if pair is None:
+            return _NO_SPREAD
+        possible = [best] if main < sweep.alpha else sorted(table.ranked)
+        gain = levels.Comparison(-pair.value, (-pair.interval[1], -pair.interval[0]), main)
+        return _Verdict(best, possible, gain, main, {1 - best: main})
+    mean_gain, lead = levels.each_against_rest(sweep.cells, table.weights, sweep.alpha)[best], table.best.lead
+    if lead is None:
+        return _NO_SPREAD
+    if mean_gain is None:
+        return _TOO_FEW
+    rivals = {level: pair.p_adjusted for level, pair in table.best.against_best.items() if pair is not None}
+    p = max(lead.p_adjusted, mean_gain.p_adjusted, main)
+    possible = table.best.members if main < sweep.alpha else sorted(table.ranked)
+    return _Verdict(best, possible, mean_gain, p, rivals)
+
 
 def level_claim(sweep: SweepTests, factor: str) -> Claim:
     """The best level of a factor: the set that may be best, and the gain of the observed best over the others."""
-    table = sweep.tables[factor]
+    found = _verdict(sweep, factor)
+    if isinstance(found, Obstacle):
+        return no_level_claim(sweep.design, factor, found)
     names = [level_text(level) for level in sweep.levels_of(factor)]
-    best = table.ranked[0]
-    gain = levels.each_against_rest(sweep.cells, table.weights, sweep.alpha)[best]
-    pairs = {names[level]: pair for level, pair in table.against_best.items() if pair is not None}
-    if gain is None or len(pairs) < len(names) - 1:
-        obstacle = Obstacle(Status.NOT_TESTABLE, "the levels show no spread between seeds to judge by")
-        return no_level_claim(sweep.design, factor, obstacle)
-    p = max(pair.p_adjusted for pair in pairs.values())
+    best = found.best
     scale = sweep.design.scale
-    improvement, reach = scale.improvement(gain.value), scale.improvement_interval(gain.interval)
-    in_words = (percent_text(improvement), percent_interval_text(*reach))
-    if not scale.logarithmic:
-        in_words = (number_text(improvement), interval_text(*reach))
     other_ways = sensitivity(sweep, factor)
-    gained = f"avg improvement: {in_words[0]} {in_words[1]} against the mean of the others"
-    significance = "statistical significance: p<" + number_text(sweep.alpha) if p < sweep.alpha else ""
-    facts = [gained, p_text(p)] if _by_rank(factor) else [significance, f"over all pairs {p_text(p)}", gained]
-    facts.append(_edge(sweep.levels_of(factor), best))
-    facts.append(changes(other_ways, sweep.levels_of(factor)[best]))
-    found = Finding(
+    finding = Finding(
         kind=ClaimKind.OPTIMAL_LEVEL,
         subject=OneFactor(factor),
         heading=level_heading(factor),
         answer=names[best],
         observed=f"{names[best]} observed best",
-        facts=", ".join(text for text in facts if text),
-        verdict=_verdict(sweep, factor, p, gain),
-        weakened_by=_level_caveats(sweep, factor, best, other_ways),
-        method="set of possibly best levels (Welch–Bonferroni MCB); Games–Howell over all pairs; "
-        "each level against the geometric mean of the others (Bonferroni t)",
-        estimate=improvement,
-        estimate_of="improvement of the observed best over the mean of the other levels",
-        interval=reach,
-        p_adjusted=p,
+        facts=_facts(sweep, factor, found, other_ways),
+        verdict=_status(sweep, factor, found),
+        weakened_by=_weaknesses(sweep, factor, found, other_ways),
+        method="best level: Welch t against every other level (multiple comparisons with the best, Bonferroni), and a "
+        "significant main effect; gain over the others: t with Bonferroni's correction",
+        estimate=scale.improvement(found.gain.value),
+        estimate_of=f"improvement of the observed best over the {_mean_name(sweep)} of the other levels",
+        interval=_interval(sweep, factor, found),
+        p_adjusted=found.p,
         evidence=LevelEvidence(
             observed_best=sweep.levels_of(factor)[best],
-            possibly_best=tuple(sweep.levels_of(factor)[i] for i in table.possibly_best),
-            p_against_others={name: pair.p_adjusted for name, pair in pairs.items()},
+            possibly_best=tuple(sweep.levels_of(factor)[i] for i in found.possible),
+            p_against_others={names[level]: p for level, p in found.rivals.items()},
             sensitivity=other_ways,
-            level_means={name: scale.natural(float(mean)) for name, mean in zip(names, table.means, strict=True)},
+            level_means={
+                name: scale.natural(float(mean)) for name, mean in zip(names, sweep.tables[factor].means, strict=True)
+            },
             level_intervals=_level_intervals(sweep, factor, names),
         ),
     )
-    return build_claim(sweep, found)
+    return build_claim(sweep, finding)
 
 
-def _by_rank(factor: str) -> bool:
-    """Whether the factor is judged by its set of possibly best levels and its gain, as the LoRA rank is."""
-    return factor.rpartition(".")[2] == "lora_rank"
+def _mean_name(sweep: SweepTests) -> str:
+    return "geometric mean" if sweep.design.scale.logarithmic else "mean"
 
 
-def _verdict(sweep: SweepTests, factor: str, p: float, gain: levels.Comparison) -> tuple[Status, str]:
-    """Whether the best level is separated from the others (by `p` over all pairs), and survives all corrections."""
-    table = sweep.tables[factor]
-    best, tied = table.ranked[0], table.possibly_best
-    separated = tied == [best] and gain.p_adjusted < sweep.alpha if _by_rank(factor) else p < sweep.alpha
-    if separated and sweep.main_p[factor] < sweep.alpha:
-        return Status.SUPPORTED, "better than every other level tried"
-    if separated:
-        reason = f"separated on its own, not after correction for all parameters ({p_text(sweep.main_p[factor])})"
-        return Status.SUGGESTIVE, reason
+def _interval(sweep: SweepTests, factor: str, found: _Verdict) -> Interval | None:
+    """Of the gain, as an improvement; None where failed runs put it in doubt, of which survivors say nothing."""
+    return None if sweep.failure_doubts(factor) else sweep.design.scale.improvement_interval(found.gain.interval)
+
+
+def _facts(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitivity) -> str:
+    """Gain and p-value; of other parameters than the LoRA rank the significance is what a report is asked for."""
     names = [level_text(level) for level in sweep.levels_of(factor)]
-    rivals = [names[i] for i in tied if i != best] or [name for i, name in enumerate(names) if i != best]
+    scale = sweep.design.scale
+    improvement, reach = scale.improvement(found.gain.value), _interval(sweep, factor, found)
+    size = percent_text(improvement) if scale.logarithmic else number_text(improvement)
+    if reach is not None:
+        size += f" {(percent_interval_text if scale.logarithmic else interval_text)(*reach)}"
+    others = names[1 - found.best] if len(names) == 2 else f"the {_mean_name(sweep)} of the others"
+    gained = f"avg improvement: {size} over {others}"
+    facts = [gained, p_text(found.p, sweep.alpha)]
+    if factor.rpartition(".")[2] != "lora_rank":
+        level = f"statistical significance: p<{number_text(sweep.alpha)}"
+        exact = p_text(found.p, sweep.alpha)
+        facts = [level if exact == f"p<{number_text(sweep.alpha)}" else f"{level}, {exact}", gained]
+        facts = facts if found.p < sweep.alpha else [exact, gained]
+    facts.append(_edge(sweep.levels_of(factor), found.best))
+    facts.append(
+        changes(other_ways, sweep.levels_of(factor)[found.best], sweep.words.replicate, decided=found.p < sweep.alpha)
+    )
+    return ", ".join(text for text in facts if text)
+
+
+def _status(sweep: SweepTests, factor: str, found: _Verdict) -> tuple[Status, str]:
+    """Whether the best level is separated from all others, and its parameter matters after all corrections."""
+    if found.p < sweep.alpha:
+        return Status.SUPPORTED, "better than every other level tried"
+    names = [level_text(level) for level in sweep.levels_of(factor)]
+    if len(found.possible) == 1:
+        return Status.SUGGESTIVE, "better than each other level, but its gain over their mean is not significant"
+    rivals = [names[i] for i in found.possible if i != found.best]
     return Status.UNRESOLVED, f"not distinguishable from {listed(rivals)}"
 
 
@@ -102,8 +160,10 @@ def _edge(tried: Sequence[Level], best: int) -> str:
 
 
 def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> dict[str, Interval]:
-    """The interval of each level's mean by itself, in the metric's unit."""
-    found = {}
+    """The individual interval of each level's mean, in the metric's unit; None if the values are too skewed for t."""
+    found: dict[str, Interval] = {}
+    if sweep.mean_doubt:
+        return found
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
         mean = sweep.cells.mean_of(weights)
         if mean.estimable:
@@ -113,19 +173,34 @@ def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> di
     return found
 
 
-def _level_caveats(sweep: SweepTests, factor: str, best: int, other_ways: Sensitivity) -> list[str]:
-    """What keeps the best level from being a recommendation although the test says so."""
-    caveats = [
-        f"{level_text(level)} could not be compared: too few of its runs finished"
+def _weaknesses(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitivity) -> list[str]:
+    """What keeps the best level from being a recommendation although the test says so, the gravest first."""
+    weaknesses = [*sweep.doubts(factor), *_otherwise(sweep, factor, found)]
+    weaknesses += [
+        f"{level_text(level)} could not be compared: too few of its {sweep.words.run}s have a result"
         for name, level in sweep.design.dropped
         if name == factor
     ]
-    caveats += sweep.case_caveat(factor)
     for other in sweep.interacting(factor):
         same = len(set(best_for_each(sweep, factor, other))) == 1
         what = "the size of its effect" if same else f"the best {factor_label(factor)}"
-        caveats.append(f"{what} depends on {other} (observed best {best_by(sweep, factor, other)})")
-    by_rank = other_ways.failed_runs_ranked_worst
-    if by_rank is not None and by_rank != sweep.levels_of(factor)[best]:
-        caveats.append(f"with failed runs ranked worst, {level_text(by_rank)} is best")
-    return caveats
+        weaknesses.append(f"{what} depends on {other} (observed best {best_by(sweep, factor, other)})")
+    return weaknesses
+
+
+def _otherwise(sweep: SweepTests, factor: str, found: _Verdict) -> list[str]:
+    """That another analysis has another best level, or does not separate it from the others."""
+    if found.p >= sweep.alpha:
+        return []
+    names = [level_text(level) for level in sweep.levels_of(factor)]
+    weights, told = sweep.tables[factor].weights, []
+    near = found.p >= sweep.alpha / NEAR
+    scales = [] if sweep.other.other_scale is None else [sweep.other.other_scale]
+    for way in (*sweep.other.failures, *scales):
+        there = levels.best_set(way.cells, weights, sweep.alpha)
+        if there.ranked[0] != found.best:
+            told.append(f"{way.name}, {names[there.ranked[0]]} is best")
+        elif len(names) > 2 and len(there.members) > 1 and (near or way not in scales):
+            rivals = listed([names[level] for level in there.members if level != found.best])
+            told.append(f"{way.name}, it is not distinguishable from {rivals}")
+    return told

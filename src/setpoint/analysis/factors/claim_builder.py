@@ -56,7 +56,7 @@ def build_claim(sweep: SweepTests, found: Finding) -> Claim:
         status, reason = Status.SUGGESTIVE, "; ".join(weakened_by)
     elif weakened_by:
         reason = "; ".join([reason, *weakened_by])
-    facts = f"{found.facts}, {sweep.seeds} per configuration"
+    facts = f"{found.facts}, {sweep.sample}"
     return Claim(
         kind=found.kind,
         subject=found.subject,

@@ -1,7 +1,7 @@
 """A factorial that can be analysed, with the pre-declared tests that several claims share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -9,15 +9,20 @@ import numpy as np
 from jaxtyping import Float
 
 from setpoint.analysis.data.design import SYSTEM, Factorial
-from setpoint.analysis.data.experiment import ExperimentData, Level
+from setpoint.analysis.data.experiment import ExperimentData, Level, Words
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
 from setpoint.analysis.runs.reliability import survivor_caveat
+from setpoint.analysis.runs.robustness import NEAR, Analysis, Robustness, robustness
 from setpoint.analysis.statistics import effects, levels
 from setpoint.analysis.statistics.cells import Cells
-from setpoint.formatting import counted
+from setpoint.analysis.statistics.family import inverted
+from setpoint.analysis.statistics.symmetry import doubt
+from setpoint.formatting import counted, factor_label, p_text
 
 ATS = "mean-based ANOVA-type statistic with Box approximation"
 INTERACTION_ERROR = "F test against the interactions' mean square"
+Effect = str | tuple[str, str]
+"""A factor, or the interaction of two."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +32,17 @@ class LevelTable:
     Attributes:
         weights: rows that average the cells of each level.
         means: of the levels, on the analysed scale.
-        ranked: positions of the levels, the best observed first.
-        against_best: every other level minus the best observed one.
-        possibly_best: positions of the levels that may be the best.
+        best: which of them may be the best.
     """
 
     weights: Float[np.ndarray, "levels C"]
     means: Float[np.ndarray, "levels"]
-    ranked: list[int]
-    against_best: Mapping[int, levels.Comparison | None]
-    possibly_best: list[int]
+    best: levels.BestSet
+
+    @property
+    def ranked(self) -> list[int]:
+        """Positions of the levels, the best observed first."""
+        return self.best.ranked
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,12 @@ class SweepTests:
     tables: Mapping[str, LevelTable]
     main_p: Mapping[str, float]
     interaction_p: Mapping[tuple[str, str], float]
-    raw_p: Mapping[str | tuple[str, str], float]
-    only_these_cases: frozenset[str | tuple[str, str]]
+    raw_p: Mapping[Effect, float]
+    table_p: Mapping[Effect, float]
+    """Of main effects and interactions alike, corrected for all effects of the table together."""
+    only_these_cases: frozenset[Effect]
     """Factors and pairs whose effect is significant on the cases that were tried, and would not be for new ones."""
+    other: Robustness
 
     @property
     def parameters(self) -> list[str]:
@@ -64,10 +73,23 @@ class SweepTests:
         return self.data.analysis.alpha
 
     @property
-    def seeds(self) -> str:
-        """How many runs a cell has, in words."""
+    def words(self) -> Words:
+        """What observations are called."""
+        return self.data.words
+
+    @property
+    def variability(self) -> str:
+        """The variability that effects are compared with, as text."""
+        return f"{self.words.replicate}-to-{self.words.replicate} variability"
+
+    @property
+    def sample(self) -> str:
+        """Number of observations per cell, as text: `3 seeds per configuration`, or `6 blocks`."""
         low, high = self.design.replicates
-        return counted(high, "seed") if low == high else f"{low} to {high} seeds"
+        blocked = self.cells.parts is not None and self.words.run != "run"
+        noun = "block" if blocked else self.words.replicate
+        count = counted(high, noun) if low == high else f"{low} to {high} {noun}s"
+        return f"{count} ({self.words.block})" if blocked else f"{count} per {self.words.configuration}"
 
     def position(self, factor: str) -> int:
         """Which axis of the cells belongs to `factor`."""
@@ -82,15 +104,69 @@ class SweepTests:
         pairs = [pair for pair, p in self.interaction_p.items() if factor in pair and p < self.alpha]
         return [second if first == factor else first for first, second in pairs]
 
-    def case_caveat(self, effect: str | tuple[str, str]) -> list[str]:
-        """What keeps a significant effect from holding for other cases."""
-        return ["shown for these cases only: with new cases it may not hold"] if effect in self.only_these_cases else []
+    def axes(self, effect: Effect) -> tuple[int, ...]:
+        """Which axes of the cells an effect belongs to."""
+        return tuple(self.position(factor) for factor in ((effect,) if isinstance(effect, str) else effect))
+
+    def adjusted_p(self, effect: Effect) -> float:
+        """Corrected within the effect's family."""
+        return self.main_p[effect] if isinstance(effect, str) else self.interaction_p[effect]
+
+    def doubts(self, effect: Effect) -> list[str]:
+        """What keeps a significant effect from being supported, the gravest first; empty where nothing does."""
+        adjusted = self.adjusted_p(effect)
+        if adjusted >= self.alpha:
+            return []
+        factor = self._correction(effect)
+        found = self.failure_doubts(effect)
+        if self.table_p[effect] >= self.alpha:
+            found.append(f"{p_text(self.table_p[effect], self.alpha)} after Holm over all {len(self.raw_p)} effects")
+        near = adjusted >= self.alpha / NEAR
+        if self.other.other_scale is not None and (near or not isinstance(effect, str)):
+            found.append(self._unconfirmed(self.other.other_scale, effect, factor))
+        exact = self.other.exact
+        if near and exact is not None and exact.least * factor < self.alpha <= exact.p * factor:
+            found.append(f"an exact test gives {p_text(min(1.0, exact.p * factor), self.alpha)}")
+        if effect in self.only_these_cases:
+            found.append("shown for these cases only: with new cases it may not hold")
+        return [text for text in found if text]
+
+    def failure_doubts(self, effect: Effect) -> list[str]:
+        """How a significant effect fares with failed runs as the worst outcomes; empty where it stays significant."""
+        if self.adjusted_p(effect) >= self.alpha:
+            return []
+        untestable = ["it cannot be tested with failed runs ranked worst"] if self.other.untestable else []
+        factor = self._correction(effect)
+        found = [self._unconfirmed(way, effect, factor) for way in self.other.failures]
+        return [*untestable, *(text for text in found if text)]
+
+    def _correction(self, effect: Effect) -> float:
+        """What an effect's p-value was multiplied with."""
+        return self.adjusted_p(effect) / self.raw_p[effect] if self.raw_p[effect] > 0.0 else 1.0
+
+    def _unconfirmed(self, way: Analysis, effect: Effect, factor: float) -> str:
+        """That an effect is not significant in another analysis, with the same correction; empty where it is."""
+        p = min(1.0, factor * effects.anova_type_test(way.cells, self.axes(effect)).p)
+        return f"{way.name}, {p_text(p, self.alpha)}" if p >= self.alpha else ""
 
     @cached_property
     def caveats(self) -> list[str]:
         """What keeps any claim of this sweep from being final."""
-        interim = f"interim: {counted(self.pending, 'run')} of {len(self.data.runs)} still to come"
-        return [*([interim] if self.pending else []), *self.design.notes, *survivor_caveat(self.data)]
+        interim = f"interim: {counted(self.pending, self.words.run)} of {len(self.data.runs)} still to come"
+        uneven = [
+            f"{factor_label(self.design.factors[axis])} acts differently in different blocks, and is judged by how much"
+            for axis in self.cells.uneven
+        ]
+        doubted = [f"intervals of level means are left out: {self.mean_doubt}"] if self.mean_doubt else []
+        interim_or_not = [interim] if self.pending else []
+        return [*interim_or_not, *self.design.notes, *uneven, *doubted, *survivor_caveat(self.data)]
+
+    @cached_property
+    def mean_doubt(self) -> str:
+        """Why t intervals of level means would not cover what they say; empty where nothing speaks against them."""
+        values, cell = self.design.values, self.design.own_cells
+        largest = max((len(self.levels_of(factor)) for factor in self.parameters), default=1)
+        return doubt(values, cell, len(values) // largest) if self.design.replicates[0] >= 2 else ""
 
     @cached_property
     def pending(self) -> int:
@@ -108,7 +184,7 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> SweepTes
     raw = _raw(cells, design, pairs)
     main, both = _adjusted(raw, data)
     for_new = cells_for_new_cases(design, cells)
-    only_these: set[str | tuple[str, str]] = set()
+    only_these: set[Effect] = set()
     if for_new is not None:
         new_main, new_both = _adjusted(_raw(for_new, design, pairs), data)
         alpha = data.analysis.alpha
@@ -122,21 +198,21 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> SweepTes
         main_p=main,
         interaction_p=both,
         raw_p=raw,
+        table_p=dict(zip(raw, effects.holm(list(raw.values())), strict=True)),
+        other=robustness(data, design),
         only_these_cases=frozenset(only_these),
     )
 
 
-def _raw(cells: Cells, design: Factorial, pairs: Sequence[tuple[str, str]]) -> dict[str | tuple[str, str], float]:
+def _raw(cells: Cells, design: Factorial, pairs: Sequence[tuple[str, str]]) -> dict[Effect, float]:
     """Uncorrected p-values of the main effects and of the interactions."""
     position = {factor: k for k, factor in enumerate(design.factors)}
-    found: dict[str | tuple[str, str], float] = {
-        f: effects.anova_type_test(cells, (k,)).p for f, k in position.items() if f != SYSTEM
-    }
+    found: dict[Effect, float] = {f: effects.anova_type_test(cells, (k,)).p for f, k in position.items() if f != SYSTEM}
     return found | {(a, b): effects.anova_type_test(cells, (position[a], position[b])).p for a, b in pairs}
 
 
 def _adjusted(
-    raw: Mapping[str | tuple[str, str], float], data: ExperimentData
+    raw: Mapping[Effect, float], data: ExperimentData
 ) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
     """Adjusted p-values of the main effects and of the interactions."""
     pairs = {effect: p for effect, p in raw.items() if isinstance(effect, tuple)}
@@ -159,9 +235,21 @@ def holm_by_family(p_values: Mapping[str, float], families: Sequence[Sequence[st
 def _level_table(cells: Cells, factor: int, alpha: float) -> LevelTable:
     weights = cells.marginal_weights(factor)
     means = weights @ cells.means
-    ranked = levels.order(means)
-    against_best = levels.against(cells, weights, ranked[0], alpha)
-    return LevelTable(weights, means, ranked, against_best, levels.possibly_best(cells, weights, alpha))
+    return LevelTable(weights, means, levels.best_set(cells, weights, alpha))
+
+
+def two_level_difference(sweep: SweepTests, factor: str) -> levels.Comparison | None:
+    """Of a factor with two levels the worse minus the better, as the test of its main effect has it.
+
+    The interval inverts that test with its correction. None where the data show no spread to judge by.
+    """
+    table, axis = sweep.tables[factor], sweep.position(factor)
+    best, worst = table.ranked[0], table.ranked[-1]
+    contrast = sweep.cells.contrast(table.weights[worst] - table.weights[best])
+    if not contrast.estimable:
+        return None
+    df = effects.anova_type_test(sweep.cells, (axis,)).df_error
+    return inverted(replace(contrast, df=df), sweep.main_p[factor], sweep.alpha)
 
 
 def method_of(sweep: SweepTests) -> str:

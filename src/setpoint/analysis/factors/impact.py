@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from setpoint.analysis.data.claim import Claim, ClaimKind, Status
+from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import ratio
 from setpoint.analysis.data.evidence import EffectEvidence, ImpactEvidence
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.analysis.factors.claim_builder import Finding, build_claim
-from setpoint.analysis.factors.factor_tests import SweepTests, method_of
+from setpoint.analysis.factors.factor_tests import SweepTests, method_of, two_level_difference
 from setpoint.analysis.statistics import effects
 from setpoint.formatting import factor_label, interval_text, listed, number_text, p_text
 from setpoint.seeding import generator
@@ -21,6 +21,9 @@ NAMING_PROBABILITY = 0.975
 
 def most_impactful(sweep: SweepTests) -> Claim:
     """Named only if its main effect is significant and it has the largest variance component almost surely."""
+    if len(sweep.parameters) == 1:
+        only = Obstacle(Status.NOT_TESTABLE, f"{sweep.parameters[0]} is the only parameter that was swept")
+        return unanswered(ClaimKind.MOST_IMPACTFUL, MOST_IMPACTFUL, only, n_runs=sweep.cells.n_runs)
     mains = [(sweep.position(factor),) for factor in sweep.parameters]
     components = effects.variance_components(sweep.cells, mains)
     best = int(np.argmax(components))
@@ -35,7 +38,7 @@ def most_impactful(sweep: SweepTests) -> Claim:
     spread = spread_of(sweep, factor)
     interacting = sweep.interacting(factor)
     if p >= sweep.alpha:
-        verdict = Status.UNRESOLVED, "no parameter's effect is told apart from the spread between seeds"
+        verdict = Status.UNRESOLVED, f"no parameter effect exceeds {sweep.variability}"
         if min(sweep.main_p.values()) < sweep.alpha:
             verdict = Status.UNRESOLVED, "the parameter with the largest observed effect is not the significant one"
     elif p_top < NAMING_PROBABILITY:
@@ -43,7 +46,7 @@ def most_impactful(sweep: SweepTests) -> Claim:
     else:
         verdict = Status.SUPPORTED, f"significant main effect and P(top)={p_top:.3f}"
     together = f", whose effect depends on {listed(interacting)}" if interacting else ""
-    facts = [spread.text, p_text(p) + " after Holm", "" if top is None else f"P(top)={p_top:.2f}"]
+    facts = [spread.text, p_text(p, sweep.alpha) + " after Holm", "" if top is None else f"P(top)={p_top:.2f}"]
     found = Finding(
         kind=ClaimKind.MOST_IMPACTFUL,
         heading=MOST_IMPACTFUL,
@@ -51,7 +54,7 @@ def most_impactful(sweep: SweepTests) -> Claim:
         observed=f"{factor} has the largest observed effect",
         facts=", ".join(text for text in facts if text),
         verdict=verdict,
-        weakened_by=sweep.case_caveat(factor),
+        weakened_by=sweep.doubts(factor),
         method=f"{method_of(sweep)}, Holm over the parameters; bootstrap of bias-corrected variance components",
         estimate=spread.value,
         estimate_of="difference between the worst and the best level, on the analysed scale",
@@ -78,14 +81,14 @@ def main_effect(sweep: SweepTests, factor: str) -> Claim:
         heading=f"Effect of {factor_label(factor)}",
         answer="changes the result",
         observed="an effect is seen" if significant else "no effect shown",
-        facts=", ".join(text for text in (spread.text, p_text(p) + " after Holm") if text),
+        facts=", ".join(text for text in (spread.text, p_text(p, sweep.alpha) + " after Holm") if text),
         verdict=(Status.SUPPORTED, "significant main effect")
         if significant
         else (
             Status.UNRESOLVED,
-            "not told apart from the spread between seeds, which does not show that there is none",
+            f"not distinguishable from {sweep.variability}, which is no evidence that there is no effect",
         ),
-        weakened_by=sweep.case_caveat(factor),
+        weakened_by=sweep.doubts(factor),
         method=f"{method_of(sweep)}, Holm over the parameters",
         estimate=spread.value,
         estimate_of="difference between the worst and the best level",
@@ -100,22 +103,26 @@ def main_effect(sweep: SweepTests, factor: str) -> Claim:
 
 @dataclass(frozen=True)
 class Spread:
-    """The largest observed difference between two levels, on the analysed scale and in words."""
+    """The largest observed difference between two levels, on the analysed scale and as text."""
 
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-    text: str = ""
+    value: float
+    interval: tuple[float, float] | None
+    text: str
 
 
 def spread_of(sweep: SweepTests, factor: str) -> Spread:
-    """Worst against best level of a factor with an interval that is simultaneous over all pairs of levels."""
+    """Worst against best level of a factor; of two levels with the interval that inverts the test of the effect.
+
+    Of more levels the test is one of all of them, which no interval of two inverts; and the finished runs say nothing
+    about a difference that failed runs put in doubt.
+    """
     table = sweep.tables[factor]
-    compared = table.against_best.get(table.ranked[-1])
-    if compared is None:
-        return Spread()
-    value, (low, high) = compared.value, compared.interval
+    value = float(table.means[table.ranked[-1]] - table.means[table.ranked[0]])
+    stated = len(table.means) == 2 and not sweep.failure_doubts(factor)
+    compared = two_level_difference(sweep, factor) if stated else None
+    interval = None if compared is None else compared.interval
     if sweep.design.scale.logarithmic:
-        text = f"worst/best level ×{number_text(ratio(value))} {interval_text(ratio(low), ratio(high))}"
-    else:
-        text = f"worst to best level {number_text(value)} {interval_text(low, high)}"
-    return Spread(value, (low, high), text)
+        reach = "" if interval is None else f" {interval_text(ratio(interval[0]), ratio(interval[1]))}"
+        return Spread(value, interval, f"worst/best level ×{number_text(ratio(value))}{reach}")
+    reach = "" if interval is None else f" {interval_text(*interval)}"
+    return Spread(value, interval, f"worst to best level {number_text(value)}{reach}")

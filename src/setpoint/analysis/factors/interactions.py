@@ -16,18 +16,19 @@ def interactions(sweep: SweepTests) -> list[Claim]:
 
 
 def _claim(sweep: SweepTests, first: str, second: str, p: float) -> Claim:
-    verdict = Status.UNRESOLVED, "not told apart from the spread between seeds"
+    verdict = Status.UNRESOLVED, f"not distinguishable from {sweep.variability}"
     if p < sweep.alpha:
         verdict = Status.SUPPORTED, "significant interaction"
+    best = f"best {factor_label(first)} {best_by(sweep, first, second)}"
     found = Finding(
         kind=ClaimKind.INTERACTION,
         subject=TwoFactors(first, second),
         heading=f"Interaction of {factor_label(first)} and {factor_label(second)}",
-        answer=f"the effect of one depends on the other; best {factor_label(first)} {best_by(sweep, first, second)}",
-        observed="an interaction is seen" if p < sweep.alpha else "no interaction shown",
-        facts=f"{p_text(p)} after Holm",
+        answer=f"the effect of one depends on the other; {best}",
+        observed=f"an interaction is seen, {best}" if p < sweep.alpha else "no interaction shown",
+        facts=f"{p_text(p, sweep.alpha)} after Holm",
         verdict=verdict,
-        weakened_by=sweep.case_caveat((first, second)),
+        weakened_by=sweep.doubts((first, second)),
         method=f"{ATS}, Holm over the pairs",
         p_adjusted=p,
         evidence=InteractionEvidence(sweep.raw_p[first, second]),
@@ -45,7 +46,7 @@ def best_by(sweep: SweepTests, factor: str, other: str) -> str:
 
 
 def best_for_each(sweep: SweepTests, factor: str, other: str) -> list[str]:
-    """The observed best level of `factor` for each level of `other`, in words."""
+    """The observed best level of `factor` for each level of `other`, as text."""
     table = sweep.cells.means.reshape(sweep.cells.shape)
     keep = tuple(sorted({sweep.position(factor), sweep.position(other)}))
     table = table.mean(axis=tuple(k for k in range(table.ndim) if k not in keep))

@@ -1,8 +1,8 @@
 """How large a difference the design could show, and what more seeds would show.
 
-By the method that judges the levels, so that nothing is promised which its intervals would not keep: Games–Howell over
-all pairs, at the level that Holm's correction leaves to the parameter in the worst case. A level is called best when it
-is shown to be better than every other, and all of them may be as near as the nearest; so each may be missed only so
+By the method that judges the levels, so that nothing is promised which its intervals would not keep: t against every
+other level, at the level that Holm's correction leaves to the parameter in the worst case. A level is called best when
+it is shown to be better than every other, and all of them may be as near as the nearest; so each may be missed only so
 seldom that all together are shown with the power that is promised (Bonferroni).
 """
 
@@ -21,7 +21,7 @@ from setpoint.formatting import counted, factor_label, listed, number_text, perc
 POWER = 0.8
 """How often a best level that differs by no more is shown to be best, or more often."""
 SEEDS = (3, 5, 10, 20)
-"""For so many seeds the report says what they would show; more are seldom affordable."""
+"""Numbers of seeds for which a report states the detectable difference; more are rarely affordable."""
 
 
 def resolution(sweep: SweepTests) -> Claim:
@@ -30,18 +30,19 @@ def resolution(sweep: SweepTests) -> Claim:
     parameters = {factor: _detectable(sweep, factor) for factor in sweep.parameters}
     now = [found.by_seeds[seeds] for found in parameters.values() if seeds in found.by_seeds]
     shown = [
-        f"{_between(parameters, count)} with {counted(count, 'seed')}"
+        f"{_between(parameters, count)} with {counted(count, sweep.words.replicate)}"
         for count in (seeds, *(count for count in SEEDS[:3] if count > seeds))
         if now
     ]
     return Claim(
         kind=ClaimKind.RESOLUTION,
-        heading="Smallest difference that this design resolves",
-        statement="; ".join(shown) if now else "not resolved: the levels show no spread between seeds to judge by",
-        status=Status.SUPPORTED if now else Status.NOT_TESTABLE,
-        reason="from the observed spread between runs of one configuration: a level better than all others by so much "
+        heading="Minimum detectable difference",
+        statement="; ".join(shown) if now else "not resolved: the levels show no spread to judge by",
+        status=Status.DESCRIPTIVE if now else Status.NOT_TESTABLE,
+        reason=f"from the observed {sweep.variability}: a level better than all others by so much "
         "is shown to be best in 80 % of experiments or more",
-        method="Games–Howell over the pairs of levels, alpha divided by the number of parameters; noncentral t power",
+        method="t against every other level with Bonferroni's correction, alpha divided by the number of effects; "
+        "noncentral t power",
         n_runs=sweep.cells.n_runs,
         estimate=max(now, default=None),
         estimate_of="the largest of the parameters' smallest differences, on the analysed scale",
@@ -80,7 +81,7 @@ def _by_seeds(sweep: SweepTests, factor: str) -> dict[int, float]:
     seeds = sweep.design.replicates[0]
     error = math.sqrt(float(np.mean([contrast.standard_error**2 for contrast in contrasts])))
     df = max(1.0, float(np.mean([contrast.df for contrast in contrasts])))
-    alpha = sweep.alpha / len(sweep.parameters)
+    alpha = sweep.alpha / len(sweep.raw_p)
     power = 1.0 - (1.0 - POWER) / len(contrasts)
     found = {seeds: detectable_difference(error, df, len(weights), alpha, power)}
     for count in SEEDS:
@@ -105,7 +106,7 @@ def _allowed(sweep: SweepTests, factor: str) -> float | None:
     By the simultaneous intervals of every other level against the observed best: that one leads by no more than the
     smallest of their upper ends, and any other leads it by no more than its own lower end.
     """
-    pairs = list(sweep.tables[factor].against_best.values())
+    pairs = list(sweep.tables[factor].best.against_best.values())
     intervals = [pair.interval for pair in pairs if pair is not None]
     if len(intervals) < len(pairs):
         return None

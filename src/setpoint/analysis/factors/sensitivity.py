@@ -18,15 +18,18 @@ MOST_SEEDS = 200
 """Of more seeds no single one decides."""
 
 
-def changes(found: Sensitivity, best: Level) -> str:
-    """What other analyses change where `best` is the best of the main one; empty where nothing does."""
+def changes(found: Sensitivity, best: Level, replicate: str, *, decided: bool) -> str:
+    """What other analyses change where `best` is the best of the main one; empty where nothing does.
+
+    Of a level that is `decided` to be best the other scale is a doubt, which is told as such.
+    """
     parts = []
-    if found.arithmetic_means is not None and found.arithmetic_means != best:
+    if not decided and found.arithmetic_means is not None and found.arithmetic_means != best:
         parts.append(f"by arithmetic means {level_text(found.arithmetic_means)} is best")
     others = [level for level in found.without_seed.values() if level != best]
     if others:
         names = listed([level_text(level) for level in dict.fromkeys(others)], "or")
-        parts.append(f"without one of {counted(len(found.without_seed), 'seed')} {names} is best ({len(others)}×)")
+        parts.append(f"without one of {counted(len(found.without_seed), replicate)} {names} is best ({len(others)}×)")
     return ", ".join(parts)
 
 
@@ -65,7 +68,11 @@ def _ranks(values: Sequence[float | None]) -> np.ndarray:
 
 
 def _raw_scale_best(sweep: SweepTests, factor: str) -> Level:
-    return _best(sweep, factor, sweep.design.own_cells, sweep.design.unscaled)
+    """By the means of the other scale; None where it has none."""
+    if sweep.other.other_scale is None:
+        return None
+    means = sweep.tables[factor].weights @ sweep.other.other_scale.cells.means
+    return sweep.levels_of(factor)[int(np.argmin(means))]
 
 
 def _without_each_seed(sweep: SweepTests, factor: str) -> dict[int, Level]:

@@ -16,9 +16,9 @@ from setpoint.analysis.data.experiment import ExperimentData, RunOutcome, RunRes
 from setpoint.analysis.data.quantities import Metrics
 from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.data.verdict import verdict
-from setpoint.analysis.statistics.cells import Contrast, replicated_cells
+from setpoint.analysis.statistics.cells import Cells, Contrast, replicated_cells
+from setpoint.analysis.statistics.effects import anova_type_test
 from setpoint.analysis.statistics.family import family_of
-from setpoint.analysis.statistics.intervals import pooled_deviation
 from setpoint.analysis.statistics.levels import Comparison
 from setpoint.formatting import (
     change_text,
@@ -27,10 +27,6 @@ from setpoint.formatting import (
     listed,
     p_text,
 )
-
-LEAST_POOLED_DF = 6
-"""Degrees of freedom from which a pooled variance may judge cells of two or three runs."""
-
 
 _NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the runs show no spread")
 
@@ -83,7 +79,7 @@ def _sft_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
 
 
 def _grpo_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
-    """One cell for each configuration that goes on from an SFT parent."""
+    """One cell for each configuration that continues from an SFT parent."""
     by_configuration: dict[int, list[RunResult]] = {}
     for run in data.runs:
         if run.training_type == "both":
@@ -128,32 +124,29 @@ def _claims(question: _Question, cells: Sequence[_Cell], scale: Scale, data: Exp
     by_system = {system: [cell for cell in cells if cell.system == system] for system in data.systems}
     by_system = {system: family for system, family in by_system.items() if family}
     overall = [
-        _Entry(system, "", _overall(family), tuple(d for cell in family for d in cell.differences), len(family))
+        _Entry(
+            system,
+            "",
+            _overall(family),
+            tuple(d for cell in family for d in cell.differences),
+            len(family),
+            _unevenness(family, scale, data.analysis.alpha),
+        )
         for system, family in by_system.items()
     ]
-    single = [
-        _Entry(cell.system, cell.label, _difference(cell, by_system[cell.system]), cell.differences) for cell in cells
-    ]
+    single = [_Entry(cell.system, cell.label, _difference(cell), cell.differences) for cell in cells]
     return [*_family_claims(question, overall, scale, data), *_family_claims(question, single, scale, data)]
 
 
-def _difference(cell: _Cell, family: Sequence[_Cell]) -> Contrast | Obstacle:
-    """The mean difference of one cell with its standard error, or why there is none.
-
-    Two or three runs borrow the spread of the system's other cells; from four on a cell stands for itself.
-    """
+def _difference(cell: _Cell) -> Contrast | Obstacle:
+    """The mean difference of one cell with its standard error, by its own runs, or why there is none."""
     count = len(cell.differences)
     if cell.without_logarithm:
         return _no_logarithm(cell.without_logarithm)
     if count < 2:
-        return Obstacle(Status.NOT_TESTABLE, "one run shows no spread")
-    deviation, df = pooled_deviation([other.differences for other in family])
-    if count > 3 or (count == 3 and df < LEAST_POOLED_DF):
-        deviation, df = pooled_deviation([cell.differences])
-    elif df < LEAST_POOLED_DF:
-        reason = f"two runs, and only {df} of the {LEAST_POOLED_DF} degrees of freedom that pooling needs"
-        return Obstacle(Status.NOT_TESTABLE, reason)
-    contrast = Contrast(float(np.mean(cell.differences)), deviation / count**0.5, float(df))
+        return Obstacle(Status.NOT_TESTABLE, "one run: no variance estimate")
+    deviation = float(np.std(cell.differences, ddof=1))
+    contrast = Contrast(float(np.mean(cell.differences)), deviation / count**0.5, count - 1.0)
     return contrast if contrast.estimable else _NO_SPREAD
 
 
@@ -163,12 +156,28 @@ def _overall(cells: Sequence[_Cell]) -> Contrast | Obstacle:
     if without:
         return _no_logarithm(without)
     if min(len(cell.differences) for cell in cells) < 2:
-        return Obstacle(Status.NOT_TESTABLE, "a cell has one run, which shows no spread")
+        return Obstacle(Status.NOT_TESTABLE, "one run per cell: no variance estimate")
+    contrast = _replicated(cells).contrast(np.full(len(cells), 1.0 / len(cells)))
+    return contrast if contrast.estimable else _NO_SPREAD
+
+
+def _replicated(cells: Sequence[_Cell]) -> Cells:
     position = np.repeat(np.arange(len(cells)), [len(cell.differences) for cell in cells])
     values = np.concatenate([cell.differences for cell in cells])
-    replicated = replicated_cells((len(cells),), position, values, [str(k) for k in range(len(values))])
-    contrast = replicated.contrast(np.full(len(cells), 1.0 / len(cells)))
-    return contrast if contrast.estimable else _NO_SPREAD
+    return replicated_cells((len(cells),), position, values, [str(k) for k in range(len(values))])
+
+
+def _unevenness(cells: Sequence[_Cell], scale: Scale, alpha: float) -> str:
+    """That the effect differs between cells, and where it is largest; empty where they are not shown to differ."""
+    if len(cells) < 2 or isinstance(_overall(cells), Obstacle):
+        return ""
+    replicated = _replicated(cells)
+    p = anova_type_test(replicated, (0,)).p
+    if p >= alpha:
+        return ""
+    most = cells[int(np.argmax(np.abs(replicated.means)))]
+    change = change_text(scale.improvement(float(np.mean(most.differences))), None, relative=scale.logarithmic)
+    return f"the effect differs between cells ({p_text(p, alpha)}): {change} with {most.label}"
 
 
 def _no_logarithm(runs: int) -> Obstacle:
@@ -177,13 +186,18 @@ def _no_logarithm(runs: int) -> Obstacle:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One comparison of a family; `cells` of them are taken together where it has no label."""
+    """One comparison of a family; `cells` of them are taken together where it has no label.
+
+    Attributes:
+        uneven: note that those cells differ; empty if they do not.
+    """
 
     system: str
     label: str
     difference: Contrast | Obstacle
     observed: tuple[float, ...]
     cells: int = 1
+    uneven: str = ""
 
     @property
     def n_runs(self) -> int:
@@ -191,7 +205,7 @@ class _Entry:
 
 
 def _family_claims(question: _Question, entries: Sequence[_Entry], scale: Scale, data: ExperimentData) -> list[Claim]:
-    """Claims with Holm-adjusted p-values and Bonferroni intervals over the entries that can be tested."""
+    """Claims with Holm-adjusted p-values over the entries that can be tested, and the intervals that invert them."""
     tested = {k: entry.difference for k, entry in enumerate(entries) if isinstance(entry.difference, Contrast)}
     results = family_of(tested, data.analysis.alpha)
     return [_claim(question, entry, results.get(k), scale, data) for k, entry in enumerate(entries)]
@@ -204,7 +218,7 @@ def _claim(
     which = f", {entry.label}" if entry.label else ", mean of all cells" if entry.cells > 1 else ""
     heading = f"{question.heading}, {entry.system}{which}"
     evidence = StageEvidence(scale.quantity.name)
-    method = "t on differences of runs (own or pooled spread), Holm and Bonferroni over the cells"
+    method = "t on differences of runs, Holm over the cells"
     if compared is None:
         obstacle = entry.difference if isinstance(entry.difference, Obstacle) else _NO_SPREAD
         not_tested = unanswered(
@@ -221,8 +235,8 @@ def _claim(
     improvement, interval = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
     change = change_text(improvement, interval, relative=scale.logarithmic)
     facts = f"{scale.quantity.label} {change}, {p_text(compared.p_adjusted)}, {counted(entry.n_runs, 'run')}"
-    shown = f"{question.stage} changes the metric by more than its runs differ"
-    status, reason = verdict(data, compared.p_adjusted, shown)
+    shown = f"{question.stage} effect exceeds run-to-run variability"
+    status, reason = verdict(data, compared.p_adjusted, shown, doubts=[entry.uneven] if entry.uneven else [])
     answer = f"{question.stage} helps" if improvement > 0 else f"{question.stage} harms"
     return Claim(
         kind=question.kind,

@@ -13,6 +13,8 @@ from functools import cached_property, lru_cache, reduce
 import numpy as np
 from jaxtyping import Float, Int
 
+from setpoint.analysis.statistics.error_parts import ErrorParts, corrected_df
+
 NO_SPREAD = 1e-12
 """A standard error below this, relative to the unit and the means, is the rounding of equal numbers."""
 
@@ -49,6 +51,9 @@ class Cells:
         n_runs: observations behind the means.
         pooled: whether `covariance` is a known matrix times one estimated variance, instead of an estimate in itself.
         unit: the size of a number of which rounding is known: 1 for logarithms, else that of the values.
+        parts: how estimates of variance make up `covariance`, where groups do not say it, as under blocks.
+        joint_parts: the same for effects of several factors, where those are judged by another error.
+        uneven: factors that act differently in different blocks, and are judged by that variation.
     """
 
     shape: tuple[int, ...]
@@ -59,6 +64,9 @@ class Cells:
     n_runs: int
     pooled: bool = False
     unit: float = 1.0
+    parts: ErrorParts | None = None
+    joint_parts: ErrorParts | None = None
+    uneven: tuple[int, ...] = ()
 
     @property
     def independent(self) -> bool:
@@ -79,6 +87,8 @@ class Cells:
     @cached_property
     def total_df(self) -> float:
         """Degrees of freedom of the average variance."""
+        if self.parts is not None:
+            return corrected_df(self.parts.of_trace(np.eye(len(self.means))), self.parts.df)
         return satterthwaite(self.group_sums(self.variances), self.df)
 
     def group_sums(self, values: Float[np.ndarray, " C"]) -> Float[np.ndarray, "groups"]:
@@ -93,11 +103,11 @@ class Cells:
 
     def contrast(self, weights: Float[np.ndarray, " C"]) -> Contrast:
         """The contrast with `weights`. Where its own cells show no spread, the average spread of all cells is used."""
-        blocks = self._variance_by_group(weights)
+        blocks, df = self._variance_by_estimate(weights)
         variance = float(blocks.sum())
         value = float(weights @ self.means)
         if math.sqrt(max(variance, 0.0)) > NO_SPREAD * max(self.unit, abs(value)):
-            return Contrast(value, math.sqrt(variance), satterthwaite(blocks, self.df), self.unit)
+            return Contrast(value, math.sqrt(variance), df, self.unit)
         average = float(np.mean(self.variances))
         return Contrast(value, math.sqrt(average * float(weights @ weights)), self.total_df, self.unit)
 
@@ -110,9 +120,30 @@ class Cells:
         group all are the same.
         """
         found = self.contrast(weights)
+        if self.parts is not None:
+            return found
         unbiased = satterthwaite(self._variance_by_group(weights), self.df + 2.0) - 2.0
         between = math.sqrt(found.df * max(found.df, unbiased))
         return replace(found, df=min(float(self.df.sum()), between))
+
+    def planned_df(self, weights: Float[np.ndarray, " C"]) -> float:
+        """The degrees of freedom that a contrast would have if all runs spread alike."""
+        if self.pooled:
+            return float(self.df[0])
+        if self.parts is not None:
+            alike = self.parts.of_contrast(weights) / np.maximum(self.parts.variances, 1e-300)
+            return satterthwaite(alike, self.parts.df)
+        if self.independent:
+            return satterthwaite(self.group_sums(weights**2) / (self.df + 1.0), self.df)
+        return self.contrast(weights).df
+
+    def _variance_by_estimate(self, weights: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, "estimates"], float]:
+        """What each estimate adds to the variance of a contrast, and the degrees of freedom of the sum."""
+        if self.parts is not None:
+            found = self.parts.of_contrast(weights)
+            return found, corrected_df(found, self.parts.df)
+        found = self._variance_by_group(weights)
+        return found, satterthwaite(found, self.df)
 
     def _variance_by_group(self, weights: Float[np.ndarray, " C"]) -> Float[np.ndarray, "groups"]:
         if self.independent:
@@ -168,7 +199,7 @@ def replicated_cells(
     # One row per cell, one column per cluster; scaled so that the diagonal of its square is s²/n.
     scores = np.zeros((size, len(number)))
     scores[cell, column] = deviation / np.sqrt(counts * (counts - 1.0))[cell]
-    groups = _connected_cells(size, cell, column)
+    groups = connected_cells(size, cell, column)
     covariance = np.zeros((size, size))
     for group in groups:
         covariance[np.ix_(group, group)] = scores[group] @ scores[group].T
@@ -195,7 +226,7 @@ def unreplicated_cells(shape: tuple[int, ...], value: Float[np.ndarray, " C"]) -
     return Cells(shape, value.astype(float), covariance, everything, np.array([float(error_df)]), size, pooled=True)
 
 
-def _connected_cells(
+def connected_cells(
     size: int, cell: Int[np.ndarray, " runs"], column: Int[np.ndarray, " runs"]
 ) -> tuple[Int[np.ndarray, "members"], ...]:
     """Sets of cells that are linked by shared clusters, smallest index first."""

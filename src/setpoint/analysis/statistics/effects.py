@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from setpoint.analysis.statistics.cells import Cells, level_weights
+from setpoint.analysis.statistics.error_parts import ErrorParts, corrected_df, trust
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def anova_type_test(cells: Cells, factors: tuple[int, ...]) -> EffectTest:
     explained = float(_explained(cells.shape, factors, cells.means[None, :])[0])
     trace, squared = _traces(cells, factors)
     statistic = explained / trace
-    if cells.independent and not cells.pooled:
+    parts = _parts(cells, factors)
+    if parts is not None:
+        df_effect, df_error = _df_of_parts(cells, factors, parts)
+    elif cells.independent and not cells.pooled:
         df_effect, df_error = _unbiased_df(cells, factors, trace, squared)
     else:
         df_effect, df_error = trace**2 / squared, _error_df(cells, factors, trace)
@@ -65,16 +69,33 @@ def _unbiased_df(cells: Cells, factors: tuple[int, ...], trace: float, squared: 
     divisor = np.where(df >= 2.0, df + 2.0, df)
     noise = share**2 * float(np.sum(fourth / divisor))
     corrected = squared - share**2 * float(np.sum(fourth * (1.0 - df / divisor)))
-    carrying = float(cells.variances.sum()) ** 2 / float(fourth.sum())
-    trust = min(1.0, max(0.0, (carrying - 2.0) / 4.0))
+    trusted = trust(float(cells.variances.sum()) ** 2 / float(fourth.sum()))
     rank = math.prod(cells.shape[k] - 1 for k in factors)
     plain_effect, plain_error = trace**2 / squared, _error_df(cells, factors, trace)
     effect = min(float(rank), max(plain_effect, (trace**2 - 2.0 * noise) / corrected))
     error = min(float(df.sum()), max(plain_error, trace**2 / noise - 2.0))
     return (
-        plain_effect * (effect / plain_effect) ** trust,
-        plain_error * (error / plain_error) ** trust,
+        plain_effect * (effect / plain_effect) ** trusted,
+        plain_error * (error / plain_error) ** trusted,
     )
+
+
+def _df_of_parts(cells: Cells, factors: tuple[int, ...], parts: ErrorParts) -> tuple[float, float]:
+    """As `_unbiased_df`, for a covariance of parts."""
+    projector = effect_projector(cells.shape, factors)
+    by_part = parts.of_trace(projector)
+    trace, (squared, noise) = float(by_part.sum()), parts.squared_trace(projector)
+    of_trace = float(np.sum(by_part**2 / (parts.df + 2.0)))
+    rank = math.prod(cells.shape[k] - 1 for k in factors)
+    plain = trace**2 / squared
+    unbiased = min(float(rank), max(plain, (trace**2 - 2.0 * of_trace) / max(squared - noise, 1e-300)))
+    trusted = trust(trace**2 / float(np.sum(by_part**2)))
+    return plain * (unbiased / plain) ** trusted, corrected_df(by_part, parts.df)
+
+
+def _parts(cells: Cells, factors: tuple[int, ...]) -> ErrorParts | None:
+    """The error parts of an effect, where the covariance has some."""
+    return cells.joint_parts if len(factors) > 1 and cells.joint_parts is not None else cells.parts
 
 
 def _share(cells: Cells, factors: tuple[int, ...]) -> float:
@@ -84,6 +105,10 @@ def _share(cells: Cells, factors: tuple[int, ...]) -> float:
 
 def _traces(cells: Cells, factors: tuple[int, ...]) -> tuple[float, float]:
     """tr(T S) and tr(T S T S) of the effect's projector T and the covariance S of the means."""
+    parts = _parts(cells, factors)
+    if parts is not None:
+        projector = effect_projector(cells.shape, factors)
+        return float(parts.of_trace(projector).sum()), parts.squared_trace(projector)[0]
     if cells.independent:
         variances = cells.variances
         trace = _share(cells, factors) * float(variances.sum())

@@ -6,8 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from setpoint.analysis.statistics.studentized import critical_value
-
 Interval = tuple[float, float]
 
 
@@ -69,17 +67,25 @@ def planned_contrast(seeds: int, cells: int) -> tuple[float, float]:
     return math.sqrt(2.0 / (seeds * cells)), max(1.0, df)
 
 
+def rival_level(levels: int, alpha: float) -> float:
+    """The one-sided level at which the best of `levels` is compared with each rival.
+
+    Bonferroni over the rivals; of two levels both sides count, since either might have been the best observed.
+    """
+    return alpha / max(2, levels - 1)
+
+
 def detectable_difference(standard_error: float, df: float, levels: int, alpha: float, power: float = 0.8) -> float:
-    """The smallest difference of two of `levels` means that Games–Howell over all pairs shows with probability `power`.
+    """The smallest lead of the best of `levels` means over another that is shown with probability `power`.
 
     Args:
         standard_error: of the difference.
         df: its degrees of freedom, at least 1.
         levels: how many means are compared.
-        alpha: for all pairs together.
+        alpha: of naming a level the best that is not.
         power: the probability, above one half.
     """
     from scipy import special
 
-    critical = critical_value(alpha, levels, df) / math.sqrt(2.0)
+    critical = t_quantile(df, 1.0 - rival_level(levels, alpha))
     return float(special.nctdtrinc(df, 1.0 - power, critical)) * standard_error

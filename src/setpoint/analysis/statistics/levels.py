@@ -5,16 +5,18 @@ naming the best afterwards is covered. Values are "smaller is better"; a caller 
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from setpoint.analysis.statistics.cells import NO_SPREAD, Cells, Contrast
-from setpoint.analysis.statistics.studentized import critical_value, survival
+from setpoint.analysis.statistics.intervals import rival_level
 
 WINNERS_AT_ONCE = 16
+LEAST_DF = 2.0
+"""Fewer degrees of freedom give no interval that says anything."""
 
 
 @dataclass(frozen=True)
@@ -26,39 +28,25 @@ class Comparison:
     p_adjusted: float
 
 
-def against(
-    cells: Cells, weights: Float[np.ndarray, "levels C"], reference: int, alpha: float
-) -> dict[int, Comparison | None]:
-    """Every other level minus level `reference`: Games–Howell, simultaneous over all pairs of levels.
-
-    The reference may therefore be chosen after looking, such as the best.
-
-    Returns:
-        A comparison for each other level; None where the data show no spread to judge by.
-    """
-    others = [level for level in range(len(weights)) if level != reference]
-    contrasts = {level: cells.contrast(weights[level] - weights[reference]) for level in others}
-    return {
-        level: _games_howell(contrast, len(weights), alpha) if contrast.estimable else None
-        for level, contrast in contrasts.items()
-    }
-
-
-def _games_howell(contrast: Contrast, count: int, alpha: float) -> Comparison:
-    df = max(contrast.df, 1.0)
-    q = abs(contrast.value) / contrast.standard_error * math.sqrt(2.0)
-    reach = critical_value(alpha, count, df) / math.sqrt(2.0) * contrast.standard_error
-    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), survival(q, count, df))
-
-
 def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:
-    """Each level minus the mean of the other levels, simultaneous over the levels (Bonferroni t, Satterthwaite df)."""
+    """Each level minus the mean of the other levels, simultaneous over the levels (Bonferroni t).
+
+    None where the data show no spread, or where the degrees of freedom would be fewer than `LEAST_DF` if all runs
+    spread alike. Those are also the most that are used: Satterthwaite's of a level of two runs are many where its own
+    spread happens to be small, and the interval of a level that was chosen by looking would cover .88 (measured).
+    """
     count = len(weights)
     total = weights.sum(axis=0)
     # Of two levels, each against the rest is the same comparison twice.
     family = 1 if count == 2 else count
-    contrasts = [cells.contrast(row - (total - row) / (count - 1)) for row in weights]
-    return [t_comparison(contrast, family, alpha) if contrast.estimable else None for contrast in contrasts]
+    found: list[Comparison | None] = []
+    for row in weights:
+        rows = row - (total - row) / (count - 1)
+        contrast, planned = cells.contrast(rows), cells.planned_df(rows)
+        usable = contrast.estimable and planned > LEAST_DF - 1e-9
+        contrast = replace(contrast, df=min(contrast.df, planned))
+        found.append(t_comparison(contrast, family, alpha) if usable else None)
+    return found
 
 
 def t_comparison(contrast: Contrast, family: int, alpha: float) -> Comparison:
@@ -70,10 +58,82 @@ def t_comparison(contrast: Contrast, family: int, alpha: float) -> Comparison:
     return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), min(1.0, family * p))
 
 
+@dataclass(frozen=True)
+class BestSet:
+    """Which of several levels may be the best, and what the observed best leads by.
+
+    Attributes:
+        ranked: positions of the levels, the best observed first.
+        members: positions of the levels that may be the best, in order; one exactly where `lead` is significant.
+        against_best: every other level minus the best observed one; None where the data show no spread.
+        lead: the nearest rival minus the best observed level; its p-value is that of the rival hardest to exclude.
+            None where there is no spread to judge by.
+    """
+
+    ranked: list[int]
+    members: list[int]
+    against_best: Mapping[int, Comparison | None]
+    lead: Comparison | None
+
+
+def best_set(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> BestSet:
+    """The levels that may be the best, by multiple comparisons with the best that are two-sided for two levels.
+
+    A level leaves the set where another is better at the one-sided level alpha / max(2, levels − 1): then the true best
+    stays with probability 1 − `alpha`, and of two equal levels one is preferred with probability `alpha`, whichever it
+    is. The interval of the lead excludes zero exactly where one level is left.
+    """
+    ranked = order(weights @ cells.means)
+    contrasts = {level: cells.contrast(weights[level] - weights[ranked[0]]) for level in ranked[1:]}
+    return _best_set(ranked, contrasts, possibly_best(cells, weights, alpha), alpha)
+
+
+def best_set_of_cells(cells: Cells, alpha: float) -> BestSet:
+    """`best_set` of single cells; thousands of independent ones are no burden."""
+    if not cells.independent or cells.pooled:
+        return best_set(cells, np.eye(len(cells.means)), alpha)
+    ranked = order(cells.means)
+    best, variances = ranked[0], cells.variances
+    df = np.empty(len(variances))
+    df[np.concatenate(cells.groups)] = cells.df
+    joint = variances + variances[best]
+    joint_df = joint**2 / np.maximum(variances**2 / df + variances[best] ** 2 / df[best], 1e-300)
+    lead = cells.means - cells.means[best]
+    contrasts = {k: Contrast(float(lead[k]), math.sqrt(joint[k]), float(joint_df[k]), cells.unit) for k in ranked[1:]}
+    return _best_set(ranked, contrasts, possibly_best_cells(cells, alpha), alpha)
+
+
+def _best_set(ranked: list[int], contrasts: Mapping[int, Contrast], members: list[int], alpha: float) -> BestSet:
+    compared = {level: _against_best(contrast, len(ranked), alpha) for level, contrast in contrasts.items()}
+    tested = [comparison for comparison in compared.values() if comparison is not None]
+    if len(tested) < len(compared) or not tested:
+        return BestSet(ranked, sorted(ranked), compared, None)
+    lead = Comparison(
+        min(comparison.value for comparison in tested),
+        (min(c.interval[0] for c in tested), min(c.interval[1] for c in tested)),
+        max(comparison.p_adjusted for comparison in tested),
+    )
+    if len(members) == 1 and lead.p_adjusted >= alpha:
+        kept = [level for level, comparison in compared.items() if comparison and comparison.p_adjusted >= alpha]
+        members = sorted({ranked[0], *kept})
+    return BestSet(ranked, members, compared, lead)
+
+
+def _against_best(contrast: Contrast, count: int, alpha: float) -> Comparison | None:
+    """A level minus the best observed one, with the interval that inverts its one-sided test; None without spread."""
+    from scipy import special
+
+    if not contrast.estimable:
+        return None
+    reach = float(special.stdtrit(contrast.df, 1.0 - rival_level(count, alpha))) * contrast.standard_error
+    p = float(special.stdtr(contrast.df, -contrast.value / contrast.standard_error)) * max(2, count - 1)
+    return Comparison(contrast.value, (contrast.value - reach, contrast.value + reach), min(1.0, p))
+
+
 def possibly_best(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[int]:
     """Levels that may be the best: a set that holds the true best with probability 1 − `alpha` or more.
 
-    Multiple comparisons with the best, one-sided Welch t with Bonferroni's correction over the competitors.
+    Multiple comparisons with the best: Welch t, at `rival_level`.
     """
     means, count = weights @ cells.means, len(weights)
     merged = _merged(cells, weights, means)
@@ -106,7 +166,7 @@ def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
     """`possibly_best` of single cells that are independent; thousands of them are no burden."""
     from scipy import special
 
-    means, variances, share = cells.means, cells.variances, 1.0 - alpha / max(1, len(cells.means) - 1)
+    means, variances, share = cells.means, cells.variances, 1.0 - rival_level(len(cells.means), alpha)
     df = np.full(len(means), cells.df[0]) if cells.pooled else cells.df
     least, rounding = float(special.ndtri(share)), _rounding(cells)
     ordered = np.asarray(order(means))
@@ -136,7 +196,7 @@ def _beats(cells: Cells, weights: Float[np.ndarray, "levels C"], winner: int, lo
     contrast = cells.contrast(weights[loser] - weights[winner])
     if not contrast.estimable:
         return False
-    critical = float(special.stdtrit(contrast.df, 1.0 - alpha / (len(weights) - 1)))
+    critical = float(special.stdtrit(contrast.df, 1.0 - rival_level(len(weights), alpha)))
     return contrast.value > critical * contrast.standard_error
 
 

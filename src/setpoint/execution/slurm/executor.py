@@ -186,7 +186,7 @@ class SlurmExecutor:
             except Refused as error:
                 _discard(batch)
                 fit = nearest_fit(self._client, self._site, batch)
-                raise Refused(f"SLURM rejects a {batch.kind} stage: {error}. {fit}") from error
+                raise Refused(f"SLURM rejected a {batch.kind} stage: {error}. {fit}") from error
         return 0
 
     def _register(self, batch: Batch, tasks: Sequence[Task], job: str) -> None:

@@ -30,6 +30,7 @@ from setpoint.execution.slurm.resources import Resources
 MARKS = "marks"
 LOGS = "logs"
 LinkKind = Literal["aftercorr", "afterok", "afterany"]
+_LINK_KINDS: tuple[LinkKind, ...] = get_args(LinkKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,9 @@ def read_batch(path: Path) -> Batch:
 
 def _link(fields: Fields) -> Link:
     name = fields.text("batch")
-    for kind in get_args(LinkKind):
-        if fields.text("kind") == kind and is_file_name(name):
-            return Link(kind, name)
-    raise fields.wrong("kind", f"one of {', '.join(get_args(LinkKind))}, with the name of a batch")
+    if not is_file_name(name):
+        raise fields.wrong("batch", "the name of a batch")
+    return Link(fields.one_of("kind", _LINK_KINDS), name)
 
 
 def script_text(site: Site, batch: Batch) -> str:

@@ -64,7 +64,7 @@ class _Runs:
         needs = {}
         if stage.kind is StageKind.EVALUATE:
             reference = plan.stages[stage.needs["reference"]]
-            needs = {"reference": self.stage(_shortened(reference, stage.config["cases"]), plan)}
+            needs = {"reference": self.stage(_shortened(reference, stage.fields().whole("cases", least=1)), plan)}
         stage = stage.model_copy(update={"needs": needs})
         name = stage_id(stage)
         self._stages[name] = stage

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from setpoint.artifacts import StageKind, read_json
+from setpoint.artifacts import Fields, StageKind, read_json
+from setpoint.errors import InputError
 from setpoint.execution import gpus
 from setpoint.experiments.preflight import Check, free_gpu_gb, free_memory_gb
 from setpoint.policies import BaseModel
@@ -51,20 +51,22 @@ class Shape:
 def read_shape(base: BaseModel) -> Shape | None:
     """Read the shape of a base model from its folder; None if it is not on this disk or its configuration lacks it."""
     folder = Path(base.location)
-    config: Any = read_json(folder / "config.json")
     files = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
     try:
-        heads = config.get("num_key_value_heads") or config["num_attention_heads"]
-        width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        stored = _FILE_BYTES[str(config.get("dtype") or config.get("torch_dtype") or "float32")]
+        config = Fields(read_json(folder / "config.json"), folder / "config.json")
+        hidden, layers = config.whole("hidden_size", least=1), config.whole("num_hidden_layers", least=1)
+        heads = config.whole("num_attention_heads", least=1)
+        kept_heads = config.optional_whole("num_key_value_heads") or heads
+        width = config.optional_whole("head_dim") or hidden // heads
+        stored = _FILE_BYTES[config.optional_text("dtype") or config.optional_text("torch_dtype") or "float32"]
         return Shape(
             weights=sum(file.stat().st_size for file in files) // stored,
-            layers=config["num_hidden_layers"],
-            hidden=config["hidden_size"],
-            vocabulary=config["vocab_size"],
-            cached=2 * config["num_hidden_layers"] * heads * width,
+            layers=layers,
+            hidden=hidden,
+            vocabulary=config.whole("vocab_size", least=1),
+            cached=2 * layers * kept_heads * width,
         )
-    except (KeyError, TypeError, AttributeError):
+    except (InputError, KeyError):
         return None
 
 
@@ -114,11 +116,12 @@ _SEVERITY = {"ok": 0, "remark": 1, "problem": 2}
 
 
 def _check(base: BaseModel, shape: Shape, stage: PlannedStage, free_gb: float, device: str) -> Check:
-    parameters: Mapping[str, Any] = stage.config[stage.kind]
-    batch, rank = parameters["batch_size"], stage.config["lora"]["rank"]
+    parameters = stage.fields().inner(stage.kind)
+    batch, rank = parameters.whole("batch_size", least=1), stage.fields().inner("lora").whole("rank", least=1)
     tokens = _PROMPT_TOKENS[base.preset.name] + base.preset.max_answer_tokens
     limit = min(batch, _FIRST_MICRO_BATCH[device][base.preset.name] or batch)
-    group = (parameters.get("num_generations") or min(8, batch)) if stage.kind is StageKind.GRPO else 0
+    generations = parameters.optional_whole("num_generations") or min(8, batch)
+    group = generations if stage.kind is StageKind.GRPO else 0
 
     start = next(rows for rows in range(limit, 0, -1) if batch % rows == 0)
 

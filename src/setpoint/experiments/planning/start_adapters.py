@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import TRAINING_KINDS, StageFolder, StageKind, Workspace
+from setpoint.artifacts import TRAINING_KINDS, DamagedError, Fields, StageFolder, StageKind, Workspace
 from setpoint.errors import InputError, shown
 from setpoint.fingerprint import digest
 from setpoint.policies import BaseModel
@@ -101,24 +101,47 @@ def planned_adapters(plan: Plan, places: Sequence[str]) -> list[Adapter]:
 
 
 def _read(workspace: Workspace, folder: StageFolder) -> Adapter | None:
-    if not folder.finished():
+    """Return the adapter of a finished training stage; None for other stages and for damaged configurations."""
+    try:
+        chain = dict(reversed(list(_chain(workspace, folder)))) if folder.finished() else {}
+    except DamagedError:
         return None
-    chain = dict(reversed(list(_chain(workspace, folder))))
     return Adapter(chain) if chain else None
 
 
 def _chain(workspace: Workspace, folder: StageFolder) -> Iterator[tuple[str, PlannedStage]]:
-    """Yield the stage and its upstream training stages, as far as they still exist."""
-    recorded = folder.read_config()
-    if recorded is None or recorded.kind not in TRAINING_KINDS:
-        return
-    parents = [workspace.stage(kind, name) for name in recorded.needs for kind in TRAINING_KINDS]
-    parent = next((found for found in parents if found.finished()), None)
-    needs = {} if parent is None else {"parent": parent.path.name}
-    stage = PlannedStage(kind=StageKind(recorded.kind), config=dict(recorded.config), needs=needs, seed=recorded.seed)
-    yield folder.path.name, stage
-    if parent is not None:
-        yield from _chain(workspace, parent)
+    """Yield the stage and its upstream training stages, as far as they still exist.
+
+    Raises:
+        DamagedError: a configuration is not that of a training stage, or the stages form a cycle.
+    """
+    open_folder: StageFolder | None = folder
+    seen: set[Path] = set()
+    while open_folder is not None:
+        recorded = open_folder.read_config()
+        if recorded is None or recorded.kind not in TRAINING_KINDS:
+            return
+        if open_folder.path in seen:
+            raise DamagedError(f"{str(open_folder.config)!r} is damaged: the stage needs itself.")
+        seen.add(open_folder.path)
+        _require_training(Fields(dict(recorded.config), open_folder.config, "config"), recorded.kind)
+        parents = [workspace.stage(kind, name) for name in recorded.needs for kind in TRAINING_KINDS]
+        parent = next((found for found in parents if found.finished()), None)
+        needs = {} if parent is None else {"parent": parent.path.name}
+        config, kind = dict(recorded.config), StageKind(recorded.kind)
+        yield open_folder.path.name, PlannedStage(kind=kind, config=config, needs=needs, seed=recorded.seed)
+        open_folder = parent
+
+
+def _require_training(config: Fields, kind: str) -> None:
+    """Check the part of a training configuration that is used here."""
+    config.inner("base").text("digest")
+    config.table("dialect")
+    config.table(kind)
+    config.inner("lora").whole("rank", least=1)
+    config.texts("systems")
+    for data in config.inners("datasets"):
+        data.text("digest")
 
 
 def _fits(adapter: Adapter, base: BaseModel) -> bool:

@@ -239,7 +239,7 @@ class Coordinator:
     def _snapshot(self, state: ExperimentStatus) -> ExperimentState:
         status = ExperimentState(self._plan.experiment, state, run_states(self._plan, self._states))
         for name, run in status.runs.items():
-            if (run.state is RunStatus.OK or run.state.failed) and name not in self._reported:
+            if (run.state.ok or run.state.failed) and name not in self._reported:
                 self._reported.add(name)
                 self._journal.record(RunFinished(name, run.state, run.failure_class, run.reason))
         write_state(self._workspace.experiment(self._plan.experiment), status)

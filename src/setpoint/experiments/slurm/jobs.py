@@ -121,8 +121,8 @@ STUCK: Mapping[str, str] = {
     "JobHeldUser": "run `scontrol release {job}`",
     "JobHeldAdmin": "ask the administrator to release it",
     "requeued held": "it failed to start: ask the administrator to check slurmd's log, then `scontrol release {job}`",
-    "PartitionTimeLimit": "over the partition's limit: `setpoint slurm cancel {experiment}`, then submit less time",
-    "PerJobLimit": "over the limit per job: `setpoint slurm cancel {experiment}`, then lower --resource-limits",
+    "PartitionTimeLimit": "time limit too long: `setpoint slurm cancel {experiment}`, then submit with a shorter one",
+    "PerJobLimit": "request over the job limit: `setpoint slurm cancel {experiment}`, then lower --resource-limits",
 }
 """Part of SLURM's reason for a job that will never start without intervention -> what to do."""
 
