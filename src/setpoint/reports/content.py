@@ -84,7 +84,7 @@ def build_report(data: ExperimentData, *, running: bool = False) -> Report:
 
 
 def _as_claimed(result: ConfigurationResult, claim: Claim | None) -> ConfigurationResult:
-    """The result with the membership in the set of possibly best configurations that the claim states."""
+    """Return the result with its membership in the near-best set according to the claim."""
     if result.possibly_best is None or claim is None or not isinstance(claim.evidence, BestSetEvidence):
         return replace(result, possibly_best=None)
     return replace(result, possibly_best=result.configuration in claim.evidence.possibly_best)

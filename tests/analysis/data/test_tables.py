@@ -56,9 +56,7 @@ def test_what_the_question_leaves_out_is_said(tmp_path: Path, capsys: pytest.Cap
 
     pooled, asked, seed = notes("--factors", "rate")
     assert pooled.startswith("rows were pooled over rank, which varies at equal factors")
-    assert (
-        asked.startswith("do rows with an equal rank share something") and "--block" in asked and "--factors" in asked
-    )
+    assert asked.startswith("if rows with equal rank share a subject") and "--block" in asked and "--factors" in asked
     assert seed.startswith("column seed was not used") and "--block seed" in seed
     left = notes("--factors", "rate,rank", "--block", "seed")
     assert not [note for note in left if "pooled" in note or "column" in note]

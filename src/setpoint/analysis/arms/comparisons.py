@@ -200,7 +200,7 @@ def _contrast(design: Factorial, factor: str, pair: Pair) -> Contrast | Obstacle
 
 
 def _weights(design: Factorial, factor: str, pair: Pair) -> np.ndarray:
-    """The second arm less the first, over the cells."""
+    """Return the contrast weights of second arm minus first arm, over the cells."""
     axis = design.factors.index(factor)
     rows = level_weights(tuple(len(levels) for levels in design.levels), axis)
     return np.asarray(rows[design.levels[axis].index(pair[1])] - rows[design.levels[axis].index(pair[0])])

@@ -40,7 +40,7 @@ class Status(StrEnum):
     REFUSED = "refused"
     """The method does not apply to the metric or the question, whatever the data."""
     DESCRIPTIVE = "descriptive"
-    """A calculation from the data that no test can confirm or reject."""
+    """Computed from the data without a significance test."""
 
     @property
     def tested(self) -> bool:
@@ -146,8 +146,8 @@ class Claim:
         n_runs: number of runs used.
         estimate: effect size.
         estimate_of: what the estimate measures; None if the heading says so.
-        interval: confidence interval of the estimate at the level of the claim's test: if the estimate is what was
-            tested, it excludes no effect exactly if `p_adjusted` is below alpha.
+        interval: confidence interval of the estimate at the level of the claim's test; if the test is one of the
+            estimate, the interval excludes zero effect exactly if `p_adjusted` is below alpha.
         p_adjusted: p-value, adjusted over the claim's family.
         caveats: limitations.
         evidence: further numbers, of the type that belongs to the kind; None if nothing was computed.

@@ -130,13 +130,13 @@ class Factorial:
         return np.array([observation.value or 0.0 for observation in self.observations])
 
     def holds(self, observation: Observation) -> bool:
-        """Whether all levels of an observation are compared."""
+        """Return whether all levels of an observation are among `levels`."""
         return all(
             observation.level(factor) in levels for factor, levels in zip(self.factors, self.levels, strict=True)
         )
 
     def cells_of(self, observations: Sequence[Observation], unit: float) -> Cells | None:
-        """The same cells with other values; None where a cell is empty, or where the values show no spread."""
+        """Return the same cells with other values; None if a cell is empty, or if the values do not vary."""
         kept = [o for o in observations if o.value is not None and self.holds(o)]
         kept = _one_per_cluster(kept, self.factors)
         shape = tuple(len(levels) for levels in self.levels)
@@ -358,7 +358,7 @@ def _cells(left: _Complete, scale: Scale, notes: Sequence[str]) -> Cells | Obsta
 
 
 def cells_of_runs(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, labels: Sequence[str]) -> Cells:
-    """Cells of two runs or more, by the additive model where runs of different cells share a label."""
+    """Return cells of at least two runs each; by the additive block model if runs of different cells share a label."""
     shared = len(set(labels)) < len(labels)
     return (blocked_cells if shared else replicated_cells)(shape, cell, values, labels)
 
@@ -366,7 +366,7 @@ def cells_of_runs(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, 
 def replicated_or_not(
     shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, labels: Sequence[str]
 ) -> Cells | None:
-    """Cells of any number of runs; None where single runs leave too few degrees of freedom for an error."""
+    """Return cells with any number of runs; None if single runs leave too few error degrees of freedom."""
     if len(values) > math.prod(shape):
         return cells_of_runs(shape, cell, values, labels)
     return unreplicated_cells(shape, values[np.argsort(cell)])

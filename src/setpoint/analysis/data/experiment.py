@@ -172,13 +172,13 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Words:
-    """What an observation and its repetitions are called in sentences.
+    """Nouns for observations in the sentences of claims; a table has rows where an experiment has runs.
 
     Attributes:
         run: one observation.
-        replicate: one of several observations of the same levels.
-        configuration: observations with the same levels.
-        block: what observations of several configurations share.
+        replicate: one of several observations with equal levels.
+        configuration: observations with equal levels.
+        block: the property that observations of several configurations share.
     """
 
     run: str = "run"
@@ -199,7 +199,7 @@ class ExperimentData:
         cost: cost of every distinct stage once, including failed attempts.
         unmeasured_attempts: number of attempts without a resources file.
         quantities: name -> metric.
-        words: what its observations are called.
+        words: nouns for its observations.
         forecast: cost estimate; None if there was none.
     """
 

@@ -154,12 +154,11 @@ def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[
         notes.append(f"rows were pooled over {listed(pooled)}, which {vary} at equal factors")
         if question.block is None:
             notes.append(
-                f"do rows with an equal {listed(pooled, 'or')} share something, such as a subject, a batch or a "
-                "machine? Then they are not independent, and --block with that column compares them with each other; "
-                f"if {one} is a parameter that was set, add it to --factors instead"
+                f"if rows with equal {listed(pooled, 'or')} share a subject, a batch or a machine, they are not "
+                f"independent: add --block with that column; if {one} is a parameter, add it to --factors instead"
             )
         else:
-            notes.append(f"if {one} is a parameter that was set, add it to --factors, or filter the rows")
+            notes.append(f"if {one} is a parameter, add it to --factors, or filter the rows")
     copies = len(rows) - len({tuple(row.values()) for row in rows})
     if copies and len(rows[0]) > len([name for name in used if name]):
         notes.append(
