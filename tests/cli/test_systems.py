@@ -54,7 +54,7 @@ def test_a_picture_goes_where_it_is_told(
 
 
 @pytest.mark.parametrize(
-    ("file", "says"), [("x.xyz", "ending in .png, .pdf, .svg"), ("a_file/x.png", "can be written")]
+    ("file", "says"), [("x.xyz", "ending in .png, .pdf, .svg"), ("a_file/x.png", "--plot must name a writable file")]
 )
 def test_a_picture_that_cannot_be_drawn_is_refused(
     file: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

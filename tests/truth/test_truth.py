@@ -213,7 +213,7 @@ def test_a_copied_evaluation_is_not_a_second_seed() -> None:
 def test_a_run_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     experiment = planted()
     folder = write_folder(with_runs(experiment, [*experiment.runs, experiment.runs[0]]), Workspace(tmp_path), "x")
-    with pytest.raises(InputError, match="every run once"):
+    with pytest.raises(InputError, match="are the same run"):
         read_experiment(folder)
     assert duplicates_refused(tmp_path, 2).held
 

@@ -14,7 +14,7 @@ from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.analysis.data.subject import OneCell
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
-from setpoint.formatting import factor_label, level_text, number_text
+from setpoint.formatting import factor_label, level_text, listed, number_text
 from setpoint.reports import scales, svg
 from setpoint.reports.content import (
     RankedSystem,
@@ -85,16 +85,19 @@ def forest(report: Report) -> Chart | None:
     for row, (claim, value, low, high) in enumerate(rows):
         y = 26.0 + 24.0 * row
         significant = claim.status is Status.SUPPORTED
-        label = claim.heading.replace(", mean of all cells", "")
-        body.append(svg.text(LABELS, y + 4, svg.shortened(label, 50), anchor="end"))
+        body.append(svg.text(LABELS, y + 4, svg.shortened(_effect_label(claim), 50), anchor="end"))
         body.append(svg.line(axis.at(low), y, axis.at(high), y, "reach"))
         body.append(svg.dot(axis.at(value), y, "sure" if significant else "open", 5.0))
-    names = ", ".join(claim.heading for claim, *_ in rows if claim.status is Status.SUPPORTED) or "none"
+    names = "; ".join(_effect_label(claim) for claim, *_ in rows if claim.status is Status.SUPPORTED) or "none"
     caption = (
         "Improvements with simultaneous confidence intervals (filled: significant; hollow: inconclusive; dashed: no "
         f"effect). Significant: {names}."
     )
     return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
+
+
+def _effect_label(claim: Claim) -> str:
+    return claim.heading.replace(", mean of all cells", "")
 
 
 def _drawn(claim: Claim) -> bool:
@@ -210,7 +213,7 @@ def _levels(report: Report, claim: Claim, found: LevelEvidence) -> Chart:
     mean = "geometric mean" if scale.logarithmic else "mean"
     caption = (
         f"{scale.quantity.label} by {factor_label(factor)} (dots: runs; bar: {mean} over the other parameters; line: "
-        f"its confidence interval). {claim.heading}: {claim.statement}."
+        f"its confidence interval). Near-best: {listed(best)}."
     )
     return Chart(caption, svg.document(HALF, height, caption, body))
 

@@ -68,7 +68,7 @@ def _estimate_variability(unresolved: Sequence[Claim], seeds: int) -> str:
     wanted = max(3, seeds + 2)
     return (
         f"Run the same design with --replicates {wanted}: {wanted} seeds per configuration allow significance tests of "
-        f"{names} (now: {unresolved[0].reason})."
+        f"{names}. Now, {unresolved[0].reason}."
     )
 
 

@@ -65,6 +65,7 @@ def ticks(low: float, high: float, *, logarithmic: bool) -> list[float]:
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:
+    # Round steps of 1, 2, 2.5, 5 or 10 times a power of ten, the first that gives at most six intervals.
     step = 10.0 ** math.floor(math.log10((high - low) / 3.0))
     step *= next((m for m in (1.0, 2.0, 2.5, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
     first = math.ceil(low / step)
@@ -74,6 +75,7 @@ def _linear_ticks(low: float, high: float) -> list[float]:
 def _log_ticks(low: float, high: float) -> list[float]:
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     stride = max(1, math.ceil(len(exponents) / 8))
+    # Decades if at least three fit, else finer divisions of a decade; less than a decade gets linear ticks.
     for steps in ((1,), (1, 3), (1, 2, 5)):
         found = [float(f"{m}e{e}") for e in list(exponents)[::stride] for m in steps]
         found = [tick for tick in found if low <= tick <= high]

@@ -15,7 +15,7 @@ MEASUREMENT_LINES = (
     "- Pareto front:",
     "- Predicted and actual cost:",
 )
-"""How the lines of a report begin that differ between equal experiments. All others are reproducible."""
+"""Prefixes of report lines that differ between equal experiments. All other lines are reproducible."""
 
 
 def usage_lines(report: Report) -> list[tuple[str, str]]:

@@ -190,6 +190,7 @@ def _reference_test(planted: Planted) -> dict[str, float]:
     p_values = []
     pairs = list(combinations(range(len(shape)), 2))
     for axes in [*((axis,) for axis in range(len(shape))), *pairs]:
+        # Balanced design: the sum of squares of an effect is r · mᵀ P m, with cell means m, r replicates, projector P.
         explained = table.mean(axis=1) @ effect_projector(shape, axes) @ table.mean(axis=1) * table.shape[1]
         df = math.prod(shape[axis] - 1 for axis in axes)
         p_values.append(float(special.fdtrc(float(df), float(error_df), float(explained) / df / mean_square)))

@@ -116,6 +116,7 @@ class World:
         shared = normal(rng, self.replicates)[replicate]
         own = self.noise(rng, count)
         spread = self.spreads()[cell]
+        # Shared and own noise have unit variance, so that the mix has unit variance and the intraclass correlation.
         mixed = np.sqrt(self.seed_correlation) * shared + np.sqrt(1.0 - self.seed_correlation) * own
         level = means[cell] + spread * mixed
         by_cell, residual = self._cases(rng, len(cells), count)
@@ -260,7 +261,7 @@ class Arms:
             extra |= {f"{system}:{arm}": float(mean) for system, mean in zip(self.systems, means, strict=True)}
             own = rng.standard_normal((self.replicates, len(self.systems)))
             common = rng.standard_normal((self.replicates, 1)) if arm in self.shared else 0.0
-            noise = np.sqrt(0.5) * (own + common) if arm in self.shared else own
+            noise = np.sqrt(0.5) * (own + common) if arm in self.shared else own  # half of the variance is common
             noise = np.sqrt(self.seed_correlation) * seed_effects + np.sqrt(1.0 - self.seed_correlation) * noise
             values = np.exp(np.log(TYPICAL_ERROR) + means + spread * noise)
             groups = [self.systems] if arm in self.shared else [(system,) for system in self.systems]

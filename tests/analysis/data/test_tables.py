@@ -132,7 +132,7 @@ def test_odd_names_stay_on_their_line(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["--response", "z", "--factors", "rate"], "unknown column"),
         (["--response", "y", "--factors", "rate,y"], "different columns"),
-        (["--response", "rate", "--factors", "rank", "--alpha", "2"], "alpha must lie"),
+        (["--response", "rate", "--factors", "rank", "--alpha", "2"], "alpha must be at least 1e-09 and less than 1"),
     ],
 )
 def test_mistakes_are_refused(

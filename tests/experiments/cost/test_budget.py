@@ -115,7 +115,7 @@ def test_the_plan_shows_what_each_design_detects(command: list[str], capsys: pyt
 
 def test_somebody_must_choose(command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["experiment", "run", *command, "--budget", "30runs"]) == 3
-    assert "--choose K, or --yes" in capsys.readouterr().err.splitlines()[-1]
+    assert "Choose one from 1 to 3 with --choose, or the first with --yes." in capsys.readouterr().err.splitlines()[-1]
     assert main(["experiment", "run", *command, "--budget", "30runs", "--choose", "9"]) == 3
     assert not (tmp_path / "experiments").exists()
 

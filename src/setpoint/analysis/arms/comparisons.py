@@ -135,6 +135,7 @@ def _differences(
     values = values_by_arm(data, factor, metric, system)
     arms = [arm for arm, of_arm in values.items() if len(of_arm) >= 2]
     checked: dict[frozenset[Level], float] = {}
+    # The smallest attainable p-value is 1 / permutations; skip the check where it cannot fall well below alpha.
     if len(arms) >= 2 and 1.0 / rearrangements([len(values[arm]) for arm in arms]) < data.analysis.alpha / 2.0:
         tested = max_t([values[arm] for arm in arms], generator("permutation"))
         checked = {frozenset((arms[a], arms[b])): p for (a, b), p in tested.items()}
@@ -193,7 +194,7 @@ def _contrast(design: Factorial, factor: str, pair: Pair) -> Contrast | Obstacle
     if factor not in design.factors:
         return Obstacle(Status.NOT_TESTABLE, f"too few finished runs ({'; '.join(design.notes)})")
     if design.replicates[0] < 2 and len(design.factors) == 1:
-        return Obstacle(Status.NOT_TESTABLE, "one run per arm: no variance estimate")
+        return Obstacle(Status.NOT_TESTABLE, "one run per arm gives no variance estimate")
     contrast = design.cells.contrast(_weights(design, factor, pair))
     return contrast if contrast.estimable else Obstacle(Status.NOT_TESTABLE, "the runs do not vary")
 
@@ -376,7 +377,7 @@ def _over_others(
     for pair, values in observed.items():
         if least_p(len(values)) <= alpha and np.ptp(values) > 0.0:
             shared = _shared_variances(data, factor, pair)
-            if shared:
+            if shared:  # sign flips are not exchangeable if one run covers several systems
                 tests[pair] = over_runs_and_systems(values, shared, alpha / len(pairs))
             else:
                 rng = generator("population", factor, *(level_text(level) for level in pair), len(values))

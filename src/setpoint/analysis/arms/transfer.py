@@ -125,6 +125,7 @@ def _adapters_and_base(design: Factorial) -> Cells | str:
             base.append(o.value)
         elif o.value is not None:
             values.setdefault(_adapter(o.run), []).append(o.value)
+    # Runs from one adapter are correlated, so they enter as one mean; Welch's test then allows unequal variances.
     means = [float(np.mean(found)) for found in values.values()]
     if len(base) < 2 or len(means) < LEAST_SOURCES:
         return (

@@ -383,11 +383,11 @@ def _cells_of_one(
 ) -> Cells | Obstacle:
     """Return the cells of a design with one seed per configuration."""
     if shared:
-        reason = "one seed per configuration, and runs share SFT parents or seeds: no variance estimate"
+        reason = "one seed per configuration, with shared SFT parents or seeds, gives no variance estimate"
         return Obstacle(Status.NOT_TESTABLE, reason)
     cells = unreplicated_cells(shape, values[np.argsort(cell)])
     if cells is None:
-        reason = "one seed per configuration: no variance estimate (fewer than 3 degrees of freedom from interactions)"
+        reason = "one seed per configuration gives no variance estimate (interactions leave under 3 degrees of freedom)"
         return Obstacle(Status.NOT_TESTABLE, reason)
     cells = replace(cells, unit=scale.unit(values))
     if not cells.has_spread:
@@ -403,6 +403,7 @@ def _complete_levels(
     counts: Mapping[tuple[Level, ...], int], levels: Mapping[str, tuple[Level, ...]], wanted: int
 ) -> tuple[dict[str, tuple[Level, ...]], list[tuple[str, Level]]]:
     """Drop levels, those with most deficient cells first, until every remaining cell has `wanted` observations."""
+    # Greedy, because the largest complete subdesign is a hard combinatorial problem (maximum biclique for two factors).
     kept = dict(levels)
     dropped: list[tuple[str, Level]] = []
     while True:
