@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import random
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from setpoint.demonstrations.solve import Solution, StateSolver
 from setpoint.errors import InputError, SetpointError
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking, suite_states
 from setpoint.simulation import run_controller, simulate
+from support.damage import damage_file
 
 DI, VDP = "double_integrator", "van_der_pol"
 SMALL = Recipe((DI,), 60, 0.8)
@@ -259,6 +261,24 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(InputError, match="Delete the folder"):
         ensure(workspace, "di", ["di"])
     assert list_datasets(workspace) == []
+
+
+def test_a_damaged_manifest_costs_no_other_dataset(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    info = create(workspace, "damaged", Recipe((DI,), 20))
+    create(workspace, "whole", Recipe((DI,), 20))
+    path, rng = info.path / "manifest.json", random.Random(5)
+    whole = path.read_text()
+    changes = [{"files": ""}, {"systems": []}, {"systems": ["../x"]}, {"rejection_rate": {}}, {"rows": {"train": 1}}]
+    for change in changes:
+        path.write_text(json.dumps({**json.loads(whole), **change}))
+        told: list[InputError] = []
+        assert [found.name for found in list_datasets(workspace, told.append)] == ["whole"]
+        assert [str(path) in str(error) for error in told] == [True]
+    for _ in range(40):
+        path.write_text(whole)
+        damage_file(path, rng)
+        assert "whole" in [found.name for found in list_datasets(workspace)]
 
 
 def test_data_of_another_problem_are_not_taken_for_this_one(tmp_path: Path) -> None:
