@@ -15,7 +15,7 @@ REJECTED = (
     r"\b(goes|going|went) on (where|with|from|as|after|in|to)\b",
     r"\banew\b",
     r"\bby (itself|themselves)\b",
-    r"\bin words\b",
+    r"\bin words(?! if)\b",
     r"\bso many\b",
     r"\bhand(s|ed)? (this|them|it|stages|jobs|scripts) in\b",
     r"\btaken? (it|one) up\b",

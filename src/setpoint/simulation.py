@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from setpoint.controllers import Controller
-from setpoint.errors import InputError
+from setpoint.controllers import Controller, ControlPlan
+from setpoint.errors import InputError, shown
 from setpoint.plants import Plant
 from setpoint.problems import Problem
 from setpoint.seeding import generator
@@ -82,6 +82,11 @@ class Disturbance:
     def __post_init__(self) -> None:
         """Reject negative, non-finite and too large values."""
         sizes = (self.state_noise, self.input_noise, self.mismatch, self.delay_steps)
+        if not all(isinstance(size, int | float) for size in sizes) or type(self.delay_steps) is not int:
+            raise InputError(
+                "noise and mismatch must be numbers and delay_steps a whole number, got "
+                f"{', '.join(map(shown, sizes))}."
+            )
         noise = max(self.state_noise, self.input_noise)
         if not all(np.isfinite(size) and size >= 0 for size in sizes) or self.mismatch >= 1 or noise > LARGEST_NOISE:
             raise InputError(
@@ -163,6 +168,7 @@ def run_controller(
     for number, start in enumerate(starts):
         steps = min(interval, problem.steps - start)
         plan = controller.plan(start * problem.plant.dt_s, plant.measured(number), steps)
+        _require_plan(controller, plan, (count, steps, problem.plant.n_u))
         plant.apply(plan.controls[:, :steps])
         tokens += plan.tokens
         parsed += np.array([outcome.parsed for outcome in plan.outcomes])
@@ -206,6 +212,21 @@ class _DisturbedPlant:
     def _acting(self, start: int, end: int) -> np.ndarray:
         acting = self._commanded[:, start:end]
         return acting if self._control_errors is None else np.asarray(acting + self._control_errors[:, start:end])
+
+
+def _require_plan(controller: Controller, plan: object, wanted: tuple[int, int, int]) -> None:
+    """Check what a controller returned against B states, S steps and n_u controls.
+
+    Raises:
+        InputError: it is not a plan, or its controls have another shape.
+    """
+    rows, steps, n_u = wanted
+    right = f"ControlPlan.of(controls) with controls of shape ({rows}, S, {n_u}) and S at least {steps}"
+    if not isinstance(plan, ControlPlan):
+        raise InputError(f"plan() of controller {controller.name!r} must return {right}, got {type(plan).__name__}.")
+    shape = np.shape(plan.controls)
+    if len(shape) != 3 or (shape[0], shape[2]) != (rows, n_u) or shape[1] < steps:
+        raise InputError(f"plan() of controller {controller.name!r} must return {right}, got shape {shape}.")
 
 
 def _first(one: Termination, other: Termination) -> Termination:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from setpoint import metrics, plants, problems
-from setpoint.api.html import html_table, require_pandas
+from setpoint.api.html import html_table, require_pandas, text_table
 from setpoint.controllers import Controller
 from setpoint.errors import InputError, shown
 from setpoint.problems import MoveBlocking, Problem, suite_states
@@ -38,6 +38,8 @@ def problem(name: str) -> Problem:
     Raises:
         InputError: the system is unknown; the message lists the known ones.
     """
+    if not isinstance(name, str):
+        raise InputError(f"a system is named by text, got {shown(name)}.")
     return problems.get(name)
 
 
@@ -57,7 +59,7 @@ def register_system(problem: Problem) -> Problem:
     return problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Simulation:
     """Simulated episodes of one problem. Arrays have a leading batch axis unless a single state was simulated.
 
@@ -134,15 +136,22 @@ class Simulation:
 
         return simulation_figure(self.problem.plant, self.batch)
 
+    def _table(self) -> tuple[str, tuple[str, ...], list[tuple[object, ...]]]:
+        """Title, header and one row per episode."""
+        columns = {"cost J": self.cost, "final error": self.final_error, "success": self.success}
+        if self.certified is not None:
+            columns["certified"] = self.certified
+        rows = zip(*(np.atleast_1d(column).tolist() for column in columns.values()), strict=True)
+        title = f"{self.problem.name}: {len(self.times) - 1} steps"
+        return title, ("episode", *columns), [(k, *row) for k, row in enumerate(rows)]
+
+    def __repr__(self) -> str:
+        """Return one line per episode."""
+        title, header, rows = self._table()
+        return "\n".join([title, text_table(header, rows)])
+
     def _repr_html_(self) -> str:
-        rows = zip(
-            *(np.atleast_1d(column).tolist() for column in (self.cost, self.final_error, self.success)), strict=True
-        )
-        return html_table(
-            f"{self.problem.name}: {len(self.times) - 1} steps",
-            ("episode", "cost J", "final error", "success"),
-            [(k, *row) for k, row in enumerate(rows)],
-        )
+        return html_table(*self._table())
 
 
 def simulate(
@@ -165,9 +174,10 @@ def simulate(
     Raises:
         InputError: an argument has the wrong shape or is not finite.
     """
-    posed = problems.get(problem) if isinstance(problem, str) else problem
+    posed = as_problem(problem)
     states, single = posed.as_states(x0, "x0")
     if _is_controller(controls):
+        require_controller(controls, posed)
         interval = require_interval(posed, replan_every)
         found = run_controller(posed, controls, states, interval, disturbance)
         return Simulation(posed, found.trajectory, single, found.plans_parsed == found.plans)
@@ -181,6 +191,37 @@ def simulate(
 
 def _is_controller(value: object) -> TypeGuard[Controller]:
     return hasattr(value, "plan")
+
+
+def as_problem(problem: Problem | str) -> Problem:
+    """Return the problem itself, or the one of the system with this name.
+
+    Raises:
+        InputError: it is neither a problem nor the name of a system.
+    """
+    if isinstance(problem, str):
+        return problems.get(problem)
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem must be a Problem or the name of a system, got {shown(problem)}.")
+    return problem
+
+
+def require_controller(controller: Any, problem: Problem) -> None:
+    """Check that `controller` can control `problem`.
+
+    Raises:
+        InputError: it has no name or no method `plan`, or controls another problem.
+    """
+    if isinstance(controller, type) or not isinstance(getattr(controller, "name", None), str):
+        raise InputError(
+            "a controller must be an object with a text attribute `name` and a method plan(t, x, steps), such as "
+            f"ClippedLqr(problem), got {shown(controller)}."
+        )
+    if not callable(getattr(controller, "plan", None)):
+        raise InputError(f"controller {controller.name!r} has no method plan(t, x, steps).")
+    own = getattr(controller, "problem", None)
+    if isinstance(own, Problem) and own.plant != problem.plant:
+        raise InputError(f"controller {controller.name!r} controls {own.name}, not {problem.name}. Make one for it.")
 
 
 def require_interval(problem: Problem, replan_every: int | None, name: str = "replan_every") -> int:
@@ -215,8 +256,10 @@ def optimal(problem: Problem | str, x0: ArrayLike) -> Simulation:
     """
     from setpoint.controllers.optimal import OptimalController
 
-    posed = problems.get(problem) if isinstance(problem, str) else problem
+    posed = as_problem(problem)
     states, single = posed.as_states(x0, "x0")
+    if not len(states):
+        raise InputError("x0 holds no state. Pass at least one.")
     controller = OptimalController(posed)
     certified = np.array([controller.find(state) is not None for state in states])
     if single and not certified[0]:

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from setpoint import plants, problems
-from setpoint.api.control import require_interval
-from setpoint.api.html import html_table, require_pandas
-from setpoint.controllers import Controller
+from setpoint.api.control import as_problem, require_controller, require_interval
+from setpoint.api.html import html_table, require_pandas, text_table
+from setpoint.controllers import ClippedLqr, Controller, ZeroControl
 from setpoint.episodes import EpisodeResult
-from setpoint.errors import InputError, unknown_name
+from setpoint.errors import InputError, shown, unknown_name
 from setpoint.evaluation import OPEN_LOOP, Mode
 from setpoint.evaluation.protocol import standard_modes
 from setpoint.evaluation.references import evaluate_references
@@ -45,7 +45,7 @@ def ignore(_text: str) -> None:
     """Discard the message."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Results of a controller and the references on test cases.
 
@@ -112,14 +112,22 @@ class Evaluation:
             raise InputError(f"no trajectories of case {case}. Kept: {', '.join(f'case {c} {m}' for c, m in kept)}.")
         return trajectory_figure(trajectories)
 
+    def __repr__(self) -> str:
+        """Return one line per system, mode and controller."""
+        return text_table(*self._table())
+
     def _repr_html_(self) -> str:
-        rows = [
+        return html_table("Evaluation", *self._table())
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """Header and rows."""
+        rows: list[tuple[object, ...]] = [
             (system, mode, name, *(values.get(metric) for metric in _SHOWN))
             for system, modes in self.metrics.items()
             for mode, controllers in modes.items()
             for name, values in controllers.items()
         ]
-        return html_table("Evaluation", ("system", "mode", "controller", *_SHOWN), rows)
+        return ("system", "mode", "controller", *_SHOWN), rows
 
 
 def _entry(found: Mapping[str, Any], name: str, kind: str) -> Any:
@@ -152,6 +160,12 @@ def evaluate(
         InputError: an argument is invalid, or no case has a certified optimum.
     """
     posed = _problem_of(controller, problem)
+    require_controller(controller, posed)
+    if not isinstance(disturbance, Disturbance):
+        raise InputError(f"disturbance must be a Disturbance, got {shown(disturbance)}.")
+    own = _REFERENCES.get(controller.name)
+    if own is not None and type(controller) is not own():
+        raise InputError(f"{controller.name!r} is the name of a reference controller. Give yours another name.")
     modes = standard_modes(posed) if replan_every == "standard" else (Mode(require_interval(posed, replan_every)),)
     groups = _groups(posed, cases, suite)
     blocking = usual_blocking(posed.steps)
@@ -225,14 +239,26 @@ def modes_of(problem: Problem, test_type: str, interval: int | None, name: str) 
     return (OPEN_LOOP,) if test_type == "standard" else (OPEN_LOOP, replanning)
 
 
+def _optimal_controller() -> type:
+    from setpoint.controllers.optimal import OptimalController
+
+    return OptimalController
+
+
+_REFERENCES: Mapping[str, Callable[[], type]] = {
+    "lqr": lambda: ClippedLqr,
+    "zero": lambda: ZeroControl,
+    "optimum": _optimal_controller,
+}
+"""Names of the rows of every evaluation, and the classes that they stand for."""
+
+
 def _problem_of(controller: Controller, problem: Problem | str | None) -> Problem:
-    if isinstance(problem, str):
-        return problems.get(problem)
-    found = problem if problem is not None else getattr(controller, "problem", None)
+    if problem is not None:
+        return as_problem(problem)
+    found = getattr(controller, "problem", None)
     if not isinstance(found, Problem):
-        raise InputError(
-            "the controller has no attribute `problem`. Pass one: evaluate(controller, problem='pendulum')."
-        )
+        raise InputError("the controller has no attribute `problem`. Name one, as in problem='pendulum'.")
     return found
 
 
@@ -241,6 +267,8 @@ def _groups(problem: Problem, cases: int | ArrayLike, suite: str) -> Sequence[Te
         if problem is problems.get(problem.name):
             return suite_cases(suite, problem.name, int(cases))
         return (TestCases(problem, problem.initial_states(int(cases), suite)),)
+    if isinstance(cases, str):
+        raise InputError(f"cases must be a number of cases, or initial states, got {shown(cases)}.")
     states, _ = problem.as_states(cases, "cases")
     return (TestCases(problem, states),)
 

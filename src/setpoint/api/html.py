@@ -26,6 +26,16 @@ def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object
     return f"<p><b>{html.escape(title)}</b></p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
+def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return an aligned table; only the first rows of a long one are shown."""
+    everything = list(rows)
+    lines = [tuple(header), *(tuple(map(cell_text, row)) for row in everything[:_MOST_ROWS])]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
+    padded = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    more = [f"… {len(everything) - _MOST_ROWS} more rows"] if len(everything) > _MOST_ROWS else []
+    return "\n".join([*(line.rstrip() for line in padded), *more])
+
+
 def require_pandas() -> Any:
     """Import pandas.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from setpoint.analysis.data.claim import Claim
-from setpoint.api.html import cell_text, html_table, require_pandas
+from setpoint.api.html import html_table, require_pandas, text_table
 
 
 class ClaimList(Sequence[Claim]):
@@ -102,10 +102,7 @@ class Table:
     def __repr__(self) -> str:
         """Return the displayed columns, aligned."""
         columns = self._columns()
-        lines = [columns, *(tuple(cell_text(row[name]) for name in columns) for row in self.rows)]
-        widths = [max(len(line[k]) for line in lines) for k in range(len(columns))]
-        padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-        return "\n".join("  ".join(line).rstrip() for line in padded)
+        return text_table(columns, [[row[name] for name in columns] for row in self.rows])
 
     def _repr_html_(self) -> str:
         columns = self._columns()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from setpoint.artifacts import Workspace
+from setpoint.errors import InputError, shown
 from setpoint.execution import Executor, Limits
 from setpoint.execution.slurm import Client, Profile, Resources
 from setpoint.execution.slurm.profile import read_profile
@@ -93,6 +94,13 @@ class RunOptions:
     accept_changes: bool = False
     notify: Notify = _ignore
     progress: Progress = _no_progress
+
+    def __post_init__(self) -> None:
+        """Reject a number of workers that is not a positive whole number."""
+        if self.on is not None and not isinstance(self.on, Slurm):
+            raise InputError(f"on must be a Slurm cluster, or None for this machine, got {shown(self.on)}.")
+        if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
+            raise InputError(f"workers must be a whole number of at least 1, got {shown(self.workers)}.")
 
 
 @dataclass(frozen=True)

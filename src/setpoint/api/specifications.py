@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from setpoint import plants
 from setpoint.api.experiment import Experiment
 from setpoint.api.html import html_table
 from setpoint.artifacts import Workspace
+from setpoint.errors import InputError
 from setpoint.experiments.planning.canonical import checked_spec
 from setpoint.experiments.planning.single_run import single_spec
 from setpoint.experiments.planning.spec import ExperimentSpec
@@ -57,9 +59,16 @@ class Specification:
         Raises:
             InputError: the specification is invalid, or the id belongs to another one.
         """
+        spec = self.spec()
+        local = sorted({*spec.systems} & {*plants.registered_names()})
+        if local:
+            raise InputError(
+                f"{', '.join(local)} is registered in this process only, but training runs in other processes. Install "
+                "the plant as a plug-in (entry-point group `setpoint.systems`)."
+            )
         request = make_request(
             Workspace(Path(workspace)),
-            self.spec(),
+            spec,
             experiment_id=experiment_id,
             fresh=fresh,
             accept_changes=accept_changes,

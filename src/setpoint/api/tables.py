@@ -84,7 +84,7 @@ def _notes(
     notes = list(all_caveats(claims))
     if any("has no logarithm" in claim.reason for claim in claims):
         notes.append(
-            "zero and negative values have no logarithm; use --scale linear to compare differences instead of ratios"
+            "zero and negative values have no logarithm; use scale linear to compare differences instead of ratios"
         )
     notes += remarks(rows, question)
     notes += [

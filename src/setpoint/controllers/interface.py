@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from setpoint.errors import InputError, shown
 from setpoint.problems import Problem
 from setpoint.trajectory import Termination
 
@@ -57,6 +58,8 @@ class ProblemController(ABC):
 
     def __init__(self, problem: Problem) -> None:
         """Store the problem."""
+        if not isinstance(problem, Problem):
+            raise InputError(f"a controller needs a Problem, got {shown(problem)}. Use setpoint.problem(name).")
         self.problem = problem
 
     def plan(self, t: float, x: ArrayLike, steps: int | None = None) -> ControlPlan:

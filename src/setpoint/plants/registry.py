@@ -59,6 +59,11 @@ def plugins() -> Plugins:
     return Plugins(MappingProxyType({**found.problems, **_registered}), found.broken)
 
 
+def registered_names() -> tuple[str, ...]:
+    """Names of the systems that were registered in this process; other processes do not know them."""
+    return tuple(_registered)
+
+
 def register(problem: Any) -> None:
     """Register a `setpoint.problems.Problem` in this process; registering the same name again replaces it.
 

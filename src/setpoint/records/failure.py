@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 from setpoint.artifacts import DamagedError, Fields, read_json
-from setpoint.artifacts.fields import finite
 
 SCHEMA = 1
 
@@ -161,10 +160,6 @@ class Failure:
         """Return a text of the evidence; empty if missing."""
         found = self.evidence.get(name)
         return found if isinstance(found, str) else ""
-
-    def evidence_number(self, name: str) -> float | None:
-        """Return a number of the evidence; None if missing."""
-        return finite(self.evidence.get(name))
 
 
 def failure_of(failure_class: FailureClass, message: str, evidence: Mapping[str, Any]) -> Failure:
