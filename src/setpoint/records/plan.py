@@ -286,7 +286,7 @@ def _unsealed(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DamagedError("it is truncated or not a JSON object")
     if content.get("schema") != SCHEMA:
-        raise DamagedError(f"it must have schema {SCHEMA}, but has {shown(content.get('schema'))}")
+        raise DamagedError(f"schema must be {SCHEMA}, got {shown(content.get('schema'))}")
     try:
         whole = SEAL in content and not seal_broken(content)
     except (InputError, RecursionError):  # numbers that are not finite, or nesting too deep
