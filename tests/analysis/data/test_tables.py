@@ -61,7 +61,7 @@ def test_what_the_question_leaves_out_is_said(tmp_path: Path, capsys: pytest.Cap
     left = notes("--factors", "rate,rank", "--block", "seed")
     assert not [note for note in left if "pooled" in note or "column" in note]
     table(path, [*rows(), "1e-4,4,9,0.0"])
-    assert any("--scale linear" in note for note in notes("--factors", "rate,rank", "--block", "seed"))
+    assert any("scale linear" in note for note in notes("--factors", "rate,rank", "--block", "seed"))
 
 
 def test_larger_is_better_turns_it_around(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
