@@ -96,7 +96,7 @@ class RunOptions:
     progress: Progress = _no_progress
 
     def __post_init__(self) -> None:
-        """Reject a number of workers that is not a positive whole number."""
+        """Reject what is not a cluster, and a number of workers that is not a positive whole number."""
         if self.on is not None and not isinstance(self.on, Slurm):
             raise InputError(f"on must be a Slurm cluster, or None for this machine, got {shown(self.on)}.")
         if self.workers is not None and (type(self.workers) is not int or self.workers < 1):

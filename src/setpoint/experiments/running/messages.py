@@ -1,5 +1,6 @@
 """Journal events as lines of text."""
 
+from setpoint.formatting import counted
 from setpoint.records import journal
 from setpoint.records.plan import Plan
 
@@ -29,16 +30,12 @@ def _stage_text(plan: Plan, event: journal.Event) -> str | None:
 def _experiment_text(plan: Plan, event: journal.Event) -> str | None:
     match event:
         case journal.Started():
-            return f"{plan.experiment}: {_counted(event.runs, 'run')} in {_counted(event.stages, 'stage')}"
+            return f"{plan.experiment}: {counted(event.runs, 'run')} in {counted(event.stages, 'stage')}"
         case journal.Draining():
-            running = _counted(event.running, "running stage")
+            running = counted(event.running, "running stage")
             return f"stopping: waiting for {running}; interrupt again to stop now"
         case journal.WorkersReduced():
             return f"continuing with {event.workers} workers: {event.reason}"
         case journal.RunFinished():
             return f"run {event.run}: {event.state}"
     return None
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
