@@ -12,7 +12,17 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
-BOTTOM = {"errors", "seeding", "fingerprint", "processes", "validation", "yaml_files", "modes", "formatting"}
+BOTTOM = {
+    "errors",
+    "seeding",
+    "fingerprint",
+    "processes",
+    "validation",
+    "yaml_files",
+    "modes",
+    "formatting",
+    "regular_files",
+}
 
 WINGED = {"analysis", "experiments"}
 """Packages whose subfolders are layers of their own."""
@@ -27,6 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "yaml_files": set(),
     "modes": set(),
     "formatting": set(),
+    "regular_files": set(),
+    "plain_text": set(),
     "provenance": set(),
     "artifacts": set(),
     "records": {"artifacts"},

@@ -11,6 +11,8 @@ from difflib import get_close_matches
 
 _LONGEST = 100
 """Maximum number of characters of a user's text in a message."""
+_LONGEST_LIST = 250
+"""Maximum number of characters of a list of known names."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LONGEST
 _SHORT.maxlevel = 3
@@ -78,7 +80,16 @@ def unknown_name(
     nearest = get_close_matches(name, alike_in_length, n=1, cutoff=cutoff) or containing
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
-    return InputError(f"unknown {kind} {shown(name)}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")
+    return InputError(f"unknown {kind} {shown(name)}.{did_you_mean} Known: {_few(choices)}.{remedy}")
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return as many of `names` as fit into a message, and the number of the others."""
+    text = ", ".join(map(legible, names))
+    if len(text) <= _LONGEST_LIST:
+        return text
+    fitting = text[:_LONGEST_LIST].count(", ")
+    return f"{', '.join(map(legible, names[:fitting]))} and {len(names) - fitting} more"
 
 
 class Findings:

@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -60,7 +61,19 @@ def ordered_map(workers: int) -> "Iterator[OrderedMap]":
             with main_module_hidden():  # all processes start here, when items are submitted
                 return pool.map(function, items)
 
-        yield run_all
+        try:
+            yield run_all
+        except BaseException:
+            _stop(pool)
+            raise
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the processes of `pool` without waiting for what they compute."""
+    processes = list((pool._processes or {}).values())  # no public access before Python 3.14
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
 
 
 @contextmanager
@@ -81,7 +94,8 @@ def main_module_hidden() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Exit when the parent process is killed; an idle worker would not notice."""
+    """Exit when the parent process is killed, which an idle worker would not notice, and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()

@@ -4,10 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from setpoint.cli.options import add_json, count, print_json
+from setpoint.cli.options import add_json, count, file_path, print_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = add("show", "describe the built-in base and how it was trained", _show)
     add_json(show)
     build = add("build", "rebuild the built-in base (about an hour on one core)", _build)
-    build.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write it; must not exist")
+    build.add_argument(
+        "--output", type=file_path, required=True, metavar="FOLDER", help="where to write it; must not exist"
+    )
     build.add_argument(
         "--workers", type=count, default=os.cpu_count() or 1, metavar="N", help="processes for the corpus"
     )

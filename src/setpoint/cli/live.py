@@ -87,14 +87,13 @@ class View:
     def _last_record(self, stage: str) -> dict[str, Any]:
         """Return the last complete line of the training curve of the latest attempt."""
         from setpoint.artifacts import parse_json
+        from setpoint.regular_files import read_end
 
         attempt = self._workspace.stage(self._plan.stages[stage].kind, stage).latest_attempt()
         if attempt is None:
             return {}
         try:
-            with attempt.metrics.open("rb") as curve:
-                curve.seek(max(0, attempt.metrics.stat().st_size - _TAIL))
-                whole = curve.read().rpartition(b"\n")[0]
+            whole = read_end(attempt.metrics, _TAIL).rpartition(b"\n")[0]
         except OSError:
             return {}
         record = parse_json(whole.rpartition(b"\n")[2])

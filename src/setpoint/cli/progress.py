@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from setpoint.plain_text import unescaped
+
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
     from setpoint.records.journal import Event, Listener
@@ -24,14 +26,16 @@ def say_nothing(_text: str) -> None:
 @contextmanager
 def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[Listener]":
     """Yield a listener that shows the journal's events."""
+    from setpoint.records.journal import Draining
+
     if quiet:
-        yield lambda _event: None
+        yield lambda event: _log(plan, event) if isinstance(event, Draining) else None  # a signal is always answered
     elif sys.stderr.isatty():
         from rich.console import Console
 
         from setpoint.cli.live import live
 
-        with live(plan, workspace, Console(stderr=True)) as listener:
+        with live(plan, workspace, Console(file=unescaped(sys.stderr))) as listener:
             yield listener
     else:
         yield lambda event: _log(plan, event)

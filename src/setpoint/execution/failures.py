@@ -31,7 +31,8 @@ def describe_failure(error: BaseException) -> Failure:
         failure_class=failure_class,
         message=str(error) or type(error).__name__,
         evidence=stage_error.evidence if stage_error else {},
-        suggestion=(stage_error.suggestion if stage_error else "") or failure_class.policy.suggestion,
+        suggestion=(stage_error.suggestion if stage_error else _limit_to_raise(error))
+        or failure_class.policy.suggestion,
         exception=f"{type(error).__module__}.{type(error).__qualname__}",
         traceback="".join(traceback.format_exception(error)),
     )
@@ -83,9 +84,26 @@ def classify(error: BaseException) -> FailureClass:
             return FailureClass.TRANSIENT
         if isinstance(link, OSError) and link.errno in TRANSIENT_ERRORS:
             return FailureClass.TRANSIENT
+        if _limit_to_raise(link):
+            return FailureClass.TRANSIENT
         if type(link).__name__ in _CLASS_OF_TYPE:
             return _CLASS_OF_TYPE[type(link).__name__]
     return FailureClass.CRASH
+
+
+_LIMITS = {
+    errno.EAGAIN: "use fewer --workers, or raise the limit on processes and threads (ulimit -u)",
+    errno.EMFILE: "use fewer --workers, or raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "use fewer --workers; the machine has too many open files",
+}
+_NO_THREAD = "can't start new thread"
+
+
+def _limit_to_raise(error: BaseException) -> str:
+    """Return what to do if a limit of the system on threads or files was reached; empty otherwise."""
+    if isinstance(error, RuntimeError) and str(error).startswith(_NO_THREAD):  # CPython gives no error number
+        return _LIMITS[errno.EAGAIN]
+    return _LIMITS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -60,7 +60,7 @@ def read_record(adapter: Path) -> AdapterRecord:
         InputError: there is none, or a damaged one.
     """
     path = adapter / ADAPTER_RECORD
-    fields = Fields(read_json(path), path)
+    fields = Fields(read_json(path, links=True), path)
     prompts, systems = fields.inner("dialect"), fields.texts("systems")
     if not systems or not all(map(is_identifier, systems)):
         raise fields.wrong("systems", "a list of names of systems")
@@ -80,7 +80,7 @@ def _recorded_base(adapter: Path) -> tuple[str, str]:
     """Name and digest of the base that an adapter was trained on; empty where its record does not say."""
     path = adapter / ADAPTER_RECORD
     try:
-        base = Fields(read_json(path), path).inner("base")
+        base = Fields(read_json(path, links=True), path).inner("base")
         return base.text("name"), base.text("digest")
     except DamagedError:
         return "", ""
@@ -101,7 +101,7 @@ def read_adapter_config(adapter: Path) -> AdapterConfig:
         InputError: PEFT's file is missing, damaged, or describes no LoRA adapter.
     """
     path = adapter / "adapter_config.json"
-    fields = Fields(read_json(path), path)
+    fields = Fields(read_json(path, links=True), path)
     fields.one_of("peft_type", ("LORA",))
     fields.texts("target_modules")
     rank = fields.whole("r", least=1)

@@ -90,7 +90,7 @@ def _folder_digest(path: Path) -> str:
 
 def _require_causal(path: Path) -> None:
     """Reject models that cannot be causal language models by their configuration, since loading them is slow."""
-    config = read_json(path / "config.json")
+    config = read_json(path / "config.json", links=True)
     fields = Fields(config if isinstance(config, dict) else {}, path / "config.json")
     model_type = fields.optional_text("model_type")
     if not model_type:
@@ -107,7 +107,7 @@ def _require_causal(path: Path) -> None:
 
 
 def _require_chat_template(path: Path) -> None:
-    fields = Fields(read_json(path / "tokenizer_config.json"), path / "tokenizer_config.json")
+    fields = Fields(read_json(path / "tokenizer_config.json", links=True), path / "tokenizer_config.json")
     fields.optional_number("model_max_length")
     if not fields.has("chat_template") and not any((path / name).exists() for name in _TEMPLATES):
         raise missing_template(str(path))

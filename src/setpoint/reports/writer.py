@@ -1,13 +1,12 @@
 """Write all reports of an experiment from its result files."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from setpoint.analysis.data import claim as claims_module
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.reading import read_experiment
-from setpoint.artifacts import write_json, write_text
+from setpoint.artifacts import open_for_writing, remove, temporary_path, write_json, write_text
 from setpoint.errors import SetpointError
 from setpoint.reports.conditions import condition_rows
 from setpoint.reports.content import Report, build_report
@@ -30,8 +29,9 @@ def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool =
         running: mark the report as one of a running experiment, which files alone cannot tell.
 
     Raises:
-        InputError: the folder holds no experiment.
+        InputError: the folder holds no experiment, or has links.
     """
+    open_for_writing(experiment_dir)
     report = build_report(read_experiment(experiment_dir), running=running)
     folder = experiment_dir / REPORTS
     folder.mkdir(exist_ok=True)
@@ -76,22 +76,36 @@ def _write_failures(data: ExperimentData, path: Path) -> None:
 
 
 def _no_figures(folder: Path) -> tuple[list[str], str]:
-    shutil.rmtree(folder, ignore_errors=True)  # figures of an earlier report
+    remove(folder)  # figures of an earlier report
     return [], "skipped (--no-figures)"
 
 
 def _write_figures(report: Report, folder: Path) -> tuple[list[str], str]:
-    """Draw the figures into an empty folder; return their names, and their folder or why there are none."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Draw the figures; return their names, and their folder or why there are none.
+
+    They are drawn beside the earlier ones and then replace them one by one, so that no moment is without figures.
+    """
     try:
         from setpoint.reports.figures import draw_figures
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("matplotlib"):
             raise SetpointError(f"cannot draw the figures: {error}") from error
+        remove(folder)
         return [], "skipped: matplotlib is not installed (pip install 'setpoint[report]')"
-    folder.mkdir()
-    names = draw_figures(report, folder)
+    drawn = temporary_path(folder)
+    drawn.mkdir()
+    try:
+        names = draw_figures(report, drawn)
+        if names:
+            folder.mkdir(exist_ok=True)
+        for name in names:
+            (drawn / name).replace(folder / name)
+    finally:
+        remove(drawn)
+    for earlier in folder.glob("*"):
+        if earlier.name not in names:
+            remove(earlier)
     if not names:
-        folder.rmdir()
+        remove(folder)
         return [], "none (no results to draw yet)"
     return names, f"experiments/{report.data.folder.name}/{REPORTS}/{FIGURES}"
