@@ -247,7 +247,9 @@ def _terminated_as_interrupted() -> Iterator[None]:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    heard = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    heard = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup does
+        heard.append(signal.SIGHUP)
     previous = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield

@@ -27,12 +27,12 @@ def describe_failure(error: BaseException) -> Failure:
     """Return the failure record for an exception raised by a stage."""
     failure_class = classify(error)
     stage_error = error if isinstance(error, StageError) else None
+    suggestion = stage_error.suggestion if stage_error else _limit_to_raise(error)
     return Failure(
         failure_class=failure_class,
         message=str(error) or type(error).__name__,
         evidence=stage_error.evidence if stage_error else {},
-        suggestion=(stage_error.suggestion if stage_error else _limit_to_raise(error))
-        or failure_class.policy.suggestion,
+        suggestion=suggestion or failure_class.policy.suggestion,
         exception=f"{type(error).__module__}.{type(error).__qualname__}",
         traceback="".join(traceback.format_exception(error)),
     )
@@ -82,9 +82,7 @@ def classify(error: BaseException) -> FailureClass:
             return FailureClass.STORAGE
         if isinstance(link, ConnectionError | TimeoutError):
             return FailureClass.TRANSIENT
-        if isinstance(link, OSError) and link.errno in TRANSIENT_ERRORS:
-            return FailureClass.TRANSIENT
-        if _limit_to_raise(link):
+        if (isinstance(link, OSError) and link.errno in TRANSIENT_ERRORS) or _limit_to_raise(link):
             return FailureClass.TRANSIENT
         if type(link).__name__ in _CLASS_OF_TYPE:
             return _CLASS_OF_TYPE[type(link).__name__]

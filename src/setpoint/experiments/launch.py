@@ -253,8 +253,8 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
 
     Raises:
         InputError: another coordinator holds the experiment.
-        KeyboardInterrupt: after SIGINT, when the running stages have finished; after a second SIGINT, a SIGTERM or a SIGHUP, when
-            they have been stopped. The experiment can be resumed.
+        KeyboardInterrupt: after SIGINT, when the running stages have finished; after a second SIGINT, a SIGTERM or a
+            SIGHUP, when they have been stopped. The experiment can be resumed.
     """
     request, plan = prepared.request, prepared.plan
     with lease(request.folder) as token:
@@ -348,9 +348,6 @@ def _settled(
     )
 
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 @contextlib.contextmanager
 def _interrupts(coordinator: Coordinator, *, drain: bool) -> Iterator[list[int]]:
     """Graceful shutdown: the first SIGINT lets running stages finish; the second, a SIGTERM or a SIGHUP stops them.
@@ -368,7 +365,9 @@ def _interrupts(coordinator: Coordinator, *, drain: bool) -> Iterator[list[int]]
             raise KeyboardInterrupt
         coordinator.drain()
 
-    heard = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup ignores SIGHUP
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup does
+        heard.append(signal.SIGHUP)
     previous = {number: signal.signal(number, on_interrupt) for number in heard}
     try:
         yield received
