@@ -43,8 +43,8 @@ MISSING = frozenset({"", "na", "n/a", "null", "none"})
 _NOT_FINITE = frozenset({f"{sign}{word}" for sign in ("", "+", "-") for word in ("nan", "inf", "infinity")})
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?")
-LARGEST_RESPONSE = 1e150
-"""Squares of larger numbers overflow."""
+LARGEST_RESPONSE = 1e305
+"""Means of larger numbers could overflow."""
 _MOST_BYTES = 200_000_000
 
 
