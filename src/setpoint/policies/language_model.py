@@ -12,7 +12,8 @@ import torch
 from setpoint.errors import InputError
 from setpoint.language import Message
 from setpoint.policies.adapters import check_adapter
-from setpoint.policies.bases import BaseModel, missing_template
+from setpoint.policies.bases import BUILTIN, BaseModel, missing_template
+from setpoint.policies.chat import ChatTokens
 from setpoint.policies.runtime import Runtime
 
 _LIBRARIES = ("transformers", "peft", "accelerate", "trl")
@@ -36,10 +37,10 @@ class Completion:
 class LanguageModel:
     """A causal language model with its tokenizer, ready to complete batches of chats."""
 
-    def __init__(self, model: Any, tokenizer: Any, runtime: Runtime) -> None:
+    def __init__(self, model: Any, chat: ChatTokens, runtime: Runtime) -> None:
         """Wrap a loaded model; use `load` to load one."""
         self._model = model.eval()
-        self._tokenizer = tokenizer
+        self._chat = chat
         self._runtime = runtime
 
     @classmethod
@@ -54,12 +55,12 @@ class LanguageModel:
         runtime.apply()
         if adapter is not None:
             check_adapter(adapter, base)
-        model, tokenizer = load_base(base, runtime)
+        model, chat = load_base(base, runtime)
         if adapter is not None:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(adapter))
-        return cls(model, tokenizer, runtime)
+        return cls(model, chat, runtime)
 
     def complete(
         self, chats: Sequence[Sequence[Message]], max_new_tokens: int, temperature: float = 0.0
@@ -68,7 +69,7 @@ class LanguageModel:
 
         Chats are batched by prompt length to reduce padding.
         """
-        prompts = [self._encode(chat) for chat in chats]
+        prompts = [self._chat.prompt(chat) for chat in chats]
         by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         completions: dict[int, Completion] = {}
         size = self._runtime.generation_batch_size
@@ -78,14 +79,9 @@ class LanguageModel:
             completions.update(zip(rows, found, strict=True))
         return [completions[index] for index in range(len(prompts))]
 
-    def _encode(self, chat: Sequence[Message]) -> list[int]:
-        encoded = self._tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=True)
-        ids: list[int] = encoded["input_ids"]
-        return ids
-
     @torch.inference_mode()
     def _generate(self, prompts: Sequence[list[int]], max_new_tokens: int, temperature: float) -> list[Completion]:
-        pad, ends = self._tokenizer.pad_token_id, self._end_tokens()
+        pad, ends = self._chat.tokenizer.pad_token_id, self._chat.ends
         width = max(len(prompt) for prompt in prompts)
         ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=self._model.device)
         mask = torch.tensor(
@@ -98,7 +94,7 @@ class LanguageModel:
             input_ids=ids,
             attention_mask=mask,
             past_key_values=self._shared_cache(prompts),
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=room_for_answer(self._model, width, max_new_tokens),
             pad_token_id=pad,
             eos_token_id=sorted(ends),
             **sampling,
@@ -122,13 +118,14 @@ class LanguageModel:
         """Truncate `generated` at its first end-of-sequence token; the rest is padding."""
         end = next((index for index, token in enumerate(generated) if token in ends), None)
         answer = generated if end is None else generated[:end]
-        text = self._tokenizer.decode(answer, skip_special_tokens=True)
+        text = self._chat.tokenizer.decode(answer, skip_special_tokens=True)
         return Completion(text, len(answer) + (end is not None), end is not None)
 
-    def _end_tokens(self) -> frozenset[int]:
-        declared = self._model.generation_config.eos_token_id
-        declared = declared if isinstance(declared, list) else [declared]
-        return frozenset(token for token in (*declared, self._tokenizer.eos_token_id) if token is not None)
+
+def room_for_answer(model: Any, prompt_tokens: int, wanted: int) -> int:
+    """Return how many of the `wanted` tokens fit after a prompt into the context of the model, at least one."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    return wanted if context is None else max(1, min(wanted, context - prompt_tokens))
 
 
 def shared_prefix(prompts: Sequence[list[int]]) -> int:
@@ -139,31 +136,48 @@ def shared_prefix(prompts: Sequence[list[int]]) -> int:
     return next(different, len(prompts[0]) - 1)
 
 
-def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, Any]:
+def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, ChatTokens]:
     """Load the model and tokenizer of `base`, in the precision and on the device of `runtime`.
 
-    The hub is contacted only for hub ids, and never with HF_HUB_OFFLINE=1.
+    The hub is contacted only for hub ids, and never with HF_HUB_OFFLINE=1. Code of a model is never run, and weights
+    are only read as safetensors. Of its generation settings only the end and padding tokens are used, so that greedy is
+    greedy, and training and evaluation sample alike.
 
     Raises:
-        InputError: the base cannot be loaded or has no chat template.
+        InputError: the base cannot be loaded or its chat template cannot be used.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     silence_libraries()
-    local = {"local_files_only": True} if Path(base.location).exists() else {}
+    safely: dict[str, Any] = {"trust_remote_code": False, "local_files_only": Path(base.location).exists()}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base.location, padding_side="left", **local)
-        model = AutoModelForCausalLM.from_pretrained(base.location, dtype=runtime.dtype, **local)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(base.location, padding_side="left", **safely)
+        model = AutoModelForCausalLM.from_pretrained(base.location, dtype=runtime.dtype, use_safetensors=True, **safely)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         raise InputError(
             f"base model {base.name!r} cannot be loaded: {_first_line(error)} Choose another with --base-model, or "
             "download it first if the hub is not reachable (HF_HUB_OFFLINE=1)."
         ) from error
     if not tokenizer.chat_template:
         raise missing_template(base.name)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model.to(runtime.device), tokenizer
+    declared = model.generation_config.eos_token_id
+    try:
+        chat = ChatTokens.of(tokenizer, declared if isinstance(declared, list) else [declared])
+    except InputError as error:
+        raise InputError(
+            f"base model {base.name!r} cannot be used: {error}. Choose another with --base-model."
+        ) from error
+    model.generation_config = _plain_generation(model, chat, base)
+    return model.to(runtime.device), chat
+
+
+def _plain_generation(model: Any, chat: ChatTokens, base: BaseModel) -> Any:
+    """Return generation settings with nothing but the end and padding tokens of the base."""
+    from transformers import GenerationConfig
+
+    # The built-in base was pretrained on prompts and answers with different tokens, and must not mix them.
+    confined = {"suppress_tokens": model.generation_config.suppress_tokens} if base.name == BUILTIN else {}
+    return GenerationConfig(eos_token_id=sorted(chat.ends), pad_token_id=chat.tokenizer.pad_token_id, **confined)
 
 
 def silence_libraries() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from setpoint import problems
 from setpoint.artifacts import StageContext
 from setpoint.errors import StageError
-from setpoint.language import PromptFormat
 from setpoint.policies.controller import moves_to_generate
+from setpoint.policies.language_model import room_for_answer
 from setpoint.rewards import RewardRule
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import TrainingCurve
@@ -64,7 +64,7 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         **session.arguments(parameters, layout),
         steps_per_generation=layout.steps_per_generation,
         num_generations=parameters.group_size,
-        max_completion_length=max(preset.answer_tokens(problems.get(name).plant, moves) for name in examples),
+        max_completion_length=_longest_answer(session, examples, seen, moves),
         mask_truncated_completions=False,  # answers are truncated on purpose, after the moves that are scored
         temperature=parameters.temperature,
         beta=parameters.beta,
@@ -76,15 +76,23 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         model=session.model,
         reward_funcs=_reward_function(rule),
         args=arguments,
-        train_dataset=Dataset.from_list([_problem_row(example, prompt_format) for example in seen]),
-        processing_class=session.tokenizer,
+        train_dataset=Dataset.from_list([_problem_row(example, session) for example in seen]),
+        processing_class=session.chat.tokenizer,
         callbacks=[TrainingCurve("grpo", context.log), SealCheckpoints(session.fingerprint, context.must_end)],
     )
 
 
-def _problem_row(example: Example, prompt_format: PromptFormat) -> dict[str, Any]:
+def _longest_answer(session: Session, examples: Examples, seen: Sequence[Example], moves: int | None) -> int:
+    """Return the limit on sampled tokens: what answers need, within the context of the base."""
+    preset = replace(session.base.preset, prompt_format=session.prompt_format)
+    wanted = max(preset.answer_tokens(problems.get(name).plant, moves) for name in examples)
+    longest = max(len(session.chat.prompt(example.prompt(session.prompt_format))) for example in seen)
+    return room_for_answer(session.model, longest, wanted)
+
+
+def _problem_row(example: Example, session: Session) -> dict[str, Any]:
     return {
-        "prompt": example.prompt(prompt_format),
+        "prompt": session.chat.folded(example.prompt(session.prompt_format)),
         "system": example.system,
         "state": example.state.tolist(),
         "optimal_cost": example.optimal_cost,

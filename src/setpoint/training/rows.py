@@ -38,10 +38,9 @@ class Example:
         """Return the chat messages of the prompt."""
         return messages(problems.get(self.system), self.state.tolist(), prompt_format)
 
-    def answer(self, prompt_format: PromptFormat) -> list[Message]:
-        """Return the chat message with the expert's answer."""
-        text = compose_answer(problems.get(self.system), self.state, self.moves, self.feedback, prompt_format)
-        return [{"role": "assistant", "content": text}]
+    def answer(self, prompt_format: PromptFormat) -> str:
+        """Return the text of the expert's answer."""
+        return compose_answer(problems.get(self.system), self.state, self.moves, self.feedback, prompt_format)
 
 
 Examples = dict[str, list[Example]]

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 from setpoint.artifacts import StageContext
-from setpoint.language import PromptFormat
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import KeepBest, TrainingCurve, best_index, diverged, validation_losses
 from setpoint.training.checkpoints import SealCheckpoints
@@ -62,7 +61,7 @@ def _select_adapter(session: Session, trainer: Any, keep_best: KeepBest | None) 
         kept = best_index(losses)
         session.model.load_state_dict(keep_best.best(), strict=False)
     step, loss = losses[kept]
-    guessing = math.log(len(session.tokenizer))
+    guessing = math.log(len(session.chat.tokenizer))
     trained = _training_losses(trainer)
     if loss > _COLLAPSED * guessing and trained["final_loss"] > trained["first_loss"]:
         message = f"the validation loss of {loss:.3g} is close to that of uniform guessing ({guessing:.3g})"
@@ -101,9 +100,9 @@ def _trainer(
     trainer = SFTTrainer(
         model=session.model,
         args=arguments,
-        train_dataset=_chats(list(distinct.values()), session.prompt_format),
-        eval_dataset=_chats(held_out, session.prompt_format),
-        processing_class=session.tokenizer,
+        train_dataset=_encoded(list(distinct.values()), session),
+        eval_dataset=_encoded(held_out, session),
+        processing_class=session.chat.tokenizer,
         callbacks=callbacks,
     )
     # Repeat examples only after tokenisation, so that each is tokenised once.
@@ -112,12 +111,16 @@ def _trainer(
     return trainer
 
 
-def _chats(examples: list[Example], prompt_format: PromptFormat) -> Any:
+def _encoded(examples: list[Example], session: Session) -> Any:
+    """Return the tokens of the examples: those that evaluation asks with, then those of the answer."""
     from datasets import Dataset
 
-    return Dataset.from_list(
-        [{"prompt": e.prompt(prompt_format), "completion": e.answer(prompt_format)} for e in examples]
-    )
+    rows = []
+    for example in examples:
+        chat = example.prompt(session.prompt_format)
+        prompt, answer = session.chat.prompt(chat), session.chat.answer(chat, example.answer(session.prompt_format))
+        rows.append({"input_ids": prompt + answer, "completion_mask": [0] * len(prompt) + [1] * len(answer)})
+    return Dataset.from_list(rows)
 
 
 def _training_losses(trainer: Any) -> dict[str, float]:

@@ -43,8 +43,6 @@ MISSING = frozenset({"", "na", "n/a", "null", "none"})
 _NOT_FINITE = frozenset({f"{sign}{word}" for sign in ("", "+", "-") for word in ("nan", "inf", "infinity")})
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?")
-LARGEST_RESPONSE = 1e305
-"""Means of larger numbers could overflow."""
 _MOST_BYTES = 200_000_000
 
 
@@ -281,11 +279,6 @@ def _number(text: str, column: str, index: int) -> float | None:
     if value is None:
         raise InputError(
             f"column {shown(column)} must hold numbers, got {shown(text)} in row {index + 1}.{_comma(text)}"
-        )
-    if LARGEST_RESPONSE < abs(value) < math.inf:
-        raise InputError(
-            f"column {shown(column)} must hold numbers up to {LARGEST_RESPONSE:g}, got {shown(text)} in row "
-            f"{index + 1}. Give the response in a larger unit."
         )
     return value if math.isfinite(value) else None
 
