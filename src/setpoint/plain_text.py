@@ -8,7 +8,7 @@ is read.
 import unicodedata
 from typing import Any
 
-LONGEST_MESSAGE = 480
+LONGEST_MESSAGE = 440
 """Maximum number of characters of a message, without its prefix."""
 _REMEDY = 160
 """Characters kept at the end of a message that is too long, where the remedy is."""

@@ -105,8 +105,8 @@ def _guarded(words: list[str]) -> int:
 def _unusable_path(error: OSError) -> InputError:
     full = error.errno in _STORAGE_ERRORS
     fix = "Free some space or use another disk" if full else "Check the path and its permissions"
-    place = "" if error.filename is None else f"{shown(os.fsdecode(error.filename))}: "
-    return InputError(f"{place}{error.strerror}. {fix}, then run the same command again.")
+    place = "" if error.filename is None else f": {shown(os.fsdecode(error.filename))}"
+    return InputError(f"{error.strerror}{place}. {fix}, then run the same command again.")
 
 
 def _missing_package(error: ModuleNotFoundError) -> InputError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from setpoint.errors import InputError
+from setpoint.errors import InputError, shown
 from setpoint.language import Message
 from setpoint.policies.adapters import check_adapter
 from setpoint.policies.bases import BUILTIN, BaseModel, missing_template
@@ -57,9 +57,7 @@ class LanguageModel:
             check_adapter(adapter, base)
         model, chat = load_base(base, runtime)
         if adapter is not None:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(adapter))
+            model = add_adapter(model, adapter)
         return cls(model, chat, runtime)
 
     def complete(
@@ -178,6 +176,25 @@ def _plain_generation(model: Any, chat: ChatTokens, base: BaseModel) -> Any:
     # The built-in base was pretrained on prompts and answers with different tokens, and must not mix them.
     confined = {"suppress_tokens": model.generation_config.suppress_tokens} if base.name == BUILTIN else {}
     return GenerationConfig(eos_token_id=sorted(chat.ends), pad_token_id=chat.tokenizer.pad_token_id, **confined)
+
+
+def add_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
+    """Return `model` with the adapter in `folder`.
+
+    Raises:
+        InputError: PEFT cannot use its files.
+    """
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # PEFT checks little, so that a wrong value fails anywhere
+        raise InputError(
+            f"adapter {shown(str(folder))} cannot be loaded ({type(error).__name__}: {_first_line(error)}). Copy it "
+            "again."
+        ) from error
 
 
 def silence_libraries() -> None:

@@ -69,7 +69,7 @@ class Cluster:
     def site(self, workspace: Workspace, experiment: str) -> Site:
         """Return the site on which the experiment's jobs run."""
         activated = self.profile.venv or self.profile.conda
-        here = ("setpoint",) if activated else (sys.executable, "-m", "setpoint")
+        here = ("setpoint",) if activated else (sys.executable, "-P", "-m", "setpoint")
         return Site(workspace.root.absolute(), experiment, self.profile, self.command or here)
 
 
