@@ -22,6 +22,7 @@ BOTTOM = {
     "modes",
     "formatting",
     "regular_files",
+    "plain_text",
 }
 
 WINGED = {"analysis", "experiments"}

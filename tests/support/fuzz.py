@@ -311,7 +311,7 @@ def record(place: Place, rng: random.Random) -> Iterator[Case]:
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("experiment", "plan", "--systems", "--parameters", "--lora-ranks", "--learning-rates", "--batch-sizes",
      "--replicates", "--design", "--configurations", "--zip", "--only-when", "--fixed", "--set", "--metrics",
-     "--training-types", "--dataset-name", "--experiment-id", "--experiment-type", "--evaluation-cases", "--base-model", "--json"),
+     "--training-types", "--dataset-name", "--experiment-id", "--experiment-type", "--evaluation-cases", "--json"),
     ("evaluate", "--controller", "--system", "--initial-state", "--suite", "--num-test-cases", "--mpc-horizon"),
     ("data", "list", "--json"),
     ("data", "show", "--system", "--split", "--rows"),

@@ -186,7 +186,8 @@ class StageFolder:
         if self.verified() or (latest is not None and latest.running()):
             return None
         attempt = Attempt(self.attempts_folder / f"{1 if latest is None else latest.number + 1:04d}")
-        self._require_real(attempt.path)
+        for folder in (attempt.path, self.checkpoints):
+            require_real(folder, self.path.parents[2])
         if not Lock.of_this_process().create(attempt.lock):
             return None
         remove_leftovers(self.path, below=True)
@@ -203,12 +204,8 @@ class StageFolder:
 
         They are moved, not copied: the earlier attempt may still run on an unreachable node, and the two must not
         write to the same files or delete each other's. Links are not followed but removed.
-
-        Raises:
-            InputError: the folder of all checkpoints is a link.
         """
         own = self.checkpoints / attempt.path.name
-        self._require_real(self.checkpoints)
         self.checkpoints.mkdir(exist_ok=True)
         for link in list(links_below(self.checkpoints)):
             link.unlink()
@@ -260,9 +257,6 @@ class StageFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         for earlier in self.attempts():
             shutil.rmtree(earlier.output, ignore_errors=True)
-
-    def _require_real(self, path: Path) -> None:
-        require_real(path, self.path.parents[2])
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

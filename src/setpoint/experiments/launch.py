@@ -294,9 +294,11 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
 def _require_real_folders(workspace: Workspace, plan: Plan) -> None:
     """Check before the first stage that no folder to be written is a link."""
     for name, stage in plan.stages.items():
-        require_real(workspace.stage(stage.kind, name).path, workspace.root)
-    for folder in model_folders(workspace, plan):
-        require_real(folder, workspace.root)
+        folder = workspace.stage(stage.kind, name)
+        for place in (folder.attempts_folder, folder.checkpoints):
+            require_real(place, workspace.root)
+    for models in model_folders(workspace, plan):
+        require_real(models, workspace.root)
 
 
 def write_prediction(prepared: Preparation, workers: int) -> None:
