@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SITE_READY := $(VENV)/.site-ready
 
-.PHONY: setup demo test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion clean
+.PHONY: setup demo test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion fuzz lock clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -60,6 +60,14 @@ chaos: $(READY)  ## kill coordinator and workers a hundred times; nothing may be
 
 confusion: $(READY)  ## inject every fault into real training; each must be recognised
 	PYTHONPATH=tests $(BIN)/python -m support.confusion
+
+fuzz: $(READY)  ## damaged files and odd arguments for four minutes; every one must be refused in words
+	PYTHONPATH=tests $(BIN)/python -m support.fuzz
+
+lock: $(READY)  ## write requirements.lock: the tested set with the hashes of its files
+	$(BIN)/pip install --quiet --disable-pip-version-check pip-tools
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --extra train --extra report \
+		--extra baselines --constraint constraints.txt --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache
