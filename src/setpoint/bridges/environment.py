@@ -1,6 +1,6 @@
 """Every problem as a Gymnasium environment, so that any reinforcement-learning library can train on it.
 
-Importing Gymnasium registers them: `gymnasium.make("setpoint/pendulum-v0")`.
+Importing this module registers them: `gymnasium.make("setpoint/pendulum-v0")`.
 """
 
 from dataclasses import replace
@@ -143,9 +143,10 @@ class ControlEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         }
 
 
-def register_environments() -> None:
-    """Register `NAME-v0` for every usable system; the entry point of Gymnasium puts `setpoint/` before it."""
+def _register() -> None:
+    """Register `setpoint/NAME-v0` for every usable system."""
     for name in plants.names():
-        gymnasium.register(
-            id=f"{name}-v0", entry_point="setpoint.bridges.environment:ControlEnvironment", kwargs={"problem": name}
-        )
+        gymnasium.register(f"setpoint/{name}-v0", entry_point=ControlEnvironment, kwargs={"problem": name})
+
+
+_register()
