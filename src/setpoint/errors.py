@@ -5,6 +5,7 @@ error: subclass `SetpointError`, set `exit_code`, and raise it where the rule is
 """
 
 import contextlib
+import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -75,10 +76,16 @@ def unknown_name(
     alike_in_length = [each for each in names if abs(len(each) - len(name)) <= max(1, len(name) // 3)]
     containing = [each for each in names if len(name) > 2 and name in each]
     cutoff = 0.6 if len(name) > 2 else 0.5  # of two letters, one may differ
-    nearest = get_close_matches(name, alike_in_length, n=1, cutoff=cutoff) or containing
+    nearest = get_close_matches(name, alike_in_length, n=1, cutoff=cutoff) or containing or _abbreviated(name, names)
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
     return InputError(f"unknown {kind} {shown(name)}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")
+
+
+def _abbreviated(name: str, names: Sequence[str]) -> list[str]:
+    """Return the names that `name` abbreviates by leaving letters out, as `params` does `parameters`."""
+    pattern = re.compile(".*".join(map(re.escape, name)))
+    return [each for each in names if len(name) > 3 and each[:2] == name[:2] and pattern.match(each)]
 
 
 class Findings:

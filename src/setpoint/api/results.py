@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from setpoint.analysis.data.claim import Claim
-from setpoint.api.html import html_table, require_pandas, text_table
+from setpoint.display import html_table, require_pandas, text_table
 
 
 class ClaimList(Sequence[Claim]):

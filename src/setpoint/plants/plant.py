@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.errors import InputError
+from setpoint.arguments import require_number, require_text
+from setpoint.errors import InputError, shown
 from setpoint.plants.integrators import rk4_step
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class Signal:
     unit: str
     lower: float
     upper: float
+
+    def __post_init__(self) -> None:
+        """Reject names that are not text, and bounds that are not numbers."""
+        require_text(self.name, "the name of a signal")
+        if not isinstance(self.unit, str):
+            raise InputError(f"the unit of signal {self.name} must be text, got {shown(self.unit)}.")
+        require_number(self.lower, f"the lower bound of {self.name}")
+        require_number(self.upper, f"the upper bound of {self.name}")
 
 
 class Plant(ABC):
