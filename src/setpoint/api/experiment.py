@@ -186,7 +186,10 @@ class Experiment:
         return read_experiment(self.folder)
 
     def claims(self) -> ClaimList:
-        """Return the claims that the results support, and those that remain open."""
+        """Return the claims that the results support, and those that remain open, as in claims.json.
+
+        The text report answers the same questions. It counts the claims about single configurations in one line.
+        """
         return ClaimList(experiment_claims(self.data()))
 
     @property
