@@ -138,6 +138,9 @@ TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FIL
 LAYERED = [name for name in FILES if name not in {"", "__main__", *WINGED}]
 
 
+PACKAGES = {name.partition(".")[0] for name in FILES}
+
+
 def arrows(name: str) -> set[str]:
     """Other layers that the module `name` imports."""
     found = (full.removeprefix("setpoint.") for full, _ in imports(TREES[name]) if full.startswith("setpoint."))
@@ -189,13 +192,12 @@ def test_every_permission_is_used() -> None:
 
 
 def _module_cycle() -> list[str]:
-    """Modules that import each other at the top level of their files, if any."""
+    """Modules and packages that import each other anywhere in their files, if any; types and functions included."""
     graph: dict[str, set[str]] = {}
     for name, tree in TREES.items():
-        top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
-        found = {full.removeprefix("setpoint.") for full, _ in imports(top) if full.startswith("setpoint.")}
+        found = {full.removeprefix("setpoint.") for full, _ in imports(tree) if full.startswith("setpoint.")}
         graph[name] = {other if other in FILES else other.rpartition(".")[0] for other in found} - {name, ""}
-    sorter = TopologicalSorter(graph)
+    sorter = TopologicalSorter({name: others for name, others in graph.items() if name})  # the root names everything
     try:
         sorter.prepare()
     except ValueError as cycle:
@@ -205,6 +207,14 @@ def _module_cycle() -> list[str]:
 
 def test_no_modules_import_each_other() -> None:
     assert _module_cycle() == []
+
+
+@pytest.mark.parametrize("name", LAYERED)
+def test_no_layer_uses_the_facade(name: str) -> None:
+    """`import setpoint` offers the public names of the upper layers; whoever needs one imports its module."""
+    facade = {full for full, _ in imports(TREES[name]) if full.partition(".")[0] == "setpoint"}
+    assert "setpoint" not in facade
+    assert {full.removeprefix("setpoint.").partition(".")[0] for full in facade} <= {*PACKAGES, "__version__"}
 
 
 @pytest.mark.parametrize("package", sorted(WINGED))

@@ -7,7 +7,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -15,9 +15,7 @@ from jaxtyping import Float
 from setpoint.arguments import require_number, require_text
 from setpoint.errors import InputError, shown
 from setpoint.plants.integrators import rk4_step
-
-if TYPE_CHECKING:
-    from setpoint.plants.family import Interval
+from setpoint.plants.interval import Interval
 
 Component = Any
 """One scalar signal: a float, a NumPy array of a batch, or a CasADi symbol."""
@@ -73,7 +71,7 @@ class Plant(ABC):
     controls: ClassVar[tuple[Signal, ...]]
     substeps: ClassVar[int] = 1
     linear: ClassVar[bool] = False
-    family: ClassVar[Mapping[str, "Interval"]] = {}
+    family: ClassVar[Mapping[str, Interval]] = {}
     dt_s: float
 
     def __post_init__(self) -> None:

@@ -123,7 +123,7 @@ class Problem:
         for field in vectors:
             values: object = getattr(self, field)
             if not isinstance(values, list | tuple | np.ndarray) or not all(map(_is_component, values)):
-                wrong.append(InputError(f"{self.name}: {field} must be a tuple of numbers, got {shown(values)}."))
+                wrong.append(InputError(f"{self.name}: {field} must be numeric, got {shown(values)}."))
         for field in ("terminal_weight", "detuned_gain"):
             if not _is_component(getattr(self, field)):
                 wrong.append(InputError(f"{self.name}: {field} must be a number, got {shown(getattr(self, field))}."))

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from setpoint.artifacts import Workspace
@@ -69,7 +70,12 @@ class SingleRunCommand:
 
 def training_command(spec: ExperimentSpec, run: SingleRunCommand) -> str:
     """Return the command that trains a run alone, with the same stage ids, if called in the workspace folder."""
-    return shlex.join(["setpoint", "train", *run.options(spec, Workspace(Path()))])
+    words = ("setpoint", "train", *run.options(spec, Workspace(Path())))
+    return " ".join(map(_quoted, words))
+
+
+_quoted = lru_cache(4096)(shlex.quote)
+"""Quotes a word of a command once: the commands of one plan share nearly all their words."""
 
 
 def script_commands(plan: Plan, workspace: Workspace) -> list[str]:
