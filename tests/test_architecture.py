@@ -79,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
     "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
+    "bridges": {"trajectory", "plants", "problems", "simulation", "metrics"},
     "testing": {
         "artifacts", "plants", "problems", "controllers", "simulation", "metrics", "rewards", "language",
     },
@@ -106,6 +107,7 @@ HEAVY = {
     "scipy": {"analysis", "truth", "experiments"},
     "sklearn": {"controllers"},
     "matplotlib": {"reports", "api"},
+    "gymnasium": {"bridges"},
 }
 
 MOST_DOORS = 8

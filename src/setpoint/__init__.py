@@ -39,6 +39,7 @@ if _TYPE_CHECKING:
     from setpoint.controllers import ClippedLqr as ClippedLqr
     from setpoint.controllers import Controller as Controller
     from setpoint.controllers import ControlPlan as ControlPlan
+    from setpoint.controllers import FeedbackController as FeedbackController
     from setpoint.controllers import ZeroControl as ZeroControl
     from setpoint.controllers.mpc import ModelPredictive as ModelPredictive
     from setpoint.controllers.optimal import OptimalController as OptimalController
@@ -59,6 +60,7 @@ _PLACES = {
     "Disturbance": "simulation",
     "Evaluation": "api.evaluation",
     "Experiment": "api.experiment",
+    "FeedbackController": "controllers",
     "InputError": "errors",
     "ModelPredictive": "controllers.mpc",
     "OptimalController": "controllers.optimal",

@@ -39,12 +39,11 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
     Raises:
         InputError: no subject or several are named, or it cannot be used.
     """
+    _require_one(arguments)
     if arguments.controller is not None:
-        if arguments.model_path is not None or arguments.base_model is not None:
-            raise InputError(
-                "--controller cannot be combined with --model-path or --base-model. Evaluate one at a time."
-            )
         return _reference(arguments)
+    if arguments.policy is not None:
+        return _function(arguments)
     if arguments.model_path is not None:
         return _adapter(arguments)
     if arguments.base_model is not None:
@@ -53,7 +52,33 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
 
     raise InputError(
         "nothing to evaluate. Name an adapter with --model-path (`setpoint models list` shows them), a base model "
-        f"with --base-model, or one of {', '.join(CONTROLLERS)} with --controller."
+        f"with --base-model, one of {', '.join(CONTROLLERS)} with --controller, or a function with --policy."
+    )
+
+
+def _require_one(arguments: argparse.Namespace) -> None:
+    """Check that at most one subject is named; an adapter may come with its base model."""
+    given = {
+        "--controller": arguments.controller,
+        "--policy": arguments.policy,
+        "--model-path or --base-model": arguments.model_path or arguments.base_model,
+    }
+    named = [option for option, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise InputError(f"{named[0]} cannot be combined with {named[1]}. Evaluate one at a time.")
+
+
+def _function(arguments: argparse.Namespace) -> Subject:
+    from setpoint import problems
+    from setpoint.cli.policy_function import load_function
+    from setpoint.controllers import FeedbackController
+    from setpoint.problems import usual_blocking
+
+    systems, label = _given_system(arguments), str(arguments.policy)
+    function = load_function(label)
+    blocking = usual_blocking(problems.get(systems[0]).steps)
+    return Subject(
+        label, systems, blocking, lambda: lambda problem: FeedbackController(problem, function, name="policy")
     )
 
 
