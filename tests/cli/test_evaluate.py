@@ -102,7 +102,7 @@ def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
         ("--num-test-cases 0", "at least one case"),
         ("--state-noise -1", "must be finite and not negative"),
         ("--mismatch nan", "must be finite and not negative"),
-        ("--delay-steps -2", "must be finite and not negative"),
+        ("--delay-steps -2", "delay_steps must be a whole number of at least 0, got -2"),
     ],
 )
 def test_mistakes_are_named(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
     Maker = Callable[[Problem], Controller]
 
-REFERENCES = ("optimum", "lqr", "zero")
-"""Controllers of every table."""
-CONTROLLERS = (*REFERENCES, "tracking_lqr", "mpc")
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -52,6 +48,8 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
         return _adapter(arguments)
     if arguments.base_model is not None:
         return _base(arguments)
+    from setpoint.api.evaluation import CONTROLLERS
+
     raise InputError(
         "nothing to evaluate. Name an adapter with --model-path (`setpoint models list` shows them), a base model "
         f"with --base-model, one of {', '.join(CONTROLLERS)} with --controller, or a function with --policy."
@@ -86,6 +84,7 @@ def _function(arguments: argparse.Namespace) -> Subject:
 
 def _reference(arguments: argparse.Namespace) -> Subject:
     from setpoint import problems
+    from setpoint.api.evaluation import CONTROLLERS, REFERENCES, controller_class
     from setpoint.problems import usual_blocking
 
     name: str = arguments.controller
@@ -93,15 +92,7 @@ def _reference(arguments: argparse.Namespace) -> Subject:
         raise unknown_name("controller", name, CONTROLLERS)
     systems = _given_system(arguments)
     blocking = usual_blocking(problems.get(systems[0]).steps)
-    return Subject(name, systems, blocking, None if name in REFERENCES else lambda: _baseline(name))
-
-
-def _baseline(name: str) -> "Maker":
-    """Return the class of the baseline `name`."""
-    from setpoint.controllers.mpc import ModelPredictive
-    from setpoint.controllers.tracking import TrackingLqr
-
-    return ModelPredictive if name == ModelPredictive.name else TrackingLqr
+    return Subject(name, systems, blocking, None if name in REFERENCES else lambda: controller_class(name))
 
 
 def _base(arguments: argparse.Namespace) -> Subject:

@@ -93,11 +93,16 @@ def _as_claimed(result: ConfigurationResult, claim: Claim | None) -> Configurati
 def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) -> RunResult | None:
     """Return the best or worst single run by the ranking metric, over all configurations; ties go to the first run."""
     smallest = (report.data.quantity(ranked.metric).better == "smaller") != worst
+    runs = [run for result in ranked.with_result for run in result.runs]
+    return extreme_of(runs, ranked.system, ranked.metric, smallest=smallest)
+
+
+def extreme_of(runs: Iterable[RunResult], system: str, metric: str, *, smallest: bool) -> RunResult | None:
+    """Return the run with the smallest or largest metric on `system`; ties go to the first run."""
     found = [
         (value if smallest else -value, run.index, run)
-        for result in ranked.with_result
-        for run in result.runs
-        if run.state.ok and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
+        for run in runs
+        if run.state.ok and (value := (run.outcomes[system].final or {}).get(metric)) is not None
     ]
     return min(found, key=lambda item: item[:2], default=(None, 0, None))[2]
 
