@@ -146,7 +146,7 @@ class ControlEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
 def _register() -> None:
     """Register `setpoint/NAME-v0` for every usable system."""
     for name in plants.names():
-        gymnasium.register(f"setpoint/{name}-v0", entry_point=ControlEnvironment, kwargs={"problem": name})
+        gymnasium.register(f"setpoint/{name}-v0", f"{__name__}:ControlEnvironment", kwargs={"problem": name})
 
 
 _register()
