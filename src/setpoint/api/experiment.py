@@ -28,7 +28,7 @@ from setpoint.experiments.running.status import read_status
 from setpoint.records.plan import Plan
 from setpoint.records.state import ExperimentState
 from setpoint.reports import write_reports
-from setpoint.reports.content import extreme_of
+from setpoint.reports.content import ordered_runs
 from setpoint.reports.results import result_rows
 
 if TYPE_CHECKING:
@@ -222,8 +222,9 @@ class Experiment:
         metric = ranking_metric(data)
         smallest = data.quantity(metric).better == "smaller"
         for ranked in rank_configurations(data, wanted, metric):
-            best = extreme_of(ranked.runs, wanted, metric, smallest=smallest)
-            if best is not None and ranked.mean is not None:
+            runs = ordered_runs(ranked.runs, wanted, metric, smallest=smallest)
+            if runs and ranked.mean is not None:
+                best = runs[0]
                 role = "grpo" if "grpo" in best.stages else "sft"
                 adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"
                 return BestRun(best, wanted, metric, ranked.mean, adapter)

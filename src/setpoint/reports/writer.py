@@ -16,6 +16,7 @@ from setpoint.reports.failures import render_failures
 from setpoint.reports.files import FIGURES, REPORTS, generated_files
 from setpoint.reports.html import render_html
 from setpoint.reports.markdown import render_markdown
+from setpoint.reports.modes import baseline_rows
 from setpoint.reports.results import csv_text, result_rows, write_parquet
 from setpoint.reports.text import render_text
 
@@ -43,6 +44,7 @@ def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool =
     rows = result_rows(report.data)
     write_text(folder / "results.csv", csv_text(rows))
     write_parquet(folder / "results.parquet", rows)
+    write_text(folder / "baselines.csv", csv_text(baseline_rows(report.data)))
     _write_conditions(report, folder / "conditions.csv")
     write_json(folder / CLAIMS, claims_json(report))
     write_text(folder / "report.md", render_markdown(report, files, drawn))
