@@ -26,7 +26,8 @@ from setpoint.errors import InputError
 from setpoint.seeding import generator
 from setpoint.truth.folders import write_folder
 from setpoint.truth.planted import Planted, PlantedRun, as_data
-from setpoint.truth.scenarios import Target, scenarios
+from setpoint.truth.scenarios import scenarios
+from setpoint.truth.targets import Target
 from setpoint.truth.verification import (
     TargetOutcome,
     chosen,

@@ -94,7 +94,7 @@ def _plain(rows: "Sequence[TargetOutcome]") -> list[dict[str, Any]]:
 
 def _read_collection(path: Path) -> "list[TargetOutcome]":
     """The results that the file holds; none where it is not there yet."""
-    from setpoint.truth.scenarios import Target
+    from setpoint.truth.targets import Target
     from setpoint.truth.verification import TargetOutcome
 
     try:

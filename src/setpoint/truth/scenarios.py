@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal, Protocol
 
 import numpy as np
 
@@ -12,57 +11,36 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Status, find
 from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.records.state import RunStatus
-from setpoint.truth.grading import Grade, expect, grade_arms, grade_dying, grade_factorial
+from setpoint.truth.field import field_scenarios
+from setpoint.truth.grading import expect, grade_arms, grade_factorial, grade_informative_failures
 from setpoint.truth.planted import Planted, PlantedRun
+from setpoint.truth.targets import (
+    ALL,
+    COVERAGE,
+    EXACT_FAILURES,
+    MEANS,
+    NAMING,
+    ONE_FACTOR,
+    ONE_SEED,
+    PAIR,
+    RIGHT,
+    TYPE_ONE,
+    Generator,
+    Scenario,
+    Target,
+)
 from setpoint.truth.worlds import (
     CUBE,
     GRID,
     ONE_WAY,
     SQUARE,
     Arms,
-    DyingLevel,
+    InformativeFailures,
     ManyConfigurations,
     World,
     heavy_tailed,
     straight,
 )
-
-
-class Generator(Protocol):
-    """Draws experiments of one kind."""
-
-    def sample(self, rng: np.random.Generator) -> Planted:
-        """One experiment."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """The bound of one quantity, the mean of its grades over the simulations."""
-
-    quantity: str
-    relation: Literal["at most", "at least", "near", "of", "uniform", "never early"]
-    """`near`: within .02. `uniform` and `never early` judge the distribution of a p-value: by Kolmogorov and Smirnov's
-    test against the uniform one, and by whether P(p ≤ α) ≤ α for every α of a grid."""
-    bound: float
-    reference: str = ""
-    """For `of`: the quantity of which it must reach the share `bound`."""
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One world, graded.
-
-    Attributes:
-        name: begins with the number of its group, G0 to G20.
-        statuses_only: whether a few experiments show all there is to see.
-    """
-
-    name: str
-    title: str
-    world: Generator
-    grade: Grade
-    targets: tuple[Target, ...]
-    statuses_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,25 +55,6 @@ class Changed:
         return self.change(self.world.sample(rng))
 
 
-FAMILIES = ("false main effect", "false interaction", "false best level", "false best configuration")
-TYPE_ONE = tuple(Target(name, "at most", 0.06) for name in FAMILIES)
-COVERAGE = (
-    Target("gain covered", "at least", 0.94),
-    Target("differences covered", "at least", 0.94),
-    Target("best level in its set", "at least", 0.94),
-)
-MEANS = (Target("level means covered", "near", 0.95),)
-EXACT_FAILURES = (
-    Target("false failure claim", "at most", 0.06),
-    Target("p of failures:learning_rate", "never early", 3.0),
-)
-NAMING = (Target("named wrongly", "at most", 0.05),)
-ALL = (*TYPE_ONE, *NAMING, *COVERAGE)
-NO_PAIRS = tuple(target for target in ALL if target.quantity != "false interaction")
-"""For designs of one factor."""
-ONE_SEED = tuple(target for target in NO_PAIRS if target.quantity != "false best configuration")
-"""For designs of one seed, and for so few configurations of two that nothing can be pooled."""
-RIGHT = (Target("correct status", "at least", 1.0), Target("any false claim", "at most", 0.0))
 POWER = Target("found learning_rate", "of", 0.95, "F finds learning_rate")
 SEEDS = (2, 3, 5, 10)
 HETERO = (0.09, 0.09, 0.3, 0.9)
@@ -103,7 +62,8 @@ HETERO = (0.09, 0.09, 0.3, 0.9)
 
 def scenarios() -> list[Scenario]:
     """All of them, in order."""
-    return [*_nulls(), *_effects(), *_spreads(), *_failures(), *_dependence(), *_selection(), *_arms(), *_limits()]
+    found = [*_nulls(), *_effects(), *_spreads(), *_failures(), *_dependence(), *_selection(), *_arms(), *_limits()]
+    return [*found, *field_scenarios()]
 
 
 def _nulls() -> list[Scenario]:
@@ -122,8 +82,8 @@ def _nulls() -> list[Scenario]:
             World(levels=levels, replicates=r),
             grade_factorial,
             (
-                *(ALL if len(levels) > 1 else NO_PAIRS if r > 2 else ONE_SEED),
-                Target("named", "at most", 0.05),
+                *((*ALL, Target("named", "at most", 0.05)) if len(levels) > 1 else ONE_FACTOR),
+                *(PAIR if "batch_size" in levels and len(levels["batch_size"]) == 2 else ()),
                 *MEANS,
                 *_distribution(levels, r),
             ),
@@ -147,7 +107,7 @@ def _effects() -> list[Scenario]:
     for size in (0.5, 1.0, 2.0):
         for r in (3, 5):
             world = World(replicates=r, effects={"learning_rate": straight(4, size)})
-            targets = (*TYPE_ONE, Target("named wrongly", "at most", 0.01), *COVERAGE, *MEANS, POWER)
+            targets = (*TYPE_ONE, Target("named wrongly", "at most", 0.01), *COVERAGE, *PAIR, *MEANS, POWER)
             found.append(Scenario(f"G1 {size:g} sd r={r}", "one effect", world, grade_factorial, targets))
     for r in SEEDS:
         world = World(levels=ONE_WAY, replicates=r, effects={"learning_rate": straight(3, 1.0)})
@@ -216,13 +176,25 @@ def _failures() -> list[Scenario]:
             grade_factorial,
             (*TYPE_ONE, *NAMING, *COVERAGE, Target("found learning_rate", "at least", 0.9)),
         ),
-        Scenario("G8 n=5", "the worse level kills its bad runs", DyingLevel(5), grade_dying, (direction, caveat)),
-        Scenario("G8 n=10", "the worse level kills its bad runs", DyingLevel(10), grade_dying, (direction, caveat)),
+        Scenario(
+            "G8 n=5",
+            "informative missingness: the worse level's bad runs fail",
+            InformativeFailures(5),
+            grade_informative_failures,
+            (direction, caveat),
+        ),
+        Scenario(
+            "G8 n=10",
+            "informative missingness: the worse level's bad runs fail",
+            InformativeFailures(10),
+            grade_informative_failures,
+            (direction, caveat),
+        ),
         Scenario(
             "G8 n=20",
-            "the worse level kills its bad runs",
-            DyingLevel(20),
-            grade_dying,
+            "informative missingness: the worse level's bad runs fail",
+            InformativeFailures(20),
+            grade_informative_failures,
             (direction, caveat, Target("failures seen", "at least", 0.8)),
         ),
     ]
@@ -236,7 +208,7 @@ def _dependence() -> list[Scenario]:
             world = World(levels=ONE_WAY, replicates=r, seed_correlation=correlation, blocks=blocks)
             title = f"seeds correlate {correlation:g}, {'declared' if blocks else 'not declared'}"
             name = f"G9 ρ={correlation:g} r={r}{' blocks' if blocks else ''}"
-            targets = (*(NO_PAIRS if r > 2 else ONE_SEED), *MEANS)
+            targets = (*ONE_FACTOR, *MEANS)
             found.append(Scenario(name, title, world, grade_factorial, targets))
     for r in (2, 3, 5, 10):
         levels = GRID if r < 10 else ONE_WAY

@@ -15,7 +15,7 @@ from setpoint.seeding import generator
 from setpoint.truth.folders import write_folder
 from setpoint.truth.grading import P_VALUE, prose_is_sound
 from setpoint.truth.planted import as_data
-from setpoint.truth.scenarios import Scenario, Target
+from setpoint.truth.targets import Scenario, Target
 from setpoint.truth.worlds import ONE_WAY, World
 
 NEAR = 0.02
@@ -75,6 +75,7 @@ class TargetOutcome:
         target = self.target
         return {
             "of": f"≥ {target.bound:g} × {target.reference}",
+            "beside": f"beside {target.reference}",
             "at most": f"≤ {target.bound:g}",
             "at least": f"≥ {target.bound:g}",
             "near": f"{target.bound:g} ± {NEAR:g}",
@@ -92,6 +93,8 @@ class TargetOutcome:
         """Whether the target was reached, in words."""
         if self.held is None:
             return "nothing to measure"
+        if self.target.relation == "beside":
+            return "shown"
         if self.held:
             return "reached"
         return "**missed**" if self.missed else "within chance"
@@ -99,7 +102,7 @@ class TargetOutcome:
     @property
     def margin(self) -> float | None:
         """How far the measured value is on the right side of its target; negative where it missed."""
-        if self.measured is None:
+        if self.measured is None or self.target.relation == "beside":
             return None
         bound, measured = self.target.bound, self.measured
         if self.target.relation in {"at most", "never early"}:
@@ -130,8 +133,8 @@ class TargetOutcome:
     @property
     def held(self) -> bool | None:
         """Whether the target was reached; None where nothing was measured."""
-        if self.measured is None:
-            return None
+        if self.measured is None or self.target.relation == "beside":
+            return None if self.measured is None else True
         if self.target.relation in {"at most", "never early"}:
             return self.measured <= self.target.bound + 1e-12
         if self.target.relation == "at least":

@@ -11,7 +11,6 @@ from setpoint.analysis.factors.claim_builder import Finding, build_claim, level_
 from setpoint.analysis.factors.factor_tests import SweepTests, two_level_difference
 from setpoint.analysis.factors.interactions import best_by, best_for_each
 from setpoint.analysis.factors.sensitivity import changes, sensitivity
-from setpoint.analysis.runs.robustness import NEAR
 from setpoint.analysis.statistics import levels
 from setpoint.analysis.statistics.intervals import mean_interval
 from setpoint.formatting import (
@@ -194,13 +193,12 @@ def _otherwise(sweep: SweepTests, factor: str, found: _Verdict) -> list[str]:
         return []
     names = [level_text(level) for level in sweep.levels_of(factor)]
     weights, told = sweep.tables[factor].weights, []
-    near = found.p >= sweep.alpha / NEAR
     scales = [] if sweep.other.other_scale is None else [sweep.other.other_scale]
     for way in (*sweep.other.failures, *scales):
         there = levels.best_set(way.cells, weights, sweep.alpha)
         if there.ranked[0] != found.best:
             told.append(f"{way.name}, {names[there.ranked[0]]} is best")
-        elif len(names) > 2 and len(there.members) > 1 and (near or way not in scales):
+        elif len(names) > 2 and len(there.members) > 1 and way not in scales:
             rivals = listed([names[level] for level in there.members if level != found.best])
             told.append(f"{way.name}, it is not distinguishable from {rivals}")
     return told

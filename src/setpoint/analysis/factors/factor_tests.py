@@ -12,7 +12,7 @@ from setpoint.analysis.data.design import SYSTEM, Factorial
 from setpoint.analysis.data.experiment import ExperimentData, Level, Words
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
 from setpoint.analysis.runs.reliability import survivor_caveat
-from setpoint.analysis.runs.robustness import NEAR, Analysis, Robustness, robustness
+from setpoint.analysis.runs.robustness import CLEARLY, NEAR, VERY_NEAR, Analysis, Robustness
 from setpoint.analysis.statistics import effects, levels
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.family import inverted
@@ -121,11 +121,11 @@ class SweepTests:
         found = self.failure_doubts(effect)
         if self.table_p[effect] >= self.alpha:
             found.append(f"{p_text(self.table_p[effect], self.alpha)} after Holm over all {len(self.raw_p)} effects")
-        near = adjusted >= self.alpha / NEAR
-        if self.other.other_scale is not None and (near or not isinstance(effect, str)):
-            found.append(self._unconfirmed(self.other.other_scale, effect, factor))
-        exact = self.other.exact
-        if near and exact is not None and exact.least * factor < self.alpha <= exact.p * factor:
+        strict = adjusted >= self.alpha / VERY_NEAR or not isinstance(effect, str)
+        if self.other.other_scale is not None:
+            found.append(self._unconfirmed(self.other.other_scale, effect, factor, at=1.0 if strict else CLEARLY))
+        exact = self.other.exact if adjusted >= self.alpha / NEAR else None
+        if exact is not None and exact.least * factor < self.alpha <= exact.p * factor:
             found.append(f"an exact test gives {p_text(min(1.0, exact.p * factor), self.alpha)}")
         if effect in self.only_these_cases:
             found.append("shown for these cases only: with new cases it may not hold")
@@ -144,10 +144,10 @@ class SweepTests:
         """What an effect's p-value was multiplied with."""
         return self.adjusted_p(effect) / self.raw_p[effect] if self.raw_p[effect] > 0.0 else 1.0
 
-    def _unconfirmed(self, way: Analysis, effect: Effect, factor: float) -> str:
-        """That an effect is not significant in another analysis, with the same correction; empty where it is."""
+    def _unconfirmed(self, way: Analysis, effect: Effect, factor: float, at: float = 1.0) -> str:
+        """That an effect is not significant in another analysis, at `at` times alpha, with the same correction."""
         p = min(1.0, factor * effects.anova_type_test(way.cells, self.axes(effect)).p)
-        return f"{way.name}, {p_text(p, self.alpha)}" if p >= self.alpha else ""
+        return f"{way.name}, {p_text(p, self.alpha)}" if p >= at * self.alpha else ""
 
     @cached_property
     def caveats(self) -> list[str]:
@@ -199,7 +199,7 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> SweepTes
         interaction_p=both,
         raw_p=raw,
         table_p=dict(zip(raw, effects.holm(list(raw.values())), strict=True)),
-        other=robustness(data, design),
+        other=Robustness(data, design),
         only_these_cases=frozenset(only_these),
     )
 

@@ -1,12 +1,13 @@
 """The same tests done otherwise: failed runs as the worst outcome, the other scale, exact rearrangement.
 
 A claim that the main analysis supports and one of these does not is no more than suggestive. Failures must be confirmed
-whatever the p-value; the other scale decides about interactions, which it can make and remove, and about effects that
-are near the level; exact tests are asked near the level only.
+whatever the p-value; the other scale decides about interactions, which it can make and remove, about effects near the
+level, and where it clearly shows none; exact tests are asked near the level only.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,8 +21,10 @@ from setpoint.analysis.statistics.levels import Comparison, t_comparison
 from setpoint.formatting import p_text
 from setpoint.seeding import generator
 
-NEAR = 5.0
-"""A p-value above alpha by this divisor is near the level."""
+NEAR, VERY_NEAR = 2.0, 1.25
+"""A p-value above alpha by this divisor is near the level: for exact tests, and for the other scale."""
+CLEARLY = 4.0
+"""A p-value of the other scale above so many times alpha contradicts an effect that is not near the level."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +37,35 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Other analyses of a factorial.
+    """Other analyses of a factorial whose cells exist, of all systems or of one; each is made when it is asked for."""
 
-    Attributes:
-        failures: with failed runs as the worst outcomes; empty where no run failed.
-        untestable: whether runs failed and those analyses cannot be made.
-        other_scale: without the logarithm, or with it; None where values have none.
-        exact: of the main effect of a single factor; None where there are several, or too many levels.
-    """
+    data: ExperimentData
+    design: Factorial
+    system: str | None = None
 
-    failures: tuple[Analysis, ...] = ()
-    untestable: bool = False
-    other_scale: Analysis | None = None
-    exact: ExactTest | None = None
+    @cached_property
+    def failures(self) -> tuple[Analysis, ...]:
+        """With failed runs as the worst outcomes; empty where no run failed."""
+        return tuple(each for each in self._with_failures if each is not None)
 
+    @property
+    def untestable(self) -> bool:
+        """Whether runs failed and those analyses cannot be made."""
+        return None in self._with_failures
 
-def robustness(data: ExperimentData, design: Factorial, *, system: str | None = None) -> Robustness:
-    """The other analyses of `design`, whose cells must exist, of all systems or of one."""
-    failures = _with_failures(data, design, system)
-    return Robustness(
-        failures=tuple(each for each in failures if each is not None),
-        untestable=None in failures,
-        other_scale=_other_scale(data, design, system),
-        exact=_exact(design),
-    )
+    @cached_property
+    def _with_failures(self) -> list[Analysis | None]:
+        return _with_failures(self.data, self.design, self.system)
+
+    @cached_property
+    def other_scale(self) -> Analysis | None:
+        """Without the logarithm, or with it; None where values have none."""
+        return _other_scale(self.data, self.design, self.system)
+
+    @cached_property
+    def exact(self) -> ExactTest | None:
+        """Of the main effect of a single factor; None where there are several, or too many levels."""
+        return _exact(self.design)
 
 
 def _with_failures(data: ExperimentData, design: Factorial, system: str | None) -> list[Analysis | None]:
@@ -134,20 +142,21 @@ def contrast_doubts(
     failures = ["it cannot be tested with failed runs ranked worst"] if other.untestable else []
     failures += [_unconfirmed(way, weights, compared.value, factor, alpha) for way in other.failures]
     others: list[str] = []
-    if compared.p_adjusted >= alpha / NEAR:
-        if other.other_scale is not None:
-            others.append(_unconfirmed(other.other_scale, weights, compared.value, factor, alpha))
-        if other.exact is not None and other.exact.least * factor < alpha <= other.exact.p * factor:
-            others.append(f"an exact test gives {p_text(min(1.0, other.exact.p * factor), alpha)}")
+    if other.other_scale is not None:
+        at = 1.0 if compared.p_adjusted >= alpha / VERY_NEAR else CLEARLY
+        others.append(_unconfirmed(other.other_scale, weights, compared.value, factor, alpha, at))
+    exact = other.exact if compared.p_adjusted >= alpha / NEAR else None
+    if exact is not None and exact.least * factor < alpha <= exact.p * factor:
+        others.append(f"an exact test gives {p_text(min(1.0, exact.p * factor), alpha)}")
     return [text for text in failures if text], [text for text in others if text]
 
 
-def _unconfirmed(way: Analysis, weights: np.ndarray, value: float, factor: float, alpha: float) -> str:
-    """That a contrast is not significant in another analysis, or the other way round; empty where it is confirmed."""
+def _unconfirmed(way: Analysis, weights: np.ndarray, value: float, factor: float, alpha: float, at: float = 1.0) -> str:
+    """That a contrast is not significant in another analysis, at `at` times `alpha`, or the other way round."""
     contrast = way.cells.contrast(weights)
     if not contrast.estimable:
         return f"{way.name}, the runs show no spread"
     p = min(1.0, factor * t_comparison(contrast, 1, alpha).p_adjusted)
-    if p >= alpha:
+    if p >= at * alpha:
         return f"{way.name}, {p_text(p, alpha)}"
     return f"{way.name}, the other is better" if contrast.value * value < 0.0 else ""

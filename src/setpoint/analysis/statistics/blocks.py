@@ -20,7 +20,7 @@ from setpoint.analysis.statistics.cells import Cells, connected_cells, replicate
 from setpoint.analysis.statistics.effects import effect_projector
 from setpoint.analysis.statistics.error_parts import ErrorParts, corrected_df, joined
 
-UNEVEN_BLOCKS_BELOW, UNEVEN_OF_TWO_BELOW = 0.1, 0.25
+UNEVEN_BLOCKS_BELOW, UNEVEN_OF_TWO_BELOW = 0.05, 0.25
 """A factor whose variation over blocks exceeds the rest at this level is judged by it; a factor of two levels, whose
 variation has few degrees of freedom to be seen by, at the second."""
 UNEQUAL_SPREADS_BELOW = 0.2

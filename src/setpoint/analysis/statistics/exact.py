@@ -31,7 +31,9 @@ def two_samples(first: Sequence[float], second: Sequence[float], rng: np.random.
     observed = abs(_welch(values[None, :], size)[0])
     if deals <= MOST_EXACT:
         chosen = np.array(list(combinations(range(count), size)))
-        rest = np.array([np.setdiff1d(np.arange(count), one) for one in chosen])
+        left = np.ones((deals, count), dtype=bool)
+        left[np.arange(deals)[:, None], chosen] = False
+        rest = np.nonzero(left)[1].reshape(deals, count - size)
         dealt = values[np.hstack([chosen, rest])]
         return ExactTest(_share(np.abs(_welch(dealt, size)), observed), 2.0 / deals)
     # Sorted, so that the order of runs does not choose what is drawn.
