@@ -125,8 +125,8 @@ def _shapes() -> list[Scenario]:
 def _against(*rivals: str, effect: str = "", by: str = "F") -> list[Target]:
     """Best level and effect against other tests that are valid in the design.
 
-    What is supported must also stand on the other scale and in exact tests where it is near the level, which costs power
-    and is shown beside; the tests themselves must reach nine tenths.
+    What is supported must also stand on the other scale and in exact tests where it is near the level, which costs
+    power and is shown beside; the tests themselves must reach nine tenths.
     """
     found = [Target(EITHER, "of", 0.9, f"{rival} finds the best level") for rival in rivals]
     found += [Target(LEVEL, "beside", 0.0, f"{rivals[0]} finds the best level")] if rivals else []

@@ -164,7 +164,7 @@ def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> di
     if sweep.mean_doubt:
         return found
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
-        mean = sweep.cells.mean_of(weights)
+        mean = (sweep.means_of_seeds or sweep.cells).mean_of(weights)
         if mean.estimable:
             ends = mean_interval(mean.value, mean.standard_error, mean.df, sweep.alpha)
             low, high = sorted(sweep.design.scale.natural(end) for end in ends)

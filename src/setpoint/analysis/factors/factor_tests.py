@@ -14,6 +14,7 @@ from setpoint.analysis.factors.case_variance import cells_for_new_cases
 from setpoint.analysis.runs.reliability import survivor_caveat
 from setpoint.analysis.runs.robustness import CLEARLY, NEAR, VERY_NEAR, Analysis, Robustness
 from setpoint.analysis.statistics import effects, levels
+from setpoint.analysis.statistics.blocks import blocks_matter
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.family import inverted
 from setpoint.analysis.statistics.symmetry import doubt
@@ -21,6 +22,8 @@ from setpoint.formatting import counted, factor_label, p_text
 
 ATS = "mean-based ANOVA-type statistic with Box approximation"
 INTERACTION_ERROR = "F test against the interactions' mean square"
+ALIKE = 0.1
+"""Below this p-value runs with equal seeds are taken to be alike."""
 Effect = str | tuple[str, str]
 """A factor, or the interaction of two."""
 
@@ -157,9 +160,25 @@ class SweepTests:
             f"{factor_label(self.design.factors[axis])} acts differently in different blocks, and is judged by how much"
             for axis in self.cells.uneven
         ]
-        doubted = [f"intervals of level means are left out: {self.mean_doubt}"] if self.mean_doubt else []
+        alike = (
+            ["runs with equal seeds are alike; a plan may declare the seed as a block"] if self.means_of_seeds else []
+        )
+        doubted = [*alike, *([f"intervals of level means are left out: {self.mean_doubt}"] if self.mean_doubt else [])]
         interim_or_not = [interim] if self.pending else []
         return [*interim_or_not, *self.design.notes, *uneven, *doubted, *survivor_caveat(self.data)]
+
+    @cached_property
+    def means_of_seeds(self) -> Cells | None:
+        """The cells with seeds as blocks, where the plan does not declare them and runs with equal seeds are alike.
+
+        Comparisons stay as they were declared; but a mean over cells that share seeds varies more than runs do.
+        """
+        shared = self.cells.independent and not self.cells.pooled and self.data.type != "table"
+        if not shared or len(self.cells.means) < 2:
+            return None
+        seeded = [replace(o, cluster=f"seed {o.run.replicate}") for o in self.design.observations]
+        found = self.design.cells_of(seeded, self.cells.unit)
+        return found if found is not None and blocks_matter(found) < ALIKE else None
 
     @cached_property
     def mean_doubt(self) -> str:

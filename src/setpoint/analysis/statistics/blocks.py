@@ -226,11 +226,34 @@ def blocked_cells(
     moderation = COMMON_DF if crossed else 0.0
     means, joint = additive_parts(cell, fit, 0.0)
     parts = additive_parts(cell, fit, moderation)[1]
-    if uneven:
-        table = np.zeros((size, int(block.max()) + 1))
-        table[cell, block] = value
+    table = _table(size, cell, block, value) if complete else None
+    if uneven and table is not None:
         parts = stratified_parts(shape, table, uneven, moderation)
-    return replace(_cells_of(shape, means, len(value), parts, joint), uneven=tuple(uneven))
+    return replace(_cells_of(shape, means, len(value), parts, joint), uneven=tuple(uneven), table=table)
+
+
+def _table(
+    size: int, cell: Int[np.ndarray, " runs"], block: Int[np.ndarray, " runs"], value: Float[np.ndarray, " runs"]
+) -> Float[np.ndarray, "C B"]:
+    table = np.zeros((size, int(block.max()) + 1))
+    table[cell, block] = value
+    return table
+
+
+def blocks_matter(cells: Cells) -> float:
+    """The p-value that blocks do not differ, by the F test of randomised blocks; 1 where they are not complete."""
+    from scipy import special
+
+    if cells.table is None:
+        return 1.0
+    count, blocks = cells.table.shape
+    centred = cells.table - cells.table.mean(axis=1, keepdims=True)
+    by_block = centred.mean(axis=0)
+    error_df = (count - 1.0) * (blocks - 1.0)
+    error = float(np.sum((centred - by_block) ** 2)) / error_df
+    if not error > 0.0:
+        return 1.0
+    return float(special.fdtrc(blocks - 1.0, error_df, count * float(np.sum(by_block**2)) / (blocks - 1.0) / error))
 
 
 def _separate(

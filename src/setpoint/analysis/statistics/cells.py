@@ -54,6 +54,7 @@ class Cells:
         parts: how estimates of variance make up `covariance`, where groups do not say it, as under blocks.
         joint_parts: the same for effects of several factors, where those are judged by another error.
         uneven: factors that act differently in different blocks, and are judged by that variation.
+        table: every cell in every block, (C, B), where no block lacks one.
     """
 
     shape: tuple[int, ...]
@@ -67,6 +68,7 @@ class Cells:
     parts: ErrorParts | None = None
     joint_parts: ErrorParts | None = None
     uneven: tuple[int, ...] = ()
+    table: Float[np.ndarray, "C B"] | None = None
 
     @property
     def independent(self) -> bool:
@@ -117,9 +119,13 @@ class Cells:
         The square of a variance with ν degrees of freedom is too large by (ν + 2)/ν on average, which would cost a mean
         over cells of two runs more than half of its degrees of freedom. An estimate without that bias varies more, and
         quantiles of t rise faster for too few than they fall for too many; so the value lies between the two. Of one
-        group all are the same.
+        group all are the same. Of complete blocks each gives one value of the mean, and those are a sample.
         """
         found = self.contrast(weights)
+        if self.table is not None:
+            by_block = weights @ self.table
+            error = float(np.std(by_block, ddof=1)) / math.sqrt(len(by_block))
+            return replace(found, standard_error=error, df=len(by_block) - 1.0)
         if self.parts is not None:
             return found
         unbiased = satterthwaite(self._variance_by_group(weights), self.df + 2.0) - 2.0
