@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import StageContext, Workspace, write_json
+from setpoint.artifacts import StageContext, Workspace
 from setpoint.execution import LocalExecutor, Task
 from setpoint.experiments import launch
 from setpoint.experiments.planning.build import Inputs, build_plan
@@ -19,10 +19,11 @@ from setpoint.experiments.planning.canonical import canonical_spec, check_values
 from setpoint.experiments.planning.spec import make_spec, planned_spec
 from setpoint.experiments.planning.stages import PRELOAD, STAGES
 from setpoint.experiments.request import Request
-from setpoint.experiments.running.status import RunState, Status, read_status
+from setpoint.experiments.running.status import read_status
 from setpoint.policies import BaseModel
 from setpoint.policies.presets import TINY
-from setpoint.records.plan import NamedDigest, Plan, plan_path
+from setpoint.records.plan import NamedDigest, Plan, write_plan
+from setpoint.records.state import ExperimentStatus, RunState, RunStatus, Status, write_state
 
 BASE = BaseModel(name="builtin:tiny", location="nowhere", digest="b0", preset=TINY)
 
@@ -63,8 +64,8 @@ def planning_s() -> float:
 
 def status_s(root: Path) -> float:
     """The state of 100,000 runs."""
-    runs = {f"run-{k}": RunState("ok") for k in range(100_000)}
-    write_json(root / "experiments" / "large" / "state.json", Status("large", "finished", runs).to_json())
+    runs = {f"run-{k}": RunState(RunStatus.OK) for k in range(100_000)}
+    write_state(root / "experiments" / "large", Status("large", ExperimentStatus.FINISHED, runs))
     started = time.process_time()
     assert read_status(Workspace(root), "large").counts == {"ok": 100_000}
     return time.process_time() - started
@@ -81,7 +82,7 @@ def command_s(count: int) -> float:
 def coordinating_s(root: Path, values: int) -> float:
     """Processor seconds of the coordinator for each stage that runs such a command in a worker."""
     plan = make_plan(values, 1)
-    write_json(plan_path(root / "experiments" / "benchmark"), plan.to_file())
+    write_plan(root / "experiments" / "benchmark", plan)
     executor = LocalExecutor(preload=["setpoint.experiments.launch", "setpoint.artifacts"])
     options = launch.Options(workers=2, executor=executor, targets=dict.fromkeys(STAGES, "overhead:external"))
     request = Request(Workspace(root), "benchmark", planned_spec(plan), BASE, plan)

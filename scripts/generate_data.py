@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Generate a data set: the same as `setpoint data generate`."""
+"""Generate a dataset: the same as `setpoint data generate`."""
 
 import sys
 

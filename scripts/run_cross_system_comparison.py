@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Compare specialists and universal models: `setpoint experiment run --experiment-type cross_system`."""
+"""Compare specialists with universal models: the same as `setpoint experiment run --experiment-type cross_system`."""
 
 import sys
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train one model for several systems: the same as `setpoint train` with several --systems."""
+"""Train a universal model: the same as `setpoint train` with several systems."""
 
 import sys
 

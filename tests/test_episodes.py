@@ -69,7 +69,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     table = pq.read_table(path)
     version = table.schema.get_field_index("schema_version")
     pq.write_table(table.set_column(version, "schema_version", pa.array([9], pa.int8())), path)
-    with pytest.raises(InputError, match=r"schema version 1, but has \[9\]"):
+    with pytest.raises(InputError, match=r"schema version 1, got \[9\]"):
         read_episodes(path)
 
 

@@ -1,4 +1,4 @@
-"""Rows of evaluation: one episode each, and the first trajectories, as Parquet files that keep their schema.
+"""Evaluation results as Parquet files with a fixed schema: one row per episode, and the leading trajectories.
 
 pyarrow is imported when a file is read or written.
 """
@@ -24,13 +24,13 @@ TRAJECTORIES = "trajectories.parquet"
 
 
 def condition_folder(stage: Path, condition: str) -> Path:
-    """Where an evaluation keeps its episodes under other conditions than the nominal ones."""
+    """Return the folder with the episodes of an off-nominal condition."""
     return stage / "conditions" / condition
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeResult:
-    """One controller on one initial state, and how well it did. Failures are rows too; nothing is dropped.
+    """Result of one controller from one initial state. Failed episodes are rows, too; nothing is dropped.
 
     Attributes:
         case_id: index of the initial state in its suite.
@@ -39,20 +39,20 @@ class EpisodeResult:
         replan_interval: grid steps between plans; 0 in open loop.
         initial_state: SI units, (n_x,).
         final_state: SI units, (n_x,).
-        parsed: whether every answer could be read; an unread one was simulated as zero control.
-        final_error: L2 norm of the final state less the target.
-        normalised_error: infinity norm of the same over the half width of the initial set.
-        control_cost: J of the applied control.
+        parsed: whether every answer could be parsed; unparsable ones are simulated as zero control.
+        final_error: L2 norm of the final state minus the target.
+        normalised_error: infinity norm of that difference over the half width of the initial set.
+        control_cost: J of the applied controls.
         optimal_cost: J* without move blocking.
-        blocked_optimal_cost: the least J with the answer's move blocking.
+        blocked_optimal_cost: J* with the move blocking of the answer.
         regret: J/J* − 1.
-        violation_max: largest violation of a bound, relative to the bound.
-        violation_count: grid points with a violation above the tolerance.
+        violation_max: largest bound violation, as a share of half the bound's range.
+        violation_count: number of steps with a violation above the tolerance.
         success: parsed, no violation, normalised error at most 0.05.
         success_loose: the same with 0.1.
-        tokens: generated tokens of all answers.
-        plans: answers asked for.
-        plans_parsed: answers that could be read.
+        tokens: generated tokens over all answers.
+        plans: number of requested answers.
+        plans_parsed: number of answers that could be parsed.
     """
 
     case_id: int
@@ -81,7 +81,7 @@ class EpisodeResult:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeTrajectory:
-    """The simulated course of one episode.
+    """Simulated trajectory of one episode.
 
     Attributes:
         dt_s: grid interval in seconds.
@@ -100,7 +100,7 @@ class EpisodeTrajectory:
 
 @cache
 def episode_schema() -> "pa.Schema":
-    """The columns of an episodes file."""
+    """Return the schema of an episodes file."""
     import pyarrow as pa
 
     vector = pa.list_(pa.float64())
@@ -135,7 +135,7 @@ def episode_schema() -> "pa.Schema":
 
 @cache
 def trajectory_schema() -> "pa.Schema":
-    """The columns of a trajectories file."""
+    """Return the schema of a trajectories file."""
     import pyarrow as pa
 
     matrix = pa.list_(pa.list_(pa.float64()))
@@ -154,15 +154,15 @@ def trajectory_schema() -> "pa.Schema":
 
 
 def write_episodes(path: Path, episodes: Sequence[EpisodeResult]) -> None:
-    """Write `episodes` to the Parquet file `path`; publishing it atomically is the caller's business."""
+    """Write `episodes` to the Parquet file `path`. The caller is responsible for publishing it atomically."""
     _write(path, [asdict(episode) for episode in episodes], episode_schema())
 
 
 def read_episodes(path: Path) -> list[EpisodeResult]:
-    """The episodes of a file that `write_episodes` wrote.
+    """Read the episodes of a file written by `write_episodes`.
 
     Raises:
-        InputError: the file cannot be read as Parquet, has another schema version or lacks columns.
+        InputError: the file is not readable Parquet, has another schema version or lacks columns.
     """
     return [
         EpisodeResult(
@@ -179,7 +179,7 @@ def read_episodes(path: Path) -> list[EpisodeResult]:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeColumns:
-    """The columns of an episodes file that metrics are made of, one entry for each episode."""
+    """Columns of an episodes file that metrics are computed from, one entry per episode."""
 
     case_id: "np.ndarray"
     system: "np.ndarray"
@@ -195,14 +195,14 @@ class EpisodeColumns:
     tokens: "np.ndarray"
 
     def where(self, chosen: "np.ndarray | slice") -> "EpisodeColumns":
-        """The episodes that a slice or a boolean array marks."""
+        """Select episodes by a slice or a boolean array."""
         if not isinstance(chosen, slice) and chosen.all():
             return self
         return EpisodeColumns(**{column.name: getattr(self, column.name)[chosen] for column in fields(self)})
 
 
 def read_episode_columns(path: Path) -> EpisodeColumns:
-    """The columns of an episodes file.
+    """Read the columns of an episodes file.
 
     Raises:
         InputError: as for `read_episodes`.
@@ -212,10 +212,10 @@ def read_episode_columns(path: Path) -> EpisodeColumns:
 
 @dataclass(frozen=True, slots=True)
 class ManyEpisodes:
-    """The columns of many episodes files, one after the other.
+    """Concatenated columns of many episodes files.
 
     Attributes:
-        columns: of all files that could be read; None where there is none.
+        columns: columns of all readable files; None if there are none.
         rows: file -> number of its episodes, in the order of `columns`.
     """
 
@@ -223,7 +223,7 @@ class ManyEpisodes:
     rows: Mapping[str, int]
 
     def by_file(self) -> Iterator[tuple[str, EpisodeColumns]]:
-        """Every file with its own columns."""
+        """Yield each file with its columns."""
         start = 0
         for path, count in self.rows.items():
             assert self.columns is not None
@@ -232,7 +232,7 @@ class ManyEpisodes:
 
 
 def read_many_episode_columns(paths: Sequence[str]) -> ManyEpisodes:
-    """The columns of thousands of files at once, which takes half the time; files that cannot be read are left out."""
+    """Read the columns of many files at once, in half the time of separate reads; unreadable files are skipped."""
     import pyarrow as pa
 
     tables, names = {}, _column_names()
@@ -248,12 +248,12 @@ def _column_names() -> list[str]:
 
 
 def _read_table(path: Path, names: Sequence[str]) -> "pa.Table":
-    """The columns `names` as they are in the file, after a check of its schema."""
+    """Read the columns `names` after checking the schema."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        # One read of the file: Parquet's own way asks the disk several times, which shows with thousands of files, and
+        # Read the file once: pyarrow's reader seeks several times, which is slow for thousands of files, and
         # `parquet.read_table` imports pandas.
         whole = pa.BufferReader(path.read_bytes())
         table = parquet.ParquetFile(whole).read(columns=["schema_version", *names], use_threads=False)
@@ -268,7 +268,7 @@ def _to_columns(table: "pa.Table") -> EpisodeColumns:
 
 
 def _to_numpy(array: "pa.Array") -> "np.ndarray":
-    """An array without nulls. Arrow's own way imports pandas, which takes longer than reading hundreds of files."""
+    """Convert an array without nulls. `Array.to_numpy` would import pandas, which is slow."""
     import numpy as np
     import pyarrow as pa
 
@@ -289,7 +289,7 @@ def write_trajectories(path: Path, trajectories: Sequence[EpisodeTrajectory]) ->
 
 
 def read_trajectories(path: Path) -> list[EpisodeTrajectory]:
-    """The trajectories of a file that `write_trajectories` wrote.
+    """Read the trajectories of a file written by `write_trajectories`.
 
     Raises:
         InputError: as for `read_episodes`.
@@ -313,7 +313,7 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: "pa.Schema") -> None:
 
 
 def _check(path: Path, table: "pa.Table", names: Sequence[str]) -> None:
-    """Refuse a table that lacks one of `names` or has another version."""
+    """Check that a table has all of `names` and the current schema version."""
     present = set(table.column_names)
     missing = [name for name in ("schema_version", *names) if name not in present]
     if missing:
@@ -321,6 +321,6 @@ def _check(path: Path, table: "pa.Table", names: Sequence[str]) -> None:
     versions = set(table.column("schema_version").to_pylist())
     if versions - {SCHEMA_VERSION}:
         raise InputError(
-            f"{path} must have schema version {SCHEMA_VERSION}, but has {sorted(versions)}. "
-            "Evaluate again with this version of setpoint, or read it with the version that wrote it."
+            f"{path} must have schema version {SCHEMA_VERSION}, got {sorted(versions)}. "
+            "Evaluate again with this version of setpoint, or read the file with the version that wrote it."
         )

@@ -1,8 +1,7 @@
-"""The one family of errors, and how a user's mistake is put into words.
+"""Errors of this package, and the wording of errors in user input.
 
-A message names the broken rule, the value that broke it, the remedy and, where there is one, the nearest thing that
-would have been right. To add an error: subclass `SetpointError`, set `exit_code`,
-and raise it where the rule is checked.
+A message names the broken rule, the offending value, the remedy and, if there is one, the nearest valid name. To add an
+error: subclass `SetpointError`, set `exit_code`, and raise it where the rule is checked.
 """
 
 import contextlib
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 _LONGEST = 100
-"""Characters of a user's own text in a message."""
+"""Maximum number of characters of a user's text in a message."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LONGEST
 _SHORT.maxlevel = 3
@@ -19,37 +18,37 @@ _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 12
 
 
 class SetpointError(Exception):
-    """Anything this package raises on purpose. `exit_code` is what the command line returns for it."""
+    """Base class of all errors that this package raises; `exit_code` is the exit code of the command line."""
 
     exit_code = 1
 
 
 class InputError(SetpointError, ValueError):
-    """A name, value, data set or model that cannot be used; its message is meant for the user, on one line."""
+    """A name, value, dataset or model that cannot be used; the message is one line for the user."""
 
     exit_code = 3
 
 
 class InputErrors(InputError):
-    """Several input errors found in one pass, so that a user mends them all at once."""
+    """Several input errors found in one pass, so that the user can fix all of them at once."""
 
     def __init__(self, errors: Sequence[InputError]) -> None:
-        """Join `errors` (at least one) into one message, a line each."""
+        """Join `errors` (at least one) into one message, one line each."""
         self.errors = tuple(errors)
         super().__init__("\n".join(str(error) for error in errors))
 
 
 class StageError(SetpointError):
-    """A stage that ended in a recognised way: the failure is a result and carries its evidence.
+    """A stage failed for a known reason; the failure is recorded with its evidence.
 
     Attributes:
-        failure_class: one of the classes of the failure table, such as `diverged` or `no_learning_signal`.
-        evidence: the measured numbers that show it.
-        suggestion: what to change, in words.
+        failure_class: class in the failure table, such as `diverged` or `no_learning_signal`.
+        evidence: measured values that show the failure.
+        suggestion: recommended change.
     """
 
     def __init__(self, failure_class: str, message: str, *, evidence: dict[str, object], suggestion: str) -> None:
-        """Describe the failure; `message` is one line."""
+        """Store the failure; `message` is one line."""
         self.failure_class = failure_class
         self.evidence = evidence
         self.suggestion = suggestion
@@ -57,25 +56,25 @@ class StageError(SetpointError):
 
 
 def shown(value: object) -> str:
-    """`value` as Python writes it, cut to about a hundred characters however large it is."""
+    """Return the repr of `value`, truncated to about 100 characters."""
     text = _SHORT.repr(value)
     return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}…"
 
 
 def legible(text: str) -> str:
-    """`text` itself where it is short and printable, else as `shown` has it."""
+    """Return `text` unchanged if it is short and printable, else the result of `shown`."""
     return text if text.isprintable() and len(text) <= _LONGEST else shown(text)
 
 
 def unknown_name(
     kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
 ) -> InputError:
-    """An `InputError` for a name that is neither in `known` nor among its `aliases`, with one that is near first."""
-    choices = sorted(map(str, known))  # members of enums print their class otherwise
+    """Return the `InputError` for a name that is neither in `known` nor in `aliases`, with the nearest valid name."""
+    choices = sorted(map(str, known))  # the repr of an enum member would include its class
     names = [*choices, *sorted(map(str, aliases))]
     alike_in_length = [each for each in names if abs(len(each) - len(name)) <= max(1, len(name) // 3)]
     containing = [each for each in names if len(name) > 2 and name in each]
-    cutoff = 0.6 if len(name) > 2 else 0.5  # one letter of two
+    cutoff = 0.6 if len(name) > 2 else 0.5  # of two letters, one may differ
     nearest = get_close_matches(name, alike_in_length, n=1, cutoff=cutoff) or containing
     did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
     remedy = f" {hint}" if hint else ""
@@ -83,15 +82,15 @@ def unknown_name(
 
 
 class Findings:
-    """Input errors of several checks, raised together at the end."""
+    """Collects the input errors of several checks, to raise them together."""
 
     def __init__(self) -> None:
-        """Nothing found yet."""
+        """Start without errors."""
         self.errors: list[InputError] = []
 
     @contextlib.contextmanager
     def check(self) -> Iterator[None]:
-        """Keep the input errors of the body, and go on after it."""
+        """Collect the input errors raised in the body, and continue after it."""
         try:
             yield
         except InputErrors as error:
@@ -100,16 +99,16 @@ class Findings:
             self.errors.append(error)
 
     def settle(self) -> None:
-        """Raise what was found, each thing once.
+        """Raise the collected errors together, without duplicates.
 
         Raises:
-            InputError: all of it.
+            InputError: at least one error was collected.
         """
         collect(list({str(error): error for error in self.errors}.values()))
 
 
 def collect(errors: Sequence[InputError]) -> None:
-    """Raise `errors` together when there are any."""
+    """Raise `errors` together if there are any."""
     if len(errors) == 1:
         raise errors[0]
     if errors:

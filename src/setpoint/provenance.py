@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, host, interpreter, source code. Nothing heavy is imported to find out."""
+"""Provenance of a result: versions, host, interpreter and source code, without importing heavy packages."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from setpoint.fingerprint import digest, file_digest
 
 PACKAGE = Path(__file__).parent
 
-# What can change a trained adapter or a solved problem without a line of ours changing.
+# Packages whose version can change a trained adapter or a solved problem.
 REPORTED_PACKAGES = (
     "setpoint",
     "numpy",
@@ -30,27 +30,27 @@ REPORTED_PACKAGES = (
 
 
 def package_versions(names: Iterable[str] = REPORTED_PACKAGES) -> dict[str, str | None]:
-    """The installed version of each distribution, None where it is not installed."""
+    """Return the installed version of each distribution, None if it is not installed."""
     return {name: _version(name) for name in names}
 
 
 def code_digest(layers: Iterable[str]) -> str:
-    """A digest of the Python sources of the given layers of this package (modules or folders)."""
+    """Return a digest of the Python sources of the given layers (modules or folders) of this package."""
     return digest(layer_digests(layers))
 
 
 def layer_digests(layers: Iterable[str]) -> dict[str, str]:
-    """Layer -> digest of its Python sources."""
+    """Return the digest of the Python sources of each layer."""
     return {layer: _layer_digest(layer) for layer in sorted(layers)}
 
 
 def environment_name() -> str:
-    """The name of the active conda or virtual environment, or of the folder that holds the interpreter."""
+    """Return the name of the active conda or virtual environment, or of the interpreter's folder."""
     return os.environ.get("CONDA_DEFAULT_ENV") or Path(os.environ.get("VIRTUAL_ENV", sys.prefix)).name
 
 
 def collect() -> dict[str, Any]:
-    """Everything that is recorded beside a result."""
+    """Return the provenance record that is stored with a result."""
     return {
         "host": platform.node(),
         "platform": platform.platform(),
@@ -63,7 +63,7 @@ def collect() -> dict[str, Any]:
 
 @cache
 def git_state() -> dict[str, Any] | None:
-    """Commit of the checkout that this package runs from and whether it has changes; None outside a checkout."""
+    """Return commit and uncommitted changes of the checkout that this package runs from; None outside a checkout."""
     commit = _git("rev-parse", "HEAD")
     if commit is None or _git("ls-files", "--error-unmatch", "provenance.py") is None:
         return None
@@ -71,8 +71,8 @@ def git_state() -> dict[str, Any] | None:
 
 
 def _git(*arguments: str) -> str | None:
-    # Without optional locks: a worker that is killed while `git status` refreshes the index would leave the user's
-    # repository locked.
+    # Without optional locks: a worker killed while `git status` refreshes the index would leave the user's repository
+    # locked.
     try:
         done = subprocess.run(
             ["git", "--no-optional-locks", *arguments],

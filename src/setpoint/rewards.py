@@ -1,24 +1,25 @@
-"""The reward of GRPO: what an answer would do to the plant, from the problem data of its row, never from prompt text.
+"""The reward of GRPO, from a simulation of the answer with the problem data of its row, never from the prompt text.
 
-For a horizon of H steps out of N,
+For a reward horizon of H out of N steps,
 
-    r = (cost of the first H applied steps + cost of the steps that are left) / J* − 1,
+    r = (cost of the first H applied steps + cost of the remaining steps) / J* − 1.
 
-where linear-quadratic regulators, clipped to the control bounds, try the steps that are left, and the least cost
-counts; for the whole horizon r is the regret J/J* − 1. The reward is −log(tolerance + max(r, 0) + v) between wide
-clamps, less a penalty where a bound was violated: v is then the largest violation, as a share of half the bound's
-range, so that leaving the bounds costs more the further it goes, and does not pay by what it saves. Text that cannot be
-read ranks last. The logarithm keeps a gradient among bad answers. What is added to all rewards does nothing, for
-advantages are relative to the group.
+The remaining steps are simulated under several LQRs, clipped to the control bounds, and the lowest cost counts. For the
+whole horizon, r is the regret J/J* − 1. The reward is −log(tolerance + max(r, 0) + v) with a lower limit, minus a fixed
+penalty if a bound was violated. In that case v is the largest violation, as a share of half the bound's range, so that
+larger violations cost more and never pay off. Answers that cannot be parsed rank last. The logarithm keeps a learning
+signal among bad answers. A constant added to all rewards has no effect, because advantages are relative to the group.
 
-The regulators differ in the weight of the controls: one that saturates from far away may run off where a more timid one
-arrives. The cost to go of the linearisation, x' P x, would not do: it knows no bounds, and where controls saturate it
-is so far below J* that bad answers score as well as good ones.
+The LQRs differ in their control weight: one that saturates far from the target may diverge where a less aggressive one
+converges. The cost-to-go of the linearisation, x' P x, is not usable: it ignores the bounds, and under saturation it is
+so far below J* that bad answers score as well as good ones.
 
-Not covered: no regulator is the optimum, and one may leave the state bounds after step H, so that near the optimum
-answers are told apart only to about 5e-4 of J* at H = 5 on most of the registered plants, and to a few hundredths where
-state bounds are tight. `tolerance` should not be below the former. Where regulators fail, as in a swing-up from far
-away, their cost says little; score the whole horizon there.
+Limitations: no LQR is optimal, and it may violate state bounds after step H. Near the optimum, rewards therefore
+resolve only about 5e-4 of J* at H = 5 on most registered plants, and a few percent with tight state bounds. Do not set
+`tolerance` below the former. Where every LQR fails, as in a swing-up from far away, its cost carries little
+information; score the whole horizon there.
+
+Source of group-relative advantages: Shao et al., DeepSeekMath, arXiv:2402.03300, 2024.
 """
 
 from collections.abc import Sequence
@@ -37,24 +38,24 @@ from setpoint.simulation import simulate
 from setpoint.trajectory import Trajectory
 
 LOWEST_COST_REWARD = -8.0
-"""A regret of about 3000 and more is not told apart."""
+"""Lower limit of the cost term: regrets above about e^8 ≈ 3000 are not distinguished."""
 VIOLATION_PENALTY = 0.5
 UNREADABLE_REWARD = LOWEST_COST_REWARD - 2 * VIOLATION_PENALTY
-"""Below every answer that can be read."""
+"""Lower than the reward of any answer that can be parsed."""
 _CONTROL_WEIGHTS = (1.0, 10.0, 100.0, 1000.0)
-"""Of the regulators that take the steps that are left, as multiples of R."""
+"""Control weights of the LQRs for the remaining steps, as multiples of R."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Rewards of a batch and their parts. The parts of a completion that could not be read are NaN.
+    """Rewards of a batch and their parts. The parts of an unparsable completion are NaN.
 
     Attributes:
-        reward: what is maximised; always finite, (B,).
-        cost: −log(tolerance + max(r, 0)), clamped, (B,).
+        reward: the quantity to maximise; always finite, (B,).
+        cost: −log(tolerance + max(r, 0)) with a lower limit, (B,).
         log_error: log of the normalised error after the scored steps plus the tolerance, (B,).
         violation: 1 where a bound was violated, (B,).
-        readable: whether the answer could be read, (B,).
+        readable: whether the answer could be parsed, (B,).
     """
 
     reward: Float[np.ndarray, " B"]
@@ -65,12 +66,12 @@ class Scores:
 
     @classmethod
     def unreadable(cls, count: int) -> "Scores":
-        """The scores of `count` completions of which none could be read."""
+        """Return the scores of `count` unparsable completions."""
         cost, log_error, violation = np.full((3, count), np.nan)
         return cls(np.full(count, UNREADABLE_REWARD), cost, log_error, violation, np.zeros(count, dtype=bool))
 
     def put(self, index: Sequence[int], part: "Scores") -> None:
-        """Fill in the scores of the completions at `index`."""
+        """Set the scores of the completions at `index`."""
         for field in fields(self):
             getattr(self, field.name)[list(index)] = getattr(part, field.name)
 
@@ -80,10 +81,10 @@ class RewardRule:
     """How completions are scored.
 
     Attributes:
-        prompt_format: what answers look like.
+        prompt_format: format of the answers.
         horizon: H; 0 scores the whole answer.
-        tolerance: regret below this is not told apart.
-        cut_off: whether answers end after the moves that cover the horizon.
+        tolerance: regret resolution; smaller regrets are not distinguished.
+        cut_off: whether answers are truncated after the moves that cover the horizon.
     """
 
     prompt_format: PromptFormat
@@ -98,7 +99,7 @@ class RewardRule:
         states: Sequence[Sequence[float]],
         optimal_costs: Sequence[float],
     ) -> Scores:
-        """Score B completions; row i was asked to control `systems[i]` from `states[i]`, which costs the optimum J*."""
+        """Score B completions; row i controls `systems[i]` from `states[i]`, with optimal cost `optimal_costs[i]`."""
         scores = Scores.unreadable(len(completions))
         for system in dict.fromkeys(systems):
             problem = problems.get(system)
@@ -132,6 +133,7 @@ class RewardRule:
     def _score_readable(self, problem: Problem, moves: np.ndarray, x0: np.ndarray, optimal_cost: np.ndarray) -> Scores:
         steps = self._steps(problem)
         trajectory = simulate(problem.plant, x0, self.prompt_format.blocking.expand(moves)[:, :steps])
+        # The regret is negative where violating a bound pays; the clip removes that gain, and v makes it a loss.
         excess = np.maximum(regret(_cost_with_rest(problem, trajectory), optimal_cost), 0.0)
         worst = violations(problem, trajectory).max(axis=-1)
         violated = worst > VIOLATION_TOLERANCE
@@ -145,16 +147,17 @@ class RewardRule:
 
 
 def _cost_with_rest(problem: Problem, trajectory: Trajectory) -> Float[np.ndarray, " B"]:
-    """J of the simulated steps with those of the regulator after them (J itself for the whole horizon)."""
+    """Compute J of the simulated steps, completed by the best LQR (plain J for the whole horizon)."""
     steps = trajectory.controls.shape[1]
     if steps == problem.steps:
         return problem.cost(trajectory.states, trajectory.controls)
+    # The running cost excludes the node after step H; it is the first node of the remainder and counted there.
     running = problem.running_cost(trajectory.states, trajectory.controls)
     return np.asarray(running + np.min([_rest(problem, each, trajectory) for each in _regulators(problem)], axis=0))
 
 
 def _rest(problem: Problem, regulator: ClippedLqr, trajectory: Trajectory) -> Float[np.ndarray, " B"]:
-    """What it costs where `regulator` goes on after the simulated steps."""
+    """Compute the cost of the remaining steps under `regulator`, with the terminal cost."""
     steps, x = trajectory.controls.shape[1], trajectory.states[:, -1]
     controls = regulator.plan(steps * problem.plant.dt_s, x, problem.steps - steps).controls
     rest = simulate(problem.plant, x, controls)

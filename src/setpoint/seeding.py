@@ -1,4 +1,4 @@
-"""Seeds derived from names: every row and every run has its own stream, whoever computes it and in what order."""
+"""Seeds derived from names: each row and run has its own random stream, independent of process and order."""
 
 import hashlib
 import json
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 def derive_seed(*parts: str | int) -> int:
-    """A 63-bit seed from `parts`; the same parts give the same seed on every machine."""
+    """Return a 63-bit seed from `parts`; the same parts give the same seed on every machine."""
     text = json.dumps(parts, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(*parts: str | int) -> "np.random.Generator":
-    """A NumPy generator seeded by `derive_seed(*parts)`."""
+    """Return a NumPy generator seeded by `derive_seed(*parts)`."""
     import numpy as np
 
     return np.random.default_rng(derive_seed(*parts))

@@ -1,4 +1,4 @@
-"""What a simulation yields, and how an episode can end."""
+"""Result of a simulation, and the ways in which an episode can end."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,35 +8,35 @@ from jaxtyping import Bool, Float
 
 
 class Termination(StrEnum):
-    """How an episode ended. Members are listed by precedence: the first that applies is recorded."""
+    """How an episode ended, in order of precedence: the first member that applies is recorded."""
 
     TOKEN_LIMIT = "token_limit"
-    """The answer was cut off before it was complete."""
+    """The answer reached the token limit before it was complete."""
     PARSE_FAILURE = "parse_failure"
-    """The answer is not text of the required form."""
+    """The answer does not have the required format."""
     WRONG_LENGTH = "wrong_length"
-    """The answer parses but has too few or too many controls."""
+    """The answer has the required format, but too few or too many moves."""
     DIVERGED = "diverged"
-    """The state left the range of finite numbers."""
+    """A state component exceeded the divergence limit of the simulator or became NaN."""
     COMPLETED = "completed"
-    """The horizon was reached; constraints may still have been violated, which is a column of its own."""
+    """The episode reached the end of the horizon. Constraint violations are recorded separately."""
 
     @property
     def parsed(self) -> bool:
-        """Whether an answer that ended so could be read."""
+        """Whether the answer could be parsed."""
         return self in {Termination.DIVERGED, Termination.COMPLETED}
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A batch of roll-outs of one plant on its own grid. Leading axes are batch axes.
+    """A batch of roll-outs of one plant on its grid. Leading axes are batch axes.
 
     Attributes:
         times: seconds, (N+1,).
         states: SI units, (..., N+1, n_x); never clamped.
-        controls: what the plant applied, saturated to its bounds, (..., N, n_u).
-        commanded: what was asked for, (..., N, n_u).
-        diverged: whether a state left the range of the simulator, after which it stands still, (...).
+        controls: applied controls, saturated to the bounds, (..., N, n_u).
+        commanded: commanded controls, (..., N, n_u).
+        diverged: whether a state exceeded the divergence limit, after which it is frozen, (...).
     """
 
     times: Float[np.ndarray, "nodes"]

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a field, as one sentence that names the field, the rule and the value."""
+"""Validation errors of pydantic as one sentence with the field, the rule and the value."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,24 +17,24 @@ _RULES = {
     "finite_number": "must be finite",
     "too_short": "must not be empty",
 }
-"""Kind of finding -> the rule, where pydantic's words are long or speak of its own types."""
+"""Error type -> rule, where the text of pydantic is long or names its own types."""
 
 _BOUNDS = {"ge": "at least {}", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
 _OUT_OF_BOUNDS = frozenset({"greater_than_equal", "greater_than", "less_than_equal", "less_than"})
 
 
 def dotted(place: Iterable[str | int]) -> str:
-    """The place of a finding, such as `retries.crash` or `systems.0`; the user's own names are cut."""
+    """Return the dotted name of a field, such as `retries.crash` or `systems.0`; long names of the user are cut."""
     return ".".join(legible(str(part)) for part in place)
 
 
 def sentence(place: str, finding: Mapping[str, Any], metadata: Iterable[object] = ()) -> str:
-    """What is wrong at `place`, on one line.
+    """Return the error at `place` as one line.
 
     Args:
-        place: dotted name of the field; empty for the whole.
-        finding: one of `ValidationError.errors()`. The message of a validator of ours stands as it is.
-        metadata: of the field, with all its bounds; without it, only the one that was broken is named.
+        place: dotted name of the field; empty for the whole model.
+        finding: one of `ValidationError.errors()`. Messages of our own validators are unchanged.
+        metadata: metadata of the field with all its bounds; without it, only the violated bound is named.
     """
     kind = finding["type"]
     if kind == "missing":
@@ -42,8 +42,8 @@ def sentence(place: str, finding: Mapping[str, Any], metadata: Iterable[object] 
     if kind == "extra_forbidden":
         return f"{place} does not exist. Remove it."
     if kind == "value_error":
-        said = " ".join(str(finding["ctx"]["error"]).split()).rstrip(".")
-        return f"{place}: {said}." if place else f"{said}."
+        text = " ".join(str(finding["ctx"]["error"]).split()).rstrip(".")
+        return f"{place}: {text}." if place else f"{text}."
     return f"{place} {_rule(kind, finding, metadata)}, got {shown(finding['input'])}."
 
 

@@ -1,8 +1,8 @@
-"""Tables in YAML 1.2 files, such as specifications and cluster profiles.
+"""Reader of tables in YAML 1.2 files, such as specifications and cluster profiles.
 
-PyYAML parses the syntax. What a scalar means is decided here, by the core schema of YAML 1.2.2, section 10.3: PyYAML
-follows YAML 1.1, where `010` is 8, `1:2:3` is 3723 and `no` is false. The 1.2 loader of ruamel.yaml would be one more
-dependency of every installation, and the bounds on depth, size and aliases would have to be written all the same.
+PyYAML parses the syntax. Scalars are resolved here by the core schema of YAML 1.2.2, section 10.3: PyYAML follows
+YAML 1.1, where `010` is 8, `1:2:3` is 3723 and `no` is false. The 1.2 loader of ruamel.yaml would add a dependency and
+still need our limits on depth, size and aliases.
 """
 
 import re
@@ -19,22 +19,22 @@ from setpoint.errors import InputError, shown
 MOST_BYTES = 1_000_000
 MOST_LEVELS = 32
 MOST_VALUES = 100_000
-"""With every alias written out, so that a few lines cannot stand for gigabytes."""
+"""Counted after expanding aliases, so that a few lines cannot expand to gigabytes."""
 
 _CORE = "tag:yaml.org,2002:"
 _SYNTAX = "Correct the syntax there, or quote the text."
-_MERGE = "merge keys (<<) are no part of YAML 1.2. Write the entries out, or repeat a whole value by its alias."
+_MERGE = "merge keys (<<) are not part of YAML 1.2. Write the entries out, or repeat a whole value with an alias."
 
 
 def read_table(path: Path, example: str) -> dict[str, Any]:
-    """The table in a YAML file, as plain Python values; an empty file is an empty table.
+    """Read the table in a YAML file as plain Python values; an empty file is an empty table.
 
     Args:
-        example: a line of such a table, for the message where there is none.
+        example: line of such a table, for the error message.
 
     Raises:
-        InputError: the file cannot be read, is not YAML 1.2, holds something else than one table, gives a key twice, or
-            is too large or too deep. The message has the line.
+        InputError: the file cannot be read, is not YAML 1.2, is not a single table, has a duplicate key, or is too
+            large or too deeply nested. The message has the line number.
     """
     text = _text(path)
     try:
@@ -61,11 +61,11 @@ def _text(path: Path) -> str:
 
 
 class _RefusedError(Exception):
-    """Something in a file that cannot be used.
+    """An unusable part of a file.
 
     Attributes:
-        line: counted from 1.
-        rule: what is wrong, and what to do.
+        line: line number, from 1.
+        rule: the error and the remedy.
     """
 
     def __init__(self, line: int, rule: str) -> None:
@@ -76,7 +76,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A value with its size and depth, every alias written out."""
+    """A value with its size and depth after expanding aliases."""
 
     value: Any
     size: int = 1
@@ -88,7 +88,7 @@ def _whole(text: str) -> int:
 
 
 def _real(text: str) -> float:
-    return float(re.sub(r"\.(?=[in])", "", text.lower()))  # Python writes inf and nan without the dot
+    return float(re.sub(r"\.(?=[in])", "", text.lower()))  # Python has no dot in inf and nan
 
 
 _SCALARS: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
@@ -103,11 +103,11 @@ _SCALARS: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
     ),
     "str": (re.compile(r".*", re.DOTALL), str),
 }
-"""Tag -> which plain scalars have it, and their value. The first that matches counts, see YAML 1.2.2, 10.3.2."""
+"""Tag -> pattern of its plain scalars, and their parser. The first match applies, see YAML 1.2.2, 10.3.2."""
 
 
 class _Document:
-    """The one document of a text, built from the events of PyYAML's parser."""
+    """The single document of a text, built from the events of PyYAML's parser."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -117,12 +117,12 @@ class _Document:
         """None while the node is being read."""
 
     def table(self, example: str) -> dict[str, Any]:
-        """The whole document.
+        """Return the document as a table.
 
         Raises:
-            _RefusedError: it is no table, or something in it cannot be used.
+            _RefusedError: the document is not a table, or a part of it is unusable.
         """
-        next(self._events)  # the start of the stream
+        next(self._events)  # start of the stream
         if isinstance(next(self._events), yaml.StreamEndEvent):
             return {}
         value = self._node(next(self._events), 0).value
@@ -130,9 +130,9 @@ class _Document:
             value = {}
         if not isinstance(value, dict):
             raise _RefusedError(1, f"expected a table such as '{example}', got {shown(value)}.")
-        next(self._events)  # the end of the document
+        next(self._events)  # end of the document
         if not isinstance(next(self._events), yaml.StreamEndEvent):
-            raise self._refused("a second document begins. Put each table into a file of its own.")
+            raise self._refused("a second document starts here. Put each table into its own file.")
         return value
 
     def _parsed(self) -> Iterator[yaml.Event]:
@@ -148,8 +148,8 @@ class _Document:
             line = self._line if error.problem_mark is None else error.problem_mark.line + 1
             what = " ".join(filter(None, [error.context, error.problem]))[:100]
             raise _RefusedError(line, f"not YAML: {what}. {_SYNTAX}") from error
-        except (ValueError, OverflowError) as error:  # PyYAML gives the number of an escape to chr() unchecked
-            raise self._refused(f"not YAML: an escape that is no character. {_SYNTAX}") from error
+        except (ValueError, OverflowError) as error:  # PyYAML passes the number of an escape to chr() unchecked
+            raise self._refused(f"not YAML: an escape of an invalid character. {_SYNTAX}") from error
 
     def _refused(self, rule: str) -> _RefusedError:
         return _RefusedError(self._line, rule)
@@ -226,7 +226,7 @@ class _Document:
         text: str = event.value
         assert event.implicit is not None
         if re.search("[\0\ud800-\udfff]", text):
-            raise self._refused(f"{shown(text)} contains a character that no text may have. Remove it.")
+            raise self._refused(f"{shown(text)} contains a character that YAML does not allow. Remove it.")
         if event.tag in {None, "!"}:
             plain = event.tag is None and event.implicit[0]
             tag = next(tag for tag, (form, _) in _SCALARS.items() if form.fullmatch(text)) if plain else "str"
@@ -238,8 +238,10 @@ class _Document:
                 raise self._refused(f"{shown(text)} is not a valid !!{tag}. Correct the value, or remove the tag.")
         try:
             return _SCALARS[tag][1](text)
-        except ValueError as error:  # Python reads no integer of more than 4300 digits
-            raise self._refused(f"a number of {len(text)} digits. Give a smaller one, or quote it.") from error
+        except ValueError as error:  # Python rejects integers of more than 4300 digits
+            raise self._refused(
+                f"a number with {len(text)} digits is too long. Give a smaller one, or quote it."
+            ) from error
 
     def _require_shallow(self, level: int) -> None:
         if level > MOST_LEVELS:

@@ -129,7 +129,7 @@ def test_one_seed_with_shared_parents_is_not_testable(tmp_path: Path) -> None:
     synthetic = Synthetic(tmp_path, factors=factors, replicates=1, sft_factors=("lora_rank",))
     claim = claims_of(synthetic)["most_impactful"]
     assert claim.status is Status.NOT_TESTABLE
-    assert "share SFT parents" in claim.reason
+    assert "shared SFT parents" in claim.reason
 
 
 def test_shared_parents_are_one_observation_of_sft(tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ def test_a_plan_of_one_state_has_no_batch_axis() -> None:
 @pytest.mark.parametrize(
     ("x0", "message"),
     [
-        ([0.1], r"x0 must be of shape \(2,\) or \(B, 2\): position, velocity, but has shape \(1,\)"),
-        ([[[0.1, 0.2]]], r"but has shape \(1, 1, 2\)"),
-        (["a", "b"], "x0 must hold numbers"),
+        ([0.1], r"x0 must be of shape \(2,\) or \(B, 2\): position, velocity; got shape \(1,\)"),
+        ([[[0.1, 0.2]]], r"got shape \(1, 1, 2\)"),
+        (["a", "b"], "x0 must be numeric"),
         ([float("nan"), 0.0], "x0 must be finite"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_plant_may_not_take_the_name_of_another() -> None:
         name = "pendulum"
         short_name = "impostor"
 
-    with pytest.raises(sp.InputError, match="is called 'pendulum' already"):
+    with pytest.raises(sp.InputError, match="the name 'pendulum' is taken by another system"):
         sp.register_system(
             sp.Problem(Impostor(), 50, (1.0, 1.0), (0.1,), 1.0, (0.0, 0.0), (0.5, 0.5)),
         )
@@ -162,3 +162,80 @@ def test_figures_and_tables_of_a_simulation() -> None:
     assert len(frame) == 2 * 51
     assert found.plot().axes
     assert "double_integrator" in found._repr_html_()
+
+
+def test_another_regulator_is_not_the_reference() -> None:
+    problem = sp.problem("di")
+    weak = sp.ClippedLqr(problem, 1e6)
+    states = [[0.5, -0.2], [0.1, 0.3]]
+    found = sp.evaluate(weak, cases=states, replan_every=None).summary()["final_error"]
+    assert found == pytest.approx(float(np.mean(sp.simulate(problem, states, weak).final_error)))
+
+
+def test_a_controller_may_not_pass_for_a_reference() -> None:
+    impostor = Bang()
+    impostor.name = "lqr"
+    with pytest.raises(sp.InputError, match="name of a reference controller"):
+        sp.evaluate(impostor, problem="di", cases=2)
+    with pytest.raises(sp.InputError, match="controls pendulum, not double_integrator"):
+        sp.evaluate(sp.ClippedLqr(sp.problem("pendulum")), problem="di", cases=2)
+    with pytest.raises(sp.InputError, match="controls pendulum, not double_integrator"):
+        sp.simulate("di", [0.1, 0.0], sp.ClippedLqr(sp.problem("pendulum")))
+
+
+class Careless:
+    """A controller that returns what it is told to."""
+
+    name = "careless"
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def plan(self, t: float, x: np.ndarray, steps: int) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [np.zeros((1, 50, 1)), sp.ControlPlan.of(np.zeros((1, 50, 2))), None])
+def test_what_a_controller_returns_is_checked(answer: Any) -> None:
+    with pytest.raises(
+        sp.InputError, match=r"must return ControlPlan.of\(controls\) with controls of shape \(1, S, 1\)"
+    ):
+        sp.simulate("di", [0.1, 0.0], Careless(answer))
+
+
+def test_a_plan_that_is_too_short_is_refused() -> None:
+    with pytest.raises(sp.InputError, match="S at least 50"):
+        sp.simulate("di", [0.1, 0.0], Careless(sp.ControlPlan.of(np.zeros((1, 1, 1)))))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sp.ClippedLqr("pendulum"),  # type: ignore[arg-type]
+        lambda: sp.ModelPredictive("pendulum"),  # type: ignore[arg-type]
+        lambda: sp.optimal(3, [0.0, 0.0]),  # type: ignore[arg-type]
+        lambda: sp.optimal("di", np.zeros((0, 2))),
+        lambda: sp.problem(None),  # type: ignore[arg-type]
+        lambda: sp.evaluate("lqr", problem="pendulum"),  # type: ignore[arg-type]
+        lambda: sp.evaluate(sp.ClippedLqr, problem="pendulum"),  # type: ignore[arg-type]
+        lambda: sp.evaluate(sp.ClippedLqr(sp.problem("di")), cases="5"),
+        lambda: sp.evaluate(sp.ClippedLqr(sp.problem("di")), cases=2, disturbance=0.01),  # type: ignore[arg-type]
+        lambda: sp.Disturbance(delay_steps=1.5),  # type: ignore[arg-type]
+        lambda: sp.Disturbance(state_noise="0.1"),  # type: ignore[arg-type]
+        lambda: sp.Sweep(systems=["notebook_cart"]).plan("nowhere"),
+        lambda: sp.Sweep(systems=["di"]).plan("nowhere").run(workers=0),
+        lambda: sp.Sweep(systems=["di"]).plan("nowhere").run(on="local"),  # type: ignore[arg-type]
+        lambda: sp.ClippedLqr(sp.problem("di"), -1.0),
+    ],
+)
+def test_wrong_arguments_are_input_errors(call: Any) -> None:
+    sp.register_system(cart())
+    with pytest.raises(sp.InputError):
+        call()
+
+
+def test_simulations_and_evaluations_print_as_tables() -> None:
+    assert "certified" in repr(sp.optimal("di", [0.1, 0.0]))
+    assert len(repr(sp.optimal("di", [0.1, 0.0])).splitlines()) == 3
+    text = repr(sp.evaluate(sp.ClippedLqr(sp.problem("di")), cases=2))
+    assert "regret_median" in text and "optimum" in text

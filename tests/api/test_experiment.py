@@ -96,7 +96,7 @@ def test_the_estimate_knows_similar_stages(experiment: sp.Experiment, workspace:
 
 def test_an_experiment_that_was_never_started_says_so(tmp_path: Path) -> None:
     planned = sp.Sweep(systems="di", parameters={"lora_rank": [4, 8]}).plan(tmp_path)
-    with pytest.raises(sp.InputError, match=r"was not started yet. Call run\(\) first"):
+    with pytest.raises(sp.InputError, match=r"has not been started. Call run\(\) first"):
         planned.claims()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(sp.InputError, match="no experiment 'nothing'"):

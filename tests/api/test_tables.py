@@ -62,7 +62,7 @@ def test_what_is_no_table_is_refused(table: Any, message: str) -> None:
 
 
 def test_alpha_and_scale_are_checked() -> None:
-    with pytest.raises(sp.InputError, match="alpha must lie between"):
+    with pytest.raises(sp.InputError, match="alpha must be at least"):
         sp.analyze(columns(), response="error", factors="rank", alpha=1.5)
     with pytest.raises(sp.InputError, match="scale must be"):
         sp.analyze(columns(), response="error", factors="rank", scale="cubic")  # type: ignore[arg-type]

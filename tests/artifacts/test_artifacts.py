@@ -174,7 +174,7 @@ def test_an_attempt_that_was_taken_over_cannot_publish(stage: StageFolder) -> No
     old = claim_attempt(stage)
     abandon(old)
     claim_attempt(stage)
-    with pytest.raises(SetpointError, match="taken over"):
+    with pytest.raises(SetpointError, match="superseded by a newer one"):
         stage.publish(old, summary={}, measured=Measured(), provenance={})
     assert not stage.finished()
 

@@ -14,7 +14,7 @@ from setpoint.language import parse_answer
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with the data set `mini`; only to be read."""
+    """A workspace with the dataset `mini`; only to be read."""
     root = tmp_path_factory.mktemp("workspace")
     words = ["data", "generate", "--systems", "di", "--dataset-name", "mini", "--total-samples", "40"]
     assert main([*words, "--workspace", str(root)]) == 0
@@ -49,7 +49,7 @@ def test_systems_are_listed_and_described(capsys: pytest.CaptureFixture[str]) ->
     assert "Did you mean 'pendulum'?" in refused(capsys, "systems", "pendulm")
 
 
-def test_a_data_set_is_made_once_and_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_dataset_is_made_once_and_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ("data", "generate", "--systems", "di", "--total-samples", "20", "--workspace", tmp_path)
     code, out, err = run(capsys, *words)
     assert code == 0
@@ -91,7 +91,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data", "generate"], "a data set needs systems"),
+        (["data", "generate"], "a dataset needs systems"),
         (["data", "generate", "--systems", "di,nothing"], "unknown system 'nothing'"),
         (["data", "generate", "--systems", "di", "--total-samples", "4"], "at least 6 rows"),
         (["data", "generate", "--systems", "di", "--total-samples", "-1"], "at least 6 rows"),
@@ -100,18 +100,18 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["data", "generate", "--systems", "di", "--split-ratio", "nan"], "split ratio"),
         (["data", "generate", "--systems", "di", "--workers", "0"], "--workers must be at least 1"),
         (["data", "generate", "--systems", "di", "--expert", "detund"], "Did you mean 'detuned'?"),
-        (["data", "generate", "--systems", "di", "--dataset-name", "../x"], "a data set's name must be"),
+        (["data", "generate", "--systems", "di", "--dataset-name", "../x"], "a dataset name must be"),
         (["data", "generate", "--systems", "vdp", "--dataset-name", "di"], "but not van_der_pol"),
         (["data", "generate", "--systems", "di", "--dataset-name", "mini"], "total_samples is 40, not 2000"),
         (["data", "show", "nothing"], "setpoint data generate"),
-        (["data", "show", "mini", "--rows", "0"], "--rows must be a whole number of at least 1, but is '0'."),
-        (["data", "show", "mini", "--rows", "-1"], "--rows must be a whole number of at least 1, but is '-1'."),
+        (["data", "show", "mini", "--rows", "0"], "--rows must be an integer of at least 1, got '0'."),
+        (["data", "show", "mini", "--rows", "-1"], "--rows must be an integer of at least 1, got '-1'."),
         (["data", "show", "mini", "--split", "val"], "unknown split 'val'"),
         (["data", "show", "mini", "--system", "pend"], "but not pendulum"),
         (["evaluate"], "nothing to evaluate"),
         (["evaluate", "--controller", "pid", "--system", "di"], "Known: lqr, mpc, optimum, tracking_lqr, zero"),
-        (["evaluate", "--controller", "lqr"], "name the system"),
-        (["evaluate", "--controller", "lqr", "--model-path", "x"], "--controller excludes"),
+        (["evaluate", "--controller", "lqr"], "no system is given. Name one with --system"),
+        (["evaluate", "--controller", "lqr", "--model-path", "x"], "--controller cannot be combined with"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "0"], "at least one case"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "100001"], "at most 100000"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--mpc-horizon", "0"], "--mpc-horizon must be 1 to 50"),
@@ -129,7 +129,7 @@ def test_mistakes_are_named(
 
 
 @pytest.mark.parametrize("missing", [True, False])
-def test_a_data_set_with_a_damaged_file_is_not_shown_and_listed_as_such(
+def test_a_dataset_with_a_damaged_file_is_not_shown_and_listed_as_such(
     missing: bool, capsys: pytest.CaptureFixture[str], workspace: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(workspace / "datasets" / "mini", tmp_path / "datasets" / "mini")
@@ -139,11 +139,11 @@ def test_a_data_set_with_a_damaged_file_is_not_shown_and_listed_as_such(
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-8])
-    assert "test.parquet' is missing, cut off" in refused(capsys, "data", "show", "mini", "--workspace", tmp_path)
+    assert "test.parquet' is missing, truncated" in refused(capsys, "data", "show", "mini", "--workspace", tmp_path)
     code, out, _ = run(capsys, "data", "list", "--workspace", tmp_path)
     assert code == 0
-    assert f"DAMAGED: test.parquet missing or cut off; remove the folder {str(folder)!r}" in out
-    assert "remark   data set: mini" in run(capsys, "doctor", "--workspace", tmp_path)[1]
+    assert f"DAMAGED: test.parquet missing or truncated; delete the folder {str(folder)!r}" in out
+    assert "remark   dataset: mini" in run(capsys, "doctor", "--workspace", tmp_path)[1]
 
 
 def test_more_cases_than_the_test_split_has_are_refused(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
@@ -169,7 +169,7 @@ def test_the_table_always_shows_the_references(capsys: pytest.CaptureFixture[str
     assert results["lqr"]["success_rate"] == 1.0
 
 
-def test_cases_may_come_from_the_test_split_of_a_data_set(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
+def test_cases_may_come_from_the_test_split_of_a_dataset(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
     words = ("evaluate", "--controller", "optimum", "--system", "di", "--eval-dataset", "mini", "--json")
     code, out, _ = run(capsys, *words, "--workspace", workspace)
     assert code == 0

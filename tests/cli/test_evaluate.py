@@ -61,7 +61,7 @@ def test_a_disturbance_is_that_of_the_simulator(
 def test_a_disturbed_table_says_so_and_keeps_the_optimum_of_open_loop(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--controller optimum --system di --num-test-cases 3 --mismatch 0.1")
     assert code == 0
-    assert "disturbed: mismatch=0.1; regret is against the optimum of the undisturbed world" in out
+    assert "disturbance: mismatch=0.1; regret is relative to the undisturbed optimum" in out
     names = [line.split()[0] for line in out.splitlines()[2:] if line and not line.startswith((" ", "double"))]
     assert names == ["optimum", "lqr", "zero", "tracking_lqr", "lqr", "zero"]
 
@@ -94,9 +94,9 @@ def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("--initial-state 0.9 0", "must lie in its initial set (position -0.8 … 0.8"),
         ("--initial-state nan 0", "must lie in its initial set"),
-        ("--initial-state 0.1", "an initial state of double_integrator has 2 values (position, velocity), but got 1"),
-        ("--initial-state 0 0 --num-test-cases 3", "--num-test-cases would have no effect"),
-        ("--initial-state 0 0 --suite nominal", "--suite and --initial-state exclude each other"),
+        ("--initial-state 0.1", "an initial state of double_integrator needs 2 values (position, velocity), got 1"),
+        ("--initial-state 0 0 --num-test-cases 3", "--num-test-cases has no effect with --initial-state"),
+        ("--initial-state 0 0 --suite nominal", "--suite and --initial-state cannot be combined"),
         ("--suite tight", "double_integrator is not in suite 'tight'"),
         ("--suite nominl", "Did you mean 'nominal'?"),
         ("--num-test-cases 0", "at least one case"),
@@ -119,7 +119,7 @@ def test_plots_that_could_not_be_written_are_refused_before_the_evaluation(
     assert main(line.split()) == 3
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("setpoint: error: --save-plots must name a folder that can be written")
+    assert captured.err.startswith("setpoint: error: --save-plots must name a writable folder")
 
 
 @pytest.mark.parametrize("words", ["--num-test-cases 0", "--test-type open", "--suite tigth", "--save-plots FILE"])

@@ -35,7 +35,7 @@ def test_the_view_shows_stages_runs_and_the_training_curve(tmp_path: Path) -> No
     (tmp_path / "fail-grpo").write_text('"rank": 4')
     run_plan(tmp_path, plan, listeners=(listen,))
     total = len(plan.stages)
-    assert f"0/{total} stages; 2 runs: none ended" in shown[0]
+    assert f"0 of {total} stages, 0 of 2 runs done" in shown[0]
     assert any("sft " in text and " 0 s" in text for text in shown)
     assert "1 failed, 1 ok" in shown[-1]
     assert "failed (diverged): the loss is nan" in shown[-1]
@@ -54,7 +54,7 @@ def test_the_view_is_redrawn_on_a_terminal(tmp_path: Path) -> None:
     plan = make_plan()
     with live(plan, Workspace(tmp_path), console) as listener:
         run_plan(tmp_path, plan, listeners=(listener,))
-    assert f"{len(plan.stages)}/{len(plan.stages)} stages; 2 runs: 2 ok" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"{len(plan.stages)} of {len(plan.stages)} stages, 2 of 2 runs done (2 ok)" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_another_process_follows_to_the_end_and_writes_nothing(tmp_path: Path) -> None:

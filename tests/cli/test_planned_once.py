@@ -19,7 +19,7 @@ SWEEP = ("--systems", "di", "--dataset-name", "small", "--lora-ranks", "4,8", "-
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a data set, and stages that are cheap."""
+    """A workspace with a dataset, and stages that are cheap."""
     create(Workspace(tmp_path), "small", Recipe(systems=("double_integrator",), total_samples=8), workers=1)
     monkeypatch.setenv("SETPOINT_WORKSPACE", str(tmp_path))
     monkeypatch.setattr("setpoint.experiments.request.resolve_base", lambda _name: BASE)

@@ -29,7 +29,7 @@ def test_every_system_has_a_data_sheet(name: str, capsys: pytest.CaptureFixture[
 
 
 def test_data_sheets_name_family_centre_and_starts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "mu is 1, and 0.5 … 2 in the family, of which 1.3 … 1.6 is held out" in run(capsys, "systems", "vdp")[1]
+    assert "mu = 1, range 0.5 … 2; held out of training: 1.3 … 1.6" in run(capsys, "systems", "vdp")[1]
     assert "0.97 … 1.03" in run(capsys, "systems", "orbit")[1]
     assert "best known of 8 starts" in run(capsys, "systems", "swingup")[1]
 
@@ -54,7 +54,7 @@ def test_a_picture_goes_where_it_is_told(
 
 
 @pytest.mark.parametrize(
-    ("file", "says"), [("x.xyz", "ending in .png, .pdf, .svg"), ("a_file/x.png", "can be written")]
+    ("file", "says"), [("x.xyz", "ending in .png, .pdf, .svg"), ("a_file/x.png", "--plot must name a writable file")]
 )
 def test_a_picture_that_cannot_be_drawn_is_refused(
     file: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -128,8 +128,8 @@ def test_json_stays_json_where_characters_are_missing(monkeypatch: pytest.Monkey
         (["baselines", "--cases", "0"], "at least one case"),
         (["baselines", "--systems", "pendulm"], "Did you mean 'pendulum'?"),
         (["baselines", "--suite", "tight", "--systems", "di_tight,pend"], "pendulum is not in suite 'tight'"),
-        (["baselines", "--clones", "3"], "cloning needs more than 5 demonstrations, but 3 were asked for"),
-        (["baselines", "--clones", "-1"], "cloning needs more than 5 demonstrations, but -1 were asked for"),
+        (["baselines", "--clones", "3"], "cloning needs more than 5 demonstrations, got 3"),
+        (["baselines", "--clones", "-1"], "cloning needs more than 5 demonstrations, got -1"),
         (["systems", "rendezvous"], "Did you mean 'cw_rendezvous'?"),
         (["systems", "--plot"], "--plot needs the name of a system"),
     ],

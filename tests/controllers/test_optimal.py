@@ -312,7 +312,7 @@ def test_the_dual_proves_a_convex_optimum_and_refutes_another_point(problem: Pro
 def test_several_starts_find_what_one_does_not() -> None:
     """The best known solution of a problem with local minima is never worse than that of the first guess."""
     problem = problems.get("pendulum_swingup")
-    assert problem.optimum_word == "best known"
+    assert problem.optimum_label == "best known"
     x0 = problem.initial_states(3, "test")
     one, many = costs(replace(problem, starts=1), None, x0), costs(problem, None, x0)
     assert (many <= one * (1 + 1e-9)).all()

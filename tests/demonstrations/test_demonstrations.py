@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import random
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from setpoint.demonstrations.solve import Solution, StateSolver
 from setpoint.errors import InputError, SetpointError
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking, suite_states
 from setpoint.simulation import run_controller, simulate
+from support.damage import damage_file
 
 DI, VDP = "double_integrator", "van_der_pol"
 SMALL = Recipe((DI,), 60, 0.8)
@@ -40,7 +42,7 @@ def generated() -> GeneratedRows:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with one small data set of two systems; only to be read."""
+    """A workspace with one small dataset of two systems; only to be read."""
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
     create(workspace, "both", Recipe((DI, VDP), 121, 0.8))
     return workspace
@@ -62,7 +64,7 @@ def test_labels_are_the_same_to_the_last_bit_on_one_and_on_eight_workers() -> No
 
 
 def test_two_solvers_are_compared_and_the_manifest_says_so(shared: Workspace) -> None:
-    found = open_dataset(shared, "both").manifest["certificate"]["agreement"]
+    found = open_dataset(shared, "both").certificate["agreement"]
     assert {system: (part["states"], part["compared"]) for system, part in found.items()} == {DI: (3, 3), VDP: (3, 3)}
     assert all(part["largest_difference"] < 1e-8 for part in found.values())
 
@@ -161,8 +163,8 @@ def test_the_manifest_counts_and_the_digest_is_of_the_content(tmp_path: Path) ->
     assert (one.name, one.systems, one.total_rows) == (DI, (DI,), 60)
     assert {split: rows[DI] for split, rows in one.rows.items()} == {"train": 48, "validation": 6, "test": 6}
     assert one.rejection_rate == {DI: 0.0}
-    assert one.manifest["certificate"]["worst_gap"] < 1e-9
-    assert sum(one.manifest["certificate"]["solvers"].values()) == 60
+    assert one.certificate["worst_gap"] < 1e-9
+    assert sum(one.certificate["solvers"].values()) == 60
 
 
 def test_an_odd_number_of_rows_is_kept(shared: Workspace) -> None:
@@ -204,7 +206,7 @@ def test_names_are_understood_without_the_disk() -> None:
     assert names.parse("di-detuned").of_expert("optimal").expert == "detuned"
     assert names.parse("my_data").systems == ()
     for unusable in ("", "../di", "a b", ".hidden"):
-        with pytest.raises(InputError, match="a data set's name must be"):
+        with pytest.raises(InputError, match="a dataset name must be"):
             names.parse(unusable)
 
 
@@ -227,7 +229,7 @@ def test_a_data_set_must_hold_the_systems_and_the_size_that_are_asked_for(shared
         ensure(shared, "both", ["di"], total_samples=500)
     with pytest.raises(InputError, match="exists with other settings: blocks"):
         ensure(shared, "both", ["di"], blocks=MoveBlocking.none(50))
-    with pytest.raises(InputError, match="holds double_integrator, van_der_pol, but not pendulum"):
+    with pytest.raises(InputError, match="contains double_integrator, van_der_pol, but not pendulum"):
         load_rows(open_dataset(shared, "both"), "train", "pendulum")
 
 
@@ -246,7 +248,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     info = create(Workspace(tmp_path), None, Recipe((DI,), 20))
     path = info.path / "train.parquet"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="Remove the folder"):
+    with pytest.raises(InputError, match="Delete the folder"):
         load_rows(info, "train", DI)
     assert len(load_rows(info, "test", DI)) > 0
 
@@ -256,9 +258,27 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     workspace = Workspace(tmp_path)
     info = create(workspace, None, Recipe((DI,), 20))
     (info.path / "manifest.json").write_text(content)
-    with pytest.raises(InputError, match="Remove the folder"):
+    with pytest.raises(InputError, match="Delete the folder"):
         ensure(workspace, "di", ["di"])
     assert list_datasets(workspace) == []
+
+
+def test_a_damaged_manifest_costs_no_other_dataset(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    info = create(workspace, "damaged", Recipe((DI,), 20))
+    create(workspace, "whole", Recipe((DI,), 20))
+    path, rng = info.path / "manifest.json", random.Random(5)
+    whole = path.read_text()
+    changes = [{"files": ""}, {"systems": []}, {"systems": ["../x"]}, {"rejection_rate": {}}, {"rows": {"train": 1}}]
+    for change in changes:
+        path.write_text(json.dumps({**json.loads(whole), **change}))
+        told: list[InputError] = []
+        assert [found.name for found in list_datasets(workspace, told.append)] == ["whole"]
+        assert [str(path) in str(error) for error in told] == [True]
+    for _ in range(40):
+        path.write_text(whole)
+        damage_file(path, rng)
+        assert "whole" in [found.name for found in list_datasets(workspace)]
 
 
 def test_data_of_another_problem_are_not_taken_for_this_one(tmp_path: Path) -> None:
@@ -303,10 +323,10 @@ def test_a_data_set_that_was_cut_off_is_refused_when_it_is_asked_for(split: str,
     workspace = Workspace(tmp_path)
     file = ensure(workspace, None, [DI], total_samples=20).path / f"{split}.parquet"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(InputError, match=f"{split}.parquet' is missing, cut off or changed"):
+    with pytest.raises(InputError, match=f"{split}.parquet' is missing, truncated or changed"):
         ensure(workspace, None, [DI])
     file.unlink()
-    with pytest.raises(InputError, match="make the data again"):
+    with pytest.raises(InputError, match="regenerate the data"):
         ensure(workspace, None, [DI])
 
 
@@ -326,4 +346,4 @@ def test_a_problem_that_changed_since_is_named_where_it_differs(
         ensure(workspace, "small", ["di"])
     assert main(["data", "show", "small", "--workspace", str(tmp_path)]) == 0
     shown = capsys.readouterr()
-    assert "small was made for other problems than those of today (problems.double_integrator.q is" in shown.err
+    assert "small was generated for earlier problem definitions (problems.double_integrator.q is" in shown.err

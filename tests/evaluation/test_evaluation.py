@@ -215,7 +215,7 @@ def test_optima_of_a_condition_must_be_of_its_cases(tmp_path: Path, monkeypatch:
     stages.run_reference(reference)
     optima = read_optima(reference.output / OPTIMA)
     write_optima(condition_folder(reference.output, "held_out") / "optima-00.parquet", optima)
-    with pytest.raises(StageError, match=r"held_out.*is of other cases than the 4"):
+    with pytest.raises(StageError, match=r"held_out.*has other cases than the 4"):
         stages.run_policy(context(tmp_path, "evaluate", config, reference=reference.output))
 
 

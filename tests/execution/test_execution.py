@@ -62,7 +62,7 @@ def test_output_of_python_and_of_subprocesses_goes_to_the_logs(tmp_path: Path) -
     attempt = Workspace(tmp_path).stage("sft", "a1b2").attempts()[0]
     first, *own, last = attempt.stdout.read_text().splitlines()
     assert sorted(own) == ["from a subprocess", "from python"]
-    assert first.partition(" ")[2].startswith("sft a1b2, seed 3: attempt 1 began, process ")
+    assert first.partition(" ")[2].startswith("sft a1b2, seed 3: attempt 1 started, pid ")
     assert last.partition(" ")[2] == "sft a1b2, seed 3: finished"
     assert sorted(attempt.stderr.read_text().splitlines()) == ["its stderr", "to stderr"]
 
@@ -71,9 +71,9 @@ def test_the_log_of_a_training_says_how_it_goes(tmp_path: Path) -> None:
     run(tmp_path, "log_steps", sft={"steps": 25})
     attempt = Workspace(tmp_path).stage("sft", "a1b2").attempts()[0]
     lines = attempt.stdout.read_text().splitlines()
-    assert "sft a1b2, seed 3, 25 steps: attempt 1 began" in lines[0]
+    assert "sft a1b2, seed 3, 25 steps: attempt 1 started" in lines[0]
     assert lines[1:3] == ["step 10: loss 0.1", "step 20: loss 0.05"]
-    assert "sft a1b2, seed 3, 25 steps: failed, crash: " in lines[3]
+    assert "sft a1b2, seed 3, 25 steps: failed (crash): " in lines[3]
     assert len(attempt.metrics.read_text().splitlines()) == 25
 
 

@@ -45,7 +45,7 @@ def test_an_id_belongs_to_one_specification(workspace: Workspace) -> None:
     save_plan(workspace.root, plan)
     assert make_request(workspace, SPEC, experiment_id="sweep").existing == plan
     other = make_spec({"systems": "di", "parameters": {"lora_rank": [4]}, "seed": 3})
-    with pytest.raises(InputError, match=r": seed was 0, now 3; lora_rank was 4,8, now 4\. Give another --exp"):
+    with pytest.raises(InputError, match=r": seed was 0, now 3; lora_rank was 4,8, now 4\. Choose another --exp"):
         make_request(workspace, other, experiment_id="sweep")
     assert make_request(workspace, other, experiment_id="sweep", fresh=True).experiment_id == "sweep-2"
 

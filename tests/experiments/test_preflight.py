@@ -33,9 +33,9 @@ def test_needs_are_compared_with_what_there_is(
     monkeypatch.setattr(checks, "_free_memory_bytes", lambda: int(1e9))
     monkeypatch.setattr("shutil.disk_usage", lambda _path: DiskUsage(0, 0, int(0.1e9)))
     found = check_machine(Workspace(tmp_path / "not" / "there"), base)
-    memory = "host memory: needs 1.5 GB, has 1.0 GB. End other programs, or give --base-model a smaller one."
+    memory = "needs 1.5 GB, has 1.0 GB. Close other programs, or set --base-model to a smaller model."
     assert named(found, "memory") == Check("memory", "problem", memory)
-    assert "needs 0.2 GB, has 0.1 GB. Free some space, or name a folder on another" in named(found, "disk").text
+    assert "needs 0.2 GB, has 0.1 GB. Free some space, or set --workspace or" in named(found, "disk").text
     with pytest.raises(InputError, match=r"needs 1\.5 GB, has 1\.0 GB"):
         require_fit(found)
     assert not (tmp_path / "not").exists()
@@ -45,7 +45,7 @@ def test_a_hub_model_that_cannot_be_had_is_a_problem(tmp_path: Path, monkeypatch
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     found = named(check_machine(Workspace(tmp_path), resolve_base("no-such-owner/no-such-model")), "base model")
     assert found.result == "problem"
-    assert "neither a folder nor in the cache" in found.text
+    assert "neither a folder nor in the local Hugging Face cache" in found.text
 
 
 def test_without_a_base_nothing_is_demanded(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_login_node_needs_no_memory_for_what_its_cluster_trains(
 ) -> None:
     monkeypatch.setattr(checks, "_free_memory_bytes", lambda: int(1e9))
     found = check_machine(Workspace(tmp_path), base, trains_here=False)
-    assert named(found, "memory") == Check("memory", "ok", "host memory: has 1.0 GB")
+    assert named(found, "memory") == Check("memory", "ok", "1.0 GB available")
     assert "needs" in named(found, "disk").text
 
 
@@ -81,7 +81,7 @@ def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("importlib.metadata.requires", lambda _name: ["trl>=1.16; extra == 'train'"])
     monkeypatch.setattr(provenance, "package_versions", dict.fromkeys)
     trl = named(check_machine(Workspace(tmp_path)), "trl")
-    assert trl == Check("trl", "problem", "not installed; pip install 'setpoint[train]'")
+    assert trl == Check("trl", "problem", "not installed; run pip install 'setpoint[train]'")
 
 
 def test_gpus_are_listed(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,5 +92,5 @@ def test_gpus_are_listed(base: BaseModel, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
     gpus = [check for check in check_machine(Workspace(tmp_path), base) if check.name == "GPU"]
     assert [check.result for check in gpus] == ["ok", "problem"]
-    remedy = "End what else uses it, or give --base-model a smaller one."
+    remedy = "Stop other processes on it, or set --base-model to a smaller model."
     assert gpus[1].text == f"Model Y, driver 550.1: needs 2.0 GB, has 0.9 GB. {remedy}"

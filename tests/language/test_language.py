@@ -163,7 +163,7 @@ def test_coefficients_have_the_two_decimals_that_the_built_in_base_can_read(valu
 def test_coefficients_outside_of_the_family_are_refused() -> None:
     own = type("Own", (SecondOrder,), {"coefficients": {"a": 1.0, "drag": 2.0}})
     problem = replace(problems.get("double_integrator"), plant=own())
-    with pytest.raises(InputError, match="coefficients must be among a, b, c, d, g, e, but are also drag"):
+    with pytest.raises(InputError, match="coefficients must be among a, b, c, d, g, e, got drag"):
         messages(problem, [0.5, 0.5], PromptFormat())
 
 

@@ -18,9 +18,9 @@ from setpoint.problems import COARSE_TO_FINE, require_disjoint, suite_states
 def test_demonstrations_are_made_certified_and_apart_from_the_tests(name: str, tmp_path: Path) -> None:
     problem = problems.get(name)
     info = create(Workspace(tmp_path), None, Recipe((name,), 6))
-    assert info.manifest["certificate"]["optimum"] == {name: problem.optimum_word}
-    assert max(info.manifest["certificate"][f"worst_{part}"] for part in ("stationarity", "violation")) <= 1e-8
-    assert (info.manifest["certificate"]["worst_duality_gap"] is not None) == problem.plant.linear
+    assert info.certificate["optimum"] == {name: problem.optimum_label}
+    assert max(info.certificate[f"worst_{part}"] for part in ("stationarity", "violation")) <= 1e-8
+    assert (info.certificate["worst_duality_gap"] is not None) == problem.plant.linear
     rows = load_rows(info, "train", name)
     require_disjoint(problem, rows.states, suite_states(problem, "nominal", 200))
     for state, moves, feedback in zip(rows.states, rows.moves, rows.feedback, strict=True):

@@ -182,9 +182,9 @@ def odd_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     [
         (
             "evaluate --controller lqr --system impossible --num-test-cases 3",
-            "no initial state has a certified optimum",
+            "none of 3 initial states has a certified optimum",
         ),
-        ("systems impossible --plot impossible.png", "no initial state has a certified optimum"),
+        ("systems impossible --plot impossible.png", "none of 12 initial states has a certified optimum"),
         ("data generate --systems short_horizon --total-samples 6", "must cover the 7 steps of short_horizon"),
         ("experiment run --systems short_horizon --dry-run", "must cover the 7 steps of short_horizon"),
         ("train --system short_horizon --dry-run", "must cover the 7 steps of short_horizon"),
@@ -233,35 +233,38 @@ def test_broken_plugins_are_listed_with_the_reason_and_the_others_work(capsys: p
     reasons = dict(line.split(": ", 1) for line in captured.err.splitlines() if ": " in line)
     assert "No module named 'nothing_of_this_name'" in reasons["raises"]
     assert "must be named after its plant, 'pendulum'" in reasons["other_name"]
-    assert "must lead to a Problem" in reasons["no_problem"]
-    assert "horizon and starts must be at least 1" in reasons["infinite"]
+    assert "must refer to a Problem" in reasons["no_problem"]
+    assert "horizon and starts must be integers of at least 1" in reasons["infinite"]
     assert "SystemExit: 7" in reasons["exits"]
     assert "parameter mu of van_der_pol must be finite" in reasons["not_finite"]
-    assert "derivative must give 2 finite numbers" in reasons["bad_slopes"]
-    assert "there must be 2 equations" in reasons["bad_equations"]
+    assert "derivative must return 2 finite numbers" in reasons["bad_slopes"]
+    assert "equations must have 2 entries" in reasons["bad_equations"]
     assert "derivative must accept CasADi symbols" in reasons["branches"]
-    assert "the bounds of force must be finite and in order, but are 1 and -1" in reasons["reversed"]
-    assert "must be finite and in order, but are -inf and inf" in reasons["unbounded"]
-    assert "must be finite and in order, but are nan and 1" in reasons["nan_bound"]
-    assert "whole numbers, but are 50.0 and 1" in reasons["half_a_step"]
+    assert "the bounds of force must be finite and in order, got 1 and -1" in reasons["reversed"]
+    assert "must be finite and in order, got -inf and inf" in reasons["unbounded"]
+    assert "must be finite and in order, got nan and 1" in reasons["nan_bound"]
+    assert "horizon and starts must be integers of at least 1, got 50.0 and 1" in reasons["half_a_step"]
     assert "initial states must lie within the state bounds" in reasons["too_wide"]
-    assert "evaluation_mode must be open_loop or closed_loop, but is 'sometimes'" in reasons["judged_badly"]
+    assert "evaluation_mode must be open_loop or closed_loop, got 'sometimes'" in reasons["judged_badly"]
     assert "the target must be an equilibrium" in reasons["drifts"]
     assert "must be linear in its states and controls" in reasons["false_claim"]
     assert "derivative must not depend on time" in reasons["timed"]
     assert "Did you mean 'mass'" in reasons["family_name"]
-    assert "both a held-out range and the rest" in reasons["family_holds_out_all"]
-    assert "both a held-out range and the rest" in reasons["family_between_cents"]
+    assert "a held-out range and the rest" in reasons["family_holds_out_all"]
+    assert "a held-out range and the rest" in reasons["family_between_cents"]
     assert "the nominal mass must lie in its family and outside" in reasons["family_nominal"]
-    assert "name must be small letters, digits and underscores, but is 'Capital'" in reasons["Capital"]
-    assert "must have a text called title" in reasons["untitled"]
-    assert "parameter mode must be made of numbers, but is 'fast'" in reasons["worded"]
-    assert "parameter masses must be made of numbers" in reasons["arrays"]
-    assert "q must be made of numbers, but is ('a', 1.0)" in reasons["word_weight"]
-    assert "at least one weight in q must be above 0" in reasons["no_weight"]
-    assert "must allow 0, which holds the target, but are 1 and 2" in reasons["always_on"]
+    assert (
+        "name must consist of lowercase letters, digits and underscores, starting with a letter, got 'Capital'"
+        in reasons["Capital"]
+    )
+    assert "needs a string attribute `title`" in reasons["untitled"]
+    assert "parameter mode must be numeric, got 'fast'" in reasons["worded"]
+    assert "parameter masses must be numeric" in reasons["arrays"]
+    assert "q must be numeric, got ('a', 1.0)" in reasons["word_weight"]
+    assert "at least one weight in q must be positive" in reasons["no_weight"]
+    assert "must include 0, the control at the target, got 1 and 2" in reasons["always_on"]
     assert "the functions of xp, such as xp.sin" in reasons["of_math"]
-    assert "the dynamics must have derivatives at the target" in reasons["steep"]
+    assert "the dynamics must be differentiable at the target" in reasons["steep"]
     assert "ValueError: one two three" in reasons["several_lines"]
     assert "BaseException: beyond Exception" in reasons["base_exception"]
     assert reasons.keys() == BROKEN.keys()

@@ -9,12 +9,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from setpoint import problems
-from setpoint.artifacts import Manifest, Measured, PublishedFile, write_json, write_text
+from setpoint.artifacts import Manifest, Measured, PublishedFile, read_json, write_json
 from setpoint.errors import InputError
 from setpoint.fingerprint import file_digest
-from setpoint.language import Message
+from setpoint.language import Message, PromptFormat
 from setpoint.policies import BUILTIN, PRESETS, BaseModel, builtin_path, resolve_base
-from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
+from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter, read_record
 from setpoint.policies.controller import LLMController, moves_to_generate
 from setpoint.policies.language_model import Completion, shared_prefix
 from setpoint.simulation import run_controller
@@ -139,8 +139,11 @@ def base(digest: str = "0123456789ab") -> BaseModel:
     return BaseModel("builtin:tiny", "nowhere", digest, TINY)
 
 
+ADAPTER_CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+
+
 def adapter_folder(path: Path, record: object) -> Path:
-    write_text(path / "adapter_config.json", "{}")
+    write_json(path / "adapter_config.json", ADAPTER_CONFIG)
     save_file({"weights": np.zeros(4)}, path / "adapter_model.safetensors")
     write_json(path / ADAPTER_RECORD, record)
     return path
@@ -197,7 +200,62 @@ def test_a_base_that_was_cut_off_is_refused(name: str, tmp_path: Path) -> None:
     copy = shutil.copytree(builtin_path(), tmp_path / "base")
     assert resolve_base(str(copy)).digest == resolve_base(BUILTIN).digest
     (copy / name).write_bytes((copy / name).read_bytes()[:-30])
-    with pytest.raises(InputError, match=f"{name}' is cut off or damaged"):
+    with pytest.raises(InputError, match=f"{name}' is truncated or damaged"):
+        resolve_base(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"r": -1}, "r must be"),
+        ({"r": "8"}, "r must be"),
+        ({"target_modules": "x"}, "target_modules must be"),
+        ({"peft_type": None}, "peft_type must be"),
+        ({"lora_alpha": [16]}, "lora_alpha must be"),
+    ],
+)
+def test_an_adapter_whose_shape_is_damaged_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    folder = adapter_folder(tmp_path, RECORD)
+    write_json(folder / "adapter_config.json", {**ADAPTER_CONFIG, **change})
+    with pytest.raises(InputError, match=says):
+        check_adapter(folder, base())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"dialect": True}, "dialect must be an object"),
+        ({"dialect": {**PromptFormat().definition(), "blocks": [1, 0]}}, r"dialect\.blocks must be"),
+        ({"dialect": {**PromptFormat().definition(), "template": "latin"}}, r"dialect\.template must be one of"),
+        ({"base": {}}, r"base\.name is missing"),
+        ({"systems": ["../outside"]}, "systems must be"),
+        ({"systems": "pendulum"}, "systems must be"),
+    ],
+)
+def test_a_damaged_record_of_an_adapter_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    record = {**RECORD, "systems": ["pendulum"], "dialect": PromptFormat().definition()}
+    folder = adapter_folder(tmp_path, record)
+    assert read_record(folder).prompt_format == PromptFormat()
+    write_json(folder / ADAPTER_RECORD, {**record, **change})
+    with pytest.raises(InputError, match=says):
+        read_record(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("config.json", {"architectures": 1}, "architectures must be a list of texts"),
+        ("config.json", {"vocab_size": {}}, "vocab_size must be an integer"),
+        ("config.json", {"hidden_size": -1}, "hidden_size must be an integer"),
+        ("tokenizer_config.json", {"model_max_length": {}}, "model_max_length must be a finite number"),
+    ],
+)
+def test_a_base_whose_configuration_is_damaged_is_refused(
+    tmp_path: Path, name: str, change: dict[str, object], says: str
+) -> None:
+    copy = shutil.copytree(builtin_path(), tmp_path / "base")
+    write_json(copy / name, {**read_json(copy / name), **change})
+    with pytest.raises(InputError, match=says):
         resolve_base(str(copy))
 
 
@@ -207,8 +265,8 @@ def test_a_base_that_was_cut_off_is_refused(name: str, tmp_path: Path) -> None:
         ({"model_type": "bert"}, "is not a causal language model, but model_type 'bert'"),
         ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "but LlamaForSequenceClass"),
         ({"model_type": "t5", "architectures": ["T5EncoderModel"]}, "but T5EncoderModel"),
-        ({}, "does not say its model_type"),
-        ([], "does not say its model_type"),
+        ({}, "has no model_type"),
+        ([], "has no model_type"),
         ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, None),
         ({"model_type": "llama"}, None),
     ],

@@ -67,5 +67,5 @@ def test_everything_that_is_wrong_with_a_problem_is_said_at_once() -> None:
     problem = problems.get("pendulum")
     with pytest.raises(InputError) as caught:
         replace(problem, steps=0, q=(1.0,), target=(float("nan"), 0.0))
-    for part in ("horizon and starts must be at least 1", "q must have 2 values", "target must be finite"):
+    for part in ("horizon and starts must be integers of at least 1", "q must have 2 values", "target must be finite"):
         assert part in str(caught.value)

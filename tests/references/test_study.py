@@ -39,7 +39,7 @@ def test_tracking_a_linear_plant_without_active_bounds_is_the_regulator() -> Non
 def test_tracking_needs_the_beginning() -> None:
     problem = problems.get("double_integrator")
     controller = TrackingLqr(problem)
-    with pytest.raises(InputError, match="must be asked at time 0 first"):
+    with pytest.raises(InputError, match="must be called at time 0 first"):
         controller.plan(0.5, np.zeros((1, 2)), 5)
 
 

@@ -246,7 +246,7 @@ def test_cancel_ends_every_job(lab: Lab, tmp_path: Path) -> None:
     scripts.submit(generated, Client())
     held = [report for report in jobs.status(Workspace(tmp_path), plan, Client()) if report.reason == "JobHeldUser"]
     assert held
-    assert {report.action for report in held} == {f"let it go: `scontrol release {report.job}`" for report in held}
+    assert {report.action for report in held} == {f"run `scontrol release {report.job}`" for report in held}
     ended = jobs.cancel(Workspace(tmp_path), plan, Client())
     show(cancelled=len(ended))
     assert len(ended) >= len(generated.batches)
@@ -320,7 +320,7 @@ def test_the_contracts_command_trains_what_the_local_run_trains(
     assert main(["slurm", "generate", *local, "--workspace", str(places["hand"])]) == 3
     assert "is finished already" in capsys.readouterr().err
     assert main(["slurm", "cancel", *of]) == 0
-    assert "no job was in the queue" in capsys.readouterr().out
+    assert "no jobs in the queue" in capsys.readouterr().out
 
 
 def scripts_in_order(experiment: Path) -> list[Path]:

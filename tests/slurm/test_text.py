@@ -15,7 +15,7 @@ from setpoint.cli.main import main
 from setpoint.errors import InputError
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import Refused, SubmitLimit, Unavailable, _environment, _refusal
-from setpoint.execution.slurm.parsing import QueueEntry, accounting, control, cut_off, queue
+from setpoint.execution.slurm.parsing import QueueEntry, accounting, control, is_truncated, queue
 from setpoint.execution.slurm.profile import read_profile
 from setpoint.execution.slurm.resources import minutes, named
 from setpoint.execution.slurm.script import Batch, Site, job_name, script_text
@@ -99,7 +99,7 @@ def test_a_profile_with_mistakes(tmp_path: Path) -> None:
         "options: {time: 24:00:00}": "'time' cannot be set here; use the field 'resources'",
         "options: {output: /x}": "'output' cannot be set here; the scripts set it",
         "options: {--nice: 5}": "'--nice' is not the long name of an option",
-        "environment: {a b: c}": "'a b' cannot be the name of a variable",
+        "environment: {a b: c}": "'a b' is not a valid variable name",
         "a: b: c": "line 1: not YAML",
     }.items():
         path.write_text(mistake)
@@ -186,7 +186,7 @@ def test_tasks_that_never_began_share_a_line() -> None:
     line = "JobId=7 ArrayJobId=7 ArrayTaskId=0-1,3%2 JobState=CANCELLED Reason=x ExitCode=0:0"
     assert [seen.job for seen in control(line)] == ["7_0", "7_1", "7_3"]
     whole, cut = "7_[1-2,4]|7|PENDING|None||a", "7_[1-2,4-5,|7|PENDING|None||a"
-    assert [cut_off(text) for text in ("", "7_1|8|RUNNING|None|n1|a_[b", whole, f"{whole}\n{cut}")] == [
+    assert [is_truncated(text) for text in ("", "7_1|8|RUNNING|None|n1|a_[b", whole, f"{whole}\n{cut}")] == [
         *(False, False, False),
         True,
     ]
@@ -237,7 +237,7 @@ def test_a_warning_that_comes_before_the_stage_listens_sends_it_back_to_the_queu
 def test_a_script_says_what_is_amiss(tmp_path: Path) -> None:
     path = tmp_path / "a.sbatch"
     for profile, task, code, words in (
-        ({}, {}, 1, "hand this in with sbatch"),
+        ({}, {}, 1, "submit this with sbatch"),
         ({}, {"SLURM_ARRAY_TASK_ID": "2"}, 2, "there is no stage number 2"),
         ({"venv": "/nowhere"}, {"SLURM_ARRAY_TASK_ID": "0"}, 127, "/nowhere/bin/activate"),
         ({"conda": "x"}, {"SLURM_ARRAY_TASK_ID": "0"}, 127, "conda: command not found"),

@@ -1,4 +1,4 @@
-"""Every claim of an experiment, by its type."""
+"""All claims of an experiment, according to its type."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,11 +18,11 @@ from setpoint.analysis.runs.reliability import failure_claims
 from setpoint.analysis.runs.secondary import secondary_claims
 
 MODEL_TYPE = "model_type"
-ADAPTIVE = "results decided what was tried, so only a fresh experiment can confirm it"
+ADAPTIVE = "earlier results decided which runs were made; confirm it with a new experiment"
 
 
 def cross_system_claims(data: ExperimentData) -> list[Claim]:
-    """Universal against specialist models on every system, over these systems and over others."""
+    """Compare universal and specialist models on every system, over the tested systems and over systems in general."""
     return arm_claims(data, MODEL_TYPE) if len({run.model_type for run in data.runs}) >= 2 else []
 
 
@@ -34,7 +34,7 @@ BY_TYPE: dict[str, Callable[[ExperimentData], list[Claim]]] = {
 
 
 def experiment_claims(data: ExperimentData) -> list[Claim]:
-    """All claims, in the order of a report."""
+    """Return all claims in the order of a report."""
     own = BY_TYPE.get(data.type)
     of_sweep = sweep_claims(data)
     claims = [
@@ -49,11 +49,11 @@ def experiment_claims(data: ExperimentData) -> list[Claim]:
     ]
     if data.analysis.adaptive:
         claims = [_exploratory(claim) for claim in claims]
-    return [*claims, *inert_parameter_claims(data)]  # equal digests are seen, not inferred
+    return [*claims, *inert_parameter_claims(data)]  # facts about equal digests, which no selection can bias
 
 
 def _exploratory(claim: Claim) -> Claim:
-    """The claim of a search that chose its runs by their results: a lead for a fresh experiment, not a finding."""
+    """Downgrade a supported claim of an adaptive search to a suggestion: its runs were selected by their results."""
     if claim.status is not Status.SUPPORTED:
         return claim
     return replace(

@@ -1,4 +1,4 @@
-"""The Python interface: what `import setpoint` offers, and what the command line is built on.
+"""Python API behind `import setpoint` and the command line.
 
 control        systems, problems, simulation and optimal control
 evaluation     controllers on test cases
@@ -9,8 +9,8 @@ results        tables of results and lists of claims
 policies       trained adapters as controllers
 tables         the same statistics on any table
 designs        designs within a budget, and what they can detect
-confirming     the best configurations of a sweep again, with new seeds
-comparison     arms of training over several experiments
+confirming     reruns of the best configurations of a sweep with new seeds
+comparison     training arms compared over several experiments
 
-The names that users need are in `setpoint.__all__`; everything else may change.
+The public names are in `setpoint.__all__`; everything else may change.
 """

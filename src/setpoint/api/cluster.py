@@ -12,13 +12,13 @@ from setpoint.experiments.slurm.scripts import GeneratedScripts
 def generate_scripts(
     request: Request, slurm: Slurm, *, submit: bool, notify: Notify
 ) -> tuple[GeneratedScripts, dict[str, str]]:
-    """Plan the experiment, write its scripts, and submit them if asked to.
+    """Plan the experiment, write its scripts, and optionally submit them.
 
     Returns:
-        The scripts, and batch name -> job id of those that were submitted.
+        The scripts, and a table from batch name to job id of the submitted ones.
 
     Raises:
-        InputError: something is missing, or SLURM refuses a script.
+        InputError: a requirement is missing, or SLURM rejects a script.
     """
     client = Client()
     if submit:
@@ -29,7 +29,7 @@ def generate_scripts(
     try:
         limits = client.limits
     except Unavailable as error:
-        notify(f"SLURM could not be asked for its limits ({error}); using the usual ones")
+        notify(f"cannot query the limits of SLURM ({error}); using its defaults")
         limits = ClusterLimits()
     generated = scripts.generate(request.workspace, prepared.plan, cluster, limits)
     return generated, scripts.submit(generated, client) if submit else {}

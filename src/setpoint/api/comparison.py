@@ -1,4 +1,4 @@
-"""Arms of training side by side: several experiments over the same systems and test cases, in one table."""
+"""Comparison of training arms: several experiments on the same systems and test cases, in one table."""
 
 from setpoint.analysis.data.evaluations import read_arms
 from setpoint.api.running import Notify, RunOptions, run_without_report
@@ -12,13 +12,13 @@ from setpoint.reports.arms import write_arms
 
 
 def compare_arms(settings: ArmSettings, workspace: Workspace, options: RunOptions, notify: Notify) -> tuple[str, bool]:
-    """Run what is missing of every part, and write the table.
+    """Run the missing parts and write the table.
 
     Returns:
-        The table as Markdown, and whether every run is ok.
+        The table in Markdown, and whether every run is ok.
 
     Raises:
-        RunInterrupted: by SIGINT or SIGTERM; the same call resumes.
+        RunInterrupted: SIGINT or SIGTERM was received; the same call resumes.
     """
     comparison.make_datasets(settings, workspace, notify)
     parts, complete = {}, True

@@ -1,4 +1,4 @@
-"""The best configurations of a finished sweep again, with seeds that had no part in choosing them."""
+"""Confirmation runs: the best configurations of a finished sweep, rerun with new seeds to avoid selection bias."""
 
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.runs.configurations import rank_configurations, ranking_metric
@@ -21,10 +21,10 @@ def confirmation_request(
     fresh: bool = False,
     accept_changes: bool = False,
 ) -> Request:
-    """The experiment that runs the `top` configurations of each system with `seeds` new seeds.
+    """Return the request for an experiment that reruns the `top` configurations of each system with `seeds` new seeds.
 
     Args:
-        confirmed: the sweep that chooses.
+        confirmed: id of the finished sweep.
 
     Raises:
         InputError: there is no such sweep, it is not finished, or none of its runs has a result.
@@ -41,7 +41,7 @@ def confirmation_request(
 
 
 def best_configurations(workspace: Workspace, experiment_id: str, top: int) -> list[dict[str, Value]]:
-    """System and swept parameters of the `top` configurations of each system.
+    """Return system and swept parameters of the `top` configurations of each system.
 
     Raises:
         InputError: the experiment is not finished, or none of its runs has a result.
@@ -50,8 +50,8 @@ def best_configurations(workspace: Workspace, experiment_id: str, top: int) -> l
     pending = sum(run.pending for run in data.runs)
     if pending:
         raise InputError(
-            f"{experiment_id!r} still has {pending} of {len(data.runs)} runs to finish, and an early choice may not be "
-            f"the best. Finish it first: setpoint experiment resume {experiment_id}"
+            f"{pending} of {len(data.runs)} runs of {experiment_id!r} are not finished. Finish them first: setpoint "
+            f"experiment resume {experiment_id}"
         )
     best: list[dict[str, Value]] = []
     for system in data.systems:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from setpoint import metrics, plants, problems
-from setpoint.api.html import html_table, require_pandas
+from setpoint.api.html import html_table, require_pandas, text_table
 from setpoint.controllers import Controller
 from setpoint.errors import InputError, shown
 from setpoint.problems import MoveBlocking, Problem, suite_states
@@ -21,49 +21,54 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLOTTED_CASES = 12
-"""Optimal trajectories in the picture of a system."""
+"""Number of optimal trajectories in the plot of a system."""
 
 
 def systems() -> list[str]:
-    """The names of all systems: those of this package, plug-ins, and registered ones."""
+    """Return the names of all systems: built-in, plug-in and registered ones."""
     return list(plants.names())
 
 
 def problem(name: str) -> Problem:
-    """The optimal-control problem of the system called `name`, a full or a short name.
+    """Return the optimal-control problem of a system.
+
+    Args:
+        name: full or short name of the system.
 
     Raises:
-        InputError: no such system; the message lists the known ones.
+        InputError: the system is unknown; the message lists the known ones.
     """
+    if not isinstance(name, str):
+        raise InputError(f"a system is named by text, got {shown(name)}.")
     return problems.get(name)
 
 
 def register_system(problem: Problem) -> Problem:
-    """Make the problem of a plant of your own known by its name in this process.
+    """Register the problem of your own plant under its name in this process.
 
-    Simulation, optimal control and evaluation work at once. Training runs in other processes, which do not see what a
-    notebook defines: for experiments, install the plant as a plug-in (entry-point group `setpoint.systems`).
+    Simulation, optimal control and evaluation then accept the name. Training runs in other processes, which cannot
+    import from a notebook: for experiments, install the plant as a plug-in (entry-point group `setpoint.systems`).
 
     Returns:
         The same problem.
 
     Raises:
-        InputError: the plant or the problem cannot be used, or its name is taken by another one.
+        InputError: the plant or the problem is invalid, or its name is taken.
     """
     plants.register(problem)
     return problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Simulation:
-    """Simulated episodes of one problem. Arrays have a leading batch axis, unless one state was simulated.
+    """Simulated episodes of one problem. Arrays have a leading batch axis unless a single state was simulated.
 
     Attributes:
-        problem: what was simulated.
+        problem: the simulated problem.
         batch: times (N+1,), states (B, N+1, n_x), applied and commanded controls (B, N, n_u), always with a batch axis.
-        single: whether one state was given, so that all other arrays come without the batch axis.
-        readable: whether every answer of the controller could be read, (B,).
-        optimal: whether the controls are a certified optimum, (B,); None where no optimum was computed.
+        single: True if one state was given; the properties then have no batch axis.
+        readable: True where every answer of the controller could be parsed, (B,).
+        optimal: True where the controls are a certified optimum, (B,); None if no optimum was computed.
     """
 
     problem: Problem
@@ -77,12 +82,12 @@ class Simulation:
 
     @property
     def times(self) -> Float[np.ndarray, "nodes"]:
-        """Seconds."""
+        """Times of the grid nodes in seconds."""
         return self.batch.times
 
     @property
     def states(self) -> Float[np.ndarray, "*batch nodes n_x"]:
-        """SI units."""
+        """States at the grid nodes, in SI units."""
         return self._shaped(self.batch.states)
 
     @property
@@ -92,7 +97,7 @@ class Simulation:
 
     @property
     def cost(self) -> Float[np.ndarray, "*batch"]:
-        """J of the applied controls."""
+        """Cost J of the applied controls."""
         return self._shaped(self.problem.cost(self.batch.states, self.batch.controls))
 
     @property
@@ -102,18 +107,18 @@ class Simulation:
 
     @property
     def success(self) -> Bool[np.ndarray, "*batch"]:
-        """Whether the target was reached within 5 % of the initial set's half width, without violating a bound."""
+        """True where the final state is within 5 % of the initial set's half-width and no bound was violated."""
         error = metrics.normalised_error(self.problem, self.batch)
         violations = metrics.violations(self.problem, self.batch)
         return self._shaped(metrics.success(error, violations, self.readable))
 
     @property
     def certified(self) -> Bool[np.ndarray, "*batch"] | None:
-        """Whether the controls are a certified optimum; None where no optimum was computed."""
+        """True where the controls are a certified optimum; None if no optimum was computed."""
         return None if self.optimal is None else self._shaped(self.optimal)
 
     def to_pandas(self) -> Any:
-        """A DataFrame with one row per episode and grid node; the last node has no controls."""
+        """Return a DataFrame with one row per episode and grid node; the last node has no controls."""
         plant = self.problem.plant
         states, controls = self.batch.states, self.batch.controls
         padded = np.concatenate([controls, np.full((len(states), 1, plant.n_u), np.nan)], axis=1)
@@ -126,20 +131,27 @@ class Simulation:
         return require_pandas().DataFrame(columns)
 
     def plot(self) -> "Figure":
-        """States and controls over time with their bounds, as a matplotlib figure."""
+        """Plot states, controls and their bounds over time in a matplotlib figure."""
         from setpoint.reports.trajectory_figure import simulation_figure
 
         return simulation_figure(self.problem.plant, self.batch)
 
+    def _table(self) -> tuple[str, tuple[str, ...], list[tuple[object, ...]]]:
+        """Title, header and one row per episode."""
+        columns = {"cost J": self.cost, "final error": self.final_error, "success": self.success}
+        if self.certified is not None:
+            columns["certified"] = self.certified
+        rows = zip(*(np.atleast_1d(column).tolist() for column in columns.values()), strict=True)
+        title = f"{self.problem.name}: {len(self.times) - 1} steps"
+        return title, ("episode", *columns), [(k, *row) for k, row in enumerate(rows)]
+
+    def __repr__(self) -> str:
+        """Return one line per episode."""
+        title, header, rows = self._table()
+        return "\n".join([title, text_table(header, rows)])
+
     def _repr_html_(self) -> str:
-        rows = zip(
-            *(np.atleast_1d(column).tolist() for column in (self.cost, self.final_error, self.success)), strict=True
-        )
-        return html_table(
-            f"{self.problem.name}: {len(self.times) - 1} steps",
-            ("episode", "cost J", "final error", "success"),
-            [(k, *row) for k, row in enumerate(rows)],
-        )
+        return html_table(*self._table())
 
 
 def simulate(
@@ -150,26 +162,29 @@ def simulate(
     replan_every: int | None = None,
     disturbance: Disturbance = NO_DISTURBANCE,
 ) -> Simulation:
-    """Simulate from `x0` under given controls, or under a controller.
+    """Simulate from `x0` with given controls or a controller.
 
     Args:
         problem: a problem, or the name of its system.
         x0: initial states, (n_x,) or (B, n_x), SI units.
         controls: (N, n_u) for all episodes or (B, N, n_u), SI units, saturated to the bounds; or a controller.
-        replan_every: steps between two plans of a controller; None for one plan over the whole horizon (open loop).
-        disturbance: noise, delay and mismatch, which a controller does not know of.
+        replan_every: replanning interval of a controller in steps; None for one plan over the horizon (open loop).
+        disturbance: noise, delay and plant mismatch, which the controller does not model.
 
     Raises:
         InputError: an argument has the wrong shape or is not finite.
     """
-    posed = problems.get(problem) if isinstance(problem, str) else problem
+    posed = as_problem(problem)
     states, single = posed.as_states(x0, "x0")
     if _is_controller(controls):
+        require_controller(controls, posed)
         interval = require_interval(posed, replan_every)
         found = run_controller(posed, controls, states, interval, disturbance)
         return Simulation(posed, found.trajectory, single, found.plans_parsed == found.plans)
     if replan_every is not None or disturbance.name:
-        raise InputError("replan_every and disturbance need a controller, but `controls` holds numbers.")
+        raise InputError(
+            "replan_every and disturbance need a controller. Pass one as `controls`, or drop these arguments."
+        )
     moves = _moves(posed, controls, len(states))
     return Simulation(posed, simulate_plant(posed.plant, states, moves), single, np.ones(len(states), dtype=bool))
 
@@ -178,53 +193,86 @@ def _is_controller(value: object) -> TypeGuard[Controller]:
     return hasattr(value, "plan")
 
 
-def require_interval(problem: Problem, replan_every: int | None, name: str = "replan_every") -> int:
-    """The replanning interval in steps; 0 stands for open loop.
-
-    Args:
-        name: what the user calls it.
+def as_problem(problem: Problem | str) -> Problem:
+    """Return the problem itself, or the one of the system with this name.
 
     Raises:
-        InputError: it is longer than the horizon, or not a positive whole number.
+        InputError: it is neither a problem nor the name of a system.
+    """
+    if isinstance(problem, str):
+        return problems.get(problem)
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem must be a Problem or the name of a system, got {shown(problem)}.")
+    return problem
+
+
+def require_controller(controller: Any, problem: Problem) -> None:
+    """Check that `controller` can control `problem`.
+
+    Raises:
+        InputError: it has no name or no method `plan`, or controls another problem.
+    """
+    if isinstance(controller, type) or not isinstance(getattr(controller, "name", None), str):
+        raise InputError(
+            "a controller must be an object with a text attribute `name` and a method plan(t, x, steps), such as "
+            f"ClippedLqr(problem), got {shown(controller)}."
+        )
+    if not callable(getattr(controller, "plan", None)):
+        raise InputError(f"controller {controller.name!r} has no method plan(t, x, steps).")
+    own = getattr(controller, "problem", None)
+    if isinstance(own, Problem) and own.plant != problem.plant:
+        raise InputError(f"controller {controller.name!r} controls {own.name}, not {problem.name}. Make one for it.")
+
+
+def require_interval(problem: Problem, replan_every: int | None, name: str = "replan_every") -> int:
+    """Return the replanning interval in steps; 0 for open loop.
+
+    Args:
+        name: name of the argument in the error message.
+
+    Raises:
+        InputError: it is longer than the horizon, or not a positive integer.
     """
     if replan_every is None:
         return 0
     if type(replan_every) is not int or not 1 <= replan_every <= problem.steps:
-        raise InputError(f"{name} must be 1 to {problem.steps} steps, but is {shown(replan_every)}.")
+        raise InputError(f"{name} must be 1 to {problem.steps} steps, got {shown(replan_every)}.")
     return replan_every
 
 
 def optimal(problem: Problem | str, x0: ArrayLike) -> Simulation:
-    """The certified optimal control from `x0`, one move per step, simulated.
+    """Compute and simulate the certified optimal control from `x0`, with one move per step.
 
     Args:
         problem: a problem, or the name of its system.
         x0: initial states, (n_x,) or (B, n_x), SI units.
 
     Returns:
-        The episodes; `certified` tells where an optimum was found and certified by its optimality conditions. Elsewhere
-        the controls are those of the clipped LQR.
+        The episodes. `certified` is True where an optimum was found and certified by its optimality conditions; the
+        other episodes have the controls of the clipped LQR.
 
     Raises:
-        InputError: `x0` has the wrong shape, or is one state from which no optimum can be certified.
+        InputError: `x0` has the wrong shape, or is a single state without a certified optimum.
     """
     from setpoint.controllers.optimal import OptimalController
 
-    posed = problems.get(problem) if isinstance(problem, str) else problem
+    posed = as_problem(problem)
     states, single = posed.as_states(x0, "x0")
+    if not len(states):
+        raise InputError("x0 holds no state. Pass at least one.")
     controller = OptimalController(posed)
     certified = np.array([controller.find(state) is not None for state in states])
     if single and not certified[0]:
         raise InputError(
-            f"no certified optimum of {posed.name} from x0 = {states[0].tolist()}; most likely no control keeps the "
-            "bounds from there. Start within the initial set."
+            f"no certified optimum of {posed.name} from x0 = {states[0].tolist()}: probably no control satisfies the "
+            "bounds. Choose x0 in the initial set."
         )
     found = run_controller(posed, controller, states, 0)
     return Simulation(posed, found.trajectory, single, found.plans_parsed == found.plans, certified)
 
 
 def plot_system(problem: Problem, path: Path) -> None:
-    """Draw the phase portrait with optimal trajectories from a few test cases into a file.
+    """Save a phase portrait with optimal trajectories from a few test cases.
 
     Raises:
         InputError: no test case has a certified optimum.
@@ -244,13 +292,13 @@ def plot_system(problem: Problem, path: Path) -> None:
 
 def _moves(problem: Problem, controls: Any, count: int) -> Float[np.ndarray, "B N n_u"]:
     n_u = problem.plant.n_u
-    right = f"of shape (N, {n_u}) or ({count}, N, {n_u})"
+    expected = f"of shape (N, {n_u}) or ({count}, N, {n_u})"
     try:
         moves = np.asarray(controls, dtype=float)
     except (TypeError, ValueError) as error:
-        raise InputError(f"controls must hold numbers {right}, or be a controller.") from error
+        raise InputError(f"controls must be numbers {expected}, or a controller.") from error
     if moves.ndim not in {2, 3} or moves.shape[-1] != n_u or (moves.ndim == 3 and len(moves) != count):
-        raise InputError(f"controls must be {right}, or a controller, but have shape {moves.shape}.")
+        raise InputError(f"controls must be {expected}, or a controller, got shape {moves.shape}.")
     if not np.isfinite(moves).all():
-        raise InputError("controls must be finite, but hold NaN or infinite values.")
+        raise InputError("controls must be finite, got NaN or infinite values.")
     return np.broadcast_to(moves, (count, *moves.shape[-2:]))

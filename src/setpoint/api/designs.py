@@ -1,4 +1,4 @@
-"""Designs within a budget: what each costs, and what differences it can detect."""
+"""Designs within a budget: their costs and minimum detectable differences."""
 
 import math
 from dataclasses import dataclass, replace
@@ -20,20 +20,20 @@ from setpoint.records.plan import Plan, plan_path, read_plan
 
 POWER_ALPHA = 0.05
 _PILOTS = 3
-"""Recent experiments that are searched for the spread between seeds."""
+"""Number of recent experiments that are searched for the seed-to-seed variability."""
 
 
 @dataclass(frozen=True)
 class PricedDesign:
-    """A design within the budget.
+    """A design within the budget, with its power.
 
     Attributes:
-        offer: the design, its size and its price.
-        between_levels: smallest difference between two levels of a parameter that is detected with 80 % power, in
-            standard deviations between seeds; None where there is no error to test against.
-        between_configurations: the same for two configurations.
-        seed_deviation: standard deviation between seeds of the logarithm of the primary metric, from earlier
-            experiments on the same systems; None where none tells.
+        offer: the design, its size and its cost.
+        between_levels: minimum detectable difference between two levels of a parameter at 80 % power, in seed standard
+            deviations; None without residual degrees of freedom.
+        between_configurations: likewise for two configurations.
+        seed_deviation: seed-to-seed standard deviation of the logarithm of the primary metric, from earlier
+            experiments on the same systems; None if there are none.
     """
 
     offer: Offer
@@ -42,7 +42,7 @@ class PricedDesign:
     seed_deviation: float | None
 
     def to_json(self, budget: Budget) -> dict[str, Any]:
-        """The design for programs."""
+        """Return the design as JSON."""
         return {
             "name": self.offer.name,
             "runs": self.offer.runs,
@@ -57,7 +57,7 @@ class PricedDesign:
 
 
 def designs_within(request: Request, budget: Budget) -> list[PricedDesign]:
-    """At most three designs that ask the same question within the budget; the first is recommended.
+    """Return at most three designs for the same question within the budget; the first is recommended.
 
     Raises:
         InputError: nothing fits, or the cost of some stages is unknown.
@@ -76,19 +76,19 @@ def designs_within(request: Request, budget: Budget) -> list[PricedDesign]:
 
 
 def chosen_before(workspace: Workspace, identifier: str | None, spec: ExperimentSpec) -> Request | None:
-    """The experiment of this id, where it is a design that was chosen earlier for the same question.
+    """Return the experiment of this id if it is a design chosen earlier for the same question, else None.
 
-    So the same command resumes, although what is left to pay for has changed.
+    The same command then resumes it, although the remaining cost has changed.
     """
     plan = None if identifier is None else read_plan(workspace.experiment(identifier))
     if plan is None or identifier is None:
         return None
-    asked, before = (each.model_dump(exclude=set(VARIED)) for each in (spec, planned_spec(plan)))
-    return resume_request(workspace, identifier) if asked == before else None
+    now, before = (each.model_dump(exclude=set(VARIED)) for each in (spec, planned_spec(plan)))
+    return resume_request(workspace, identifier) if now == before else None
 
 
 def price(plan: Plan, workspace: Workspace, budget: Budget) -> float:
-    """What is left of a plan, in the unit of the budget.
+    """Return the remaining cost of a plan, in the unit of the budget.
 
     Raises:
         InputError: the cost of some stages is unknown.
@@ -105,9 +105,9 @@ def price(plan: Plan, workspace: Workspace, budget: Budget) -> float:
 
 
 def seed_deviation(workspace: Workspace, spec: ExperimentSpec) -> float | None:
-    """The standard deviation between seeds of the logarithm of the primary metric, from recent experiments.
+    """Return the seed-to-seed standard deviation of the logarithm of the primary metric, from recent experiments.
 
-    None where no experiment on the same systems has replicates, or the metric is not analysed as a logarithm.
+    None if no experiment on the same systems has replicates, or the metric is not analysed on a log scale.
     """
     metric = spec.metrics[0]
     if METRICS[metric] != "log":
@@ -119,7 +119,7 @@ def seed_deviation(workspace: Workspace, spec: ExperimentSpec) -> float | None:
             if plan is None or plan.systems != spec.systems or not any(run.replicate for run in plan.runs):
                 continue
             data = read_experiment(folder)
-        except InputError:  # a damaged experiment tells nothing
+        except InputError:  # skip a damaged experiment
             continue
         samples: dict[tuple[int, str], list[float]] = {}
         for seen in observe(data, Scale(data.quantity(metric), logarithmic=True)):
@@ -132,7 +132,7 @@ def seed_deviation(workspace: Workspace, spec: ExperimentSpec) -> float | None:
 
 
 def relative_change(log_difference: float) -> float:
-    """A difference of logarithms as a relative change; very large ones are cut."""
+    """Convert a difference of logarithms to a relative change, capped at exp(7) - 1."""
     return math.expm1(min(log_difference, 7.0))
 
 

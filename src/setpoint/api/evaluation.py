@@ -1,4 +1,4 @@
-"""Controllers on test cases, beside the certified optimum, the clipped LQR and zero control."""
+"""Evaluation of controllers on test cases, compared with the certified optimum, the clipped LQR and zero control."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from setpoint import plants, problems
-from setpoint.api.control import require_interval
-from setpoint.api.html import html_table, require_pandas
-from setpoint.controllers import Controller
+from setpoint.api.control import as_problem, require_controller, require_interval
+from setpoint.api.html import html_table, require_pandas, text_table
+from setpoint.controllers import ClippedLqr, Controller, ZeroControl
 from setpoint.episodes import EpisodeResult
-from setpoint.errors import InputError, unknown_name
+from setpoint.errors import InputError, shown, unknown_name
 from setpoint.evaluation import OPEN_LOOP, Mode
 from setpoint.evaluation.protocol import standard_modes
 from setpoint.evaluation.references import evaluate_references
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Notify = Callable[[str], None]
-"""Is told, in a line of text, what takes time."""
+"""Receives progress messages, one line each."""
 
 _SHOWN = ("final_error", "control_cost", "regret_median", "success_rate", "parse_rate")
 
@@ -42,17 +42,17 @@ __all__ = ["Evaluation", "evaluate", "evaluate_groups", "modes_of", "summarise"]
 
 
 def ignore(_text: str) -> None:
-    """Tell nobody."""
+    """Discard the message."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
-    """How well a controller and the references did on test cases.
+    """Results of a controller and the references on test cases.
 
     Attributes:
-        controller: the name of the evaluated controller.
-        primary: system -> the name of the mode that counts.
-        evaluated: one row per case, controller and mode; the trajectories of the first cases.
+        controller: name of the evaluated controller.
+        primary: system -> name of its primary evaluation mode.
+        evaluated: one row per case, controller and mode, and the trajectories of the first cases.
     """
 
     controller: str
@@ -61,18 +61,18 @@ class Evaluation:
 
     @property
     def episodes(self) -> list[EpisodeResult]:
-        """One row per case, controller and mode."""
+        """Results with one row per case, controller and mode."""
         return self.evaluated.episodes
 
     @property
     def metrics(self) -> Summary:
-        """System -> mode -> controller -> metric -> value."""
+        """Metrics over all cases: system -> mode -> controller -> metric -> value."""
         return summarise(self.episodes)
 
     def summary(
         self, *, system: str | None = None, mode: str | None = None, controller: str | None = None
     ) -> dict[str, float]:
-        """The metrics over all cases of one system, mode and controller.
+        """Return the metrics over all cases of one system, mode and controller.
 
         Args:
             system: default: the only one.
@@ -84,21 +84,21 @@ class Evaluation:
         """
         found = self.metrics
         if system is None and len(found) > 1:
-            raise InputError(f"name the system: {', '.join(found)}.")
+            raise InputError(f"several systems were evaluated. Name one of {', '.join(found)}.")
         modes = _entry(found, next(iter(found)) if system is None else plants.canonical(system), "evaluated system")
         usual = self.primary[next(iter(found)) if system is None else plants.canonical(system)]
         controllers = _entry(modes, mode or (usual if usual in modes else next(iter(modes))), "evaluated mode")
         return dict(_entry(controllers, controller or self.controller, "evaluated controller"))
 
     def to_pandas(self) -> Any:
-        """A DataFrame with one row per case, controller and mode."""
+        """Return a DataFrame with one row per case, controller and mode."""
         return require_pandas().DataFrame([asdict(row) for row in self.episodes])
 
     def plot(self, case: int = 0, mode: str | None = None) -> "Figure":
-        """States and controls of one of the first cases for every controller, as a matplotlib figure.
+        """Plot states and controls of one of the first cases for every controller in a matplotlib figure.
 
         Raises:
-            InputError: this case's trajectories were not kept.
+            InputError: the trajectories of this case were not kept.
         """
         from setpoint.reports.trajectory_figure import trajectory_figure
 
@@ -112,14 +112,22 @@ class Evaluation:
             raise InputError(f"no trajectories of case {case}. Kept: {', '.join(f'case {c} {m}' for c, m in kept)}.")
         return trajectory_figure(trajectories)
 
+    def __repr__(self) -> str:
+        """Return one line per system, mode and controller."""
+        return text_table(*self._table())
+
     def _repr_html_(self) -> str:
-        rows = [
+        return html_table("Evaluation", *self._table())
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """Header and rows."""
+        rows: list[tuple[object, ...]] = [
             (system, mode, name, *(values.get(metric) for metric in _SHOWN))
             for system, modes in self.metrics.items()
             for mode, controllers in modes.items()
             for name, values in controllers.items()
         ]
-        return html_table("Evaluation", ("system", "mode", "controller", *_SHOWN), rows)
+        return ("system", "mode", "controller", *_SHOWN), rows
 
 
 def _entry(found: Mapping[str, Any], name: str, kind: str) -> Any:
@@ -137,21 +145,27 @@ def evaluate(
     replan_every: int | Literal["standard"] | None = "standard",
     disturbance: Disturbance = NO_DISTURBANCE,
 ) -> Evaluation:
-    """Let a controller steer every test case, beside the certified optimum, the clipped LQR and zero control.
+    """Evaluate a controller on test cases, compared with the certified optimum, the clipped LQR and zero control.
 
     Args:
         controller: one of this package, or any object with a `name` and a method `plan(t, x, steps)` that returns a
             `ControlPlan` for a batch of states.
         problem: default: the controller's own.
-        cases: the first so many cases of the suite, or initial states of your own, (n_x,) or (B, n_x).
+        cases: number of cases from the suite, or your own initial states, (n_x,) or (B, n_x).
         suite: `nominal`, `tight`, `held_out` or `held_out_systems`.
-        replan_every: steps between two plans; None for open loop; `standard` for the modes of the system's benchmark.
-        disturbance: noise, delay and mismatch; the optimum stays that of the undisturbed plant.
+        replan_every: replanning interval in steps; None for open loop; `standard` for the modes of the benchmark.
+        disturbance: noise, delay and plant mismatch; the optimum remains that of the undisturbed plant.
 
     Raises:
-        InputError: an argument cannot be used, or no case has a certified optimum.
+        InputError: an argument is invalid, or no case has a certified optimum.
     """
     posed = _problem_of(controller, problem)
+    require_controller(controller, posed)
+    if not isinstance(disturbance, Disturbance):
+        raise InputError(f"disturbance must be a Disturbance, got {shown(disturbance)}.")
+    own = _REFERENCES.get(controller.name)
+    if own is not None and type(controller) is not own():
+        raise InputError(f"{controller.name!r} is the name of a reference controller. Give yours another name.")
     modes = standard_modes(posed) if replan_every == "standard" else (Mode(require_interval(posed, replan_every)),)
     groups = _groups(posed, cases, suite)
     blocking = usual_blocking(posed.steps)
@@ -168,13 +182,13 @@ def evaluate_groups(
     label: str = "controller",
     notify: Notify = ignore,
 ) -> Evaluated:
-    """Episodes of the references, and of the controller that `make` returns, for every group of cases.
+    """Evaluate the references, and the controller that `make` returns, on every group of cases.
 
     Args:
-        make: None where only the references are evaluated.
-        wanted: for each system its modes and groups of cases.
-        blocking: of the answers, for the price of move blocking.
-        label: what messages call the controller.
+        make: returns the controller of a problem; None to evaluate only the references.
+        wanted: modes and groups of cases of each system.
+        blocking: move blocking of the answers, to compute its cost.
+        label: name of the controller in messages.
 
     Raises:
         InputError: no case of a group has a certified optimum.
@@ -187,7 +201,7 @@ def evaluate_groups(
             notify(f"{_title(problem)}: {count} cases, optimum, lqr and zero")
             optima, rows = evaluate_references(problem, group.states, modes, blocking, disturbance)
             if optima.rejected:
-                notify(f"{problem.name}: {optima.rejected} of {count} cases have no certified optimum and are left out")
+                notify(f"{problem.name}: {optima.rejected} of {count} cases have no certified optimum and are skipped")
             controller = None if make is None else make(problem)
             for mode in modes if controller is not None else ():
                 assert controller is not None
@@ -203,14 +217,14 @@ TEST_TYPES = ("standard", "mpc", "both")
 
 
 def modes_of(problem: Problem, test_type: str, interval: int | None, name: str) -> tuple[Mode, ...]:
-    """Open loop (`standard`), replanning (`mpc`), or both where open loop is meaningful.
+    """Return open loop (`standard`), replanning (`mpc`), or both where open loop is meaningful.
 
     Args:
-        interval: steps between two plans; None for the usual number, or the horizon where that is shorter.
-        name: what the user calls the interval.
+        interval: replanning interval in steps; None for the default, or the horizon if that is shorter.
+        name: name of the interval in the error message.
 
     Raises:
-        InputError: no such test type, an impossible interval, or open loop of a plant that is unstable there.
+        InputError: the test type is unknown, the interval is invalid, or the plant is unstable in open loop.
     """
     if test_type not in TEST_TYPES:
         raise unknown_name("test type", test_type, TEST_TYPES)
@@ -218,21 +232,33 @@ def modes_of(problem: Problem, test_type: str, interval: int | None, name: str) 
     replanning = Mode(require_interval(problem, usual if interval is None else interval, name))
     if test_type == "standard" and not problem.open_loop:
         raise InputError(
-            f"{problem.name} is unstable in open loop, where a plan says nothing about a model. Use --test-type mpc."
+            f"{problem.name} is unstable in open loop, so open-loop results are not meaningful. Use --test-type mpc."
         )
     if test_type == "mpc" or not problem.open_loop:
         return (replanning,)
     return (OPEN_LOOP,) if test_type == "standard" else (OPEN_LOOP, replanning)
 
 
+def _optimal_controller() -> type:
+    from setpoint.controllers.optimal import OptimalController
+
+    return OptimalController
+
+
+_REFERENCES: Mapping[str, Callable[[], type]] = {
+    "lqr": lambda: ClippedLqr,
+    "zero": lambda: ZeroControl,
+    "optimum": _optimal_controller,
+}
+"""Names of the rows of every evaluation, and the classes that they stand for."""
+
+
 def _problem_of(controller: Controller, problem: Problem | str | None) -> Problem:
-    if isinstance(problem, str):
-        return problems.get(problem)
-    found = problem if problem is not None else getattr(controller, "problem", None)
+    if problem is not None:
+        return as_problem(problem)
+    found = getattr(controller, "problem", None)
     if not isinstance(found, Problem):
-        raise InputError(
-            "the controller has no attribute `problem`. Name one: evaluate(controller, problem='pendulum')."
-        )
+        raise InputError("the controller has no attribute `problem`. Name one, as in problem='pendulum'.")
     return found
 
 
@@ -241,19 +267,21 @@ def _groups(problem: Problem, cases: int | ArrayLike, suite: str) -> Sequence[Te
         if problem is problems.get(problem.name):
             return suite_cases(suite, problem.name, int(cases))
         return (TestCases(problem, problem.initial_states(int(cases), suite)),)
+    if isinstance(cases, str):
+        raise InputError(f"cases must be a number of cases, or initial states, got {shown(cases)}.")
     states, _ = problem.as_states(cases, "cases")
     return (TestCases(problem, states),)
 
 
 def _primary(problem: Problem, modes: Sequence[Mode]) -> str:
-    """The name of the mode that counts: the problem's own where it was evaluated."""
+    """Return the name of the primary evaluation mode, or of the first mode if that was not evaluated."""
     names = [mode.name for mode in modes]
     wanted = OPEN_LOOP.name if problem.evaluation_mode == "open_loop" else names[-1]
     return wanted if wanted in names else names[0]
 
 
 def _title(problem: Problem) -> str:
-    """The system, with the parameters that make it another member of its family."""
+    """Return the name of the system, with the parameters that differ from the nominal ones."""
     nominal = plants.get(problem.name).parameters
     changed = [f"{name}={value:g}" for name, value in problem.plant.parameters.items() if value != nominal.get(name)]
     return " ".join([problem.name, *changed])

@@ -1,4 +1,4 @@
-"""One experiment: what it will run and cost, running it, and what came out of it."""
+"""One experiment: plan, estimate, execution, results and report."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from setpoint.experiments.request import Request, resume_request
 from setpoint.experiments.running.lease import lease_holder
 from setpoint.experiments.running.status import read_status
 from setpoint.records.plan import Plan
-from setpoint.records.state import ExperimentState, RunStatus
+from setpoint.records.state import ExperimentState
 from setpoint.reports import write_reports
 from setpoint.reports.results import result_rows
 
@@ -39,27 +39,27 @@ class BestRun:
     """The best run of the best configuration on one system.
 
     Attributes:
-        run: its parameters, costs and outcomes.
-        metric: what configurations were ranked by.
-        mean: the metric's mean over the seeds of the configuration.
-        adapter: the folder of the trained adapter.
+        run: parameters, costs and results.
+        metric: ranking metric.
+        mean: mean of the metric over the seeds of the configuration.
+        adapter: folder of the trained adapter.
     """
 
     def __init__(self, run: RunResult, system: str, metric: str, mean: float, adapter: Path) -> None:
-        """Keep the run and where its adapter lies."""
+        """Store the run and the path of its adapter."""
         self.run, self.system, self.metric, self.mean, self.adapter = run, system, metric, mean, adapter
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The values of the swept parameters."""
+        """Values of the swept parameters."""
         return dict(self.run.factors)
 
     def policy(self) -> Policy:
-        """The trained model as a controller of the system."""
+        """Load the trained model as a controller of the system."""
         return load_policy(self.adapter, problem=self.system)
 
     def __repr__(self) -> str:
-        """The run, its system and its score."""
+        """Return the run, its system and its score."""
         return f"BestRun({self.run.name!r}, system={self.system!r}, {self.metric}={self.mean:.4g})"
 
 
@@ -67,8 +67,8 @@ class Experiment:
     """An experiment in a workspace, planned, running or finished.
 
     Attributes:
-        id: its name.
-        workspace: the folder that holds it.
+        id: name of the experiment.
+        workspace: folder that contains it.
     """
 
     def __init__(self, request: Request, *, accept_changes: bool = False) -> None:
@@ -79,22 +79,22 @@ class Experiment:
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """Name of the experiment."""
         return self._request.experiment_id
 
     @property
     def workspace(self) -> Path:
-        """The workspace's folder."""
+        """Folder of the workspace."""
         return self._request.workspace.root
 
     @property
     def folder(self) -> Path:
-        """Where plan, journal and reports are; exists once the experiment was started."""
+        """Folder of plan, journal and reports; exists once the experiment has started."""
         return self._request.folder
 
     @property
     def request(self) -> Request:
-        """The canonical specification under its id."""
+        """Canonical specification and id."""
         return self._request
 
     def _preview(self) -> launch.Preparation:
@@ -104,18 +104,18 @@ class Experiment:
 
     @property
     def plan(self) -> Plan:
-        """Its runs and the stages that they share.
+        """Runs of the experiment and the stages that they share.
 
         Raises:
-            InputError: a data set is missing and cannot be generated.
+            InputError: a dataset is missing and cannot be generated.
         """
         return self._preview().plan
 
     def estimate(self, workers: int | None = None) -> Estimate:
-        """What the unfinished stages will cost, from what similar stages cost in this workspace.
+        """Estimate the cost of the unfinished stages from similar stages in this workspace.
 
         Args:
-            workers: stages at the same time; default: as many as fit on this machine.
+            workers: stages in parallel; default: as many as fit on this machine.
         """
         return self._preview().estimate(workers)
 
@@ -128,21 +128,21 @@ class Experiment:
         limits: Limits | None = None,
         notify: Notify = print,
     ) -> "Experiment":
-        """Run it, or resume it: finished stages are reused, training continues from its last checkpoint.
+        """Run or resume the experiment: finished stages are reused, training continues from its last checkpoint.
 
         Args:
-            workers: stages at the same time; default: as many as cores, GPUs and memory allow.
+            workers: stages in parallel; default: as many as cores, GPUs and memory allow.
             on: a SLURM cluster; default: this machine.
             retry: run failed stages again.
-            limits: on time, memory and silence of every stage.
-            notify: is told in lines of text what happens; `None`-like silence is `lambda text: None`.
+            limits: time, memory and stall limits of every stage.
+            notify: receives progress messages; `lambda text: None` discards them.
 
         Returns:
             This experiment, with its report written.
 
         Raises:
-            InputError: something is missing, or another process runs the experiment.
-            KeyboardInterrupt: it was interrupted; call `run` again to resume.
+            InputError: a requirement is missing, or another process runs the experiment.
+            KeyboardInterrupt: the run was interrupted; call `run` again to resume.
         """
         options = RunOptions(
             workers=workers,
@@ -159,34 +159,34 @@ class Experiment:
         return self
 
     def status(self) -> ExperimentState:
-        """The state of every run.
+        """Return the state of every run.
 
         Raises:
-            InputError: the experiment was not started yet.
+            InputError: the experiment has not been started.
         """
         return read_status(self._request.workspace, self.id)
 
     def data(self) -> ExperimentData:
-        """Everything that analysis and reports read, from the result files.
+        """Read the data for analysis and reports from the result files.
 
         Raises:
-            InputError: the experiment was not started yet.
+            InputError: the experiment has not been started.
         """
         if not (self.folder / "plan.json").exists():
-            raise InputError(f"experiment {self.id!r} was not started yet. Call run() first.")
+            raise InputError(f"experiment {self.id!r} has not been started. Call run() first.")
         return read_experiment(self.folder)
 
     def claims(self) -> ClaimList:
-        """What its results support, and what they leave open."""
+        """Return the claims that the results support, and those that remain open."""
         return ClaimList(experiment_claims(self.data()))
 
     @property
     def results(self) -> Table:
-        """One row per run and system, with parameters, metrics before and after training, and costs."""
+        """Table with one row per run and system: parameters, metrics before and after training, costs."""
         return Table(f"Results of {self.id}", result_rows(self.data()), _SHOWN)
 
     def episodes(self) -> Table:
-        """One row per run and test case, in every mode."""
+        """Return a table with one row per run, test case and mode."""
         data = self.data()
         rows: list[Mapping[str, Any]] = []
         for run in data.runs:
@@ -197,13 +197,13 @@ class Experiment:
         return Table(f"Episodes of {self.id}", rows, ("run", "system", "mode", "case_id", "final_error", "success"))
 
     def best(self, system: str | None = None) -> BestRun:
-        """The best run of the best configuration; what looked best is biased until it is confirmed with new seeds.
+        """Return the best run of the best configuration; its score has selection bias until new seeds confirm it.
 
         Args:
             system: default: the only one.
 
         Raises:
-            InputError: no run has a result yet, or the system is missing or unknown.
+            InputError: no run has a result yet, or the system is ambiguous or unknown.
         """
         data = self.data()
         wanted = self._system(data, system)
@@ -212,7 +212,7 @@ class Experiment:
         if not ranked:
             raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
         smaller = data.quantity(metric).better == "smaller"
-        runs = [run for run in ranked[0].runs if run.state is RunStatus.OK and wanted in run.outcomes]
+        runs = [run for run in ranked[0].runs if run.state.ok and wanted in run.outcomes]
         best = min(runs, key=lambda run: _score(run, wanted, metric, smaller=smaller))
         role = "grpo" if "grpo" in best.stages else "sft"
         adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"
@@ -221,16 +221,16 @@ class Experiment:
         return BestRun(best, wanted, metric, mean, adapter)
 
     def report(self, *, figures: bool = True) -> Path:
-        """Write the reports from the result files; the path of report.html.
+        """Write the reports from the result files, and return the path of report.html.
 
         Args:
-            figures: whether to draw the image files; the page has its figures in any case.
+            figures: also write image files; report.html always contains the figures.
         """
         running = lease_holder(self.folder) is not None
         return write_reports(self.folder, figures=figures, running=running).with_name("report.html")
 
     def plot(self, system: str | None = None) -> "Figure":
-        """The ranking metric of every seed, one row per configuration, as a matplotlib figure."""
+        """Plot the ranking metric of every seed, one row per configuration, in a matplotlib figure."""
         from setpoint.reports.content import build_report
         from setpoint.reports.figures import errors_figure
 
@@ -243,20 +243,20 @@ class Experiment:
         return figure
 
     def _system(self, data: ExperimentData, system: str | None) -> str:
-        """The full name of the system that is meant.
+        """Return the full name of the system.
 
         Raises:
-            InputError: there are several and none was named, or it does not belong to the experiment.
+            InputError: several systems exist and none is named, or the experiment has no such system.
         """
         if system is None and len(data.systems) > 1:
-            raise InputError(f"name the system, one of {', '.join(data.systems)}.")
+            raise InputError(f"{self.id!r} has several systems. Name one of {', '.join(data.systems)}.")
         wanted = data.systems[0] if system is None else plants.canonical(system)
         if wanted not in data.systems:
             raise InputError(f"{self.id!r} has no system {wanted!r}. Name one of {', '.join(data.systems)}.")
         return wanted
 
     def __repr__(self) -> str:
-        """Its id and workspace."""
+        """Return id and workspace."""
         return f"Experiment({self.id!r}, workspace={str(self.workspace)!r})"
 
     def _repr_html_(self) -> str:
@@ -283,7 +283,7 @@ def _score(run: RunResult, system: str, metric: str, *, smaller: bool) -> float:
 
 
 def _progress(notify: Notify) -> Any:
-    """The events of a run as lines of text."""
+    """Return a progress display that sends the events of a run to `notify` as text."""
     from contextlib import contextmanager
 
     from setpoint.experiments.running.messages import event_text
@@ -301,9 +301,9 @@ def _progress(notify: Notify) -> Any:
 
 
 def load_experiment(workspace: str | Path, experiment_id: str) -> Experiment:
-    """The experiment of this name.
+    """Load an experiment by its id.
 
     Raises:
-        InputError: there is none; the message lists those that exist.
+        InputError: the experiment does not exist; the message lists the known ones.
     """
     return Experiment(resume_request(Workspace(Path(workspace)), experiment_id))

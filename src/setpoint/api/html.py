@@ -1,4 +1,4 @@
-"""Small HTML tables for notebooks, and pandas where it is installed."""
+"""HTML tables for notebooks, and access to the optional package pandas."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,14 @@ _MOST_ROWS = 60
 
 
 def cell_text(value: object) -> str:
-    """A value as a table shows it: four significant digits, nothing for None."""
+    """Format a value for a table: four significant digits, empty for None."""
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A titled table; all text is escaped, and only the first rows of a long one are shown."""
+    """Return a table with a title; all text is escaped, and long tables are cut."""
     shown = list(rows)
     head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in header)
     cells = [[html.escape(cell_text(value)) for value in row] for row in shown[:_MOST_ROWS]]
@@ -26,11 +26,21 @@ def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object
     return f"<p><b>{html.escape(title)}</b></p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
+def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return an aligned table; only the first rows of a long one are shown."""
+    everything = list(rows)
+    lines = [tuple(header), *(tuple(map(cell_text, row)) for row in everything[:_MOST_ROWS])]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
+    padded = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    more = [f"… {len(everything) - _MOST_ROWS} more rows"] if len(everything) > _MOST_ROWS else []
+    return "\n".join([*(line.rstrip() for line in padded), *more])
+
+
 def require_pandas() -> Any:
-    """The pandas module.
+    """Import pandas.
 
     Raises:
-        InputError: it is not installed.
+        InputError: pandas is not installed.
     """
     try:
         import pandas

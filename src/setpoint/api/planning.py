@@ -1,4 +1,4 @@
-"""What an experiment would run, before it runs."""
+"""Plans of experiments, before they run."""
 
 from setpoint.api.running import Notify
 from setpoint.experiments.launch import Preparation, prepare, preview, require_machine
@@ -8,9 +8,9 @@ __all__ = ["Preparation", "calibrated", "preview", "require_machine"]
 
 
 def calibrated(request: Request, notify: Notify) -> Preparation:
-    """The plan, after short runs measured what kinds of stages cost that have never run in the workspace.
+    """Return the plan after short runs have timed the stage kinds that have never run in the workspace.
 
     Raises:
-        InputError: something is missing.
+        InputError: a requirement is missing.
     """
     return prepare(request, notify, calibration=True)

@@ -1,16 +1,15 @@
 """Trained adapters and base models as controllers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setpoint import problems
-from setpoint.artifacts import read_json
 from setpoint.errors import InputError
 from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel, resolve_base
-from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
+from setpoint.policies.adapters import AdapterRecord, check_adapter, read_record
 from setpoint.problems import MoveBlocking, Problem
 
 if TYPE_CHECKING:
@@ -23,11 +22,11 @@ else:
 
 @dataclass(frozen=True)
 class TrainedAdapter:
-    """An adapter on disk with what is needed to use it.
+    """An adapter on disk, with its base model and prompt format.
 
     Attributes:
-        systems: what it was trained on.
-        prompt_format: of its prompts and answers.
+        systems: systems that it was trained on.
+        prompt_format: format of its prompts and answers.
     """
 
     path: Path
@@ -37,18 +36,18 @@ class TrainedAdapter:
 
     @property
     def blocking(self) -> MoveBlocking:
-        """For how many steps each move of an answer is held."""
+        """Number of steps that each move of an answer is held."""
         return self.prompt_format.blocking
 
     def load(self) -> "Callable[[Problem], LLMController]":
-        """Load the model once; the result makes the controller of any problem."""
+        """Load the model, and return a function from a problem to its controller."""
         return load_model(self.base, self.prompt_format, self.path)
 
 
 def load_model(
     base: BaseModel, prompt_format: PromptFormat, adapter: Path | None = None
 ) -> "Callable[[Problem], LLMController]":
-    """Load a base model, with an adapter or without; the result makes the controller of any problem.
+    """Load a base model with an optional adapter, and return a function from a problem to its controller.
 
     Raises:
         InputError: the base or the adapter cannot be used, or the packages for training are not installed.
@@ -63,34 +62,33 @@ def load_model(
 
 
 def open_adapter(path: str | Path, base_model: str | None = None) -> TrainedAdapter:
-    """The adapter in a folder, checked.
+    """Open and check the adapter in a folder.
 
     Args:
-        base_model: where its base is now; default: where it was when the adapter was trained.
+        base_model: current location of its base model; default: the location during training.
 
     Raises:
-        InputError: it is missing, damaged, not from this package, or belongs to another base.
+        InputError: the adapter is missing, damaged, not from this package, or belongs to another base.
     """
     folder = Path(path)
     record = _read_record(folder)
-    base = resolve_base(base_model or record["base"]["name"])
-    prompt_format = PromptFormat.from_definition(record["dialect"])
+    base = resolve_base(base_model or record.base)
     check_adapter(folder, base)
-    return TrainedAdapter(folder, base, tuple(record["systems"]), prompt_format)
+    return TrainedAdapter(folder, base, record.systems, record.prompt_format)
 
 
 def load_policy(
     adapter: str | Path, *, problem: Problem | str | None = None, base_model: str | None = None
 ) -> "LLMController":
-    """A trained adapter as a controller.
+    """Load a trained adapter as a controller.
 
     Args:
-        adapter: its folder, such as `models/single_system/pendulum/sft/latest`, or a link to it.
-        problem: what to control; default: the system it was trained on.
-        base_model: where its base is now; default: where it was when the adapter was trained.
+        adapter: folder of the adapter, such as `models/single_system/pendulum/sft/latest`, or a link to it.
+        problem: problem to control; default: the system that the adapter was trained on.
+        base_model: current location of its base model; default: the location during training.
 
     Raises:
-        InputError: the adapter cannot be used, or it was trained on several systems and none was named.
+        InputError: the adapter cannot be used, or it was trained on several systems and none is named.
     """
     found = open_adapter(adapter, base_model)
     if problem is None and len(found.systems) > 1:
@@ -100,22 +98,22 @@ def load_policy(
     return found.load()(problem)
 
 
-def _read_record(path: Path) -> Mapping[str, Any]:
-    """What training wrote beside the adapter."""
+def _read_record(path: Path) -> AdapterRecord:
+    """Read the record that training wrote next to the adapter."""
     if not path.is_dir():
         raise InputError(f"no adapter folder {str(path)!r}. List the trained ones with `setpoint models list`.")
-    record = read_json(path / ADAPTER_RECORD)
-    if not (isinstance(record, dict) and {"base", "systems", "dialect"} <= record.keys()):
+    try:
+        return read_record(path)
+    except InputError as error:
         raise InputError(
-            f"{str(path)!r} is not an adapter trained by setpoint: {ADAPTER_RECORD!r} is missing or incomplete. "
-            "List the trained ones with `setpoint models list`."
-        )
-    return record
+            f"{str(path)!r} is not an adapter trained by setpoint: {error} List the trained ones with "
+            "`setpoint models list`."
+        ) from error
 
 
 MODEL_TYPES = ("single_system", "universal")
 
 
 def model_type(systems: Sequence[str]) -> str:
-    """What a model of these systems is called on disk."""
+    """Return the name of the model type in paths."""
     return MODEL_TYPES[len(systems) > 1]

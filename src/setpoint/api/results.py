@@ -1,18 +1,18 @@
-"""Tables of results and lists of claims, for programs, notebooks and people."""
+"""Tables of results and lists of claims, with text, notebook and pandas output."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
 from setpoint.analysis.data.claim import Claim
-from setpoint.api.html import cell_text, html_table, require_pandas
+from setpoint.api.html import html_table, require_pandas, text_table
 
 
 class ClaimList(Sequence[Claim]):
-    """The claims that an experiment or a table supports, with those that it leaves open."""
+    """Claims that an experiment or a table supports, and those that remain open."""
 
     def __init__(self, claims: Sequence[Claim]) -> None:
-        """Keep the claims in their order."""
+        """Store the claims in order."""
         self._claims = tuple(claims)
 
     @overload
@@ -22,27 +22,27 @@ class ClaimList(Sequence[Claim]):
     def __getitem__(self, index: slice) -> "ClaimList": ...
 
     def __getitem__(self, index: int | slice) -> "Claim | ClaimList":
-        """One claim, or a list of some."""
+        """Return one claim, or the list of a slice."""
         return ClaimList(self._claims[index]) if isinstance(index, slice) else self._claims[index]
 
     def __len__(self) -> int:
-        """Number of claims."""
+        """Return the number of claims."""
         return len(self._claims)
 
     def __iter__(self) -> Iterator[Claim]:
-        """The claims in their order."""
+        """Iterate over the claims in order."""
         return iter(self._claims)
 
     def supported(self) -> "ClaimList":
-        """The supported claims only."""
+        """Return only the supported claims."""
         return ClaimList([claim for claim in self._claims if claim.status.value == "supported"])
 
     def to_pandas(self) -> Any:
-        """A DataFrame with one row per claim."""
+        """Return a DataFrame with one row per claim."""
         return require_pandas().DataFrame([_claim_row(claim) for claim in self._claims])
 
     def __repr__(self) -> str:
-        """One line per claim."""
+        """Return one line per claim."""
         return "\n".join(f"[{claim.status.value}] {claim.heading}: {claim.statement}" for claim in self._claims)
 
     def _repr_html_(self) -> str:
@@ -70,12 +70,12 @@ def _claim_row(claim: Claim) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of equal columns.
+    """Rows with the same columns.
 
     Attributes:
-        title: what the rows are.
+        title: title of the table.
         rows: column -> value.
-        shown: the columns that a notebook shows; all of them are in `to_pandas`.
+        shown: columns displayed in notebooks; `to_pandas` returns all of them.
     """
 
     title: str
@@ -83,15 +83,15 @@ class Table:
     shown: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        """The rows."""
+        """Iterate over the rows."""
         return iter(self.rows)
 
     def to_pandas(self) -> Any:
-        """A DataFrame with all columns."""
+        """Return a DataFrame with all columns."""
         return require_pandas().DataFrame([dict(row) for row in self.rows])
 
     def _columns(self) -> tuple[str, ...]:
@@ -100,12 +100,9 @@ class Table:
         )
 
     def __repr__(self) -> str:
-        """The shown columns, aligned."""
+        """Return the displayed columns, aligned."""
         columns = self._columns()
-        lines = [columns, *(tuple(cell_text(row[name]) for name in columns) for row in self.rows)]
-        widths = [max(len(line[k]) for line in lines) for k in range(len(columns))]
-        padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-        return "\n".join("  ".join(line).rstrip() for line in padded)
+        return text_table(columns, [[row[name] for name in columns] for row in self.rows])
 
     def _repr_html_(self) -> str:
         columns = self._columns()

@@ -1,4 +1,4 @@
-"""How an experiment is run: here or on a SLURM cluster, from the checks to the report."""
+"""Execution of an experiment on this machine or a SLURM cluster, from the preflight checks to the report."""
 
 import signal
 import threading
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from setpoint.artifacts import Workspace
+from setpoint.errors import InputError, shown
 from setpoint.execution import Executor, Limits
 from setpoint.execution.slurm import Client, Profile, Resources
 from setpoint.execution.slurm.profile import read_profile
@@ -26,11 +27,11 @@ from setpoint.records.state import ExperimentState
 from setpoint.reports import write_reports
 
 _EVERY_STAGE = 1_000_000
-"""More stages than any plan has: a cluster has a queue of its own."""
+"""Larger than the number of stages of any plan: the cluster's own queue limits what runs."""
 
 Notify = Callable[[str], None]
 Progress = Callable[[Plan, Workspace], AbstractContextManager[Listener]]
-"""Gives, for a plan, the listener that shows its events while it runs."""
+"""Returns, for a plan, a context manager with the listener that shows its events."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +39,19 @@ class Slurm:
     """A SLURM cluster.
 
     Attributes:
-        profile: a YAML file that describes it, as in `configs/slurm/`; default: that of the experiment's last run.
-        resource_limits: what a stage that uses the model asks for, such as `gpu:1,mem:32GB,time:24:00:00`.
+        profile: YAML file that describes the cluster, as in `configs/slurm/`; default: that of the experiment's last
+            run.
+        resource_limits: resources of a stage that uses the model, such as `gpu:1,mem:32GB,time:24:00:00`.
     """
 
     profile: str | Path | None = None
     resource_limits: str | None = None
 
     def cluster(self, experiment: Path | None = None) -> Cluster:
-        """How an experiment in this folder uses the cluster.
+        """Return the cluster settings for an experiment in this folder.
 
         Raises:
-            InputError: the profile or the limits cannot be used.
+            InputError: the profile or the limits are invalid.
         """
         kept = None if experiment is None else experiment / "slurm" / PROFILE
         path = Path(self.profile) if self.profile is not None else kept
@@ -69,17 +71,17 @@ def _ignore(_text: str) -> None:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run; none of it changes a result.
+    """Execution options; none of them changes a result.
 
     Attributes:
-        workers: stages at the same time; None for as many as cores, GPUs and memory allow.
-        limits: on time, memory and silence of every attempt.
-        retries: failure class -> automatic retries, where not the usual number.
-        retry: whether to retry earlier failures of this class.
+        workers: stages in parallel; None for as many as cores, GPUs and memory allow.
+        limits: time, memory and stall limits of every attempt.
+        retries: failure class -> number of automatic retries, if not the default.
+        retry: returns whether to retry earlier failures of a class.
         on: the cluster; None for this machine.
-        calibrate: whether to measure, with short runs, what has never run in the workspace.
-        accept_changes: whether an experiment that cannot continue as planned is followed by a new one.
-        notify: is told what takes time, and warnings.
+        calibrate: time the stages that have never run in the workspace with short runs.
+        accept_changes: start a new experiment that follows this one if it cannot continue as planned.
+        notify: receives progress messages and warnings.
         progress: shows the events of the run.
     """
 
@@ -93,14 +95,21 @@ class RunOptions:
     notify: Notify = _ignore
     progress: Progress = _no_progress
 
+    def __post_init__(self) -> None:
+        """Reject what is not a cluster, and a number of workers that is not a positive whole number."""
+        if self.on is not None and not isinstance(self.on, Slurm):
+            raise InputError(f"on must be a Slurm cluster, or None for this machine, got {shown(self.on)}.")
+        if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
+            raise InputError(f"workers must be a whole number of at least 1, got {shown(self.workers)}.")
+
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """An experiment after it ran.
+    """An experiment after its run.
 
     Attributes:
-        request: the experiment; not the requested one, where accepted changes led to one that follows it.
-        report: the path of report.txt.
+        request: the experiment; if changes were accepted, the new one that follows the requested one.
+        report: path of report.txt.
     """
 
     request: Request
@@ -112,16 +121,16 @@ class RunInterrupted(KeyboardInterrupt):
     """The run was interrupted; the experiment can be resumed."""
 
     def __init__(self, request: Request) -> None:
-        """Keep which experiment it was."""
+        """Store the request of the experiment."""
         self.request = request
         super().__init__()
 
 
 class ReportInterrupted(KeyboardInterrupt):
-    """The run is over, but writing its report was interrupted."""
+    """The run has ended, but writing its report was interrupted."""
 
     def __init__(self, request: Request) -> None:
-        """Keep which experiment it was."""
+        """Store the request of the experiment."""
         self.request = request
         super().__init__()
 
@@ -130,9 +139,9 @@ def run_experiment(request: Request, options: RunOptions) -> FinishedRun:
     """Run or resume an experiment, and write its report.
 
     Raises:
-        InputError: something is missing, or another process runs the experiment.
-        RunInterrupted: by SIGINT or SIGTERM.
-        ReportInterrupted: likewise, while the report was written.
+        InputError: a requirement is missing, or another process runs the experiment.
+        RunInterrupted: SIGINT or SIGTERM was received.
+        ReportInterrupted: likewise, while the report was being written.
     """
     here = options.on is None
     make_executor = None if options.on is None else slurm_executor(request, options.on)
@@ -161,11 +170,11 @@ def run_experiment(request: Request, options: RunOptions) -> FinishedRun:
 
 
 def run_without_report(request: Request, options: RunOptions) -> ExperimentState:
-    """Run or resume one of several experiments that are reported together.
+    """Run or resume one of several experiments that share a report.
 
     Raises:
-        InputError: something is missing.
-        RunInterrupted: by SIGINT or SIGTERM.
+        InputError: a requirement is missing.
+        RunInterrupted: SIGINT or SIGTERM was received.
     """
     prepared = launch.prepare(request, options.notify)
     try:
@@ -191,24 +200,24 @@ def _run(prepared: launch.Preparation, options: RunOptions, remote: Executor | N
 
 
 def slurm_executor(request: Request, slurm: Slurm) -> Callable[[Plan], Executor]:
-    """What makes the executor of a plan; whatever can be wrong with it is found here, before anything is prepared.
+    """Return a function from a plan to its executor, after all checks of the cluster.
 
     Raises:
-        InputError: SLURM is not installed, does not answer a new experiment, or the profile is wrong.
+        InputError: SLURM is not installed, does not respond, or the profile is invalid.
     """
     client = Client()
     client.require()
     cluster = slurm.cluster(request.folder)
-    if request.existing is None:  # one that has jobs waits for a controller that is away
+    if request.existing is None:  # an experiment with jobs waits until the controller responds
         client.require_answer()
     return lambda plan: executor(request.workspace, plan, cluster, client)
 
 
 def _require_memory(prepared: launch.Preparation, options: RunOptions) -> None:
-    """Announce smaller passes, and refuse what does not fit into memory.
+    """Report smaller training passes, and reject stages or workers that do not fit into memory.
 
     Raises:
-        InputError: training stages whose smallest pass needs more memory than there is; workers that together do.
+        InputError: the smallest pass of a training stage, or the workers together, need more memory than available.
     """
     request, plan = prepared.request, prepared.plan
     found = check_memory(request.base, plan.stages.values())

@@ -1,16 +1,17 @@
-"""Experiments as Python objects: one class for each type, checked in full when it is planned.
+"""Experiment specifications as Python objects: one class per experiment type, fully checked by `plan`.
 
-The fields are those of a specification file. Each class names the fields that matter most; any other field of the
-specification may be given by keyword too.
+The fields are those of a specification file. Each class names the main fields; all others can be given as keywords.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from setpoint import plants
 from setpoint.api.experiment import Experiment
 from setpoint.api.html import html_table
 from setpoint.artifacts import Workspace
+from setpoint.errors import InputError
 from setpoint.experiments.planning.canonical import checked_spec
 from setpoint.experiments.planning.single_run import single_spec
 from setpoint.experiments.planning.spec import ExperimentSpec
@@ -19,21 +20,21 @@ from setpoint.records.plan import Value
 
 
 class Specification:
-    """What is asked of an experiment; `plan` checks it and gives the experiment.
+    """Specification of an experiment; `plan` checks it and returns the experiment.
 
     Attributes:
-        fields: of the specification, as in a YAML file.
+        fields: fields of the specification, as in a YAML file.
     """
 
     def __init__(self, **fields: Any) -> None:
-        """Keep the fields; they are checked by `plan`."""
+        """Store the fields; `plan` checks them."""
         self.fields = {name: value for name, value in fields.items() if value is not None}
 
     def spec(self) -> ExperimentSpec:
-        """The canonical specification.
+        """Return the canonical specification.
 
         Raises:
-            InputError: everything that is wrong with the fields.
+            InputError: with one line for each invalid field.
         """
         return checked_spec(self.fields)
 
@@ -45,22 +46,29 @@ class Specification:
         fresh: bool = False,
         accept_changes: bool = False,
     ) -> Experiment:
-        """The experiment in this workspace: a new one, or the one that exists with the same specification.
+        """Return a new experiment in this workspace, or the existing one with the same specification.
 
         Nothing is written until it runs.
 
         Args:
-            workspace: folder for data sets, stages and experiments; created when the experiment runs.
-            experiment_id: its name; default: the type and a digest of the specification.
-            fresh: start a new experiment even where the same one exists.
-            accept_changes: where the id belongs to another specification, start one that follows it.
+            workspace: folder for datasets, stages and experiments; created when the experiment runs.
+            experiment_id: name of the experiment; default: the type and a digest of the specification.
+            fresh: start a new experiment even if the same one exists.
+            accept_changes: if the id belongs to another specification, start a new experiment that follows it.
 
         Raises:
-            InputError: the specification cannot be used, or the id belongs to another one.
+            InputError: the specification is invalid, or the id belongs to another one.
         """
+        spec = self.spec()
+        local = sorted({*spec.systems} & {*plants.registered_names()})
+        if local:
+            raise InputError(
+                f"{', '.join(local)} is registered in this process only, but training runs in other processes. Install "
+                "the plant as a plug-in (entry-point group `setpoint.systems`)."
+            )
         request = make_request(
             Workspace(Path(workspace)),
-            self.spec(),
+            spec,
             experiment_id=experiment_id,
             fresh=fresh,
             accept_changes=accept_changes,
@@ -68,7 +76,7 @@ class Specification:
         return Experiment(request, accept_changes=accept_changes)
 
     def __repr__(self) -> str:
-        """The class with its fields."""
+        """Return the class with its fields."""
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.fields.items())})"
 
     def _repr_html_(self) -> str:
@@ -95,10 +103,10 @@ class Sweep(Specification):
 
         Args:
             systems: full or short names.
-            parameters: name -> values; `setpoint data show` and the reference list the names.
+            parameters: name -> values; the reference of parameters lists the names.
             training_types: `sft`, `grpo` or `both` (default).
             replicates: training seeds of every configuration (default 1).
-            fields: further fields of a specification, such as `fixed`, `design` or `evaluation_cases`.
+            fields: other fields of the specification, such as `fixed`, `design` or `evaluation_cases`.
         """
         super().__init__(
             systems=systems, parameters=parameters, training_types=training_types, replicates=replicates, **fields
@@ -106,7 +114,7 @@ class Sweep(Specification):
 
 
 class CrossSystem(Specification):
-    """Specialists, one for each system, against a universal model of all of them."""
+    """Comparison of specialists, one per system, with a universal model of all systems."""
 
     def __init__(
         self,
@@ -124,7 +132,7 @@ class CrossSystem(Specification):
             model_types: `specialist` and `universal` (default: both).
             training_types: `sft`, `grpo` or `both` (default).
             replicates: training seeds of every model (default 1).
-            fields: further fields of a specification.
+            fields: other fields of the specification.
         """
         super().__init__(
             type="cross_system",
@@ -137,7 +145,7 @@ class CrossSystem(Specification):
 
 
 class Ablation(Specification):
-    """Training strategies against each other: SFT, SFT then GRPO, GRPO from scratch."""
+    """Comparison of training strategies: SFT, SFT then GRPO, GRPO from scratch."""
 
     def __init__(
         self,
@@ -153,7 +161,7 @@ class Ablation(Specification):
             systems: full or short names.
             strategies: `sft_only`, `sft_then_grpo`, `grpo_from_scratch` (default: all).
             replicates: training seeds of every strategy (default 1).
-            fields: further fields of a specification, such as `equal_compute_control=True`.
+            fields: other fields of the specification, such as `equal_compute_control=True`.
         """
         super().__init__(
             type="training_ablation", systems=systems, strategies=strategies, replicates=replicates, **fields
@@ -161,7 +169,7 @@ class Ablation(Specification):
 
 
 class Transfer(Specification):
-    """Training on target systems from the base, and from an adapter of a source system."""
+    """Transfer learning: training on target systems from the base and from an adapter of a source system."""
 
     def __init__(
         self,
@@ -177,9 +185,9 @@ class Transfer(Specification):
         Args:
             source_system: full or short name.
             target_systems: full or short names.
-            base_models: where training starts; `all_available` for the base and every finished adapter of the source.
+            base_models: models to start from; `all_available` for the base and every finished adapter of the source.
             replicates: training seeds of every arm (default 1).
-            fields: further fields of a specification.
+            fields: other fields of the specification.
         """
         super().__init__(
             type="transfer_learning",
@@ -192,7 +200,7 @@ class Transfer(Specification):
 
 
 class Train(Specification):
-    """One model: an experiment of one run. Several systems make it universal."""
+    """Training of one model, as an experiment with one run. With several systems, the model is universal."""
 
     def __init__(
         self,
@@ -208,15 +216,15 @@ class Train(Specification):
             systems: full or short names.
             training_type: `sft`, `grpo` or `both`.
             parameters: name -> value, such as `{"lora_rank": 8}`.
-            fields: further fields of a specification, such as `seed`, `dataset_name` or `start_from`.
+            fields: other fields of the specification, such as `seed`, `dataset_name` or `start_from`.
         """
         super().__init__(systems=systems, training_type=training_type, parameters=parameters, **fields)
 
     def spec(self) -> ExperimentSpec:
-        """The canonical specification.
+        """Return the canonical specification.
 
         Raises:
-            InputError: everything that is wrong with the fields.
+            InputError: with one line for each invalid field.
         """
         fields = dict(self.fields)
         systems = fields.pop("systems")

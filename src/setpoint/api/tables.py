@@ -1,4 +1,4 @@
-"""The statistics of experiments on any table of results."""
+"""Statistical analysis of any table of results."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ from setpoint.api.results import ClaimList
 from setpoint.errors import InputError, shown
 
 LEAST_ALPHA = 1e-9
-"""Below it, the quantiles of the tests are not accurate to the printed digits."""
+"""Smallest alpha at which the quantiles of the tests are accurate to the printed digits."""
 
 
 @dataclass(frozen=True)
 class TableAnalysis:
-    """What a table supports.
+    """Claims from a table of results.
 
     Attributes:
-        claims: in the order of a report.
-        notes: what to keep in mind when reading them.
+        claims: claims, in the order of a report.
+        notes: caveats on the claims.
     """
 
     question: TableQuestion
@@ -32,7 +32,7 @@ class TableAnalysis:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        """Claims and notes, one line each."""
+        """Return claims and notes, one line each."""
         return "\n".join([repr(self.claims), *(f"Note: {note}." for note in self.notes)])
 
     def _repr_html_(self) -> str:
@@ -50,26 +50,26 @@ def analyze(
     alpha: float = 0.05,
     adaptive: bool = False,
 ) -> TableAnalysis:
-    """Test which factors matter for a response, which levels and combinations may be best, and by how much.
+    """Test which factors affect a response, and which levels and combinations are best.
 
     Args:
         table: a DataFrame, a mapping of columns, a list of rows (mappings), or the path of a CSV file. One row is one
             independent run; a missing or infinite response is a failed run.
-        response: the column with the metric.
-        factors: the columns with the parameters.
-        block: a column whose equal labels share something, such as a seed, a machine or a data set.
-        larger_is_better: the direction of the response.
+        response: column with the metric.
+        factors: columns with the parameters.
+        block: column whose rows with the same label share something, such as a seed, a machine or a dataset.
+        larger_is_better: True if larger values of the response are better.
         scale: `log` compares ratios, `linear` differences.
-        alpha: the level of all tests.
-        adaptive: whether earlier results decided which rows were run; every claim is then exploratory.
+        alpha: significance level of all tests.
+        adaptive: True if earlier results decided which rows were run; every claim is then exploratory.
 
     Raises:
         InputError: a column is missing, the response is not numeric, or the table has no rows.
     """
     if not LEAST_ALPHA <= alpha < 1.0:
-        raise InputError(f"alpha must lie between {LEAST_ALPHA:g} and 1, but is {alpha:g}.")
+        raise InputError(f"alpha must be at least {LEAST_ALPHA:g} and less than 1, got {alpha:g}.")
     if scale not in {"log", "linear"}:
-        raise InputError(f"scale must be 'log' or 'linear', but is {scale!r}.")
+        raise InputError(f"scale must be 'log' or 'linear', got {scale!r}.")
     names = (factors,) if isinstance(factors, str) else tuple(factors)
     question = TableQuestion(response, names, block, larger_is_better, scale == "log", alpha, adaptive)
     name, rows = _rows(table)
@@ -84,7 +84,7 @@ def _notes(
     notes = list(all_caveats(claims))
     if any("has no logarithm" in claim.reason for claim in claims):
         notes.append(
-            "zero and negative values have no logarithm; --scale linear compares differences instead of ratios"
+            "zero and negative values have no logarithm; use scale linear to compare differences instead of ratios"
         )
     notes += remarks(rows, question)
     notes += [
@@ -96,10 +96,10 @@ def _notes(
 
 
 def _rows(table: Any) -> tuple[str, list[dict[str, str]]]:
-    """A name and the rows as text, as a CSV file would hold them.
+    """Return a name and the rows as text, as in a CSV file.
 
     Raises:
-        InputError: it is none of the known forms, has no rows, or has rows of different columns.
+        InputError: the type is not supported, there are no rows, or the rows have different columns.
     """
     if isinstance(table, str | Path):
         return Path(table).stem, read_table(Path(table))
@@ -113,7 +113,7 @@ def _rows(table: Any) -> tuple[str, list[dict[str, str]]]:
     elif isinstance(table, Sequence):
         records = list(table)
     else:
-        raise InputError(f"the table must be a DataFrame, columns, rows or a path, but is {shown(table)}.")
+        raise InputError(f"the table must be a DataFrame, columns, rows or a path, got {shown(table)}.")
     if not records or not all(isinstance(row, Mapping) for row in records):
         raise InputError("the table must have at least one row, and every row must map columns to values.")
     if any(row.keys() != records[0].keys() for row in records):
@@ -124,6 +124,6 @@ def _rows(table: Any) -> tuple[str, list[dict[str, str]]]:
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if hasattr(value, "item"):  # a NumPy scalar prints its type
+    if hasattr(value, "item"):  # repr() of a NumPy scalar includes its type
         value = value.item()
     return repr(value) if isinstance(value, float) else str(value)

@@ -13,15 +13,15 @@ from setpoint.truth.verification import FEW, TargetOutcome, folder_row, reached,
 
 
 def grade_scenario(name: str, simulations: int, folders: int = 0) -> tuple[list[TargetOutcome], float]:
-    """Simulate one scenario and compare its claims with the truth.
+    """Simulate one scenario and compare its claims with the ground truth.
 
     Args:
-        name: of the scenario.
-        simulations: simulated experiments.
-        folders: experiment folders that are written and reported as well.
+        name: name of the scenario.
+        simulations: number of simulated experiments.
+        folders: number of experiment folders to write and report as well.
 
     Returns:
-        What was reached, target by target, and the CPU seconds that it took.
+        The outcome of each target, and the CPU time in seconds.
     """
     started = process_time()
     scenario = next(each for each in scenarios() if each.name == name)
@@ -33,7 +33,7 @@ def grade_scenario(name: str, simulations: int, folders: int = 0) -> tuple[list[
 
 
 def reported_claims(workspace: Path, experiment: str) -> list[Claim] | None:
-    """The claims in the report of an experiment; None where writing it fails."""
+    """Return the claims in the report of an experiment, or None if writing it fails."""
     try:
         report = write_reports(Workspace(workspace).experiment(experiment), figures=False)
     except SetpointError:

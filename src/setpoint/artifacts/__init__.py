@@ -1,4 +1,4 @@
-"""Results on disk: the workspace, stage folders, locks, and files that appear whole or not at all."""
+"""Results on disk: workspace, stage folders, locks, and atomic file writes."""
 
 from setpoint.artifacts.atomic import create_json, parse_json, read_json, write_json, write_text
 from setpoint.artifacts.context import StageContext

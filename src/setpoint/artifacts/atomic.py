@@ -1,4 +1,4 @@
-"""Files that are either there in full or not there: temporary name, fsync, then rename or link."""
+"""Atomic file writes: temporary name, fsync, then rename or link, so that a file is complete or absent."""
 
 import json
 import os
@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB]")
-_MOST_NESTED = 64
+_MAX_DEPTH = 64
 _SMALL_BYTES = 1_000_000
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` with `text` in one step; parents are created."""
+    """Replace the content of `path` with `text` atomically; parent folders are created."""
     temporary = _write_temporary(path, text)
     temporary.replace(path)
     sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` with `value` as readable JSON; numbers must be finite."""
+    """Replace the content of `path` with `value` as indented JSON, atomically; numbers must be finite."""
     write_text(path, json_text(value))
 
 
 def create_json(path: Path, value: Any) -> bool:
-    """Create `path` with its full content; False where it exists already, which then stays as it is.
+    """Create `path` atomically; return False, and leave it unchanged, if it exists.
 
-    A link is exclusive on shared file systems too, and unlike `O_EXCL` nobody ever reads half a file.
+    Creating a link is exclusive on network file systems too, and unlike with `O_EXCL` readers never see a partial file.
     """
     temporary = _write_temporary(path, json_text(value))
     try:
@@ -41,46 +41,51 @@ def create_json(path: Path, value: Any) -> bool:
 
 
 def read_json(path: Path | str) -> Any:
-    """The JSON of `path`, or None where there is no such file or no JSON in it; see `parse_json`."""
+    """Read the JSON in `path`; None if the file is missing or invalid, see `parse_json`."""
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123 (a `Path` of each of thousands of files takes time)
+        with open(path, "rb") as stream:  # noqa: PTH123 (building a `Path` for thousands of files is slow)
             return parse_json(stream.read())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 
 def parse_json(data: bytes) -> Any:
-    """The JSON in `data`, or None where it is none, is nested too deeply, or has text that no file can hold."""
+    """Parse the JSON in `data`; None if it is invalid, nested too deeply, or contains text that UTF-8 cannot encode."""
     try:
         value = json.loads(data.decode())
         if _LONE_SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError, MemoryError):  # of numbers with thousands of digits too
+    except (ValueError, RecursionError, MemoryError):  # ValueError also for integers with thousands of digits
         return None
-    return value if len(data) > _SMALL_BYTES or _flat_enough(value) else None
+    return value if _is_shallow(value, data) else None
 
 
-def _flat_enough(value: Any) -> bool:
-    """Whether the nesting leaves room on the stack for whoever works on `value` by recursion."""
+def _is_shallow(value: Any, data: bytes) -> bool:
+    """Return whether `value` is nested no deeper than recursive code can handle.
+
+    Large files, such as plans, are not checked: it takes time, and their readers validate them.
+    """
+    if data.count(b"{") + data.count(b"[") <= _MAX_DEPTH or len(data) > _SMALL_BYTES:
+        return True
     level = [value]
-    for _ in range(_MOST_NESTED):
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for outer in level for inner in _children(outer) if isinstance(inner, dict | list)]
         if not level:
             return True
     return False
 
 
-def _inside(value: Any) -> Any:
+def _children(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def json_text(value: Any) -> str:
-    """`value` as JSON for people to read: indented, in the order given, with a final newline."""
+    """Return `value` as indented JSON in the given order, with a final newline."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def sync_file(path: Path) -> None:
-    """Have the bytes of `path` on the disk before this returns."""
+    """Flush the content of `path` to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What a stage's code is given: its configuration, its inputs, and the folders it may write to."""
+"""Stage context: the configuration, inputs and output folders of a stage function; graceful shutdown."""
 
 import json
 import signal
@@ -9,35 +9,35 @@ from typing import Any
 
 from setpoint.artifacts.workspace import Workspace
 
-SAID_EVERY = 10
-"""Steps between two lines on stdout; `metrics.jsonl` has every step."""
+PRINT_EVERY = 10
+"""Steps between two progress lines on stdout; `metrics.jsonl` has every step."""
 
 
 _received: list[str] = []
 
 
 def watch_shutdown(signals: Iterable[signal.Signals]) -> None:
-    """Treat these signals as a request for a graceful shutdown; call it from the main thread only."""
+    """Treat these signals as requests for a graceful shutdown. Call it from the main thread only."""
     for number in signals:
         signal.signal(number, lambda received, _frame: _received.append(signal.Signals(received).name))
 
 
 def shutdown_signal() -> str | None:
-    """The name of the signal that asked this process to shut down, or None."""
+    """Return the name of the first shutdown signal received, or None."""
     return _received[0] if _received else None
 
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """The one argument of a stage function, which returns its summary: deterministic numbers about the result.
+    """The single argument of a stage function, which returns its summary: deterministic numbers about the result.
 
     Attributes:
-        workspace: where data sets and other stages lie; only to be read.
-        config: the resolved configuration.
+        workspace: workspace with datasets and other stages; read-only.
+        config: resolved configuration.
         needs: role -> folder of a finished upstream stage.
-        output: an empty folder; what is written there is published when the function returns.
-        checkpoints: state that the next attempt of this stage finds again, in a folder of its own.
-        attempt: logs of this attempt.
+        output: empty folder; its content is published when the function returns.
+        checkpoints: folder for state from which the next attempt of this stage can resume.
+        attempt: folder with the logs of this attempt.
     """
 
     workspace: Workspace
@@ -51,15 +51,15 @@ class StageContext:
     attempt: Path
 
     def must_end(self) -> str | None:
-        """Why the stage should save its state and end now, or None; cheap enough for every step."""
+        """Return why the stage should save its state and stop now, or None; cheap enough to call at every step."""
         received = shutdown_signal()
-        return None if received is None else f"asked to end by {received}"
+        return None if received is None else f"asked to stop by {received}"
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Append one line to the attempt's `metrics.jsonl`, and say so on stdout every tenth step."""
+        """Append one line to the attempt's `metrics.jsonl`, and print every tenth step."""
         with (self.attempt / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(dict(record)) + "\n")
         step = record.get("step")
-        if isinstance(step, int) and step % SAID_EVERY == 0:
+        if isinstance(step, int) and step % PRINT_EVERY == 0:
             numbers = ", ".join(f"{name} {x:.4g}" for name, x in record.items() if isinstance(x, float))
             print(f"step {step}: {numbers}", flush=True)

@@ -1,10 +1,11 @@
-"""Locks: a file that names one process on one boot of one host, so that a dead holder shows.
+"""Ownership locks: files with host, boot id, pid and start time of a process, so that a dead holder is detected.
 
-Locks are numbered and only ever added (`0001`, `0002`, …): the newest one counts, and to take over from a dead holder
-is to be the first to create the next number. There is no clock in it and no lock that a network file system could lose.
+Locks are numbered and only ever added (`0001`, `0002`, …). The newest one is valid, and a process takes over from a
+dead holder by being the first to create the next number. This needs neither clocks nor file locks, which network file
+systems may lose.
 
-Nobody can tell whether a process of another host is alive. Where a batch system runs both, it can: a job that it
-started again has ended before, wherever that was.
+Whether a process on another host is alive cannot be checked. SLURM gives one exception: when a restarted job asks, its
+earlier starts have ended, on whatever host they ran.
 """
 
 import os
@@ -24,10 +25,10 @@ from setpoint.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """One process, told apart from every other: a pid alone is reused, a host alone reboots.
+    """Unique identity of a process: pids are reused, and hosts reboot.
 
     Attributes:
-        job: the SLURM job or array task that the process belongs to, as `id/restarts`; empty outside of one.
+        job: SLURM job or array task of the process, as `id/restarts`; empty outside SLURM.
     """
 
     host: str
@@ -39,14 +40,14 @@ class Lock:
 
     @classmethod
     def of_this_process(cls) -> "Lock":
-        """A lock of the calling process, with a fresh token."""
+        """Return a lock for the calling process, with a new token."""
         pid = os.getpid()
         return cls(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "", secrets.token_hex(8), _job())
 
     def alive(self) -> bool:
-        """Whether the holder may still be running. One on another host counts as running: nobody here can tell.
+        """Return whether the holder may still be running. A process on another host counts as running.
 
-        An earlier start of the job that asks is over, even if its node does not know that yet.
+        An earlier start of the calling job has ended, even if its node has not noticed yet.
         """
         if _is_earlier_start(self.job, _job()):
             return False
@@ -55,21 +56,21 @@ class Lock:
         return self.boot_id == _boot_id() and _start_time(self.pid) == self.started
 
     def create(self, path: Path) -> bool:
-        """Write this lock to `path`; False where somebody was first."""
+        """Write this lock to `path`; return False if another process was first."""
         return create_json(path, self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the file."""
+        """Return the content of the file."""
         return {"schema": 1, **asdict(self)}
 
 
 def read_lock(path: Path) -> Lock | None:
-    """The lock in `path`, or None where there is none, or a damaged one, which holds nothing."""
+    """Read the lock in `path`; None if missing or damaged. A damaged lock is not valid."""
     content = read_json(path)
     if content is None:
         return None
-    fields = Fields(content, path)
     try:
+        fields = Fields(content, path)
         return Lock(
             host=fields.text("host"),
             boot_id=fields.text("boot_id"),
@@ -83,7 +84,7 @@ def read_lock(path: Path) -> Lock | None:
 
 
 def _job() -> str:
-    """The SLURM job of this process as `squeue` names it, and how often it was started again."""
+    """Return the SLURM job of this process as `squeue` names it, with its number of restarts."""
     job, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
     if not job:
         return ""
@@ -105,8 +106,9 @@ def _boot_id() -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """When process `pid` started, as the kernel counts it; None where it does not run (a zombie runs no more)."""
+    """Return the kernel's start time of process `pid`; None if it is not running or is a zombie."""
     try:
+        # proc(5): the command in parentheses may hold spaces; after it, field 0 is the state and field 19 starttime.
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a stage folder says about its stage: what was asked, what was published, and what that cost."""
+"""Records of a stage folder: requested configuration, published files, and measured cost."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,37 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.artifacts.atomic import read_json
-from setpoint.artifacts.fields import DamagedError, Fields, finite, shown
+from setpoint.artifacts.fields import LARGEST, DamagedError, Fields, shown
 from setpoint.artifacts.names import is_file_path, is_identifier
 
 SCHEMA = 1
 
 
 class StageKind(StrEnum):
-    """The kinds of stages, by the names of their folders."""
+    """Kinds of stages; the values are folder names."""
 
     SFT = "sft"
-    """Supervised fine-tuning on the moves of an expert."""
+    """Supervised fine-tuning on expert demonstrations."""
     GRPO = "grpo"
-    """Reinforcement learning from simulated rewards, from the base or from an SFT adapter."""
+    """Reinforcement learning from simulated rewards, starting from the base model or an SFT adapter."""
     EVALUATE = "evaluate"
-    """A model on the test cases of a system."""
+    """Evaluation of a model on the test cases of a system."""
     REFERENCE = "reference"
-    """Optimum, regulator and zero control on the same cases."""
+    """Optimal control, LQR and zero control on the same test cases."""
 
     @property
     def trains(self) -> bool:
-        """Whether such a stage publishes an adapter."""
+        """Whether a stage of this kind publishes an adapter."""
         return self in TRAINING_KINDS
 
 
 TRAINING_KINDS = (StageKind.SFT, StageKind.GRPO)
-"""In the order in which a run has them."""
+"""Kinds of training stages, in the order in which they run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What an attempt cost; None where it was not measured, and of a GPU where none was used."""
+    """Measured cost of an attempt; None if not measured, and for GPU values if no GPU was used."""
 
     wall_s: float | None = None
     cpu_s: float | None = None
@@ -48,7 +48,7 @@ class Measured:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Measured":
-        """The figures in `content`; one that is no number from 0 up counts as not measured."""
+        """Read the values in `content`; anything but a non-negative number counts as not measured."""
         return cls(
             _amount(content.get("wall_s")),
             _amount(content.get("cpu_s")),
@@ -58,13 +58,13 @@ class Measured:
         )
 
     def to_json(self) -> dict[str, float | None]:
-        """The figures by name."""
+        """Return the values by name."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """Content and size of a file, as they were when it was published."""
+    """Checksum and size of a file at publication."""
 
     sha256: str
     bytes: int
@@ -72,13 +72,13 @@ class PublishedFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a stage published.
+    """Manifest of a finished stage.
 
     Attributes:
-        schema: of the version that wrote it.
-        attempt: the number of the attempt that succeeded.
+        schema: schema version of the file.
+        attempt: number of the attempt that succeeded.
         finished_at: ISO time.
-        files: path below the stage's folder -> content and size.
+        files: path relative to the stage folder -> checksum and size.
         summary: deterministic numbers about the result.
     """
 
@@ -93,20 +93,20 @@ class Manifest:
     provenance: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The content of manifest.json."""
+        """Return the content of manifest.json."""
         return asdict(self)
 
     def number(self, name: str) -> float:
-        """A number of the summary.
+        """Return a number of the summary.
 
         Raises:
-            InputError: it has no such number.
+            InputError: the summary has no such number.
         """
         return Fields(self.summary, f"{self.kind}/{self.stage}/manifest.json", "summary").number(name)
 
 
 def read_manifest(path: Path | str) -> Manifest | None:
-    """The manifest at `path`; None where there is none, or a damaged one, whose stage is computed again."""
+    """Read the manifest at `path`; None if missing or damaged, so that the stage is computed again."""
     content = read_json(path)
     if content is None:
         return None
@@ -124,29 +124,29 @@ def read_manifest(path: Path | str) -> Manifest | None:
             measured=Measured.from_json(fields.table("measured")),
             provenance=fields.table("provenance"),
         )
-    except ValueError:  # `DamagedError` is one, and so is what a time that is none raises
+    except ValueError:  # includes `DamagedError`, and the error for an invalid time
         return None
 
 
 def _file(name: str, content: object, path: Path | str) -> PublishedFile:
     if not is_file_path(name):
-        raise DamagedError(f"{str(path)!r} is damaged: it lists a file {shown(name)}.")
+        raise DamagedError(f"{str(path)!r} is damaged: it lists a file with the invalid name {shown(name)}.")
     fields = Fields(content, path, name)
     return PublishedFile(fields.text("sha256"), fields.whole("bytes"))
 
 
 def read_measured(path: Path) -> Measured | None:
-    """The costs in a `resources.json`; None where there is none that can be read."""
+    """Read the costs in a `resources.json`; None if missing or damaged."""
     content = read_json(path)
     return Measured.from_json(content) if isinstance(content, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
 class StageConfig:
-    """What a stage is asked to do.
+    """Requested configuration of a stage.
 
     Attributes:
-        config: resolved in full; what it holds is the kind's affair.
+        config: fully resolved configuration; its fields depend on the kind.
         needs: ids of the upstream stages.
     """
 
@@ -156,7 +156,7 @@ class StageConfig:
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """The content of config.json."""
+        """Return the content of config.json."""
         return {
             "schema": SCHEMA,
             "kind": self.kind,
@@ -167,7 +167,7 @@ class StageConfig:
 
 
 def read_config(path: Path) -> StageConfig | None:
-    """The config.json at `path`; None where there is none, or a damaged one."""
+    """Read the config.json at `path`; None if missing or damaged."""
     content = read_json(path)
     if content is None:
         return None
@@ -180,5 +180,6 @@ def read_config(path: Path) -> StageConfig | None:
 
 
 def _amount(value: object) -> float | None:
-    number = finite(value)
-    return number if number is not None and number >= 0.0 else None
+    if (type(value) is float or type(value) is int) and 0.0 <= value < LARGEST:
+        return float(value)
+    return None

@@ -1,4 +1,4 @@
-"""Names that become files and folders: what each may hold, so that none leads out of its place."""
+"""Validation of names that become files and folders, so that none can escape its folder."""
 
 import re
 
@@ -10,31 +10,32 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=,-]{0,249}")
 
 
 def check_identifier(kind: str, identifier: str) -> str:
-    """`identifier` itself when it can be a folder name everywhere.
+    """Return `identifier` if it is a valid folder name on every platform.
 
     Raises:
-        InputError: it holds a path separator or an odd character, starts with a dot or dash, is empty or too long.
+        InputError: it is empty or too long, starts with a dot or dash, or contains another character than letters,
+            digits, dots, dashes and underscores.
     """
     if _IDENTIFIER.fullmatch(identifier) is None:
         raise InputError(
-            f"{kind} must be 1 to 120 letters, digits, '.', '_' or '-', not starting with '.' or '-', but is "
+            f"{kind} must be 1 to 120 letters, digits, '.', '_' or '-', not starting with '.' or '-', got "
             f"{identifier!r}. Try {_nearest_identifier(identifier)!r}."
         )
     return identifier
 
 
 def is_identifier(text: object) -> bool:
-    """Whether `text` can be the name of a folder everywhere; see `check_identifier`."""
+    """Return whether `text` is a valid folder name; see `check_identifier`."""
     return isinstance(text, str) and _IDENTIFIER.fullmatch(text) is not None
 
 
 def is_file_name(text: object) -> bool:
-    """Whether `text` can name a run, whose link has that name: an identifier that may be longer and hold `=+,`."""
+    """Return whether `text` is a valid run name and link name: an identifier that may be longer and contain `=+,`."""
     return isinstance(text, str) and _FILE_NAME.fullmatch(text) is not None
 
 
 def is_file_path(text: object) -> bool:
-    """Whether `text` names a file below a folder by identifiers, so that it cannot lead out of the folder."""
+    """Return whether `text` is a relative path of identifiers, so that it cannot escape its folder."""
     return isinstance(text, str) and _PATH.fullmatch(text) is not None
 
 

@@ -1,11 +1,11 @@
-"""The folder of one stage: its attempts, what it published, and the manifest that says it is finished.
+"""Folder of one stage: its attempts, its published files, and the manifest that marks it as finished.
 
-config.json                 what the stage is asked to do
+config.json                 requested configuration
 attempts/0001/              claim.json stdout.log stderr.log metrics.jsonl resources.json failure.json
-                            resources_so_far.json, until it has ended
-checkpoints/0001/           private to an attempt; the next one takes them over; gone when the stage is finished
+                            resources_so_far.json, while it is running
+checkpoints/0001/           private to an attempt; moved to the next attempt; deleted when the stage is finished
 <published outputs>         adapter/, episodes.parquet, …
-manifest.json               last; the stage is finished when it is there and its files have their recorded sizes
+manifest.json               written last; the stage is finished if it exists and all files have their recorded sizes
 """
 
 import shutil
@@ -33,33 +33,33 @@ from setpoint.fingerprint import file_digest
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a stage, in a folder of its own."""
+    """One attempt at a stage, in its own folder."""
 
     path: Path
 
     @property
     def number(self) -> int:
-        """1 for the first attempt."""
+        """Number of the attempt, starting at 1."""
         return int(self.path.name)
 
     @property
     def lock(self) -> Path:
-        """Who makes this attempt."""
+        """Ownership lock of the process that makes this attempt."""
         return self.path / "claim.json"
 
     @property
     def stdout(self) -> Path:
-        """What the worker and everything below it printed."""
+        """Standard output of the worker and its child processes."""
         return self.path / "stdout.log"
 
     @property
     def stderr(self) -> Path:
-        """What the worker and everything below it reported."""
+        """Standard error of the worker and its child processes."""
         return self.path / "stderr.log"
 
     @property
     def metrics(self) -> Path:
-        """The training curve: one JSON object a line."""
+        """Training curve, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -69,21 +69,21 @@ class Attempt:
 
     @property
     def resources_so_far(self) -> Path:
-        """The same of an attempt that has not ended, or whose process was killed."""
+        """Time and memory so far, of a running attempt or one whose process was killed."""
         return self.path / "resources_so_far.json"
 
     @property
     def failure(self) -> Path:
-        """Why the attempt failed; only there if it did."""
+        """Failure record; exists only if the attempt failed."""
         return self.path / "failure.json"
 
     @property
     def output(self) -> Path:
-        """What is written here is published when the attempt succeeds."""
+        """Output folder; its content is published when the attempt succeeds."""
         return self.path / "output"
 
     def running(self) -> bool:
-        """Whether somebody may still be at it."""
+        """Return whether a process may still be working on it."""
         if self.failure.exists() or self.resources.exists():
             return False
         lock = read_lock(self.lock)
@@ -92,60 +92,60 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class StageFolder:
-    """One stage on disk. Making one touches nothing."""
+    """One stage on disk. Creating an instance writes nothing."""
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """The resolved configuration, the upstream stages and the seed."""
+        """File with the resolved configuration, the upstream stages and the seed."""
         return self.path / "config.json"
 
     @property
     def manifest(self) -> Path:
-        """The list of published files with the stage's summary; written last."""
+        """File that lists the published files, with the stage's summary; written last."""
         return self.path / "manifest.json"
 
     @property
     def checkpoints(self) -> Path:
-        """The parent of the trainer's private state, which each attempt has in a folder of its own."""
+        """Folder of training checkpoints, with one subfolder per attempt."""
         return self.path / "checkpoints"
 
     @property
     def attempts_folder(self) -> Path:
-        """The parent of all attempts."""
+        """Folder of all attempts."""
         return self.path / "attempts"
 
     def attempts(self) -> list[Attempt]:
-        """Every claimed attempt, oldest first."""
+        """Return all claimed attempts, oldest first."""
         locks = sorted(self.attempts_folder.glob("*/claim.json"))
         return [Attempt(path.parent) for path in locks if path.parent.name.isdecimal()]
 
     def latest_attempt(self) -> Attempt | None:
-        """The attempt that counts, or None before the first."""
+        """Return the newest attempt, which is the valid one; None before the first."""
         return next(reversed(self.attempts()), None)
 
     def read_manifest(self) -> Manifest | None:
-        """The manifest, or None where there is none that can be read."""
+        """Return the manifest; None if missing or damaged."""
         return read_manifest(self.manifest)
 
     def read_config(self) -> StageConfig | None:
-        """What the stage is asked to do, or None where that cannot be read."""
+        """Return the requested configuration; None if missing or damaged."""
         return read_config(self.config)
 
     def finished(self) -> bool:
-        """Whether the manifest is there and every file it lists has its recorded size."""
+        """Return whether the manifest exists and every listed file has its recorded size."""
         manifest = self.read_manifest()
         return manifest is not None and all(
             _size(self.path / name) == file.bytes for name, file in manifest.files.items()
         )
 
     def verified(self) -> bool:
-        """Whether the stage is finished and the content of every file is what was published; reads all of it."""
+        """Return whether the stage is finished and all checksums match; reads every file."""
         return self.finished() and not self.damaged_files()
 
     def damaged_files(self) -> list[str]:
-        """The published files that are gone or not what was published; reads all of them."""
+        """Return the published files that are missing or fail their checksum; reads every file."""
         manifest = self.read_manifest()
         return [
             name
@@ -154,10 +154,10 @@ class StageFolder:
         ]
 
     def claim_attempt(self, config: StageConfig) -> Attempt | None:
-        """Start the next attempt, or None where the stage is finished or somebody is at it.
+        """Start the next attempt; None if the stage is finished or another process is computing it.
 
         Args:
-            config: what goes to `config.json` when this is the first attempt.
+            config: content of `config.json`, written by the first attempt.
         """
         latest = self.latest_attempt()
         if self.verified() or (latest is not None and latest.running()):
@@ -166,15 +166,15 @@ class StageFolder:
         if not Lock.of_this_process().create(attempt.lock):
             return None
         create_json(self.config, config.to_json())
-        if self.manifest.exists():  # it lists files that are gone or damaged; nobody else may touch it now
+        if self.manifest.exists():  # some listed files are missing or damaged; the claim gives exclusive access
             self.manifest.rename(attempt.path / "damaged_manifest.json")
         return attempt
 
     def take_checkpoints(self, attempt: Attempt) -> Path:
-        """The attempt's folder for its state, with what the last attempt that saved any had in its own.
+        """Return the attempt's checkpoint folder, with the checkpoints of the last attempt that saved any.
 
-        It is taken away from that attempt, which may still run on a node that was given up: the two would otherwise
-        write to the same files, and delete each other's.
+        They are moved, not copied: the earlier attempt may still run on an unreachable node, and the two must not
+        write to the same files or delete each other's.
         """
         own = self.checkpoints / attempt.path.name
         self.checkpoints.mkdir(exist_ok=True)
@@ -192,19 +192,19 @@ class StageFolder:
         measured: Measured,
         provenance: Mapping[str, Any],
     ) -> None:
-        """Move the attempt's output into place, write the manifest last, and drop what only attempts needed.
+        """Move the attempt's output into place, write the manifest last, and clean up.
 
-        That is the checkpoints, and the unfinished output of attempts that ended otherwise; their logs stay.
+        Checkpoints and the unfinished output of other attempts are deleted; logs are kept.
 
         Raises:
-            SetpointError: a newer attempt has taken over, or the manifest is there already: this result is not wanted;
-                or a file has a name that no manifest may list.
+            SetpointError: a newer attempt has taken over or published first, so this result is discarded; or a file
+                name is invalid.
         """
         if self.latest_attempt() != attempt:
-            raise SetpointError(f"attempt {attempt.number} of {self.path} was taken over by a newer one")
+            raise SetpointError(f"attempt {attempt.number} of {self.path} was superseded by a newer one")
         paths = {path.relative_to(attempt.output).as_posix(): path for path in sorted(_files_below(attempt.output))}
-        if odd := [name for name in paths if not is_file_path(name)]:
-            raise SetpointError(f"files are named with letters, digits, '.', '_' and '-', but not {odd[0]!r}")
+        if invalid := [name for name in paths if not is_file_path(name)]:
+            raise SetpointError(f"file names must be letters, digits, '.', '_' and '-', got {invalid[0]!r}")
         files = {name: _published(path) for name, path in paths.items()}
         for entry in sorted(attempt.output.iterdir()):
             _replace(entry, self.path / entry.name)
@@ -222,7 +222,7 @@ class StageFolder:
             provenance=dict(provenance),
         )
         if not create_json(self.manifest, manifest.to_json()):
-            raise SetpointError(f"{self.manifest} is there already")
+            raise SetpointError(f"{self.manifest} already exists")
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         for earlier in self.attempts():
             shutil.rmtree(earlier.output, ignore_errors=True)
@@ -238,7 +238,7 @@ def _published(path: Path) -> PublishedFile:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename `source` to `target`, which an unfinished publication may have left behind."""
+    """Rename `source` to `target`, replacing what an unfinished publication may have left there."""
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     source.replace(target)

@@ -1,4 +1,4 @@
-"""Where everything lies: one root with data sets, stages, experiments and links to models."""
+"""Workspace: one root folder with datasets, stages, experiments and links to models."""
 
 import os
 import tempfile
@@ -12,32 +12,32 @@ from setpoint.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The root folder of all results. Making one touches nothing on disk."""
+    """Root folder of all results. Creating an instance writes nothing to disk."""
 
     root: Path
 
     @property
     def datasets(self) -> Path:
-        """Data sets, one folder each, by canonical name."""
+        """Datasets: one folder per canonical name."""
         return self.root / "datasets"
 
     @property
     def stages(self) -> Path:
-        """Results of stages, by kind and id."""
+        """Stage results, by kind and id."""
         return self.root / "stages"
 
     @property
     def experiments(self) -> Path:
-        """Plans, journals and reports, one folder for each experiment."""
+        """Plans, journals and reports: one folder per experiment."""
         return self.root / "experiments"
 
     @property
     def models(self) -> Path:
-        """Links to the adapters of finished runs, by readable names."""
+        """Links with readable names to the adapters of finished runs."""
         return self.root / "models"
 
     def stage(self, kind: str, stage_id: str) -> StageFolder:
-        """The folder of one stage, which need not exist."""
+        """Return the folder of one stage, which need not exist."""
         return StageFolder(
             self.root.joinpath(
                 "stages", check_identifier("a stage kind", kind), check_identifier("a stage id", stage_id)
@@ -45,27 +45,27 @@ class Workspace:
         )
 
     def experiment(self, experiment_id: str) -> Path:
-        """The folder of one experiment, which need not exist."""
+        """Return the folder of one experiment, which need not exist."""
         return self.experiments / check_identifier("an experiment id", experiment_id)
 
     def require_folder(self) -> None:
-        """Refuse a root that is no folder and cannot become one; touches nothing.
+        """Check that the root is a folder or can be created. Writes nothing.
 
         Raises:
-            InputError: the root, or what should be a folder above it, is something else.
+            InputError: the root or one of its parents exists but is not a folder.
         """
-        there = next((path for path in (self.root, *self.root.absolute().parents) if os.path.lexists(path)), None)
-        if there is not None and not there.is_dir():
+        existing = next((path for path in (self.root, *self.root.absolute().parents) if os.path.lexists(path)), None)
+        if existing is not None and not existing.is_dir():
             raise InputError(
-                f"the workspace must be a folder, but {str(there)!r} is none. Name another with --workspace or "
-                "SETPOINT_WORKSPACE."
+                f"the workspace must be a folder, but {str(existing)!r} is not a folder. Set --workspace or "
+                "SETPOINT_WORKSPACE to another one."
             )
 
     def require_writable(self) -> None:
-        """Create the root, and write once to it and to those of its folders that are there.
+        """Create the root, and check by writing that it and its existing subfolders are writable.
 
         Raises:
-            InputError: a folder cannot be created or written to.
+            InputError: a folder cannot be created or is not writable.
         """
         folder = self.root
         try:
@@ -76,6 +76,6 @@ class Workspace:
                         pass
         except OSError as error:
             raise InputError(
-                f"the workspace must be a folder that can be written to, but {str(folder)!r} is not "
-                f"({error.strerror}). Name another with --workspace or SETPOINT_WORKSPACE."
+                f"the workspace must be a writable folder, but {str(folder)!r} is not ({error.strerror}). Set "
+                "--workspace or SETPOINT_WORKSPACE to another one."
             ) from error

@@ -1,1 +1,1 @@
-"""The command line: one small module for each verb, imported only when it is called."""
+"""Command-line interface: one module per verb, imported on demand."""

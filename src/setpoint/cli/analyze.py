@@ -1,4 +1,4 @@
-"""`setpoint analyze FILE.csv --response y --factors a,b`: the claims that a table of results earns."""
+"""`setpoint analyze FILE.csv --response y --factors a,b`: statistical analysis of a table of results."""
 
 import argparse
 from pathlib import Path
@@ -8,21 +8,26 @@ from setpoint.cli.options import add_json, one_of, print_json, words
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("table", type=Path, metavar="FILE.csv", help="one row a run, with a header line")
+    parser.add_argument("table", type=Path, metavar="FILE.csv", help="CSV file with a header line and one row per run")
     parser.add_argument("--response", required=True, metavar="COLUMN", help="the metric")
     parser.add_argument("--factors", required=True, metavar="A,B", help="columns with the swept parameters")
-    parser.add_argument("--block", metavar="COLUMN", help="rows with equal labels share something, such as a seed")
+    parser.add_argument(
+        "--block", metavar="COLUMN", help="blocking column: rows with the same label share a seed, a machine, …"
+    )
     parser.add_argument(
         "--scale",
         type=one_of("log", "linear"),
         default="log",
         metavar="SCALE",
-        help="of the response: log (default) or linear",
+        help="scale of the response: log (default) or linear",
     )
     parser.add_argument("--larger-is-better", action="store_true", help="the best level has the largest response")
-    searched = "results decided what was run, as in a search: everything is exploratory at most"
-    parser.add_argument("--adaptive", action="store_true", help=searched)
-    parser.add_argument("--alpha", type=float, default=0.05, help="the level of all tests (default: 0.05)")
+    parser.add_argument(
+        "--adaptive",
+        action="store_true",
+        help="earlier results decided which rows were run, as in a search: every claim is exploratory",
+    )
+    parser.add_argument("--alpha", type=float, default=0.05, help="significance level of all tests (default: 0.05)")
     add_json(parser)
 
 
@@ -51,5 +56,5 @@ def run(arguments: argparse.Namespace) -> int:
     for note in found.notes:
         print(f"Note: {one_line(note)}.")
     scale = f"{found.data.analysis.scale} scale, alpha {arguments.alpha:g}"
-    print(f"Response {one_line(arguments.response)} on a {scale}; one row is one run.")
+    print(f"Response {one_line(arguments.response)} on a {scale}. Each row counts as one run.")
     return 0

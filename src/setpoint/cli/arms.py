@@ -1,4 +1,4 @@
-"""`setpoint arms`: train every arm on every system with every seed, and print one table of all of them."""
+"""`setpoint arms`: train every arm on every system with every seed, and print one table that compares them."""
 
 import argparse
 import sys
@@ -11,30 +11,30 @@ from setpoint.cli.spec_options import assignments
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint arms`."""
     parser.add_argument("--systems", type=words, metavar="A,B", help="systems (default: all)")
-    parser.add_argument("--replicates", type=count, default=3, metavar="N", help="training seeds of an arm (default 3)")
+    parser.add_argument("--replicates", type=count, default=3, metavar="N", help="training seeds per arm (default 3)")
     parser.add_argument("--evaluation-cases", type=count, default=300, metavar="N", help="test states (default 300)")
     parser.add_argument(
-        "--rows", type=count, default=8000, metavar="N", help="demonstrations of a system (default 8000)"
+        "--rows", type=count, default=8000, metavar="N", help="demonstrations per system (default 8000)"
     )
     parser.add_argument(
         "--parts",
         type=words,
         metavar="A,B",
-        help="optimal, detuned, universal, equal-compute (all of these by default), or sft: SFT on the optima alone",
+        help="optimal, detuned, universal, equal-compute (default: all of these), or sft: SFT on optimal control only",
     )
     parser.add_argument(
         "--evaluation", default="replanning", metavar="KIND", help="standard, replanning (default) or comprehensive"
     )
     parser.add_argument(
-        "--set", nargs="+", metavar="NAME=V", help="parameters with another value in every arm, such as sft.steps=100"
+        "--set", nargs="+", metavar="NAME=V", help="parameter values for every arm, such as sft.steps=100"
     )
-    parser.add_argument("--prefix", default="arms", metavar="ID", help="of the experiments' ids (default arms)")
+    parser.add_argument("--prefix", default="arms", metavar="ID", help="prefix of the experiment ids (default arms)")
     add_workspace(parser)
     add_run_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run what is missing, and print the table."""
+    """Run the missing parts and print the table."""
     from setpoint import plants
     from setpoint.api.comparison import compare_arms
     from setpoint.experiments.planning.comparison import PARTS, ArmSettings

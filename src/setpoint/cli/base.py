@@ -1,4 +1,4 @@
-"""`setpoint base path|show|build`: the built-in base model, and how it was made."""
+"""`setpoint base path|show|build`: the built-in base model and its recipe."""
 
 import argparse
 import os
@@ -20,16 +20,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         return added
 
     add("path", "print the folder of the built-in base, for PEFT's and transformers' from_pretrained", _path)
-    show = add("show", "say what the built-in base is and what it was made from", _show)
+    show = add("show", "describe the built-in base and how it was trained", _show)
     add_json(show)
-    build = add("build", "make the built-in base again (about an hour on one core)", _build)
+    build = add("build", "rebuild the built-in base (about an hour on one core)", _build)
     build.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write it; must not exist")
     build.add_argument(
         "--workers", type=count, default=os.cpu_count() or 1, metavar="N", help="processes for the corpus"
     )
-    build.add_argument("--chunks", type=count, metavar="N", help="chunks of the corpus, 250 plants each")
+    build.add_argument("--chunks", type=count, metavar="N", help="chunks of the corpus, with 250 plants each")
     build.add_argument("--steps", type=count, metavar="N", help="optimizer steps")
-    build.add_argument("--seed", type=int, default=0, metavar="N", help="of corpus and training (default 0)")
+    build.add_argument("--seed", type=int, default=0, metavar="N", help="seed of corpus and training (default 0)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,8 +67,8 @@ def _describe(digest: str, path: str, record: dict[str, Any]) -> list[str]:
         f"  folder      {path}",
         f"  parameters  {record['parameters']:,}; vocabulary {record['vocabulary']}",
         f"  corpus      {corpus['rows']:,} optimal answers for {corpus['plants']:,} random plants",
-        f"  held apart  plants within {record['exclusion']:.0%} of a named one were rejected ({rejected});",
-        f"              the nearest that was kept: {nearest}",
+        f"  held out    plants within {record['exclusion']:.0%} of a named one were rejected ({rejected});",
+        f"              distance of the nearest kept plant: {nearest}",
         f"  training    {steps:,} steps, validation loss {last['validation_nll']} nats per token",
         f"  cost        {record['cpu_s']['total'] / 60:.0f} CPU-minutes, corpus included",
     ]
@@ -81,7 +81,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from setpoint.pretraining.recipe import BaseRecipe, build_base
 
     if arguments.seed < 0:
-        raise InputError(f"--seed must not be negative, but is {arguments.seed}.")
+        raise InputError(f"--seed must be at least 0, got {arguments.seed}.")
     recipe = BaseRecipe(seed=arguments.seed)
     training = replace(recipe.pretraining, seed=arguments.seed, steps=arguments.steps or recipe.pretraining.steps)
     recipe = replace(recipe, pretraining=training, chunks=arguments.chunks or recipe.chunks)

@@ -1,4 +1,4 @@
-"""`setpoint baselines --suite S`: what optimum, regulator, zero control and clones reach on every system of a suite."""
+"""`setpoint baselines --suite S`: optimum, clipped LQR, zero control and clones on every system of a suite."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,21 @@ _CASES = 200
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint baselines`."""
     parser.add_argument("--suite", default="nominal", metavar="SUITE", help="nominal (default), tight, held_out, …")
-    parser.add_argument("--systems", type=words, metavar="A,B", help="only these systems of the suite")
+    parser.add_argument("--systems", type=words, metavar="A,B", help="systems of the suite (default: all)")
     parser.add_argument("--cases", type=int, default=_CASES, metavar="N", help=f"cases per system (default {_CASES})")
-    parser.add_argument("--clones", type=int, default=0, metavar="N", help="also clone N optima (needs scikit-learn)")
-    parser.add_argument("--disturbed", action="store_true", help="also the closed loop under noise, with MPC (slow)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="systems at a time (default: 1)")
+    parser.add_argument(
+        "--clones",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also fit a clone to N optimal trajectories (needs scikit-learn)",
+    )
+    parser.add_argument(
+        "--disturbed", action="store_true", help="also run closed loop with noise, including MPC (slow)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="systems to compute in parallel (default: 1)"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print the page docs/reference/systems.md")
     add_json(form)
@@ -34,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compute and print the tables."""
     from setpoint import plants
     from setpoint.controllers.cloned import require_cloning
-    from setpoint.demonstrations import MOST_ROWS
+    from setpoint.demonstrations import MAX_ROWS
     from setpoint.problems import require_cases, require_in_suite, suite_systems
 
     known = suite_systems(arguments.suite)
@@ -42,13 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     for name in wanted:
         require_in_suite(name, arguments.suite)
     require_cases(arguments.cases)
-    if arguments.clones > MOST_ROWS:
-        raise InputError(f"--clones must be at most {MOST_ROWS} optima, but is {arguments.clones}.")
+    if arguments.clones > MAX_ROWS:
+        raise InputError(f"--clones must be at most {MAX_ROWS}, got {arguments.clones}.")
     if arguments.clones:
         require_cloning(arguments.clones)
     if arguments.workers < 1:
-        raise InputError(f"--workers must be at least 1, but is {arguments.workers}.")
-    found = _all_anchors(arguments, wanted)
+        raise InputError(f"--workers must be at least 1, got {arguments.workers}.")
+    found = _all_references(arguments, wanted)
     if arguments.json:
         print_json({"suite": arguments.suite, "systems": [asdict(each) for each in found]})
     elif arguments.markdown:
@@ -58,21 +68,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _all_anchors(arguments: argparse.Namespace, systems: "Sequence[str]") -> "list[SystemReferences]":
-    """The anchors of every system, in order; they do not depend on the number of processes."""
+def _all_references(arguments: argparse.Namespace, systems: "Sequence[str]") -> "list[SystemReferences]":
+    """Return the references of every system, in order; they do not depend on the number of processes."""
     from setpoint.processes import ordered_map
 
-    tell = say_nothing if arguments.quiet else say
+    notify = say_nothing if arguments.quiet else say
     tasks = [(arguments.suite, name, arguments.cases, arguments.clones, arguments.disturbed) for name in systems]
     found = []
     with ordered_map(min(arguments.workers, len(tasks))) as run_all:
-        for anchors in run_all(_anchors, tasks):
-            tell(f"{anchors.system}: {anchors.cases} of {arguments.cases} cases of {arguments.suite}")
-            found.append(anchors)
+        for each in run_all(_references, tasks):
+            notify(f"{each.system}: {each.cases} of {arguments.cases} {arguments.suite} cases have a certified optimum")
+            found.append(each)
     return found
 
 
-def _anchors(task: tuple[str, str, int, int, bool]) -> "SystemReferences":
+def _references(task: tuple[str, str, int, int, bool]) -> "SystemReferences":
     from setpoint.references.study import reference_study
 
     suite, system, cases, clones, disturbed = task
@@ -102,10 +112,10 @@ def _page(arguments: argparse.Namespace, found: "Sequence[SystemReferences]") ->
     yield ""
     tight, family, kept = (", ".join(suite_systems(suite)) for suite in ("tight", "held_out", "held_out_systems"))
     yield (
-        "Suites of test states: `nominal` has every system with its own parameters; `tight` has the systems whose "
-        f"optimum keeps a bound that a clipped regulator violates ({tight}); `held_out` has parameters that training "
-        f"never draws ({family}); `held_out_systems` has the nominal states of systems on which no universal model of "
-        f"the benchmark is trained ({kept})."
+        "Suites of test states: `nominal` has every system with its own parameters; `tight` has the systems where "
+        f"the clipped LQR violates a bound that the optimum respects ({tight}); `held_out` has parameter values that "
+        f"training never uses ({family}); `held_out_systems` has the nominal states of the systems on which no "
+        f"universal model of the benchmark is trained ({kept})."
     )
     for table in reference_tables(found):
         yield ""

@@ -1,4 +1,4 @@
-"""`--budget`: designs that fit, what each can detect, and the user's choice."""
+"""`--budget`: designs that fit a budget, their minimum detectable differences, and the user's choice."""
 
 import argparse
 import sys
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 
 def add_budget_options(parser: argparse.ArgumentParser) -> None:
-    """What may be spent, and which of the designs that fit is taken."""
+    """Add the options for a budget and for the choice of a design."""
     budget = parser.add_argument_group("within a budget")
-    budget.add_argument("--budget", metavar="N", help="such as 12runs, 8core-hours or 40gpu-hours: offers designs")
-    budget.add_argument("--choose", type=count, metavar="K", help="take the K-th design that is offered")
-    budget.add_argument("--yes", action="store_true", help="take the first design that is offered")
+    budget.add_argument(
+        "--budget", metavar="N", help="propose designs within a budget, such as 12runs, 8core-hours or 40gpu-hours"
+    )
+    budget.add_argument("--choose", type=count, metavar="K", help="choose the K-th proposed design")
+    budget.add_argument("--yes", action="store_true", help="choose the first proposed design")
 
 
 def check_budget_options(arguments: argparse.Namespace) -> None:
-    """Refuse a choice among designs that nobody will offer.
+    """Reject a choice of a design without a budget.
 
     Raises:
-        InputError: see above.
+        InputError: --choose or --yes is given without --budget.
     """
     given = [f"--{name}" for name in ("choose", "yes") if getattr(arguments, name, None)]
     if given and arguments.budget is None:
@@ -48,13 +50,13 @@ def show_designs(request: "Request", arguments: argparse.Namespace) -> None:
 
 
 def designs_text(budget: "Budget", found: "Sequence[PricedDesign]") -> str:
-    """The designs, a paragraph each, with what they can detect at 80 % power."""
+    """Return the designs, one paragraph each, with their minimum detectable differences at 80 % power."""
     from setpoint.formatting import counted
 
     spread = found[0].seed_deviation
     metric = found[0].offer.spec.metrics[0]
-    scale = f"; 1 SD between seeds is {_percent(spread)} of {metric} here" if spread else ""
-    lines = [f"Designs within {budget}, and the differences they detect with 80 % power at alpha 0.05{scale}:"]
+    scale = f"; 1 seed SD = {_percent(spread)} of {metric}" if spread else ""
+    lines = [f"Designs within {budget} (minimum detectable differences at 80 % power, alpha 0.05{scale}):"]
     for number, design in enumerate(found, start=1):
         offer = design.offer
         replicates = counted(offer.spec.replicates, "replicate")
@@ -66,10 +68,10 @@ def designs_text(budget: "Budget", found: "Sequence[PricedDesign]") -> str:
 
 
 def chosen(request: "Request", arguments: argparse.Namespace) -> "Request":
-    """The request for the design that the user chooses; unchanged without a budget.
+    """Return the request for the design that the user chooses; unchanged without a budget.
 
     Raises:
-        InputError: nobody is there to choose, or there is no such design.
+        InputError: no design was chosen and stdin is not a terminal, or there is no such design.
     """
     from setpoint.api.designs import designs_within
     from setpoint.experiments.cost.budget import Budget
@@ -80,29 +82,29 @@ def chosen(request: "Request", arguments: argparse.Namespace) -> "Request":
     budget = Budget.parse(arguments.budget)
     found = designs_within(request, budget)
     print(designs_text(budget, found), file=sys.stderr)
-    number = arguments.choose or (1 if arguments.yes else _asked(len(found)))
+    number = arguments.choose or (1 if arguments.yes else _ask(len(found)))
     if not 1 <= number <= len(found):
-        raise InputError(f"designs are numbered 1 to {len(found)}, but {number} was chosen. Choose one of them.")
+        raise InputError(f"there is no design {number}. Choose one from 1 to {len(found)}.")
     identifier = arguments.experiment_id
     spec = found[number - 1].offer.spec
     return make_request(request.workspace, spec, experiment_id=identifier, fresh=arguments.fresh)
 
 
-def _asked(count_: int) -> int:
+def _ask(most: int) -> int:
     if not sys.stdin.isatty():
-        raise InputError(f"choose a design, 1 to {count_}: use --choose K, or --yes for the first.")
-    print(f"Which one? 1 to {count_} [1] ", end="", file=sys.stderr, flush=True)
+        raise InputError(f"no design is chosen. Choose one from 1 to {most} with --choose, or the first with --yes.")
+    print(f"Design (1 to {most}) [1]: ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip() or "1"
     return int(answer) if answer.isdecimal() else 0
 
 
 def _detects(design: "PricedDesign") -> str:
     if design.offer.spec.design == "sobol":
-        return "no tests between levels: screening only; confirm with new seeds"
+        return "screening only (no tests between levels); confirm with new seeds"
     spread = design.seed_deviation
     return (
-        f"smallest detectable level difference: {_difference(design.between_levels, spread)}; "
-        f"between two configurations: {_difference(design.between_configurations, spread)}"
+        f"minimum detectable difference between levels: {_difference(design.between_levels, spread)}; "
+        f"between configurations: {_difference(design.between_configurations, spread)}"
     )
 
 

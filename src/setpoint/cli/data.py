@@ -1,4 +1,4 @@
-"""`setpoint data generate|list|show`: data sets of optimal control."""
+"""`setpoint data generate|list|show`: datasets of optimal trajectories."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SPLITS = ("train", "validation", "test")
 _PROGRESS_EVERY_S = 10.0
-"""Between the lines of a log."""
+"""Interval between progress lines in a log."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,22 +29,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         add_json(added)
         return added
 
-    generate = add("generate", "make a data set of optimal control, or find it made", _generate)
+    generate = add("generate", "generate a dataset of optimal trajectories (reuses an existing one)", _generate)
     generate.add_argument("--systems", "--system", type=words, metavar="A,B", help="systems, by full or short name")
-    generate.add_argument("--dataset-name", metavar="NAME", help="its name (default: that of its systems)")
-    generate.add_argument("--total-samples", type=int, metavar="N", help="rows over all systems (default 2000 each)")
-    generate.add_argument("--split-ratio", type=float, default=0.9, metavar="R", help="training share (default 0.9)")
-    generate.add_argument("--expert", default="optimal", metavar="E", help="optimal (default), or detuned on purpose")
+    generate.add_argument("--dataset-name", metavar="NAME", help="name of the dataset (default: that of its systems)")
+    generate.add_argument(
+        "--total-samples", type=int, metavar="N", help="rows over all systems (default: 2000 per system)"
+    )
+    generate.add_argument(
+        "--split-ratio", type=float, default=0.9, metavar="R", help="fraction of rows for training (default 0.9)"
+    )
+    generate.add_argument(
+        "--expert", default="optimal", metavar="E", help="optimal (default), or detuned (deliberately suboptimal)"
+    )
     generate.add_argument("--workers", type=int, metavar="N", help="processes (default: one per 500 rows)")
-    generate.add_argument("--list-datasets", action="store_true", help="list the data sets, and do nothing else")
+    generate.add_argument("--list-datasets", action="store_true", help="list the datasets and exit")
 
-    add("list", "list the data sets of the workspace", _list)
+    add("list", "list the datasets of the workspace", _list)
 
-    show = add("show", "show some rows, with prompt and answer as a model reads them", _show)
-    show.add_argument("name", metavar="NAME", help="a data set")
-    show.add_argument("--system", metavar="SYSTEM", help="whose rows (default: the data set's first system)")
+    show = add("show", "show rows with the prompts and answers that a model sees", _show)
+    show.add_argument("name", metavar="NAME", help="name of the dataset")
+    show.add_argument("--system", metavar="SYSTEM", help="system of the rows (default: the first of the dataset)")
     show.add_argument("--split", default="train", metavar="SPLIT", help="train (default), validation or test")
-    show.add_argument("--rows", type=count, default=3, metavar="N", help="how many (default 3)")
+    show.add_argument("--rows", type=count, default=3, metavar="N", help="number of rows (default 3)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,9 +65,9 @@ def _generate(arguments: argparse.Namespace) -> int:
     if arguments.list_datasets:
         return _list(arguments)
     if arguments.systems is None:
-        raise InputError("a data set needs systems. Name them with --systems; `setpoint systems` lists them.")
+        raise InputError("a dataset needs systems. Name them with --systems; `setpoint systems` lists them.")
     if arguments.workers is not None and arguments.workers < 1:
-        raise InputError(f"--workers must be at least 1, but is {arguments.workers}.")
+        raise InputError(f"--workers must be at least 1, got {arguments.workers}.")
     systems = canonical_systems(arguments.systems)
     rows = DEFAULT_ROWS * len(systems) if arguments.total_samples is None else arguments.total_samples
     recipe = Recipe(systems, rows, arguments.split_ratio, expert=arguments.expert)
@@ -77,10 +83,10 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _progress(clock_s: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
-    """A line on stderr that a terminal overwrites; elsewhere one from time to time, and one at the end."""
+    """Report progress on stderr: one updating line on a terminal, elsewhere a line every few seconds."""
     last_s = clock_s()
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         nonlocal last_s
         if sys.stderr.isatty():
             print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr, flush=True)
@@ -90,16 +96,16 @@ def _progress(clock_s: Callable[[], float] = time.monotonic) -> Callable[[int, i
             last_s = clock_s()
             print(f"{done} of {total} rows", file=sys.stderr, flush=True)
 
-    return tell
+    return report
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from setpoint.demonstrations import list_datasets
 
     workspace = workspace_of(arguments)
-    found = list_datasets(workspace)
+    found = list_datasets(workspace, lambda error: print(f"setpoint: {error}", file=sys.stderr))
     if not found and not arguments.json:
-        print(f"no data sets in {str(workspace.datasets)!r}; `setpoint data generate` makes one", file=sys.stderr)
+        print(f"no datasets in {str(workspace.datasets)!r}. Create one with `setpoint data generate`.", file=sys.stderr)
     _print(found, as_json=arguments.json)
     return 0
 
@@ -134,7 +140,7 @@ def _record(info: "DatasetInfo") -> dict[str, Any]:
         "rows": info.rows,
         "total_rows": info.total_rows,
         "rejection_rate": info.rejection_rate,
-        "certificate": info.manifest["certificate"],
+        "certificate": info.certificate,
         "damaged": damaged_files(info),
         "digest": info.digest,
     }
@@ -151,8 +157,8 @@ def _show(arguments: argparse.Namespace) -> int:
     system = info.systems[0] if arguments.system is None else plants.canonical(arguments.system)
     if changes := changed_problems(info):
         say(
-            f"warning: {info.name} was made for other problems than those of today ({'; '.join(changes)}); the prompts "
-            "below are today's"
+            f"warning: {info.name} was generated for earlier problem definitions ({'; '.join(changes)}); the prompts "
+            "below use the current ones"
         )
     shown = list(_texts(info, system, load_rows(info, arguments.split, system), arguments.rows))
     if arguments.json:
@@ -167,7 +173,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _texts(info: "DatasetInfo", system: str, rows: "Rows", wanted: int) -> Iterator[dict[str, Any]]:
-    """The first rows with the texts that the built-in base reads and writes."""
+    """Yield the first rows with the prompts and answers of the built-in base."""
     from setpoint import problems
     from setpoint.language import PromptFormat, compose_answer, messages
 

@@ -1,4 +1,4 @@
-"""`setpoint doctor`: is this machine fit, and what is in the workspace?"""
+"""`setpoint doctor`: preflight checks of the machine and the workspace."""
 
 import argparse
 from dataclasses import asdict
@@ -17,13 +17,13 @@ _MARKS = {"ok": "ok     ", "remark": "remark ", "problem": "PROBLEM"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint doctor`."""
-    parser.add_argument("--base-model", default="builtin:tiny", metavar="BASE", help="the base that would be trained")
+    parser.add_argument("--base-model", default="builtin:tiny", metavar="BASE", help="base model to train")
     add_workspace(parser)
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print every check; 3 when something stands in the way."""
+    """Print every check; return 3 if one finds a problem."""
     from setpoint.experiments.preflight import check_machine
 
     workspace = workspace_of(arguments)
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_base(name: str) -> "tuple[BaseModel | None, list[Check]]":
-    """The base of this name, and what is to be said of it beyond the checks of the machine."""
+    """Return the base of this name, and the checks of it that `check_machine` does not cover."""
     from setpoint.experiments.preflight import Check
     from setpoint.policies import resolve_base
 
@@ -57,10 +57,10 @@ def _check_datasets(workspace: "Workspace") -> "list[Check]":
 
     found = list_datasets(workspace)
     if not found:
-        return [Check("data sets", "ok", "none yet; a system's own are generated when a run needs them")]
+        return [Check("datasets", "ok", "none yet (generated on first use)")]
     checks = []
     for data in found:
         text = f"{data.name}: {', '.join(data.systems)}, {data.total_rows} rows"
         damage = damage_text(data)
-        checks.append(Check("data set", "remark", f"{text}; {damage}") if damage else Check("data set", "ok", text))
+        checks.append(Check("dataset", "remark", f"{text}; {damage}") if damage else Check("dataset", "ok", text))
     return checks

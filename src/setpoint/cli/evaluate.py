@@ -1,4 +1,4 @@
-"""`setpoint evaluate`: a model or reference controller on test states, beside optimum, clipped LQR, zero control."""
+"""`setpoint evaluate`: a model or controller on test states, compared with optimum, clipped LQR and zero control."""
 
 import argparse
 from pathlib import Path
@@ -14,23 +14,31 @@ from setpoint.errors import InputError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint evaluate`."""
-    subject = parser.add_argument_group("what is evaluated")
+    subject = parser.add_argument_group("what to evaluate")
     subject.add_argument("--model-path", type=Path, metavar="FOLDER", help="a trained adapter, or a link to one")
     subject.add_argument("--model-type", metavar="TYPE", help="single_system or universal; checked against the adapter")
-    subject.add_argument("--base-model", metavar="BASE", help="the adapter's base; alone: that base without training")
     subject.add_argument(
-        "--controller", metavar="NAME", help="optimum, lqr, zero, tracking_lqr or mpc instead of a model"
+        "--base-model", metavar="BASE", help="base model of the adapter; without --model-path, the untrained base"
     )
-    cases = parser.add_argument_group("on which cases")
-    cases.add_argument("--system", metavar="SYSTEM", help="by default, the systems that the adapter was trained on")
-    cases.add_argument("--suite", metavar="SUITE", help="nominal (default), tight, held_out or held_out_systems")
-    cases.add_argument("--eval-dataset", metavar="NAME", help="instead, the initial states of its test split")
-    cases.add_argument("--initial-state", type=float, nargs="+", metavar="X", help="instead, from this one state")
-    cases.add_argument("--num-test-cases", type=int, metavar="N", help="the first N (default: 300, or the test split)")
+    subject.add_argument(
+        "--controller", metavar="NAME", help="controller instead of a model: optimum, lqr, zero, tracking_lqr or mpc"
+    )
+    cases = parser.add_argument_group("test cases")
+    cases.add_argument("--system", metavar="SYSTEM", help="system (default: those the adapter was trained on)")
+    cases.add_argument(
+        "--suite", metavar="SUITE", help="test suite: nominal (default), tight, held_out or held_out_systems"
+    )
+    cases.add_argument("--eval-dataset", metavar="NAME", help="dataset whose test split provides the initial states")
+    cases.add_argument("--initial-state", type=float, nargs="+", metavar="X", help="a single initial state")
+    cases.add_argument(
+        "--num-test-cases", type=int, metavar="N", help="number of cases (default: 300, or the test split)"
+    )
     cases.add_argument("--test-type", metavar="TYPE", help="standard (open loop), mpc (replanning) or both (default)")
     cases.add_argument("--mpc-horizon", type=int, metavar="K", help="replan every K steps (default 5)")
     add_disturbance_options(parser)
-    parser.add_argument("--save-plots", type=Path, metavar="FOLDER", help="draw the first cases into this folder")
+    parser.add_argument(
+        "--save-plots", type=Path, metavar="FOLDER", help="save plots of the first cases to this folder"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_workspace(parser)
     add_json(parser)
@@ -49,15 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
         wanted.append((modes, test_cases(arguments, problem)))
     if arguments.save_plots is not None:
         _make_folder(arguments.save_plots)
-    # All arguments are checked by now, and nothing is computed yet for a model that cannot be used.
+    # Load the model before computing the references, so that an unusable model fails early.
     make = None if subject.load is None else subject.load()
     notify = say_nothing if arguments.quiet else say
     found = evaluate_groups(make, wanted, subject.blocking, disturbance, label=subject.label, notify=notify)
     summary = summarise(found.episodes)
     plots = _save_plots(arguments, found.trajectories) if arguments.save_plots is not None else []
     if arguments.json:
-        world = {"disturbance": disturbance.name} if disturbance.name else {}
-        print_json({"subject": subject.label, **world, "results": summary, "plots": plots})
+        disturbed = {"disturbance": disturbance.name} if disturbance.name else {}
+        print_json({"subject": subject.label, **disturbed, "results": summary, "plots": plots})
     else:
         print("\n".join(table(subject.label, summary, disturbance.name)))
     return 0
@@ -67,7 +75,7 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--save-plots must name a folder that can be written: {error}.") from error
+        raise InputError(f"--save-plots must name a writable folder: {error}.") from error
 
 
 def _save_plots(arguments: argparse.Namespace, trajectories: Any) -> list[str]:
@@ -78,7 +86,7 @@ def _save_plots(arguments: argparse.Namespace, trajectories: Any) -> list[str]:
     except ImportError as error:
         raise InputError("--save-plots needs matplotlib. Install it with: pip install 'setpoint[report]'") from error
     except OSError as error:
-        raise InputError(f"--save-plots must name a folder that can be written: {error}.") from error
+        raise InputError(f"--save-plots must name a writable folder: {error}.") from error
     if not arguments.quiet:
         say(f"{len(saved)} plots in {arguments.save_plots}")
     return [str(path) for path in saved]

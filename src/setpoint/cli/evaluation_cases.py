@@ -1,4 +1,4 @@
-"""From which states `setpoint evaluate` starts, and what the world does that a controller does not know of."""
+"""Initial states and disturbances of `setpoint evaluate`."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
 
 
 def add_disturbance_options(parser: argparse.ArgumentParser) -> None:
-    """What differs from the undisturbed world."""
-    world = parser.add_argument_group("in which world (default: undisturbed)")
-    world.add_argument(
+    """Add the options for noise, plant mismatch and delay."""
+    disturbances = parser.add_argument_group("disturbances (default: none)")
+    disturbances.add_argument(
         "--state-noise",
         type=float,
         default=0.0,
         metavar="S",
-        help="error of measured states, as a share of the initial set's half width (standard deviation)",
+        help="standard deviation of the measurement noise, as a fraction of the initial set's half-width",
     )
-    world.add_argument(
+    disturbances.add_argument(
         "--input-noise",
         type=float,
         default=0.0,
         metavar="S",
-        help="error of applied controls, as a share of half their range (standard deviation)",
+        help="standard deviation of the input noise, as a fraction of half the control range",
     )
-    world.add_argument(
+    disturbances.add_argument(
         "--mismatch",
         type=float,
         default=0.0,
         metavar="S",
-        help="every parameter of the real plant is off by this share, up or down as drawn for each case",
+        help="relative error of every plant parameter, with a random sign for each case",
     )
-    world.add_argument(
-        "--delay-steps", type=int, default=0, metavar="K", help="a control takes effect K steps after it was chosen"
+    disturbances.add_argument("--delay-steps", type=int, default=0, metavar="K", help="input delay in steps")
+    disturbances.add_argument(
+        "--disturbance-seed", type=int, default=0, metavar="N", help="seed of the disturbances (default 0)"
     )
-    world.add_argument("--disturbance-seed", type=int, default=0, metavar="N", help="of all draws (default 0)")
 
 
 def disturbance_of(arguments: argparse.Namespace) -> "Disturbance":
-    """The disturbance that the options amount to.
+    """Return the disturbance that the options describe.
 
     Raises:
-        InputError: a size is impossible.
+        InputError: a value is out of range.
     """
     from setpoint.simulation import Disturbance
 
@@ -61,10 +61,10 @@ def disturbance_of(arguments: argparse.Namespace) -> "Disturbance":
 
 
 def test_cases(arguments: argparse.Namespace, problem: "Problem") -> "tuple[TestCases, ...]":
-    """The cases of one system: of a suite, of the test split of a data set, or from one state.
+    """Return the test cases of one system: a suite, the test split of a dataset, or one state.
 
     Raises:
-        InputError: more than one of these is named, or the one does not have what is asked for.
+        InputError: several sources are named, or the source has no such cases.
     """
     from setpoint.problems import DEFAULT_CASES, TestCases, suite_cases
 
@@ -75,11 +75,11 @@ def test_cases(arguments: argparse.Namespace, problem: "Problem") -> "tuple[Test
     }
     named = [option for option, value in sources.items() if value is not None]
     if len(named) > 1:
-        raise InputError(f"{' and '.join(named)} exclude each other. Name one source of initial states.")
+        raise InputError(f"{' and '.join(named)} cannot be combined. Name one source of initial states.")
     count = arguments.num_test_cases
     if arguments.initial_state is not None:
         if count is not None:
-            raise InputError("--num-test-cases would have no effect on one --initial-state. Leave one of them out.")
+            raise InputError("--num-test-cases has no effect with --initial-state. Use one of them.")
         return (TestCases(problem, _one_state(problem, arguments.initial_state)),)
     if arguments.eval_dataset is not None:
         return (TestCases(problem, _test_split(arguments, problem)),)
@@ -92,7 +92,7 @@ def _one_state(problem: "Problem", values: list[float]) -> "np.ndarray":
     plant = problem.plant
     if len(values) != plant.n_x:
         names = ", ".join(signal.name for signal in plant.states)
-        raise InputError(f"an initial state of {problem.name} has {plant.n_x} values ({names}), but got {len(values)}.")
+        raise InputError(f"an initial state of {problem.name} needs {plant.n_x} values ({names}), got {len(values)}.")
     states = np.array([values])
     problem.require_initial(states)
     return states
@@ -106,7 +106,7 @@ def _test_split(arguments: argparse.Namespace, problem: "Problem") -> "np.ndarra
     states = rows.states[[kind == "initial" for kind in rows.kinds]]
     if count is not None and not 1 <= count <= len(states):
         raise InputError(
-            f"--num-test-cases must be 1 to {len(states)}, the initial states of {problem.name} in the test split of "
-            f"data set {arguments.eval_dataset!r}, but is {count}."
+            f"--num-test-cases must be 1 to {len(states)} (the initial states of {problem.name} in the test split of "
+            f"dataset {arguments.eval_dataset!r}), got {count}."
         )
     return states[:count]

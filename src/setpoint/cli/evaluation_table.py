@@ -1,4 +1,4 @@
-"""The table of an evaluation, as text: one block for each system and mode, one line for each controller."""
+"""Evaluation results as a text table: one block per system and mode, one line per controller."""
 
 from collections.abc import Iterator, Mapping
 
@@ -28,10 +28,16 @@ Metrics = Mapping[str, float]
 def table(
     subject: str, summary: Mapping[str, Mapping[str, Mapping[str, Metrics]]], disturbance: str = ""
 ) -> Iterator[str]:
-    """The lines of a summary from `setpoint.evaluation.summary`; the language model is called by `subject`."""
-    yield f"llm is {subject}" if _has_model(summary) else f"subject: {subject}"
+    """Yield the lines of the table.
+
+    Args:
+        subject: display name of what was evaluated.
+        summary: system -> mode -> controller -> metrics, as in `setpoint.evaluation.summary`.
+        disturbance: name of the disturbance; empty for none.
+    """
+    yield f"model: {subject}" if _has_model(summary) else f"controller: {subject}"
     if disturbance:
-        yield f"disturbed: {disturbance}; regret is against the optimum of the undisturbed world"
+        yield f"disturbance: {disturbance}; regret is relative to the undisturbed optimum"
     for system, modes in summary.items():
         for mode, controllers in modes.items():
             cases = next(iter(controllers.values()))["cases"]

@@ -38,29 +38,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
         add_json(added)
         return added
 
-    run_parser = add("run", "run an experiment or resume it, and print its report", _run)
+    run_parser = add("run", "run or resume an experiment and print its report", _run)
     _add_identity(run_parser)
     add_spec_options(run_parser)
     add_budget_options(run_parser)
     _add_running(run_parser)
-    run_parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    run_parser.add_argument("--dry-run", action="store_true", help="show the plan without running it")
     add_calibrate_option(run_parser)
 
-    plan_parser = add("plan", "show what an experiment would run; changes nothing", _plan)
+    plan_parser = add("plan", "show the plan of an experiment without running it", _plan)
     _add_identity(plan_parser)
     add_spec_options(plan_parser)
     add_budget_options(plan_parser)
     add_calibrate_option(plan_parser)
     plan_parser.add_argument(
-        "--commands", action="store_true", help="print one line of scripts/train_single_system.py for every run"
+        "--commands", action="store_true", help="print the scripts/train_single_system.py command of every run"
     )
     _add_resuming(add)
     _add_confirm(add)
 
     status_parser = add("status", "show the state of an experiment's runs", _status)
     status_parser.add_argument("experiment_id", metavar="ID")
-    status_parser.add_argument("--watch", action="store_true", help="follow it until it ends")
-    status_parser.add_argument("--check", action="store_true", help="check every stage instead of the last snapshot")
+    status_parser.add_argument("--watch", action="store_true", help="follow the experiment until it ends")
+    status_parser.add_argument("--check", action="store_true", help="read every stage instead of the last snapshot")
 
     add("list", "list the experiments of the workspace", _list)
 
@@ -75,35 +75,43 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_resuming(add: _Add) -> None:
-    """The verbs that continue an experiment."""
-    resume = add("resume", "continue an experiment; failed runs stay failed", _resume)
+    """Add the verbs that resume an experiment."""
+    resume = add("resume", "resume an experiment; failed runs stay failed", _resume)
     resume.add_argument("experiment_id", metavar="ID")
     _add_running(resume)
 
-    retry = add("retry", "continue an experiment and retry its failed runs", _retry)
+    retry = add("retry", "resume an experiment and retry its failed runs", _retry)
     retry.add_argument("experiment_id", metavar="ID")
-    retry.add_argument("--class", dest="classes", type=words, metavar="A,B", help="only these failure classes")
+    retry.add_argument(
+        "--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry (default: all)"
+    )
     _add_running(retry)
 
-    recover = add("recover", "continue an experiment and retry infrastructure failures", _recover)
+    recover = add("recover", "resume an experiment and retry infrastructure failures", _recover)
     recover.add_argument("experiment_id", metavar="ID")
-    recover.add_argument("--class", dest="classes", type=words, metavar="A,B", help="failure classes to retry")
-    recover.add_argument("--dry-run", action="store_true", help="show what it would do and change nothing")
+    recover.add_argument(
+        "--class",
+        dest="classes",
+        type=words,
+        metavar="A,B",
+        help="failure classes to retry (default: infrastructure failures)",
+    )
+    recover.add_argument("--dry-run", action="store_true", help="show the recovery steps without running them")
     _add_running(recover)
 
 
 def _add_confirm(add: _Add) -> None:
     parser = add(
         "confirm",
-        "run the best configurations of a finished sweep again with new seeds, for scores free of selection bias",
+        "rerun the best configurations of a finished sweep with new seeds, for scores free of selection bias",
         _confirm,
     )
-    parser.add_argument("confirmed", metavar="ID", help="the sweep that chooses")
-    parser.add_argument("--top", type=count, default=3, metavar="K", help="of each system (default 3)")
-    parser.add_argument("--seeds", type=count, default=5, metavar="N", help="for each of them (default 5)")
+    parser.add_argument("confirmed", metavar="ID", help="finished sweep")
+    parser.add_argument("--top", type=count, default=3, metavar="K", help="configurations per system (default 3)")
+    parser.add_argument("--seeds", type=count, default=5, metavar="N", help="new seeds per configuration (default 5)")
     _add_identity(parser)
     _add_running(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan without running it")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -116,9 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _add_identity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--experiment-id", metavar="ID", help="its name (default: <type>-<digest of the specification>)"
+        "--experiment-id", metavar="ID", help="name of the experiment (default: <type>-<digest of the specification>)"
     )
-    parser.add_argument("--fresh", action="store_true", help="a new experiment, even where the same one exists")
+    parser.add_argument("--fresh", action="store_true", help="start a new experiment even if the same one exists")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -131,10 +139,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _requested(arguments: argparse.Namespace) -> "Request":
-    """The experiment that the options describe.
+    """Return the request for the experiment that the options describe.
 
     Raises:
-        InputError: everything that is wrong with them.
+        InputError: with one line for each invalid option.
     """
     from setpoint.artifacts import check_identifier
     from setpoint.experiments.planning.datasets import canonical_datasets
@@ -144,7 +152,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
     findings = Findings()
     with findings.check():
         spec = spec_from(arguments)
-    if findings.errors:  # what can be told without a specification
+    if findings.errors:  # these checks need no specification
         with findings.check():
             check_identifier("an experiment id", "none" if arguments.experiment_id is None else arguments.experiment_id)
         with findings.check():
@@ -166,7 +174,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
 
 
 def _dry_run(arguments: argparse.Namespace) -> int:
-    """Show the plan, then refuse what the run itself would refuse."""
+    """Show the plan, then run the preflight checks of the run itself."""
     from setpoint.api.planning import require_machine
 
     arguments.commands = False
@@ -201,7 +209,7 @@ def _show_plan(wanted: "Request", arguments: argparse.Namespace) -> int:
 
 
 def _calibrated(wanted: "Request") -> "Preparation":
-    """Run short stages of kinds that have never run here."""
+    """Calibrate the estimate with short runs of the stage kinds that have never run in this workspace."""
     from setpoint.api.planning import calibrated
 
     return calibrated(wanted, say)
@@ -238,35 +246,35 @@ def _retry(arguments: argparse.Namespace) -> int:
     classes = _classes(arguments)
     wanted = resume_request(workspace_of(arguments), arguments.experiment_id)
     if not arguments.quiet:
-        _say_what_is_not_retried(wanted, classes)
+        _say_if_nothing_to_retry(wanted, classes)
     return run_request(wanted, arguments, retry=lambda name: classes is None or name in classes)
 
 
-def _say_what_is_not_retried(wanted: "Request", classes: "frozenset[FailureClass] | None") -> None:
-    """Where no stage failed in a way that was asked for, the command only resumes, which is said."""
+def _say_if_nothing_to_retry(wanted: "Request", classes: "frozenset[FailureClass] | None") -> None:
+    """Tell the user if no failed stage is of the given classes, because the command then only resumes."""
     from setpoint.experiments.running.status import read_stages
     from setpoint.formatting import listed
 
     states = read_stages(wanted.workspace, wanted.existing).values() if wanted.existing else ()
     failed = {state.failure.failure_class for state in states if state.failure}
     if classes is None and not failed:
-        say("no stage has failed, so there is nothing to try again")
+        say("no stage has failed: nothing to retry")
     elif classes is not None and not failed & classes:
-        there = f", but of class {listed(sorted(failed))}" if failed else ""
-        say(f"no failure is of class {listed(sorted(classes), 'or')}{there}, so none is tried again")
+        found = f" (failure classes: {listed(sorted(failed))})" if failed else ""
+        say(f"no stage has failed with class {listed(sorted(classes), 'or')}{found}: nothing to retry")
 
 
 def _classes(arguments: argparse.Namespace) -> "frozenset[FailureClass] | None":
-    """The failure classes that are named; None where all are meant.
+    """Return the failure classes given by --class, or None for all of them.
 
     Raises:
-        InputError: there is no such class, so that nothing would be tried again.
+        InputError: a class is unknown.
     """
     from setpoint.records.failure import STAGE_CLASSES, FailureClass
 
-    named = arguments.classes
-    collect([unknown_name("failure class", each, STAGE_CLASSES) for each in named or () if each not in STAGE_CLASSES])
-    return None if named is None else frozenset(map(FailureClass, named))
+    given = arguments.classes
+    collect([unknown_name("failure class", each, STAGE_CLASSES) for each in given or () if each not in STAGE_CLASSES])
+    return None if given is None else frozenset(map(FailureClass, given))
 
 
 def _recover(arguments: argparse.Namespace) -> int:
@@ -326,7 +334,7 @@ def _list(arguments: argparse.Namespace) -> int:
     for name in experiment_ids(workspace):
         try:
             found.append(read_status(workspace, name))
-        except (InputError, OSError) as error:  # one that cannot be read must not hide the others
+        except (InputError, OSError) as error:  # an unreadable experiment must not hide the others
             print(f"setpoint: {error}", file=sys.stderr)
     if arguments.json:
         print_json([status.to_json() for status in found])

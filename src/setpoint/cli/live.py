@@ -1,6 +1,5 @@
-"""What an experiment is doing just now: the view while it runs, and the same from another process, which only reads."""
+"""Live view of an experiment, in the process that runs it or in another process that only reads."""
 
-import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -19,14 +18,14 @@ _TAIL = 4096
 _MESSAGES = 5
 _PER_SECOND = 2
 SHOWN = ("loss", "validation_loss", "reward")
-"""Of a training curve, the first of these that its last line has."""
+"""Metrics of a training curve in order of preference; the view shows the first that is available."""
 
 
 class View:
-    """Lineage the journal's events, and looks at the training curves of the stages that are running."""
+    """Follows the journal's events and the training curves of the running stages."""
 
     def __init__(self, plan: "Plan", workspace: "Workspace") -> None:
-        """Nothing has happened yet."""
+        """Start without events."""
         self._plan = plan
         self._workspace = workspace
         self._running: dict[str, datetime] = {}
@@ -35,11 +34,11 @@ class View:
         self._messages: deque[str] = deque(maxlen=_MESSAGES)
 
     def listen(self, event: "Event") -> None:
-        """Take one event of the journal in; what is not of this plan is left out."""
+        """Update the view with one journal event; stages outside the plan are ignored."""
         from setpoint.records import journal
 
         match event:
-            case journal.Started():  # whatever ran under an earlier coordinator ended with it
+            case journal.Started():  # stages of an earlier coordinator ended with it
                 self._running, self._ended = {}, set()
             case journal.StageStarted() if event.stage in self._plan.stages:
                 self._running[event.stage] = event.at
@@ -56,19 +55,18 @@ class View:
             self._messages.append(text)
 
     def __rich__(self) -> "RenderableType":
-        """A bar of all stages, a line for each that is running, and the newest failures."""
+        """Return a progress bar, one line per running stage, and the latest failures."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
-        from setpoint.formatting import counted
-
         total = len(self._plan.stages)
         head = Table.grid(padding=(0, 1))
         states = Counter(self._runs.values())
-        counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none ended"
-        text = f"{len(self._ended)}/{total} stages; {counted(len(self._plan.runs), 'run')}: {counts}"
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        text = f"{len(self._ended)} of {total} stages, {len(self._runs)} of {len(self._plan.runs)} runs done"
+        text += f" ({counts})" if counts else ""
         head.add_row(Text(self._plan.experiment), ProgressBar(total, len(self._ended), width=30), Text(text))
         lines = Table.grid(padding=(0, 2))
         for stage, since in list(self._running.items()):  # the coordinator changes it from another thread
@@ -76,32 +74,36 @@ class View:
         return Group(head, lines, *(Text(message, style="red") for message in self._messages))
 
     def _line(self, stage: str, since: datetime) -> tuple[str, str, str, str]:
+        from setpoint.artifacts.fields import finite
+
         planned = self._plan.stages[stage]
         elapsed_s = max(0.0, datetime.now(since.tzinfo).timestamp() - since.timestamp())
         record = self._last_record(stage)
-        steps = planned.config.get(planned.kind, {}).get("steps")
-        step = f"step {record['step']:g}{f'/{steps}' if steps else ''}" if "step" in record else ""
+        at = finite(record.get("step"))
+        step = "" if at is None else f"step {at:g}{'' if planned.steps is None else f'/{planned.steps}'}"
         value = next((f"{name} {record[name]:.4g}" for name in SHOWN if isinstance(record.get(name), float)), "")
         return f"{planned.kind} {stage}", f"{elapsed_s:.0f} s", step, value
 
     def _last_record(self, stage: str) -> dict[str, Any]:
-        """The last whole line of the training curve of the attempt that counts."""
+        """Return the last complete line of the training curve of the latest attempt."""
+        from setpoint.artifacts import parse_json
+
         attempt = self._workspace.stage(self._plan.stages[stage].kind, stage).latest_attempt()
+        if attempt is None:
+            return {}
         try:
-            if attempt is None:
-                return {}
             with attempt.metrics.open("rb") as curve:
                 curve.seek(max(0, attempt.metrics.stat().st_size - _TAIL))
                 whole = curve.read().rpartition(b"\n")[0]
-            record = json.loads(whole.rpartition(b"\n")[2])
-        except (OSError, ValueError):
+        except OSError:
             return {}
+        record = parse_json(whole.rpartition(b"\n")[2])
         return record if isinstance(record, dict) else {}
 
 
 @contextmanager
 def live(plan: "Plan", workspace: "Workspace", console: "Console") -> "Iterator[Listener]":
-    """A listener whose view is redrawn while the body runs."""
+    """Yield a listener whose view is redrawn while the body runs."""
     from rich.live import Live
 
     view = View(plan, workspace)
@@ -110,7 +112,7 @@ def live(plan: "Plan", workspace: "Workspace", console: "Console") -> "Iterator[
 
 
 def follow(plan: "Plan", workspace: "Workspace", listener: "Listener") -> None:
-    """Hand the journal's events to `listener` as they are written, until nobody coordinates the experiment."""
+    """Pass the journal's events to `listener` as they are written, until no process runs the experiment."""
     from setpoint.experiments.running.lease import lease_holder
     from setpoint.records.journal import read_events
 
@@ -132,8 +134,8 @@ def _message(event: "Event") -> str:
 
     match event:
         case journal.StageFailed():
-            again = "; trying again" if event.retry else ""
-            return f"{event.stage} failed ({event.failure_class}): {event.reason}{again}"
+            retrying = "; retrying" if event.retry else ""
+            return f"{event.stage} failed ({event.failure_class}): {event.reason}{retrying}"
         case journal.StageWaiting():
-            return f"{event.stage}: waiting; {event.reason}"
+            return f"{event.stage} waiting: {event.reason}"
     return ""

@@ -1,4 +1,4 @@
-"""`setpoint models list`: the trained models that the links below `models/` name."""
+"""`setpoint models list`: the trained models linked below `models/`."""
 
 import argparse
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verbs below `setpoint models`."""
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     list_parser = verbs.add_parser("list", help="list trained models", description="List trained models.")
-    list_parser.add_argument("--detailed", action="store_true", help="with parameters, base model and data")
+    list_parser.add_argument("--detailed", action="store_true", help="also show parameters, base model and data")
     list_parser.add_argument(
         "--format", type=one_of("text", "json"), default="text", metavar="FORM", help="text (default) or json"
     )
@@ -42,7 +42,7 @@ def _links(workspace: "Workspace") -> list[Path]:
 
 
 def _describe(link: Path, workspace: "Workspace", *, detailed: bool) -> dict[str, Any]:
-    """One model; what its stage folder no longer tells is None."""
+    """Return the record of one model; a value missing from its stage folder is None."""
     from setpoint.artifacts import StageFolder
 
     family, systems, training_type, name = link.relative_to(workspace.models).parts
@@ -61,11 +61,11 @@ def _describe(link: Path, workspace: "Workspace", *, detailed: bool) -> dict[str
 
 
 def _details(stage: "StageFolder", manifest: "Manifest | None") -> dict[str, Any]:
-    asked = stage.read_config()
-    config = {} if asked is None else asked.config
+    stored = stage.read_config()
+    config = {} if stored is None else stored.config
     return {
         "stage_id": stage.path.name,
-        "seed": None if asked is None else asked.seed,
+        "seed": None if stored is None else stored.seed,
         "base": config.get("base"),
         "datasets": config.get("datasets"),
         "parameters": {group: config[group] for group in ("lora", "sft", "grpo") if group in config},
@@ -75,7 +75,7 @@ def _details(stage: "StageFolder", manifest: "Manifest | None") -> dict[str, Any
 
 
 def _lines(model: dict[str, Any]) -> Iterator[str]:
-    note = "" if model["usable"] else "  (files are missing: train it again)"
+    note = "" if model["usable"] else "  (files missing: train again)"
     yield f"{'+'.join(model['systems'])}  {model['stage']:<4}  {model['run_id']}  {model['finished_at'] or ''}{note}"
     if "parameters" in model:
         yield f"    path: {model['path']}"

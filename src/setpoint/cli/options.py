@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how their text is read."""
+"""Options shared by several verbs, and the parsers of option values."""
 
 import argparse
 import json
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:
-    """`--workspace`, by default SETPOINT_WORKSPACE or the current folder."""
+    """Add `--workspace`, by default SETPOINT_WORKSPACE or the current folder."""
     parser.add_argument(
         "--workspace",
         type=Path,
         default=Path(os.environ.get("SETPOINT_WORKSPACE") or "."),
         metavar="FOLDER",
-        help="where results lie (default: SETPOINT_WORKSPACE, or the current folder)",
+        help="folder of all results (default: SETPOINT_WORKSPACE, or the current folder)",
     )
 
 
 def workspace_of(arguments: argparse.Namespace) -> "Workspace":
-    """The workspace that the command names.
+    """Return the workspace of the command.
 
     Raises:
-        InputError: it is no folder.
+        InputError: the path is not a folder.
     """
     from setpoint.artifacts import Workspace
 
@@ -40,18 +40,18 @@ def workspace_of(arguments: argparse.Namespace) -> "Workspace":
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
-    """`--json`: the result on stdout for programs."""
+    """Add `--json`: print the result as JSON on stdout."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def print_json(value: Any) -> None:
-    """`value` on stdout; numbers that JSON does not have, NaN and the infinities, are null."""
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"  # then JSON has escapes of its own
-    print(json.dumps(finite(value), indent=2, ensure_ascii=plain, allow_nan=False))
+    """Print `value` as JSON on stdout; NaN and infinities become null."""
+    escape = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"  # valid JSON on every terminal
+    print(json.dumps(finite(value), indent=2, ensure_ascii=escape, allow_nan=False))
 
 
 def finite(value: Any) -> Any:
-    """`value` with None in place of the numbers that JSON does not have, at any depth."""
+    """Return `value` with None in place of NaN and infinities, at any depth."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -60,19 +60,19 @@ def finite(value: Any) -> Any:
 
 
 def words(text: str) -> list[str]:
-    """`a,b,c` as a list."""
+    """Split `a,b,c` into a list."""
     return [word.strip() for word in text.split(",")]
 
 
 def count(text: str) -> int:
-    """A whole number of at least 1, as the type of an option."""
+    """Parse a positive integer, as the type of an option."""
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise InputError(f"must be a whole number of at least 1, but is {text!r}")
+        raise InputError(f"must be an integer of at least 1, got {text!r}")
     return int(text)
 
 
 def one_of(*known: str) -> Callable[[str], str]:
-    """The type of an option that takes one of these words."""
+    """Return the type of an option that accepts only these words."""
 
     def word(text: str) -> str:
         if text not in known:

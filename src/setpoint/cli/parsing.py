@@ -1,4 +1,4 @@
-"""The parser of every verb: suggests nearest names, refuses repeated options, and tells bad values from bad syntax."""
+"""Argument parser of all verbs: suggests names, rejects repeated options, separates bad values from bad syntax."""
 
 import argparse
 import re
@@ -14,17 +14,17 @@ _KINDS = {"int": "an integer", "float": "a number"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports unknown options and words itself, with the nearest known one."""
+    """Argument parser that reports unknown options and verbs with the nearest known one."""
 
     def __init__(self, **settings: Any) -> None:
-        """Errors reach `parse_known_args`, which decides what kind of mistake they are."""
+        """Make errors reach `parse_known_args`, which classifies them."""
         super().__init__(**settings, exit_on_error=False)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parse; ends the process where the syntax is wrong, such as an option that the innermost verb does not know.
+        """Parse the arguments; exit on a syntax error, such as an option unknown to the innermost verb.
 
         Raises:
-            InputError: an option has a value that it does not take.
+            InputError: the value of an option is invalid.
         """
         self._refuse_repetition(args or ())
         try:
@@ -39,11 +39,11 @@ class Parser(argparse.ArgumentParser):
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
-        """End the process with one line; the usage of a verb with many options would hide it."""
+        """Exit with one line; the long usage text of a verb would hide it."""
         self.exit(EXIT_SYNTAX, f"{self.prog}: error: {message.rstrip('.?')}. See {self.prog} --help\n")
 
     def _refuse_repetition(self, words: Sequence[str]) -> None:
-        """Only the last value of an option would count, under whichever of its names."""
+        """Reject an option given twice, under any of its names: argparse would keep only the last value."""
         given: dict[str, str] = {}
         for word in takewhile(lambda word: word != "--", words):
             name = word.partition("=")[0]
@@ -51,8 +51,8 @@ class Parser(argparse.ArgumentParser):
             if action is None or action.nargs == 0:
                 continue
             if before := given.get(action.dest):
-                names = f"option {name} is" if before == name else f"{before} and {name} are one option, which is"
-                self.error(f"{names} given twice; give it once, with all of its values")
+                names = f"option {name}" if before == name else f"the same option ({before} and {name})"
+                self.error(f"{names} is given twice; give it once, with all its values")
             given[action.dest] = name
 
     def _unknown(self, word: str) -> str:
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         return f"unknown option {shown(word)}{_nearest(word.partition('=')[0], options)}"
 
     def _with_nearest_verb(self, message: str) -> str:
-        """A word that is no verb is the only choice that the parser itself refuses."""
+        """Add the nearest verb; verbs are the only choices that argparse itself checks."""
         verbs = [verb for action in self._actions for verb in action.choices or ()]
         wrong = re.search(r"invalid choice: '(.*?)'", message)
         return message if wrong is None else message.replace(wrong[0], wrong[0] + _nearest(wrong[1], verbs), 1)
@@ -68,13 +68,13 @@ class Parser(argparse.ArgumentParser):
 
 def _nearest(word: str, known: Sequence[str]) -> str:
     nearest = get_close_matches(word, known, n=1)
-    return f", the nearest is {nearest[0]}" if nearest else ""
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
 def _bad_value(error: argparse.ArgumentError) -> str:
-    """Rule and value of an option whose type refused a value, as an error of ours or of Python's `int` and `float`."""
-    said = str(error.__context__) if isinstance(error.__context__, InputError) else error.message
-    plain = re.fullmatch(r"invalid (int|float) value: (.*)", said)
-    if plain is not None:
-        said = f"must be {_KINDS[plain[1]]}, got {plain[2]}"
-    return f"{error.argument_name}{'' if said.startswith('must') else ':'} {said.rstrip('.')}."
+    """Return the message for a value that the type of an option rejected: ours, or Python's `int` and `float`."""
+    text = str(error.__context__) if isinstance(error.__context__, InputError) else error.message
+    builtin = re.fullmatch(r"invalid (int|float) value: (.*)", text)
+    if builtin is not None:
+        text = f"must be {_KINDS[builtin[1]]}, got {builtin[2]}"
+    return f"{error.argument_name}{'' if text.startswith('must') else ':'} {text.rstrip('.')}."

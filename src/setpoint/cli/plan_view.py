@@ -1,4 +1,4 @@
-"""A plan in words: how much there is to do, how much of it is done already, and what else is worth knowing."""
+"""Plan as text: runs and stages, finished work, estimate, warnings and suggestions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show_plan(prepared: "Preparation", *, as_json: bool) -> None:
-    """Print what an experiment would run, or was planned to run."""
+    """Print the plan of an experiment."""
     if as_json:
         print_json(plan_summary(prepared))
     else:
@@ -21,7 +21,7 @@ def show_plan(prepared: "Preparation", *, as_json: bool) -> None:
 
 
 def plan_summary(prepared: "Preparation") -> dict[str, Any]:
-    """The plan for programs, with the number of finished stages; stage ids only where they are known."""
+    """Return the plan as JSON, with its estimate, suggestions, warnings and number of finished stages."""
     from setpoint.execution import default_workers
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
@@ -33,23 +33,23 @@ def plan_summary(prepared: "Preparation") -> dict[str, Any]:
 
 
 def plan_text(prepared: "Preparation") -> str:
-    """The plan for people."""
+    """Return the plan as text."""
     from setpoint.experiments.cost.memory import check_memory
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
 
     plan, workspace, base = prepared.plan, prepared.request.workspace, prepared.request.base
     kinds = Counter(stage.kind for stage in plan.stages.values())
-    asked = Counter(name for run in plan.runs for name in run.stages.values())
-    shared = sum(times - 1 for times in asked.values())
+    uses = Counter(name for run in plan.runs for name in run.stages.values())
+    shared = sum(count - 1 for count in uses.values())
     lines = [
         f"Experiment: {plan.experiment} ({plan.type})",
         f"Systems: {', '.join(plan.systems)}",
-        f"Data sets: {', '.join(f'{system}: {data.name} ({data.digest})' for system, data in plan.datasets.items())}",
+        f"Datasets: {', '.join(f'{system}: {data.name} ({data.digest})' for system, data in plan.datasets.items())}",
         f"Base model: {plan.base.name} ({plan.base.digest})",
         f"Runs: {_runs_text(plan)}",
         *_design_lines(plan),
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
-        f" ({shared} saved by sharing, {_finished_stages(plan, workspace)} finished already)",
+        f" ({shared} saved by sharing, {_finished_stages(plan, workspace)} already finished)",
         *(f"  {run.name}" for run in plan.runs),
         *_start_lines(plan),
     ]
@@ -64,7 +64,7 @@ def plan_text(prepared: "Preparation") -> str:
 
 
 def _runs_text(plan: "Plan") -> str:
-    """`6 configurations x 2 replicates = 12`; an arm of existing adapters has as many replicates as adapters."""
+    """Return `6 configurations x 2 replicates = 12`; an arm of existing adapters has one replicate per adapter."""
     from setpoint.formatting import counted
 
     replicates = Counter(run.configuration for run in plan.runs)
@@ -77,7 +77,7 @@ def _runs_text(plan: "Plan") -> str:
 
 
 def _start_lines(plan: "Plan") -> list[str]:
-    """The adapters from outside the experiment, by the name of the arm that goes on from them."""
+    """Return one line per adapter from outside the experiment, with the arm that starts from it."""
     places = plan.adapter_places()
     named = {
         run.start: str(run.factors["start"]) for run in plan.runs if run.start in places and "start" in run.factors
@@ -86,7 +86,7 @@ def _start_lines(plan: "Plan") -> list[str]:
 
 
 def _design_lines(plan: "Plan") -> list[str]:
-    """How the configurations were chosen, where they are not all combinations."""
+    """Describe how the configurations were chosen, unless they are all combinations."""
     from setpoint.experiments.planning.designs import resolution
     from setpoint.experiments.planning.spec import SingleSpec, planned_spec
 
@@ -100,8 +100,8 @@ def _design_lines(plan: "Plan") -> list[str]:
     ]
     chosen = {
         "full": [],
-        "fractional": [f"a fraction of all combinations, {_resolution_text(resolution(spec))}"],
-        "random": [f"{spec.configurations} points drawn at random{_each(plan)}"],
+        "fractional": [f"fractional factorial, {_resolution_text(resolution(spec))}"],
+        "random": [f"{spec.configurations} random points{_each(plan)}"],
         "sobol": [f"{spec.configurations} points of a Sobol sequence{_each(plan)}"],
     }[spec.design]
     found = [*chosen, *zips, *where]
@@ -109,7 +109,7 @@ def _design_lines(plan: "Plan") -> list[str]:
 
 
 def _each(plan: "Plan") -> str:
-    """What has these points each, where it is not the experiment alone."""
+    """Name the groups that have these points each; empty if the whole experiment is one group."""
     several = [("system", len(plan.systems)), ("training type", len({run.training_type for run in plan.runs}))]
     named = [name for name, count in several if count > 1]
     return f" for each {' and '.join(named)}" if named else ""
@@ -121,32 +121,34 @@ def _listed(values: Sequence[object]) -> str:
 
 def _resolution_text(resolution: int | None) -> str:
     if resolution is None:
-        return "which is every one of them"
+        return "which includes all combinations here"
     if resolution == 3:
         return "resolution III: main effects are aliased with two-factor interactions"
     if resolution == 4:
-        return "resolution IV: main effects are clear of two-factor interactions, which are aliased with each other"
-    return "resolution V or more: main effects and two-factor interactions are clear of each other"
+        return "resolution IV: main effects are clear; two-factor interactions are aliased with each other"
+    return "resolution V or higher: main effects and two-factor interactions are not aliased"
 
 
 def _estimate_lines(prepared: "Preparation") -> list[str]:
     from setpoint.experiments.planning.spec import needs_compute_ratio, planned_spec
+    from setpoint.formatting import counted
 
     plan, expected = prepared.plan, prepared.estimate()
     lines = []
     if expected.stages:
         low, high = expected.interval
         lines.append(
-            f"Estimate: {_duration(expected.cpu_s)} of one core (90 %: {_duration(low)} to {_duration(high)}) for "
-            f"{len(expected.stages)} stages; {_duration(expected.wall_s)} with {expected.workers} at a time on "
-            f"a machine as busy as it was before; {expected.memory_gb:.2f} GB each; {expected.gpu_hours:.2f} GPU hours"
+            f"Estimate: {_duration(expected.cpu_s)} of CPU time (90 % interval: {_duration(low)} to {_duration(high)}) "
+            f"for {counted(len(expected.stages), 'stage')}; about {_duration(expected.wall_s)} wall-clock with "
+            f"{counted(expected.workers, 'worker')} at the load seen so far; {expected.memory_gb:.2f} GB per stage; "
+            f"{expected.gpu_hours:.2f} GPU hours"
         )
     if expected.unknown:
         kinds = ", ".join(expected.unknown)
-        lines.append(f"Estimate: not known for {kinds}: none has run in this workspace; --calibrate measures it")
+        lines.append(f"Estimate: no timings for {kinds}: none has run in this workspace. Use --calibrate to measure")
     if needs_compute_ratio(planned_spec(plan)) and plan.compute_ratio is None:
         lines.append("The steps of the equal-compute control are provisional; they are measured before the launch.")
-    return lines or ["Estimate: nothing is left to do"]
+    return lines or ["Estimate: nothing left to do"]
 
 
 def _duration(seconds: float) -> str:
@@ -162,5 +164,5 @@ def _stage_ids_known(plan: "Plan") -> bool:
 
 
 def _finished_stages(plan: "Plan", workspace: "Workspace") -> int:
-    """Stages that are there already; none whose data set is still to be made can be among them."""
+    """Count the finished stages; a stage whose dataset is not generated yet has no final id and never counts."""
     return sum(workspace.stage(stage.kind, name).finished() for name, stage in plan.stages.items())

@@ -1,4 +1,4 @@
-"""Progress of an experiment on stderr: a view where somebody watches, log lines elsewhere, nothing when quiet."""
+"""Progress of an experiment on stderr: a live view on a terminal, log lines elsewhere, nothing when quiet."""
 
 import sys
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """One line on stderr, with the time of day."""
+    """Print one line with the time of day on stderr."""
     print(f"{datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
 def say_nothing(_text: str) -> None:
-    """For --quiet."""
+    """Print nothing (for --quiet)."""
 
 
 @contextmanager
 def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[Listener]":
-    """A listener for the journal's events."""
+    """Yield a listener that shows the journal's events."""
     if quiet:
         yield lambda _event: None
     elif sys.stderr.isatty():

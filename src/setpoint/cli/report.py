@@ -1,4 +1,4 @@
-"""`setpoint report EXPERIMENT`: write the reports again from the result files, and print one."""
+"""`setpoint report EXPERIMENT`: regenerate the reports from the result files, and print one."""
 
 import argparse
 from pathlib import Path
@@ -10,22 +10,22 @@ SUFFIXES = {"text": ".txt", "markdown": ".md", "html": ".html"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="the experiment's id")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="id of the experiment")
     parser.add_argument(
         "--format",
         type=one_of("text", "markdown", "html"),
         default="text",
         metavar="FORM",
-        help="what to print: text (default), markdown or html",
+        help="format to print: text (default), markdown or html",
     )
-    parser.add_argument("--no-figures", action="store_true", help="write the texts and tables only, which is faster")
+    parser.add_argument("--no-figures", action="store_true", help="skip the image files (faster)")
     parser.add_argument("--open", action="store_true", help="open the HTML report in a browser")
     add_json(parser)
     add_workspace(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the reports and print the one that was asked for."""
+    """Write the reports and print one of them."""
     from setpoint.artifacts import read_json
     from setpoint.experiments.running.lease import lease_holder
     from setpoint.reports import write_reports
@@ -48,10 +48,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open(page: Path) -> None:
-    """Show `page`, or say where it is."""
+    """Open `page` in a browser, and print its path."""
     import sys
     import webbrowser
 
     print(page)
     if not webbrowser.open(page.resolve().as_uri()):
-        print("setpoint: no browser was found; open the file yourself", file=sys.stderr)
+        print("setpoint: no browser found; open the file manually", file=sys.stderr)

@@ -26,49 +26,49 @@ EXIT_ALL_FAILED = 5
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """How to run; none of it changes a result."""
-    running = parser.add_argument_group("how to run; none of it changes a result")
+    """Add the options that control execution."""
+    running = parser.add_argument_group("execution (does not change results)")
     running.add_argument(
-        "--workers", type=count, metavar="N", help="stages that run at the same time (default: one per GPU, or core)"
+        "--workers", type=count, metavar="N", help="stages to run in parallel (default: one per GPU or core)"
     )
-    running.add_argument("--time-limit-min", type=_amount, metavar="M", help="end an attempt that takes longer")
-    running.add_argument("--memory-limit-gb", type=_amount, metavar="G", help="end a worker that uses more")
+    running.add_argument("--time-limit-min", type=_amount, metavar="M", help="stop an attempt that takes longer")
+    running.add_argument("--memory-limit-gb", type=_amount, metavar="G", help="stop a worker that uses more")
     running.add_argument(
         "--stall-limit-min",
         type=_amount,
         default=30.0,
         metavar="M",
-        help="end a hung attempt (default 30)",
+        help="stop an attempt that makes no progress for this long (default 30)",
     )
     running.add_argument(
         "--retries",
         nargs="+",
         metavar="CLASS=N",
-        help="automatic retries, such as transient=5 crash=0",
+        help="automatic retries per failure class, such as transient=5 crash=0",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
 def add_accept_option(parser: argparse.ArgumentParser) -> None:
-    """What becomes of an experiment that cannot go on as planned."""
+    """Add the option that continues a changed experiment as a new one."""
     parser.add_argument(
         "--accept-changes",
         action="store_true",
-        help="where specification, base, data or code changed since: a new experiment that follows the old one",
+        help="if the specification, base, data or code has changed, start a new experiment that follows the old one",
     )
 
 
 def add_calibrate_option(parser: argparse.ArgumentParser) -> None:
-    """Whether the estimate may take short runs."""
+    """Add the option that measures costs for the estimate."""
     parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="measure what has never run in this workspace with short runs, for the estimate",
+        help="time stages that have never run in this workspace with short runs, for the estimate",
     )
 
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
-    """Where to run."""
+    """Add the options on where to run."""
     parser.add_argument(
         "--on", type=one_of("local", "slurm"), default="local", metavar="WHERE", help="local (default) or slurm"
     )
@@ -76,22 +76,22 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    """What a SLURM cluster is like, and what is asked of it."""
+    """Add the options for a SLURM cluster."""
     cluster = parser.add_argument_group("on a SLURM cluster")
-    cluster.add_argument("--profile", type=Path, metavar="FILE.yaml", help="the cluster, as in configs/slurm/")
+    cluster.add_argument("--profile", type=Path, metavar="FILE.yaml", help="cluster profile, as in configs/slurm/")
     cluster.add_argument(
         "--resource-limits",
         metavar="R:V,R:V",
-        help="of a stage that uses the model, such as gpu:1,mem:32GB,time:24:00:00 (default: the profile's; for memory "
-        "and time that neither names, what equal stages took, and a margin)",
+        help="resources of a stage that uses the model, such as gpu:1,mem:32GB,time:24:00:00 (default: those of the "
+        "profile; unspecified memory and time are estimated from earlier stages, with a margin)",
     )
 
 
 def check_run_options(arguments: argparse.Namespace) -> None:
-    """Refuse what is wrong with the options about how and where to run, before anything else is looked at.
+    """Check the options on how and where to run, before anything else.
 
     Raises:
-        InputError: retries that cannot be, a cluster that cannot be, or one that would not be used.
+        InputError: the retries or the cluster are invalid, or the cluster options would have no effect.
     """
     findings = Findings()
     with findings.check():
@@ -103,13 +103,14 @@ def check_run_options(arguments: argparse.Namespace) -> None:
         options = {"--profile": "profile", "--resource-limits": "resource_limits"}
         given = [option for option, name in options.items() if getattr(arguments, name, None) is not None]
         if given:
-            text = f"{' and '.join(given)} would have no effect, for nothing runs on a cluster here."
-            findings.errors.append(InputError(f"{text} Add --on slurm, or leave it out."))
+            verb = "have" if len(given) > 1 else "has"
+            text = f"{' and '.join(given)} {verb} no effect without --on slurm."
+            findings.errors.append(InputError(f"{text} Add --on slurm or remove the option."))
     findings.settle()
 
 
 def slurm_of(arguments: argparse.Namespace) -> "Slurm":
-    """The cluster that the options describe."""
+    """Return the cluster that the options describe."""
     from setpoint.api.running import Slurm
 
     return Slurm(arguments.profile, arguments.resource_limits)
@@ -121,12 +122,12 @@ def _amount(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.0 < value < float("inf"):
-        raise InputError(f"must be a number above 0, but is {text!r}")
+        raise InputError(f"must be a positive number, got {text!r}")
     return value
 
 
 def limits_of(arguments: argparse.Namespace) -> "Limits":
-    """The limits of every attempt."""
+    """Return the limits of every attempt."""
     from setpoint.execution import Limits
 
     return Limits(
@@ -137,10 +138,10 @@ def limits_of(arguments: argparse.Namespace) -> "Limits":
 
 
 def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
-    """The `class=n` texts of --retries.
+    """Parse the `class=n` values of --retries.
 
     Raises:
-        InputError: an unknown class, or one that is a result; a number that is none.
+        InputError: a class is unknown or never retried, or a number is invalid.
     """
     from setpoint.records.failure import RETRYABLE
 
@@ -151,7 +152,7 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
             if name not in RETRYABLE:
                 raise unknown_name("retryable failure class", name, RETRYABLE)
             if not number.isdecimal():
-                raise InputError(f"retries of {name} must be a whole number, but are {number!r}.")
+                raise InputError(f"retries of {name} must be an integer, got {number!r}.")
     findings.settle()
     return {name: int(number) for name, number in found.items()}
 
@@ -159,10 +160,10 @@ def retries_of(arguments: argparse.Namespace) -> dict[str, int]:
 def run_options(
     arguments: argparse.Namespace, *, retry: "Callable[[FailureClass], bool]" = lambda _: False
 ) -> "RunOptions":
-    """How to run, as the options say.
+    """Return the run options that the command line gives.
 
     Raises:
-        InputError: limits or retries that cannot be used.
+        InputError: the limits or retries are invalid.
     """
     from setpoint.api.running import RunOptions
 
@@ -182,7 +183,7 @@ def run_options(
 def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: "Callable[[FailureClass], bool]" = lambda _: False
 ) -> int:
-    """Run or resume the experiment, write its report and print it; the exit code."""
+    """Run or resume the experiment, write and print its report, and return the exit code."""
     from setpoint.api.running import ReportInterrupted, RunInterrupted, run_experiment
 
     options = run_options(arguments, retry=retry)
@@ -191,8 +192,8 @@ def run_request(
     except RunInterrupted as interrupted:
         return _interrupted(interrupted.request, on_slurm=options.on is not None)
     except ReportInterrupted as interrupted:
-        again = _command(interrupted.request, "report")
-        print(f"setpoint: interrupted while writing the report; write it with: {again}", file=sys.stderr)
+        report = _command(interrupted.request, "report")
+        print(f"setpoint: interrupted while writing the report; write it with: {report}", file=sys.stderr)
         return EXIT_INTERRUPTED
     _print_result(finished, as_json=arguments.json)
     if not (arguments.quiet or arguments.json):
@@ -202,38 +203,39 @@ def run_request(
 
 
 def _interrupted(request: "Request", *, on_slurm: bool) -> int:
-    again = resume_command(request) + (" --on slurm" if on_slurm else "")
-    print(f"setpoint: interrupted; resume with: {again}", file=sys.stderr)
+    resume = resume_command(request) + (" --on slurm" if on_slurm else "")
+    print(f"setpoint: interrupted; resume with: {resume}", file=sys.stderr)
     if on_slurm:
-        end = f"setpoint slurm cancel {request.experiment_id}"
-        print(f"setpoint: the jobs keep running; cancel them with: {end}", file=sys.stderr)
+        cancel = f"setpoint slurm cancel {request.experiment_id}"
+        print(f"setpoint: the jobs keep running; cancel them with: {cancel}", file=sys.stderr)
     return EXIT_INTERRUPTED
 
 
 def _advise(finished: "FinishedRun") -> None:
-    """What to do about runs that are missing."""
+    """Print what to do about runs without a result."""
     from setpoint.formatting import counted
+    from setpoint.records.state import ExperimentStatus, RunStatus
 
     status, request = finished.status, finished.request
-    if status.state == "interrupted":
+    if status.state is ExperimentStatus.INTERRUPTED:
         print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
     failed = status.counts.get("failed", 0) + status.counts.get("lost", 0)
     if failed:
-        lost = [run for run in status.runs.values() if run.state in {"failed", "lost"}]
+        lost = [run for run in status.runs.values() if run.state in {RunStatus.FAILED, RunStatus.LOST}]
         advice = f"fix the cause, then run: {resume_command(request, 'retry')}"
         if all(map(_is_final, lost)):
             suggestions = finished.report.with_name("failures.md")
-            advice = f"a retry would fail again; start a new experiment, as {suggestions} suggests"
+            advice = f"a retry would fail again; start a new experiment as suggested in {suggestions}"
         print(f"setpoint: {counted(failed, 'run')} failed; {advice}", file=sys.stderr)
 
 
 def _is_final(run: "RunState") -> bool:
-    """Whether a retry of a failed run, which keeps its values, would fail again."""
+    """Return whether a retry with the same parameters would fail again."""
     return run.failure_class is not None and run.failure_class.policy.final
 
 
 def exit_code(status: "ExperimentState") -> int:
-    """0 when every run is ok, else whether some or all are not."""
+    """Return 0 if every run is ok, 4 if some failed, 5 if all failed."""
     ok = status.counts.get("ok", 0)
     if ok == len(status.runs):
         return 0
@@ -241,7 +243,7 @@ def exit_code(status: "ExperimentState") -> int:
 
 
 def resume_command(request: "Request", action: str = "resume") -> str:
-    """The command that takes the experiment up again; `retry` tries what failed, too."""
+    """Return the command that resumes the experiment; with action `retry` it also retries failed runs."""
     return _command(request, "experiment", action)
 
 

@@ -27,20 +27,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         return added
 
     generate = add("generate", "plan an experiment and write its batch scripts", _generate)
-    generate.add_argument("--experiment-id", metavar="ID", help="its name (default: <type>-<digest>)")
-    generate.add_argument("--fresh", action="store_true", help="a new experiment, even where the same one exists")
+    generate.add_argument("--experiment-id", metavar="ID", help="name of the experiment (default: <type>-<digest>)")
+    generate.add_argument("--fresh", action="store_true", help="start a new experiment even if the same one exists")
     add_spec_options(generate)
     add_cluster_options(generate)
-    generate.add_argument("--submit-batch", action="store_true", help="and hand them in")
+    generate.add_argument("--submit-batch", action="store_true", help="also submit the scripts")
     generate.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
-    submit = add("submit", "hand in the scripts that were generated last", _submit)
+    submit = add("submit", "submit the scripts generated last", _submit)
     submit.add_argument("experiment_id", metavar="ID")
-    status = add("status", "show every stage with its job, and what to do about it", _status)
+    status = add("status", "show the job of every stage and the suggested action", _status)
     status.add_argument("experiment_id", metavar="ID")
-    collect = add("collect", "record how the jobs ended, and write and print the report", _collect)
+    collect = add("collect", "record how the jobs ended, then write and print the report", _collect)
     collect.add_argument("experiment_id", metavar="ID")
-    cancel = add("cancel", "end every job of an experiment", _cancel)
+    cancel = add("cancel", "cancel all jobs of an experiment", _cancel)
     cancel.add_argument("experiment_id", metavar="ID")
 
 
@@ -89,9 +89,9 @@ def _show(generated: "GeneratedScripts", jobs: dict[str, str], *, as_json: bool)
         print(f"{job}{batch.script}  {len(batch.stages)} {batch.kind}{f'  after: {after}' if after else ''}")
     name = generated.site.experiment
     if jobs:
-        print(f"submitted; the last job writes the report. To see how it goes: setpoint slurm status {name}")
+        print(f"submitted; the last job writes the report. Monitor it with: setpoint slurm status {name}")
     else:
-        print(f"submit all of them with: {generated.submit}")
+        print(f"submit them with: {generated.submit}")
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -146,5 +146,5 @@ def _cancel(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(ended)
     else:
-        print(f"cancelled {', '.join(ended)}" if ended else "no job was in the queue")
+        print(f"cancelled {', '.join(ended)}" if ended else "no jobs in the queue")
     return 0

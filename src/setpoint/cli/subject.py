@@ -1,4 +1,4 @@
-"""What `setpoint evaluate` is asked about: an adapter, a base model as it is, or a reference controller."""
+"""Subject of `setpoint evaluate`: an adapter, an untrained base model, or a controller."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     Maker = Callable[[Problem], Controller]
 
 REFERENCES = ("optimum", "lqr", "zero")
-"""Every table has these."""
+"""Controllers of every table."""
 CONTROLLERS = (*REFERENCES, "tracking_lqr", "mpc")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated.
+    """Model or controller to evaluate.
 
     Attributes:
-        label: for people.
+        label: display name.
         systems: full names.
-        blocking: of its plans, for the price of blocking.
-        load: takes long, and gives what makes it for a problem; None for a reference, which every table has anyway.
+        blocking: move blocking of its plans, to compute the cost of blocking.
+        load: loads the model, which takes time, and returns a function from a problem to its controller; None for a
+            reference, which every table includes.
     """
 
     label: str
@@ -37,14 +38,16 @@ class Subject:
 
 
 def subject_of(arguments: argparse.Namespace) -> Subject:
-    """The subject that the command names.
+    """Return the subject of the command.
 
     Raises:
-        InputError: none or several are named, or the one cannot be used.
+        InputError: no subject or several are named, or it cannot be used.
     """
     if arguments.controller is not None:
         if arguments.model_path is not None or arguments.base_model is not None:
-            raise InputError("--controller excludes --model-path and --base-model. Evaluate one at a time.")
+            raise InputError(
+                "--controller cannot be combined with --model-path or --base-model. Evaluate one at a time."
+            )
         return _reference(arguments)
     if arguments.model_path is not None:
         return _adapter(arguments)
@@ -63,13 +66,13 @@ def _reference(arguments: argparse.Namespace) -> Subject:
     name: str = arguments.controller
     if name not in CONTROLLERS:
         raise unknown_name("controller", name, CONTROLLERS)
-    asked = _asked_system(arguments)
-    blocking = usual_blocking(problems.get(asked[0]).steps)
-    return Subject(name, asked, blocking, None if name in REFERENCES else lambda: _baseline(name))
+    systems = _given_system(arguments)
+    blocking = usual_blocking(problems.get(systems[0]).steps)
+    return Subject(name, systems, blocking, None if name in REFERENCES else lambda: _baseline(name))
 
 
 def _baseline(name: str) -> "Maker":
-    """Makes the baseline called `name`."""
+    """Return the class of the baseline `name`."""
     from setpoint.controllers.mpc import ModelPredictive
     from setpoint.controllers.tracking import TrackingLqr
 
@@ -82,8 +85,8 @@ def _base(arguments: argparse.Namespace) -> Subject:
 
     base = resolve_base(arguments.base_model)
     prompt_format = base.preset.prompt_format
-    label = f"{base.name} without training"
-    return Subject(label, _asked_system(arguments), prompt_format.blocking, lambda: load_model(base, prompt_format))
+    label = f"{base.name} (untrained)"
+    return Subject(label, _given_system(arguments), prompt_format.blocking, lambda: load_model(base, prompt_format))
 
 
 def _adapter(arguments: argparse.Namespace) -> Subject:
@@ -92,13 +95,13 @@ def _adapter(arguments: argparse.Namespace) -> Subject:
     path: Path = arguments.model_path
     adapter = open_adapter(path, arguments.base_model)
     _check_model_type(arguments.model_type, adapter.systems)
-    wanted = adapter.systems if arguments.system is None else _asked_system(arguments)
+    wanted = adapter.systems if arguments.system is None else _given_system(arguments)
     return Subject(_path_text(path), wanted, adapter.blocking, adapter.load)
 
 
 def _path_text(path: Path) -> str:
-    """The path, with the run that `latest` stands for at the moment."""
-    return f"{path} (now {path.readlink().name})" if path.name == "latest" and path.is_symlink() else str(path)
+    """Return the path; a link `latest` also gets the run that it points to, as `RUN (PATH)`."""
+    return f"{path.readlink().name} ({path})" if path.name == "latest" and path.is_symlink() else str(path)
 
 
 def _check_model_type(model_type: str | None, trained_on: Sequence[str]) -> None:
@@ -113,13 +116,13 @@ def _check_model_type(model_type: str | None, trained_on: Sequence[str]) -> None
     if found != model_type:
         raise InputError(
             f"the adapter was trained on {', '.join(trained_on)}, which makes it {found}, not {model_type}. "
-            "Correct --model-type or leave it out."
+            "Correct or remove --model-type."
         )
 
 
-def _asked_system(arguments: argparse.Namespace) -> tuple[str, ...]:
+def _given_system(arguments: argparse.Namespace) -> tuple[str, ...]:
     from setpoint import plants
 
     if arguments.system is None:
-        raise InputError("name the system to evaluate on with --system; `setpoint systems` lists them.")
+        raise InputError("no system is given. Name one with --system; `setpoint systems` lists them.")
     return (plants.canonical(arguments.system),)

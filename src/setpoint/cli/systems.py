@@ -1,4 +1,4 @@
-"""`setpoint systems [NAME]`: which systems there are, and the data sheet or a picture of one."""
+"""`setpoint systems [NAME]`: the list of systems, or the data sheet or plot of one."""
 
 import argparse
 import sys
@@ -26,13 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         const=Path(),
         type=Path,
         metavar="FILE",
-        help="draw phase portrait, optimal trajectories and bounds (default: SYSTEM.png)",
+        help="plot phase portrait, optimal trajectories and bounds (default: SYSTEM.png)",
     )
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the list, or one data sheet."""
+    """Print the list or one data sheet, or save a plot."""
     from setpoint import plants, problems
 
     if arguments.name is not None:
@@ -55,15 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
         print_json([_record(problem) for problem in known])
     else:
         for problem in known:
-            print(f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; {_track(problem)}")
+            print(f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; {_mode_text(problem)}")
     for name, reason in plants.plugins().broken.items():
-        print(f"{name}: broken plug-in, left out ({reason})", file=sys.stderr)
+        print(f"{name}: broken plug-in, skipped ({reason})", file=sys.stderr)
     return 0
 
 
 def _plot(problem: "Problem", file: Path) -> Path:
-    """Draw a few optimal trajectories; where the picture is."""
-    path = _picture(problem, file)
+    """Plot a few optimal trajectories, and return the path of the image."""
+    path = _image_path(problem, file)
     try:
         from setpoint.api.control import plot_system
 
@@ -71,20 +71,20 @@ def _plot(problem: "Problem", file: Path) -> Path:
     except ImportError as error:
         raise InputError("--plot needs matplotlib. Install it with: pip install 'setpoint[report]'") from error
     except OSError as error:
-        raise InputError(f"--plot must name a file that can be written, but {str(path)!r} is not: {error}.") from error
+        raise InputError(f"--plot must name a writable file, got {str(path)!r}: {error}.") from error
     return path
 
 
-def _picture(problem: "Problem", file: Path) -> Path:
-    """The file to draw into: SYSTEM.png in the folder that is named, if it is one.
+def _image_path(problem: "Problem", file: Path) -> Path:
+    """Return the path of the image: SYSTEM.png in `file` if that is a folder, else `file`.
 
     Raises:
-        InputError: the name says another format than those that can be drawn.
+        InputError: the suffix is not a supported image format.
     """
     if file.is_dir():
         return file / f"{problem.name}.png"
     if file.suffix not in _FORMATS:
-        raise InputError(f"--plot must name a folder or a file ending in {', '.join(_FORMATS)}, but got {str(file)!r}.")
+        raise InputError(f"--plot must name a folder or a file ending in {', '.join(_FORMATS)}, got {str(file)!r}.")
     return file
 
 
@@ -99,7 +99,7 @@ def _record(problem: "Problem") -> dict[str, Any]:
         "states": [_signal(signal) for signal in plant.states],
         "controls": [_signal(signal) for signal in plant.controls],
         "family": {name: asdict(interval) for name, interval in plant.family.items()},
-        "optimum": problem.optimum_word,
+        "optimum": problem.optimum_label,
         "horizon_s": problem.horizon_s,
         "evaluation_mode": problem.evaluation_mode,
         "open_loop": problem.open_loop,
@@ -111,7 +111,7 @@ def _signal(signal: Any) -> dict[str, Any]:
 
 
 def data_sheet(problem: "Problem") -> Iterator[str]:
-    """The lines of a system's data sheet."""
+    """Yield the lines of a system's data sheet."""
     plant = problem.plant
     yield f"{plant.name} (short: {plant.short_name}): {plant.title}"
     yield f"source: {plant.source}"
@@ -128,18 +128,18 @@ def data_sheet(problem: "Problem") -> Iterator[str]:
     yield ""
     yield (
         f"cost: sum over {problem.steps} steps of e'Qe + u'Ru, plus {problem.terminal_weight:g} e'Qe at the end; "
-        "e is the distance from the target, the weights are the diagonals of Q and R"
+        "e is the deviation from the target, the weights are the diagonals of Q and R"
     )
     horizon = f"{problem.steps} steps of {plant.dt_s:g} s ({problem.horizon_s:g} s)"
-    yield f"horizon: {horizon}, Runge–Kutta of order 4{_substeps(plant.substeps)}"
+    yield f"horizon: {horizon}, fourth-order Runge–Kutta{_substeps(plant.substeps)}"
     for name, interval in plant.family.items():
         yield (
-            f"family: {name} is {plant.parameters[name]:g}, and {interval.low:g} … {interval.high:g} in the family, of "
-            f"which {interval.held_low:g} … {interval.held_high:g} is held out"
+            f"family: {name} = {plant.parameters[name]:g}, range {interval.low:g} … {interval.high:g}; held out of "
+            f"training: {interval.held_low:g} … {interval.held_high:g}"
         )
-    if problem.optimum_word == "best known":
-        yield f"optimum: best known of {problem.starts} starts, for there are local optima"
-    yield f"primary evaluation mode: {_track(problem)}"
+    if problem.optimum_label == "best known":
+        yield f"optimum: best known of {problem.starts} starts (there are local optima)"
+    yield f"primary evaluation mode: {_mode_text(problem)}"
 
 
 def _substeps(count: int) -> str:
@@ -150,7 +150,7 @@ def _bounds(signal: Any) -> str:
     return f"{signal.name:<20} {signal.unit:<8} {signal.lower:>8g} {signal.upper:>8g}"
 
 
-def _track(problem: "Problem") -> str:
+def _mode_text(problem: "Problem") -> str:
     if problem.evaluation_mode == "open_loop":
-        return "open loop; closed loop is shown too"
-    return "closed loop" + ("; open loop is shown too" if problem.open_loop else " only")
+        return "open loop (closed loop also shown)"
+    return "closed loop" + (" (open loop also shown)" if problem.open_loop else " only")

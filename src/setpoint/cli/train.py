@@ -1,4 +1,4 @@
-"""`setpoint train`: train and evaluate one model; an experiment of one run."""
+"""`setpoint train`: train and evaluate one model, as an experiment with one run."""
 
 import argparse
 
@@ -22,33 +22,40 @@ _PARAMETERS = ("lora_rank", "learning_rate", "batch_size")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint train`."""
     parser.add_argument(
-        "--system", "--systems", dest="systems", type=words, metavar="A,B", help="a system; several make it universal"
+        "--system",
+        "--systems",
+        dest="systems",
+        type=words,
+        metavar="A,B",
+        help="system; with several, the model is universal",
     )
-    parser.add_argument("--dataset-name", metavar="NAME", help="demonstrations (default: the systems' own)")
-    parser.add_argument("--datasets", type=words, metavar="A,B", help="data sets, by position with --systems")
+    parser.add_argument(
+        "--dataset-name", metavar="NAME", help="dataset of demonstrations (default: that of the systems)"
+    )
+    parser.add_argument("--datasets", type=words, metavar="A,B", help="datasets, in the order of --systems")
     parser.add_argument("--training-type", default="both", metavar="TYPE", help="sft, grpo or both (default both)")
-    parser.add_argument("--run-id", metavar="ID", help="its name (default: single-<digest of the specification>)")
-    parser.add_argument("--fresh", action="store_true", help="a new run, even where the same one exists")
+    parser.add_argument(
+        "--run-id", metavar="ID", help="name of the run (default: single-<digest of the specification>)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="start a new run even if the same one exists")
     parser.add_argument("--match", metavar="HOW", help=MATCH_HELP)
-    parser.add_argument("--start-from", metavar="ADAPTER", help="an adapter (folder or kind/id) to train further")
+    parser.add_argument("--start-from", metavar="ADAPTER", help="adapter to train further (folder or kind/id)")
     for name in _PARAMETERS:
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="V", help=f"the same as --set {name}=V")
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="V", help=f"short for --set {name}=V")
     add_training_options(parser)
     add_run_options(parser)
     add_place_options(parser)
     add_accept_option(parser)
     add_workspace(parser)
     add_json(parser)
-    parser.add_argument("--again", action="store_true", help="try stages again that failed before, whatever the reason")
-    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    parser.add_argument("--again", action="store_true", help="retry stages that failed before, whatever the reason")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan without running it")
     add_calibrate_option(parser)
-    parser.add_argument(
-        "--list-datasets", action="store_true", help="list the data sets of the workspace, and do nothing else"
-    )
+    parser.add_argument("--list-datasets", action="store_true", help="list the datasets of the workspace and exit")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train the model, or find it trained."""
+    """Train the model; reuse finished stages."""
     from setpoint.api.planning import calibrated, preview, require_machine
     from setpoint.experiments.planning.single_run import single_spec
     from setpoint.experiments.request import make_request

@@ -1,4 +1,4 @@
-"""`setpoint verify-claims`: simulate experiments whose truth is known, and see how often the claims are right."""
+"""`setpoint verify-claims`: error rates and coverage of claims on simulated experiments with known ground truth."""
 
 import argparse
 import json
@@ -24,25 +24,27 @@ EXIT_MISSED = 4
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "--simulations", type=int, default=200, metavar="N", help="experiments a scenario (default: 200)"
+        "--simulations", type=int, default=200, metavar="N", help="simulated experiments per scenario (default: 200)"
     )
-    parser.add_argument("--scenarios", default="", metavar="G0,G11", help="only these (default: all)")
+    parser.add_argument("--scenarios", default="", metavar="G0,G11", help="scenarios to run (default: all)")
     parser.add_argument(
-        "--folders", type=int, default=0, metavar="N", help="also report N experiment folders a scenario"
+        "--folders", type=int, default=0, metavar="N", help="also write and report N experiment folders per scenario"
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="parallel processes (default: 1)")
     parser.add_argument(
         "--collect",
         type=Path,
         metavar="FILE.json",
-        help="add each scenario, as soon as it is measured, to the results in this file",
+        help="add the results of each finished scenario to this file",
     )
-    parser.add_argument("--write", type=Path, metavar="FILE", help=f"replace what is between {BEGIN} and {END}")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help=f"replace the text between {BEGIN} and {END} in this file"
+    )
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate, and print or write the tables; exit code 4 where a target is missed by more than chance."""
+    """Run the simulations and print or write the tables; return 4 if a target is missed by more than chance."""
     from setpoint.truth.scenarios import scenarios
     from setpoint.truth.verification import chosen, duplicates_refused, to_markdown
 
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = [scenario.name for scenario in chosen(scenarios(), wanted)]
     if not names and wanted != ["G19"]:
         known = ", ".join(dict.fromkeys(s.name.split()[0] for s in scenarios()))
-        raise InputError(f"no scenario is called {', '.join(wanted)}. Known: {known}.")
+        raise InputError(f"unknown scenario {', '.join(wanted)}. Known: {known}.")
     before = _read_collection(arguments.collect) if arguments.collect is not None else []
     jobs = [(name, arguments.simulations, arguments.folders) for name in names]
     rows: list[TargetOutcome] = []
@@ -60,12 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     with ProcessPoolExecutor(arguments.workers) as pool:
         for name, (found, cpu_s) in zip(names, pool.map(_grade, jobs), strict=True):
             missed = f"{sum(row.missed for row in found)} of {len(found)} targets missed"
-            print(f"{name}: {missed}, {cpu_s:.0f} s of processor time", file=sys.stderr)
+            print(f"{name}: {missed}, {cpu_s:.0f} s of CPU time", file=sys.stderr)
             rows += found
             total_s += cpu_s
             if arguments.collect is not None:
                 write_json(arguments.collect, _plain(_joined(before, rows)))
-    print(f"all: {total_s / 60.0:.1f} min of processor time", file=sys.stderr)
+    print(f"total: {total_s / 60.0:.1f} min of CPU time", file=sys.stderr)
     if not wanted or "G19" in wanted:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(duplicates_refused(Path(folder), min(arguments.simulations, 20)))
@@ -82,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _grade(job: tuple[str, int, int]) -> "tuple[list[TargetOutcome], float]":
-    """One scenario, in a process of its own."""
+    """Grade one scenario in a worker process."""
     from setpoint.api.verification import grade_scenario
 
     return grade_scenario(*job)
@@ -93,7 +95,7 @@ def _plain(rows: "Sequence[TargetOutcome]") -> list[dict[str, Any]]:
 
 
 def _read_collection(path: Path) -> "list[TargetOutcome]":
-    """The results that the file holds; none where it is not there yet."""
+    """Return the results in the file, or none if it does not exist yet."""
     from setpoint.truth.targets import Target
     from setpoint.truth.verification import TargetOutcome
 
@@ -104,11 +106,11 @@ def _read_collection(path: Path) -> "list[TargetOutcome]":
             for row in kept
         ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"--collect needs a file that it wrote itself, or none yet, but {path}: {error}") from error
+        raise InputError(f"--collect needs a new file or one that it wrote, got {path}: {error}") from error
 
 
 def _joined(before: "Sequence[TargetOutcome]", rows: "Sequence[TargetOutcome]") -> "list[TargetOutcome]":
-    """`rows`, and of `before` those of other scenarios that still exist, in the order of the scenarios."""
+    """Return `rows` with the earlier results of other existing scenarios, in the order of the scenarios."""
     from setpoint.truth.scenarios import scenarios
 
     new = {row.scenario for row in rows}
@@ -118,13 +120,15 @@ def _joined(before: "Sequence[TargetOutcome]", rows: "Sequence[TargetOutcome]") 
 
 
 def _replace_table(path: Path, table: str) -> None:
-    """Put `table` between the marks."""
+    """Replace the text between the markers with `table`."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--write needs a file with the marks {BEGIN} and {END}, but {path}: {error}") from error
+        raise InputError(
+            f"--write needs a file with the markers {BEGIN} and {END}, but cannot read {path}: {error}"
+        ) from error
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise InputError(f"--write needs a file with the marks {BEGIN} and {END}; {path} lacks them.")
+        raise InputError(f"--write needs a file with the markers {BEGIN} and {END}; {path} lacks them.")
     write_text(path, f"{before}{BEGIN}\n{table}{END}{after}")

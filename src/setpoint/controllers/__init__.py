@@ -1,4 +1,4 @@
-"""Reference controllers. The optimum is in `optimal` and `shooting`, which load CasADi and are imported late."""
+"""Reference controllers. Import `optimal` and `shooting` only when needed: they load CasADi."""
 
 from setpoint.controllers.baselines import ZeroControl
 from setpoint.controllers.certificate import Certificate

@@ -1,4 +1,4 @@
-"""Whether two solvers come to the same optimum: a check on demand, not a column of every row."""
+"""Compare the optima of two independent solvers: a check on demand, not part of every result."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from setpoint.problems import Problem
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the solver that comes first (PIQP for convex problems, else fatrop) and IPOPT, each alone, make of states.
+    """Agreement of the default solver (PIQP for convex problems, else fatrop) with IPOPT, each run alone.
 
     Attributes:
-        states: how many were given to both.
-        certified: how many each of them certified, by name.
-        compared: how many both certified.
-        largest_difference: of the two costs, relative to the smaller one; 0 where none was compared.
+        states: number of states given to both.
+        certified: solver name -> number of certified optima.
+        compared: number of states that both certified.
+        largest_difference: largest difference of the two costs, relative to the smaller one; 0 if none was compared.
     """
 
     states: int
@@ -27,7 +27,7 @@ class Agreement:
 
 
 def agreement(problem: Problem, states: Float[np.ndarray, "B n_x"]) -> Agreement:
-    """Solve the problem from `states` with either solver alone, and compare the costs."""
+    """Solve the problem from `states` with each solver alone and compare the costs."""
     costs = {}
     for solver in (solvers_for(problem)[0], "ipopt"):
         optimizer = TrajectoryOptimizer(problem, solvers=(solver,))

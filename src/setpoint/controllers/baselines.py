@@ -1,4 +1,4 @@
-"""Controllers that need no design: the floor of every table."""
+"""Trivial controllers: the lower baseline of every table."""
 
 import numpy as np
 from jaxtyping import Float
@@ -8,14 +8,14 @@ from setpoint.problems import Problem
 
 
 class ZeroControl(ProblemController):
-    """Does nothing."""
+    """Applies zero control."""
 
     name = "zero"
 
     def __init__(self, problem: Problem) -> None:
-        """Keep the problem."""
+        """Store the problem."""
         super().__init__(problem)
 
     def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
-        """Zeros."""
+        """Return zero controls."""
         return ControlPlan.of(np.zeros((len(x), steps, self.problem.plant.n_u)))

@@ -1,7 +1,7 @@
-"""What imitates an expert without a language model: linear regression, nearest neighbours, a small network.
+"""Imitation baselines without a language model: linear regression, nearest neighbours, a small network.
 
-scikit-learn does the fitting and is imported here alone; `pip install 'setpoint[baselines]'` brings it. The
-demonstrations are arrays that the caller hands in, so that any expert can be cloned.
+Fitting uses scikit-learn, which only this module imports; install it with `pip install 'setpoint[baselines]'`. The
+caller passes demonstrations as arrays, so that any expert can be cloned.
 """
 
 import warnings
@@ -24,7 +24,7 @@ _NETWORK = {"max_iter": 600, "n_iter_no_change": 30, "tol": 1e-7, "learning_rate
 
 @dataclass(frozen=True)
 class _Scale:
-    """States and moves of the demonstrations with mean zero and a spread of one."""
+    """Standardisation of states and moves to mean zero and unit standard deviation."""
 
     state_mean: np.ndarray
     state_spread: np.ndarray
@@ -33,15 +33,16 @@ class _Scale:
 
     @classmethod
     def of(cls, states: np.ndarray, moves: np.ndarray) -> "_Scale":
-        tiny = np.finfo(float).tiny
+        # One scale for all moves, so that the squared loss weights their errors equally.
+        tiny = np.finfo(float).tiny  # avoids 0/0 for a constant column
         return cls(states.mean(axis=0), states.std(axis=0) + tiny, moves.mean(axis=0), float(moves.std()) + tiny)
 
 
 class ClonedController(ProblemController):
-    """Maps a state to all moves of a plan at once, as an answer in text does; the same map at all times."""
+    """Maps a state to all moves of a plan at once, like a text answer; the map does not depend on time."""
 
     def __init__(self, problem: Problem, name: str, regressor: Any, scale: _Scale, blocking: MoveBlocking) -> None:
-        """Use a fitted `regressor` from scaled states (B, n_x) to scaled moves (B, M n_u)."""
+        """Wrap a fitted `regressor` from scaled states (B, n_x) to scaled moves (B, M n_u)."""
         self.name = name
         super().__init__(problem)
         self._regressor = regressor
@@ -49,7 +50,7 @@ class ClonedController(ProblemController):
         self._blocking = blocking
 
     def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
-        """The predicted moves within the bounds, for the whole horizon."""
+        """Return the predicted moves, clipped to the bounds, for the whole horizon."""
         plant, scale = self.problem.plant, self._scale
         predicted = self._regressor.predict((x - scale.state_mean) / scale.state_spread)
         moves = scale.move_mean + scale.move_spread * predicted.reshape(len(x), -1, plant.n_u)
@@ -64,10 +65,10 @@ def clone(
     blocking: MoveBlocking | None = None,
     seed: int = 0,
 ) -> ClonedController:
-    """Fit a `kind` of controller (see `CLONES`) to demonstrations; `blocking` says how long each move is held.
+    """Fit a controller of one of the kinds in `CLONES` to demonstrations with the given move blocking.
 
     Raises:
-        InputError: no such kind, arrays that do not belong together, or scikit-learn is missing.
+        InputError: no such kind, inconsistent array shapes, or scikit-learn is missing.
     """
     if kind not in CLONES:
         raise unknown_name("cloned controller", kind, CLONES)
@@ -77,25 +78,27 @@ def clone(
     if states.shape[1:] != (plant.n_x,) or moves.shape != wanted or len(states) <= _NEIGHBOURS:
         raise InputError(
             f"demonstrations of {problem.name} must be more than {_NEIGHBOURS} states (R, {plant.n_x}) and moves "
-            f"(R, {blocking.moves}, {plant.n_u}), but are {states.shape} and {moves.shape}."
+            f"(R, {blocking.moves}, {plant.n_u}), got shapes {states.shape} and {moves.shape}."
         )
     scale = _Scale.of(states, moves)
     inputs = (states - scale.state_mean) / scale.state_spread
     outputs = ((moves - scale.move_mean) / scale.move_spread).reshape(len(moves), -1)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Stochastic Optimizer", UserWarning)  # the network's passes are fixed
+        warnings.filterwarnings(
+            "ignore", "Stochastic Optimizer", UserWarning
+        )  # the number of epochs is fixed on purpose
         fitted = _regressor(kind, seed).fit(inputs, outputs)
     return ClonedController(problem, kind, fitted, scale, blocking)
 
 
 def require_cloning(count: int) -> None:
-    """Check, before anything is solved for it, that `count` demonstrations can be cloned here.
+    """Check, before anything is solved, that cloning from `count` demonstrations is possible.
 
     Raises:
-        InputError: they are too few, or scikit-learn is missing.
+        InputError: too few demonstrations, or scikit-learn is missing.
     """
     if count <= _NEIGHBOURS:
-        raise InputError(f"cloning needs more than {_NEIGHBOURS} demonstrations, but {count} were asked for.")
+        raise InputError(f"cloning needs more than {_NEIGHBOURS} demonstrations, got {count}.")
     _require_library()
 
 

@@ -1,4 +1,4 @@
-"""What a controller is. An LLM, a feedback law and the optimum share this one interface, and so one table."""
+"""The interface of controllers, shared by LLMs, feedback laws and optimal control."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from setpoint.errors import InputError, shown
 from setpoint.problems import Problem
 from setpoint.trajectory import Termination
 
 
 @dataclass(frozen=True)
 class ControlPlan:
-    """Controls for a batch of B states, or for one state without the batch axis.
+    """Planned controls for a batch of B states, or for one state without the batch axis.
 
     Attributes:
         controls: commanded controls on the plant's grid, (B, S, n_u) or (S, n_u), with S at least the number of steps
-            requested; zero where the answer could not be read.
-        outcomes: B values; `COMPLETED` where the controls are the controller's own.
+            requested; zero if the answer could not be parsed.
+        outcomes: B values; `COMPLETED` if the controller produced valid controls.
         tokens: generated tokens per state, (B,); zeros for controllers that are not language models.
     """
 
@@ -29,7 +30,7 @@ class ControlPlan:
 
     @classmethod
     def of(cls, controls: Float[np.ndarray, "B S n_u"]) -> "ControlPlan":
-        """The plan of a controller that always answers."""
+        """Return the plan of a controller that always produces valid controls."""
         count = len(controls)
         return cls(controls, (Termination.COMPLETED,) * count, np.zeros(count, dtype=np.int64))
 
@@ -39,31 +40,33 @@ class Controller(Protocol):
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Name of the controller in tables."""
 
     def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
-        """Controls from time `t` (s) and states `x` for at least the next `steps` grid intervals."""
+        """Plan controls from time `t` (s) and states `x` for at least the next `steps` grid intervals."""
 
 
 class ProblemController(ABC):
-    """A controller of one problem. It takes one state or a batch, as lists or arrays.
+    """Base class of controllers of one problem. Accepts one state or a batch, as lists or arrays.
 
     Attributes:
-        name: what tables call it.
-        problem: what it controls.
+        name: name of the controller in tables.
+        problem: problem to control.
     """
 
     name: str
 
     def __init__(self, problem: Problem) -> None:
-        """Keep the problem."""
+        """Store the problem."""
+        if not isinstance(problem, Problem):
+            raise InputError(f"a controller needs a Problem, got {shown(problem)}. Use setpoint.problem(name).")
         self.problem = problem
 
     def plan(self, t: float, x: ArrayLike, steps: int | None = None) -> ControlPlan:
-        """Controls from time `t` (s) and states `x`, (n_x,) or (B, n_x), for at least `steps` grid intervals.
+        """Plan controls from time `t` (s) and states `x`, (n_x,) or (B, n_x), for at least `steps` grid intervals.
 
         Args:
-            steps: default: the whole horizon.
+            steps: number of grid intervals (default: the whole horizon).
 
         Raises:
             InputError: `x` has another shape, or is not numeric.
@@ -74,4 +77,4 @@ class ProblemController(ABC):
 
     @abstractmethod
     def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
-        """Controls for a batch."""
+        """Plan controls for a batch."""

@@ -1,4 +1,4 @@
-"""Linear-quadratic regulation around an optimal trajectory, with the linearisation of every step along it."""
+"""Linear-quadratic regulation along an optimal trajectory, linearised at every step."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.controllers.optimal import OptimalController
-from setpoint.controllers.riccati import plan_feedback
+from setpoint.controllers.riccati import plan_feedback, riccati_recursion
 from setpoint.errors import InputError
 from setpoint.plants import linearise
 from setpoint.problems import Problem
@@ -15,7 +15,7 @@ from setpoint.problems import Problem
 
 @dataclass(frozen=True)
 class _Reference:
-    """Optimal trajectories of B episodes and the gains around them."""
+    """Optimal trajectories of B episodes and the gains along them."""
 
     states: Float[np.ndarray, "B nodes n_x"]
     controls: Float[np.ndarray, "B N n_u"]
@@ -23,31 +23,31 @@ class _Reference:
 
 
 class TrackingLqr(ProblemController):
-    """u_k = u*_k − K_k (x_k − x*_k) clipped to the bounds, around the optimum of the state it saw at time 0.
+    """Applies u_k = u*_k − K_k (x_k − x*_k) clipped to the bounds, along the optimum from the state at time 0.
 
-    Where that state has no certified optimum, it stays around the plan of the clipped regulator.
-    It remembers those optima, so its episodes must be asked about in the same order at all times.
+    If that state has no certified optimum, the reference is the plan of the clipped LQR. References are stored by
+    position, so episodes must be passed in the same order at all times.
     Source of the gains: Bertsekas, Dynamic Programming and Optimal Control I, §4.1, with A_k and B_k of every step.
     """
 
     name = "tracking_lqr"
 
     def __init__(self, problem: Problem, optimum: OptimalController | None = None) -> None:
-        """Build the nonlinear program, or take the optima that another controller remembers."""
+        """Build the nonlinear program, or share `optimum` and its cached solutions."""
         super().__init__(problem)
         self._optimum = optimum or OptimalController(problem)
         self._reference: _Reference | None = None
 
     def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
-        """The controls that the feedback would apply to the undisturbed plant.
+        """Return the controls that the feedback would apply to the undisturbed plant.
 
         Raises:
-            InputError: after time 0, these are not as many episodes as at time 0.
+            InputError: no call at time 0 came first, or the number of episodes has changed since.
         """
         if t == 0:
             self._reference = self._prepare(x)
         if self._reference is None or len(self._reference.states) != len(x):
-            raise InputError(f"{self.name} must be asked at time 0 first, and then about the same episodes.")
+            raise InputError(f"{self.name} must be called at time 0 first, and then with the same episodes.")
         return plan_feedback(self.problem, self._feedback, t, x, steps)
 
     def _feedback(self, step: int, x: np.ndarray) -> np.ndarray:
@@ -59,6 +59,7 @@ class TrackingLqr(ProblemController):
 
     def _prepare(self, x: np.ndarray) -> _Reference:
         controls = self._optimum.plan(0.0, x, self.problem.steps).controls
+        # Simulated rather than taken from the solver, so that the reference also exists for fallback plans.
         states = [x]
         for k in range(self.problem.steps):
             states.append(self.problem.plant.step(k * self.problem.plant.dt_s, states[-1], controls[:, k]))
@@ -66,14 +67,7 @@ class TrackingLqr(ProblemController):
         return _Reference(along, controls, np.stack([self._gains(*pair) for pair in zip(along, controls, strict=True)]))
 
     def _gains(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
-        """The gains along one trajectory, backwards."""
-        problem = self.problem
-        q, r = np.diag(problem.q), np.diag(problem.r)
-        value, gains = problem.terminal_weight * q, []
-        for k in reversed(range(problem.steps)):
-            a, b = linearise(problem.plant, states[k], controls[k])
-            gain = np.linalg.solve(r + b.T @ value @ b, b.T @ value @ a)
-            value = q + a.T @ value @ (a - b @ gain)
-            value = (value + value.T) / 2
-            gains.append(gain)
-        return np.array(gains[::-1])
+        """Compute the gains along one trajectory."""
+        # `zip` ends with the controls: the last of the N+1 states has no step after it.
+        dynamics = [linearise(self.problem.plant, x, u) for x, u in zip(states, controls, strict=False)]
+        return riccati_recursion(self.problem, dynamics).gains

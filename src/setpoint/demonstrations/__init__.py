@@ -1,4 +1,4 @@
-"""Data sets of optimal control: drawn and solved row by row, split by trajectory, kept as Parquet with a manifest."""
+"""Datasets of optimal control: sampled, solved, split by trajectory and stored as Parquet with a manifest."""
 
 from setpoint.demonstrations.dataset import (
     DatasetInfo,
@@ -14,7 +14,7 @@ from setpoint.demonstrations.library import changed_problems, create, ensure
 from setpoint.demonstrations.recipe import (
     DEFAULT_ROWS,
     EXPERTS,
-    MOST_ROWS,
+    MAX_ROWS,
     SPLITS,
     Expert,
     Recipe,
@@ -25,7 +25,7 @@ from setpoint.demonstrations.recipe import (
 __all__ = [
     "DEFAULT_ROWS",
     "EXPERTS",
-    "MOST_ROWS",
+    "MAX_ROWS",
     "SPLITS",
     "DatasetInfo",
     "Expert",

@@ -1,4 +1,4 @@
-"""From solved states to rows: the expert's moves, what they cost in the simulator, and the feedback, all in batches."""
+"""Build dataset rows from solved states: expert moves, their simulated cost and the LQR feedback, in batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,13 +17,14 @@ from setpoint.simulation import simulate
 
 
 def assemble_rows(recipe: Recipe, system: str, draws: Sequence[Draw], first_id: int) -> Iterator[Row]:
-    """Two rows for every draw, in the order of `draws`; ids count from `first_id` by trajectory and kind."""
+    """Yield two rows per draw, in the order of `draws`; row ids start at `first_id`, ordered by trajectory and kind."""
     problem = problems.get(system)
     solutions = [solution for draw in draws for solution in (draw.initial, draw.visited)]
     states = np.array([solution.state for solution in solutions])
     moves = _expert_moves(recipe, problem, states, solutions)
     trajectory = simulate(problem.plant, states, recipe.blocking.expand(moves))
     costs = problem.cost(trajectory.states, trajectory.controls)
+    # Unconstrained LQR about the target, u = -K(x - x_target), with the gain of the first step.
     feedback = -(states - np.array(problem.target)) @ solve_riccati(problem).gains[0].T
     for index, solution in enumerate(solutions):
         trajectory_id = draws[index // ROWS_PER_TRAJECTORY].trajectory

@@ -1,12 +1,12 @@
-"""A data set on disk: one Parquet file per split, and the manifest that says what they hold.
+"""Datasets on disk: one Parquet file per split, plus a manifest that describes them.
 
 datasets/<name>/train.parquet validation.parquet test.parquet
-datasets/<name>/manifest.json     written last; the folder is renamed into place when all of it is there
+datasets/<name>/manifest.json     written last; the folder is renamed into place once complete
 """
 
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from setpoint import problems
-from setpoint.artifacts import Workspace, read_json, write_json
+from setpoint.artifacts import DamagedError, Fields, PublishedFile, Workspace, is_identifier, read_json, write_json
 from setpoint.artifacts.atomic import sync_file, sync_folder
 from setpoint.demonstrations import names
 from setpoint.demonstrations.generate import GeneratedRows
-from setpoint.demonstrations.recipe import SPLITS, Expert, Recipe, Split
+from setpoint.demonstrations.recipe import EXPERTS, SPLITS, Expert, Recipe, Split
 from setpoint.demonstrations.schema import SCHEMA_VERSION, Row, row_schema, write_rows
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest, file_digest
@@ -32,18 +32,20 @@ _WORST = ("stationarity", "gap", "violation", "complementarity")
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What the manifest of a data set says.
+    """Contents of a dataset's manifest.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         path: the folder.
         systems: full names.
         rows: split -> system -> number of rows.
-        digest: of configuration and rows.
-        expert: whose moves the rows hold.
-        blocking: of the moves.
-        rejection_rate: system -> share of draws without a certified optimum.
-        manifest: all of it.
+        digest: digest of the recipe and the rows.
+        expert: the expert that computed the moves.
+        blocking: move blocking of the rows.
+        rejection_rate: system -> share of draws rejected for lack of a certified optimum.
+        recipe: the recipe, as `Recipe.definition` gives it.
+        certificate: worst value of every optimality condition, and the agreement of two solvers.
+        files: name -> digest and size.
     """
 
     name: str
@@ -54,12 +56,14 @@ class DatasetInfo:
     expert: Expert
     blocking: MoveBlocking
     rejection_rate: Mapping[str, float]
-    manifest: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    certificate: Mapping[str, Any]
+    files: Mapping[str, PublishedFile]
 
     @property
     def total_rows(self) -> int:
-        """Rows of all systems and splits."""
-        return sum(sum(of_system.values()) for of_system in self.rows.values())
+        """Number of rows over all systems and splits."""
+        return sum(sum(by_system.values()) for by_system in self.rows.values())
 
 
 @dataclass(frozen=True)
@@ -81,73 +85,89 @@ class Rows:
 
 
 def open_dataset(workspace: Workspace, name: str, blocking: MoveBlocking = COARSE_TO_FINE) -> DatasetInfo:
-    """The data set called `name`; the data of a system by itself are those with the moves of `blocking`.
+    """Return the dataset `name`; for names derived from systems, the one with this move blocking.
 
     Raises:
-        InputError: there is none, with the command that makes it; or its manifest cannot be read.
+        InputError: it does not exist (the message gives the command that generates it), or its manifest is unreadable.
     """
     parsed = names.parse(name)
     path = workspace.datasets / parsed.folder(blocking)
     if not path.is_dir():
         known = [info.name for info in list_datasets(workspace)]
         raise InputError(
-            f"there is no data set {name!r} in {str(workspace.datasets)!r}"
-            f"{' (there are ' + ', '.join(known) + ')' if known else ''}. Make it with: {parsed.command()}"
+            f"there is no dataset {name!r} in {str(workspace.datasets)!r}"
+            f"{' (existing: ' + ', '.join(known) + ')' if known else ''}. Generate it with: {parsed.command()}"
         )
     return read_info(path)
 
 
-def list_datasets(workspace: Workspace) -> list[DatasetInfo]:
-    """Every data set of the workspace, by name; folders without a manifest that can be read are left out."""
+def list_datasets(workspace: Workspace, damaged: Callable[[InputError], None] = lambda _: None) -> list[DatasetInfo]:
+    """Return every dataset of the workspace, sorted by name.
+
+    Args:
+        damaged: called with the error of a folder whose manifest cannot be used; it is skipped.
+    """
     found = []
     for manifest in sorted(workspace.datasets.glob(f"[!.]*/{_MANIFEST}")):
         try:
             found.append(read_info(manifest.parent))
-        except InputError:
-            continue
+        except InputError as error:
+            damaged(error)
     return found
 
 
 def read_info(path: Path) -> DatasetInfo:
-    """The data set in the folder `path`.
+    """Return the dataset in the folder `path`.
 
     Raises:
-        InputError: the manifest is missing, cannot be read or has another schema version.
+        InputError: the manifest is missing, damaged or of another schema version.
     """
-    manifest = read_json(path / _MANIFEST)
+    file = path / _MANIFEST
     try:
-        if manifest["schema"] != SCHEMA_VERSION:
-            raise InputError(
-                f"data set {str(path)!r} has schema {manifest['schema']}, but this version reads {SCHEMA_VERSION}. "
-                "Remove the folder and make the data again."
-            )
-        return DatasetInfo(
-            name=path.name,
-            path=path,
-            systems=tuple(manifest["systems"]),
-            rows={split: dict(manifest["rows"][split]) for split in SPLITS},
-            digest=manifest["digest"],
-            expert=manifest["recipe"]["expert"],
-            blocking=MoveBlocking(tuple(manifest["recipe"]["blocks"])),
-            rejection_rate=manifest["rejection_rate"],
-            manifest=manifest,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{str(path / _MANIFEST)!r} is not the manifest of a data set. Remove the folder and make the data again."
-        ) from error
+        fields = Fields(read_json(file), file)
+        schema = fields.whole("schema")
+        if schema != SCHEMA_VERSION:
+            raise DamagedError(f"dataset {str(path)!r} has schema {schema}, but this version reads {SCHEMA_VERSION}.")
+        return _info(path, fields)
+    except InputError as error:
+        raise DamagedError(f"{error} Delete the folder and regenerate the data.") from error
+
+
+def _info(path: Path, fields: Fields) -> DatasetInfo:
+    recipe, rows, rates, files = (fields.inner(name) for name in ("recipe", "rows", "rejection_rate", "files"))
+    systems = fields.texts("systems")
+    if not systems or not all(map(is_identifier, systems)):
+        raise fields.wrong("systems", "a list of system names")
+    counted: dict[Split, Mapping[str, int]] = {}
+    for split in SPLITS:
+        of_split = rows.inner(split)
+        counted[split] = {system: of_split.whole(system) for system in systems}
+    recorded = {_file_name(split): files.inner(_file_name(split)) for split in SPLITS}
+    return DatasetInfo(
+        name=path.name,
+        path=path,
+        systems=systems,
+        rows=counted,
+        digest=fields.text("digest"),
+        expert=recipe.one_of("expert", EXPERTS),
+        blocking=MoveBlocking(recipe.wholes("blocks", least=1)),
+        rejection_rate={system: rates.number(system) for system in systems},
+        recipe=fields.table("recipe"),
+        certificate=fields.table("certificate"),
+        files={name: PublishedFile(file.text("sha256"), file.whole("bytes")) for name, file in recorded.items()},
+    )
 
 
 def load_rows(info: DatasetInfo, split: Split, system: str) -> Rows:
-    """The rows of one split and system, checked against the manifest.
+    """Load the rows of one split and system, after checking the file against the manifest.
 
     Raises:
-        InputError: the data set does not hold the system, or the file is not the one that was written.
+        InputError: the dataset does not contain the system, or the file is missing or was changed.
     """
     from pyarrow import compute, parquet
 
     if system not in info.systems:
-        raise InputError(f"data set {info.name!r} holds {', '.join(info.systems)}, but not {system}.")
+        raise InputError(f"dataset {info.name!r} contains {', '.join(info.systems)}, but not {system}.")
     path = info.path / _file_name(split)
     _verify(info, path)
     table = parquet.read_table(path, schema=row_schema(), partitioning=None)
@@ -165,39 +185,38 @@ def load_rows(info: DatasetInfo, split: Split, system: str) -> Rows:
 
 
 def verify_files(info: DatasetInfo) -> None:
-    """Check every file of the data set against its manifest.
+    """Check every file of the dataset against its manifest.
 
     Raises:
-        InputError: a file is missing or is not the one that was written.
+        InputError: a file is missing or was changed.
     """
     for split in SPLITS:
         _verify(info, info.path / _file_name(split))
 
 
 def damaged_files(info: DatasetInfo) -> list[str]:
-    """Names of files that are missing or have another size than the manifest lists; quick, for nothing is read."""
-    sizes = {name: file.get("bytes") for name, file in info.manifest.get("files", {}).items()}
+    """Return the files that are missing or whose size differs from the manifest, without reading them."""
     paths = [info.path / _file_name(split) for split in SPLITS]
-    return [path.name for path in paths if not path.is_file() or path.stat().st_size != sizes.get(path.name)]
+    return [path.name for path in paths if not path.is_file() or path.stat().st_size != info.files[path.name].bytes]
 
 
 def damage_text(info: DatasetInfo) -> str:
-    """What is wrong with the files, and what to do about it; empty where nothing is."""
+    """Describe damaged files and how to repair the dataset; empty if it is intact."""
     files = ", ".join(damaged_files(info))
-    return f"{files} missing or cut off; remove the folder {str(info.path)!r} and make the data again" if files else ""
+    repair = f"delete the folder {str(info.path)!r} and regenerate the data"
+    return f"{files} missing or truncated; {repair}" if files else ""
 
 
 def _verify(info: DatasetInfo, path: Path) -> None:
-    recorded = info.manifest.get("files", {}).get(path.name, {})
-    if not path.is_file() or file_digest(path) != recorded.get("sha256"):
+    if not path.is_file() or file_digest(path) != info.files[path.name].sha256:
         raise InputError(
-            f"{str(path)!r} is missing, cut off or changed: it is not the file that the manifest lists. Remove the "
-            f"folder {str(info.path)!r} and make the data again with 'setpoint data generate'."
+            f"{str(path)!r} is missing, truncated or changed: it does not match the manifest. Delete the folder "
+            f"{str(info.path)!r} and regenerate the data with 'setpoint data generate'."
         )
 
 
 def publish(path: Path, recipe: Recipe, generated: GeneratedRows) -> None:
-    """Write a data set to a hidden folder and rename it to `path`; where `path` exists already, that one stays."""
+    """Write a dataset to a hidden folder and rename it to `path`; an existing dataset at `path` is kept."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     temporary.mkdir(parents=True)
     try:
@@ -207,7 +226,7 @@ def publish(path: Path, recipe: Recipe, generated: GeneratedRows) -> None:
         write_json(temporary / _MANIFEST, _manifest(path.name, temporary, recipe, generated))
         try:
             temporary.rename(path)
-        except OSError:
+        except OSError:  # another process may have published the same dataset first
             if not (path / _MANIFEST).exists():
                 raise
         sync_folder(path.parent)
@@ -216,7 +235,7 @@ def publish(path: Path, recipe: Recipe, generated: GeneratedRows) -> None:
 
 
 def _manifest(name: str, folder: Path, recipe: Recipe, generated: GeneratedRows) -> dict[str, Any]:
-    every_row = [row for split in SPLITS for row in generated.rows[split]]
+    all_rows = [row for split in SPLITS for row in generated.rows[split]]
     files = [folder / _file_name(split) for split in SPLITS]
     return {
         "schema": SCHEMA_VERSION,
@@ -229,16 +248,16 @@ def _manifest(name: str, folder: Path, recipe: Recipe, generated: GeneratedRows)
         },
         "redrawn_for_distance": generated.too_close,
         "certificate": {
-            "solvers": {solver: sum(row.solver == solver for row in every_row) for solver in _solvers(every_row)},
-            **{f"worst_{name}": max(getattr(row, name) for row in every_row) for name in _WORST},
+            "solvers": {solver: sum(row.solver == solver for row in all_rows) for solver in _solvers(all_rows)},
+            **{f"worst_{name}": max(getattr(row, name) for row in all_rows) for name in _WORST},
             "worst_duality_gap": max(
-                (row.duality_gap for row in every_row if row.duality_gap is not None), default=None
+                (row.duality_gap for row in all_rows if row.duality_gap is not None), default=None
             ),
             "agreement": {system: asdict(generated.agreement[system]) for system in recipe.systems},
-            "optimum": {system: problems.get(system).optimum_word for system in recipe.systems},
+            "optimum": {system: problems.get(system).optimum_label for system in recipe.systems},
         },
         "recipe": recipe.definition(),
-        "digest": digest({"recipe": recipe.definition(), "rows": [asdict(row) for row in every_row]}),
+        "digest": digest({"recipe": recipe.definition(), "rows": [asdict(row) for row in all_rows]}),
         "versions": package_versions(("setpoint", "casadi", "numpy", "pyarrow")),
         "files": {file.name: {"sha256": file_digest(file), "bytes": file.stat().st_size} for file in files},
     }

@@ -1,7 +1,7 @@
-"""Making the rows of a recipe, in one process or in several, with the same result to the last bit.
+"""Generate the rows of a recipe; the result is bit-identical for any number of processes.
 
-The held-out trajectories come first, apart from every state of the test suites; the training trajectories are then
-drawn apart from both, so that nothing that is tested was trained on.
+Held-out trajectories are drawn first, at a distance from every state of the test suites. Training trajectories are then
+drawn at a distance from both, so that no test state is trained on.
 """
 
 import os
@@ -23,25 +23,25 @@ from setpoint.problems import SUITES, MoveBlocking, suite_states
 from setpoint.processes import OrderedMap, ordered_map
 
 Progress = Callable[[int, int], None]
-"""Called with the rows that are done and the rows there will be."""
+"""Called with the number of finished rows and the total."""
 
 _PROTECTED_CASES = 1000
-"""Leading states of every suite that no row comes near."""
+"""Number of leading states of every suite that no row may come near."""
 _ROWS_PER_WORKER = 500
-"""Below this a further process costs more time than it saves."""
+"""With fewer rows per process, starting another one costs more time than it saves."""
 _CHUNK = 20
 _COMPARED_STATES = 3
-"""Of every system, initial states on which the two solvers are compared."""
+"""Initial states per system on which the two solvers are compared."""
 
 
 @dataclass
 class GeneratedRows:
-    """The rows of a recipe, and what it took.
+    """The rows of a recipe, with sampling statistics.
 
     Attributes:
-        rows: of each split, by system and trajectory.
-        draws, uncertified, too_close: per system: trajectories drawn, and why draws were rejected.
-        agreement: per system: whether both solvers come to the same optimum, on a few of its states.
+        rows: rows of each split, ordered by system and trajectory.
+        draws, uncertified, too_close: per system: trajectories drawn, and draws rejected for either reason.
+        agreement: per system: agreement of the two solvers on a few states.
     """
 
     rows: dict[Split, list[Row]] = field(default_factory=lambda: {split: [] for split in SPLITS})
@@ -53,7 +53,7 @@ class GeneratedRows:
 
 @dataclass(frozen=True)
 class _Task:
-    """Some trajectories of one system, for one process; `first` is the one with which their stream begins."""
+    """Trajectories of one system for one process; `first` is the trajectory at index 0 of the stream."""
 
     system: str
     blocking: MoveBlocking
@@ -64,10 +64,10 @@ class _Task:
 
 
 def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress | None = None) -> GeneratedRows:
-    """The rows of `recipe`; the same ones whatever the number of `workers`.
+    """Generate the rows of `recipe`; they do not depend on the number of `workers`.
 
     Raises:
-        InputError: almost no draw of some trajectory can be used.
+        InputError: every draw of some trajectory was rejected.
     """
     found = GeneratedRows()
     done = 0
@@ -84,7 +84,7 @@ def generate(recipe: Recipe, *, workers: int | None = None, progress: Progress |
 
 
 def _draw_system(recipe: Recipe, system: str, run_all: OrderedMap) -> Iterator[list[Draw]]:
-    """The draws of one system in chunks: held-out trajectories, then those for training."""
+    """Yield the draws of one system in chunks: held-out trajectories first, then training trajectories."""
     problem = problems.get(system)
     splits = recipe.split_of(system)
     held_out = range(splits["validation"].start, splits["test"].stop)
@@ -98,9 +98,9 @@ def _draw_system(recipe: Recipe, system: str, run_all: OrderedMap) -> Iterator[l
 def _tasks(
     recipe: Recipe, system: str, trajectories: range, stream: Stream, forbidden: list[np.ndarray]
 ) -> list[_Task]:
-    apart_from = np.concatenate(forbidden)
+    all_forbidden = np.concatenate(forbidden)
     chunks = [trajectories[start : start + _CHUNK] for start in range(0, len(trajectories), _CHUNK)]
-    return [_Task(system, recipe.blocking, chunk, stream, trajectories.start, apart_from) for chunk in chunks]
+    return [_Task(system, recipe.blocking, chunk, stream, trajectories.start, all_forbidden) for chunk in chunks]
 
 
 def _draw_task(task: _Task) -> list[Draw]:
@@ -113,12 +113,12 @@ def _draw_task(task: _Task) -> list[Draw]:
 
 @cache
 def _solver(system: str, blocking: MoveBlocking) -> StateSolver:
-    """Built once in every process."""
+    """Return the solver, built once per process."""
     return StateSolver(problems.get(system), blocking)
 
 
 def _collect(found: GeneratedRows, recipe: Recipe, system: str, draws: list[Draw], offset: int) -> None:
-    """Add the rows and the counts of one system."""
+    """Add the rows and counts of one system to `found`."""
     ordered = sorted(draws, key=lambda draw: draw.trajectory)
     rows = list(assemble_rows(recipe, system, ordered, offset))[: recipe.rows_of(system)]
     for split, trajectories in recipe.split_of(system).items():

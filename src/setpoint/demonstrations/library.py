@@ -1,4 +1,4 @@
-"""Data sets by name: found where they exist, made where the name says how."""
+"""Find datasets by name, or generate them if the name defines their content."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,30 +24,30 @@ def ensure(
     blocks: MoveBlocking = COARSE_TO_FINE,
     progress: Progress | None = None,
 ) -> DatasetInfo:
-    """The data set called `name` with the data of `systems`; made where it is missing and the name is a system's own.
+    """Return the dataset `name` with data of `systems`; generate it if missing and if its name is derived from systems.
 
-    An existing one is taken as it is, unless `total_samples` asks for another size.
+    An existing dataset is reused, unless `total_samples` differs from its size.
 
     Args:
-        name: see `setpoint.demonstrations.names`; None for the systems' own data.
-        systems: full or short names; the data set must hold them all.
-        expert: for a system's own data; the detuned expert's have a folder of their own.
-        total_samples: rows over all systems of the name; by default 2,000 each.
-        split_ratio: training share of a new data set.
-        blocks: the move blocking; other than the default has a folder of its own.
-        progress: called with rows done and rows in all.
+        name: see `setpoint.demonstrations.names`; None for the default name of `systems`.
+        systems: full or short names; the dataset must contain all of them.
+        expert: the expert of a default-named dataset; each expert has a separate folder.
+        total_samples: rows over all systems of the name; 2,000 per system by default.
+        split_ratio: training share of a new dataset.
+        blocks: the move blocking; each one except the default has a separate folder.
+        progress: called with the number of finished rows and the total.
 
     Raises:
-        InputError: the data set is missing and its name does not say how to make it, or it is another one.
+        InputError: the dataset is missing and its name does not define its content, or it has other settings.
     """
     wanted = canonical_systems(systems)
-    parsed = _understand(name, wanted, expert)
+    parsed = _parse_name(name, wanted, expert)
     path = workspace.datasets / parsed.folder(blocks)
     if not path.is_dir():
         if not parsed.systems:
             raise InputError(
-                f"there is no data set {parsed.text!r} in {str(workspace.datasets)!r}, and the name does not say what "
-                f"it would hold. Make it with: {parsed.command(wanted)}"
+                f"there is no dataset {parsed.text!r} in {str(workspace.datasets)!r}, and its name does not define its "
+                f"content. Generate it with: {parsed.command(wanted)}"
             )
         recipe = Recipe(
             systems=parsed.systems,
@@ -60,8 +60,8 @@ def ensure(
     info = read_info(path)
     verify_files(info)
     _require_systems(info.name, info.systems, wanted)
-    asked = {"blocks": list(blocks.lengths), "problems": problem_definitions(info.systems)}
-    _require(info, asked if total_samples is None else asked | {"total_samples": total_samples})
+    required = {"blocks": list(blocks.lengths), "problems": problem_definitions(info.systems)}
+    _require(info, required if total_samples is None else required | {"total_samples": total_samples})
     return info
 
 
@@ -73,16 +73,16 @@ def create(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> DatasetInfo:
-    """Make the data set of `recipe` under `name`, or find it made already, perhaps by another process meanwhile.
+    """Generate the dataset of `recipe` as `name`, or reuse an identical one, even if another process has just made it.
 
     Raises:
-        InputError: the name is taken by the data of another recipe, or is that of other systems.
+        InputError: the name is used by another recipe, or is the default name of other systems.
     """
-    parsed = _understand(name, recipe.systems, recipe.expert)
+    parsed = _parse_name(name, recipe.systems, recipe.expert)
     if parsed.systems and (set(parsed.systems), parsed.expert) != (set(recipe.systems), recipe.expert):
         raise InputError(
-            f"the name {name!r} stands for the data of {', '.join(parsed.systems)} by the {parsed.expert} expert, but "
-            f"those of {', '.join(recipe.systems)} by the {recipe.expert} expert were asked for. Choose another name."
+            f"the name {name!r} is reserved for data of {', '.join(parsed.systems)} from the {parsed.expert} expert, "
+            f"but {', '.join(recipe.systems)} from the {recipe.expert} expert were requested. Choose another name."
         )
     workspace.require_writable()
     path = workspace.datasets / parsed.folder(recipe.blocking)
@@ -94,7 +94,7 @@ def create(
     return info
 
 
-def _understand(name: str | None, systems: tuple[str, ...], expert: Expert) -> DatasetName:
+def _parse_name(name: str | None, systems: tuple[str, ...], expert: Expert) -> DatasetName:
     parsed = (names.joined(systems) if name is None else names.parse(name)).of_expert(expert)
     if parsed.systems:
         _require_systems(parsed.text, parsed.systems, systems)
@@ -105,36 +105,35 @@ def _require_systems(name: str, held: tuple[str, ...], wanted: tuple[str, ...]) 
     missing = [system for system in wanted if system not in held]
     if missing:
         raise InputError(
-            f"data set {name!r} holds {', '.join(held)}, but not {', '.join(missing)}. One data set for several "
-            f"systems must hold them all; name {'+'.join(wanted)!r}, or one data set for each system."
+            f"dataset {name!r} contains {', '.join(held)}, but not {', '.join(missing)}. Use "
+            f"{'+'.join(wanted)!r}, which contains all systems, or name one dataset per system."
         )
 
 
 def _require(info: DatasetInfo, settings: dict[str, Any]) -> None:
-    """Refuse an existing data set that was made with other settings."""
-    recorded = info.manifest["recipe"]
-    different = [found for key, value in settings.items() for found in _differences(key, recorded.get(key), value)]
+    """Reject an existing dataset that was generated with other settings."""
+    different = [found for key, value in settings.items() for found in _differences(key, info.recipe.get(key), value)]
     if different:
         raise InputError(
-            f"data set {info.name!r} exists with other settings: {'; '.join(different)}. Choose another name with "
-            f"--dataset-name, or remove the folder {str(info.path)!r}."
+            f"dataset {info.name!r} exists with other settings: {'; '.join(different)}. Choose another name with "
+            f"--dataset-name, or delete the folder {str(info.path)!r}."
         )
 
 
 def changed_problems(info: DatasetInfo) -> list[str]:
-    """What of its problems is another than when the data set was made, in words."""
-    return list(_differences("problems", info.manifest["recipe"]["problems"], problem_definitions(info.systems)))
+    """Describe every change to the dataset's problems since it was generated."""
+    return list(_differences("problems", info.recipe.get("problems"), problem_definitions(info.systems)))
 
 
 def _differences(place: str, recorded: Any, wanted: Any) -> Iterator[str]:
-    """`place is x, not y` for every innermost entry that differs."""
+    """Yield `place is x, not y` for every leaf entry that differs."""
     if isinstance(recorded, Mapping) and isinstance(wanted, Mapping):
         for key in dict.fromkeys([*recorded, *wanted]):
             yield from _differences(f"{place}.{key}", recorded.get(key), wanted.get(key))
     elif recorded != wanted:
-        yield f"{place} is {_brief(recorded)}, not {_brief(wanted)}"
+        yield f"{place} is {_shortened(recorded)}, not {_shortened(wanted)}"
 
 
-def _brief(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

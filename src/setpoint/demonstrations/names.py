@@ -1,7 +1,7 @@
-"""Names of data sets: which of them name a system's own data, and the folder where each lies.
+"""Dataset names: default names derived from systems, user-defined names, and the folder of each.
 
-`di`, `double_integrator` and `double_integrator_dataset` name the same content. Names joined by `+` name the data of
-several systems; `-detuned` at the end names those of the detuned expert. Any other name is its user's own.
+`di`, `double_integrator` and `double_integrator_dataset` name the same content. Names joined by `+` stand for data of
+several systems; the suffix `-detuned` stands for the detuned expert. Any other name is user-defined.
 """
 
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ _DATASET = "_dataset"
 
 @dataclass(frozen=True, slots=True)
 class DatasetName:
-    """A name as it was understood.
+    """A parsed dataset name.
 
     Attributes:
-        text: the canonical name, or the user's own.
-        systems: full names of the systems that the name stands for; none for a name of the user's own.
-        expert: the expert that the name stands for; means nothing for a name of the user's own.
+        text: the canonical or user-defined name.
+        systems: full names of the systems in the name; empty for a user-defined name.
+        expert: the expert in the name; ignored for a user-defined name.
     """
 
     text: str
@@ -31,39 +31,39 @@ class DatasetName:
     expert: Expert = "optimal"
 
     def of_expert(self, expert: Expert) -> "DatasetName":
-        """The name of the same systems' data by `expert`; a name that says detuned already stays so."""
+        """Return the name for `expert`; a `-detuned` name stays detuned."""
         return self if expert == "optimal" else replace(self, expert=expert)
 
     def folder(self, blocking: MoveBlocking) -> str:
-        """The folder's name; a system's data have one folder per expert and number of moves."""
+        """Return the folder name; default names have one folder per expert and number of moves."""
         if not self.systems:
             return self.text
         moves = "" if blocking == COARSE_TO_FINE else f"-{blocking.moves}moves"
         return f"{self.text}{_DETUNED if self.expert == 'detuned' else ''}{moves}"
 
-    def command(self, blocked_for: tuple[str, ...] = ()) -> str:
-        """The command that makes the data set; `blocked_for` are the systems that are wanted of a user's own name."""
+    def command(self, wanted: tuple[str, ...] = ()) -> str:
+        """Return the command that generates the dataset; `wanted` are the systems of a user-defined name."""
         if not self.systems:
-            wanted = ",".join(blocked_for) or plants.names()[0]
-            return f"setpoint data generate --systems {wanted} --dataset-name {self.text}"
+            systems = ",".join(wanted) or plants.names()[0]
+            return f"setpoint data generate --systems {systems} --dataset-name {self.text}"
         expert = " --expert detuned" if self.expert == "detuned" else ""
         return f"setpoint data generate --systems {','.join(self.systems)}{expert}"
 
 
 def parse(name: str) -> DatasetName:
-    """Understand a data set's name.
+    """Parse a dataset name.
 
     Raises:
-        InputError: it is neither a system's nor can it be the name of a folder.
+        InputError: it is neither derived from systems nor a valid folder name.
     """
     expert: Expert = "detuned" if name.endswith(_DETUNED) else "optimal"
     parts = [part.removesuffix(_DATASET) for part in name.removesuffix(_DETUNED).split("+")]
     try:
         return joined(tuple(plants.canonical(part) for part in parts), expert)
     except InputError:
-        return DatasetName(check_identifier("a data set's name", name))
+        return DatasetName(check_identifier("a dataset name", name))
 
 
 def joined(full_names: tuple[str, ...], expert: Expert = "optimal") -> DatasetName:
-    """The name of the data of one or more systems, given by their full names."""
+    """Return the default name for one or more systems, given by their full names."""
     return DatasetName("+".join(full_names), full_names, expert)

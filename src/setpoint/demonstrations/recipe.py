@@ -1,4 +1,4 @@
-"""What a data set is made from: everything that decides its rows, and nothing else."""
+"""Dataset recipe: exactly the settings that determine the rows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ Split = Literal["train", "validation", "test"]
 EXPERTS: tuple[Expert, ...] = ("optimal", "detuned")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 DEFAULT_ROWS = 2000
-"""Rows per system where none are asked for."""
+"""Default number of rows per system."""
 ROWS_PER_TRAJECTORY = 2
-"""An initial state, and a state visited on the way from it."""
-MOST_ROWS = 1_000_000
-"""Of a whole data set, which is held in memory until it is written; each takes milliseconds to solve."""
-_FEWEST_ROWS = ROWS_PER_TRAJECTORY * len(SPLITS)
+"""An initial state and a state visited on the way from it."""
+MAX_ROWS = 1_000_000
+"""Largest dataset: rows are held in memory until written, and each takes milliseconds to solve."""
+_MIN_ROWS = ROWS_PER_TRAJECTORY * len(SPLITS)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The configuration of a data set.
+    """Configuration of a dataset.
 
     Attributes:
         systems: full names, in order.
-        total_samples: rows over all systems; the first ones get one more where it does not divide evenly.
+        total_samples: rows over all systems; a remainder goes to the first systems, one row each.
         split_ratio: training share; the rest is halved into validation and test.
-        blocking: of the moves in a row.
-        expert: whose moves the rows hold.
+        blocking: move blocking of a row.
+        expert: the expert that computes the moves.
     """
 
     systems: tuple[str, ...]
@@ -41,27 +41,27 @@ class Recipe:
     expert: Expert = "optimal"
 
     def __post_init__(self) -> None:
-        """Refuse, all at once, what cannot be made."""
+        """Validate the settings and report all errors together."""
         wrong: list[InputError] = []
         if not self.systems or len(set(self.systems)) < len(self.systems):
-            wrong.append(InputError(f"a data set needs one or more different systems, but got {list(self.systems)}."))
+            wrong.append(InputError(f"a dataset needs one or more distinct systems, but got {list(self.systems)}."))
         if not 0 < self.split_ratio < 1:
             wrong.append(
                 InputError(
                     f"the split ratio (training share) must be between 0 and 1, but is {self.split_ratio}. Try 0.9."
                 )
             )
-        if self.total_samples < _FEWEST_ROWS * len(self.systems):
+        if self.total_samples < _MIN_ROWS * len(self.systems):
             wrong.append(
                 InputError(
-                    f"a data set needs at least {_FEWEST_ROWS} rows per system, so that every split has a trajectory, "
-                    f"but {self.total_samples} were asked for {len(self.systems)} system(s). Raise --total-samples."
+                    f"a dataset needs at least {_MIN_ROWS} rows per system, so that every split has a trajectory, but "
+                    f"{self.total_samples} were requested for {len(self.systems)} system(s). Raise --total-samples."
                 )
             )
-        if self.total_samples > MOST_ROWS:
+        if self.total_samples > MAX_ROWS:
             wrong.append(
                 InputError(
-                    f"a data set has at most {MOST_ROWS} rows, but {self.total_samples} were asked for. "
+                    f"a dataset has at most {MAX_ROWS} rows, but {self.total_samples} were requested. "
                     "Lower --total-samples."
                 )
             )
@@ -72,12 +72,12 @@ class Recipe:
             self.blocking.require_horizon(system, problems.get(system).steps)
 
     def rows_of(self, system: str) -> int:
-        """Rows of one system."""
+        """Return the number of rows of one system."""
         each, left = divmod(self.total_samples, len(self.systems))
         return each + (self.systems.index(system) < left)
 
     def split_of(self, system: str) -> dict[Split, range]:
-        """The trajectories of each split; every split has at least one."""
+        """Return the trajectories of each split; every split has at least one."""
         trajectories = -(-self.rows_of(system) // ROWS_PER_TRAJECTORY)
         train = min(max(round(self.split_ratio * trajectories), 1), trajectories - 2)
         validation = (trajectories - train) // 2
@@ -85,7 +85,7 @@ class Recipe:
         return {split: range(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
 
     def definition(self) -> dict[str, Any]:
-        """Everything that decides the rows, as JSON."""
+        """Return all settings that determine the rows, as JSON."""
         return {
             "systems": list(self.systems),
             "total_samples": self.total_samples,
@@ -97,14 +97,14 @@ class Recipe:
 
 
 def problem_definitions(full_names: Iterable[str]) -> dict[str, Any]:
-    """The numbers that define the problems of these systems: data of other numbers are other data."""
+    """Return the numerical definitions of the systems' problems; data depend on them."""
     return {name: problems.get(name).definition() for name in full_names}
 
 
 def canonical_systems(names: Iterable[str]) -> tuple[str, ...]:
-    """Full names of `names`, each once, in order.
+    """Return the full names of `names` without duplicates, in order.
 
     Raises:
-        InputError: no such system.
+        InputError: there is no such system.
     """
     return tuple(dict.fromkeys(plants.canonical(name) for name in names))

@@ -1,4 +1,4 @@
-"""The columns of a data set."""
+"""Columns of a dataset."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -17,20 +17,20 @@ KINDS: tuple[Kind, ...] = ("initial", "visited")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One state and an expert's answer to it.
+    """One state and the expert's moves for it.
 
     Attributes:
-        row_id: unique within the data set.
+        row_id: unique within the dataset.
         system: full name.
         kind: `initial`, drawn from the initial set, or `visited`, drawn near an optimal trajectory.
-        trajectory_id: rows with the same one stay in one split; counted per system.
-        state: SI units, (n_x,), exactly as a prompt states it.
-        moves: the expert's answer, (M, n_u).
-        feedback: what the linear-quadratic regulator would apply without bounds, (n_u,).
-        cost: J of the moves in the simulator.
-        optimal_cost: J* with one move per step.
-        expert: who gave the moves.
-        solver, stationarity, gap, violation, complementarity, duality_gap: the worst of the certificates behind the
+        trajectory_id: numbered per system; rows of one trajectory stay in one split.
+        state: (n_x,), SI units, rounded exactly as in the prompt.
+        moves: the expert's moves, (M, n_u).
+        feedback: control of the unconstrained linear-quadratic regulator, (n_u,).
+        cost: simulated cost J of the moves.
+        optimal_cost: optimal cost J* with one move per step.
+        expert: the expert that computed the moves.
+        solver, stationarity, gap, violation, complementarity, duality_gap: worst values over the certificates of the
             row, see `setpoint.controllers.certificate`.
     """
 
@@ -54,7 +54,7 @@ class Row:
 
 @cache
 def row_schema() -> "pa.Schema":
-    """The Parquet schema of `Row`."""
+    """Return the Parquet schema of `Row`."""
     import pyarrow as pa
 
     vector, number, text = pa.list_(pa.float64()), pa.float64(), pa.string()
@@ -81,7 +81,7 @@ def row_schema() -> "pa.Schema":
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write a split to the Parquet file `path`."""
+    """Write `rows` to the Parquet file `path`."""
     import pyarrow as pa
     from pyarrow import parquet
 

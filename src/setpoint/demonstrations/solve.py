@@ -1,4 +1,4 @@
-"""One state, solved: the certified optimum with one move per step and with blocked moves."""
+"""Certified optimal controls of one state, with one move per step and with blocked moves."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from setpoint.problems import MoveBlocking, Problem
 
 @dataclass(frozen=True)
 class Solution:
-    """What is optimal in one state.
+    """Certified optima of one state.
 
     Attributes:
-        state: (n_x,).
-        optimum: with one move per step.
-        blocked: with blocked moves.
+        state: the initial state, (n_x,).
+        optimum: the optimum with one move per step.
+        blocked: the optimum with blocked moves.
     """
 
     state: Float[np.ndarray, " n_x"]
@@ -26,12 +26,12 @@ class Solution:
 
     @property
     def certificate(self) -> Certificate:
-        """The worst of both, number by number."""
+        """The worse of the two certificates, residual by residual."""
         return self.optimum.certificate.worst(self.blocked.certificate)
 
 
 class StateSolver:
-    """Both nonlinear programs of one problem; built once, they solve many states."""
+    """Both nonlinear programs of one problem, built once and solved for many states."""
 
     def __init__(self, problem: Problem, blocking: MoveBlocking) -> None:
         """Build the programs."""
@@ -40,7 +40,7 @@ class StateSolver:
         self._blocked = TrajectoryOptimizer(problem, blocking)
 
     def solve(self, x: Float[np.ndarray, " n_x"]) -> Solution | None:
-        """The certified solution in state `x`, or None."""
+        """Return the certified solution of state `x`, or None if either solve fails."""
         optimum = self._optimizer.solve(x)
         blocked = self._blocked.solve(x) if optimum is not None else None
         return None if optimum is None or blocked is None else Solution(x, optimum, blocked)

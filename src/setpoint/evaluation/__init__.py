@@ -1,6 +1,6 @@
-"""Any controller on a suite of states: episodes as rows, with failures in every denominator.
+"""Evaluation of any controller on a suite of states: one row per episode, failures counted in every denominator.
 
-Only what is evaluated is here; `run`, `references` and `stage`, which load solvers and models, are imported late.
+Only the protocol is exported. Import `run`, `references` and `stage`, which load solvers and models, when needed.
 """
 
 from setpoint.evaluation.conditions import CONDITION_CASES

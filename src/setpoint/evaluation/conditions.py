@@ -1,13 +1,13 @@
-"""Conditions other than the nominal ones, under which a comprehensive evaluation tests the same model as well.
+"""Off-nominal conditions, under which a comprehensive evaluation also tests a model.
 
-| condition  | what differs                                                                          |
-| ---------- | ------------------------------------------------------------------------------------- |
-| `tight`    | the system's twin with bounds that the optimum meets, where it has one                |
-| `held_out` | parameters that training never draws, where the system is a member of a family        |
-| `noise`    | errors of measured states and of applied controls                                     |
-| `mismatch` | every parameter of the real plant is 10 % off, up or down                             |
+| condition  | difference from nominal                                                        |
+| ---------- | ------------------------------------------------------------------------------ |
+| `tight`    | the variant of the system with tight bounds, if there is one                   |
+| `held_out` | parameters held out from training, if the system belongs to a family           |
+| `noise`    | noise on measured states and applied controls                                  |
+| `mismatch` | every parameter of the real plant is off by 10 %, up or down                   |
 
-Runs are ranked by the nominal cases alone; conditions show what of a ranking lasts elsewhere.
+Runs are ranked by the nominal cases only. Conditions show whether a ranking is robust.
 """
 
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ from setpoint.problems import Problem, TestCases, suite_cases, suite_systems
 from setpoint.simulation import NO_DISTURBANCE, NOISE, Disturbance
 
 CONDITION_CASES = 50
-"""Of each condition at most: together they cost about as much as the nominal cases do by default."""
+"""Upper limit per condition: all conditions together cost about as much as the default nominal cases."""
 
 MISMATCH = Disturbance(mismatch=0.1)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What differs from the nominal conditions.
+    """One off-nominal condition.
 
     Attributes:
         system: full name of the plant that is controlled.
         suite: see `setpoint.problems.suites`.
-        disturbance: what the world does that a controller does not know of.
+        disturbance: unmodelled disturbances and plant mismatch.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Condition:
     disturbance: Disturbance = NO_DISTURBANCE
 
     def groups(self, cases: int) -> tuple[TestCases, ...]:
-        """The first of its cases, no more than `cases`, by the parameters of their plant."""
+        """Return its first cases, at most `cases`, grouped by plant parameters."""
         return suite_cases(self.suite, self.system, min(cases, CONDITION_CASES))
 
     def definition(self) -> dict[str, Any]:
-        """What defines it, for the identity of a stage."""
+        """Return the fields that define the condition, for the identity of a stage."""
         problem = problems.get(self.system)
         sizes = {name: size for name, size in vars(self.disturbance).items() if size}
         family = {name: list(vars(interval).values()) for name, interval in problem.plant.family.items()}
@@ -54,13 +54,13 @@ class Condition:
 
     @classmethod
     def from_definition(cls, definition: Mapping[str, Any]) -> "Condition":
-        """The inverse of `definition`."""
+        """Invert `definition`."""
         disturbance = Disturbance(**definition["disturbance"])
         return cls(definition["name"], definition["system"], definition["suite"], disturbance)
 
 
 def conditions_of(problem: Problem) -> tuple[Condition, ...]:
-    """The conditions that `problem` has besides the nominal ones."""
+    """Return the off-nominal conditions of `problem`."""
     name = problem.name
     found = []
     if (twin := f"{name}_tight") in suite_systems("tight"):

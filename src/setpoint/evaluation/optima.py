@@ -1,4 +1,4 @@
-"""The certified optima of a suite's cases: what every controller is measured against, solved once."""
+"""Certified optima of the cases of a suite: the reference for every controller, solved once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ _REJECTED = b"rejected"
 
 @dataclass(frozen=True)
 class Optima:
-    """The cases of one system.
+    """Cases of one system with their optimal costs.
 
     Attributes:
         states: initial states, (C, n_x).
         costs: J* with one move per step, (C,).
         blocked_costs: J* with the answer's move blocking, (C,).
-        rejected: states that were asked for too, but have no certified optimum.
+        rejected: number of requested states without a certified optimum.
     """
 
     states: Float[np.ndarray, "C n_x"]
@@ -39,9 +39,9 @@ class Optima:
 def solve_optima(
     problem: Problem, states: Float[np.ndarray, "C n_x"], blocking: MoveBlocking, optimum: OptimalController
 ) -> Optima:
-    """The optima of the cases that start in `states`; `optimum` remembers their plans.
+    """Solve the cases that start in `states`; `optimum` caches their plans.
 
-    States without a certified optimum, most often because no control keeps the bounds, are left out and counted.
+    States without a certified optimum, usually because no control satisfies the bounds, are excluded and counted.
 
     Raises:
         InputError: no state has a certified optimum.
@@ -50,8 +50,8 @@ def solve_optima(
     found = [(x, one.cost, other.cost) for x in states if (one := optimum.find(x)) and (other := blocked.find(x))]
     if not found:
         raise InputError(
-            f"{problem.name}: no initial state has a certified optimum, of {len(states)} that were tried; most likely "
-            "no control keeps the bounds from there. Use other initial states, wider bounds or a longer horizon."
+            f"{problem.name}: none of {len(states)} initial states has a certified optimum, most likely because no "
+            "control satisfies the bounds. Use other initial states, wider bounds or a longer horizon."
         )
     kept, costs, blocked_costs = (np.array(column) for column in zip(*found, strict=True))
     return Optima(kept, costs, blocked_costs, rejected=len(states) - len(found))
@@ -74,10 +74,10 @@ def write_optima(path: Path, optima: Optima) -> None:
 
 
 def read_optima(path: Path) -> Optima:
-    """The optima of a file that `write_optima` wrote.
+    """Read the optima of a file written by `write_optima`.
 
     Raises:
-        InputError: the file cannot be read or is not of this schema.
+        InputError: the file cannot be read or has another schema version.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -95,5 +95,5 @@ def read_optima(path: Path) -> Optima:
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise InputError(f"{str(path)!r} must be a Parquet file of optima, but cannot be read: {error}") from error
     if versions != {SCHEMA_VERSION}:
-        raise InputError(f"{str(path)!r} must have schema version {SCHEMA_VERSION}, but has {sorted(versions)}.")
+        raise InputError(f"{str(path)!r} must have schema version {SCHEMA_VERSION}, got {sorted(versions)}.")
     return found

@@ -1,4 +1,4 @@
-"""What is evaluated: a suite of initial states, and how often the controller may look at the state again."""
+"""The evaluation protocol: a suite of initial states and how often the controller replans."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ EVALUATIONS: tuple[Evaluation, ...] = ("standard", "replanning", "comprehensive"
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """Open loop (`replan_interval` 0: one plan for the whole horizon), or a new plan every so many steps."""
+    """Open loop (`replan_interval` 0: one plan for the whole horizon), or replanning every `replan_interval` steps."""
 
     replan_interval: int
 
@@ -34,20 +34,20 @@ _REPLANNED, _EVERY_STEP = Mode(CLOSED_LOOP_REPLANNING), Mode(1)
 
 
 def standard_modes(problem: Problem) -> tuple[Mode, ...]:
-    """The plant's own track: closed loop, and open loop where that means something."""
+    """Return the modes of a standard evaluation: closed loop, and open loop if it is meaningful for the plant."""
     return (OPEN_LOOP, _REPLANNED) if problem.open_loop else (_REPLANNED,)
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """One system's share of an evaluation.
+    """Evaluation of one system.
 
     Attributes:
         system: full name.
-        modes: in the order of the rows.
-        cases: number of states, the first of the suite.
+        modes: evaluation modes, in the order of the rows.
+        cases: number of leading states of the suite.
         suite: see `setpoint.problems.suites`.
-        conditions: in which the model is tested as well, in the same modes.
+        conditions: off-nominal conditions, tested in the same modes.
     """
 
     system: str
@@ -57,17 +57,17 @@ class EvaluationConfig:
     conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an evaluation of nothing, and one without end."""
+        """Reject an evaluation without modes, and an invalid number of cases."""
         require_cases(self.cases)
         if not self.modes:
-            raise InputError("an evaluation needs at least one mode, but has none.")
+            raise InputError("an evaluation needs at least one mode, got none.")
 
     @classmethod
     def named(cls, evaluation: str, system: str, cases: int = DEFAULT_CASES) -> "EvaluationConfig":
-        """The evaluation of a system by its name.
+        """Return a named evaluation of a system.
 
-        `standard` is the plant's own track, `replanning` also replans at every step, and `comprehensive` does all of
-        that under the system's other conditions as well.
+        `standard` uses the standard modes of the plant, `replanning` adds replanning at every step, and `comprehensive`
+        also adds the off-nominal conditions.
 
         Raises:
             InputError: no such evaluation or system.
@@ -82,16 +82,16 @@ class EvaluationConfig:
         return cls(problem.name, (*modes, _EVERY_STEP), cases, conditions=conditions)
 
     def states(self) -> Float[np.ndarray, "C n_x"]:
-        """The initial states of the cases."""
+        """Return the initial states of the cases."""
         return suite_states(problems.get(self.system), self.suite, self.cases)
 
     def definition(self) -> dict[str, Any]:
-        """The conditions, for a stage's configuration; nothing where there are none."""
+        """Return the conditions for the configuration of a stage; empty if there are none."""
         return {"conditions": [each.definition() for each in self.conditions]} if self.conditions else {}
 
     @classmethod
     def of_stage(cls, config: Mapping[str, Any]) -> "EvaluationConfig":
-        """From the `evaluation`, `system`, `cases` and `conditions` of a stage's configuration."""
+        """Build it from `evaluation`, `system`, `cases` and `conditions` of a stage configuration."""
         named = cls.named(config["evaluation"], config["system"], config["cases"])
         conditions = tuple(Condition.from_definition(each) for each in config.get("conditions", ()))
         return replace(named, conditions=conditions)

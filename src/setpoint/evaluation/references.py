@@ -1,4 +1,4 @@
-"""The controllers that every table shows beside the one in question: certified optimum, clipped LQR, zero control."""
+"""Reference controllers shown in every table: certified optimum, clipped LQR, zero control."""
 
 from collections.abc import Sequence
 
@@ -22,16 +22,16 @@ def evaluate_references(
     blocking: MoveBlocking,
     disturbance: Disturbance = NO_DISTURBANCE,
 ) -> tuple[Optima, Evaluated]:
-    """The optima of the cases, and all three controllers in every mode.
+    """Solve the optima of the cases and evaluate the three reference controllers in every mode.
 
-    Without disturbances, replanning the rest of an optimal plan gives that rest (Bellman's principle), a feedback law
-    that plans by simulating itself comes to the same controls, and zero stays zero. So these controllers are run in
-    open loop, and their rows in the other modes equal those.
+    Without disturbances, replanning changes nothing: the tail of an optimal plan is optimal (Bellman's principle), a
+    feedback law that plans by simulation yields the same controls, and zero stays zero. So these controllers are run in
+    open loop, and their rows are copied to the other modes.
 
-    Under a disturbance every mode is run. Where it replans, the optimum gives way to linear-quadratic feedback around
-    it, `tracking_lqr`: a state that a disturbance leads to need not have an optimum.
+    Under a disturbance every mode is run. In closed loop `tracking_lqr`, linear-quadratic feedback along the optimum,
+    replaces the optimum, because a disturbed state may have no optimum.
 
-    Cases without a certified optimum are left out of all of it and counted in the optima.
+    Cases without a certified optimum are excluded and counted in the optima.
 
     Raises:
         InputError: no case has a certified optimum.

@@ -1,4 +1,4 @@
-"""One controller in one mode on the cases of one system: a row for every case, whatever became of it."""
+"""Evaluate one controller in one mode on the cases of one system: one row per case, including failures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from setpoint.problems import Problem
 from setpoint.simulation import NO_DISTURBANCE, Disturbance, Rollout, run_controller
 
 SHOWN_CASES = 6
-"""Leading cases whose whole trajectories are kept."""
+"""Number of leading cases whose trajectories are stored."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Evaluated:
 
     Attributes:
         episodes: one per case, controller and mode.
-        trajectories: of the first cases.
+        trajectories: trajectories of the leading cases.
     """
 
     episodes: list[EpisodeResult] = field(default_factory=list)
@@ -35,14 +35,14 @@ class Evaluated:
         self.trajectories += other.trajectories
 
     def numbered_from(self, first: int) -> "Evaluated":
-        """The same rows with case numbers that begin at `first`, for cases that follow others."""
+        """Return the rows with case numbers starting at `first`, for appending to other cases."""
         return Evaluated(
             [replace(row, case_id=first + row.case_id) for row in self.episodes],
             [replace(row, case_id=first + row.case_id) for row in self.trajectories],
         )
 
     def in_mode(self, mode: Mode) -> "Evaluated":
-        """The same rows under the name of another mode, for controllers to which replanning brings nothing new."""
+        """Return the rows relabelled as another mode, for controllers that replanning does not change."""
         return Evaluated(
             [replace(row, mode=mode.name, replan_interval=mode.replan_interval) for row in self.episodes],
             [replace(row, mode=mode.name) for row in self.trajectories],
@@ -56,9 +56,9 @@ def evaluate(
     mode: Mode,
     disturbance: Disturbance = NO_DISTURBANCE,
 ) -> Evaluated:
-    """Let `controller` steer every case of `optima`. Answers that cannot be read were simulated as zero control.
+    """Run `controller` on every case of `optima`. Unparsable answers are simulated as zero control.
 
-    Under a disturbance the optima stay those of the undisturbed world: regret also holds what the disturbance costs.
+    Optimal costs are always those without disturbance, so regret includes the cost of the disturbance.
     """
     rollout = run_controller(problem, controller, optima.states, mode.replan_interval, disturbance)
     return Evaluated(

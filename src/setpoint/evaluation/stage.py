@@ -1,4 +1,4 @@
-"""The stages of evaluation: `reference` for each system and suite, `evaluate` for each model on them."""
+"""Evaluation stages: `reference` for each system and suite, `evaluate` for each model on them."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -28,9 +28,9 @@ Policy = Callable[[Problem], Controller]
 
 
 def run_reference(context: StageContext) -> dict[str, Any]:
-    """Evaluate optimum, clipped LQR and zero control, and keep the optima for `run_policy`.
+    """Evaluate optimum, clipped LQR and zero control, and store the optima for `run_policy`.
 
-    Configuration: `system`, `evaluation`, `cases`, `conditions`, and `blocks`, the lengths of an answer's moves.
+    Configuration: `system`, `evaluation`, `cases`, `conditions`, and `blocks`, the block lengths of an answer.
     """
     config = EvaluationConfig.of_stage(context.config)
     blocking = MoveBlocking(tuple(context.config["blocks"]))
@@ -46,7 +46,7 @@ def run_reference(context: StageContext) -> dict[str, Any]:
 def _references_under(
     condition: Condition, config: EvaluationConfig, blocking: MoveBlocking, output: Path
 ) -> Evaluated:
-    """The rows of one condition, whose optima are kept beside them; groups of cases without any have no rows."""
+    """Evaluate the references under one condition and store the optima; groups without any optimum have no rows."""
     found, solved = Evaluated(), 0
     for group, cases in enumerate(condition.groups(config.cases)):
         with contextlib.suppress(InputError):
@@ -62,14 +62,14 @@ def _references_under(
 
 
 def run_policy(context: StageContext) -> dict[str, Any]:
-    """Evaluate a base model, with the adapter of the stage `adapter` if there is one.
+    """Evaluate a base model, with the adapter from the stage `adapter` if there is one.
 
     Configuration: `system`, `evaluation`, `cases`, `conditions`, `base` (name and digest) and `dialect`. The stage
-    `reference` has the optima of the same cases.
+    `reference` provides the optima of the same cases.
 
     Raises:
         InputError: the base or the adapter cannot be used.
-        StageError: the base or the reference is not the one that was planned with.
+        StageError: the base model or the reference differs from the planned one.
     """
     config = EvaluationConfig.of_stage(context.config)
     problem = problems.get(config.system)
@@ -85,7 +85,7 @@ def run_policy(context: StageContext) -> dict[str, Any]:
 
 
 def _under(condition: Condition, config: EvaluationConfig, policy: Policy, reference: Path) -> Evaluated:
-    """The rows of one condition: of the cases that the reference has optima of."""
+    """Evaluate the policy under one condition, on the cases for which the reference has optima."""
     found, solved = Evaluated(), 0
     for group, cases in enumerate(condition.groups(config.cases)):
         path = _optima_of(reference, condition, group)
@@ -111,20 +111,20 @@ def _planned_optima(config: EvaluationConfig, reference: Path) -> Optima:
 
 
 def _require_cases(states: Float[np.ndarray, "C n_x"], optima: Optima, place: Path) -> None:
-    """Refuse optima of other cases than those that start in `states`."""
+    """Check that `optima` belong to the cases that start in `states`."""
     cases = {state.tobytes() for state in states}
     of_these = all(state.tobytes() in cases for state in optima.states)
     if not of_these or len(optima) + optima.rejected != len(states):
         raise StageError(
             "data",
-            f"the reference {str(place)!r} is of other cases than the {len(states)} of this evaluation",
+            f"the reference {str(place)!r} has other cases than the {len(states)} of this evaluation",
             evidence={"cases": len(states), "reference_cases": len(optima)},
             suggestion="plan the experiment again",
         )
 
 
 def _load_policy(context: StageContext) -> Policy:
-    """What makes the controller of any problem out of the model, which is loaded once."""
+    """Load the model once and return a function from a problem to its controller."""
     from setpoint.policies import resolve_base
     from setpoint.policies.controller import load_controllers
 
@@ -143,7 +143,7 @@ def _load_policy(context: StageContext) -> Policy:
 
 
 def _publish(context: StageContext, found: Evaluated, elsewhere: Mapping[str, Evaluated]) -> dict[str, Any]:
-    """Write the rows, those of other conditions in folders of their own, and summarise the nominal ones."""
+    """Write the rows, each condition in a separate folder, and summarise the nominal ones."""
     write_episodes(context.output / EPISODES, found.episodes)
     write_trajectories(context.output / TRAJECTORIES, found.trajectories)
     for condition, rows in elsewhere.items():

@@ -1,4 +1,4 @@
-"""Metrics of episodes by system, mode and controller."""
+"""Summary metrics of episodes by system, mode and controller."""
 
 from collections.abc import Iterable
 
@@ -11,9 +11,9 @@ Summary = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 
 def summarise(episodes: Iterable[EpisodeResult]) -> Summary:
-    """Metrics over the cases of each system, mode and controller; every case counts.
+    """Compute metrics over the cases of each system, mode and controller; failed cases count.
 
-    A value that is not finite is left out.
+    Non-finite values are omitted.
     """
     groups: dict[tuple[str, str, str], list[EpisodeResult]] = {}
     for episode in episodes:

@@ -1,4 +1,4 @@
-"""Where a stage runs: one child process for each attempt, which never outlives the coordinator."""
+"""Run stages: one child process per attempt, which never outlives the coordinator."""
 
 from setpoint.execution.limits import Limits
 from setpoint.execution.local import LocalExecutor

@@ -1,6 +1,6 @@
-"""Whether anything of a worker is left after its end: a process of its group, or memory that it holds on a GPU.
+"""Detect what a worker leaks: processes of its group, and GPU memory.
 
-What is left would slow the next stage down, or take the memory away that it was promised.
+Leaked processes slow the next stage down; leaked memory may make it fail.
 """
 
 import contextlib
@@ -13,18 +13,18 @@ import psutil
 from setpoint.execution.sampling import GpuCounters
 
 PATIENCE_S = 5.0
-"""The kernel and the driver take a moment to free what a killed process held."""
-_LOOK_S = 0.05
+"""Grace period: the kernel and the driver take a moment to free the memory of a killed process."""
+_POLL_S = 0.05
 
 
-def end_group(worker: int) -> None:
-    """Kill what there still is of a worker's process group."""
+def kill_group(worker: int) -> None:
+    """Kill the remaining processes of a worker's group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker, signal.SIGKILL)
 
 
 def left_behind(worker: int, gpu: GpuCounters | None, patience_s: float = PATIENCE_S) -> str:
-    """Wait until a worker that was ended is gone in full; what would not go, in words, or nothing."""
+    """Wait for a stopped worker to disappear; describe leaked processes and GPU memory, or return an empty text."""
     deadline_s = time.monotonic() + patience_s
     while True:
         processes = _group(worker)
@@ -34,16 +34,16 @@ def left_behind(worker: int, gpu: GpuCounters | None, patience_s: float = PATIEN
         if time.monotonic() >= deadline_s:
             found = [f"processes {', '.join(map(str, processes))}"] if processes else []
             return " and ".join([*found, *([f"GPU memory of process {worker}"] if held else [])])
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 def _group(worker: int) -> list[int]:
-    """Living processes of the worker's group. One that is dead but was not reaped yet holds nothing."""
+    """Return the live processes of the worker's group; zombies hold no resources and are ignored."""
     try:
         os.killpg(worker, 0)
     except ProcessLookupError:
         return []
-    except PermissionError:
+    except PermissionError:  # the group exists, but belongs to another user
         pass
     return [pid for pid in psutil.pids() if _belongs(pid, worker)]
 

@@ -1,4 +1,4 @@
-"""Exceptions sorted into failure classes, by type and error number; never by searching the text of a log."""
+"""Classify exceptions into failure classes, by type and error number, never by log text."""
 
 import errno
 import signal
@@ -10,10 +10,10 @@ from setpoint.records.failure import STAGE_CLASSES, Failure, FailureClass, failu
 
 STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 EXIT_STORAGE = 74
-"""Of a worker that could not even write down why it failed; EX_IOERR."""
+"""Exit code of a worker that could not write its failure record; EX_IOERR of sysexits.h."""
 TRANSIENT_ERRORS = frozenset({errno.EIO, errno.ESTALE, errno.EHOSTUNREACH, errno.ENETUNREACH})
 
-# Exceptions of libraries that this layer does not import, by the name of their type.
+# Exceptions of libraries that this layer does not import, by type name.
 _CLASS_OF_TYPE = {
     "OutOfMemoryError": FailureClass.GPU_OOM,
     "DistBackendError": FailureClass.TRANSIENT,
@@ -24,7 +24,7 @@ _CLASS_OF_SIGNAL = {"SIGTERM": FailureClass.PREEMPTED, "SIGKILL": FailureClass.L
 
 
 def describe_failure(error: BaseException) -> Failure:
-    """The failure of a stage that an exception ended."""
+    """Return the failure record for an exception raised by a stage."""
     failure_class = classify(error)
     stage_error = error if isinstance(error, StageError) else None
     return Failure(
@@ -37,15 +37,15 @@ def describe_failure(error: BaseException) -> Failure:
     )
 
 
-def describe_ended(exit_code: int | None, *, oom_kills: int = 0, peak_rss_gb: float = 0.0) -> Failure:
-    """The failure of a worker that ended without a word.
+def describe_exit(exit_code: int | None, *, oom_kills: int = 0, peak_rss_gb: float = 0.0) -> Failure:
+    """Return the failure record for a worker that exited without writing one.
 
-    A bare SIGKILL is no proof of low memory: that takes a kernel that says it killed for memory meanwhile.
+    SIGKILL alone is not evidence of low memory; the kernel must also have counted an OOM kill in the meantime.
 
     Args:
-        exit_code: negative for a signal.
-        oom_kills: processes that the kernel ended for want of memory while the worker ran.
-        peak_rss_gb: the largest resident memory that was seen.
+        exit_code: exit code of the worker; negative for a signal.
+        oom_kills: OOM kills that the kernel counted while the worker ran.
+        peak_rss_gb: peak resident memory, in GB.
     """
     name = _signal_name(exit_code)
     other = FailureClass.CRASH if name else FailureClass.LOST
@@ -55,8 +55,8 @@ def describe_ended(exit_code: int | None, *, oom_kills: int = 0, peak_rss_gb: fl
     if exit_code == EXIT_STORAGE:
         failure_class = FailureClass.STORAGE
     evidence = {"exit_code": exit_code, "signal": name, "oom_kills": oom_kills, "peak_rss_gb": round(peak_rss_gb, 3)}
-    ended = f"by {name}" if name else f"with exit code {exit_code}"
-    return failure_of(failure_class, f"the worker ended {ended} and without a result", evidence)
+    ended = f"was killed by {name}" if name else f"exited with code {exit_code}"
+    return failure_of(failure_class, f"the worker {ended} before it wrote a result", evidence)
 
 
 def _signal_name(exit_code: int | None) -> str:
@@ -69,7 +69,7 @@ def _signal_name(exit_code: int | None) -> str:
 
 
 def classify(error: BaseException) -> FailureClass:
-    """The failure class of an exception, or of the first one in its chain of causes that has one of its own."""
+    """Return the failure class of the first exception in the chain of causes that has a specific one."""
     for link in _causes(error):
         if isinstance(link, StageError):
             return FailureClass(link.failure_class) if link.failure_class in STAGE_CLASSES else FailureClass.CRASH

@@ -1,4 +1,4 @@
-"""What this machine offers to workers: cores, GPUs, and the kernel's own record of processes it ended for memory."""
+"""Resources of this machine: cores, GPUs, and the kernel's count of OOM kills."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ _OOM_RECORDS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memor
 
 @cache
 def gpus() -> tuple[str, ...]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them. CUDA is not asked: it would stay open."""
+    """Return the visible GPUs, as in CUDA_VISIBLE_DEVICES. CUDA is not queried: it would leave a context open."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return tuple(name for name in visible.split(",") if name.strip() and name.strip() != "-1")
@@ -25,13 +25,13 @@ def gpus() -> tuple[str, ...]:
 
 
 def device_variables(device: str) -> dict[str, str]:
-    """What shows a worker the one GPU called `device`, in the numbering that the name was found in."""
-    given = "CUDA_VISIBLE_DEVICES" in os.environ  # then whoever set it had CUDA's numbering in mind
+    """Return variables that restrict a worker to the GPU `device`, with the numbering that `device` refers to."""
+    given = "CUDA_VISIBLE_DEVICES" in os.environ  # set by the user, so it uses CUDA's own numbering
     return {"CUDA_VISIBLE_DEVICES": device, **({} if given else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})}
 
 
 def worker_variables(threads: int = 1) -> dict[str, str]:
-    """The environment of every worker, local or on a cluster: results must not depend on where it runs."""
+    """Return the environment of every worker, local or on a cluster, so that results do not depend on the machine."""
     return {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
@@ -41,12 +41,12 @@ def worker_variables(threads: int = 1) -> dict[str, str]:
 
 
 def default_workers() -> int:
-    """Stages to run at the same time: one for each GPU, and on a machine without one for each core."""
+    """Return the default number of parallel stages: one per GPU, or one per core without a GPU."""
     return len(gpus()) or usable_cores()
 
 
 def oom_kills() -> int:
-    """Processes of this container that the kernel has ended for want of memory; 0 where it does not tell."""
+    """Return the number of OOM kills in this container; 0 if the kernel does not report it."""
     for record in _OOM_RECORDS:
         try:
             lines = record.read_text(encoding="ascii").splitlines()

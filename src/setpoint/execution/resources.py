@@ -1,4 +1,4 @@
-"""What an attempt cost: seconds, processor seconds, memory, and the GPU's share if one was used."""
+"""Cost of an attempt: wall-clock time, CPU time, peak memory, and GPU time and memory."""
 
 import resource
 import sys
@@ -7,13 +7,13 @@ from typing import Any
 
 from setpoint.artifacts import Measured
 
-_KIB_PER_GB = 1e9 / 1024
+_KIB_PER_GB = 1e9 / 1024  # getrusage(2) reports ru_maxrss in KiB on Linux
 
 
 class Meter:
-    """Counts from its making; `read` gives the costs so far.
+    """Measures the cost of an attempt since construction.
 
-    GPU figures are None unless this process has used CUDA through an already imported torch.
+    GPU values are None unless this process has initialised CUDA through an already imported torch.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Meter:
         self._cpu_s = _cpu_s()
 
     def read(self) -> Measured:
-        """Costs since the start; the memory of a GPU is that of the fullest device."""
+        """Return the cost so far; GPU memory is that of the fullest device."""
         wall_s = time.monotonic() - self._started_s
         peak_kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         cuda = _cuda_in_use()

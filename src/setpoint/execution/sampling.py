@@ -1,4 +1,4 @@
-"""Memory and load of a worker over time, for `resources.json`: its own processes, and the GPUs it may use."""
+"""Sample memory and GPU load of a worker over time, for `resources.json`."""
 
 import contextlib
 import importlib
@@ -11,15 +11,15 @@ from typing import Any
 import psutil
 
 _FIRST_INTERVAL_S = 0.5
-_MOST_SAMPLES = 240
+_MAX_SAMPLES = 240
 KEEP_EVERY_S = 10.0
-"""Or as often as there is a sample: what a kill can take away of the cost that was measured."""
+"""Interval at which measured costs are saved, or the sampling interval if longer; a kill loses at most this much."""
 
 Sample = dict[str, float]
 
 
 class Sampler:
-    """Takes samples in a thread until it is stopped; the interval grows with the series, which so stays short."""
+    """Samples in a background thread; whenever the series is full, every other sample is dropped."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class Sampler:
         keep: Callable[[], None] | None = None,
         keep_every_s: float = KEEP_EVERY_S,
     ) -> None:
-        """Start sampling this process and everything below it.
+        """Start sampling this process and its descendants.
 
         Args:
-            keep: called after a sample, at most every `keep_every_s` seconds, to write down what was measured so far.
+            keep: called after a sample, at most every `keep_every_s` seconds, to save the costs so far.
         """
         self._keep = keep
         self._keep_every_s = keep_every_s
@@ -44,7 +44,7 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> dict[str, Any]:
-        """End the series, and return it with its maxima."""
+        """Stop sampling and return the series with its maxima."""
         self._end.set()
         self._thread.join()
         peaks = {
@@ -62,9 +62,9 @@ class Sampler:
             self._samples.append({"at_s": at_s, **_rss(process), **self._gpu.read()})
             if self._keep is not None and at_s >= next_keep_s:
                 next_keep_s = at_s + self._keep_every_s
-                with contextlib.suppress(OSError):  # a disk that is full for a moment must not end the series
+                with contextlib.suppress(OSError):  # a temporarily full disk must not stop sampling
                     self._keep()
-            if len(self._samples) >= _MOST_SAMPLES:
+            if len(self._samples) >= _MAX_SAMPLES:
                 self._samples = self._samples[::2]
                 self._interval_s *= 2
             if self._end.wait(self._interval_s):
@@ -72,10 +72,10 @@ class Sampler:
 
 
 class GpuCounters:
-    """Memory and utilisation of the visible GPUs by NVML, where its bindings (`pynvml`) are installed."""
+    """Memory and utilisation of the visible GPUs from NVML, if its bindings (`pynvml`) are installed."""
 
     def __init__(self, load: Callable[[str], Any] = importlib.import_module) -> None:
-        """Open NVML; without it, or without a GPU, there is nothing to read."""
+        """Initialise NVML; without it or without a GPU, all readings are empty."""
         self._nvml: Any = None
         self._devices: list[Any] = []
         try:
@@ -83,11 +83,11 @@ class GpuCounters:
             nvml.nvmlInit()
             self._devices = _visible(nvml)
             self._nvml = nvml
-        except Exception:  # each binding has errors of its own, and counters must never end a stage
+        except Exception:  # bindings differ in their errors; monitoring must never fail a stage
             self._devices = []
 
     def read(self) -> Sample:
-        """Gigabytes in use on the fullest GPU and the highest utilisation; nothing without one."""
+        """Return memory in use on the fullest GPU (GB) and the highest utilisation (%); empty without a GPU."""
         try:
             used = [self._nvml.nvmlDeviceGetMemoryInfo(device).used for device in self._devices]
             load = [self._nvml.nvmlDeviceGetUtilizationRates(device).gpu for device in self._devices]
@@ -96,7 +96,7 @@ class GpuCounters:
         return {"gpu_gb": round(max(used) / 1e9, 3), "gpu_percent": float(max(load))} if used else {}
 
     def processes(self) -> set[int]:
-        """The processes that hold memory on these GPUs, as far as NVML tells."""
+        """Return the processes that hold memory on these GPUs, as reported by NVML."""
         try:
             found = [self._nvml.nvmlDeviceGetComputeRunningProcesses(device) for device in self._devices]
         except Exception:
@@ -105,13 +105,13 @@ class GpuCounters:
 
 
 def _visible(nvml: Any) -> list[Any]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves to this process, by number or UUID; all where it says nothing."""
+    """Return the GPUs in CUDA_VISIBLE_DEVICES, given by index or UUID; all GPUs if it is unset."""
     names = os.environ.get("CUDA_VISIBLE_DEVICES")
     if names is None:
         return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    words = [name.strip() for name in names.split(",")]
-    numbered = [nvml.nvmlDeviceGetHandleByIndex(int(word)) for word in words if word.isdecimal()]
-    return [*numbered, *(nvml.nvmlDeviceGetHandleByUUID(word) for word in words if word.startswith("GPU-"))]
+    listed = [name.strip() for name in names.split(",")]
+    numbered = [nvml.nvmlDeviceGetHandleByIndex(int(name)) for name in listed if name.isdecimal()]
+    return [*numbered, *(nvml.nvmlDeviceGetHandleByUUID(name) for name in listed if name.startswith("GPU-"))]
 
 
 def _rss(process: psutil.Process) -> Sample:

@@ -1,4 +1,4 @@
-"""What an executor is given, and what it gives back. The same words for a local worker and for a cluster's job."""
+"""Interface of executors: tasks, jobs and outcomes, shared by local workers and cluster jobs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from setpoint.records.plan import PlannedStage
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt at one stage; nothing but text and numbers, so that it can travel.
+    """One attempt at one stage; holds plain data only, so that it can be pickled.
 
     Attributes:
-        target: `module:function`, called with a `StageContext`; it returns the stage's summary.
+        target: `module:function`; takes a `StageContext` and returns the stage's summary.
         needs: role -> folder of a finished upstream stage.
     """
 
@@ -32,17 +32,17 @@ class Task:
         """The stage's folder."""
         return Workspace(self.workspace).stage(self.kind, self.stage_id)
 
-    def asked(self) -> StageConfig:
-        """What the stage folder keeps as its configuration."""
+    def stage_config(self) -> StageConfig:
+        """Return the configuration that is stored in the stage folder."""
         needs = sorted(path.name for path in self.needs.values())
         return StageConfig(self.kind, self.config, tuple(needs), self.seed)
 
 
 def planned_task(workspace: Workspace, stages: Mapping[str, PlannedStage], name: str, target: str) -> Task:
-    """One attempt at the stage called `name`, as every executor is given it.
+    """Return the task for the stage `name` of a plan.
 
     Args:
-        stages: by id, with those that it needs.
+        stages: planned stages by id, including the upstream stages.
     """
     stage = stages[name]
     needs = {role: workspace.stage(stages[need].kind, need).path.absolute() for role, need in stage.needs.items()}
@@ -51,10 +51,10 @@ def planned_task(workspace: Workspace, stages: Mapping[str, PlannedStage], name:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: `finished`, `failed` with its failure, or `busy` where somebody else has it.
+    """Outcome of a job: `finished`, `failed` with a failure, or `busy` if another process holds the stage.
 
     Attributes:
-        left_behind: processes and GPU memory of the worker that would not go, in words; empty where all is clean.
+        left_behind: description of leaked processes or GPU memory; empty if there are none.
     """
 
     state: Literal["finished", "failed", "busy"]
@@ -63,28 +63,28 @@ class Outcome:
 
 
 class Job(Protocol):
-    """A task that was submitted."""
+    """A submitted task."""
 
     @property
     def task(self) -> Task:
-        """What was submitted."""
+        """The submitted task."""
 
     def wait(self, timeout_s: float | None = None) -> Outcome | None:
-        """How the job ended, or None when it still runs after `timeout_s` seconds."""
+        """Return the outcome, or None if the job is still running after `timeout_s` seconds."""
 
     def cancel(self) -> None:
-        """End the job, and everything it started, now. The attempt counts as interrupted, not as failed.
+        """Stop the job and all its processes now. The attempt counts as interrupted, not as failed.
 
-        A job that outlives its coordinator is let go instead: the next one adopts it.
+        A job that may outlive its coordinator keeps running; the next coordinator adopts it.
         """
 
 
 class Executor(Protocol):
-    """A place where tasks run.
+    """Runs tasks, on this machine or on a cluster.
 
     Attributes:
-        poll_s: how often it is worth while to ask what became of a task.
-        shares_memory: whether fewer tasks at the same time leave more memory to each.
+        poll_s: sensible interval between two checks of a task, in s.
+        shares_memory: whether parallel tasks compete for the same memory.
     """
 
     poll_s: float
@@ -94,7 +94,7 @@ class Executor(Protocol):
         """Start `task` and return at once."""
 
     def adopt(self, task: Task) -> Job | None:
-        """The job that an earlier coordinator started for `task` and that must be seen to its end, if any.
+        """Return the unfinished job that an earlier coordinator started for `task`, if any.
 
-        It may be asked for again.
+        May be called repeatedly for the same task.
         """

@@ -50,15 +50,15 @@ from setpoint.records.state import ExperimentState, ExperimentStatus, StageStatu
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run; none of it changes a result.
+    """Execution options; none of them affects results.
 
     Attributes:
-        workers: stages that run at the same time; None stands for as many as cores, GPUs and memory allow.
-        limits: of every attempt.
-        retries: failure class -> how often a stage is tried again by itself, where that is not as usual.
-        retry: whether earlier failures of this class are tried again.
+        workers: number of concurrent stages; None: as many as cores, GPUs and memory allow.
+        limits: limits of every attempt.
+        retries: failure class -> maximum number of automatic retries, in place of the policy's.
+        retry: whether to retry earlier failures of a class.
         targets: stage kind -> `module:function`, in place of the package's own.
-        drain: whether the first interrupt lets running stages finish; jobs that go on without us need no waiting for.
+        drain: whether the first interrupt waits for running stages; cluster jobs continue without the coordinator.
     """
 
     workers: int | None = 1
@@ -73,13 +73,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a launch starts from, made once and handed on.
+    """Everything needed to launch an experiment.
 
     Attributes:
-        request: the experiment that was asked for.
-        plan: its frozen plan where it exists, else the new one.
-        datasets: system -> data set; in a preview, some of them may not be generated yet.
-        adapters: existing adapters that are trained further.
+        request: the requested experiment.
+        plan: its frozen plan if it exists, otherwise the new one.
+        datasets: system -> dataset; in a preview, some may not have been generated yet.
+        adapters: existing adapters that runs train further.
     """
 
     request: Request
@@ -92,16 +92,16 @@ class Preparation:
         return observations(self.request.workspace)
 
     def estimate(self, workers: int | None = None) -> Estimate:
-        """What the unfinished stages will cost, with this many workers (default: as many as fit here)."""
+        """Estimate the cost of the unfinished stages with this many workers (default: as many as fit here)."""
         workers = workers or fitting_workers(self.request.workspace, self.plan, self.request.base)
         return estimate(self.plan, self.request.workspace, workers, self._observed)
 
 
 def preview(request: Request) -> Preparation:
-    """The plan as far as it is known before the data sets are generated; touches nothing on disk.
+    """Return the plan as far as it is known before datasets are generated. Writes nothing to disk.
 
     Raises:
-        InputError: a data set is missing and cannot be generated.
+        InputError: a dataset is missing and cannot be generated.
     """
     datasets = find_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking)
     inputs = _inputs(request, datasets)
@@ -110,7 +110,7 @@ def preview(request: Request) -> Preparation:
 
 
 def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
-    """What the runs start from; an existing experiment keeps what it was planned with."""
+    """Return the inputs of the runs; an existing experiment keeps the ones that it was planned with."""
     ratio: float | None = None
     if request.existing is not None:
         ratio = request.existing.compute_ratio
@@ -120,10 +120,10 @@ def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
 
 
 def _adapters(request: Request) -> list[Adapter]:
-    """Existing adapters to train further; for an existing experiment, those of its plan.
+    """Return the existing adapters to train further; for an existing experiment, those of its plan.
 
     Raises:
-        InputError: the adapter that was named does not exist.
+        InputError: the named adapter does not exist.
     """
     if request.existing is not None:
         return planned_adapters(request.existing, request.existing.adapters)
@@ -136,49 +136,54 @@ def _adapters(request: Request) -> list[Adapter]:
 
 
 def require_machine(request: Request, *, trains_here: bool = True) -> None:
-    """Refuse what this machine cannot do; nothing is written.
+    """Run the preflight checks of this machine. Writes nothing to disk.
 
     Args:
-        trains_here: whether this machine needs the memory for training.
+        trains_here: whether training runs on this machine, so that its memory is checked.
 
     Raises:
-        InputError: everything that is missing.
+        InputError: all failed checks.
     """
-    # The number of adapters without sharing: an upper bound that needs no plan.
+    # Number of adapters if no stage is shared: an upper bound that needs no plan.
     adapters = sum(len(TRAINED[run.training_type]) for run in design_runs(request.spec, _adapters(request)))
     require_fit(check_machine(request.workspace, request.base, adapters=adapters, trains_here=trains_here))
 
 
 def prepare(
-    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request,
+    notify: Notify,
+    *,
+    calibration: bool = False,
+    accept_changes: bool = False,
+    trains_here: bool = True,
 ) -> Preparation:
-    """Check the machine, generate missing data sets, and plan; the experiment's own folder is not touched yet.
+    """Check the machine, generate missing datasets, and plan. The experiment's folder is not written yet.
 
     Args:
-        say: told what takes time.
-        calibration: whether to measure, with short runs, stages of kinds that have never run here.
-        accept_changes: whether a change counts even where everything planned is finished.
-        trains_here: whether this machine needs the memory for training.
+        notify: called with a message before each slow step.
+        calibration: whether to time short runs of stages that have no comparable finished stage here.
+        accept_changes: whether changes matter even if every planned stage is finished.
+        trains_here: whether training runs on this machine, so that its memory is checked.
 
     Raises:
-        InputError: something is missing.
-        ChangedSinceError: the base, the data or the code have changed since the experiment was planned.
+        InputError: a check failed or an input is missing.
+        ChangedSinceError: base model, datasets or code have changed since the experiment was planned.
     """
     require_machine(request, trains_here=trains_here)
     request.workspace.require_writable()
-    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking, say)
+    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking, notify)
     inputs = _inputs(request, datasets)
     prepared = Preparation(
         request, build_plan(request.spec, request.experiment_id, inputs), datasets, tuple(inputs.adapters)
     )
     if request.existing is not None:
         return replace(prepared, plan=_existing_plan(request.existing, prepared, accept_changes=accept_changes))
-    prepared = _calibrated(prepared, say, everything=calibration)
+    prepared = _calibrated(prepared, notify, everything=calibration)
     return prepared if request.follows is None else replace(prepared, plan=_following(prepared.plan, request.follows))
 
 
 def _existing_plan(existing: Plan, prepared: Preparation, *, accept_changes: bool) -> Plan:
-    """The frozen plan, where it can still be run or is finished.
+    """Return the frozen plan, if it can still be run or is finished.
 
     Raises:
         ChangedSinceError: see `prepare`.
@@ -191,25 +196,32 @@ def _existing_plan(existing: Plan, prepared: Preparation, *, accept_changes: boo
     changes = plan_changes(existing, prepared.plan)
     raise ChangedSinceError(
         f"experiment {existing.experiment!r} cannot continue as planned: {', '.join(changes)} changed since. Use "
-        "--accept-changes for an experiment that follows it; unchanged stages are reused.",
+        "--accept-changes to continue as a new experiment; unchanged stages are reused.",
         changes,
     )
 
 
 def start_or_resume(
-    request: Request, say: Notify, *, calibration: bool = False, accept_changes: bool = False, trains_here: bool = True
+    request: Request,
+    notify: Notify,
+    *,
+    calibration: bool = False,
+    accept_changes: bool = False,
+    trains_here: bool = True,
 ) -> Preparation:
-    """Like `prepare`; with `accept_changes`, an experiment that cannot continue is followed by a new one."""
+    """Like `prepare`, but with `accept_changes` an experiment that cannot continue gets a successor."""
     while True:
         try:
             return prepare(
-                request, say, calibration=calibration, accept_changes=accept_changes, trains_here=trains_here
+                request, notify, calibration=calibration, accept_changes=accept_changes, trains_here=trains_here
             )
         except ChangedSinceError as error:
             if not accept_changes:
                 raise
             following = successor(request, error.changes)
-            say(f"{request.experiment_id}: {', '.join(error.changes)} changed; continuing as {following.experiment_id}")
+            notify(
+                f"{request.experiment_id}: {', '.join(error.changes)} changed; continuing as {following.experiment_id}"
+            )
             request = following
 
 
@@ -217,10 +229,10 @@ def _following(plan: Plan, follows: Lineage) -> Plan:
     return plan.model_copy(update={"provenance": {**plan.provenance, "follows": asdict(follows)}})
 
 
-def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Preparation:
-    """The preparation after calibration.
+def _calibrated(prepared: Preparation, notify: Notify, *, everything: bool) -> Preparation:
+    """Return the preparation after calibration.
 
-    Only a control of equal compute changes with what was measured: its plan is then built once more.
+    Only an equal-compute control depends on the measurements; its plan is then built again.
     """
     request = prepared.request
     provisional = needs_compute_ratio(request.spec) and prepared.plan.compute_ratio is None
@@ -229,7 +241,7 @@ def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Prep
         expected = prepared.estimate(workers=1)
         wanted |= {*expected.unknown, *expected.unlike}
     if wanted:
-        calibrate(request.workspace, prepared.plan, [kind for kind in KINDS if kind in wanted], say)
+        calibrate(request.workspace, prepared.plan, [kind for kind in KINDS if kind in wanted], notify)
     if not provisional:
         return Preparation(request, prepared.plan, prepared.datasets, prepared.adapters)  # with new observations
     plan = build_plan(request.spec, request.experiment_id, _inputs(request, prepared.datasets))
@@ -237,17 +249,19 @@ def _calibrated(prepared: Preparation, say: Notify, *, everything: bool) -> Prep
 
 
 def run(prepared: Preparation, options: Options) -> ExperimentState:
-    """Run the plan to its end under the experiment's lease, and link the models.
+    """Run the plan to completion under the experiment's lease, and link the models.
 
     Raises:
         InputError: another coordinator holds the experiment.
-        KeyboardInterrupt: on SIGINT, after the running stages have finished; on a second one and on SIGTERM, after they
-            were ended. The experiment can be resumed.
+        KeyboardInterrupt: after SIGINT, when the running stages have finished; after a second SIGINT or SIGTERM, when
+            they have been stopped. The experiment can be resumed.
     """
     request, plan = prepared.request, prepared.plan
     with lease(request.folder) as token:
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
-            raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
+            raise InputError(
+                f"experiment {request.experiment_id!r} was planned by another process. Run the command again."
+            )
         workers = options.workers or fitting_workers(request.workspace, plan, request.base)
         write_prediction(prepared, workers)
         failed, tried = _failed_stages(request.workspace, plan), _tried_stages(request.folder)
@@ -277,14 +291,14 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
 
 
 def write_prediction(prepared: Preparation, workers: int) -> None:
-    """Keep what the experiment was expected to cost when it was first started."""
+    """Store the cost estimate when the experiment is first started."""
     if not (prepared.request.folder / ESTIMATE).exists():
         expected = prepared.estimate(min(workers, len(prepared.plan.stages)))
         write_estimate(prepared.request.folder, expected.record())
 
 
 def write_actual(workspace: Workspace, plan: Plan) -> None:
-    """Beside the prediction, what the stages that it was about have cost so far."""
+    """Store, next to the estimate, the actual cost so far of the stages that it covers."""
     folder = workspace.experiment(plan.experiment)
     record = read_estimate(folder)
     if record is not None and record.stages:
@@ -292,13 +306,13 @@ def write_actual(workspace: Workspace, plan: Plan) -> None:
 
 
 def _failed_stages(workspace: Workspace, plan: Plan) -> dict[str, FailureClass]:
-    """Stage id -> class of its last failure."""
+    """Return stage id -> class of its last failure."""
     states = read_stages(workspace, plan)
     return {name: state.failure.failure_class for name, state in states.items() if state.failure is not None}
 
 
 def _tried_stages(folder: Path) -> dict[str, bool]:
-    """Of every stage that has failed in this experiment, whether it was to be tried again after the last time."""
+    """Return stage id -> whether it was to be retried after its last failure in this experiment."""
     events = read_events(folder, EventKind.STAGE_FAILED)
     return {event.stage: event.retry for event in events if isinstance(event, StageFailed)}
 
@@ -306,7 +320,7 @@ def _tried_stages(folder: Path) -> dict[str, bool]:
 def _to_rerun(
     failed: Mapping[str, FailureClass], tried: Mapping[str, bool], retry: Callable[[FailureClass], bool]
 ) -> frozenset[str]:
-    """Failed stages to try again: those that are asked for, and those of other experiments that are no results."""
+    """Return failed stages to retry: requested ones, and infrastructure failures recorded by other experiments."""
     return frozenset(
         name
         for name, failure_class in failed.items()
@@ -317,7 +331,7 @@ def _to_rerun(
 def _settled(
     failed: Mapping[str, FailureClass], tried: Mapping[str, bool], retries: Mapping[str, int]
 ) -> frozenset[str]:
-    """Failed stages that this experiment gave up, but those of classes that stop it or that `retries` now names."""
+    """Return failed stages that this experiment has given up, except classes that resume or that `retries` names."""
     return frozenset(
         name
         for name, failure_class in failed.items()
@@ -327,9 +341,9 @@ def _settled(
 
 @contextlib.contextmanager
 def _interrupts(coordinator: Coordinator, *, drain: bool) -> Iterator[list[int]]:
-    """The first SIGINT lets running stages finish, the second ends them, as a scheduler's polite SIGTERM does at once.
+    """Graceful shutdown: the first SIGINT lets running stages finish; the second, or a SIGTERM, stops them.
 
-    Yields the interrupts so far. Only the main thread gets signals.
+    Yields the list of signals received so far. Does nothing outside the main thread, where Python delivers signals.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Is this machine fit for the work? Asked by `doctor`, and before every launch."""
+"""Preflight checks of this machine, for `doctor` and before every launch."""
 
 import importlib.metadata
 import platform
@@ -20,20 +20,20 @@ from setpoint.policies import BaseModel
 EXPECTED_ENVIRONMENT = "unsloth_env"
 _GB = 1e9
 
-# Rough needs: weights and gradients of a LoRA run in single precision on the host, in half precision on a GPU.
+# Rough requirements, as (fixed, per GB of base weights): LoRA training in float32 on the host, in float16 on a GPU.
 _HOST_GB = (1.5, 4.0)
 _GPU_GB = (2.0, 2.0)
 _DISK_GB = (0.2, 0.02)
 
 _REMEDIES = {
-    "GPU": "End what else uses it, or give --base-model a smaller one.",
-    "memory": "End other programs, or give --base-model a smaller one.",
-    "disk": "Free some space, or name a folder on another disk with --workspace or SETPOINT_WORKSPACE.",
+    "GPU": "Stop other processes on it, or set --base-model to a smaller model.",
+    "memory": "Close other programs, or set --base-model to a smaller model.",
+    "disk": "Free some space, or set --workspace or SETPOINT_WORKSPACE to a folder on another disk.",
 }
 
 _HUB_TIMEOUT_S = 10.0
 
-_CGROUP_MEMORY = (  # limit and use, version 2 and version 1
+_CGROUP_MEMORY = (  # limit and usage, for cgroup v2 and v1
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
@@ -41,7 +41,7 @@ _CGROUP_MEMORY = (  # limit and use, version 2 and version 1
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: `ok`, a `remark` that stops nothing, or a `problem` that does."""
+    """Result of one check: `ok`, a `remark` that does not prevent a launch, or a `problem` that does."""
 
     name: str
     result: Literal["ok", "remark", "problem"]
@@ -51,10 +51,11 @@ class Check:
 def check_machine(
     workspace: Workspace, base: BaseModel | None = None, *, adapters: int = 1, trains_here: bool = True
 ) -> list[Check]:
-    """Interpreter, packages, GPU, memory and disk, against what training `base` needs. Nothing is written.
+    """Check interpreter, packages, GPU, memory and disk against the needs of training `base`. Writes nothing.
 
     Args:
-        trains_here: a login node needs no GPU and no memory for what its cluster trains.
+        adapters: number of adapters that the disk must hold.
+        trains_here: False on a login node, which needs no GPU and little memory.
     """
     base_gb = None if base is None else _base_gb(base)
     here_gb = base_gb if trains_here else None
@@ -69,7 +70,7 @@ def check_machine(
 
 
 def require_fit(checks: Iterable[Check]) -> None:
-    """Refuse to start.
+    """Raise an error if a check failed.
 
     Raises:
         InputError: every problem among `checks`.
@@ -82,15 +83,15 @@ def _check_interpreter() -> Check:
     text = f"Python {platform.python_version()} in environment {name!r}"
     if name == EXPECTED_ENVIRONMENT:
         return Check("interpreter", "ok", text)
-    return Check("interpreter", "remark", f"{text}, which is not {EXPECTED_ENVIRONMENT!r}; any environment will do")
+    return Check("interpreter", "remark", f"{text} (expected {EXPECTED_ENVIRONMENT!r}; any environment works)")
 
 
 _NEEDED = frozenset({"", "train"})
-"""Groups of requirements without which no experiment runs; the others serve reports and comparisons."""
+"""Extras that every experiment requires; the others are for reports and comparisons."""
 
 
 def _check_packages() -> list[Check]:
-    """Every requirement of this distribution against what is installed; extras may be missing, training may not."""
+    """Check the installed version of every requirement; only packages of optional extras may be missing."""
     checks = []
     for requirement in importlib.metadata.requires("setpoint") or []:
         match = re.match(r"([\w.-]+)\s*>=\s*([\d.]+)", requirement)
@@ -102,9 +103,9 @@ def _check_packages() -> list[Check]:
         installed = provenance.package_versions([name])[name]
         if installed is None:
             remedy = f"pip install 'setpoint[{group}]'" if group else "pip install setpoint"
-            checks.append(Check(name, "problem" if group in _NEEDED else "remark", f"not installed; {remedy}"))
+            checks.append(Check(name, "problem" if group in _NEEDED else "remark", f"not installed; run {remedy}"))
         elif _release(installed) < _release(bound):
-            checks.append(Check(name, "problem", f"needs {bound} or newer, has {installed}; pip install -U {name}"))
+            checks.append(Check(name, "problem", f"needs {bound} or newer, has {installed}; run pip install -U {name}"))
         else:
             checks.append(Check(name, "ok", f"{installed} (>= {bound})"))
     return checks
@@ -113,7 +114,7 @@ def _check_packages() -> list[Check]:
 def _check_gpus(base_gb: float | None) -> list[Check]:
     found = _gpus()
     if found is None:
-        return [Check("GPU", "ok", "none; training runs on the processor")]
+        return [Check("GPU", "ok", "none; training runs on the CPU")]
     return [
         Check("GPU", "ok", label) if free_gb is None else _fits("GPU", label, _GPU_GB, base_gb, free_gb)
         for label, free_gb in found
@@ -121,7 +122,7 @@ def _check_gpus(base_gb: float | None) -> list[Check]:
 
 
 def _gpus() -> list[tuple[str, float | None]] | None:
-    """Label and free gigabytes of every GPU; None where there is no driver."""
+    """Return label and free memory (GB) of every GPU; None without an NVIDIA driver."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.free", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True, stdin=subprocess.DEVNULL)
@@ -136,38 +137,41 @@ def _gpus() -> list[tuple[str, float | None]] | None:
 
 
 def _check_memory(base_gb: float | None) -> Check:
-    return _fits("memory", "host memory", _HOST_GB, base_gb, _free_memory_bytes() / _GB)
+    return _fits("memory", "", _HOST_GB, base_gb, _free_memory_bytes() / _GB)
 
 
 def _check_disk(workspace: Workspace, base_gb: float | None, adapters: int) -> Check:
     fixed_gb, per_base_gb = _DISK_GB
     existing = next(path for path in (workspace.root.absolute(), *workspace.root.absolute().parents) if path.exists())
     free_gb = shutil.disk_usage(existing).free / _GB
-    return _fits("disk", f"disk of {existing}", (fixed_gb, per_base_gb * adapters), base_gb, free_gb)
+    return _fits("disk", str(existing), (fixed_gb, per_base_gb * adapters), base_gb, free_gb)
 
 
 def _fits(name: str, label: str, needs_gb: tuple[float, float], base_gb: float | None, free_gb: float) -> Check:
-    """Compare a fixed need plus a share of the base model's size with what is free."""
+    """Compare the requirement, a fixed part plus one proportional to the base model's size, with the free amount."""
+    prefix = f"{label}: " if label else ""
+    available = f"{prefix}{free_gb:.1f} GB available"
     if base_gb is None:
-        return Check(name, "ok", f"{label}: has {free_gb:.1f} GB")
+        return Check(name, "ok", available)
     need_gb = needs_gb[0] + needs_gb[1] * base_gb
-    text = f"{label}: needs {need_gb:.1f} GB, has {free_gb:.1f} GB"
-    return Check(name, "ok", text) if need_gb <= free_gb else Check(name, "problem", f"{text}. {_REMEDIES[name]}")
+    if need_gb <= free_gb:
+        return Check(name, "ok", f"{available} ({need_gb:.1f} GB required)")
+    return Check(name, "problem", f"{prefix}needs {need_gb:.1f} GB, has {free_gb:.1f} GB. {_REMEDIES[name]}")
 
 
 def host_need_gb(base: BaseModel) -> float:
-    """Roughly what one worker needs of the host; without the base's size, what it needs besides."""
+    """Return the rough host memory (GB) of one worker; without the base's weights if their size is unknown."""
     return _HOST_GB[0] + _HOST_GB[1] * (_base_gb(base) or 0.0)
 
 
 def free_gpu_gb() -> float | None:
-    """Free memory of the GPU that has least; None where there is none, or none that tells."""
+    """Return the free memory (GB) of the fullest GPU; None if there is no GPU or none reports it."""
     known = [free_gb for _, free_gb in _gpus() or [] if free_gb is not None]
     return min(known, default=None)
 
 
 def free_memory_gb() -> float:
-    """Host memory that is free for workers, within the limit of the container."""
+    """Return the host memory (GB) available to workers, within the container's limit."""
     return _free_memory_bytes() / _GB
 
 
@@ -176,32 +180,33 @@ def _free_memory_bytes() -> int:
     for limit, used in _CGROUP_MEMORY:
         try:
             free.append(int(limit.read_text()) - int(used.read_text()))
-        except (OSError, ValueError):  # no such controller, or the limit is "max"
+        except (OSError, ValueError):  # no such controller, or no limit ("max")
             continue
     return max(0, min(free))
 
 
 def _check_hub(base: BaseModel | None) -> list[Check]:
-    """A base that is no folder must be in the cache, or on the hub for this machine to fetch."""
+    """Check that a base model without a local folder is in the cache or can be downloaded from the Hugging Face Hub."""
     if base is None or not base.on_hub:
         return []
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(base.location, "config.json"), str):
-        return [Check("base model", "ok", f"{base.name!r} is in the cache of the hub")]
+        return [Check("base model", "ok", f"{base.name!r} is in the local Hugging Face cache")]
     try:
         HfApi().model_info(base.location, timeout=_HUB_TIMEOUT_S)
-    except Exception as error:  # the client lets through what its transport raises, which differs by version
-        reason = f"the hub has no answer ({type(error).__name__})"
+    except Exception as error:  # the client passes on its transport's exceptions, which differ between versions
         text = (
-            f"{base.name!r} is neither a folder nor in the cache of the hub, and {reason}. Give --base-model a folder"
+            f"{base.name!r} is neither a folder nor in the local Hugging Face cache, and looking it up on the Hub "
+            f"failed ({type(error).__name__}). Set --base-model to a folder, or download the model on a machine with "
+            "network access."
         )
-        return [Check("base model", "problem", f"{text}, or fetch it first where there is a network.")]
-    return [Check("base model", "ok", f"{base.name!r} is on the hub and will be fetched")]
+        return [Check("base model", "problem", text)]
+    return [Check("base model", "ok", f"{base.name!r} will be downloaded from the Hugging Face Hub")]
 
 
 def _base_gb(base: BaseModel) -> float | None:
-    """The size of the weights, None for a base that is not on this disk."""
+    """Return the size of the weights (GB); None if they are not on this disk."""
     weights = [*Path(base.location).glob("*.safetensors"), *Path(base.location).glob("*.bin")]
     return sum(file.stat().st_size for file in weights) / _GB if weights else None
 

@@ -1,4 +1,4 @@
-"""Which experiment a specification is: checked in full, under an id, new or to be resumed."""
+"""Requests: a validated specification together with the new or existing experiment that it denotes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +18,12 @@ from setpoint.records.plan import Plan, read_plan
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What an experiment came from by accepted changes.
+    """Predecessor of an experiment that was started with --accept-changes.
 
     Attributes:
-        origin: the id that was asked for.
-        changes: since `experiment`, in words.
+        origin: id of the first experiment in the chain.
+        experiment: id of the direct predecessor.
+        changes: differences from `experiment`, one phrase each.
     """
 
     origin: str
@@ -32,11 +33,11 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A canonical specification under the id it will have.
+    """A canonical specification with the id of its experiment.
 
     Attributes:
-        existing: the frozen plan, where the experiment exists already.
-        follows: the experiment in whose place it came, and what had changed.
+        existing: frozen plan, if the experiment exists.
+        follows: predecessor and differences, if the experiment succeeds another one.
     """
 
     workspace: Workspace
@@ -60,14 +61,14 @@ def make_request(
     fresh: bool = False,
     accept_changes: bool = False,
 ) -> Request:
-    """Check `spec` in full and decide which experiment it is. Touches nothing on disk.
+    """Validate `spec` and determine the experiment that it denotes. Writes nothing to disk.
 
     Args:
-        fresh: whether it is a new one in any case.
-        accept_changes: whether it is a new one where the id belongs to another specification.
+        fresh: always start a new experiment.
+        accept_changes: start a successor if the id belongs to another specification.
 
     Raises:
-        InputError: the specification cannot be used, or the id belongs to another one.
+        InputError: the specification is invalid, or the id belongs to another specification.
     """
     findings = Findings()
     base: BaseModel | None = None
@@ -101,12 +102,12 @@ def make_request(
     option = "--run-id" if spec.type == "single" else "--experiment-id"
     raise InputError(
         f"experiment {identifier!r} exists with another specification: {'; '.join(changes)}. "
-        f"Give another {option}, or --accept-changes for one that follows it, or --fresh."
+        f"Choose another {option}, or use --accept-changes to start a successor, or --fresh."
     )
 
 
 def successor(request: Request, changes: Sequence[str]) -> Request:
-    """The same request under the next id, for an experiment that cannot go on because of `changes`."""
+    """Return the request under the next free id, for an experiment that cannot continue because of `changes`."""
     earlier = request.experiment_id if request.existing is None else request.existing.origin
     origin = request.follows.origin if request.follows else earlier
     identifier, existing = next_id(request.workspace, origin, request.experiment_id, request.spec)
@@ -115,7 +116,7 @@ def successor(request: Request, changes: Sequence[str]) -> Request:
 
 
 def resume_request(workspace: Workspace, experiment_id: str) -> Request:
-    """The experiment as it was first asked for.
+    """Return the request that resumes an existing experiment.
 
     Raises:
         InputError: there is no such experiment.

@@ -1,4 +1,4 @@
-"""Numbers to text and back, and nowhere else: prompts, answers, and the prompt format a base model is spoken to in."""
+"""The only conversion between numbers and text: prompts, answers, and the prompt format of a base model."""
 
 from setpoint.language.answers import ParseFailure, compose_answer, format_moves, parse_answer
 from setpoint.language.numbers import format_number, format_vector

@@ -1,9 +1,9 @@
-"""Answers: controls to text, and text back to controls or to the reason why not.
+"""Answers: convert controls to text, and text to controls or the reason why it cannot be parsed.
 
     <REASONING>…</REASONING><CONTROLS>1.00, -0.25, …</CONTROLS>
 
-Moves are separated by commas; the components of one move by a space. Parsing is strict:
-nothing is padded, cut or guessed.
+Commas separate moves; spaces separate the components of a move. Parsing is strict: no padding, no truncation, no
+guessing.
 """
 
 import re
@@ -19,21 +19,22 @@ from setpoint.problems import Problem
 from setpoint.trajectory import Termination
 
 _OPEN, _CLOSE = "<CONTROLS>", "</CONTROLS>"
+# Bounded lengths: `float` also accepts "nan", "inf", "1e999" and "1_0", none of which is a control.
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,12})?", re.ASCII)
 REASONING_LIMIT = 29.99
-"""Magnitude beyond which a number in a short reasoning text is cut off.
+"""Magnitude to which numbers in a short reasoning text are clipped.
 
-Far beyond any bound a number says nothing more, and the built-in tokenizer needs two tokens for those up to here alone.
+It is far beyond any bound, and numbers up to it take two tokens of the built-in tokenizer; larger ones take more.
 """
 
 
 @dataclass(frozen=True)
 class ParseFailure:
-    """Why an answer could not be read.
+    """Reason why an answer could not be parsed.
 
     Attributes:
         termination: `PARSE_FAILURE`, `WRONG_LENGTH` or `TOKEN_LIMIT`.
-        reason: a line for people.
+        reason: one-line description.
     """
 
     termination: Termination
@@ -47,28 +48,28 @@ def compose_answer(
     feedback: Float[np.ndarray, " n_u"],
     prompt_format: PromptFormat,
 ) -> str:
-    """The answer text for `moves` from state `x`; `feedback` is what the linear-quadratic regulator would do now."""
+    """Compose the answer text for `moves` from state `x`; `feedback` is the control of the unconstrained LQR in `x`."""
     reasoning = _REASONING[prompt_format.template](problem, x, moves, feedback)
     return f"<REASONING>{reasoning}</REASONING>{_OPEN}{format_moves(moves, prompt_format.control_decimals)}{_CLOSE}"
 
 
 def format_moves(moves: Float[np.ndarray, "M n_u"], decimals: int) -> str:
-    """Moves separated by `, `, components by a space."""
+    """Format moves separated by `, ` and components separated by a space."""
     return ", ".join(" ".join(format_number(value, decimals) for value in move) for move in moves)
 
 
 def _short_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray) -> str:
-    """What an unconstrained linear-quadratic regulator would apply in this state."""
+    """Return the control of the unconstrained LQR in this state, as text."""
     return "feedback " + " ".join(format_number(v, 2) for v in np.clip(feedback, -REASONING_LIMIT, REASONING_LIMIT))
 
 
 def _english_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray) -> str:
-    """Distance, regulator, saturation and first move, all computed for this state."""
+    """Describe distance, LQR control, saturation and first move, all computed for this state."""
     plant = problem.plant
     distance = float(np.abs((x - np.array(problem.target)) / np.array(problem.half_width)).max())
     low, high = plant.control_lower, plant.control_upper
     beyond = bool(((feedback < low) | (feedback > high)).any())
-    edge = 5e-4 * (high - low)
+    edge = 5e-4 * (high - low)  # solvers stop just inside a bound
     limited = int(((moves <= low + edge) | (moves >= high - edge)).any(axis=-1).sum())
     regulator = format_vector(feedback, 2)
     limit = "more than the limits allow" if beyond else "within the limits"
@@ -89,10 +90,10 @@ _REASONING: dict[str, Callable[[Problem, np.ndarray, np.ndarray, np.ndarray], st
 def parse_answer(
     text: str, moves: int, n_u: int, *, complete: bool = True, decimals: int = 0
 ) -> Float[np.ndarray, "M n_u"] | ParseFailure:
-    """The moves (moves, n_u) of an answer, or why they cannot be read.
+    """Parse the moves (moves, n_u) of an answer, or return the reason why it cannot be parsed.
 
-    With `complete` false, `text` may be an answer that was cut off on purpose: its first `moves` moves are read, of
-    which the last must show at least `decimals` decimals or be followed by a comma or the closing tag.
+    With `complete=False`, `text` may be a deliberately truncated answer. Its first `moves` moves are parsed; the last
+    one must show at least `decimals` decimals or be followed by a comma or the closing tag.
     """
     opened = text.count(_OPEN)
     if opened != 1:
@@ -105,6 +106,7 @@ def parse_answer(
         return ParseFailure(Termination.WRONG_LENGTH, f"expected {moves} moves, found {len(parts)}")
     if len(parts) < moves:
         return ParseFailure(Termination.WRONG_LENGTH, f"expected at least {moves} moves, found {len(parts)}")
+    # A number at the very end may lack digits: "1.2" could have become "1.25".
     cut_off = not closing and len(parts) == moves
     last_number = (parts[-1].split() or [""])[-1]
     if cut_off and len(last_number.partition(".")[2]) < decimals:

@@ -1,4 +1,4 @@
-"""How a base model is spoken to. A prompt format belongs to a base-model preset and is recorded with every adapter."""
+"""Prompt and answer format of a base model. It belongs to the base-model preset and is recorded with every adapter."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,15 +6,16 @@ from typing import Literal
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
 
 Template = Literal["short", "english"]
+TEMPLATES: tuple[Template, ...] = ("short", "english")
 
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """Template, moves and decimals.
+    """Template, move blocking and decimals.
 
     Attributes:
-        template: `short` (key=value, for models with a small vocabulary of their own) or `english`.
-        blocking: how many moves an answer has and how long each is held.
+        template: `short` (key=value, for models with a small custom vocabulary) or `english`.
+        blocking: number of moves in an answer and how long each is held.
         control_decimals: decimals of a control in an answer.
         state_decimals: decimals of a state in a prompt; open-loop unstable plants need 4.
     """
@@ -25,7 +26,7 @@ class PromptFormat:
     state_decimals: int = 4
 
     def definition(self) -> dict[str, object]:
-        """What defines the prompt format, for identities and manifests."""
+        """Return the fields that define the prompt format, for identities and manifests."""
         return {
             "template": self.template,
             "blocks": list(self.blocking.lengths),
@@ -35,6 +36,6 @@ class PromptFormat:
 
     @classmethod
     def from_definition(cls, definition: dict[str, object]) -> "PromptFormat":
-        """The inverse of `definition`."""
+        """Invert `definition`."""
         fields = dict(definition)
         return cls(blocking=MoveBlocking(tuple(fields.pop("blocks"))), **fields)  # type: ignore[arg-type]

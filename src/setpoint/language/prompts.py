@@ -1,4 +1,4 @@
-"""From a problem and a state to chat messages that carry the equation with its numbers, bounds, horizon and state."""
+"""Build chat messages from a problem and a state: equations with numbers, bounds, horizon, cost and state."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -11,12 +11,12 @@ from setpoint.problems import Problem
 Message = dict[str, str]
 
 _USUAL_TERMINAL_WEIGHT = 10.0
-"""Of every plant that the built-in base learned from."""
+"""Terminal weight of every plant in the pretraining corpus of the built-in base; omitted from short prompts."""
 _SMALLEST_COEFFICIENT = 0.01
 
 
 def messages(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) -> list[Message]:
-    """The chat messages that ask for controls from state `x` (n_x,)."""
+    """Return the chat messages that request controls from state `x` (n_x,)."""
     return _TEMPLATES[prompt_format.template](problem, x, prompt_format)
 
 
@@ -27,12 +27,11 @@ def _short(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) ->
 def short_prompt(
     problem: Problem, x: Sequence[float], prompt_format: PromptFormat, plant_name: str | None = None
 ) -> str:
-    """One line of `key=value`; the state comes last, so that all prompts of a plant share their beginning.
+    """Return one line of `key=value` pairs, with the state last so that all prompts of a plant share a prefix.
 
-    Plants of the second-order family state its coefficients (`c` and `d` are cubic terms, see
-    `setpoint.plants.second_order`; terms a plant does not have are zero), others their equations. What the built-in
-    base learned as given is left out where it holds: symmetric bounds, the origin as the target, ten times the weights
-    at the end.
+    Plants of the second-order family print its coefficients (`c` and `d` are cubic terms, see
+    `setpoint.plants.second_order`; missing terms are zero), others their equations. Defaults of the pretraining corpus
+    are omitted: symmetric bounds, target at the origin, terminal weight 10.
     """
     plant = problem.plant
     return " ".join(
@@ -58,12 +57,12 @@ def _dynamics(plant: Plant) -> list[str]:
 
 
 def _coefficient(value: float) -> str:
-    """Two decimals, which is what the built-in base learned to read; more where they would leave nothing of it."""
+    """Format with two decimals, as in the pretraining corpus; with more if two would round to almost nothing."""
     return format_number(value, 2) if abs(value) >= _SMALLEST_COEFFICIENT else format_shortest(value, 2)
 
 
 def _short_bounds(letter: str, signals: Sequence[Signal], *, scalar: bool) -> list[str]:
-    """`umax=…`, and `umin=…` before it where a bound is not symmetric."""
+    """Return `umax=…`, preceded by `umin=…` if a bound is not symmetric."""
     sides = {f"{letter}max": [signal.upper for signal in signals]}
     if any(signal.lower != -signal.upper for signal in signals):
         sides = {f"{letter}min": [signal.lower for signal in signals], **sides}
@@ -73,7 +72,7 @@ def _short_bounds(letter: str, signals: Sequence[Signal], *, scalar: bool) -> li
 
 
 def _departures(problem: Problem) -> list[str]:
-    """What is not as it was for the plants that the built-in base learned from."""
+    """Return the settings that differ from the pretraining corpus of the built-in base."""
     found = []
     if problem.terminal_weight != _USUAL_TERMINAL_WEIGHT:
         found.append(f"qT={format_shortest(problem.terminal_weight, 0)}")
@@ -90,8 +89,8 @@ def _terms(plant: Plant) -> dict[str, float]:
     unknown = sorted(set(plant.coefficients) - set(TERMS))
     if unknown:
         raise InputError(
-            f"{plant.name}: coefficients must be among {', '.join(TERMS)}, but are also {', '.join(unknown)}. Leave "
-            "`coefficients` empty for a plant of another form; prompts then state its `equations`."
+            f"{plant.name}: coefficients must be among {', '.join(TERMS)}, got {', '.join(unknown)}. Leave "
+            "`coefficients` empty for a plant of another form; prompts then print its `equations`."
         )
     return {term: plant.coefficients.get(term, 0.0) for term in TERMS}
 

@@ -4,7 +4,7 @@ from setpoint.plants.family import Interval, draw_member
 from setpoint.plants.integrators import rk4_step
 from setpoint.plants.linearisation import linearise
 from setpoint.plants.plant import Plant, Signal, components_of
-from setpoint.plants.registry import canonical, get, names, plugins, register, shipped_names
+from setpoint.plants.registry import canonical, get, names, plugins, register, registered_names, shipped_names
 from setpoint.plants.second_order import TERMS, SecondOrder
 from setpoint.plants.symbolic import require_symbolic
 
@@ -22,6 +22,7 @@ __all__ = [
     "names",
     "plugins",
     "register",
+    "registered_names",
     "require_symbolic",
     "rk4_step",
     "shipped_names",

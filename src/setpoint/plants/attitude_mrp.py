@@ -1,4 +1,4 @@
-"""A rigid body that three torques turn to a given attitude and bring to rest there."""
+"""A rigid body that three torques turn to a target attitude and stop there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class AttitudeMrp(Plant):
     | rate 1, 2, 3   | rad/s | −0.4 … 0.4    |
     | torque 1, 2, 3 | N m   | −0.25 … 0.25  |
 
-    The rate limit is active on nine of ten optimal trajectories. The parameters are singular at a whole turn, far
-    outside of the bounds, so there is no switch to the shadow set.
+    The rate limit is active on nine of ten optimal trajectories. The parameters are singular at a full turn, far
+    outside the bounds, so no switch to the shadow set is needed.
     """
 
     name = "attitude_mrp"
@@ -40,10 +40,11 @@ class AttitudeMrp(Plant):
     dt_s: float = 0.2
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(kinematics, angular accelerations)."""
+        """Return (MRP rates, angular accelerations)."""
         (s1, s2, s3), (w1, w2, w3) = x[:3], x[3:]
         squared, along = s1 * s1 + s2 * s2 + s3 * s3, s1 * w1 + s2 * w2 + s3 * w3
         cross = (s2 * w3 - s3 * w2, s3 * w1 - s1 * w3, s1 * w2 - s2 * w1)
+        # Schaub & Junkins §3.6: no division, so zero rotation is not a special case.
         kinematics = tuple(
             ((1.0 - squared) * w + 2.0 * c + 2.0 * along * s) / 4.0
             for s, w, c in zip((s1, s2, s3), (w1, w2, w3), cross, strict=True)
@@ -52,7 +53,7 @@ class AttitudeMrp(Plant):
 
     @property
     def equations(self) -> tuple[str, ...]:
-        """Kinematics with k = 1 − s·s and d = s·w, then one line for every axis."""
+        """The kinematics with k = 1 − s·s and d = s·w, then Euler's equation of each axis."""
         return (
             "s1' = (k*w1 + 2*(s2*w3 - s3*w2) + 2*d*s1)/4 with k = 1 - s1^2 - s2^2 - s3^2, d = s1*w1 + s2*w2 + s3*w3",
             "s2' = (k*w2 + 2*(s3*w1 - s1*w3) + 2*d*s2)/4",

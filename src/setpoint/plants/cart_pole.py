@@ -1,4 +1,4 @@
-"""A pole balanced on a cart that a force pushes along its rail."""
+"""A pole balanced on a cart, which a force pushes along a rail."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class CartPole(Plant):
     | angular velocity | rad/s | −3 … 3      |
     | force            | N     | −6 … 6      |
 
-    Unstable in open loop (errors grow twenty-thousandfold over the horizon), so it is judged in closed loop only.
+    Unstable in open loop (errors grow by a factor of 20,000 over the horizon), so it is evaluated in closed loop only.
     """
 
     name = "cart_pole"
@@ -49,19 +49,20 @@ class CartPole(Plant):
     dt_s: float = 0.05
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(velocity, acceleration, angular velocity, angular acceleration)."""
+        """Return (velocity, acceleration, angular velocity, angular acceleration)."""
         _, velocity, angle, rate = x
         sine, cosine = xp.sin(angle), xp.cos(angle)
         total = self.cart_mass + self.pole_mass
         moment = self.pole_mass * self.half_length
         push = (u[0] + moment * rate * rate * sine) / total
+        # 4/3 is the moment of inertia of a uniform rod about its hinge, over m l² (Barto, Sutton & Anderson 1983).
         inertia = self.half_length * (4.0 / 3.0 - self.pole_mass * cosine * cosine / total)
         spin = (self.gravity * sine - cosine * push) / inertia
         return velocity, push - moment * spin * cosine / total, rate, spin
 
     @property
     def equations(self) -> tuple[str, ...]:
-        """In position x, velocity v, angle a, rate w; p is the push and w' stands for its own line."""
+        """The equations in position x, velocity v, angle a and rate w, with p for the push; v' refers to w'."""
         total, moment = self.cart_mass + self.pole_mass, self.pole_mass * self.half_length
         push = f"(u + {moment:g}*w^2*sin(a))/{total:g}"
         inertia = f"({self.half_length:g}*(4/3 - {self.pole_mass / total:.4g}*cos(a)^2))"

@@ -1,4 +1,4 @@
-"""A spacecraft that approaches another one on a circular orbit."""
+"""A spacecraft approaching another one on a circular orbit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from setpoint.plants.plant import Plant, Signal
 class CwRendezvous(Plant):
     """Clohessy–Wiltshire equations in the orbital plane: x'' = 3 n² x + 2 n y' + u1, y'' = −2 n x' + u2.
 
-    Time counts in radians of the orbit where n = 1; lengths in an arbitrary unit.
+    With n = 1, time is measured in radians of the orbit; lengths are in an arbitrary unit.
 
     | signal               | unit | bounds      |
     | -------------------- | ---- | ----------- |
@@ -22,7 +22,7 @@ class CwRendezvous(Plant):
     | radial thrust        | 1/s² | −1.2 … 1.2  |
     | along-track thrust   | 1/s² | −1.2 … 1.2  |
 
-    The speed limit is active on most optimal trajectories, so clipped feedback violates it.
+    The speed limit is active on most optimal trajectories. Clipped feedback ignores it and violates it.
     """
 
     name = "cw_rendezvous"
@@ -42,7 +42,7 @@ class CwRendezvous(Plant):
     dt_s: float = 0.1
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(velocities, accelerations)."""
+        """Return (velocities, accelerations)."""
         radial, _, radial_rate, along_rate = x
         n = self.mean_motion
         return (
@@ -54,6 +54,6 @@ class CwRendezvous(Plant):
 
     @property
     def equations(self) -> tuple[str, ...]:
-        """In radial x, along-track y, and their rates v and w."""
+        """The equations in radial x, along-track y and their rates v and w."""
         n = self.mean_motion
         return ("x' = v", "y' = w", f"v' = {3 * n**2:g}*x + {2 * n:g}*w + u1", f"w' = -{2 * n:g}*v + u2")

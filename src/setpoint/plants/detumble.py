@@ -1,4 +1,4 @@
-"""A rigid body whose rotation three torques bring to rest."""
+"""A tumbling rigid body, brought to rest by three torques."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from setpoint.plants.plant import Plant, Signal
 
 
 def euler_equations(inertia: Sequence[Any], rates: Sequence[Any], torques: Sequence[Any]) -> tuple[Any, Any, Any]:
-    """w' of J w' = −w × J w + u for the principal moments `inertia`."""
+    """Solve J w' = −w × J w + u for w', with the principal moments `inertia`."""
     (j1, j2, j3), (w1, w2, w3) = inertia, rates
     return (
         ((j2 - j3) * w2 * w3 + torques[0]) / j1,
@@ -18,7 +18,7 @@ def euler_equations(inertia: Sequence[Any], rates: Sequence[Any], torques: Seque
 
 
 def euler_texts(inertia: Sequence[float]) -> tuple[str, str, str]:
-    """The same in plain text, in rates w1, w2, w3."""
+    """Return the same equations as text, in the rates w1, w2, w3."""
     j1, j2, j3 = inertia
     return (
         f"w1' = ({j2 - j3:g}*w2*w3 + u1)/{j1:g}",
@@ -36,7 +36,7 @@ class Detumble(Plant):
     | rate 1, 2, 3   | rad/s | −2 … 2      |
     | torque 1, 2, 3 | N m   | −0.5 … 0.5  |
 
-    The largest rates take about half of the horizon to remove at full torque.
+    At full torque, removing the largest rates takes about half the horizon.
     """
 
     name = "detumble"
@@ -52,10 +52,10 @@ class Detumble(Plant):
     dt_s: float = 0.1
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """The angular accelerations."""
+        """Return the angular accelerations."""
         return euler_equations((self.j1, self.j2, self.j3), x, u)
 
     @property
     def equations(self) -> tuple[str, ...]:
-        """One for every axis."""
+        """Euler's equation of each axis."""
         return euler_texts((self.j1, self.j2, self.j3))

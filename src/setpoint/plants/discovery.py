@@ -1,7 +1,7 @@
 """Plants from other packages: the entry-point group `setpoint.systems`.
 
 An entry point is named after its plant and leads to a `setpoint.problems.Problem`, or to a function without arguments
-that returns one. A plug-in that cannot be used is kept with the reason, and the others work all the same.
+that returns one. A plug-in that fails to load is listed with the reason and does not affect the others.
 """
 
 import json
@@ -29,11 +29,11 @@ _STEEPEST = 1e9
 
 @dataclass(frozen=True)
 class Plugins:
-    """What the installed packages bring.
+    """Systems provided by installed packages.
 
     Attributes:
-        problems: by the name of their plant.
-        broken: why each of the others cannot be used, by the name of its entry point.
+        problems: plant name -> problem.
+        broken: entry-point name -> reason why it cannot be used.
     """
 
     problems: MappingProxyType[str, Any]
@@ -42,7 +42,7 @@ class Plugins:
 
 @cache
 def load_plugins(taken: frozenset[str]) -> Plugins:
-    """Load every entry point of the group once; names and short names in `taken` belong to the shipped plants."""
+    """Load every entry point of the group once. `taken` holds the names and short names of the shipped plants."""
     problems: dict[str, Any] = {}
     broken: dict[str, str] = {}
     used = set(taken)
@@ -52,7 +52,7 @@ def load_plugins(taken: frozenset[str]) -> Plugins:
                 problem = _load(point, used)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a stranger's module does on import, the others shall work
+        except BaseException as error:  # third-party code may raise anything on import, even SystemExit
             broken[point.name] = " ".join(f"{point.value}: {type(error).__name__}: {error}".split())
             continue
         problems[point.name] = problem
@@ -65,7 +65,7 @@ def _load(point: EntryPoint, used: set[str]) -> Any:
     problem = loaded() if callable(loaded) else loaded
     plant = getattr(problem, "plant", None)
     if not isinstance(plant, Plant):
-        raise InputError("the entry point must lead to a Problem with a Plant, or to a function that returns one.")
+        raise InputError("the entry point must refer to a Problem with a Plant, or to a function that returns one.")
     if plant.name != point.name:
         raise InputError(f"the entry point must be named after its plant, {plant.name!r}.")
     require_usable(problem, used)
@@ -73,21 +73,21 @@ def _load(point: EntryPoint, used: set[str]) -> Any:
 
 
 def require_usable(problem: Any, taken: set[str]) -> None:
-    """Try everything that commands use, so that a problem that lacks some of it fails here and not half-way.
+    """Check everything that the commands rely on, so that an unusable problem fails here and not mid-run.
 
     Args:
         taken: names and short names of other systems.
 
     Raises:
-        InputError: the first thing that is wrong.
+        InputError: the first check that fails.
     """
     plant = getattr(problem, "plant", None)
     if not isinstance(plant, Plant):
-        raise InputError(f"a system must be a Problem with a Plant, but is {shown(problem)}.")
+        raise InputError(f"a system must be a Problem with a Plant, got {shown(problem)}.")
     clash = taken & {getattr(plant, "name", None), getattr(plant, "short_name", None)}
     if clash:
-        raise InputError(f"another system is called {sorted(map(str, clash))[0]!r} already. Choose another name.")
-    _require_words(plant)
+        raise InputError(f"the name {sorted(map(str, clash))[0]!r} is taken by another system. Choose another one.")
+    _require_texts(plant)
     _require_numbers(problem)
     json.dumps(problem.definition(), allow_nan=False)
     problem.require_sound()
@@ -97,32 +97,35 @@ def require_usable(problem: Any, taken: set[str]) -> None:
         nominal = plant.parameters[name]
         if not interval.low <= nominal <= interval.high or interval.holds_out(nominal):
             raise InputError(
-                f"the nominal {name} must lie in its family and outside of the held-out range, but is {nominal:g}."
+                f"the nominal {name} must lie in its family and outside the held-out range, got {nominal:g}."
             )
     if len(plant.equations) != plant.n_x:
-        raise InputError(f"there must be {plant.n_x} equations, one for every state, but there are {plant.equations}.")
+        raise InputError(f"equations must have {plant.n_x} entries, one per state, got {plant.equations}.")
     slopes = plant.derivative(0.0, tuple(problem.target), (0.0,) * plant.n_u, np)
     if len(slopes) != plant.n_x or not np.isfinite(slopes).all():
         raise InputError(
-            f"derivative must give {plant.n_x} finite numbers at the target without control, but gives {slopes}."
+            f"derivative must return {plant.n_x} finite numbers at the target with zero control, got {slopes}."
         )
     require_symbolic(plant)
     _require_smooth(problem)
 
 
-def _require_words(plant: Plant) -> None:
-    """Names become names of folders, and lists of them have commas; `title` and `source` are in every data sheet."""
+def _require_texts(plant: Plant) -> None:
+    """Check the names, which become folder names and comma-separated lists, and the texts that reports print."""
     for attribute in ("name", "short_name"):
-        word = getattr(plant, attribute, None)
-        if not (isinstance(word, str) and _NAME.fullmatch(word)):
-            raise InputError(f"{attribute} must be small letters, digits and underscores, but is {word!r}.")
+        value = getattr(plant, attribute, None)
+        if not (isinstance(value, str) and _NAME.fullmatch(value)):
+            raise InputError(
+                f"{attribute} must consist of lowercase letters, digits and underscores, starting with a letter, got "
+                f"{value!r}."
+            )
     for attribute in ("title", "source"):
         if not isinstance(getattr(plant, attribute, None), str):
-            raise InputError(f"the plant must have a text called {attribute}.")
+            raise InputError(f"the plant needs a string attribute `{attribute}`.")
 
 
 def _require_numbers(problem: Any) -> None:
-    """Parameters are varied and printed, and weights are summed: both are numbers."""
+    """Check that parameters, which are varied and printed, and weights, which are summed, are plain numbers."""
     plant = problem.plant
     named: dict[str, tuple[Any, ...]]
     named = {f"parameter {name}": (value,) for name, value in {**plant.parameters, "dt_s": plant.dt_s}.items()}
@@ -130,22 +133,22 @@ def _require_numbers(problem: Any) -> None:
     named |= {"centre": problem.centre or (), "terminal_weight": (problem.terminal_weight,)}
     for field, values in named.items():
         if not all(type(value) in _NUMBERS for value in values):
-            raise InputError(f"{field} must be made of numbers, but is {values[0] if len(values) == 1 else values!r}.")
+            raise InputError(f"{field} must be numeric, got {values[0] if len(values) == 1 else values!r}.")
     params = getattr(type(plant), "__dataclass_params__", None)
     if params is None or not params.frozen:
-        raise InputError("a plant must be a frozen dataclass: write @dataclass(frozen=True) above the class.")
+        raise InputError("a plant must be a frozen dataclass. Decorate the class with @dataclass(frozen=True).")
 
 
 def _require_smooth(problem: Any) -> None:
-    plant, rule = problem.plant, "Write it with the functions of xp, such as xp.sin, and without abs or max on states."
+    plant, remedy = problem.plant, "Use the functions of xp, such as xp.sin, and avoid abs and max on states."
     try:
         slopes = np.hstack(linearise(plant, np.array(problem.target), np.zeros(plant.n_u)))
     except Exception as error:
         raise InputError(
-            f"derivative must accept complex numbers, but on them it raises {type(error).__name__}: {error}. {rule}"
+            f"derivative must accept complex numbers, but raises {type(error).__name__}: {error}. {remedy}"
         ) from error
-    if not (np.abs(slopes) < _STEEPEST).all():  # false for what is no number, too
+    if not (np.abs(slopes) < _STEEPEST).all():  # `not <` also catches NaN
         raise InputError(
-            f"the dynamics must have derivatives at the target, but one of them there is {np.abs(slopes).max():.3g}. "
-            "Move the target to where they are smooth."
+            f"the dynamics must be differentiable at the target, but a derivative there is {np.abs(slopes).max():.3g}. "
+            "Move the target to a point where they are smooth."
         )

@@ -18,7 +18,7 @@ class DoubleIntegrator(Plant):
     | velocity     | m/s    | −1 … 1   |
     | acceleration | m/s²   | −3 … 3   |
 
-    RK4 is exact for this plant. Optimal control without active state bounds is a clipped linear feedback.
+    RK4 is exact for this plant. While no state bound is active, optimal control is a clipped linear feedback.
     """
 
     name = "double_integrator"
@@ -35,12 +35,12 @@ class DoubleIntegrator(Plant):
     dt_s: float = 0.1
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(velocity, acceleration)."""
+        """Return (velocity, acceleration)."""
         return x[1], u[0] / self.mass
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """The one non-zero term of the second-order family."""
+        """The only non-zero term of the second-order family."""
         return {"e": 1.0 / self.mass}
 
     @property
@@ -51,7 +51,7 @@ class DoubleIntegrator(Plant):
 
 @dataclass(frozen=True)
 class DoubleIntegratorTight(DoubleIntegrator):
-    """The same mass with a speed limit that the optimum keeps to and a linear regulator does not.
+    """The same mass with a speed limit, which the optimum respects and a linear regulator does not.
 
     | signal       | unit   | bounds       |
     | ------------ | ------ | ------------ |

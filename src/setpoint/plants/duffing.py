@@ -1,4 +1,4 @@
-"""A mass between two wells, held on the ridge between them."""
+"""A mass in a double-well potential, held on the ridge between the wells."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Duffing(Plant):
     | velocity | 1/s  | −1.2 … 1.2  |
     | force    | 1/s² | −0.4 … 0.4  |
 
-    The origin is a saddle. The force barely reaches the largest slope of a well, 2/(3√3) ≈ 0.385.
+    The origin is a saddle. The force limit barely exceeds the steepest slope of a well, 2/(3√3) ≈ 0.385.
     """
 
     name = "duffing"
@@ -34,7 +34,7 @@ class Duffing(Plant):
     dt_s: float = 0.15
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(velocity, acceleration)."""
+        """Return (velocity, acceleration)."""
         position, velocity = x
         spring = self.stiffness * position - self.cubic * position * position * position
         return velocity, spring - self.damping * velocity + u[0]

@@ -1,4 +1,4 @@
-"""Families of plants: ranges of physical parameters, with an inner range that is kept for tests."""
+"""Families of plants: ranges of physical parameters, with an inner range held out for testing."""
 
 import math
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from setpoint.errors import InputError
 from setpoint.plants.plant import Plant
 
 PARAMETER_DECIMALS = 2
-"""Drawn parameters have as many decimals as a prompt states."""
+"""Decimals of drawn parameters, equal to those that a prompt prints."""
 
 AnyPlant = TypeVar("AnyPlant", bound=Plant)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where one parameter of a family lies, in its SI unit.
+    """Range of one parameter of a family, in its SI unit.
 
     Attributes:
-        low, high: the family.
-        held_low, held_high: the part of it that training never draws; the nominal value lies outside.
+        low, high: bounds of the family.
+        held_low, held_high: bounds of the held-out part, which training never draws; the nominal value lies outside it.
     """
 
     low: float
@@ -31,41 +31,42 @@ class Interval:
     held_high: float
 
     def __post_init__(self) -> None:
-        """Refuse ranges that are not nested."""
+        """Reject ranges that are not nested."""
         if not self.low <= self.held_low < self.held_high <= self.high:
             raise InputError(
-                f"a held-out range must lie within its family, but [{self.held_low:g}, {self.held_high:g}] is not in "
+                f"a held-out range must lie within its family, got [{self.held_low:g}, {self.held_high:g}] for "
                 f"[{self.low:g}, {self.high:g}]."
             )
         grid = 10**PARAMETER_DECIMALS
         drawn = [k / grid for k in range(math.ceil(self.low * grid), math.floor(self.high * grid) + 1)]
         if len({self.holds_out(value) for value in drawn}) < 2:
             raise InputError(
-                f"both a held-out range and the rest of its family must hold a value with {PARAMETER_DECIMALS} "
-                f"decimals, but [{self.held_low:g}, {self.held_high:g}] in [{self.low:g}, {self.high:g}] leaves one "
-                "without."
+                f"a held-out range and the rest of its family must each contain a value with {PARAMETER_DECIMALS} "
+                f"decimals, but one of them is empty for [{self.held_low:g}, {self.held_high:g}] inside "
+                f"[{self.low:g}, {self.high:g}]."
             )
 
     def holds_out(self, value: float) -> bool:
-        """Whether `value` is kept for tests."""
+        """Return whether `value` is held out for testing."""
         return self.held_low <= value <= self.held_high
 
     def draw(self, rng: np.random.Generator, *, held_out: bool) -> float:
-        """A value of the held-out range, or of the rest of the family."""
+        """Draw a value from the held-out range, or from the rest of the family."""
         while True:
             low, high = (self.held_low, self.held_high) if held_out else (self.low, self.high)
             value = round(float(rng.uniform(low, high)), PARAMETER_DECIMALS)
+            # Rejection sampling, after rounding: rounding may carry a value across the edge of the held-out range.
             if self.holds_out(value) is held_out:
                 return value
 
 
 def draw_member(plant: AnyPlant, rng: np.random.Generator, *, held_out: bool) -> AnyPlant:
-    """A member of the family of `plant`: every parameter from its held-out range, or none.
+    """Draw a member of the family of `plant`: every parameter from its held-out range, or none.
 
     Raises:
         InputError: the plant has no family.
     """
     family: Mapping[str, Interval] = plant.family
     if not family:
-        raise InputError(f"{plant.name} is one plant, not a family: no parameter of it has a range.")
+        raise InputError(f"{plant.name} is one plant, not a family: none of its parameters has a range.")
     return replace(plant, **{name: interval.draw(rng, held_out=held_out) for name, interval in family.items()})  # type: ignore[type-var]

@@ -1,4 +1,4 @@
-"""The fixed-step integrator that simulator and optimal control share."""
+"""The fixed-step integrator shared by the simulator and the optimal-control solver."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,13 +15,15 @@ def rk4_step(
     xp: Any,
     substeps: int = 1,
 ) -> tuple[Any, ...]:
-    """The state components after `dt_s` seconds: `substeps` steps of the classical fourth-order Runge–Kutta method.
+    """Advance the state components by `dt_s` seconds with `substeps` steps of the classical Runge–Kutta method (RK4).
 
-    Works on whatever the components are (floats, NumPy batches, CasADi symbols). Local error O(h^5).
+    Components may be floats, NumPy batches or CasADi symbols. The local error is O(h^5).
+    Source: Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, §II.1.
     """
     h = dt_s / substeps
     for index in range(substeps):
-        start = t + index * h
+        start = t + index * h  # a product, not a running sum, so that rounding does not accumulate
+        # The control is held constant over the interval (zero-order hold), so all four stages use the same u.
         k1 = derivative(start, x, u, xp)
         k2 = derivative(start + h / 2, _advance(x, k1, h / 2), u, xp)
         k3 = derivative(start + h / 2, _advance(x, k2, h / 2), u, xp)

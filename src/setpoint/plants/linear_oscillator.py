@@ -1,4 +1,4 @@
-"""A mass on a spring with little damping."""
+"""A lightly damped mass on a spring."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class LinearOscillator(Plant):
     | velocity | 1/s  | −1.8 … 1.8  |
     | force    | 1/s² | −1 … 1      |
 
-    The force is smaller than the spring's, so the optimum is saturated most of the time and pumps energy out.
+    The force limit is below the spring force, so the optimum is saturated most of the time and removes energy slowly.
     """
 
     name = "linear_oscillator"
@@ -38,7 +38,7 @@ class LinearOscillator(Plant):
     dt_s: float = 0.1
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(velocity, −omega² x − 2 zeta omega v + u)."""
+        """Return (velocity, −omega² x − 2 zeta omega v + u)."""
         position, velocity = x
         return velocity, -(self.omega**2) * position - 2 * self.zeta * self.omega * velocity + u[0]
 

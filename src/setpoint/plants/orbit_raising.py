@@ -1,4 +1,4 @@
-"""A spacecraft with low thrust that climbs from one circular orbit to a higher one."""
+"""A low-thrust spacecraft climbing from one circular orbit to a higher one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from setpoint.plants.plant import Plant, Signal
 class OrbitRaising(Plant):
     """r' = v, v' = w²/r − mu/r² + u1, w' = −v w/r + u2, in polar coordinates without the angle.
 
-    Units in which the first orbit has radius 1 and period 2π.
+    In units where the initial orbit has radius 1 and period 2π.
 
     | signal              | unit | bounds      |
     | ------------------- | ---- | ----------- |
@@ -21,8 +21,8 @@ class OrbitRaising(Plant):
     | radial thrust       | 1/s² | −0.08 … 0.08 |
     | tangential thrust   | 1/s² | −0.08 … 0.08 |
 
-    The bounds of the states keep away from the centre and are never active on an optimal trajectory. The initial set
-    lies around another orbit than the target.
+    The state bounds exclude the singularity at the centre and are never active on an optimal trajectory. The initial
+    set is centred on the lower orbit, not on the target.
     """
 
     name = "orbit_raising"
@@ -40,7 +40,7 @@ class OrbitRaising(Plant):
     dt_s: float = 0.1
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(radial velocity, radial and tangential acceleration)."""
+        """Return (radial velocity, radial acceleration, tangential acceleration)."""
         radius, radial, tangential = x
         return (
             radial,
@@ -50,5 +50,5 @@ class OrbitRaising(Plant):
 
     @property
     def equations(self) -> tuple[str, ...]:
-        """In radius r, radial velocity v and tangential velocity w."""
+        """The equations in radius r, radial velocity v and tangential velocity w."""
         return ("r' = v", f"v' = w^2/r - {self.mu:g}/r^2 + u1", "w' = -v*w/r + u2")

@@ -19,7 +19,7 @@ class Pendulum(Plant):
     | angular velocity | rad/s   | −2 … 2      |
     | torque           | rad/s²  | −6 … 6      |
 
-    Unstable in open loop (errors grow two-thousandfold over the horizon), so it is judged in closed loop only.
+    Unstable in open loop (errors grow by a factor of 2,000 over the horizon), so it is evaluated in closed loop only.
     """
 
     name = "pendulum"
@@ -39,7 +39,7 @@ class Pendulum(Plant):
     dt_s: float = 0.05
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(angular velocity, angular acceleration)."""
+        """Return (angular velocity, angular acceleration)."""
         angle, rate = x
         return rate, self.gravity_per_length * xp.sin(angle) - self.damping * rate + u[0]
 
@@ -56,7 +56,7 @@ class Pendulum(Plant):
 
 @dataclass(frozen=True)
 class PendulumSwingup(Pendulum):
-    """The same pendulum from anywhere on its circle, with a torque too weak to lift it at once.
+    """The same pendulum started at any angle, with a torque too weak to lift it in one swing.
 
     | signal           | unit    | bounds      |
     | ---------------- | ------- | ----------- |
@@ -64,7 +64,7 @@ class PendulumSwingup(Pendulum):
     | angular velocity | rad/s   | −8 … 8      |
     | torque           | rad/s²  | −6 … 6      |
 
-    Swinging more than once, or the other way round, are local optima: what is found is the best of several starts.
+    Extra swings and swings in the other direction are local optima, so the solution is the best of several starts.
     """
 
     name = "pendulum_swingup"

@@ -1,7 +1,7 @@
-"""What a plant is: signals with units and bounds, and dynamics written once.
+"""The interface of a plant: signals with units and bounds, and dynamics written once.
 
-`Plant.derivative` works on components, so that the same lines accept NumPy batches (with `xp=numpy`), complex numbers
-(for exact Jacobians) and CasADi symbols (with `xp=casadi`). Simulator, solver, prompt, reward and metric all read it.
+`Plant.derivative` works on components, so that the same code accepts NumPy batches (with `xp=numpy`), complex numbers
+(for exact Jacobians) and CasADi symbols (with `xp=casadi`). Simulator, solver, prompts, rewards and metrics share it.
 """
 
 from abc import ABC, abstractmethod
@@ -23,13 +23,13 @@ Component = Any
 
 
 def components_of(array: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The components along the last axis, each with the batch axes of `array`."""
+    """Split `array` along its last axis into components, each with the batch axes."""
     return tuple(np.moveaxis(array, -1, 0))
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One state or control: its name, SI unit and hard bounds."""
+    """A state or control: its name, SI unit and hard bounds."""
 
     name: str
     unit: str
@@ -44,15 +44,15 @@ class Plant(ABC):
     Subclasses are frozen dataclasses; their fields are the physical parameters and `dt_s`.
 
     Attributes:
-        name: the name used everywhere, `snake_case`.
-        short_name: accepted as an alias.
-        title: a line for people.
-        source: where the equations come from.
+        name: identifier used everywhere, in `snake_case`.
+        short_name: alias.
+        title: one-line description.
+        source: reference for the equations.
         states: the n_x states, in order.
         controls: the n_u controls, in order.
         substeps: RK4 steps per grid interval.
         linear: whether x' is linear in x and u, which makes optimal control a convex problem.
-        family: ranges of the parameters that may vary, by name; empty for a plant that is one of a kind.
+        family: parameter name -> range, for the parameters that may vary; empty for a single plant.
         dt_s: grid interval in seconds.
     """
 
@@ -68,26 +68,26 @@ class Plant(ABC):
     dt_s: float
 
     def __post_init__(self) -> None:
-        """Refuse parameters that are not finite, and a grid that stands still."""
+        """Reject parameters that are not finite and a time step that is not positive."""
         for name, value in {**self.parameters, "dt_s": self.dt_s}.items():
             if isinstance(value, float | int | np.ndarray) and not np.isfinite(value).all():
-                raise InputError(f"parameter {name} of {self.name} must be finite, but is {value}.")
+                raise InputError(f"parameter {name} of {self.name} must be finite, got {value}.")
         if isinstance(self.dt_s, float | int) and self.dt_s <= 0:
-            raise InputError(f"the grid interval dt_s of {self.name} must be positive, but is {self.dt_s:g} s.")
+            raise InputError(f"the grid interval dt_s of {self.name} must be positive, got {self.dt_s:g} s.")
         if type(self.substeps) is not int or self.substeps < 1:
-            raise InputError(f"substeps of {self.name} must be a whole number of at least 1, but is {self.substeps}.")
+            raise InputError(f"substeps of {self.name} must be an integer of at least 1, got {self.substeps}.")
 
     @abstractmethod
     def derivative(
         self, t: Component, x: Sequence[Component], u: Sequence[Component], xp: Any
     ) -> tuple[Component, ...]:
-        """The n_x components of x' at time `t` (s), state components `x` and control components `u`."""
+        """Return the n_x components of x' at time `t` (s) for state components `x` and control components `u`."""
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """Those of the second-order family (`setpoint.plants.second_order`); empty for plants outside of it.
+        """Coefficients in the second-order family (`setpoint.plants.second_order`); empty for plants outside it.
 
-        A short prompt states them instead of `equations`.
+        A short prompt prints them instead of `equations`.
         """
         return {}
 
@@ -99,7 +99,7 @@ class Plant(ABC):
     @property
     @abstractmethod
     def equations(self) -> tuple[str, ...]:
-        """The equations of motion in plain text with their numbers, one for every state and in their order."""
+        """The equations of motion as text with numbers filled in, one per state in the order of `states`."""
 
     @property
     def n_x(self) -> int:
@@ -134,10 +134,10 @@ class Plant(ABC):
     def step_components(
         self, t: Component, x: Sequence[Component], u: Sequence[Component], xp: Any
     ) -> tuple[Component, ...]:
-        """The state components one grid interval later, with `u` held."""
+        """Return the state components one grid interval later, with `u` held constant."""
         return rk4_step(self.derivative, t, tuple(x), tuple(u), self.dt_s, xp, self.substeps)
 
     def step(self, t: float, x: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """The states (..., n_x) one grid interval after `x` (..., n_x) under the held controls `u` (..., n_u)."""
+        """Advance the states `x` (..., n_x) by one grid interval under the held controls `u` (..., n_u)."""
         components = self.step_components(t, components_of(x), components_of(u), np)
         return np.stack(components, axis=-1)

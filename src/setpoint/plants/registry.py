@@ -1,4 +1,4 @@
-"""Plants by name. Names and short names name the same plant."""
+"""Registry of plants, by name or short name."""
 
 from functools import cache
 from types import MappingProxyType
@@ -37,33 +37,38 @@ _PLANTS: dict[str, type[Plant]] = {
     )
 }
 _registered: dict[str, Any] = {}
-"""Problems that were registered in this process, by name."""
+"""Name -> problem registered in this process."""
 _ALIASES = {plant.short_name: name for name, plant in _PLANTS.items()}
 
 
 def shipped_names() -> tuple[str, ...]:
-    """The plants of this package, in the order of registration."""
+    """Return the names of the plants of this package, in the order of registration."""
     return tuple(_PLANTS)
 
 
 def names() -> tuple[str, ...]:
-    """Every plant that can be used: those of this package, then those of plug-ins."""
+    """Return the names of all usable plants: those of this package, then registered ones and plug-ins."""
     return (*_PLANTS, *plugins().problems)
 
 
 def plugins() -> Plugins:
-    """Systems from outside: those of plug-ins and registered ones, and the plug-ins that are broken."""
+    """Return the systems from outside this package (plug-ins and registered ones) and the broken plug-ins."""
     found = load_plugins(frozenset((*_PLANTS, *_ALIASES)))
     if not _registered:
         return found
     return Plugins(MappingProxyType({**found.problems, **_registered}), found.broken)
 
 
+def registered_names() -> tuple[str, ...]:
+    """Names of the systems that were registered in this process; other processes do not know them."""
+    return tuple(_registered)
+
+
 def register(problem: Any) -> None:
-    """Make a `setpoint.problems.Problem` known in this process; registering the same name again replaces it.
+    """Register a `setpoint.problems.Problem` in this process; registering the same name again replaces it.
 
     Raises:
-        InputError: it cannot be used, or its name belongs to a system of this package or of a plug-in.
+        InputError: the problem cannot be used, or its name belongs to a system of this package or of a plug-in.
     """
     found = load_plugins(frozenset((*_PLANTS, *_ALIASES)))
     taken = {*_PLANTS, *_ALIASES, *found.problems, *(each.plant.short_name for each in found.problems.values())}
@@ -75,10 +80,10 @@ def register(problem: Any) -> None:
 
 
 def canonical(name: str) -> str:
-    """The full name of the plant called `name`, which may be a short name.
+    """Return the full name of a plant given by full or short name.
 
     Raises:
-        InputError: no such plant; the message lists the known names, or says why a plug-in cannot be used.
+        InputError: no such plant; the message lists the known names, or the reason why a plug-in cannot be used.
     """
     full = _ALIASES.get(name, name)
     if full in _PLANTS:
@@ -95,7 +100,7 @@ def canonical(name: str) -> str:
 
 @cache
 def get(name: str) -> Plant:
-    """The plant called `name` (a full or a short name), with its nominal parameters."""
+    """Return the plant with this full or short name, with its nominal parameters."""
     full = canonical(name)
     if full in _PLANTS:
         return _PLANTS[full]()

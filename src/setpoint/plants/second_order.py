@@ -1,6 +1,6 @@
-"""The family of second-order plants given by coefficients, from which the built-in base model learned.
+"""The family of second-order plants given by coefficients, on which the built-in base model was pretrained.
 
-Not registered under a name: it is how plants without a name are made, and how named ones state their equation briefly.
+The class is not registered. It makes plants without a name, and named plants use its coefficients in short prompts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class SecondOrder(Plant):
     """x'' = a x + b x' + c x³ + d x² x' + g sin(x) + e u.
 
     The coefficients and `dt_s` may be floats, NumPy arrays that broadcast with the batch, or CasADi symbols.
-    Bounds belong to the problem that uses the plant; the ones here only name the signals.
+    The bounds here are placeholders; the problem that uses the plant sets its own.
     """
 
     name = "second_order"
@@ -37,7 +37,7 @@ class SecondOrder(Plant):
     dt_s: Any = 0.1
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(velocity, acceleration)."""
+        """Return (velocity, acceleration)."""
         p, v = x
         acceleration = (
             self.a * p + self.b * v + self.c * p * p * p + self.d * p * p * v + self.g * xp.sin(p) + self.e * u[0]
@@ -46,7 +46,7 @@ class SecondOrder(Plant):
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """All coefficients, zeros included."""
+        """All coefficients, including zeros."""
         return {term: getattr(self, term) for term in TERMS}
 
     @property

@@ -1,6 +1,6 @@
-"""Whether a plant's dynamics can be given to a solver.
+"""Check that a solver can use the dynamics of a plant.
 
-They must accept symbols, not depend on time, and be linear where they say so.
+They must accept symbols, must not depend on time, and must be linear if the plant says so.
 """
 
 from setpoint.errors import InputError
@@ -11,9 +11,9 @@ def require_symbolic(plant: Plant) -> None:
     """Check one step of `plant` on CasADi symbols; a linear plant's step must have constant derivatives.
 
     Raises:
-        InputError: the dynamics do not accept symbols or depend on time, or the plant says `linear = True` and is not.
+        InputError: the dynamics do not accept symbols or depend on time, or are not linear despite `linear = True`.
     """
-    import casadi  # takes a while, and the list of systems needs it only where there are plug-ins
+    import casadi  # slow to import, and listing the systems needs it only with plug-ins
 
     t, x, u = casadi.SX.sym("t"), casadi.SX.sym("x", plant.n_x), casadi.SX.sym("u", plant.n_u)
     try:
@@ -21,17 +21,18 @@ def require_symbolic(plant: Plant) -> None:
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0].rstrip('.')}"
         raise InputError(
-            f"{plant.name}: derivative must accept CasADi symbols, but on them it raises {reason}. Write it without "
-            "`if`, `float` or NumPy on a state or control, as one formula with the functions of xp."
+            f"{plant.name}: derivative must accept CasADi symbols, but raises {reason}. Write it as one formula "
+            "with the functions of xp, without `if`, `float` or NumPy on a state or control."
         ) from error
     if casadi.depends_on(step, t):
         raise InputError(
-            f"{plant.name}: derivative must not depend on time, for plans, prompts and feedback start at any time. "
-            "Make what varies a state."
+            f"{plant.name}: derivative must not depend on time, because plans may start at any time. "
+            "Add a state for what varies with time."
         )
+    # Linear means a constant Jacobian. Checked on the RK4 step, which is what the quadratic program contains.
     w = casadi.vertcat(x, u)
     if plant.linear and casadi.depends_on(casadi.jacobian(step, w), w):
         raise InputError(
             f"{plant.name}: a plant with `linear = True` must be linear in its states and controls, but its "
-            "derivatives depend on them. Leave out `linear = True`."
+            "Jacobian depends on them. Remove `linear = True`."
         )

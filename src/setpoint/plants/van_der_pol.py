@@ -18,7 +18,7 @@ class VanDerPol(Plant):
     | velocity | 1/s  | −2 … 2  |
     | force    | 1/s² | −5 … 5  |
 
-    The origin is an unstable focus for mu > 0; open-loop errors grow about twelvefold over five seconds.
+    The origin is an unstable focus for 0 < mu < 2; open-loop errors grow by a factor of about 12 over five seconds.
     """
 
     name = "van_der_pol"
@@ -34,7 +34,7 @@ class VanDerPol(Plant):
     dt_s: float = 0.1
 
     def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(velocity, mu (1 − x²) v − x + u)."""
+        """Return (velocity, mu (1 − x²) v − x + u)."""
         position, velocity = x
         return velocity, self.mu * (1.0 - position * position) * velocity - position + u[0]
 
@@ -51,7 +51,7 @@ class VanDerPol(Plant):
 
 @dataclass(frozen=True)
 class VanDerPolTight(VanDerPol):
-    """The same oscillator with a weak actuator, which is saturated most of the time.
+    """The same oscillator with a weak actuator, which the optimum saturates most of the time.
 
     | signal   | unit | bounds      |
     | -------- | ---- | ----------- |
@@ -59,7 +59,7 @@ class VanDerPolTight(VanDerPol):
     | velocity | 1/s  | −2.2 … 2.2  |
     | force    | 1/s² | −1 … 1      |
 
-    Its parameter is not varied: with more damping of the wrong sign the weak actuator no longer holds every state.
+    Its parameter is fixed: with a larger mu the weak actuator can no longer control every initial state.
     """
 
     name = "van_der_pol_tight"

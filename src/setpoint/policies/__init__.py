@@ -1,4 +1,4 @@
-"""Language models that can be sampled, as controllers; base models and presets. Nothing heavy is imported here."""
+"""Language models as controllers, base models and their presets; heavy libraries are imported lazily."""
 
 from setpoint.policies.bases import BUILTIN, BaseModel, builtin_path, resolve_base
 from setpoint.policies.presets import PRESETS, BasePreset

@@ -1,44 +1,115 @@
-"""A trained adapter on disk: what lies beside its weights, and whether it belongs to a base."""
+"""Check trained adapters on disk: their files, and the base model they were trained on."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
-from setpoint.artifacts import StageFolder, read_json
+from setpoint.artifacts import DamagedError, Fields, StageFolder, is_identifier, read_json
 from setpoint.errors import InputError
+from setpoint.language import PromptFormat
+from setpoint.language.prompt_format import TEMPLATES
 from setpoint.policies.bases import BaseModel
+from setpoint.problems import MoveBlocking
 
 ADAPTER_RECORD = "setpoint.json"
-"""Beside an adapter's own files: which base and prompt format it belongs to, and how it was trained."""
+"""File beside the adapter that records its base model, prompt format and training parameters."""
 
 
 def check_adapter(adapter: Path, base: BaseModel) -> None:
-    """See that `adapter` is there and was trained on `base`.
+    """Check that `adapter` is complete, intact and was trained on `base`.
 
     Raises:
-        InputError: it is missing, incomplete, damaged, without a record of its base, or made for another base.
+        InputError: it is missing, incomplete, damaged, has no record of its base, or was trained on another base.
     """
     required = ("adapter_config.json", "adapter_model.safetensors", ADAPTER_RECORD)
     missing = [name for name in required if not (adapter / name).is_file()]
     if missing:
         raise InputError(
             f"an adapter must be a folder with {', '.join(required)}, but {str(adapter)!r} lacks {', '.join(missing)}. "
-            "`setpoint models list` shows the adapters of this workspace."
+            "Run `setpoint models list` to see the adapters of this workspace."
         )
-    record = read_json(adapter / ADAPTER_RECORD)
-    recorded = record.get("base") if isinstance(record, dict) else None
-    if not isinstance(recorded, dict) or recorded.get("digest") != base.digest:
-        found = (
-            f"{recorded.get('name')!r} ({recorded.get('digest')})" if isinstance(recorded, dict) else "no known base"
-        )
+    name, recorded = _recorded_base(adapter)
+    if recorded != base.digest:
+        found = f"{name!r} ({recorded})" if recorded else "no known base"
         raise InputError(
             f"adapter {str(adapter)!r} belongs to {found}, not to {base.name!r} ({base.digest}). An adapter works only "
-            "on the base that it was trained on; name that one with --base-model."
+            "with the base it was trained on; select that base with --base-model."
         )
     _require_intact(adapter)
+    read_adapter_config(adapter)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRecord:
+    """What training wrote beside an adapter, as far as it takes to use it.
+
+    Attributes:
+        base: the name that its base had then.
+        systems: full names.
+    """
+
+    base: str
+    systems: tuple[str, ...]
+    prompt_format: PromptFormat
+
+
+def read_record(adapter: Path) -> AdapterRecord:
+    """The record in the folder of an adapter.
+
+    Raises:
+        InputError: there is none, or a damaged one.
+    """
+    path = adapter / ADAPTER_RECORD
+    fields = Fields(read_json(path), path)
+    prompts, systems = fields.inner("dialect"), fields.texts("systems")
+    if not systems or not all(map(is_identifier, systems)):
+        raise fields.wrong("systems", "a list of names of systems")
+    return AdapterRecord(
+        base=fields.inner("base").text("name"),
+        systems=systems,
+        prompt_format=PromptFormat(
+            template=prompts.one_of("template", TEMPLATES),
+            blocking=MoveBlocking(prompts.wholes("blocks", least=1)),
+            control_decimals=prompts.whole("control_decimals"),
+            state_decimals=prompts.whole("state_decimals"),
+        ),
+    )
+
+
+def _recorded_base(adapter: Path) -> tuple[str, str]:
+    """Name and digest of the base that an adapter was trained on; empty where its record does not say."""
+    path = adapter / ADAPTER_RECORD
+    try:
+        base = Fields(read_json(path), path).inner("base")
+        return base.text("name"), base.text("digest")
+    except DamagedError:
+        return "", ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """The shape of an adapter, from PEFT's own description of it."""
+
+    rank: int
+    scale: float
+
+
+def read_adapter_config(adapter: Path) -> AdapterConfig:
+    """The shape of the adapter in a folder.
+
+    Raises:
+        InputError: PEFT's file is missing, damaged, or describes no LoRA adapter.
+    """
+    path = adapter / "adapter_config.json"
+    fields = Fields(read_json(path), path)
+    fields.one_of("peft_type", ("LORA",))
+    fields.texts("target_modules")
+    rank = fields.whole("r", least=1)
+    return AdapterConfig(rank, fields.number("lora_alpha") / rank)
 
 
 def _require_intact(adapter: Path) -> None:
-    """Compare an adapter that a stage published with the stage's manifest; one that was copied has none beside it."""
+    """Compare an adapter with the manifest of its stage; a copied adapter has none, so only its format is checked."""
     folder = adapter.resolve()
     stage = StageFolder(folder.parent)
     if stage.read_manifest() is None:
@@ -46,12 +117,12 @@ def _require_intact(adapter: Path) -> None:
     elif damaged := [Path(name).name for name in stage.damaged_files() if name.startswith(f"{folder.name}/")]:
         raise InputError(
             f"adapter {str(adapter)!r} is damaged: {', '.join(damaged)} is not what was published. "
-            "`setpoint experiment resume` trains it anew."
+            "Run `setpoint experiment resume` to retrain it."
         )
 
 
 def _require_readable(adapter: Path) -> None:
-    """Of an adapter from elsewhere, nothing but the form can be checked."""
+    """Check that the files of a copied adapter can be parsed."""
     from safetensors import SafetensorError, safe_open
 
     try:

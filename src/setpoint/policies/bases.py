@@ -1,10 +1,11 @@
-"""Base models by name: the built-in one, a local folder, or an id on the model hub."""
+"""Resolve base models by name: the built-in base, a local folder or a model-hub id."""
 
 import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from setpoint.artifacts import Fields, read_json
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest, file_digest
 from setpoint.policies.presets import GENERAL, TINY, BasePreset
@@ -13,23 +14,25 @@ BUILTIN = "builtin:tiny"
 _WEIGHTS = ("*.safetensors", "*.bin")
 _REQUIRED = ("config.json", "tokenizer_config.json")
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
-"""Ends of the names of architectures that may generate; whether they do, only loading tells."""
+"""Name endings of architectures that may generate text; only loading the model can confirm it."""
 _ENCODERS = frozenset(
     {"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "albert", "electra", "deberta", "deberta-v2"}
 )
-"""Model types that do not generate as they are, for configurations that name no architecture."""
+"""Encoder-only model types, for configurations that name no architecture."""
+_POSITIVE = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
+"""Fields of a configuration that must be positive integers if present."""
 _TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates", "chat_templates")
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model that can be loaded.
+    """A resolved base model.
 
     Attributes:
-        name: what the user called it; recorded in adapters.
-        location: a folder, or a hub id.
-        digest: of its weights, configuration and tokenizer; for a hub id, of the id.
-        preset: the defaults that belong to it.
+        name: name given by the user; recorded in adapters.
+        location: a folder or a hub id.
+        digest: digest of the weights, configuration and tokenizer; for a hub model, of its id.
+        preset: default settings of the base model.
     """
 
     name: str
@@ -39,20 +42,20 @@ class BaseModel:
 
     @property
     def on_hub(self) -> bool:
-        """Whether it is to be fetched by its id, or found in the cache of the hub."""
+        """Whether the model is loaded from the hub or its cache."""
         return not Path(self.location).is_dir()
 
 
 def builtin_path() -> Path:
-    """The folder of the built-in base inside the installed package."""
+    """Return the folder of the built-in base inside the installed package."""
     return Path(str(files("setpoint.policies"))) / "builtin_tiny"
 
 
 def resolve_base(name: str) -> BaseModel:
-    """The base model called `name`.
+    """Resolve the base model `name`.
 
     Raises:
-        InputError: neither the built-in base, nor a folder with a model, nor shaped like a hub id.
+        InputError: `name` is neither the built-in base, nor a model folder, nor formatted as a hub id.
     """
     if name == BUILTIN:
         path = builtin_path()
@@ -62,8 +65,8 @@ def resolve_base(name: str) -> BaseModel:
         return BaseModel(name, str(path.resolve()), _folder_digest(path), GENERAL)
     if name.startswith("builtin:") or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(
-            f"base model {name!r} is neither {BUILTIN!r}, nor a folder with a model, nor a hub id of the form "
-            "owner/model. Give one of these with --base-model."
+            f"base model {name!r} is neither {BUILTIN!r}, nor a model folder, nor a hub id such as owner/model. Pass "
+            "one of these to --base-model."
         )
     return BaseModel(name, name, digest({"hub": name}), GENERAL)
 
@@ -74,11 +77,11 @@ def _folder_digest(path: Path) -> str:
     if missing or not weights:
         lacks = ", ".join([*missing, *([] if weights else ["weights (*.safetensors)"])])
         raise InputError(
-            f"base model {str(path)!r} is not a causal language model folder: it lacks {lacks}. Give --base-model a "
-            "folder that transformers saved."
+            f"base model {str(path)!r} is not a causal language model folder: it lacks {lacks}. Pass a folder saved "
+            "by transformers to --base-model."
         )
     for file in [*weights, *path.glob("*.json")]:
-        _require_whole(file)
+        _require_undamaged(file)
     _require_causal(path)
     _require_chat_template(path)
     parts = [*weights, *sorted(path.glob("*.json")), *sorted(path.glob("*.jinja"))]
@@ -86,46 +89,50 @@ def _folder_digest(path: Path) -> str:
 
 
 def _require_causal(path: Path) -> None:
-    """Refuse what cannot be a causal language model, from its configuration alone: loading it takes long."""
-    config = json.loads((path / "config.json").read_bytes())
-    model_type = config.get("model_type") if isinstance(config, dict) else None
+    """Reject models that cannot be causal language models by their configuration, since loading them is slow."""
+    config = read_json(path / "config.json")
+    fields = Fields(config if isinstance(config, dict) else {}, path / "config.json")
+    model_type = fields.optional_text("model_type")
     if not model_type:
-        raise InputError(f"{str(path / 'config.json')!r} does not say its model_type. Copy it again from its source.")
-    named = config.get("architectures") or []
-    found = ", ".join(map(str, named)) or f"model_type {model_type!r}"
-    if not any(str(name).endswith(_CAUSAL) for name in named) if named else model_type in _ENCODERS:
+        raise InputError(f"{str(path / 'config.json')!r} has no model_type. Copy it again from its source.")
+    for name in _POSITIVE:
+        fields.optional_whole(name, least=1)
+    named = fields.texts("architectures") if fields.has("architectures") else ()
+    found = ", ".join(named) or f"model_type {model_type!r}"
+    if not any(name.endswith(_CAUSAL) for name in named) if named else model_type in _ENCODERS:
         raise InputError(
-            f"base model {str(path)!r} is not a causal language model, but {found}. Give --base-model one that "
-            "generates text, such as an instruction-tuned *ForCausalLM."
+            f"base model {str(path)!r} is not a causal language model, but {found}. Pass a model that generates text "
+            "to --base-model, such as an instruction-tuned *ForCausalLM."
         )
 
 
 def _require_chat_template(path: Path) -> None:
-    tokenizer = json.loads((path / "tokenizer_config.json").read_bytes())
-    inside = isinstance(tokenizer, dict) and tokenizer.get("chat_template")
-    if not inside and not any((path / name).exists() for name in _TEMPLATES):
-        raise without_template(str(path))
+    fields = Fields(read_json(path / "tokenizer_config.json"), path / "tokenizer_config.json")
+    fields.optional_number("model_max_length")
+    if not fields.has("chat_template") and not any((path / name).exists() for name in _TEMPLATES):
+        raise missing_template(str(path))
 
 
-def without_template(name: str) -> InputError:
-    """The refusal of a base model that has no chat template."""
+def missing_template(name: str) -> InputError:
+    """Return the error for a base model without a chat template."""
     return InputError(
-        f"base model {name!r} has no chat template, so that nobody knows how to talk to it. Use an instruction-tuned "
-        "model, or add chat_template.jinja to its folder."
+        f"base model {name!r} has no chat template, so its prompt format is unknown. Use an instruction-tuned model, "
+        "or add chat_template.jinja to its folder."
     )
 
 
-def _require_whole(file: Path) -> None:
-    """Refuse a file that a broken copy or download has left behind, before anything is made for it."""
+def _require_undamaged(file: Path) -> None:
+    """Reject files that are damaged by an incomplete copy or download, before any work depends on them."""
     try:
         if file.suffix == ".json":
             json.loads(file.read_bytes())
         elif file.suffix == ".safetensors":
+            # Layout: header length (8 bytes, little-endian), JSON header, tensor data; see huggingface/safetensors.
             with file.open("rb") as stream:
                 header_bytes = int.from_bytes(stream.read(8), "little")
                 tensors = json.loads(stream.read(header_bytes))
             ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
             if 8 + header_bytes + max(ends) != file.stat().st_size:
-                raise ValueError("its size is not what its header says")
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-        raise InputError(f"base model file {str(file)!r} is cut off or damaged ({error}). Copy it again.") from error
+                raise ValueError("its size does not match its header")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
+        raise InputError(f"base model file {str(file)!r} is truncated or damaged ({error}). Copy it again.") from error

@@ -1,4 +1,4 @@
-"""A language model as a controller: state to prompt, completion to moves, moves to controls on the plant's grid."""
+"""Language-model controller: maps states to prompts, completions to moves, and moves to controls on the time grid."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,30 +18,30 @@ from setpoint.trajectory import Termination
 
 
 def moves_to_generate(preset: BasePreset, steps: int) -> int | None:
-    """How many leading moves to generate for the first `steps` steps; None for the whole answer, with its end.
+    """Return the number of leading moves to generate for the first `steps` steps; None for the complete answer.
 
-    Generation can stop early only where a base's answers have a fixed layout of tokens.
+    Generation can stop early only if the answers of the base have a fixed token layout.
     """
     blocking = preset.prompt_format.blocking
     needed = blocking.moves_covering(min(steps, blocking.steps))
-    known_layout = preset.header_tokens is not None and preset.tokens_per_move is not None
-    return needed if known_layout and needed < blocking.moves else None
+    fixed_layout = preset.header_tokens is not None and preset.tokens_per_move is not None
+    return needed if fixed_layout and needed < blocking.moves else None
 
 
-class CompletesChats(Protocol):
-    """What a controller needs of a language model."""
+class ChatModel(Protocol):
+    """Interface that a controller requires of a language model."""
 
     def complete(self, chats: list[list[Message]], max_new_tokens: int, temperature: float = 0.0) -> list[Completion]:
-        """One completion for every chat, in order."""
+        """Return one completion per chat, in order."""
 
 
 def load_controllers(
     base: BaseModel, prompt_format: PromptFormat, adapter: Path | None = None
 ) -> "Callable[[Problem], LLMController]":
-    """What makes the controller of any problem out of a model in this prompt format, which is loaded once, here.
+    """Load a model once and return a function that builds its controller for any problem.
 
     Raises:
-        InputError: the base or the adapter cannot be used.
+        InputError: the base or the adapter is invalid.
     """
     model = LanguageModel.load(base, adapter)
     preset = replace(base.preset, prompt_format=prompt_format)
@@ -49,43 +49,43 @@ def load_controllers(
 
 
 class LLMController(ProblemController):
-    """Asks a language model for the plan of every state, with the same horizon in the prompt whatever the time is."""
+    """Queries a language model for a plan from each state; the horizon in the prompt is the same at all times."""
 
     name = "llm"
 
-    def __init__(self, problem: Problem, model: CompletesChats, preset: BasePreset) -> None:
-        """Speak the preset's prompt format with `model` about `problem`."""
+    def __init__(self, problem: Problem, model: ChatModel, preset: BasePreset) -> None:
+        """Control `problem` with `model`, using the prompt format of `preset`."""
         super().__init__(problem)
         self._model = model
         self._preset = preset
 
     def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
-        """Controls for at least `steps` steps; zeros where an answer could not be read.
+        """Return controls for at least `steps` steps; zeros for unreadable answers.
 
-        Where the layout of answers is known, generation stops after the moves that are needed: a model that continues
-        an answer writes its first moves without regard to whether the rest will be generated.
+        With a fixed token layout, generation stops after the required moves. The model is autoregressive, so stopping
+        early does not change them.
         """
         blocking = self._preset.prompt_format.blocking
         needed = moves_to_generate(self._preset, steps)
         moves = needed or blocking.moves
         chats = [messages(self.problem, state, self._preset.prompt_format) for state in x.tolist()]
         completions = self._model.complete(chats, self._preset.answer_tokens(self.problem.plant, needed))
-        answers = [self._read(completion, moves, needed is not None) for completion in completions]
-        nothing = np.zeros((moves, self.problem.plant.n_u))
+        answers = [self._parse(completion, moves, needed is not None) for completion in completions]
+        zero = np.zeros((moves, self.problem.plant.n_u))
         return ControlPlan(
-            controls=blocking.expand(np.stack([nothing if isinstance(a, Termination) else a for a in answers])),
+            controls=blocking.expand(np.stack([zero if isinstance(a, Termination) else a for a in answers])),
             outcomes=tuple(a if isinstance(a, Termination) else Termination.COMPLETED for a in answers),
             tokens=np.array([completion.tokens for completion in completions], dtype=np.int64),
         )
 
-    def _read(self, completion: Completion, moves: int, cut_off: bool) -> Float[np.ndarray, "M n_u"] | Termination:
+    def _parse(self, completion: Completion, moves: int, truncated: bool) -> Float[np.ndarray, "M n_u"] | Termination:
         answer = parse_answer(
             completion.text,
             moves,
             self.problem.plant.n_u,
-            complete=not cut_off,
+            complete=not truncated,
             decimals=self._preset.prompt_format.control_decimals,
         )
         if not isinstance(answer, ParseFailure):
             return answer
-        return answer.termination if completion.ended or cut_off else Termination.TOKEN_LIMIT
+        return answer.termination if completion.ended or truncated else Termination.TOKEN_LIMIT

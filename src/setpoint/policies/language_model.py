@@ -1,4 +1,4 @@
-"""A language model that can be asked: base, adapter, chat template, batched completion."""
+"""Load a language model with its adapter and complete chats in batches."""
 
 import logging
 import warnings
@@ -12,7 +12,7 @@ import torch
 from setpoint.errors import InputError
 from setpoint.language import Message
 from setpoint.policies.adapters import check_adapter
-from setpoint.policies.bases import BaseModel, without_template
+from setpoint.policies.bases import BaseModel, missing_template
 from setpoint.policies.runtime import Runtime
 
 _LIBRARIES = ("transformers", "peft", "accelerate", "trl")
@@ -20,12 +20,12 @@ _LIBRARIES = ("transformers", "peft", "accelerate", "trl")
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model answered.
+    """Completion of a chat.
 
     Attributes:
-        text: without special tokens that only the chat format needs.
-        tokens: generated tokens, the end mark included.
-        ended: whether the model ended the answer itself, rather than reaching the limit.
+        text: generated text without the special tokens of the chat format.
+        tokens: number of generated tokens, including the end-of-sequence token.
+        ended: whether the model generated the end-of-sequence token before the token limit.
     """
 
     text: str
@@ -37,14 +37,14 @@ class LanguageModel:
     """A causal language model with its tokenizer, ready to complete batches of chats."""
 
     def __init__(self, model: Any, tokenizer: Any, runtime: Runtime) -> None:
-        """Take a loaded model; `load` is the usual way."""
+        """Wrap a loaded model; use `load` to load one."""
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._runtime = runtime
 
     @classmethod
     def load(cls, base: BaseModel, adapter: Path | None = None, runtime: Runtime | None = None) -> "LanguageModel":
-        """Load `base`, with the adapter in the folder `adapter` if one is given.
+        """Load `base`, with the adapter in the folder `adapter`, if given.
 
         Raises:
             InputError: the base cannot be loaded or has no chat template; the adapter is missing or was trained on
@@ -64,9 +64,9 @@ class LanguageModel:
     def complete(
         self, chats: Sequence[Sequence[Message]], max_new_tokens: int, temperature: float = 0.0
     ) -> list[Completion]:
-        """One completion for every chat, in order; the most likely tokens, or samples where `temperature` > 0.
+        """Return one completion per chat, in order: greedy, or sampled if `temperature` > 0.
 
-        Chats of similar length are completed together.
+        Chats are batched by prompt length to reduce padding.
         """
         prompts = [self._encode(chat) for chat in chats]
         by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
@@ -106,9 +106,9 @@ class LanguageModel:
         return [self._completion(row, ends) for row in output[:, width:].tolist()]
 
     def _shared_cache(self, prompts: Sequence[list[int]]) -> Any:
-        """Keys and values of the beginning that all prompts share, computed once; None where they are not aligned.
+        """Return the key-value cache of the common prompt prefix, computed once; None if the prompts differ in length.
 
-        Prompts of one plant differ only in the state at their end, and reading prompts is most of the work.
+        Prompts of one plant differ only in the state at their end, and prefilling dominates the computation.
         """
         shared = shared_prefix(prompts)
         if not shared:
@@ -119,7 +119,7 @@ class LanguageModel:
         return cache
 
     def _completion(self, generated: list[int], ends: frozenset[int]) -> Completion:
-        """Cut `generated` after its first end mark; what follows is padding."""
+        """Truncate `generated` at its first end-of-sequence token; the rest is padding."""
         end = next((index for index, token in enumerate(generated) if token in ends), None)
         answer = generated if end is None else generated[:end]
         text = self._tokenizer.decode(answer, skip_special_tokens=True)
@@ -132,7 +132,7 @@ class LanguageModel:
 
 
 def shared_prefix(prompts: Sequence[list[int]]) -> int:
-    """Tokens at the beginning that all of `prompts` share, short of a whole prompt; 0 where their lengths differ."""
+    """Return the length of the common prefix, shorter than a prompt; 0 if the prompts differ in length."""
     if len(prompts) < 2 or len({len(prompt) for prompt in prompts}) > 1:
         return 0
     different = (position for position, column in enumerate(zip(*prompts, strict=True)) if len(set(column)) > 1)
@@ -140,34 +140,34 @@ def shared_prefix(prompts: Sequence[list[int]]) -> int:
 
 
 def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, Any]:
-    """The weights and the tokenizer of `base`, in the runtime's precision and on its device.
+    """Load the model and tokenizer of `base`, in the precision and on the device of `runtime`.
 
-    The hub is asked only for hub ids, and not at all under HF_HUB_OFFLINE=1.
+    The hub is contacted only for hub ids, and never with HF_HUB_OFFLINE=1.
 
     Raises:
-        InputError: it cannot be loaded, or has no chat template.
+        InputError: the base cannot be loaded or has no chat template.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    quieten()
+    silence_libraries()
     local = {"local_files_only": True} if Path(base.location).exists() else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.location, padding_side="left", **local)
         model = AutoModelForCausalLM.from_pretrained(base.location, dtype=runtime.dtype, **local)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"base model {base.name!r} cannot be loaded: {_first_line(error)} Name another with --base-model, or "
-            "download it first where the hub is out of reach (HF_HUB_OFFLINE=1)."
+            f"base model {base.name!r} cannot be loaded: {_first_line(error)} Choose another with --base-model, or "
+            "download it first if the hub is not reachable (HF_HUB_OFFLINE=1)."
         ) from error
     if not tokenizer.chat_template:
-        raise without_template(base.name)
+        raise missing_template(base.name)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(runtime.device), tokenizer
 
 
-def quieten() -> None:
-    """Keep progress bars and remarks of the model libraries out of the logs; errors still come through."""
+def silence_libraries() -> None:
+    """Suppress progress bars and warnings of the model libraries; errors are still logged."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()

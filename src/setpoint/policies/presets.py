@@ -1,4 +1,4 @@
-"""What belongs to a base model: how it is spoken to, and the training defaults that work for it."""
+"""Presets of base models: prompt and answer format, and training defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from setpoint.plants import Plant
 from setpoint.problems import MoveBlocking
 
 ONE_DIGIT = 10.0
-"""Controls below this have the tokens of a preset's layout; others take up to one more for each digit and the sign."""
+"""Controls below this fit the token layout of a preset; larger ones need up to one more token per digit and sign."""
 
 
 @dataclass(frozen=True)
 class BasePreset:
-    """Defaults of a base model. Everything here is resolved into the configuration of a stage and so recorded.
+    """Defaults of a base model, which are resolved into the recorded configuration of each stage.
 
     Attributes:
         name: `tiny` or `general`.
         prompt_format: template, moves and decimals.
         lora, sft, grpo: default parameters of the training stages.
-        header_tokens: tokens of an answer before its first move, where answers have a fixed layout; else None.
-        tokens_per_move: tokens of one control of a move below `ONE_DIGIT`, where that is constant; else None. With both
-            known, generation stops after the moves that are needed.
-        max_answer_tokens: upper bound of a whole answer for a plant with one control; twice that for two, and so on.
+        header_tokens: tokens before the first move of an answer, if answers have a fixed layout; else None.
+        tokens_per_move: tokens per control of a move below `ONE_DIGIT`, if constant; else None. With both values,
+            generation stops after the required moves.
+        max_answer_tokens: maximum tokens of a complete answer, per control of the plant.
     """
 
     name: str
@@ -38,9 +38,9 @@ class BasePreset:
     tokens_per_move: int | None = None
 
     def answer_tokens(self, plant: Plant, moves: int | None = None) -> int:
-        """Tokens to generate for the first `moves` moves of `plant` (None: the whole answer, with its end).
+        """Return the number of tokens for the first `moves` moves of `plant` (None: the complete answer).
 
-        The reasoning before the moves also has a number for every control.
+        The reasoning before the moves also contains one number per control.
         """
         n_u, largest = plant.n_u, float(np.abs([plant.control_lower, plant.control_upper]).max())
         if self.header_tokens is None or self.tokens_per_move is None:
@@ -48,6 +48,7 @@ class BasePreset:
         spare = 0 if largest < ONE_DIGIT else len(f"-{largest:.0f}")
         if moves is None:
             return (self.max_answer_tokens + self.prompt_format.blocking.moves * spare) * n_u
+        # The header is counted for one control: n_u - 1 further numbers in the reasoning, then `moves` * n_u controls.
         return self.header_tokens + (n_u - 1 + moves * n_u) * self.tokens_per_move + moves * n_u * spare
 
 

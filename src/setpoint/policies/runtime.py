@@ -1,4 +1,4 @@
-"""The one place where CPU and GPU differ: device, precision, threads, batch sizes, arguments of trainers."""
+"""All differences between CPU and GPU: device, precision, threads, batch sizes and trainer arguments."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,18 +10,18 @@ from setpoint.policies.presets import TINY, BasePreset
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how a model computes.
+    """Device and numerical settings of a model.
 
     Attributes:
         device: `cpu` or `cuda`.
-        precision: of the base's weights and of the arithmetic; adapters are always trained in float32. The
-            built-in base computes in float32 everywhere: it would not gain from less.
-        threads: torch threads, or None to leave them alone. One is fastest for the built-in base, and makes results
-            independent of the number of cores.
-        generation_batch_size: prompts that are completed together.
-        largest_micro_batch: rows of one training pass at most, before memory was tried; None for no limit.
-        recompute: whether activations are computed again in the backward pass rather than kept.
-        generation_backend: what samples completions.
+        precision: precision of the base weights and the arithmetic; adapters are always trained in float32. The
+            built-in base always uses float32: it is too small to benefit from lower precision.
+        threads: number of torch threads; None keeps torch's default. One thread is fastest for the built-in base and
+            makes results independent of the number of cores.
+        generation_batch_size: number of prompts per generation batch.
+        largest_micro_batch: initial maximum of rows per training pass; None for no limit.
+        recompute: whether to recompute activations in the backward pass (gradient checkpointing).
+        generation_backend: library that samples completions.
     """
 
     device: Literal["cpu", "cuda"]
@@ -34,7 +34,7 @@ class Runtime:
 
     @classmethod
     def detect(cls, preset: BasePreset = TINY) -> "Runtime":
-        """What this machine offers to bases of `preset`: those of other people bfloat16, on a GPU that has it."""
+        """Return the runtime of this machine; bases other than the built-in use bfloat16 if the GPU supports it."""
         tiny, cuda = preset.name == TINY.name, torch.cuda.is_available()
         if tiny:
             return cls("cuda" if cuda else "cpu", "float32", 1, 300, None)
@@ -44,17 +44,17 @@ class Runtime:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision as torch calls it."""
+        """The precision as a torch dtype."""
         dtype: torch.dtype = getattr(torch, self.precision)
         return dtype
 
     def apply(self) -> None:
-        """Set what is global to the process."""
+        """Apply the process-wide settings."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
 
     def training_arguments(self) -> dict[str, Any]:
-        """The part of transformers' `TrainingArguments` that depends on the device."""
+        """Return the device-dependent part of transformers' `TrainingArguments`."""
         on_cpu = self.device == "cpu"
         return {
             "use_cpu": on_cpu,
@@ -64,5 +64,5 @@ class Runtime:
         }
 
     def describe(self) -> dict[str, str]:
-        """What a stage records, for it can change numbers."""
+        """Return the settings that may affect numerical results, for the record of a stage."""
         return {"precision": self.precision, "generation_backend": self.generation_backend}

@@ -1,1 +1,1 @@
-"""The recipe of the built-in base model: random plants, their optima as text, a tokenizer, and pre-training."""
+"""Pre-training of the built-in base model: random plants, optimal answers as text, tokenizer and training."""

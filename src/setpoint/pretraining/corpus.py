@@ -1,7 +1,7 @@
-"""The text the built-in base learns from: prompts of random plants and the certified optimum as the answer.
+"""Pre-training corpus of the built-in base: prompts of random plants, with certified optima as answers.
 
-Rows are made in chunks of plants; chunk i depends on the seed and i alone, so that the corpus is the same on any number
-of workers.
+Rows are generated in chunks of plants. Chunk i depends only on the seed and i, so the corpus does not depend on the
+number of workers.
 """
 
 from collections.abc import Iterator
@@ -26,11 +26,12 @@ _VISITED_SHARE = 0.5
 _NEAR_TARGET_SHARE = 0.3
 _STATE_LIMIT = 4.0
 _REACHED = 0.15
+"""A suitable optimum ends within this distance of the target, relative to the half-width."""
 
 
 @dataclass
 class CorpusLog:
-    """What was drawn, rejected and why; merged over chunks and kept with the model."""
+    """Counts of drawn and rejected plants and states, merged over chunks and stored with the model."""
 
     plants: int = 0
     rejected_near_named: dict[str, int] = field(default_factory=dict)
@@ -51,14 +52,14 @@ class CorpusLog:
 
 @dataclass(frozen=True)
 class TextRow:
-    """A prompt and the answer to it."""
+    """A prompt with its answer."""
 
     prompt: str
     answer: str
 
 
 def generate_corpus(seed: int, chunks: range, workers: int = 1) -> Iterator[tuple[list[TextRow], CorpusLog]]:
-    """The rows and the log of every chunk in `chunks`, in order."""
+    """Yield the rows and the log of each chunk in `chunks`, in order."""
     jobs = [(seed, index) for index in chunks]
     with ordered_map(workers) as run_all:
         yield from run_all(_chunk, jobs)
@@ -110,7 +111,7 @@ class _Solved:
 
 
 def _solve_all(plants: list[DrawnPlant], starts: list[tuple[int, np.ndarray]], log: CorpusLog) -> list[_Solved]:
-    """The certified optimum from every start (plant index, state) that has a suitable one."""
+    """Return the certified optima of all starts (plant index, state) for which a suitable one exists."""
     solved = []
     for k, state in starts:
         drawn, x0 = plants[k], np.round(state, STATE_DECIMALS)
@@ -133,7 +134,7 @@ def _solve_all(plants: list[DrawnPlant], starts: list[tuple[int, np.ndarray]], l
 
 
 def _simulate(drawn: list[DrawnPlant], solved: list[tuple[int, np.ndarray, Any]]) -> np.ndarray:
-    """The states of all optima at once: the plant's coefficients are arrays over the batch."""
+    """Simulate all optima in one batch; the plant coefficients are arrays over the batch."""
     coefficients = {name: np.array([plant.coefficients[name] for plant in drawn]) for name in TERMS}
     plant = SecondOrder(**coefficients, dt_s=np.array([plant.dt_s for plant in drawn]))
     states = [np.array([x0 for _, x0, _ in solved])]
@@ -145,7 +146,7 @@ def _simulate(drawn: list[DrawnPlant], solved: list[tuple[int, np.ndarray, Any]]
 
 @cache
 def _optimizer() -> Any:
-    """One parametric optimizer for the whole family; CasADi is imported only by the process that solves."""
+    """Return a parametric optimizer for the whole family; only processes that solve import CasADi."""
     from setpoint.controllers.shooting import TrajectoryOptimizer, symbols
 
     parameters = symbols((*TERMS, "dt_s", "velocity_weight"))
@@ -169,10 +170,11 @@ def _problem(plant: SecondOrder, velocity_weight: Any, half_width: tuple[float, 
 
 
 def _as_text(drawn: DrawnPlant, index: int, solved: list[_Solved], rng: np.random.Generator) -> list[TextRow]:
-    """Prompt and answer for every optimum of plant `index`, with bounds that none of them reaches."""
+    """Return prompt and answer for every optimum of plant `index`, with state bounds inactive in all of them."""
     mine = [found for found in solved if found.plant == index]
     if not mine:
         return []
+    # State bounds are drawn after solving: 5 to 100 % beyond the largest excursion, so that none is active.
     extent = np.max([np.abs(found.states).max(axis=0) for found in mine], axis=0)
     bounds = np.ceil(10 * extent * rng.uniform(1.05, 2.0)) / 10
     problem, prompt_format = _problem(_bounded(drawn, bounds), drawn.velocity_weight, drawn.half_width), PromptFormat()
@@ -187,7 +189,7 @@ def _as_text(drawn: DrawnPlant, index: int, solved: list[_Solved], rng: np.rando
 
 
 def _bounded(drawn: DrawnPlant, state_bounds: np.ndarray) -> SecondOrder:
-    """The plant with the bounds that its prompt states."""
+    """Return the plant with the bounds stated in its prompt."""
 
     position, velocity = (
         Signal(signal.name, signal.unit, -float(bound), float(bound))

@@ -1,8 +1,8 @@
-"""Random second-order plants for the built-in base to learn from, never close to a named one.
+"""Random second-order plants for pre-training the built-in base, none of them close to a named plant.
 
-Two plants are compared by the Taylor coefficients of their acceleration (so that g sin(x) and a x − g x³/6 count as the
-same thing). A drawn plant is rejected when every coefficient lies within 20 % of a named plant's, where coefficients
-smaller than one are compared absolutely; that rejects more than a purely relative rule would.
+Plants are compared by the Taylor coefficients of their acceleration, so that g sin(x) and g x − g x³/6 are equivalent.
+A drawn plant is rejected if every coefficient is within 20 % of a named plant's; coefficients below one are compared
+by absolute difference, which rejects more plants than a purely relative rule.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ STEPS = 50
 
 @dataclass(frozen=True)
 class DrawnPlant:
-    """A plant and the problem posed for it: coefficients by name, grid, bounds, weights and initial set."""
+    """A random plant with its problem: coefficients by name, time step, bounds, weights and initial set."""
 
     coefficients: dict[str, float]
     dt_s: float
@@ -30,29 +30,30 @@ class DrawnPlant:
 
 
 def taylor_coefficients(coefficients: dict[str, float]) -> np.ndarray:
-    """(x, x', x³, x² x', u) coefficients of the acceleration up to third order."""
+    """Return the coefficients of (x, x', x³, x² x', u) in the acceleration, up to third order."""
     term = {name: float(coefficients.get(name, 0.0)) for name in plants.TERMS}
+    # sin(x) = x - x³/6 + O(x⁵): the gravity term contributes to the x and x³ coefficients.
     return np.array([term["a"] + term["g"], term["b"], term["c"] - term["g"] / 6, term["d"], term["e"]])
 
 
 def distance(coefficients: dict[str, float], other: dict[str, float]) -> float:
-    """Largest difference of a Taylor coefficient, relative to `other`'s where that exceeds one."""
+    """Return the largest Taylor-coefficient difference, relative to `other` for coefficients above one."""
     reference = taylor_coefficients(other)
     difference = np.abs(taylor_coefficients(coefficients) - reference)
     return float((difference / np.maximum(np.abs(reference), 1.0)).max())
 
 
 def named_coefficients() -> dict[str, dict[str, float]]:
-    """The coefficients of every plant of this package that belongs to the second-order family.
+    """Return the coefficients of all built-in plants of the second-order family.
 
-    Plug-ins are left out: what the base learned from must not depend on what else is installed.
+    Plug-ins are excluded: the corpus must not depend on the packages that happen to be installed.
     """
     found = {name: dict(plants.get(name).coefficients) for name in plants.shipped_names()}
     return {name: coefficients for name, coefficients in found.items() if coefficients}
 
 
 def draw_plant(rng: np.random.Generator) -> DrawnPlant:
-    """One plant of the family; may be close to a named one, which the caller rejects."""
+    """Draw a plant of the family; the caller rejects plants close to a named one."""
     stiffness = rng.uniform(-4, 4) if rng.random() < 0.6 else rng.uniform(4, 12)
     share = rng.choice([0.0, 1.0, rng.random()], p=[0.5, 0.25, 0.25])
     coefficients = {
@@ -75,5 +76,5 @@ def draw_plant(rng: np.random.Generator) -> DrawnPlant:
 
 
 def _sparse(rng: np.random.Generator, value: float, zero_share: float = 0.3) -> float:
-    """`value` with two decimals, as a prompt states it, or zero."""
+    """Return `value` rounded to two decimals, as in the prompt, or zero with probability `zero_share`."""
     return 0.0 if rng.random() < zero_share else round(float(value), 2)

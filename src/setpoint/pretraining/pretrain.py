@@ -1,7 +1,7 @@
 """Pre-training of the built-in base on the corpus: all weights, loss on the answers only.
 
-Muon on the hidden matrices and AdamW on the rest, constant rate, then linear decay: the decay matters most, an
-undecayed checkpoint looks fine by its likelihood and steers badly.
+Muon (Jordan et al. 2024) on the hidden matrices and AdamW on the rest, with a constant learning rate followed by linear
+decay. The decay matters most: an undecayed checkpoint has a good likelihood but controls poorly.
 """
 
 import re
@@ -21,8 +21,8 @@ from setpoint.pretraining.tokenizer import NUMBER_SHAPES, prompt_only_tokens
 class Architecture:
     """Shape of the Qwen3 model.
 
-    Input and output embeddings are separate: what is never an answer is then pushed down for good, whatever the prompts
-    need its input embedding for.
+    Input and output embeddings are untied: tokens that never occur in answers can then be suppressed permanently,
+    without affecting their input embeddings.
     """
 
     hidden_size: int = 64
@@ -36,7 +36,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Optimisation of the base."""
+    """Optimiser settings of one phase."""
 
     steps: int = 16_000
     batch_size: int = 32
@@ -46,27 +46,27 @@ class Pretraining:
     decay_share: float = 0.6
     seed: int = 0
     margin: float = 0.0
-    """Nats by which the right kind of token must lead, see `TokenKinds`."""
+    """Margin of the correct token kind over all others, in nats; see `TokenKinds`."""
 
 
 SETTLING = Pretraining(steps=2_500, muon_rate=0.006, adam_rate=1.2e-3, decay_share=1.0, seed=1, margin=6.0)
-"""The last phase. Likelihood alone leaves open how far a token that cannot stand in a place lies below those that can;
-fine-tuning then moves it to the top now and then. A margin between kinds of tokens keeps the two apart."""
+"""Last phase. Likelihood alone does not determine how far invalid tokens rank below valid ones, so that fine-tuning
+occasionally makes an invalid token the most likely one. A margin between token kinds prevents this."""
 
 
 @dataclass(frozen=True)
 class TokenKinds:
-    """Tokens that may stand in each other's place: pairs of digits, integer parts after the same separator.
+    """Kinds of interchangeable tokens: pairs of digits, and integer parts after the same separator.
 
     Attributes:
-        of_token: kind of every token, (V,).
+        of_token: kind of each token, (V,).
     """
 
     of_token: torch.Tensor
 
     @classmethod
     def of(cls, tokenizer: Any) -> "TokenKinds":
-        """The kinds of a tokenizer's vocabulary; a token like no other is a kind of its own."""
+        """Classify the vocabulary of a tokenizer; each non-numeric token is a separate kind."""
         names: dict[str, int] = {}
         kinds = []
         for token in range(len(tokenizer)):
@@ -80,18 +80,18 @@ class TokenKinds:
 
 @dataclass(frozen=True)
 class EncodedCorpus:
-    """Token ids, right-padded (n, T), and per row where the answer begins and where it ends (n, 2)."""
+    """Token ids, (n, T), right-padded, and the start and end of the answer in each row, (n, 2)."""
 
     ids: np.ndarray
     spans: np.ndarray
 
     def head(self, rows: int) -> "EncodedCorpus":
-        """The first `rows` rows."""
+        """Return the first `rows` rows."""
         return EncodedCorpus(self.ids[:rows], self.spans[:rows])
 
 
 def build_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
-    """A randomly initialised model with the tokenizer's vocabulary."""
+    """Return a randomly initialised model for the vocabulary of `tokenizer`."""
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(seed)
@@ -104,8 +104,8 @@ def build_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
         **architecture.__dict__,
     )
     model = Qwen3ForCausalLM(config)
-    # Tokens that only prompts hold were never a target: nothing keeps their likelihood down once an adapter has changed
-    # the hidden states.
+    # Tokens that occur only in prompts are never targets, so an adapter that changes the hidden states could make them
+    # likely. Suppress them during generation.
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -122,7 +122,7 @@ def pretrain(
     recipe: Pretraining,
     log: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Train `model` in place; `log` receives step, losses (nats per token) and CPU seconds a hundred times."""
+    """Train `model` in place; `log` receives step, losses (nats per token) and CPU time (s) about 100 times."""
     torch.manual_seed(recipe.seed)
     optimizers = _optimizers(model, recipe)
     batches = _batches(corpus, recipe)
@@ -152,11 +152,16 @@ def pretrain(
 def answer_loss(
     model: Any, ids: torch.Tensor, spans: torch.Tensor, kinds: TokenKinds, margin: float = 0.0
 ) -> torch.Tensor:
-    """Mean negative log-likelihood of the answer tokens (causal, so right padding needs no mask).
+    """Return the mean negative log-likelihood of the answer tokens, in nats.
 
-    With a margin, the logits of all tokens of another kind than the target are raised by it first (additive margin
-    softmax), which leaves the likelihoods within a kind as they are.
+    With a margin, the logits of all tokens of a kind other than the target's are raised by it first, as in the additive
+    margin softmax (Wang et al. 2018). Likelihood ratios within a kind do not change.
+
+    Args:
+        ids: token ids, (B, T), right-padded; attention is causal, so the padding needs no mask.
+        spans: start and end of each answer, (B, 2).
     """
+    # The hidden state at position t - 1 predicts the token at t; logits are computed for answer tokens only.
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     position = torch.arange(1, ids.shape[1])[None]
     in_answer = (position >= spans[:, :1]) & (position < spans[:, 1:])
@@ -169,7 +174,7 @@ def answer_loss(
 
 @torch.no_grad()
 def evaluate(model: Any, held_out: EncodedCorpus, kinds: TokenKinds) -> float:
-    """Mean loss over the held-out rows."""
+    """Return the mean loss over the held-out rows."""
     model.eval()
     losses = [
         answer_loss(model, *_tensors(held_out, rows), kinds) for rows in _split(np.arange(len(held_out.ids)), 128)
@@ -196,7 +201,7 @@ def _set_rates(optimizers: list[tuple[torch.optim.Optimizer, float]], recipe: Pr
 
 
 def _batches(corpus: EncodedCorpus, recipe: Pretraining) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless shuffled batches; every epoch has its own order."""
+    """Yield shuffled batches endlessly, reshuffled every epoch."""
     rng = np.random.default_rng(recipe.seed)
     while True:
         order = rng.permutation(len(corpus.ids))

@@ -1,7 +1,8 @@
 """`setpoint base build`: corpus, tokenizer, pre-training, and a folder that transformers can load.
 
-The recipe is deterministic on one machine: same seed, same corpus, same steps. Its log is kept beside the weights as
-`recipe.json`: what was drawn and rejected, how near any training plant came to a named one, losses, CPU seconds.
+The recipe is deterministic on a given machine: the same seed gives the same corpus and training steps. The log is
+stored as `recipe.json` beside the weights: drawn and rejected plants, smallest distance to a named plant, losses and
+CPU time.
 """
 
 import os
@@ -39,7 +40,7 @@ _TOKENIZER_ROWS = 2000
 
 @dataclass(frozen=True)
 class BaseRecipe:
-    """Everything that determines the built-in base."""
+    """All settings that determine the built-in base."""
 
     seed: int = 0
     chunks: int = 250
@@ -47,17 +48,17 @@ class BaseRecipe:
     pretraining: Pretraining = field(default_factory=Pretraining)
     settling: Pretraining = SETTLING
     settling_rows: int = 64_000
-    """Rows of the corpus, from its beginning, that the last phase sees."""
+    """Number of leading rows of the corpus used in the last phase."""
 
 
 def build_base(output: Path, recipe: BaseRecipe, workers: int, report: Callable[[str], None]) -> None:
-    """Build the base into the new folder `output`; `report` receives progress lines.
+    """Build the base in the new folder `output`; `report` receives progress lines.
 
     Raises:
         InputError: `output` exists already.
     """
     if output.exists():
-        raise InputError(f"{str(output)!r} exists already. Give a folder that does not, with --output.")
+        raise InputError(f"{str(output)!r} already exists. Pass a new folder to --output.")
     torch.set_num_threads(1)
     disable_progress_bar()
     started = process_time()
@@ -72,8 +73,8 @@ def build_base(output: Path, recipe: BaseRecipe, workers: int, report: Callable[
         "settling": (recipe.settling, encoded.head(recipe.settling_rows)),
     }
     for name, (phase, data) in phases.items():
-        pretrain(model, data, unseen, kinds, phase, partial(_note, history, name, report))
-        model.half().float()  # weights are kept in half precision between phases, as they are shipped
+        pretrain(model, data, unseen, kinds, phase, partial(_log_progress, history, name, report))
+        model.half().float()  # round the weights to half precision, in which they are shipped, after every phase
     record = {
         "recipe": asdict(recipe),
         "plant_name": PLANT_NAME,
@@ -88,17 +89,19 @@ def build_base(output: Path, recipe: BaseRecipe, workers: int, report: Callable[
     _publish(output, model, tokenizer, record)
 
 
-def _note(history: list[dict[str, Any]], phase: str, report: Callable[[str], None], entry: dict[str, Any]) -> None:
+def _log_progress(
+    history: list[dict[str, Any]], phase: str, report: Callable[[str], None], entry: dict[str, Any]
+) -> None:
     history.append({"phase": phase, **entry})
-    report(f"{phase} step {entry['step']}  loss {entry['train_nll']}  cpu {entry['cpu_s']} s")
+    report(f"{phase} step {entry['step']}  loss {entry['train_nll']}  CPU time {entry['cpu_s']} s")
 
 
 def _corpus(
     recipe: BaseRecipe, workers: int, report: Callable[[str], None]
 ) -> tuple[list[TextRow], list[TextRow], CorpusLog, float]:
-    """Training rows, held-out rows, the merged log, and the CPU seconds of the workers."""
+    """Return training rows, held-out rows, the merged log and the CPU time of the workers (s)."""
     log, rows, held_out = CorpusLog(), list[TextRow](), list[TextRow]()
-    before = sum(os.times()[2:4])
+    before = sum(os.times()[2:4])  # user and system time of child processes
     total = recipe.chunks + _HELD_OUT_CHUNKS
     for index, (found, chunk_log) in enumerate(generate_corpus(recipe.seed, range(total), workers)):
         log.merge(chunk_log)
@@ -115,21 +118,21 @@ def _encode(tokenizer: Any, rows: list[TextRow]) -> EncodedCorpus:
         )
         for row in rows
     ]
-    asked = tokenizer(prompts)["input_ids"]
-    answered = tokenizer([row.answer + END + "\n" for row in rows])["input_ids"]
-    spans = np.array([[len(q), len(q) + len(a)] for q, a in zip(asked, answered, strict=True)], dtype=np.int16)
+    prompt_ids = tokenizer(prompts)["input_ids"]
+    answer_ids = tokenizer([row.answer + END + "\n" for row in rows])["input_ids"]
+    spans = np.array([[len(q), len(q) + len(a)] for q, a in zip(prompt_ids, answer_ids, strict=True)], dtype=np.int16)
     ids = np.zeros((len(rows), int(spans[:, 1].max())), dtype=np.int16)
-    for i, (q, a) in enumerate(zip(asked, answered, strict=True)):
+    for i, (q, a) in enumerate(zip(prompt_ids, answer_ids, strict=True)):
         ids[i, : len(q) + len(a)] = q + a
     return EncodedCorpus(ids, spans)
 
 
 def _publish(output: Path, model: Any, tokenizer: Any, record: dict[str, Any]) -> None:
-    """Write beside `output` first, so that a folder of that name is always whole."""
+    """Write to a temporary folder and rename it to `output`, so that `output` is never incomplete."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".base-") as scratch:
         folder = Path(scratch) / "base"
-        # Half the size on disk; the configuration goes on to say that the model runs in single precision.
+        # float16 halves the size on disk; the configuration still declares float32 for inference.
         model.save_pretrained(folder, state_dict={name: weight.half() for name, weight in model.state_dict().items()})
         tokenizer.save_pretrained(folder)
         write_json(folder / "recipe.json", record)

@@ -1,7 +1,6 @@
-"""A number-aware tokenizer: two decimals are one token, and so is the separator, sign and integer part before them.
+"""Number-aware tokenizer: two decimals form one token; separator, sign and integer part form another.
 
-A control with two decimals is therefore exactly two tokens, whatever its sign. Any other text is still encoded, byte by
-byte where need be.
+A control with two decimals is therefore exactly two tokens, whatever its sign. Other text is encoded by byte-level BPE.
 """
 
 import re
@@ -21,13 +20,13 @@ CHAT_TEMPLATE = (
 )
 _PIECES = r" ?[A-Za-z_]+=?\[?|(?:, | )?-?\d+\.|\d\d|\d|, |\s+|[^\sA-Za-z\d]"
 _LARGEST_INTEGER = ceil(REASONING_LIMIT)
-"""Integer parts below this are one token after a comma or a space; at the beginning of a text, those of one digit."""
+"""Integer parts below this are one token after a comma or space; at the start of a text, only single digits are."""
 NUMBER_SHAPES = (r"\d\d", r"-?\d+\.", r", -?\d+\.", r" -?\d+\.")
-"""Two decimals; integer parts at the beginning, after a comma, and after a space."""
+"""Patterns of two decimals, and of integer parts at the start, after a comma and after a space."""
 
 
 def build_tokenizer(corpus: Iterable[str]) -> Any:
-    """A byte-level BPE tokenizer with a chat template, trained on `corpus` and on every number it must know whole."""
+    """Train a byte-level BPE tokenizer with a chat template on `corpus` and on all numbers that must be one token."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -54,7 +53,7 @@ def build_tokenizer(corpus: Iterable[str]) -> Any:
 
 
 def _required_texts() -> list[str]:
-    """Text that makes every pair of digits and every integer part one token, and names of plants if there is room."""
+    """Return text that makes all digit pairs and integer parts single tokens, and plant names if there is room."""
     pairs = " ".join(f"{number:02d}" for number in range(100))
     integers = [
         f"{separator}{sign}{number}."
@@ -68,7 +67,7 @@ def _required_texts() -> list[str]:
 
 
 def prompt_only_tokens(tokenizer: Any) -> list[int]:
-    """Tokens that no answer holds: neither numbers with two decimals nor the words and tags around them."""
+    """Return the tokens that never occur in answers: not in two-decimal numbers, words or tags of the format."""
     numbers = "".join(f"{sep}{sign}{n}.00" for sep in (", ", " ") for sign in ("", "-") for n in range(100))
     used = set(tokenizer("".join((TAGS[0], "feedback", numbers, *TAGS[1:], END, "\n")))["input_ids"])
     texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]

@@ -1,4 +1,4 @@
-"""What is asked of a plant: cost, horizon, target, initial states; and the named suites of test states."""
+"""Optimal-control problems of the plants: cost, horizon, target, initial states; and the suites of test cases."""
 
 from setpoint.problems.blocking import COARSE_TO_FINE, MoveBlocking, usual_blocking
 from setpoint.problems.problem import STATE_DECIMALS, Problem, reward_horizon

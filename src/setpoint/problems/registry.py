@@ -1,4 +1,4 @@
-"""Problems by the name of their plant."""
+"""Registry of problems, by the name of their plant."""
 
 import math
 
@@ -7,6 +7,8 @@ from setpoint.modes import EvaluationMode
 from setpoint.problems.problem import Problem
 
 _RAISED_RADIUS = 1.1
+# Circular speed at radius r is sqrt(mu / r), with mu = 1 in the plant's units.
+_RAISED_SPEED = _RAISED_RADIUS**-0.5
 
 _PROBLEMS = {
     problem.name: problem
@@ -121,7 +123,7 @@ _PROBLEMS = {
             q=(10.0, 10.0, 10.0),
             r=(1.0, 1.0),
             terminal_weight=100.0,
-            target=(_RAISED_RADIUS, 0.0, _RAISED_RADIUS**-0.5),
+            target=(_RAISED_RADIUS, 0.0, _RAISED_SPEED),
             half_width=(0.03, 0.03, 0.03),
             centre=(1.0, 0.0, 1.0),
         ),
@@ -150,7 +152,7 @@ _PROBLEMS = {
 
 
 def get(name: str) -> Problem:
-    """The problem posed for the plant called `name` (a full or a short name).
+    """Return the problem of the plant with this full or short name.
 
     Raises:
         InputError: no such plant.

@@ -1,13 +1,13 @@
-"""Named sets of test cases. Training states come from other seeds and are checked against these.
+"""Named suites of test cases. Training states use other seeds and are checked against these.
 
-| suite              | what is tested                                                                       |
-| ------------------ | ------------------------------------------------------------------------------------ |
-| `nominal`          | every system with its own parameters and bounds                                      |
-| `tight`            | the systems whose bounds the optimum meets and a clipped regulator does not          |
-| `held_out`         | members of a family with parameters that `plants.draw_member` keeps from training   |
-| `held_out_systems` | systems that no universal model of the benchmark is trained on                       |
+| suite              | test cases                                                              |
+| ------------------ | ----------------------------------------------------------------------- |
+| `nominal`          | every system with its own parameters and bounds                         |
+| `tight`            | systems with bounds that the optimum respects and clipped LQR violates  |
+| `held_out`         | members of a family with parameters held out from training              |
+| `held_out_systems` | systems that no universal model of the benchmark is trained on          |
 
-The states of `tight` and `held_out_systems` are the nominal ones of those systems.
+`tight` and `held_out_systems` use the nominal states of their systems.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from setpoint.seeding import generator
 
 DEFAULT_CASES = 300
 MOST_CASES = 100_000
-"""Each is solved and certified, and each has a row in every result; more would say nothing more."""
+"""Upper limit: each case is solved, certified and stored; more would not improve the precision usefully."""
 SUITES = ("nominal", "held_out")
 """Suites with states of their own."""
 NAMED_SUITES = ("nominal", "tight", "held_out", "held_out_systems")
@@ -32,26 +32,26 @@ TIGHT = ("double_integrator_tight", "van_der_pol_tight")
 HELD_OUT_SYSTEMS = ("duffing", "orbit_raising", "attitude_mrp")
 CASES_PER_MEMBER = 10
 MIN_DISTANCE = 1e-3
-"""States nearer than this to each other, as a share of the half width, count as the same."""
+"""States closer than this, as a share of the half width, count as equal."""
 
 
 @dataclass(frozen=True)
 class TestCases:
-    """Cases of one plant.
+    """Test cases of one plant.
 
     Attributes:
-        problem: with the parameters of these cases.
-        states: where they start, (B, n_x).
+        problem: the problem, with the plant parameters of these cases.
+        states: initial states, (B, n_x).
     """
 
-    __test__ = False  # not a test class, whatever pytest makes of its name
+    __test__ = False  # tells pytest that this is not a test class
 
     problem: Problem
     states: Float[np.ndarray, "B n_x"]
 
 
 def suite_states(problem: Problem, suite: str, cases: int) -> Float[np.ndarray, "cases n_x"]:
-    """The first `cases` states of `suite`; a longer suite begins with the shorter one.
+    """Return the first `cases` states of `suite`; a longer suite begins with the shorter one.
 
     Raises:
         InputError: no such suite.
@@ -62,7 +62,7 @@ def suite_states(problem: Problem, suite: str, cases: int) -> Float[np.ndarray, 
 
 
 def suite_systems(suite: str) -> tuple[str, ...]:
-    """The systems of `suite`, by full name.
+    """Return the full names of the systems in `suite`.
 
     Raises:
         InputError: no such suite.
@@ -75,19 +75,19 @@ def suite_systems(suite: str) -> tuple[str, ...]:
 
 
 def require_in_suite(system: str, suite: str) -> None:
-    """Check that `suite` holds the system with this full name.
+    """Check that `suite` contains the system with this full name.
 
     Raises:
-        InputError: no such suite, or it does not.
+        InputError: no such suite, or the system is not in it.
     """
     if system not in suite_systems(suite):
-        raise InputError(f"{system} is not in suite {suite!r}. It holds {', '.join(suite_systems(suite))}.")
+        raise InputError(f"{system} is not in suite {suite!r}. Choose one of {', '.join(suite_systems(suite))}.")
 
 
 def suite_cases(suite: str, system: str, cases: int) -> tuple[TestCases, ...]:
-    """The first `cases` cases of `system` in `suite`: one group, or one for every held-out member of its family.
+    """Return the first `cases` cases of `system` in `suite`: one group, or one per held-out member of its family.
 
-    Member g depends on its number alone, and so does every state.
+    Members and states depend only on their number.
 
     Raises:
         InputError: no such suite, an impossible number of cases, or the system is not in the suite.
@@ -104,20 +104,20 @@ def suite_cases(suite: str, system: str, cases: int) -> tuple[TestCases, ...]:
 
 
 def require_cases(cases: int) -> None:
-    """Refuse a number of test cases that nothing can be said from, or that no machine would come to the end of.
+    """Check the number of test cases.
 
     Raises:
-        InputError: it is below 1 or above `MOST_CASES`.
+        InputError: the number is below 1 or above `MOST_CASES`.
     """
     if not 1 <= cases <= MOST_CASES:
         raise InputError(
-            f"an evaluation needs at least one case and has at most {MOST_CASES}, but {cases} were asked for. "
-            f"{DEFAULT_CASES} are usual."
+            f"an evaluation needs at least one case and at most {MOST_CASES}, got {cases}. The default is "
+            f"{DEFAULT_CASES}."
         )
 
 
 def held_out_member(problem: Problem, number: int) -> Problem:
-    """The same task for held-out member `number` of the plant's family."""
+    """Return the same problem for held-out member `number` of the plant's family."""
     rng = generator("suite", "held_out", "member", problem.name, number)
     return replace(problem, plant=draw_member(problem.plant, rng, held_out=True))
 
@@ -125,7 +125,7 @@ def held_out_member(problem: Problem, number: int) -> Problem:
 def smallest_distance(
     problem: Problem, states: Float[np.ndarray, "B n_x"], others: Float[np.ndarray, "C n_x"]
 ) -> float:
-    """Between any of `states` and any of `others`, as a share of the half width, in the largest component."""
+    """Compute the smallest distance between `states` and `others`: infinity norm, as a share of the half width."""
     if not len(states) or not len(others):
         return float("inf")
     width = np.array(problem.half_width)
@@ -135,14 +135,14 @@ def smallest_distance(
 def require_disjoint(
     problem: Problem, training: Float[np.ndarray, "B n_x"], testing: Float[np.ndarray, "C n_x"]
 ) -> None:
-    """Check that no training state is a test state, by more than rounding.
+    """Check that no training state equals a test state, up to rounding.
 
     Raises:
-        InputError: two are nearer than `MIN_DISTANCE`.
+        InputError: two states are closer than `MIN_DISTANCE`.
     """
     distance = smallest_distance(problem, training, testing)
     if distance <= MIN_DISTANCE:
         raise InputError(
             f"training and test states of {problem.name} must differ by more than {MIN_DISTANCE:g} of the half width, "
-            f"but two are {distance:.2g} apart. Draw the training states again."
+            f"but two are {distance:.2g} apart. Draw new training states."
         )

@@ -1,1 +1,1 @@
-"""The files of an experiment, one typed owner each, used by writers and readers alike."""
+"""Typed records of an experiment's files, shared by writers and readers."""

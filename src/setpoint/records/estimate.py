@@ -1,4 +1,4 @@
-"""What an experiment was expected to cost when it was first started, and what it did: estimate.json."""
+"""estimate.json: the cost predicted when an experiment was first started, and the actual cost."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +15,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
-    """What one stage is expected to cost, with an interval of its processor seconds."""
+    """Predicted cost of one stage, with an interval for its CPU time."""
 
     cpu_s: float
     cpu_s_interval: tuple[float, float]
@@ -26,7 +26,7 @@ class StageEstimate:
 
 @dataclass(frozen=True, slots=True)
 class TotalEstimate:
-    """The same of all stages together, with `workers` of them at the same time."""
+    """Predicted cost of all stages, with `workers` concurrent ones."""
 
     cpu_s: float
     cpu_s_interval: tuple[float, float]
@@ -39,7 +39,7 @@ class TotalEstimate:
 
 @dataclass(frozen=True, slots=True)
 class ActualCost:
-    """What the predicted stages that have finished did cost, and what was predicted for these."""
+    """Actual cost of the predicted stages that have finished, with the prediction for the same stages."""
 
     stages_finished: int
     stages_predicted: int
@@ -52,14 +52,14 @@ class ActualCost:
 
 @dataclass(frozen=True, slots=True)
 class EstimateRecord:
-    """The content of estimate.json.
+    """Content of estimate.json.
 
     Attributes:
-        level: the probability of the intervals.
-        basis: what the costs were taken from -> stages.
-        unknown_kinds: kinds of stages that were never observed.
-        stages: by id; those that nothing was known of are missing.
-        at: when it was made, as ISO time; empty where it was not kept.
+        level: nominal coverage of the intervals.
+        basis: kind of observations -> number of stages estimated from them.
+        unknown_kinds: kinds of stages without observations.
+        stages: stage id -> estimate; stages without comparable observations are missing.
+        at: ISO time of the estimate; empty if not recorded.
     """
 
     predicted: TotalEstimate
@@ -71,7 +71,7 @@ class EstimateRecord:
     at: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the file, as far as there is any of it."""
+        """Return the content of the file; missing parts are left out."""
         return {
             **({"at": self.at} if self.at else {}),
             "schema": SCHEMA,
@@ -85,20 +85,20 @@ class EstimateRecord:
 
 
 def write_estimate(experiment: Path, record: EstimateRecord) -> None:
-    """Make `record`, with the present time, the estimate of the experiment in this folder."""
+    """Write `record`, with the current time, as the estimate of the experiment in this folder."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(experiment / ESTIMATE, replace(record, at=at).to_json())
 
 
 def write_actual_cost(experiment: Path, record: EstimateRecord, actual: ActualCost) -> None:
-    """Put `actual` beside the prediction that it belongs to."""
+    """Write `actual` next to its prediction."""
     write_json(experiment / ESTIMATE, replace(record, actual=actual).to_json())
 
 
 def read_estimate(experiment: Path) -> EstimateRecord | None:
-    """The estimate of the experiment in this folder; None where there is none, or a damaged one: it is only compared.
+    """Read the estimate of the experiment in this folder; None if missing or damaged, because nothing depends on it.
 
-    What the stages did cost is not read: their manifests say it.
+    Actual costs are not read, because the stage manifests have them.
     """
     path = experiment / ESTIMATE
     content = read_json(path)

@@ -1,4 +1,4 @@
-"""What happened in an experiment, in order, one file for each coordinator that ever ran it."""
+"""Journal of an experiment: its events in order, one file per coordinator."""
 
 import json
 import os
@@ -15,32 +15,32 @@ from setpoint.records.state import RunStatus
 
 
 class EventKind(StrEnum):
-    """What can happen."""
+    """Kinds of events."""
 
     STARTED = "started"
-    """A coordinator took the experiment up."""
+    """A coordinator started or resumed the experiment."""
     DRAINING = "draining"
-    """Nothing more is started, and what runs comes to its end."""
+    """No more stages are started; running ones finish."""
     INTERRUPTED = "interrupted"
-    """The coordinator was ended, and ended what ran."""
+    """The coordinator was stopped, and stopped its running stages."""
     FINISHED = "finished"
-    """Everything that could be run has been run."""
+    """All stages that could run have run."""
     STAGE_REUSED = "stage_reused"
     """A stage had finished before."""
     STAGE_STARTED = "stage_started"
-    """A stage was given to a worker."""
+    """A stage was submitted to a worker."""
     STAGE_WAITING = "stage_waiting"
     """Another experiment is computing a stage."""
     STAGE_FINISHED = "stage_finished"
-    """A stage has published its result."""
+    """A stage published its result."""
     STAGE_FAILED = "stage_failed"
     """An attempt at a stage failed."""
     LEFT_BEHIND = "left_behind"
     """A worker that has ended leaked processes or GPU memory."""
     WORKERS_REDUCED = "workers_reduced"
-    """Fewer stages run at the same time from here on."""
+    """The number of concurrent stages was reduced."""
     RUN_FINISHED = "run_finished"
-    """A run came to its end, whatever that was."""
+    """A run ended, with or without a result."""
 
 
 def _now() -> datetime:
@@ -49,21 +49,21 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened, and when; a subclass for each kind has the rest."""
+    """An event with its time; subclasses add the fields of each kind."""
 
     event: ClassVar[EventKind]
 
     at: datetime = field(default_factory=_now)
 
     def to_json(self) -> dict[str, Any]:
-        """The line of the journal."""
+        """Return the line of the journal."""
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "at"}
         return {"at": self.at.isoformat(timespec="milliseconds"), "event": self.event.value, **own}
 
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """See `EventKind.STARTED`; with the size of the plan."""
+    """See `EventKind.STARTED`; includes the size of the plan."""
 
     event = EventKind.STARTED
     stages: int
@@ -72,7 +72,7 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True)
 class Draining(Event):
-    """See `EventKind.DRAINING`; with the number of stages that are running."""
+    """See `EventKind.DRAINING`; `running` is the number of running stages."""
 
     event = EventKind.DRAINING
     running: int
@@ -131,7 +131,7 @@ class StageFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class StageFailed(Event):
-    """See `EventKind.STAGE_FAILED`; with whether the stage is tried again."""
+    """See `EventKind.STAGE_FAILED`; `retry` tells whether the stage is retried."""
 
     event = EventKind.STAGE_FAILED
     stage: str
@@ -142,7 +142,7 @@ class StageFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind(Event):
-    """See `EventKind.LEFT_BEHIND`; with what was leaked."""
+    """See `EventKind.LEFT_BEHIND`; `reason` names what leaked."""
 
     event = EventKind.LEFT_BEHIND
     stage: str
@@ -151,7 +151,7 @@ class LeftBehind(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkersReduced(Event):
-    """See `EventKind.WORKERS_REDUCED`; with the number of workers that are left."""
+    """See `EventKind.WORKERS_REDUCED`; `workers` is the new number."""
 
     event = EventKind.WORKERS_REDUCED
     workers: int
@@ -190,17 +190,17 @@ _TYPES: Mapping[str, type[Event]] = {
 
 
 class Journal:
-    """Appends events to `journal/<token>.jsonl` and hands each to the listeners."""
+    """Appends events to `journal/<token>.jsonl` and passes each to the listeners."""
 
     def __init__(self, experiment: Path, token: str, listeners: tuple[Listener, ...] = ()) -> None:
-        """Write to the journal of `experiment`; tokens sort by the order of takeovers."""
+        """Open the journal of `experiment`; tokens sort in the order of the coordinators' leases."""
         folder = experiment / "journal"
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{token}.jsonl"
         self._listeners = listeners
 
     def record(self, event: Event) -> None:
-        """Append one event; it is on the disk when this returns."""
+        """Append one event and flush it to disk."""
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(event.to_json()) + "\n")
             stream.flush()
@@ -210,10 +210,10 @@ class Journal:
 
 
 def read_events(experiment: Path, kind: EventKind | None = None) -> Iterator[Event]:
-    """The events of the experiment, oldest coordinator first; a line that is none, as after a crash, is skipped.
+    """Yield the events of the experiment, oldest coordinator first. Invalid lines, as after a crash, are skipped.
 
     Args:
-        kind: of the events that are wanted; all by default.
+        kind: kind of events to return; all by default.
     """
     sign = b"" if kind is None else kind.encode()
     for path in sorted((experiment / "journal").glob("*.jsonl")):
@@ -230,7 +230,7 @@ def _event(content: object, path: Path) -> Event | None:
         own = {each.name: _READ[each.name](line) for each in fields(kind) if each.name != "at"}
         at = datetime.fromisoformat(line.text("at"))
         return None if at.tzinfo is None else kind(at=at, **own)
-    except (ValueError, KeyError):  # no such event, a field of another type, or a name that is none
+    except (ValueError, KeyError):  # unknown event, wrong type of a field, or invalid name
         return None
 
 

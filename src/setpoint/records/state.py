@@ -1,4 +1,4 @@
-"""The state of an experiment at one moment: state.json, a snapshot that the coordinator takes now and then."""
+"""state.json: a snapshot of the state of an experiment, which the coordinator updates while it runs."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ SCHEMA = 1
 
 
 class StageStatus(StrEnum):
-    """What became of a stage."""
+    """Status of a stage."""
 
     ABSENT = "absent"
-    """Nobody has tried it, or its result is gone."""
+    """No attempt has been made, or its result is missing."""
     RUNNING = "running"
-    """Somebody may be computing it."""
+    """A process may be computing it."""
     FINISHED = "finished"
     """Its result is published."""
     FAILED = "failed"
@@ -30,28 +30,33 @@ class StageStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """What became of a run."""
+    """Status of a run."""
 
     PLANNED = "planned"
-    """None of its stages has begun."""
+    """None of its stages has started."""
     WAITING = "waiting"
     """Some of its stages have finished, and none is running."""
     RUNNING = "running"
-    """One of its stages is being computed."""
+    """One of its stages is running."""
     OK = "ok"
     """All of its stages have finished."""
     FAILED = "failed"
     """One of its own stages failed."""
     BLOCKED = "blocked"
-    """A stage that its own ones need failed."""
+    """An upstream stage failed."""
     LOST = "lost"
-    """A worker of its own stages disappeared."""
+    """A worker running one of its own stages was lost."""
     CANCELLED = "cancelled"
     """It was interrupted, and can be resumed."""
 
     @property
+    def ok(self) -> bool:
+        """Whether the run has its result."""
+        return self is RunStatus.OK
+
+    @property
     def pending(self) -> bool:
-        """Whether a result may still come without anybody's help."""
+        """Whether a result is still to be expected without intervention."""
         return self in PENDING
 
     @property
@@ -65,36 +70,36 @@ FAILED = frozenset({RunStatus.FAILED, RunStatus.BLOCKED, RunStatus.LOST})
 
 
 class ExperimentStatus(StrEnum):
-    """What an experiment as a whole is doing."""
+    """Status of an experiment."""
 
     RUNNING = "running"
-    """A coordinator works on it."""
+    """A coordinator is running it."""
     FINISHED = "finished"
-    """There is nothing left to do, unless failed stages are tried again."""
+    """Nothing is left to do, unless failed stages are retried."""
     INTERRUPTED = "interrupted"
-    """It was stopped before its end, and can be resumed."""
+    """It was stopped early, and can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What became of a run, and why where it has no result."""
+    """Status of a run, with the reason if it has no result."""
 
     state: RunStatus
     failure_class: FailureClass | None = None
     reason: str | None = None
 
     def to_json(self) -> dict[str, str]:
-        """The fields that say something."""
+        """Return the fields that are set."""
         fields = {"state": self.state, "failure_class": self.failure_class, "reason": self.reason}
         return {name: str(value) for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentState:
-    """An experiment at one moment.
+    """State of an experiment at one point in time.
 
     Attributes:
-        runs: by name.
+        runs: run name -> state.
     """
 
     experiment: str
@@ -103,11 +108,11 @@ class ExperimentState:
 
     @property
     def counts(self) -> dict[str, int]:
-        """State -> number of runs in it."""
-        return dict(Counter(run.state.value for run in self.runs.values()))
+        """Run status -> number of runs."""
+        return {state.value: number for state, number in Counter(run.state for run in self.runs.values()).items()}
 
     def to_json(self) -> dict[str, Any]:
-        """The content of state.json, without the time."""
+        """Return the content of state.json, without the time."""
         return {
             "schema": SCHEMA,
             "experiment": self.experiment,
@@ -126,9 +131,9 @@ def write_state(experiment: Path, status: ExperimentState) -> None:
 
 
 def read_state(experiment: Path) -> ExperimentState | None:
-    """The last snapshot of the experiment in this folder; None where there is none, or a damaged one.
+    """Read the last snapshot of the experiment in this folder; None if missing or damaged.
 
-    Nothing is lost with it: the stages say the same.
+    The snapshot is only a cache: the stage folders hold the same information.
     """
     path = experiment / "state.json"
     content = read_json(path)
@@ -143,8 +148,17 @@ def read_state(experiment: Path) -> ExperimentState | None:
 
 
 def _run(name: str, content: Any) -> RunState:
-    """A run of the snapshot; there may be a hundred thousand, so that only what can go wrong is looked at."""
-    failure_class, reason = content.get("failure_class"), content.get("reason")
-    if not is_file_name(name) or not (reason is None or isinstance(reason, str)):
+    """Parse one run of the snapshot, with minimal checks, because there may be a hundred thousand."""
+    if not is_file_name(name):
         raise ValueError(name)
-    return RunState(RunStatus(content["state"]), None if failure_class is None else FailureClass(failure_class), reason)
+    bare = _BARE[content["state"]]
+    if len(content) == 1:
+        return bare
+    failure_class, reason = content.get("failure_class"), content.get("reason")
+    if not (reason is None or isinstance(reason, str)):
+        raise TypeError(reason)
+    return RunState(bare.state, None if failure_class is None else FailureClass(failure_class), reason)
+
+
+_BARE = {status.value: RunState(status) for status in RunStatus}
+"""The states of runs that have nothing else to say."""

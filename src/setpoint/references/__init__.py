@@ -1,1 +1,1 @@
-"""Reference controllers over a whole suite, for the tables of the documentation and `setpoint baselines`."""
+"""Reference controllers evaluated over a suite, for `setpoint baselines` and the documentation tables."""

@@ -1,7 +1,7 @@
-"""The anchors of a suite: what optimum, regulator, zero control and cloned controllers reach on every system.
+"""Baselines of a suite: performance of the optimum, clipped LQR, zero control and cloned controllers on every system.
 
-An LLM's result means something beside these numbers alone. The table also says how much text costs: what becomes of the
-optimum when its controls are rounded, its initial state is rounded, or every control is a little off.
+They put the result of an LLM into perspective. The study also measures the effect of text precision: how the optimum
+performs with rounded controls, a rounded initial state, or small errors of every control.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,33 +26,33 @@ from setpoint.simulation import NOISE, Disturbance, run_controller, simulate
 from setpoint.trajectory import Trajectory
 
 NOISY = ", closed loop with noise"
-"""At the end of the names of such rows."""
+"""Suffix of the names of rows under noise."""
 DISTURBED_CASES = 50
-"""Leading cases of each plant: model predictive control solves a problem with local optima anew in every episode."""
+"""Number of leading cases per plant under noise; few, because MPC solves a full problem at every replanning step."""
 FIXED_ERROR = 0.1
-"""‖x_N − x*‖₂ below which published tables call an episode a success; it means different things on different plants."""
+"""‖x_N − x*‖₂ below which published tables count an episode as a success; not comparable across plants."""
 _ACTIVE = 1e-6
-"""Nearer to a bound than this, as a share of its range, a signal lies on it."""
+"""Distance to a bound, as a share of its range, up to which the bound counts as active."""
 _CONTROL_NOISE = 0.01
 _COMPARED_CASES = 20
-"""Leading cases that either solver also solves alone."""
+"""Number of leading cases that are also solved by each solver alone."""
 _STATE_DECIMALS = 2
 
 
 @dataclass
 class SystemReferences:
-    """The anchors of one system.
+    """Baselines of one system.
 
     Attributes:
         system: full name.
-        cases: with a certified optimum.
-        rejected: without one.
-        optimum: what the solution may be called, see `Problem.optimum_word`.
-        certificate: worst numbers over the cases, and how many each solver solved.
-        agreement: what either solver makes of the first cases alone.
-        ms_per_case: CPU milliseconds for one certified optimum.
-        active_states, active_controls: share of the cases in which a bound is active at the optimum.
-        rows: of every controller, the metrics by name.
+        cases: number of cases with a certified optimum.
+        rejected: number of cases without one.
+        optimum: label of the solution, see `Problem.optimum_label`.
+        certificate: worst residuals over the cases, and the number of cases per solver.
+        agreement: agreement of the solvers on the leading cases.
+        ms_per_case: CPU milliseconds per certified optimum.
+        active_states, active_controls: share of cases with an active bound at the optimum.
+        rows: controller -> metric -> value.
     """
 
     system: str
@@ -70,10 +70,10 @@ class SystemReferences:
 def reference_study(
     suite: str, system: str, cases: int, *, demonstrations: int = 0, disturbed: bool = False
 ) -> SystemReferences:
-    """Solve the cases of one system and let every anchor steer them.
+    """Solve the cases of one system and run every baseline controller on them.
 
-    With `demonstrations` states of their own, optima are cloned as well; `disturbed` adds the closed loop under noise,
-    with tracking and model predictive control.
+    If `demonstrations` is positive, controllers are also cloned from the optima of that many separate states.
+    `disturbed` adds the closed loop under noise, with tracking LQR and model predictive control.
 
     Raises:
         InputError: no such suite or system, or a package for cloning is missing.
@@ -96,7 +96,7 @@ def reference_study(
         system=problem.name,
         cases=len(optima),
         rejected=sum(group.rejected for group in groups),
-        optimum=problem.optimum_word,
+        optimum=problem.optimum_label,
         certificate=_worst_certificate(optima),
         agreement=agreement(groups[0].problem, groups[0].states[:_COMPARED_CASES]),
         ms_per_case=1e3 * sum(group.cpu_s for group in groups) / max(1, len(optima)),
@@ -108,7 +108,7 @@ def reference_study(
 
 @dataclass(frozen=True)
 class _Solved:
-    """Cases of one plant with their optima; states without one are left out."""
+    """Cases of one plant with their optima; states without one are excluded."""
 
     problem: Problem
     states: Float[np.ndarray, "B n_x"]
@@ -125,7 +125,7 @@ class _Solved:
         return cls(group.problem, states, optima, len(group.states) - len(pairs), process_time() - started)
 
     def first(self, count: int) -> "_Solved":
-        """The leading `count` cases."""
+        """Return the leading `count` cases."""
         return replace(self, states=self.states[:count], optima=self.optima[:count])
 
     @property
@@ -137,11 +137,11 @@ class _Solved:
         return np.array([optimum.cost for optimum in self.optima])
 
     def active(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of every case, whether a bound of a state and of a control is active."""
+        """Return, per case, whether a state bound and whether a control bound is active."""
         if not self.optima:
             return np.zeros(0), np.zeros(0)
         plant = self.problem.plant
-        states = simulate(plant, self.states, self.controls).states[:, 1:]
+        states = simulate(plant, self.states, self.controls).states[:, 1:]  # x_0 is given, not optimised
         return (
             _touches(states, plant.state_lower, plant.state_upper),
             _touches(self.controls, plant.control_lower, plant.control_upper),
@@ -182,7 +182,7 @@ def _disturbed(group: _Solved, clones: Sequence[Controller]) -> list[tuple[str, 
 
 
 class _Fixed:
-    """Commands the same plans whatever it sees."""
+    """Commands fixed plans, independent of the state."""
 
     name = "fixed"
 
@@ -196,19 +196,20 @@ class _Fixed:
 
 
 def _optimum_of_rounded(group: _Solved) -> Trajectory:
-    """What becomes of the plan for a state that was written with two decimals; zeros where there is none."""
+    """Simulate the optimal plan of the rounded state from the exact state; zero control if there is none."""
     problem, optimizer = group.problem, TrajectoryOptimizer(group.problem)
-    nothing = np.zeros((problem.steps, problem.plant.n_u))
+    zero = np.zeros((problem.steps, problem.plant.n_u))
     plans = [optimizer.solve(x) for x in np.round(group.states, _STATE_DECIMALS)]
-    controls = np.array([nothing if plan is None else plan.controls for plan in plans])
+    controls = np.array([zero if plan is None else plan.controls for plan in plans])
     return simulate(problem.plant, group.states, controls)
 
 
 def _clone_all(problem: Problem, count: int, groups: Sequence[_Solved]) -> list[Controller]:
-    """Controllers cloned from `count` optima of other states, with the nominal parameters."""
+    """Clone controllers from up to `count` optima of separate states, with nominal parameters."""
     if not count:
         return []
     states = problem.initial_states(count, "clones")
+    # Drop demonstrations too close to a test state, so that no clone is tested on its training data.
     for group in groups:
         far = np.array([np.abs((group.states - x) / np.array(problem.half_width)).max(axis=-1).min() for x in states])
         states = states[far > MIN_DISTANCE]

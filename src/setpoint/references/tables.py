@@ -1,4 +1,4 @@
-"""The anchors of a suite as tables, for a terminal and for Markdown."""
+"""Baselines of a suite as tables, for a terminal and for Markdown."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """A titled table of texts; `note` says how to read it."""
+    """A table of strings with a title and an explanatory note."""
 
     title: str
     note: str
@@ -22,7 +22,7 @@ class ReferenceTable:
     rows: tuple[tuple[str, ...], ...]
 
     def as_text(self) -> Iterator[str]:
-        """Aligned columns."""
+        """Yield the lines of a table with aligned columns."""
         widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
         yield self.title
         for row in (self.header, *self.rows):
@@ -32,7 +32,7 @@ class ReferenceTable:
             )
 
     def as_markdown(self) -> Iterator[str]:
-        """A section with the note and the table."""
+        """Yield the lines of a section with the note and the table."""
         yield f"## {self.title}"
         yield ""
         yield self.note
@@ -44,7 +44,7 @@ class ReferenceTable:
 
 
 def reference_tables(found: "Sequence[SystemReferences]") -> list[ReferenceTable]:
-    """Every table for which there are numbers."""
+    """Return all tables that have data."""
     tables = [_optima(found), _regulator(found), _text(found)]
     clones = [name for name in ("linear", "knn", "mlp") if any(name in each.rows for each in found)]
     if clones:
@@ -83,12 +83,12 @@ def _optima(found: "Sequence[SystemReferences]") -> ReferenceTable:
     solving = ("solvers agree", "solved by", "ms per case")
     bounds = ("state bound active", "control bound active", "success", "within 0.1")
     note = (
-        "Every case has a certified solution or was rejected, most often because no control keeps the bounds. The KKT "
-        "residual and the duality gap (convex problems) are the worst over the cases. Solvers agree: how many of the "
-        "first cases IPOPT and the solver that comes first (PIQP for convex problems, else fatrop) both certify alone, "
-        "and the largest relative difference of their costs; where there are local optima, they may find different "
-        "ones; residuals, differences and times are not the same on every machine. Success is a normalised error of at "
-        "most 0.05 without violation; the optimum itself does not always reach it within the horizon."
+        "Each case has a certified solution or was rejected, usually because no control satisfies the bounds. The KKT "
+        "residual and the duality gap (convex problems only) are the worst over the cases. Solvers agree: number of "
+        "leading cases certified by both IPOPT and the default solver (PIQP for convex problems, else fatrop), each "
+        "run alone, and the largest relative difference of their costs. With local optima, the solvers may find "
+        "different ones. Residuals, differences and times depend on the machine. Success is a normalised error of at "
+        "most 0.05 without violation; even the optimum does not always reach it within the horizon."
     )
     return ReferenceTable("Certified optimum", note, (*header, *solving, *bounds), tuple(rows))
 
@@ -114,9 +114,9 @@ def _regulator(found: "Sequence[SystemReferences]") -> ReferenceTable:
     ]
     header = ("system", "LQR regret median", "regret mean", "error < 0.1", "violates", "success")
     note = (
-        "The finite-horizon LQR of the linearisation at the target, clipped to the control bounds, and no control. A "
-        "negative regret is bought by violating a bound. `error < 0.1` is the L2 error that published tables use; it "
-        "means different things on different plants."
+        "Finite-horizon LQR of the linearisation at the target, clipped to the control bounds, and zero control. A "
+        "negative regret comes from violating a bound. `error < 0.1` is the L2 error used in published tables; it is "
+        "not comparable across plants."
     )
     zero = ("zero: median error", "zero: error < 0.1", "zero: success")
     return ReferenceTable("Clipped LQR and zero control", note, (*header, *zero), tuple(rows))
@@ -133,18 +133,20 @@ _TEXT = (
 def _text(found: "Sequence[SystemReferences]") -> ReferenceTable:
     columns = [(name, _error()) for name, _ in _TEXT]
     note = (
-        "The optimum in open loop: with normal noise of 1 % of half the range on every control, with controls rounded "
-        "as a text would, and planned for the initial state rounded to two decimals. Each cell: median L2 "
-        "error; share with an error below 0.1; success."
+        "The optimum in open loop: with Gaussian noise of 1 % of the half range on every control, with controls "
+        "rounded as in text, and planned for the initial state rounded to two decimals. Each cell: median L2 error; "
+        "share with an error below 0.1; success."
     )
-    return ReferenceTable("What text costs in open loop", note, *_packed(found, columns, [label for _, label in _TEXT]))
+    return ReferenceTable(
+        "Effect of text precision in open loop", note, *_packed(found, columns, [label for _, label in _TEXT])
+    )
 
 
 def _clones(found: "Sequence[SystemReferences]", clones: Sequence[str]) -> ReferenceTable:
     columns = [(name, (*_error(), ("regret_median", _percent))) for name in clones]
     note = (
-        "Linear regression, five nearest neighbours and a 64 × 64 network from state to controls, in open loop. Each "
-        "cell: median L2 error; share with an error below 0.1; success; median regret."
+        "Linear regression, five nearest neighbours and a network with two hidden layers of 64 units, from state to "
+        "controls, in open loop. Each cell: median L2 error; share with an error below 0.1; success; median regret."
     )
     return ReferenceTable("Cloned controllers", note, *_packed(found, columns, clones))
 
@@ -156,12 +158,11 @@ def _noisy(found: "Sequence[SystemReferences]", names: Sequence[str]) -> Referen
 
     metrics = (("success_rate", _share), ("success_loose_rate", _share), ("regret_median", _percent))
     note = (
-        f"The first {DISTURBED_CASES} cases with a new plan every {CLOSED_LOOP_REPLANNING} steps, measured states off "
-        f"by {_share(NOISE.state_noise)} of the initial set's half width and controls by "
-        f"{_share(NOISE.input_noise)} of half their range (normal noise). `tracking_lqr`, a time-varying "
-        "regulator along the trajectory of the optimum, stands for the optimum, whose plan knows no noise; `mpc` falls "
-        "back on the clipped LQR where a state has no certified plan. Each cell: success; success within 0.1; median "
-        "regret."
+        f"The first {DISTURBED_CASES} cases, replanned every {CLOSED_LOOP_REPLANNING} steps, with Gaussian noise on "
+        f"measured states ({_share(NOISE.state_noise)} of the half width of the initial set) and on controls "
+        f"({_share(NOISE.input_noise)} of their half range). `tracking_lqr`, a time-varying LQR along the optimal "
+        "trajectory, replaces the optimum, which ignores noise. `mpc` falls back to the clipped LQR if a state has no "
+        "certified plan. Each cell: success; success within 0.1; median regret."
     )
     columns = [(name, metrics) for name in names]
     return ReferenceTable(
@@ -179,7 +180,7 @@ _Metrics = tuple[tuple[str, Callable[[float], str]], ...]
 def _packed(
     found: "Sequence[SystemReferences]", columns: Sequence[tuple[str, _Metrics]], labels: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Header and rows with several metrics in a cell."""
+    """Build header and rows with several metrics per cell."""
     rows = [(each.system, *("; ".join(_row(each, name, *metrics)) for name, metrics in columns)) for each in found]
     return ("system", *labels), tuple(rows)
 

@@ -1,4 +1,4 @@
-"""Reports: what an experiment showed, for people and for programs, from result files only."""
+"""Reports of an experiment for people (text, Markdown, HTML) and programs (CSV, Parquet, JSON), from result files."""
 
 from setpoint.reports.results import MEASUREMENT_COLUMNS
 from setpoint.reports.usage import MEASUREMENT_LINES

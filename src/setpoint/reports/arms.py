@@ -1,4 +1,4 @@
-"""The table of training arms, as Markdown that reads as plain text too."""
+"""Markdown tables that compare training arms; aligned, so that they also read as plain text."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _COLUMNS = (
 
 
 def render_arms(arms: Sequence[Arm]) -> str:
-    """A table of all systems where there are several, then one per system.
+    """Return an overview of all systems (if there are several), then one table per system.
 
     A cell with several seeds reads `mean (lowest–highest)`.
     """
@@ -30,33 +30,33 @@ def render_arms(arms: Sequence[Arm]) -> str:
         lines += _aligned([_COLUMNS, *(_row(arm) for mode in _MODES for arm in chosen if arm.mode == mode)])
         lines.append("")
     lines += [
-        "Cells: mean over seeds (lowest–highest). Regret is against the certified optimum with one move per step;",
-        "error is the final distance from the target (L2), norm. error its largest component relative to the initial",
-        "set; CPU-s are those of training, upstream stages included. References do not change by replanning.",
+        "Cells: mean over seeds (lowest–highest). regret: relative to the certified optimum with one control per step;",
+        "error: final distance to the target (L2); norm. error: its largest component relative to the initial set;",
+        "CPU-s: CPU time of training, including upstream stages. The references do not depend on replanning.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _overview(arms: Sequence[Arm]) -> list[str]:
-    """One row per system, in the mode that it is judged in."""
+    """Return a table with one row per system, in its primary evaluation mode."""
     systems = list(dict.fromkeys(arm.system for arm in arms))
     if len(systems) < 2:
         return []
-    judged = {name: problems.get(name).evaluation_mode for name in systems}
-    shown = [arm for arm in arms if arm.mode == judged[arm.system].episodes]
+    primary = {name: problems.get(name).evaluation_mode for name in systems}
+    shown = [arm for arm in arms if arm.mode == primary[arm.system].episodes]
     names = list(dict.fromkeys(arm.name for arm in shown))
     names.sort(key=lambda name: name in REFERENCES)  # references last
     rows = []
     for system in systems:
         cells = {arm.name: _success_and_regret(arm) for arm in shown if arm.system == system}
-        rows.append((system, judged[system].replace("_", " "), *(cells.get(name, "–") for name in names)))
+        rows.append((system, primary[system].replace("_", " "), *(cells.get(name, "–") for name in names)))
     return [
         "### All systems",
         "",
-        *_aligned([("system", "judged in", *names), *rows]),
+        *_aligned([("system", "mode", *names), *rows]),
         "",
-        "Cells: success; median regret; where a language model answers, the share of episodes with all answers read",
-        "comes first. Means over seeds, in the mode that a system is judged in; closed loop: a new plan every "
+        "Cells: success rate; median regret. For a language model the share of episodes whose answers all parse comes",
+        "first. Means over seeds in the primary evaluation mode; closed loop: replanning every "
         f"{CLOSED_LOOP_REPLANNING} steps.",
         "",
     ]
@@ -69,7 +69,7 @@ def _success_and_regret(arm: Arm) -> str:
 
 
 def write_arms(arms: Sequence[Arm], path: Path) -> str:
-    """Write the tables to `path` and return their text."""
+    """Write the tables to `path` and return them."""
     text = render_arms(arms)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Figures of the HTML report as SVG: effects, seeds, levels, failures, trajectories, costs."""
+"""SVG figures of the HTML report: effects, seeds, levels, failures, trajectories and costs."""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +14,15 @@ from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.analysis.data.subject import OneCell
 from setpoint.episodes import TRAJECTORIES, EpisodeTrajectory, read_trajectories
 from setpoint.errors import InputError
-from setpoint.formatting import factor_label, level_text, number_text
+from setpoint.formatting import factor_label, level_text, listed, number_text
 from setpoint.reports import scales, svg
 from setpoint.reports.content import (
     RankedSystem,
     Report,
     curve_names,
     extreme_run,
-    extreme_words,
+    extreme_run_text,
+    mean_name,
     metric_text,
     references_of,
     short_label,
@@ -33,7 +34,7 @@ SHOWN_EFFECTS = 40
 SHOWN_PREDICTIONS = 80
 SHOWN_DOTS = 60
 WIDTH, HALF, LABELS = 1184.0, 584.0, 330.0
-"""Of the whole page, of two figures side by side, and of the names of rows."""
+"""Widths in pixels: a full-width figure, one of two side by side, and the row labels."""
 MARGIN_ROW = 15.0
 SHOWN_PROFILES = 5
 
@@ -44,7 +45,7 @@ REFERENCE_CLASSES = {
     "zero control": "c7 d3",
     "base, zero-shot": "c6 d2",
 }
-"""As in the images."""
+"""CSS classes of the reference lines; the same colours and dashes as in the PNG figures."""
 
 IMPROVEMENTS = frozenset(
     {
@@ -56,19 +57,19 @@ IMPROVEMENTS = frozenset(
         ClaimKind.GRPO_AGAINST_SFT,
     }
 )
-"""Claims whose estimate is an improvement, so that one axis fits all of them."""
+"""Kinds of claims whose estimate is an improvement, so that they can share an axis."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure with its caption, which is also its text alternative."""
+    """An SVG figure and its caption, which is also its text alternative."""
 
     caption: str
     body: str
 
 
 def forest(report: Report) -> Chart | None:
-    """Every claim that has an interval, as a ratio where the scale is logarithmic."""
+    """Draw the estimate and the interval of every improvement, in percent on a logarithmic scale."""
     logarithmic = report.data.analysis.scale == "log"
     rows = [
         (claim, _percent(claim.estimate), _percent(claim.interval[0]), _percent(claim.interval[1]))
@@ -79,21 +80,24 @@ def forest(report: Report) -> Chart | None:
         return None
     axis = svg.axis_over([0.0, *(v for _, *values in rows for v in values)], LABELS + 20, WIDTH - 20)
     bottom = 20.0 + 24.0 * len(rows)
-    body = svg.bottom_axis(axis, 10, bottom, "improvement, %" if logarithmic else "improvement")
+    body = svg.bottom_axis(axis, 10, bottom, "improvement [%]" if logarithmic else "improvement")
     body.append(svg.line(axis.at(0.0), 10, axis.at(0.0), bottom, "zero"))
     for row, (claim, value, low, high) in enumerate(rows):
         y = 26.0 + 24.0 * row
-        sure = claim.status is Status.SUPPORTED
-        label = claim.heading.replace(", mean of all cells", "")
-        body.append(svg.text(LABELS, y + 4, svg.shortened(label, 50), anchor="end"))
+        significant = claim.status is Status.SUPPORTED
+        body.append(svg.text(LABELS, y + 4, svg.shortened(_effect_label(claim), 50), anchor="end"))
         body.append(svg.line(axis.at(low), y, axis.at(high), y, "reach"))
-        body.append(svg.dot(axis.at(value), y, "sure" if sure else "open", 5.0))
-    names = ", ".join(claim.heading for claim, *_ in rows if claim.status is Status.SUPPORTED) or "none"
+        body.append(svg.dot(axis.at(value), y, "sure" if significant else "open", 5.0))
+    names = "; ".join(_effect_label(claim) for claim, *_ in rows if claim.status is Status.SUPPORTED) or "none"
     caption = (
-        "Effects with simultaneous intervals; filled: supported, hollow: open; the dashed line is no effect. "
-        f"Supported: {names}."
+        "Improvements with simultaneous confidence intervals (filled: significant; hollow: inconclusive; dashed: no "
+        f"effect). Significant: {names}."
     )
     return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
+
+
+def _effect_label(claim: Claim) -> str:
+    return claim.heading.replace(", mean of all cells", "")
 
 
 def _drawn(claim: Claim) -> bool:
@@ -101,12 +105,12 @@ def _drawn(claim: Claim) -> bool:
 
 
 def _percent(value: float) -> float:
-    """As a percentage, cut off where an interval reaches far into harm."""
+    """Convert to percent, clipped at −400 % so that one wide interval does not squeeze the others."""
     return max(-400.0, 100.0 * value)
 
 
 def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
-    """Every seed of every configuration as a dot, with the mean and its interval."""
+    """Draw every seed of every configuration as a dot, with the mean and its confidence interval."""
     if not ranked.with_result:
         return None
     shown = [r for r in ranked.configurations if r.mean is not None or r.failed][:SHOWN_CONFIGURATIONS]
@@ -132,11 +136,11 @@ def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
         if result.failed:
             body.append(svg.text(WIDTH - 80, y + 4, f"{result.failed} failed", classes="failed"))
     first = short_label(report.data, shown[0])
-    mean = ", a stroke for the mean" if any(len(result.values) > 1 for result in shown) else ""
-    interval = " with its interval" if any(result.interval is not None for result in shown) else ""
+    mean = f"; bar: {mean_name(report.data, ranked)}" if any(len(result.values) > 1 for result in shown) else ""
+    interval = "; line: confidence interval" if any(result.interval is not None for result in shown) else ""
     caption = (
-        f"{ranked.system}: {metric} of each configuration, one dot a seed{mean}{interval}. "
-        f"Best observed: {first}, {number_text(shown[0].mean or 0.0, 4)}."
+        f"{ranked.system}: {metric} of each configuration (dots: seeds{mean}{interval}). "
+        f"Lowest: {first}, {number_text(shown[0].mean or 0.0, 4)}."
     )
     return Chart(caption, svg.document(WIDTH, height, caption, body))
 
@@ -144,7 +148,7 @@ def seeds(report: Report, ranked: RankedSystem) -> Chart | None:
 def _references(
     axis: svg.Axis, placed: scales.ReferencePlacement, top: float, bottom: float
 ) -> tuple[list[str], float]:
-    """Lines of the references with their legend below the axis, those beyond its ends above it; and the height."""
+    """Draw reference lines with a legend, and name those off the axis; return the elements and the height in pixels."""
     body = []
     if placed.below:
         body.append(svg.text(axis.start, top - 10, f"\u2190 {_named(placed.below)}", classes="soft"))
@@ -160,7 +164,7 @@ def _references(
 
 
 def _margin_rows(width: float, placed: scales.ReferencePlacement) -> int:
-    """Lines of text above an axis that name what lies beyond its ends: two where one is too narrow for both."""
+    """Return how many lines of text above an axis name the references off its ends: two if one is too narrow."""
     return 2 if placed.below and placed.above and len(_named(placed.below + placed.above)) * 7.0 > width else 1
 
 
@@ -169,7 +173,7 @@ def _named(references: Sequence[scales.Reference]) -> str:
 
 
 def levels(report: Report) -> list[Chart]:
-    """For each swept parameter every run of each level as a dot, with the level's mean and its interval."""
+    """Draw, for each swept parameter, every run of each level as a dot, with the level's mean and its interval."""
     claims = with_evidence(report.claims, LevelEvidence)
     return [_levels(report, claim, found) for claim, found in claims if found.level_intervals]
 
@@ -205,20 +209,21 @@ def _levels(report: Report, claim: Claim, found: LevelEvidence) -> Chart:
             body.append(svg.line(low, y, high, y, "reach"))
         body.append(svg.line(axis.at(means[name]), y - 8, axis.at(means[name]), y + 8, "mean"))
         if name in best:
-            body.append(svg.text(HALF - 80, y + 4, "may be best", classes="soft"))
+            body.append(svg.text(HALF - 80, y + 4, "near-best", classes="soft"))
+    mean = "geometric mean" if scale.logarithmic else "mean"
     caption = (
-        f"{scale.quantity.label} by {factor_label(factor)}: one dot a run, a stroke for the mean over all other "
-        f"parameters with its own interval. {claim.heading}: {claim.statement}."
+        f"{scale.quantity.label} by {factor_label(factor)} (dots: runs; bar: {mean} over the other parameters; line: "
+        f"its confidence interval). Near-best: {listed(best)}."
     )
     return Chart(caption, svg.document(HALF, height, caption, body))
 
 
 def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
-    """For the best configurations and the worst the share of cases with an error below each bound."""
+    """Draw the cumulative distribution of the final error over cases and seeds, for the best and worst."""
     chosen = [*ranked.with_result[:SHOWN_PROFILES], *ranked.with_result[SHOWN_PROFILES:][-1:]]
     curves = []
     for result in chosen:
-        outcomes = [run.outcomes[ranked.system] for run in result.runs if run.state == "ok"]
+        outcomes = [run.outcomes[ranked.system] for run in result.runs if run.state.ok]
         errors = [np.asarray(o.cases.values["final_error"]) for o in outcomes if o.cases is not None]
         found = np.sort(np.concatenate(errors)) if errors else np.array([])
         if len(found) and np.isfinite(found).all() and found[0] > 0.0:
@@ -228,7 +233,7 @@ def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
     ends = [float(v) for _, found in curves for v in (found[0], found[-1])]
     x_axis = svg.axis_over(ends, 60, HALF - 24, logarithmic=True)
     y_axis = svg.Axis(0.0, 100.0, 240, 30)
-    body = [*svg.bottom_axis(x_axis, 30, 240, "final error"), *svg.left_axis(y_axis, 60, HALF - 24, "cases, %")]
+    body = [*svg.bottom_axis(x_axis, 30, 240, "final error"), *svg.left_axis(y_axis, 60, HALF - 24, "cases [%]")]
     names = curve_names(report.data, ranked.system)
     names += [name for name, _ in curves if name not in names]
     for k, (name, found) in enumerate(curves):
@@ -238,14 +243,14 @@ def profiles(report: Report, ranked: RankedSystem) -> Chart | None:
         body.append(svg.path(svg.thinned(points), classes))
         body += [svg.line(60, y - 4, 90, y - 4, classes), svg.text(96, y, svg.shortened(name, 70))]
     caption = (
-        f"{ranked.system}: how many of the cases of all seeds end closer to the target than a bound, for the best "
-        "configurations and the worst."
+        f"{ranked.system}: cumulative distribution of the final error over all cases and seeds, for the best "
+        "configurations and the worst. Higher is better."
     )
     return Chart(caption, svg.document(HALF, 288 + 18 * len(curves), caption, body))
 
 
 def failure_map(report: Report) -> Chart | None:
-    """For each level of each parameter the share of runs that failed, by class."""
+    """Draw, for each level of each parameter, the share of runs that failed, and name their failure classes."""
     data = report.data
     if not any(run.state.failed for run in data.runs):
         return None
@@ -253,11 +258,11 @@ def failure_map(report: Report) -> Chart | None:
     rows = rows or [("", None)]
     axis = svg.Axis(0.0, 100.0, LABELS + 20, WIDTH - 250)
     bottom = 20.0 + 24.0 * len(rows)
-    body = svg.bottom_axis(axis, 10, bottom, "failed, %")
+    body = svg.bottom_axis(axis, 10, bottom, "failed runs [%]")
     for k, (factor, level) in enumerate(rows):
         y = 26.0 + 24.0 * k
         here = [run for run in data.runs if not factor or run.level(factor) == level]
-        ended = [run for run in here if run.state == "ok" or run.state.failed]
+        ended = [run for run in here if run.state.ok or run.state.failed]
         failed = [run for run in here if run.state.failed]
         share = 100.0 * len(failed) / max(1, len(ended))
         name = f"{factor_label(factor)} {level_text(level)}" if factor else "all runs"
@@ -267,18 +272,18 @@ def failure_map(report: Report) -> Chart | None:
         words = ", ".join(f"{classes.count(c)} {c}" for c in dict.fromkeys(classes))
         label = f"{len(failed)}/{len(ended)}{': ' if words else ''}{words}"
         body.append(svg.text(axis.at(share) + 6, y + 4, svg.shortened(label, 40)))
-    caption = "Failed runs by level of each parameter, with their classes."
+    caption = "Share of failed runs by parameter level, with failed/finished runs and their failure classes."
     return Chart(caption, svg.document(WIDTH, bottom + 40, caption, body))
 
 
 def look(names: Sequence[str], name: str) -> str:
-    """Colour and dashes of a line, of which there are forty pairs."""
+    """Return the CSS classes for a line's colour and dashes; 40 combinations are distinct."""
     place = names.index(name)
     return f"c{place % 8} d{place // 8 % 5}"
 
 
 def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
-    """The best and the worst run of a system against the optimum, on the first case."""
+    """Draw the best and the worst run of a system against optimal control, on the first test case."""
     if ranked.system not in plants.names():
         return []
     ends = [(worst, run) for worst in (False, True) if (run := extreme_run(report, ranked, worst=worst)) is not None]
@@ -312,11 +317,12 @@ def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: boo
                 body.append(svg.line(60, axis.at(bound), HALF - 24, axis.at(bound), "bound"))
         body += [svg.path([(times.at(t), axis.at(v)) for t, v in points], classes) for classes, points in drawn]
         if k == len(signals) - 1:
-            body += svg.bottom_axis(times, top + 100, top + 100, "time, s")
+            body += svg.bottom_axis(times, top + 100, top + 100, "time [s]")
     value = (run.outcomes[system].final or {}).get(ranked.metric)
+    dashed = "" if optimal is None else "; dashed: optimal control"
     caption = (
-        f"{system}: {extreme_words(report, ranked, worst=worst)}, {metric_text(value)}, by "
-        f"{svg.shortened(run.name, 60)}; case {learned.case_id}; dashed: the optimum."
+        f"{system}: {extreme_run_text(report, ranked, worst=worst)} ({svg.shortened(run.name, 60)}, "
+        f"{report.data.quantity(ranked.metric).label} {metric_text(value)}), test case {learned.case_id}{dashed}."
     )
     return Chart(caption, svg.document(HALF, 34 + 130 * len(signals) + 30, caption, body))
 
@@ -324,7 +330,7 @@ def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: boo
 def _first_case(
     report: Report, kind: str, stage: str, controller: str, mode: str | None, system: str
 ) -> EpisodeTrajectory | None:
-    """The trajectory of the first case; None where the file is missing or damaged."""
+    """Return the trajectory of the first case; None if the file is missing or damaged."""
     try:
         rows = read_trajectories(report.data.workspace.stage(kind, stage).path / TRAJECTORIES)
     except InputError:
@@ -334,7 +340,7 @@ def _first_case(
 
 
 def _signal(trajectory: EpisodeTrajectory, k: int, n_x: int) -> list[tuple[float, float]]:
-    """Time and value of a state, or of a control as the steps in which it is held."""
+    """Return (time, value) points of a signal: a state as samples, a control as a zero-order-hold staircase."""
     rows = trajectory.states if k < n_x else trajectory.controls
     values = [row[k if k < n_x else k - n_x] for row in rows]
     points = [(trajectory.dt_s * step, value) for step, value in enumerate(values) if math.isfinite(value)]
@@ -344,7 +350,7 @@ def _signal(trajectory: EpisodeTrajectory, k: int, n_x: int) -> list[tuple[float
 
 
 def predicted_costs(data: ExperimentData) -> Chart | None:
-    """Measured against predicted processor time of each stage, with the interval that was predicted."""
+    """Draw the measured against the predicted CPU time of each stage, with the prediction interval."""
     done = () if data.forecast is None else data.forecast.finished
     measured = [(p, p.measured_s) for p in done if p.measured_s is not None]
     found = [(p, used) for p, used in measured if min(p.expected_s, used, *p.interval_s) > 0.0]
@@ -354,7 +360,10 @@ def predicted_costs(data: ExperimentData) -> Chart | None:
     values = [v for p, used in shown for v in (used, p.expected_s, *p.interval_s)]
     x_axis = svg.axis_over(values, 70, HALF - 110, logarithmic=True)
     y_axis = svg.axis_over(values, 360, 30, logarithmic=True)
-    body = [*svg.bottom_axis(x_axis, 30, 360, "predicted, s"), *svg.left_axis(y_axis, 70, HALF - 110, "measured, s")]
+    body = [
+        *svg.bottom_axis(x_axis, 30, 360, "predicted CPU time [s]"),
+        *svg.left_axis(y_axis, 70, HALF - 110, "measured CPU time [s]"),
+    ]
     body.append(svg.path([(70.0, 360.0), (HALF - 110, 30.0)], "zero"))
     kinds = list(dict.fromkeys(p.kind for p, _ in shown))
     for p, used in shown:
@@ -364,14 +373,14 @@ def predicted_costs(data: ExperimentData) -> Chart | None:
     for k, kind in enumerate(kinds[:8]):
         body += [svg.dot(HALF - 90, 40 + 18 * k, f"dot c{k}"), svg.text(HALF - 80, 44 + 18 * k, kind)]
     caption = (
-        "Processor time of each stage, measured against predicted, with the predicted interval; on the dashed line the "
-        "prediction was right."
+        "Measured against predicted CPU time (dots: stages; line: prediction interval; dashed: measured equals "
+        "predicted)."
     )
     return Chart(caption, svg.document(HALF, 400, caption, body))
 
 
 def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
-    """Mean error against measured cost of each configuration; those that nothing beats in both are named."""
+    """Draw the mean error against the measured cost of each configuration, and name those on the Pareto front."""
     costs = configuration_costs(ranked)
     if len(costs) < 2:
         return None
@@ -380,7 +389,7 @@ def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
     x_axis = svg.axis_over([cost.hours for cost in costs], 70, HALF - 24)
     y_axis = svg.axis_over([cost.error for cost in costs], 280, 30, logarithmic=logarithmic)
     metric = report.data.quantity(ranked.metric).label
-    body = [*svg.bottom_axis(x_axis, 30, 280, f"{unit} per run"), *svg.left_axis(y_axis, 70, HALF - 24, metric)]
+    body = [*svg.bottom_axis(x_axis, 30, 280, f"cost per run [{unit}]"), *svg.left_axis(y_axis, 70, HALF - 24, metric)]
     front = pareto_front(costs)
     for cost in costs:
         body.append(svg.dot(x_axis.at(cost.hours), y_axis.at(cost.error), "sure" if cost in front else "dot", 4.5))
@@ -390,5 +399,5 @@ def pareto(report: Report, ranked: RankedSystem) -> Chart | None:
         label = svg.shortened(short_label(report.data, cost.result), 44)
         body.append(svg.text(x - 7 if right else x + 7, y - 6, label, anchor="end" if right else "start"))
     names = "; ".join(short_label(report.data, c.result) for c in front[:8])
-    caption = f"{ranked.system}: {metric} against {unit}{missing_from(costs)}; on the Pareto front: {names}."
+    caption = f"{ranked.system}: {metric} against cost{missing_from(costs)}. Green: Pareto front ({names})."
     return Chart(caption, svg.document(HALF, 330, caption, body))

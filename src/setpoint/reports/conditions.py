@@ -1,4 +1,4 @@
-"""What a comprehensive evaluation saw beyond the nominal cases in the judged mode: a table, and every row as CSV."""
+"""Results of a comprehensive evaluation under every condition and mode: a summary table, and all rows as CSV."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from setpoint.reports.results import EPISODE_METRICS, Cell
 
 COLUMNS = ("condition", "mode", "cases", "trained", "base", "optimum", "clipped LQR", "zero control")
 NOTE = (
-    "Success; median regret, against the optimum of the undisturbed case; trained: the configuration at the top, mean "
-    "over seeds. Where a plan is made again in a disturbed world, linear-quadratic feedback around it stands for the "
-    "optimum. Nothing here is tested; all rows are in conditions.csv."
+    "Cells: success rate; median regret relative to the optimum without disturbances. trained: the best configuration, "
+    "mean over seeds. optimum: with disturbances and replanning, an LQR that tracks the optimal trajectory. No "
+    "significance tests; all rows are in conditions.csv."
 )
 _CONTROLLERS = (("base",), ("optimum", "tracking_lqr"), ("lqr",), ("zero",))
 
 
 @dataclass(frozen=True)
 class ConditionTable:
-    """The conditions of one system."""
+    """Results of one system by condition and mode."""
 
     title: str
     rows: tuple[tuple[str, ...], ...]
 
 
 def condition_table(found: Sequence[ConditionResult], ranked: RankedSystem) -> ConditionTable | None:
-    """A row for each condition and mode; None where no run of the best configuration was evaluated so."""
+    """Return one row per condition and mode; None if no run of the best configuration was evaluated there."""
     best = next(iter(ranked.with_result), None)
     here = [each for each in found if each.system == ranked.system]
     if best is None or not here:
@@ -36,7 +36,9 @@ def condition_table(found: Sequence[ConditionResult], ranked: RankedSystem) -> C
     rows = []
     for condition, mode in dict.fromkeys((each.condition, each.mode) for each in trained):
         models = [each.metrics for each in trained if (each.condition, each.mode) == (condition, mode)]
-        others = {each.controller: each.metrics for each in here if each.run is None and _is(each, condition, mode)}
+        others = {
+            each.controller: each.metrics for each in here if each.run is None and _matches(each, condition, mode)
+        }
         cells = [next((others[name] for name in names if name in others), None) for names in _CONTROLLERS]
         rows.append(
             (
@@ -51,7 +53,7 @@ def condition_table(found: Sequence[ConditionResult], ranked: RankedSystem) -> C
 
 
 def condition_rows(found: Sequence[ConditionResult]) -> list[dict[str, Cell]]:
-    """Every controller under every condition in every mode, for programs."""
+    """Return the rows of conditions.csv: every controller under every condition in every mode."""
     return [
         {
             "run": None if each.run is None else each.run.name,
@@ -67,7 +69,7 @@ def condition_rows(found: Sequence[ConditionResult]) -> list[dict[str, Cell]]:
     ]
 
 
-def _is(each: ConditionResult, condition: str, mode: str) -> bool:
+def _matches(each: ConditionResult, condition: str, mode: str) -> bool:
     return (each.condition, each.mode) == (condition, mode)
 
 

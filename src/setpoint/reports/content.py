@@ -1,4 +1,4 @@
-"""Everything a report says, computed once and rendered by others."""
+"""The content of a report, computed once for all formats."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,12 +29,16 @@ NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
 REFERENCES = {"optimum": "certified optimum", "lqr": "clipped LQR", "zero": "zero control"}
 ALWAYS_ANSWERED = ("lora_rank", "learning_rate")
-"""Parameters whose best level the statistical section always speaks of, after the most impactful parameter."""
+"""Parameters whose best level the statistical section always states, after the most impactful parameter."""
 
 
 @dataclass(frozen=True)
 class RankedSystem:
-    """The configurations of one system, ranked by `metric`, with the mean final error of each."""
+    """The configurations of one system, ranked by `metric`, with the mean final error of each.
+
+    Attributes:
+        errors: configuration -> mean final error.
+    """
 
     system: str
     metric: str
@@ -43,29 +47,32 @@ class RankedSystem:
 
     @property
     def with_result(self) -> tuple[ConfigurationResult, ...]:
-        """Those that have a value of the ranking metric, the best first."""
+        """Configurations that have a value of the ranking metric, best first."""
         return tuple(c for c in self.configurations if c.mean is not None)
 
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a report; every value comes from result files."""
+    """The content of a report; every value comes from result files.
+
+    Attributes:
+        conditions: results of a comprehensive evaluation; empty after a standard one.
+        running: the experiment is still running while the report is written.
+    """
 
     data: ExperimentData
     claims: tuple[Claim, ...]
     ranked: tuple[RankedSystem, ...]
     conditions: tuple[ConditionResult, ...] = ()
-    """What a comprehensive evaluation saw; empty after a standard one."""
     running: bool = False
-    """Whether somebody works on the experiment while the report is written."""
 
     def claim(self, kind: ClaimKind, *, subject: Subject | None = None, system: str | None = None) -> Claim | None:
-        """The claim of this kind about `subject` on `system`; None where it was not made."""
+        """Return the claim of this kind about `subject` on `system`; None if there is none."""
         return find(self.claims, kind, subject=subject, system=system)
 
 
 def build_report(data: ExperimentData, *, running: bool = False) -> Report:
-    """Analyse `data` and collect what is shown; `running` says whether somebody works on the experiment now."""
+    """Analyse `data` and collect the content of its report; set `running` if the experiment is still running."""
     metric, claims = ranking_metric(data), experiment_claims(data)
     ranked = []
     for system in data.systems:
@@ -77,81 +84,83 @@ def build_report(data: ExperimentData, *, running: bool = False) -> Report:
 
 
 def _as_claimed(result: ConfigurationResult, claim: Claim | None) -> ConfigurationResult:
-    """The result with the membership in the set of possibly best configurations that the claim states."""
+    """Return the result with its membership in the near-best set according to the claim."""
     if result.possibly_best is None or claim is None or not isinstance(claim.evidence, BestSetEvidence):
         return replace(result, possibly_best=None)
     return replace(result, possibly_best=result.configuration in claim.evidence.possibly_best)
 
 
 def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) -> RunResult | None:
-    """The best or the worst of all runs by the ranking metric, whatever its configuration; of equal ones the first."""
+    """Return the best or worst single run by the ranking metric, over all configurations; ties go to the first run."""
     smallest = (report.data.quantity(ranked.metric).better == "smaller") != worst
     found = [
         (value if smallest else -value, run.index, run)
         for result in ranked.with_result
         for run in result.runs
-        if run.state == "ok" and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
+        if run.state.ok and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
     ]
     return min(found, key=lambda item: item[:2], default=(None, 0, None))[2]
 
 
-def extreme_words(report: Report, ranked: RankedSystem, *, worst: bool = False) -> str:
-    """What `extreme_run` means: `best run: the smallest final error of all runs`."""
-    quantity = report.data.quantity(ranked.metric)
-    size = "smallest" if (quantity.better == "smaller") != worst else "largest"
-    return f"{'worst' if worst else 'best'} run: the {size} {quantity.label} of all runs"
+def extreme_run_text(report: Report, ranked: RankedSystem, *, worst: bool = False) -> str:
+    """Return what `extreme_run` selects: `best run by final error`."""
+    return f"{'worst' if worst else 'best'} run by {report.data.quantity(ranked.metric).label}"
+
+
+def mean_name(data: ExperimentData, ranked: RankedSystem) -> str:
+    """Return `geometric mean` or `mean`: how the seeds of a configuration were averaged."""
+    positive = all(value > 0.0 for result in ranked.configurations for value in result.values)
+    return "geometric mean" if data.analysis.scale == "log" and positive else "mean"
 
 
 def counts(data: ExperimentData) -> tuple[int, int, int]:
-    """Total, successful and failed runs; blocked and lost runs count as failed, pending ones as neither."""
-    successful = sum(run.state == "ok" for run in data.runs)
+    """Count all, successful and failed runs; blocked and lost runs count as failed, pending ones as neither."""
+    successful = sum(run.state.ok for run in data.runs)
     failed = sum(run.state.failed for run in data.runs)
     return len(data.runs), successful, failed
 
 
 def interim_text(report: Report) -> str:
-    """That runs have no result yet, as a sentence for the top of a report; empty where all have ended."""
+    """Return the banner of an interim report; empty if all runs have ended."""
     runs = report.data.runs
     pending = sum(run.pending for run in runs)
     if not pending:
         return ""
-    have = "has" if pending == 1 else "have"
-    running = ", and the experiment is running" if report.running else ""
+    running = " (the experiment is running)" if report.running else ""
     return (
-        f"INTERIM: {pending} of {counted(len(runs), 'run')} {have} no result yet{running}. Every number below may "
-        "still change, and no claim is final."
+        f"INTERIM: {pending} of {counted(len(runs), 'run')} not finished{running}. All results below are preliminary."
     )
 
 
 def failure_counts(data: ExperimentData) -> dict[FailureClass, int]:
-    """Failed runs by failure class, the most frequent first."""
+    """Count failed runs by failure class, most frequent first."""
     classes = [run.failure.failure_class for run in data.runs if run.state.failed and run.failure]
     return {name: classes.count(name) for name in sorted(set(classes), key=lambda name: (-classes.count(name), name))}
 
 
 def unfinished_text(data: ExperimentData) -> str:
-    """Runs without a result yet, by their state, and what that makes of the report; empty where all have ended."""
-    states = sorted(run.state for run in data.runs if run.state != "ok" and not run.state.failed)
+    """Return the numbers of unfinished runs by state; empty if all have ended."""
+    states = sorted(run.state for run in data.runs if not run.state.ok and not run.state.failed)
     if not states:
         return ""
     damaged = sum(run.pending and run.failure is not None for run in data.runs)
-    why = f" ({damaged} finished before, but with files that are missing or damaged now)" if damaged else ""
+    why = f" ({damaged} with missing or damaged result files)" if damaged else ""
     found = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     return f"{found}{why}; this report is interim"
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks and control characters."""
-    return " ".join(steady(text).split())
+    """Return `text` without line breaks and control characters."""
+    return " ".join(printable(text).split())
 
 
-def steady(line: str) -> str:
-    """`line` with blanks for characters that would steer a terminal or break the line; its layout stays."""
+def printable(line: str) -> str:
+    """Replace control characters in `line` by blanks, so that it cannot break the line or control a terminal."""
     return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
 
 
 def parameter_space(data: ExperimentData) -> str:
-    """`lora_rank: 4, 8; learning_rate: 1e-4, 2e-4`, levels in the order of the plan."""
+    """Return `lora_rank: 4, 8; learning_rate: 1e-4, 2e-4`, with levels in the order of the plan."""
     parts = []
     for factor in data.analysis.factors:
         levels = list(dict.fromkeys(run.level(factor) for run in data.runs))
@@ -160,7 +169,7 @@ def parameter_space(data: ExperimentData) -> str:
 
 
 def configuration_label(data: ExperimentData, result: ConfigurationResult) -> str:
-    """`System: …, LoRA: …, LR: …` with every other swept parameter appended."""
+    """Return `System: …, LoRA: …, LR: …`, followed by every other swept parameter."""
     run = result.runs[0]
     words = [
         f"System: {one_line(result.system)}",
@@ -173,15 +182,19 @@ def configuration_label(data: ExperimentData, result: ConfigurationResult) -> st
 
 
 def short_label(data: ExperimentData, result: ConfigurationResult) -> str:
-    """The swept values of a configuration, for an axis."""
+    """Return the swept values of a configuration, short enough for an axis label."""
     levels = [f"{factor_label(name)} {level_text(level)}" for name, level in result.levels.items()]
     return ", ".join(levels) or result.runs[0].training_type
 
 
 def curve_labels(data: ExperimentData, stages: Mapping[str, Sequence[RunResult]]) -> dict[str, str]:
-    """For each stage, with the runs that share it, the swept values that its training had: what tells curves apart.
+    """Label the learning curve of each stage with the swept values that distinguish it.
 
-    A parameter of which all stages have the same values was not yet used by any.
+    Parameters that have the same values in all stages are left out: this kind of stage does not depend on them.
+
+    Args:
+        data: the experiment.
+        stages: stage id -> the runs that share it.
     """
     levels = {
         factor: {stage: tuple(dict.fromkeys(run.level(factor) for run in runs)) for stage, runs in stages.items()}
@@ -190,14 +203,14 @@ def curve_labels(data: ExperimentData, stages: Mapping[str, Sequence[RunResult]]
     used = {factor: own for factor, own in levels.items() if len(set(map(frozenset, own.values()))) > 1}
 
     def label(stage: str) -> str:
-        told = [f"{factor_label(name)} {listed(list(map(level_text, of[stage])), 'or')}" for name, of in used.items()]
-        return ", ".join(told) or "all runs"
+        parts = [f"{factor_label(name)} {listed(list(map(level_text, of[stage])), 'or')}" for name, of in used.items()]
+        return ", ".join(parts) or "all runs"
 
     return {stage: label(stage) for stage in stages}
 
 
 def stages_of(runs: Iterable[RunResult], role: str) -> dict[str, list[RunResult]]:
-    """The stages of a role, each with the runs that share it."""
+    """Return the stages of a role, each with the runs that share it."""
     groups: dict[str, list[RunResult]] = {}
     for run in runs:
         if role in run.stages:
@@ -206,14 +219,14 @@ def stages_of(runs: Iterable[RunResult], role: str) -> dict[str, list[RunResult]
 
 
 def curve_names(data: ExperimentData, system: str) -> list[str]:
-    """Every label of a curve of the system, in the order of colours; the same in images and pages."""
+    """Return all curve labels of the system in the order of their colours, which PNG and SVG figures share."""
     runs = [run for run in data.runs if system in run.systems]
     labels = [name for role in ("sft", "grpo") for name in curve_labels(data, stages_of(runs, role)).values()]
     return list(dict.fromkeys(labels))
 
 
 def _setting(run: RunResult, factor: str, *places: tuple[str, str]) -> str:
-    """The value of a parameter that need not be swept: of the run's factors, else of its resolved parameters."""
+    """Return a parameter's value, from the run's factors if it was swept, else from its resolved parameters."""
     if factor in run.factors:
         return level_text(run.factors[factor])
     values: list[Level] = []
@@ -225,29 +238,29 @@ def _setting(run: RunResult, factor: str, *places: tuple[str, str]) -> str:
 
 
 def seeds_text(result: ConfigurationResult) -> str:
-    """`3/3 seeds`, with what kept the others from counting."""
+    """Return `3/3 seeds`, or `2/3 seeds, 1 failed`."""
     text = f"{len(result.values)}/{counted(len(result.runs), 'seed')}"
     return f"{text}, {result.failed} failed" if result.failed else text
 
 
 ROUND_OFF = 1e-12
-"""Metrics below are what floating-point sums leave of a zero."""
+"""Metrics smaller than this are round-off and print as zero."""
 
 
 def metric_text(value: float | None) -> str:
-    """A metric's value, or that there is none."""
+    """Format a metric's value; `not measured` for None."""
     if value is None:
         return NOT_MEASURED
     return "0" if abs(value) < ROUND_OFF else number_text(value, digits=4)
 
 
 def rate_text(value: float | None) -> str:
-    """A rate or a regret as a percentage, or that there is none."""
+    """Format a rate or a regret as a percentage; `not measured` for None."""
     return NOT_MEASURED if value is None else share_text(value)
 
 
 def statistical_lines(report: Report) -> list[tuple[str, str]]:
-    """Heading and answer of the lines that every report has, then those of the other swept parameters."""
+    """Return heading and answer: first the lines that every report has, then those of the other swept parameters."""
     lines = [_line(claim) for claim in of_kind(report.claims, ClaimKind.MOST_IMPACTFUL)]
     levels: dict[str, list[Claim]] = {parameter: [] for parameter in ALWAYS_ANSWERED}
     others: list[Claim] = []
@@ -265,25 +278,25 @@ def _line(claim: Claim) -> tuple[str, str]:
 
 
 def _fixed(data: ExperimentData, factor: str) -> str:
-    """That a parameter was not swept, and the value it had."""
+    """Say that a parameter was not swept, and which value it had."""
     places = {"lora_rank": [("lora", "rank")]}.get(factor, [("sft", factor), ("grpo", factor)])
     values = sorted({_setting(run, factor, *places) for run in data.runs})
     if len(data.runs) == 1:
-        return f"one run, with {factor} {values[0]}"
+        return f"a single run ({factor} {values[0]})"
     if len(values) > 1:
-        return f"{factor} varied only together with something else ({', '.join(values)})"
+        return f"{factor} is confounded with other parameters ({', '.join(values)})"
     return f"{factor} was not swept ({', '.join(values)} in every run)" if values else f"{factor} was not swept"
 
 
 def anchor_rows(data: ExperimentData, system: str) -> list[tuple[str, Metrics | None]]:
-    """The controllers that frame the results of a system, the best known first, and the untrained base."""
+    """Return the reference controllers of a system, best first, and the untrained base model, with their metrics."""
     found = data.anchors.get(system, {})
     rows: list[tuple[str, Metrics | None]] = [(label, found.get(name)) for name, label in REFERENCES.items()]
     return [*rows, ("base, zero-shot", data.base.get(system))]
 
 
 def references_of(report: Report, ranked: RankedSystem) -> list[Reference]:
-    """What frames the results in figures, by the metric of the ranking."""
+    """Return the reference controllers that have a value of the ranking metric, for figures."""
     rows = [(label, (metrics or {}).get(ranked.metric)) for label, metrics in anchor_rows(report.data, ranked.system)]
     return [Reference(label, value) for label, value in rows if value is not None]
 
@@ -292,7 +305,7 @@ REFERENCE_COLUMNS = ("controller", "final error", "success", "parsed", "cost J",
 
 
 def reference_rows(data: ExperimentData, system: str) -> list[tuple[str, ...]]:
-    """The cells of `REFERENCE_COLUMNS` for each controller that frames the results."""
+    """Return the cells of `REFERENCE_COLUMNS` for each reference controller."""
     return [_reference_row(label, metrics or {}) for label, metrics in anchor_rows(data, system)]
 
 
@@ -308,20 +321,20 @@ def _reference_row(label: str, metrics: Metrics) -> tuple[str, ...]:
 
 
 def case_error_text(data: ExperimentData, system: str) -> str:
-    """What standard error the number of evaluation cases leaves in a run's mean error on `system`."""
-    outcomes = [run.outcomes.get(system) for run in data.runs if run.state == "ok"]
+    """State the standard error of a run's mean error on `system`, given its number of test cases."""
+    outcomes = [run.outcomes.get(system) for run in data.runs if run.state.ok]
     finals = [outcome.final for outcome in outcomes if outcome is not None and outcome.final]
     shares = sorted(
         error / mean for m in finals if (error := m["final_error_se"]) is not None and (mean := m["final_error"])
     )
     cases = sorted({int(m["cases"] or 0) for m in finals})
     if not finals:
-        return f"standard error that the cases leave: {NOT_MEASURED}"
+        return f"standard error of a run's mean error: {NOT_MEASURED}"
     numbers = "/".join(str(count) for count in cases)
     if not shares:
-        return f"{numbers} cases per run: one case leaves no standard error to measure"
+        return f"{numbers} test cases per run: a standard error needs at least two"
     middle = shares[len(shares) // 2]
     return (
-        f"{numbers} cases per run leave a standard error of {percent_text(middle)} in a run's mean error "
-        f"(largest: {percent_text(shares[-1])}); all runs meet the same cases"
+        f"Standard error of a run's mean error over its {numbers} test cases: {percent_text(middle)} (largest: "
+        f"{percent_text(shares[-1])}); all runs use the same cases"
     )

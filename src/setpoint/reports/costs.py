@@ -1,4 +1,4 @@
-"""What configurations cost, measured: the cheapest of those that may be best, and the front of error against cost."""
+"""Measured cost of configurations: the cheapest near-best one, and the Pareto front of error and cost."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ from setpoint.reports.content import NOT_MEASURED, RankedSystem, Report, short_l
 
 @dataclass(frozen=True)
 class ConfigurationCost:
-    """One configuration: its mean error, and the mean cost of its runs in `unit`."""
+    """Mean error of one configuration, and mean cost of its runs.
+
+    Attributes:
+        hours: mean cost of a run, in `unit`.
+        possibly_best: the configuration belongs to the set that holds the true best.
+        unmeasured: stage -> attempts whose cost was not measured.
+    """
 
     result: ConfigurationResult
     error: float
@@ -19,16 +25,18 @@ class ConfigurationCost:
     unit: str
     possibly_best: bool
     unmeasured: Mapping[str, int]
-    """Stage -> attempts that are missing from the cost."""
 
     @property
     def per_run(self) -> str:
-        """`0.017 CPU core-hours per run`."""
+        """Return `0.017 CPU core-hours per run`."""
         return f"{number_text(self.hours, 2)} {self.unit} per run"
 
 
 def configuration_costs(ranked: RankedSystem) -> list[ConfigurationCost]:
-    """Those with a result and a measured cost: GPU hours where all have them, else CPU core-hours."""
+    """Return the cost of every configuration with a result: in GPU hours if all have them, else in CPU core-hours.
+
+    Empty if the cost of some configuration was not measured.
+    """
     results = ranked.with_result
     for unit, attribute in (("GPU hours", "gpu_hours"), ("CPU core-hours", "cpu_core_hours")):
         found = [(result, _mean_cost(result, attribute)) for result in results]
@@ -55,16 +63,16 @@ def _mean_cost(result: ConfigurationResult, attribute: str) -> float | None:
 
 
 def _ok(result: ConfigurationResult) -> list[RunResult]:
-    return [run for run in result.runs if run.state == "ok"]
+    return [run for run in result.runs if run.state.ok]
 
 
 def missing_from(costs: Sequence[ConfigurationCost]) -> str:
-    """What is to be said after costs that were compared, where attempts are missing from some of them."""
+    """Return the suffix that says how many attempts are missing from the costs that were compared."""
     return missing_text(sum({stage: n for cost in costs for stage, n in cost.unmeasured.items()}.values()))
 
 
 def pareto_front(costs: Sequence[ConfigurationCost]) -> list[ConfigurationCost]:
-    """Those that no other beats in both error and cost, the cheapest first."""
+    """Return the configurations that no other beats in both error and cost, cheapest first."""
     front: list[ConfigurationCost] = []
     for cost in sorted(costs, key=lambda c: (c.hours, c.error)):
         if not front or cost.error < front[-1].error:
@@ -73,21 +81,21 @@ def pareto_front(costs: Sequence[ConfigurationCost]) -> list[ConfigurationCost]:
 
 
 def cheapest_text(report: Report) -> str:
-    """The cheapest configuration of each system's set of possibly best ones."""
+    """Name the cheapest configuration of each system that is statistically tied with the best."""
     parts = []
     for ranked in report.ranked:
         best = [cost for cost in configuration_costs(ranked) if cost.possibly_best]
         if best:
             cheapest = min(best, key=lambda cost: cost.hours)
             parts.append(
-                f"{short_label(report.data, cheapest.result)} on {ranked.system} ({cheapest.per_run}, of {len(best)} "
-                f"that may be best{missing_from(best)})"
+                f"{short_label(report.data, cheapest.result)} on {ranked.system} ({cheapest.per_run}; {len(best)} "
+                f"near-best{missing_from(best)})"
             )
-    return "; ".join(parts) or "not resolved: too few seeds to say which configurations may be best"
+    return "; ".join(parts) or "not resolved: not enough seeds"
 
 
 def front_text(report: Report) -> str:
-    """The Pareto front of error against cost of each system."""
+    """Name the configurations on the Pareto front of error and cost, for each system."""
     parts = []
     for ranked in report.ranked:
         costs = configuration_costs(ranked)
@@ -102,10 +110,10 @@ def front_text(report: Report) -> str:
 
 
 def unmeasured(runs: Iterable[RunResult]) -> dict[str, int]:
-    """Stage -> attempts of which nothing was measured, each stage of `runs` once."""
+    """Return stage -> attempts whose cost was not measured, counting a stage that several runs share once."""
     return {stage: count for run in runs for stage, count in run.unmeasured.items()}
 
 
 def missing_text(attempts: int) -> str:
-    """What is to be said after a cost that some attempts are missing from."""
+    """Return the suffix that says how many attempts are missing from a cost."""
     return f"; {counted(attempts, 'attempt')} {NOT_MEASURED}" if attempts else ""

@@ -1,4 +1,4 @@
-"""Learning curves as SVG: SFT loss and GRPO reward over optimizer steps."""
+"""SVG learning curves: SFT loss and GRPO reward over optimizer steps."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from setpoint.reports.content import Report, curve_labels, curve_names, stages_o
 SHOWN_CURVES = 40
 SHOWN_LABELS = 30
 SHOWN_RAW = 12
-"""Curves up to which their raw values are drawn behind the running means."""
+"""Raw values are drawn behind the moving averages of at most this many curves."""
 _TOP, _BOTTOM, _LEFT, _RIGHT = 30, 240, 60, HALF - 24
 
 Points = list[tuple[float, float]]
@@ -24,14 +24,14 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class _Panel:
-    """One figure: the role of its stages, and the value of their logs that it shows."""
+    """One figure: the role of its stages, and the logged value that it shows."""
 
     role: str
     key: str
     title: str
 
 
-PANELS = (_Panel("sft", "loss", "SFT loss"), _Panel("grpo", "reward", "GRPO mean reward"))
+PANELS = (_Panel("sft", "loss", "SFT loss"), _Panel("grpo", "reward", "mean GRPO reward"))
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class _Curves:
     """The curves of one panel, each with its label.
 
     Attributes:
-        smoothed: running means.
-        raw: the values behind them; empty where they are the same, or where there are too many curves.
-        width: steps of the running mean of the longest curve.
-        stages: how many stages were trained, drawn or not.
+        smoothed: moving averages.
+        raw: the values behind them; empty if nothing was smoothed, or if there are too many curves.
+        width: steps of the moving average of the longest curve.
+        stages: number of trained stages, including those that are not drawn.
     """
 
     smoothed: Sequence[tuple[str, Points]]
@@ -52,12 +52,12 @@ class _Curves:
 
     @property
     def all_points(self) -> Points:
-        """Of every curve that is drawn."""
+        """Return the points of all curves that are drawn."""
         return [point for _, points in (*self.smoothed, *self.raw) for point in points]
 
 
 def learning_curves(report: Report, system: str) -> list[Chart]:
-    """SFT loss and GRPO reward over steps, each configuration with a look of its own."""
+    """Draw SFT loss and GRPO reward over steps, with one colour and dash pattern per configuration."""
     runs = [run for run in report.data.runs if system in run.systems]
     charts = []
     for panel in PANELS:
@@ -68,7 +68,7 @@ def learning_curves(report: Report, system: str) -> list[Chart]:
 
 
 def _read(report: Report, panel: _Panel, stages: Mapping[str, Sequence[RunResult]]) -> _Curves | None:
-    """The curves of the stages whose logs have two values or more; None where no log has."""
+    """Read the curves of all stages that logged at least two values; None if there are none."""
     labels, listed = curve_labels(report.data, stages), list(stages)
     chosen = svg.thinned([(float(k), 0.0) for k in range(len(listed))], SHOWN_CURVES)
     found = []
@@ -88,25 +88,25 @@ def _read(report: Report, panel: _Panel, stages: Mapping[str, Sequence[RunResult
 
 
 def _points(records: Iterable[Mapping[str, Any]], key: str) -> Points:
-    """Step and value of each record that has a finite one."""
+    """Return (step, value) of each record with a finite value."""
     numbers = [(float(r["step"]), float(v)) for r in records if isinstance(v := r.get(key), int | float)]
     return [(step, value) for step, value in numbers if math.isfinite(value)]
 
 
 def _smoothed(points: Points, width: int) -> Points:
-    """The running mean of a curve; a shorter one than the others is smoothed less."""
+    """Return the moving average of a curve; curves shorter than the others are smoothed less."""
     width = min(width, scales.smoothing_width(len(points)))
     means = scales.running_mean(np.array([y for _, y in points]), width).tolist()
     return list(zip([x for x, _ in points[width - 1 :]], means, strict=True))
 
 
 def _draw(curves: _Curves, panel: _Panel, system: str, all_names: Sequence[str]) -> Chart:
-    """The figure; `all_names` are the system's labels in the order of their looks."""
+    """Draw the figure; `all_names` are the system's curve labels in the order of their colours."""
     steps, values = zip(*curves.all_points, strict=True)
     x_axis, y_axis = svg.axis_over(steps, _LEFT, _RIGHT), svg.axis_over(values, _BOTTOM, _TOP)
     body = [
         *svg.bottom_axis(x_axis, _TOP, _BOTTOM, "optimizer step"),
-        *svg.left_axis(y_axis, _LEFT, _RIGHT, panel.key),
+        *svg.left_axis(y_axis, _LEFT, _RIGHT, panel.title),
     ]
     for kind, drawn in (("raw", curves.raw), ("line", curves.smoothed)):
         for name, points in drawn:
@@ -115,7 +115,7 @@ def _draw(curves: _Curves, panel: _Panel, system: str, all_names: Sequence[str])
     drawn_names = {name for name, _ in curves.smoothed}
     names = [name for name in all_names if name in drawn_names]
     body += _legend(names[:SHOWN_LABELS], all_names)
-    caption = f"{system}: {panel.title}, one line a trained stage{_caption(curves, len(names))}."
+    caption = f"{system}: {panel.title} per trained stage{_caption(curves, len(names))}."
     return Chart(caption, svg.document(HALF, 304 + 16 * len(names[:SHOWN_LABELS]), caption, body))
 
 
@@ -129,14 +129,13 @@ def _legend(names: Sequence[str], all_names: Sequence[str]) -> list[str]:
 
 
 def _caption(curves: _Curves, names: int) -> str:
-    """How the curves were smoothed, and what is left out of `names` labels and of the stages."""
+    """State how the curves were smoothed, how many stages are drawn, and how many of `names` are in the legend."""
+    average = f"{curves.width}-step moving average"
     parts = []
     if curves.width > 1:
-        parts.append(f", a running mean over {curves.width} steps")
-    if curves.raw:
-        parts.append(" over the faint raw values")
+        parts.append(f"bold: {average}; faint: raw values" if curves.raw else average)
     if len(curves.smoothed) < curves.stages:
-        parts.append(f", {len(curves.smoothed)} of {curves.stages} shown")
+        parts.append(f"{len(curves.smoothed)} of {curves.stages} stages shown")
     if names > SHOWN_LABELS:
-        parts.append(f"; the first {SHOWN_LABELS} of {names} configurations are named")
-    return "".join(parts)
+        parts.append(f"legend: {SHOWN_LABELS} of {names} configurations")
+    return f" ({'; '.join(parts)})" if parts else ""

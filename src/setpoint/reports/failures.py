@@ -1,4 +1,4 @@
-"""One section for each failed run: what happened, the evidence, and how to go on."""
+"""The failure report: one section per failed run with its cause, the evidence, and what to do."""
 
 import json
 import shlex
@@ -16,11 +16,11 @@ LIMITS = (
     ("time_limit_s", "--time-limit-min", 60),
     ("stall_limit_s", "--stall-limit-min", 60),
 )
-"""Evidence of an attempt that a limit ended, the option that sets the limit, and how much of one the other is."""
+"""Evidence key of a limit that ended an attempt, the option that sets it, and units of the evidence per option unit."""
 
 
 def render_failures(data: ExperimentData) -> str | None:
-    """Markdown about every failed run; None where there is none."""
+    """Render the failure report as Markdown; None if no run failed."""
     failed = [run for run in data.runs if run.state.failed]
     if not failed:
         return None
@@ -41,7 +41,7 @@ def _section(data: ExperimentData, run: RunResult) -> str:
         f"- Parameters: {escape(factors)}, seed {run.seed}",
         f"- Stage: {escape(_stage_place(data, failure))}",
         "",
-        "To reproduce it alone, in the workspace folder:",
+        "To reproduce this run, run in the workspace folder:",
         "",
         code_block(_single_command(data, run, failure)),
         "",
@@ -53,22 +53,22 @@ def _section(data: ExperimentData, run: RunResult) -> str:
 
 
 def _about_retry(data: ExperimentData, run: RunResult, failure: RunFailure) -> list[str]:
-    """What the command that retries is good for."""
+    """Say whether a retry can help, and give its command."""
     command = code_block(shlex.join(["setpoint", "experiment", "retry", data.id]))
     others = any(other is not run and other.state.failed for other in data.runs)
-    too = ", with every other failed run of the experiment" if others else ""
+    failed = "all failed runs of the experiment" if others else "it"
     if not failure.failure_class.policy.final:
-        return [f"To try again{too}, in the workspace folder:", "", command]
+        return [f"To retry {failed}, run in the workspace folder:", "", command]
     again = (
-        "A retry keeps the values of this run, so it would fail again; make the suggested change in a new experiment."
+        "A retry uses the same parameter values and would fail again. Make the suggested change in a new experiment."
     )
     if not others:
         return [again]
-    return [f"{again} To try the other failed runs of this one again, in the workspace folder:", "", command]
+    return [f"{again} To retry the other failed runs of this experiment, run in the workspace folder:", "", command]
 
 
 def _single_command(data: ExperimentData, run: RunResult, failure: RunFailure) -> str:
-    """The run alone, under the limit that ended it where one did: no limit is part of what a run is."""
+    """Return the command that repeats only this run, with the limit that ended it (limits are not part of a run)."""
     command = data.plan.runs[run.index].command
     if not command:
         return "not recorded"
@@ -83,12 +83,12 @@ def _single_command(data: ExperimentData, run: RunResult, failure: RunFailure) -
 
 def _stage_place(data: ExperimentData, failure: RunFailure) -> str:
     if failure.attempt is None:
-        return "none of its own"
+        return "none"
     return failure.attempt.relative_to(data.workspace.root).as_posix()
 
 
 def _blocks(data: ExperimentData, failure: RunFailure) -> list[tuple[str, str]]:
-    """Evidence, the end of the log, and what the failed stage was asked to do."""
+    """Return titles and texts: the evidence, the end of the log, and the planned stage."""
     blocks = []
     if failure.evidence:
         blocks.append(("Evidence", json.dumps(dict(failure.evidence), indent=2, sort_keys=True)))

@@ -1,7 +1,7 @@
-"""Figures: the error of every configuration with every seed, learning curves, and the best run's trajectories.
+"""PNG figures: the error of every configuration and seed, learning curves, and trajectories of the best run.
 
-Colours are Okabe and Ito's; nothing is told by colour alone where lines can be told apart by place or dash. Legends
-stand outside of the axes. Matplotlib is imported with this module, which is why others import it late.
+Colours are the colour-blind-safe palette of Okabe and Ito (2008), supported by position, markers and dashes. Legends
+are outside the axes. Importing this module imports matplotlib, so other modules import it lazily.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ from setpoint.reports.content import (
     curve_labels,
     curve_names,
     extreme_run,
-    extreme_words,
+    extreme_run_text,
     one_line,
     references_of,
     short_label,
@@ -64,7 +64,7 @@ REFERENCE_LINES = {
 MODEL_LINE: dict[str, Any] = {"color": "#0072B2", "linestyle": "-", "linewidth": 2.2, "alpha": 0.85}
 OPTIMUM_LINE: dict[str, Any] = {"color": "#000000", "linestyle": (0, (4, 2)), "linewidth": 1.1}
 LARGEST_CHART = 30
-"""Configurations in one chart; the rest is in the table."""
+"""Configurations in one chart; the others are in the table."""
 LARGEST_CURVES = 100
 """Stages with a learning curve in one chart."""
 SHOWN_CASES = 3
@@ -73,7 +73,7 @@ _LEGEND_COLUMNS = 2
 
 
 def draw_figures(report: Report, folder: Path) -> list[str]:
-    """Draw every figure that the data allow into `folder`; the file names, in the order of a report."""
+    """Draw all figures that the data allow into `folder`; return their file names in the order of a report."""
     names = []
     with mpl.rc_context(STYLE):
         for ranked in report.ranked:
@@ -90,7 +90,7 @@ def draw_figures(report: Report, folder: Path) -> list[str]:
 
 
 def errors_figure(report: Report, ranked: RankedSystem) -> Figure | None:
-    """One row for each configuration, the best on top and those without a result below, with a dot for each seed."""
+    """Draw one row per configuration with a dot per seed: the best on top, those without a result below."""
     shown = ranked.configurations[:LARGEST_CHART]
     if not ranked.with_result:
         return None
@@ -115,7 +115,7 @@ def errors_figure(report: Report, ranked: RankedSystem) -> Figure | None:
     axes.xaxis.set_major_locator(FixedLocator(axis.ticks()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: number_text(value))
-    axes.set_xlabel(f"{_metric_label(ranked)}, mean over cases{' (log scale)' if positive else ''}")
+    axes.set_xlabel(f"{_metric_label(ranked)}, mean over test cases{' (log scale)' if positive else ''}")
     axes.set_title(f"{ranked.system}: {_metric_label(ranked)} of each configuration", pad=20)
     _write_beyond(axes, placed)
     _legend_below(figure, axes, columns=3)
@@ -123,7 +123,7 @@ def errors_figure(report: Report, ranked: RankedSystem) -> Figure | None:
 
 
 def _write_beyond(axes: Any, placed: ReferencePlacement) -> None:
-    """Above the ends of the axis, with an arrow, the references that lie beyond them."""
+    """Name references that lie off the axis above its ends, with an arrow."""
     for end, side, sign, references in ((0.0, "left", "\u2190 ", placed.below), (1.0, "right", "", placed.above)):
         text = ", ".join(f"{reference.label}: {number_text(reference.value)}" for reference in references)
         if text:
@@ -132,7 +132,7 @@ def _write_beyond(axes: Any, placed: ReferencePlacement) -> None:
 
 
 def _draw_seeds(axes: Any, row: int, result: ConfigurationResult) -> None:
-    """A dot for each seed and a stroke for their mean; nothing where no run has a result."""
+    """Draw a dot per seed and a bar for their mean; nothing if no run has a result."""
     if result.mean is None:
         return
     axes.plot(
@@ -144,7 +144,7 @@ def _draw_seeds(axes: Any, row: int, result: ConfigurationResult) -> None:
         markeredgecolor="#08306B",
         markeredgewidth=0.8,
         alpha=0.85,
-        label="one seed" if row == 0 else None,
+        label="seed" if row == 0 else None,
     )
     if len(result.values) < 2:
         return
@@ -153,7 +153,7 @@ def _draw_seeds(axes: Any, row: int, result: ConfigurationResult) -> None:
 
 
 def _write_missing_beside(axes: Any, shown: Sequence[ConfigurationResult]) -> None:
-    """At the right edge of its row, how many runs of a configuration failed, or that none has a result."""
+    """Write the number of failed runs, or `no result yet`, at the right end of a configuration's row."""
     for row, result in enumerate(shown):
         text = f"{result.failed} of {len(result.runs)} failed" if result.failed else ""
         if not text and result.mean is None:
@@ -168,11 +168,11 @@ def _metric_label(ranked: RankedSystem) -> str:
 
 
 def _learning_curves(report: Report, system: str) -> Figure | None:
-    """SFT loss and GRPO reward of every trained stage, one colour and mark for all that it was trained with."""
+    """Draw SFT loss and GRPO reward of every trained stage, with one colour and marker per set of swept values."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = [
-        ("sft", "loss", "SFT: loss", "loss"),
-        ("grpo", "reward", "GRPO: mean reward", "reward"),
+        ("sft", "loss", "SFT loss", "loss"),
+        ("grpo", "reward", "mean GRPO reward", "reward"),
     ]
     drawn = [
         panel
@@ -201,8 +201,7 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     handles = [Line2D([], [], linewidth=2, label=_short(name, 46), **_look(k)) for k, name in enumerate(names)]
     figure.suptitle(
-        f"{system}: learning curves, "
-        + ("a running mean per trained stage over its faint raw values" if smoothed else "one for each trained stage"),
+        f"{system}: learning curves per trained stage{' (bold: moving average; faint: raw)' if smoothed else ''}",
         x=0.01,
         ha="left",
         fontsize=10,
@@ -213,13 +212,13 @@ def _learning_curves(report: Report, system: str) -> Figure | None:
 
 
 def _look(place: int) -> dict[str, Any]:
-    """Colour and marks of a curve; dashes are for validation."""
+    """Return colour and marker of a curve; dashes are reserved for validation."""
     marks = _MARKS[place // len(COLOURS) % len(_MARKS)]
     return {"color": COLOURS[place % len(COLOURS)], "marker": marks, "markersize": 4}
 
 
 def _by_stage(runs: Iterable[RunResult], role: str) -> list[list[RunResult]]:
-    """Runs grouped by the stage of this role that they share; of very many a part, evenly spread."""
+    """Group runs by the stage of this role that they share; of very many groups, return an evenly spaced subset."""
     found = list(stages_of(runs, role).values())
     return found[:: 1 + len(found) // LARGEST_CURVES]
 
@@ -233,7 +232,7 @@ def _curve(report: Report, run: RunResult, role: str, key: str) -> list[tuple[fl
 
 
 def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, place: int) -> tuple[bool, int]:
-    """Draw one stage; whether there is a running mean, and how many validations there are."""
+    """Draw one stage; return whether it was smoothed, and its number of validations."""
     look = _look(place)
     colour = look["color"]
     points = _curve(report, run, role, key)
@@ -253,7 +252,7 @@ def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, 
 
 
 def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
-    """The best run against the optimum on the first cases: a row for each signal, a column for each case."""
+    """Draw the best run against optimal control on the first test cases: one row per signal, one column per case."""
     best = extreme_run(report, ranked)
     if best is None or ranked.system not in plants.names():
         return None
@@ -274,17 +273,17 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
             axes = grid[row, column]
             _draw_signal(axes, learned[case], row, len(plant.states), MODEL_LINE, "trained model")
             if case in optimal:
-                _draw_signal(axes, optimal[case], row, len(plant.states), OPTIMUM_LINE, "certified optimum")
+                _draw_signal(axes, optimal[case], row, len(plant.states), OPTIMUM_LINE, "optimal control")
             if column == 0:
                 axes.set_ylabel(f"{signal.name}\n[{signal.unit or '1'}]".replace("^2", "²"))
-        grid[0, column].set_title(f"case {case}")
+        grid[0, column].set_title(f"test case {case}")
         grid[-1, column].set_xlabel("time [s]")
     for row, signal in enumerate(signals):
         if np.isfinite([signal.lower, signal.upper]).all():
             _draw_bounds(grid[row], signal)
     figure.align_ylabels(grid[:, 0])
     figure.suptitle(
-        f"{ranked.system}, {_mode_text(mode)}; {extreme_words(report, ranked)}\n({_short(best.name)})",
+        f"{ranked.system}, {_mode_text(mode)}: {extreme_run_text(report, ranked)}\n({_short(best.name)})",
         x=0.01,
         ha="left",
         fontsize=10,
@@ -300,7 +299,7 @@ def _mode_text(mode: str) -> str:
 
 
 def _short(name: str, length: int = 60) -> str:
-    """`name` as it is, not as mathematics, and not longer than a label may be."""
+    """Shorten `name` to a label, and escape `$` so that matplotlib does not parse it as mathematics."""
     line = one_line(name)
     return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
 
@@ -308,7 +307,7 @@ def _short(name: str, length: int = 60) -> str:
 def _by_case(
     report: Report, kind: str, stage: str, controller: str, mode: str | None, system: str
 ) -> dict[int, EpisodeTrajectory]:
-    """The trajectories of one controller by case; none where the file is missing or damaged."""
+    """Return the trajectories of one controller by case; empty if the file is missing or damaged."""
     path = report.data.workspace.stage(kind, stage).path / TRAJECTORIES
     try:
         rows = read_trajectories(path)
@@ -324,7 +323,7 @@ def _by_case(
 def _draw_signal(
     axes: Any, trajectory: EpisodeTrajectory, row: int, n_x: int, line: dict[str, Any], label: str
 ) -> None:
-    """A state as a line, a control as the steps in which it is held."""
+    """Draw a state as a line, a control as a zero-order-hold staircase."""
     values = np.array(trajectory.states if row < n_x else trajectory.controls)
     values = values[:, row if row < n_x else row - n_x]
     if row < n_x:
@@ -335,7 +334,7 @@ def _draw_signal(
 
 
 def _draw_bounds(row: Sequence[Any], signal: Signal) -> None:
-    """Shade what is out of bounds, up to the limits of the axes of one signal."""
+    """Shade the range outside the bounds of a signal in all its axes."""
     margin = 0.12 * (signal.upper - signal.lower)
     low, high = row[0].get_ylim()
     low, high = min(low, signal.lower - margin), max(high, signal.upper + margin)
@@ -348,7 +347,7 @@ def _draw_bounds(row: Sequence[Any], signal: Signal) -> None:
 
 
 def _legend_below(figure: Figure, axes: Any, columns: int) -> None:
-    """A legend under the axis label, where no data are."""
+    """Place the legend below the axis label."""
     handles, labels = axes.get_legend_handles_labels()
     height = figure.get_size_inches()[1]
     figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.11 - 0.55 / height), ncols=columns)

@@ -1,4 +1,4 @@
-"""Which files an experiment left, as paths relative to the workspace."""
+"""The files of an experiment, as paths relative to the workspace."""
 
 import re
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _PLACE = re.compile(r"(?<=[ ,])(?=(?:experiments|stages|models)/)")
 
 @dataclass(frozen=True)
 class Files:
-    """Places named in a report, relative to the workspace.
+    """Paths named in a report, relative to the workspace.
 
     Attributes:
-        plots: where the plots are, or why there are none.
+        plots: the folder of the plots, or why there are none.
         best: system -> the adapter of its best run.
     """
 
@@ -33,7 +33,7 @@ class Files:
     best: Mapping[str, str]
 
     def places(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Label and places, as a report lists them."""
+        """Return labels and paths, as a report lists them."""
         several = len(self.best) > 1
         return [
             ("Models", self.models or ("none: no training stage has finished",)),
@@ -44,12 +44,12 @@ class Files:
         ]
 
     def lines(self) -> list[tuple[str, str]]:
-        """Label and text of each line."""
+        """Return label and text of each line."""
         return [(label, ", ".join(places)) for label, places in self.places()]
 
 
 def generated_files(report: Report, figures: str) -> Files:
-    """The places of an experiment; `figures` says where the plots are, or why there are none."""
+    """Collect the paths of an experiment; `figures` is the folder of the plots, or why there are none."""
     data = report.data
     experiment = f"experiments/{data.folder.name}"
     best = {ranked.system: extreme_run(report, ranked) for ranked in report.ranked}
@@ -63,7 +63,7 @@ def generated_files(report: Report, figures: str) -> Files:
 
 
 def seen_from(folder: Path, text: str, workspace: Path) -> str:
-    """The text of a report with the paths of its files as they are seen from `folder`, not from the workspace."""
+    """Return a report's text with its paths relative to `folder` instead of to the workspace."""
     workspace, folder = workspace.resolve(), folder.resolve()
     if workspace == folder:
         return text
@@ -74,7 +74,7 @@ def seen_from(folder: Path, text: str, workspace: Path) -> str:
 
 
 def _adapter(data: ExperimentData, run: RunResult) -> str:
-    """The readable link to the adapter that a run ended with where it exists, else its stage; empty without one."""
+    """Return the readable link to a run's final adapter if it exists, else its stage folder; empty without adapter."""
     roles = _trained(data, run)
     if not roles:
         return ""
@@ -83,7 +83,7 @@ def _adapter(data: ExperimentData, run: RunResult) -> str:
 
 
 def _models(data: ExperimentData) -> tuple[str, ...]:
-    """Folders of readable links to adapters where they exist, else the stages that hold the adapters."""
+    """Return the folders of readable links to adapters if they exist, else the stages that hold the adapters."""
     finished = [run for run in data.runs if _trained(data, run)]
     families = dict.fromkeys(_family(run) for run in finished)
     linked = [f"models/{family}" for family in families if (data.workspace.models / family).is_dir()]
@@ -92,11 +92,11 @@ def _models(data: ExperimentData) -> tuple[str, ...]:
 
 
 def _trained(data: ExperimentData, run: RunResult) -> list[str]:
-    """The training stages of a run that have finished, which those of a successful run have."""
+    """Return the finished training stages of a run; all of a successful run's are."""
     return [
         role
         for role in ("sft", "grpo")
-        if role in run.stages and (run.state == "ok" or data.workspace.stage(role, run.stages[role]).finished())
+        if role in run.stages and (run.state.ok or data.workspace.stage(role, run.stages[role]).finished())
     ]
 
 

@@ -1,6 +1,6 @@
-"""The report as one HTML file that needs nothing else: no network, no library, a strict content security policy.
+"""The report as one self-contained HTML file: no network access, no library, a strict content security policy.
 
-Without scripts everything but the sorting and filtering of runs works. All text from outside goes through `text_of`.
+Only sorting and filtering of runs need scripts. All text that comes from files is escaped by `text_of`.
 """
 
 import json
@@ -55,7 +55,7 @@ from setpoint.reports.svg import text_of
 from setpoint.reports.usage import usage_lines
 
 STATIC_RUNS = 300
-"""Runs up to which the table is there without scripts too."""
+"""Rows of the table of runs that are shown without scripts."""
 SHOWN_ROWS = 60
 RUN_COLUMNS = {
     "run": "run",
@@ -63,9 +63,9 @@ RUN_COLUMNS = {
     "state": "state",
     "failure_class": "failure",
     "final_error": "final error",
-    "success_rate": "success, %",
+    "success_rate": "success [%]",
     "control_cost": "cost J",
-    "training_time_s": "training, s",
+    "training_time_s": "training [s]",
 }
 SECTIONS = {
     "claims": "Statistical analysis",
@@ -82,7 +82,7 @@ SECTIONS = {
 
 
 def render_html(report: Report, generated: Files, results: Sequence[Mapping[str, Cell]]) -> str:
-    """The whole document with the table of `results`; the same data give the same bytes."""
+    """Render the document with the table of `results`; the same data give the same bytes."""
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     title = f"Experiment Report: {report.data.id}"
     body = {
@@ -118,7 +118,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Only this style and this script; nothing is fetched, sent or framed."""
+    """Return the policy that allows only this style and this script, and no fetching, sending or framing."""
     hashes = [b64encode(sha256(text.encode()).digest()).decode() for text in (style, script)]
     policy = (
         f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:; "
@@ -153,7 +153,7 @@ def _definitions(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _files(report: Report, generated: Files) -> str:
-    """Every place with a link where it is there, for the page lies three folders below the workspace."""
+    """List all paths, with links to those that exist; the page is three folders below the workspace."""
     root = report.data.workspace.root
     rows = "".join(
         f"<dt>{text_of(label)}</dt><dd>{', '.join(_place(root, place) for place in places)}</dd>"
@@ -174,7 +174,7 @@ def _list(items: Sequence[str], *, ordered: bool) -> str:
 
 
 def _claims(report: Report) -> str:
-    """The literal lines first, then the effects, then everything that was asked."""
+    """Render the statistical lines, then the figure of effects, then the table of all tests."""
     by_heading = {claim.heading: claim for claim in report.claims}
     lines = []
     for heading, answer in statistical_lines(report):
@@ -182,8 +182,8 @@ def _claims(report: Report) -> str:
         lines.append(f"<li>{_badge(claim)}<span><strong>{text_of(heading)}:</strong> {text_of(answer)}</span></li>")
     analysis = report.data.analysis
     note = (
-        f"Primary metric: {analysis.primary_metric} on a {analysis.scale} scale, alpha {number_text(analysis.alpha)}. "
-        "The unit is the trained run."
+        f"Primary metric: {analysis.primary_metric} ({analysis.scale} scale), significance level "
+        f"{number_text(analysis.alpha)}. Each trained run counts as one observation."
     )
     caveats = all_caveats(report.claims)
     figures = _figures([chart for chart in (forest(report),) if chart is not None])
@@ -210,10 +210,10 @@ def _claims_table(report: Report) -> str:
         )
         for claim in report.claims
     ]
-    columns = ("claim", "status", "answer", "interval", "p adjusted", "runs", "method")
-    more = f"First {4 * SHOWN_ROWS} of {len(rows)}; all in claims.json." if len(rows) > 4 * SHOWN_ROWS else ""
-    table = _table(columns, rows[: 4 * SHOWN_ROWS], more or "Everything that was asked.")
-    return f"<details><summary>Every claim ({len(rows)})</summary>{table}</details>"
+    columns = ("claim", "status", "result", "interval", "adjusted p", "runs", "method")
+    more = f"First {4 * SHOWN_ROWS} of {len(rows)} tests; all in claims.json." if len(rows) > 4 * SHOWN_ROWS else ""
+    table = _table(columns, rows[: 4 * SHOWN_ROWS], more or "All tests, with confidence intervals and methods.")
+    return f"<details><summary>All tests ({len(rows)})</summary>{table}</details>"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
@@ -230,7 +230,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
 
 
 def _breakable(name: str) -> str:
-    """A name that may be broken after an underscore."""
+    """Escape a name, and allow line breaks after its underscores."""
     return text_of(name).replace("_", "_<wbr>")
 
 
@@ -244,7 +244,7 @@ def _figures(charts: Sequence[Chart]) -> str:
 
 
 def _configurations(report: Report, ranked: RankedSystem) -> str:
-    words = {True: "yes", False: "no", None: "not testable"}
+    near_best = {True: "yes", False: "no", None: "not testable"}
     rows = [
         (
             short_label(report.data, result),
@@ -253,16 +253,16 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
             seeds_text(result),
             rate_text(result.average("success_rate")),
             rate_text(result.average("parse_rate")),
-            words[result.possibly_best],
+            near_best[result.possibly_best],
         )
         for result in ranked.configurations[:SHOWN_ROWS]
     ]
-    references = _table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system), "What frames the results.")
+    references = _table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system), "Baselines.")
     metric = report.data.quantity(ranked.metric).label
-    columns = ("configuration", metric, "interval", "seeds", "success", "parsed", "may be best")
+    columns = ("configuration", metric, "interval", "seeds", "success", "parsed", "near-best")
     count = len(ranked.configurations)
     caption = f"{counted(count, 'configuration')} on {ranked.system}, best first"
-    caption += f"; the first {SHOWN_ROWS} are shown." if count > SHOWN_ROWS else "."
+    caption += f" (the first {SHOWN_ROWS} are shown)." if count > SHOWN_ROWS else "."
     found = (seeds(report, ranked), profiles(report, ranked), pareto(report, ranked))
     charts = [chart for chart in found if chart is not None]
     return (
@@ -287,7 +287,7 @@ def _failures(report: Report) -> str:
         for run in failed[:SHOWN_ROWS]
         if run.failure is not None
     ]
-    caption = "Failed runs; evidence and the commands that repeat them are in failures.md."
+    caption = "Failed runs. failures.md has the evidence and the commands that reproduce them."
     return _figures([chart]) + _table(("run", "class", "reason", "suggested change"), rows, caption)
 
 
@@ -297,7 +297,7 @@ def _usage(report: Report) -> str:
 
 
 def _runs(report: Report, rows: Sequence[Mapping[str, Cell]]) -> str:
-    """A table that scripts sort, filter and page through; complete without them where it is not too long."""
+    """Render the table of runs, which scripts sort, filter and page; without scripts, show its first rows."""
     factors = [name for name in report.data.analysis.factors if name not in RUN_COLUMNS]
     names = ["run", *factors, *(name for name in RUN_COLUMNS if name != "run")]
     names = [name for name in names if any(row.get(name) is not None for row in rows)]
@@ -307,14 +307,16 @@ def _runs(report: Report, rows: Sequence[Mapping[str, Cell]]) -> str:
     ]
     cells = [[_compact(name, row[name]) for name in names] for row in rows]
     data = json.dumps({"columns": columns, "rows": cells}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    # Inside a script element only `<` can end it or open another.
+    # In a script element only `<` can close it or open another (HTML Standard, "Restrictions for script contents").
     inert = data.replace("<", "\\u003c")
     none = [str(column["none"]) for column in columns]
     static = [
         [blank if cell is None else str(cell) for cell, blank in zip(row, none, strict=True)]
         for row in cells[:STATIC_RUNS]
     ]
-    note = "All runs." if len(rows) <= STATIC_RUNS else f"The first {STATIC_RUNS} of {len(rows)}; all in results.csv."
+    note = "All runs."
+    if len(rows) > STATIC_RUNS:
+        note = f"The first {STATIC_RUNS} of {len(rows)} rows; all in results.csv."
     labels = [str(column["label"]) for column in columns]
     return (
         f'<noscript>{_table(labels, static, note)}</noscript><div id="runs-view" hidden><div class="controls">'
@@ -322,14 +324,14 @@ def _runs(report: Report, rows: Sequence[Mapping[str, Cell]]) -> str:
         '<label>State<select id="runs-state"><option value="">all</option></select></label>'
         '<button id="runs-before" type="button">Previous page</button>'
         '<button id="runs-after" type="button">Next page</button><output id="runs-status" aria-live="polite"></output>'
-        '</div><div class="scroll" tabindex="0" role="region" aria-label="All runs"><table><caption>One row for each '
-        "run and system. The buttons in the head sort.</caption><thead><tr></tr></thead><tbody></tbody></table></div>"
+        '</div><div class="scroll" tabindex="0" role="region" aria-label="All runs"><table><caption>One row per run '
+        "and system. Click a column header to sort.</caption><thead><tr></tr></thead><tbody></tbody></table></div>"
         f'</div><script type="application/json" id="runs-data">{inert}</script>'
     )
 
 
 def _compact(name: str, value: Cell) -> Cell:
-    """Five digits are enough to read and to sort, three of a percentage."""
+    """Round to five significant digits (percentages to three), which is enough to read and sort."""
     if isinstance(value, float):
         if name == "success_rate":
             return float(f"{100.0 * value:.3g}")

@@ -1,4 +1,4 @@
-"""Maps as SVG: the mean of each combination of two swept parameters, with its runs and its failures."""
+"""SVG heat maps: the mean of each combination of two swept parameters, with its runs and failures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _LEFT, _TOP, _HEIGHT = 130.0, 46.0, 44.0
 
 @dataclass(frozen=True)
 class _Map:
-    """The cells of two parameters on one system, or of one, which makes a single column.
+    """The cells of two parameters on one system; a single parameter makes a single column.
 
     Attributes:
-        rows, columns: the parameters; no columns where there is one parameter.
-        ys, xs: their levels; one None where there are no columns.
-        means: (y, x) -> mean of the analysed values, where the cell has any.
+        rows, columns: the parameters; `columns` is None if there is one parameter.
+        ys, xs: their levels; `xs` is one None if there is one parameter.
+        means: (y, x) -> mean of the analysed values, for cells that have any.
     """
 
     system: str
@@ -39,23 +39,20 @@ class _Map:
 
     @property
     def width(self) -> float:
-        """Of a cell."""
+        """Return the width of a cell in pixels."""
         return max(104.0, min(180.0, (HALF - _LEFT) / max(1, len(self.xs))))
 
     def corner(self, row: int, column: int) -> tuple[float, float]:
-        """The upper left corner of a cell."""
+        """Return the upper left corner of a cell in pixels."""
         return _LEFT + column * self.width, _TOP + row * _HEIGHT
 
     def runs_at(self, y: Level, x: Level) -> list[RunResult]:
-        """The runs of a cell."""
+        """Return the runs of a cell."""
         return [run for run in self.runs if run.level(self.rows) == y and _level(run, self.columns) == x]
 
 
 def maps(report: Report) -> list[Chart]:
-    """For each system and pair of swept parameters the mean of each cell with its runs and failures.
-
-    One parameter alone is a column.
-    """
+    """Draw one heat map per system and pair of swept parameters; a single parameter makes a single column."""
     data = report.data
     factors = swept(data)
     pairs: list[tuple[str, str | None]] = list(combinations(factors, 2))
@@ -95,14 +92,14 @@ def _draw(found: _Map) -> Chart:
     name = " and ".join(factor_label(factor) for factor in (found.rows, found.columns) if factor)
     mean = "geometric mean" if found.scale.logarithmic else "mean"
     caption = (
-        f"{found.scale.quantity.label} on {found.system} by {name}: the {mean} of each cell's runs (stronger is "
-        "better), their number, and how many failed."
+        f"{found.scale.quantity.label} on {found.system} by {name}: {mean} of the runs of each cell (darker is better; "
+        "n: finished runs)."
     )
     return Chart(caption, svg.document(right + 10, bottom + 6, caption, body))
 
 
 def _names(found: _Map) -> list[str]:
-    """The parameters and their levels, above and beside the cells."""
+    """Label the parameters and their levels, above and beside the cells."""
     body = [svg.text(_LEFT, 14, factor_label(found.columns) if found.columns else "", classes="soft")]
     for k, x in enumerate(found.xs):
         level = svg.shortened(level_text(x), 14) if found.columns else ""
@@ -115,7 +112,7 @@ def _names(found: _Map) -> list[str]:
 
 
 def _cell(found: _Map, corner: tuple[float, float], y: Level, x: Level) -> list[str]:
-    """One cell: its mean over a shade, its number of runs, and its failures."""
+    """Draw one cell: its mean on a shade, its number of runs, and its failures."""
     size = (found.width - 3, _HEIGHT - 3)
     body = [svg.rectangle(*corner, *size, "cell")]
     mean = found.means.get((y, x))

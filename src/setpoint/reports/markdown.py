@@ -1,4 +1,4 @@
-"""The report as Markdown, with tables and figures."""
+"""The report in Markdown, with tables and figures."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]|#~$])")
 
 
 def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str:
-    """The whole report; `figures` are file names below `figures/`."""
+    """Render the report; `figures` are file names below `figures/`."""
     data = report.data
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
@@ -60,7 +60,7 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         *(f"- **{escape(heading)}:** {escape(answer)}" for heading, answer in statistical_lines(report)),
         "",
         *table(
-            ("claim", "status", "answer", "runs"),
+            ("claim", "status", "result", "runs"),
             [(claim.heading, claim.status.value, claim.statement, str(claim.n_runs)) for claim in report.claims],
         ),
         "",
@@ -92,9 +92,9 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
         "seeds",
         "success",
         "parsed",
-        "may be best",
+        "near-best",
     )
-    words = {True: "yes", False: "no", None: "not testable"}
+    near_best = {True: "yes", False: "no", None: "not testable"}
     rows = [
         (
             short_label(report.data, result),
@@ -103,7 +103,7 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
             seeds_text(result),
             rate_text(result.average("success_rate")),
             rate_text(result.average("parse_rate")),
-            words[result.possibly_best],
+            near_best[result.possibly_best],
         )
         for result in ranked.configurations
     ]
@@ -126,19 +126,19 @@ def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table; cells are escaped."""
+    """Format a Markdown table; cells are escaped."""
     lines = [columns, ["---"] * len(columns), *([escape(cell) for cell in row] for row in rows)]
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def escape(text: str) -> str:
-    """`text` on one line, shown as it is: no Markdown, no HTML."""
+    """Escape Markdown and HTML in `text`, and put it on one line."""
     plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
 
 
 def code_block(text: str) -> str:
-    """`text` fenced, with a fence longer than any in it, and without characters that would steer a terminal."""
+    """Fence `text` with more backticks than it contains, and replace characters that could control a terminal."""
     text = "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)

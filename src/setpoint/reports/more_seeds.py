@@ -1,4 +1,4 @@
-"""Whether more seeds would settle which level of a parameter is best, and how many."""
+"""Advice on more seeds: how many could show which level of a parameter is best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,15 @@ from setpoint.reports.content import Report
 
 @dataclass(frozen=True)
 class _Open:
-    """A parameter whose best level is open after `seeds` seeds, with the differences that more of them would show."""
+    """A parameter whose best level is not resolved.
+
+    Attributes:
+        detectable: minimum detectable differences by number of seeds, and the observed difference.
+        seeds: seeds per configuration so far.
+    """
 
     factor: str
-    shown: Detectable
+    detectable: Detectable
     seeds: int
 
     @property
@@ -22,30 +27,27 @@ class _Open:
         return factor_label(self.factor)
 
     @property
-    def difference(self) -> str:
-        return f"the best {self.label} and the next differ by {self.shown.observed_in_words}"
+    def observed(self) -> str:
+        """Return the observed difference and its upper confidence limit: `9.4 %, upper confidence limit 34 %`."""
+        limit = self.detectable.allowed_in_words
+        return self.detectable.observed_in_words + ("" if limit is None else f", upper confidence limit {limit}")
 
     @property
-    def settling(self) -> int | None:
-        """The fewest seeds that would show the difference that was seen, if any would."""
-        return self._seeds_for(self.shown.observed)
-
-    @property
-    def possible(self) -> int | None:
-        """The fewest seeds that would show that difference, or the largest that the intervals allow."""
-        return self.settling or self._seeds_for(self.shown.allowed)
+    def sufficient(self) -> int | None:
+        """Return the fewest seeds that detect the observed difference, else the upper confidence limit, if any do."""
+        return self._seeds_for(self.detectable.observed) or self._seeds_for(self.detectable.allowed)
 
     def _seeds_for(self, difference: float | None) -> int | None:
         enough = [
             count
-            for count, smallest in self.shown.by_seeds.items()
+            for count, smallest in self.detectable.by_seeds.items()
             if count > self.seeds and difference is not None and smallest <= difference
         ]
         return min(enough, default=None)
 
 
 def more_seeds(report: Report) -> list[str]:
-    """More seeds, where a question is open that they would settle; what none would settle is told too."""
+    """Advise more seeds where they could resolve which level is best, and say where they cannot."""
     levels = of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL)
     unresolved = [claim for claim in levels if claim.status is not Status.SUPPORTED]
     if not unresolved:
@@ -53,47 +55,42 @@ def more_seeds(report: Report) -> list[str]:
     seeds = max((len(result.runs) for ranked in report.ranked for result in ranked.configurations), default=0)
     resolution = report.claim(ClaimKind.RESOLUTION)
     if resolution is None or resolution.estimate is None or not isinstance(resolution.evidence, ResolutionEvidence):
-        return [_measure_the_spread(unresolved, seeds)]
-    shown = resolution.evidence.parameters
-    found = [_Open(claim.factor, shown[claim.factor], seeds) for claim in unresolved if claim.evidence is not None]
-    worthwhile = [each for each in found if each.possible is not None]
-    hopeless = [each for each in found if each.possible is None]
-    return [*([_worthwhile(worthwhile)] if worthwhile else []), *([_hopeless(hopeless)] if hopeless else [])]
+        return [_estimate_variability(unresolved, seeds)]
+    by_factor = resolution.evidence.parameters
+    found = [_Open(claim.factor, by_factor[claim.factor], seeds) for claim in unresolved if claim.evidence is not None]
+    worthwhile = [each for each in found if each.sufficient is not None]
+    futile = [each for each in found if each.sufficient is None]
+    return [*([_worthwhile(worthwhile)] if worthwhile else []), *([_futile(futile)] if futile else [])]
 
 
-def _measure_the_spread(unresolved: Sequence[Claim], seeds: int) -> str:
+def _estimate_variability(unresolved: Sequence[Claim], seeds: int) -> str:
     names = listed([factor_label(claim.factor) for claim in unresolved])
     wanted = max(3, seeds + 2)
     return (
-        f"Run the same design with --replicates {wanted}: {names} could not be judged "
-        f"({unresolved[0].reason}), and {wanted} seeds per configuration measure the spread."
+        f"Run the same design with --replicates {wanted}: {wanted} seeds per configuration allow significance tests of "
+        f"{names}. Now, {unresolved[0].reason}."
     )
 
 
 def _worthwhile(found: Sequence[_Open]) -> str:
-    """That more seeds would settle something, or may: what was seen, or what the intervals allow."""
-    most = max(each.possible or 0 for each in found)
-    likely = [each.difference for each in found if each.settling is not None]
-    reasons = [f"as seen, {listed(likely)}"] if likely else []
-    reasons += [
-        f"{each.difference} as seen, but by up to {each.shown.allowed_in_words} as far as the intervals say"
+    """State how many seeds detect the observed differences, or at least the upper confidence limits."""
+    most = max(each.sufficient or 0 for each in found)
+    return f"Run the same design with --replicates {most}: {_power(found, most)}."
+
+
+def _futile(found: Sequence[_Open]) -> str:
+    """State that the most seeds considered detect not even the upper confidence limits."""
+    most = max(found[0].detectable.by_seeds)
+    return (
+        f"Do not add seeds to find the best {listed([each.label for each in found])}: even {_power(found, most)}. "
+        "Use any near-best level, or the cheapest."
+    )
+
+
+def _power(found: Sequence[_Open], seeds: int) -> str:
+    """Compare the minimum detectable difference of each parameter with its observed difference."""
+    parts = [
+        f"{each.detectable.in_words[seeds]} between levels of {each.label} (observed: {each.observed})"
         for each in found
-        if each.settling is None
     ]
-    shown = listed([each.shown.in_words[most] for each in found])
-    return (
-        f"Run the same design with --replicates {most}: {'; '.join(reasons)}; and {most} seeds show differences "
-        f"from {shown} (80 % power)."
-    )
-
-
-def _hopeless(found: Sequence[_Open]) -> str:
-    """That not even the most seeds considered would show what the intervals allow."""
-    most = max(found[0].shown.by_seeds)
-    bounds = listed([each.shown.allowed_in_words for each in found if each.shown.allowed_in_words is not None])
-    shown = listed([each.shown.in_words[most] for each in found])
-    return (
-        f"Do not expect more seeds to settle {listed([each.label for each in found])}: as seen, "
-        f"{listed([each.difference for each in found])}, the intervals exclude more than {bounds}, and even {most} "
-        f"seeds show differences only from {shown}. Take any of the levels that may be best, or the cheapest."
-    )
+    return f"{seeds} seeds detect differences from {listed(parts)} with 80 % power"

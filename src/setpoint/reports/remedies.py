@@ -1,4 +1,4 @@
-"""What to change after a failure: by its class, with the values that the run had."""
+"""Suggested changes after a failure, by its class and the values of the run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,9 @@ from setpoint.records.failure import FailureClass
 
 
 def suggested_change(run: RunResult) -> str:
-    """What to change before the failed run is tried again.
+    """Return what to change before a failed run is retried.
 
-    The advice of the failing stage comes first, then what follows from the values that the run had, then what is said
-    of the class.
+    The suggestion of the failed stage comes first, then one from the run's values, then the default of the class.
     """
     failure = run.failure
     if failure is None:
@@ -23,7 +22,7 @@ def suggested_change(run: RunResult) -> str:
 
 
 def _from_values(run: RunResult, failure_class: FailureClass) -> str:
-    """Other values than those that the run had; empty where none would help, or the run had none of them."""
+    """Suggest other values than the run's; empty if none would help, or if the run does not have the parameter."""
     if failure_class in {FailureClass.GPU_OOM, FailureClass.HOST_OOM}:
         smaller, shape = _halved(run, "batch_size", "batch_size"), _halved(run, "rank", "lora_rank")
         if not smaller and not shape:
@@ -31,7 +30,7 @@ def _from_values(run: RunResult, failure_class: FailureClass) -> str:
         change = " or ".join(filter(None, [smaller or "a smaller batch_size", shape]))
         if failure_class is FailureClass.HOST_OOM:
             return f"fewer --workers, then {change}"
-        return f"{change}; the micro-batch was already as small as it can be"
+        return f"{change}; the micro-batch was already at its minimum"
     if failure_class is FailureClass.DIVERGED:
         return _halved(run, "learning_rate", "learning_rate")
     if failure_class is FailureClass.NO_LEARNING_SIGNAL and (warmer := _raised(run, "temperature")):
@@ -40,7 +39,7 @@ def _from_values(run: RunResult, failure_class: FailureClass) -> str:
 
 
 def _found(run: RunResult, field: str) -> tuple[str, float] | None:
-    """The stage and the value of a number among the run's resolved parameters, of the last stage that has it."""
+    """Return stage and value of a numeric resolved parameter, of the last stage that has it."""
     for name in ("grpo", "sft", "lora"):
         block: Any = run.resolved.get(name)
         if isinstance(block, Mapping) and isinstance(block.get(field), int | float) and block[field]:
@@ -49,7 +48,7 @@ def _found(run: RunResult, field: str) -> tuple[str, float] | None:
 
 
 def _halved(run: RunResult, field: str, parameter: str) -> str:
-    """`learning_rate=5e-5 instead of 1e-4`; empty where the run has no such value or it cannot be halved."""
+    """Return `learning_rate=5e-5 instead of 1e-4`; empty if the run has no such value or it cannot be halved."""
     found = _found(run, field)
     if found is None or (parameter != "learning_rate" and found[1] < 2):
         return ""

@@ -1,4 +1,4 @@
-"""The table of results: one row for each run and system, as CSV and Parquet."""
+"""The table of results, with one row per run and system, as CSV and Parquet."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from setpoint.reports.content import one_line
 Cell = str | int | float | bool | None
 
 MEASUREMENT_COLUMNS = ("training_time_s", "cpu_core_hours", "gpu_hours", "peak_memory_gb", "peak_gpu_gb")
-"""Columns that clocks and counters fill: they differ between two equal experiments. All others are reproducible."""
+"""Columns of measured times and memory, which differ between equal experiments. All others are reproducible."""
 
 EPISODE_METRICS = (
     "cases",
@@ -27,17 +27,17 @@ EPISODE_METRICS = (
     "tokens",
 )
 PHASES = {"base_": "base", "sft_": "after_sft", "": "final"}
-"""Column prefix -> which outcome it shows; the final one has no prefix."""
+"""Column prefix -> the outcome; the final one has no prefix."""
 
 
 def result_rows(data: ExperimentData) -> list[dict[str, Cell]]:
-    """The rows, in the order of the plan. Every row has the same columns; None stands for what was not measured."""
+    """Return the rows in the order of the plan. All rows have the same columns; None means not measured."""
     parameters = list(dict.fromkeys(name for run in data.runs for name in _parameters(run)))
     return [_row(data, run, system, parameters) for run in data.runs for system in run.systems]
 
 
 def _parameters(run: RunResult) -> dict[str, Cell]:
-    """Every resolved training parameter, swept or not, by the name that a sweep would give it."""
+    """Return all resolved training parameters, swept or not, by the names that a sweep uses."""
     return {
         f"{group}{'_' if group == 'lora' else '.'}{name}": value
         for group in ("lora", "sft", "grpo")
@@ -78,7 +78,7 @@ def _row(data: ExperimentData, run: RunResult, system: str, parameters: Sequence
 
 
 def csv_text(rows: Sequence[Mapping[str, Cell]]) -> str:
-    """`rows` as CSV. Text cells cannot be taken for formulas, and every record is on one line."""
+    """Format `rows` as CSV. Spreadsheets do not read text cells as formulas, and every record is on one line."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     if rows:
@@ -88,7 +88,10 @@ def csv_text(rows: Sequence[Mapping[str, Cell]]) -> str:
 
 
 def inert(text: str) -> str:
-    """`text` on one line, with an apostrophe before it where a spreadsheet would take it for a formula."""
+    """Put `text` on one line, and prefix an apostrophe if a spreadsheet would read it as a formula.
+
+    See OWASP, "CSV Injection".
+    """
     line = one_line(text)
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
@@ -100,7 +103,7 @@ def _csv_cell(value: Cell) -> str:
 
 
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
-    """`rows` as Parquet; a column with both numbers and text is text."""
+    """Write `rows` as Parquet; a column of both numbers and text becomes text."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -110,7 +113,7 @@ def write_parquet(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
 
 
 def _column(values: list[Cell]) -> list[Cell]:
-    """One type for all: numbers of mixed kind become floats, anything else of mixed kind becomes text."""
+    """Convert a column to one type: mixed numbers to floats, anything else that is mixed to text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float} and len(kinds) > 1:
         return [None if value is None else float(value) for value in values]

@@ -1,4 +1,4 @@
-"""Which part of a scale a figure shows, its ticks, and how noisy curves are smoothed: for images and pages alike."""
+"""Axis ranges, ticks and smoothing of curves, shared by PNG and SVG figures."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ROOM = 3.0
-"""References are inside an axis as long as it spans no more than so many times the data."""
+"""An axis includes a reference if it then spans at most this multiple of the data's range."""
 _FEW_TICKS = 3
 _LEAST_RATIO = 2.0
 _LEAST_SHARE = 0.25
@@ -15,7 +15,7 @@ _LEAST_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Reference:
-    """A controller beside which the data are shown."""
+    """A reference controller and its value of the metric."""
 
     label: str
     value: float
@@ -23,7 +23,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class ReferencePlacement:
-    """References by their place: on the axis, or beyond one of its ends."""
+    """References by position: on the axis, or off one of its ends."""
 
     inside: tuple[Reference, ...]
     below: tuple[Reference, ...]
@@ -33,7 +33,7 @@ class ReferencePlacement:
 def place_references(
     values: Sequence[float], references: Iterable[Reference], *, logarithmic: bool
 ) -> ReferencePlacement:
-    """Which references fit on one axis with `values` without taking the data's room, the nearest first."""
+    """Choose the references that fit on one axis with `values` without squeezing the data, nearest first."""
     found = [value for value in values if math.isfinite(value)]
     shown = [r for r in references if math.isfinite(r.value) and (r.value > 0.0 or not logarithmic)]
     if not found:
@@ -60,11 +60,12 @@ def _scaled(value: float, logarithmic: bool) -> float:
 
 
 def ticks(low: float, high: float, *, logarithmic: bool) -> list[float]:
-    """A few round values between `low` and `high`; three or more where there is room for them."""
+    """Return a few round values between `low` and `high`; at least three if possible."""
     return _log_ticks(low, high) if logarithmic else _linear_ticks(low, high)
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:
+    # Round steps of 1, 2, 2.5, 5 or 10 times a power of ten, the first that gives at most six intervals.
     step = 10.0 ** math.floor(math.log10((high - low) / 3.0))
     step *= next((m for m in (1.0, 2.0, 2.5, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
     first = math.ceil(low / step)
@@ -74,6 +75,7 @@ def _linear_ticks(low: float, high: float) -> list[float]:
 def _log_ticks(low: float, high: float) -> list[float]:
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     stride = max(1, math.ceil(len(exponents) / 8))
+    # Decades if at least three fit, else finer divisions of a decade; less than a decade gets linear ticks.
     for steps in ((1,), (1, 3), (1, 2, 5)):
         found = [float(f"{m}e{e}") for e in list(exponents)[::stride] for m in steps]
         found = [tick for tick in found if low <= tick <= high]
@@ -83,10 +85,10 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def smoothing_width(count: int) -> int:
-    """Over how many of `count` values of a curve its running mean goes; 1 where a short curve is shown as it is."""
+    """Return the width of the moving average of a curve of `count` values; 1 for short curves, which means none."""
     return max(1, count // 12)
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """The mean of each value and the `width` − 1 before it; shorter than `values` by as many."""
+    """Return the mean of each value and the `width` − 1 before it, (values − `width` + 1,)."""
     return np.convolve(values, np.full(width, 1.0 / width), mode="valid")

@@ -1,4 +1,4 @@
-"""Small pieces of SVG: scales, axes and text, all escaped, without styles of their own."""
+"""SVG elements: axes, lines, dots and text, all escaped; the style sheet of the report styles them."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,14 +12,14 @@ from setpoint.reports import scales
 
 
 def text_of(value: str) -> str:
-    """`value` as inert text on one line."""
+    """Escape `value` for HTML, and put it on one line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in value).split())
     return escape(line, quote=True)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps values to pixels, on a logarithmic or a linear scale."""
+    """Mapping from values to pixels on a logarithmic or linear scale."""
 
     low: float
     high: float
@@ -28,7 +28,7 @@ class Axis:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """The pixel of `value`, kept inside the axis."""
+        """Return the pixel of `value`, clipped to the axis."""
         if self.logarithmic:
             share = math.log(max(value, 1e-300) / self.low) / math.log(self.high / self.low)
         else:
@@ -36,12 +36,12 @@ class Axis:
         return self.start + min(1.02, max(-0.02, share)) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """A few round values inside the axis."""
+        """Return a few round values on the axis."""
         return scales.ticks(self.low, self.high, logarithmic=self.logarithmic)
 
 
 def axis_over(values: Iterable[float], start: float, end: float, *, logarithmic: bool = False) -> Axis:
-    """An axis that holds all finite `values` with a margin."""
+    """Return an axis that contains all finite `values` with a margin."""
     found = [value for value in values if math.isfinite(value) and (value > 0.0 or not logarithmic)]
     low, high = (min(found), max(found)) if found else (0.1, 1.0)
     if logarithmic:
@@ -52,7 +52,7 @@ def axis_over(values: Iterable[float], start: float, end: float, *, logarithmic:
 
 
 def document(width: float, height: float, title: str, body: Sequence[str]) -> str:
-    """A picture with its text alternative."""
+    """Return an SVG document with its text alternative."""
     return (
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" role="img" '
         f'aria-label="{text_of(title)}"><title>{text_of(title)}</title>{"".join(body)}</svg>'
@@ -60,34 +60,34 @@ def document(width: float, height: float, title: str, body: Sequence[str]) -> st
 
 
 def line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
-    """A straight line."""
+    """Return a straight line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{classes}"/>'
 
 
 def dot(x: float, y: float, classes: str = "dot", radius: float = 3.5) -> str:
-    """A filled circle."""
+    """Return a filled circle."""
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" class="{classes}"/>'
 
 
 def text(x: float, y: float, value: str, *, anchor: str = "start", classes: str = "") -> str:
-    """A label."""
+    """Return a label."""
     kind = f' class="{classes}"' if classes else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}>{text_of(value)}</text>'
 
 
 def path(points: Sequence[tuple[float, float]], classes: str) -> str:
-    """A line through points."""
+    """Return a polyline."""
     return f'<path d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in points)}" class="{classes}"/>'
 
 
 def rectangle(x: float, y: float, width: float, height: float, classes: str, opacity: float = 1.0) -> str:
-    """A filled box."""
+    """Return a filled rectangle."""
     faint = f' fill-opacity="{opacity:.2f}"' if opacity < 1.0 else ""
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" class="{classes}"{faint}/>'
 
 
 def bottom_axis(axis: Axis, top: float, bottom: float, label: str) -> list[str]:
-    """Grid lines, tick labels and the axis label below."""
+    """Draw grid lines, tick labels and the axis label below."""
     marks = [line(axis.at(tick), top, axis.at(tick), bottom, "grid") for tick in axis.ticks()]
     marks += [
         text(axis.at(tick), bottom + 15, number_text(tick), anchor="middle", classes="soft") for tick in axis.ticks()
@@ -98,7 +98,7 @@ def bottom_axis(axis: Axis, top: float, bottom: float, label: str) -> list[str]:
 
 
 def left_axis(axis: Axis, left: float, right: float, label: str) -> list[str]:
-    """Grid lines and tick labels at the left; `axis.start` is the bottom."""
+    """Draw grid lines and tick labels at the left, and the axis label on top; `axis.start` is the bottom."""
     marks = [line(left, axis.at(tick), right, axis.at(tick), "grid") for tick in axis.ticks()]
     marks += [
         text(left - 5, axis.at(tick) + 4, number_text(tick), anchor="end", classes="soft") for tick in axis.ticks()
@@ -113,7 +113,7 @@ def _with_scale(label: str, axis: Axis) -> str:
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = 60) -> list[tuple[float, float]]:
-    """At most `most` of the points, the first and the last among them."""
+    """Return at most `most` of the points, including the first and the last."""
     if len(points) <= most:
         return list(points)
     keep = np.unique(np.linspace(0, len(points) - 1, most).astype(int))
@@ -121,11 +121,11 @@ def thinned(points: Sequence[tuple[float, float]], most: int = 60) -> list[tuple
 
 
 def spaced(values: Sequence[float], most: int) -> list[float]:
-    """At most `most` of the values, evenly through their order, the smallest and the largest among them."""
+    """Return at most `most` of the values, evenly spaced by rank, including the smallest and the largest."""
     ordered = sorted(values)
     return [value for _, value in thinned([(0.0, value) for value in ordered], most)]
 
 
 def shortened(value: str, length: int) -> str:
-    """`value`, cut where it would not fit a label."""
+    """Cut `value` to at most `length` characters."""
     return value if len(value) <= length else value[: length - 1] + "…"

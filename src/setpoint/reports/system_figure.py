@@ -1,4 +1,4 @@
-"""One system at a glance: phase portrait, optimal trajectories, and bounds."""
+"""Figure of one system: phase portrait, optimal trajectories, and bounds."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -22,10 +22,10 @@ _MAP = "viridis"
 
 
 def save_system_figure(path: Path, problem: Problem, optimal: Trajectory) -> None:
-    """Draw the optimal trajectories of a few cases into the picture `path`.
+    """Draw the optimal trajectories of a few cases, and save the figure as `path`.
 
-    The first row has phase planes of states that follow each other; for a plant with two states, with the flow without
-    control. Below are states and controls over time.
+    The first row shows phase planes of consecutive states (for a plant with two states also its uncontrolled flow); the
+    rows below show states and controls over time.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ def save_system_figure(path: Path, problem: Problem, optimal: Trajectory) -> Non
     for index, signal in enumerate(signals):
         axes = figure.add_subplot(grid[1 + index // _COLUMNS, index % _COLUMNS])
         _draw_signal(axes, signal, index, problem, optimal, colours)
-    figure.suptitle(f"{plant.name}: {problem.optimum_word} from {len(optimal.states)} initial states")
+    figure.suptitle(f"{plant.name}: {problem.optimum_label} from {len(optimal.states)} initial states")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
@@ -105,7 +105,7 @@ def _draw_signal(axes: "Axes", signal: Signal, index: int, problem: Problem, opt
 
 
 def _close_to_bounds(signal: Signal, values: np.ndarray) -> bool:
-    """Whether the bounds can be drawn without making the trajectories tiny."""
+    """Return whether bounds fit into the axes without squeezing the trajectories."""
     span = float(np.ptp(values))
     return bool(np.isfinite([signal.lower, signal.upper]).all() and span > 0.15 * (signal.upper - signal.lower))
 

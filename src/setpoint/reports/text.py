@@ -1,4 +1,4 @@
-"""The report as plain text, under the headings that its readers know."""
+"""The report as plain text, under fixed headings."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,15 @@ from setpoint.reports.content import (
     counts,
     failure_counts,
     interim_text,
+    mean_name,
     metric_text,
     one_line,
     parameter_space,
+    printable,
     rate_text,
     reference_rows,
     seeds_text,
     statistical_lines,
-    steady,
     unfinished_text,
 )
 from setpoint.reports.files import BELOW, HEADING, Files
@@ -34,7 +35,7 @@ from setpoint.reports.usage import usage_lines
 
 
 def render_text(report: Report, files: Files) -> str:
-    """The whole report; the same data give the same text."""
+    """Render the report; the same data give the same text."""
     sections = [
         _head(report),
         _summary(report),
@@ -44,7 +45,7 @@ def render_text(report: Report, files: Files) -> str:
         ["=== Recommendations ===", *_numbered(recommendations(report))],
         [HEADING, *(f"- {label}: {place}" for label, place in files.lines()), BELOW],
     ]
-    return "\n\n".join("\n".join(steady(line) for line in section) for section in sections) + "\n"
+    return "\n\n".join("\n".join(printable(line) for line in section) for section in sections) + "\n"
 
 
 def _head(report: Report) -> list[str]:
@@ -84,7 +85,7 @@ def _top(report: Report) -> list[str]:
             number += 1
             lines.append(f"{number}. {_configuration_line(report, ranked, result)}")
     if not number:
-        lines.append("none: no run has an evaluation")
+        lines.append("none: no run has been evaluated")
     for ranked in report.ranked:
         lines += ["", *_below_the_top(report, ranked, shown)]
     return lines
@@ -110,12 +111,12 @@ def _confidence(report: Report) -> str:
 
 
 def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str]:
-    """How to read the ranking, and what frames it."""
-    judged = report.data.analysis.judged.get(ranked.system, "")
+    """Explain the ranking, and compare it with the reference controllers."""
+    mode = report.data.analysis.judged.get(ranked.system, "")
     seeds = max(len(result.runs) for result in ranked.configurations)
-    over_seeds = ", geometric mean over seeds" if seeds > 1 else ""
+    over_seeds = f", {mean_name(report.data, ranked)} over seeds" if seeds > 1 else ""
     lines = [
-        f"{one_line(ranked.system)} ({judged.replace('_', ' ')}): error = final distance to the target, mean over "
+        f"{one_line(ranked.system)} ({mode.replace('_', ' ')}): error = final distance to the target, mean over test "
         f"cases{over_seeds}."
     ]
     more = len(ranked.with_result) - shown
@@ -140,16 +141,17 @@ def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
 
 
 def _ties(report: Report, ranked: RankedSystem) -> str:
-    """How far the first is from the others, as the claim about them says."""
+    """Summarise the claim about the best configuration."""
     claim = report.claim(ClaimKind.BEST_CONFIGURATIONS, system=ranked.system)
     if claim is None or not isinstance(claim.evidence, BestSetEvidence):
-        return "Which configuration is best cannot be tested with these seeds; the first is the best observed."
+        return "Too few seeds to test which configuration is best; the list is sorted by the observed means."
     if claim.status is Status.SUPPORTED:
-        return "The first is better than every other that could be compared."
+        others = counted(claim.evidence.tested - 1, "tested configuration")
+        return f"The best is significantly better than the other {others}."
     tied = len(claim.evidence.possibly_best)
     if tied == 1:
-        return f"The first is the best observed, but not shown to be: {one_line(claim.reason)}."
-    return f"{tied} of {claim.evidence.tested} configurations may be the best."
+        return f"The first has the best observed mean, but this is not established: {one_line(claim.reason)}."
+    return f"Near-best (statistically tied with the best): {tied} of {claim.evidence.tested} configurations."
 
 
 def _statistics(report: Report) -> list[str]:
@@ -161,26 +163,26 @@ def _statistics(report: Report) -> list[str]:
     lines += [f"Note: {one_line(text)}." for text in all_caveats(report.claims)]
     analysis = report.data.analysis
     lines.append(
-        f"Primary metric: {analysis.primary_metric} on a {analysis.scale} scale, alpha {number_text(analysis.alpha)}; "
-        "the unit is the trained run. Methods, intervals and details of each line: claims.json."
+        f"Primary metric: {analysis.primary_metric} ({analysis.scale} scale), significance level "
+        f"{number_text(analysis.alpha)}. Each trained run counts as one observation. Methods and details: claims.json."
     )
     return lines
 
 
 def _in_cells(report: Report, overall: Claim) -> str:
-    """How the cells of a claim about all of them came out; each has a line of its own in report.md."""
+    """Summarise the tests of single configurations behind an overall claim; report.md lists each of them."""
     own = [c for c in report.claims if c.kind is overall.kind and c.system == overall.system]
     cells = [c for c in own if isinstance(c.subject, OneCell)]
     if len(cells) < 2:
         return ""  # one cell is all cells
     tested = [cell for cell in cells if cell.p_adjusted is not None]
     if not tested:
-        return f"; by cell: none of {len(cells)} can be tested alone ({one_line(cells[0].reason)})"
+        return f"; none of {len(cells)} cells testable ({one_line(cells[0].reason)})"
     helped = sum(cell.status is Status.SUPPORTED and (cell.estimate or 0.0) > 0.0 for cell in cells)
     harmed = sum(cell.status is Status.SUPPORTED and (cell.estimate or 0.0) < 0.0 for cell in cells)
-    open_cells = len(tested) - helped - harmed
-    untested = f", {len(cells) - len(tested)} not tested" if len(tested) < len(cells) else ""
-    return f"; by cell: helps in {helped}, harms in {harmed}, open in {open_cells}{untested}, of {len(cells)}"
+    inconclusive = len(tested) - helped - harmed
+    untested = f", not tested in {len(cells) - len(tested)}" if len(tested) < len(cells) else ""
+    return f"; of {len(cells)} cells: helps in {helped}, harms in {harmed}, inconclusive in {inconclusive}{untested}"
 
 
 def _numbered(items: Sequence[str]) -> list[str]:
@@ -188,7 +190,7 @@ def _numbered(items: Sequence[str]) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """`rows` as lines with columns two spaces apart."""
+    """Format `rows` with aligned columns, two spaces apart."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -1,4 +1,4 @@
-"""States and controls of single episodes over time: what a controller did beside what is optimal."""
+"""Figures of single episodes: states and controls over time, one line per controller."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_EPISODES = 8
-"""Episodes of a simulation that are drawn."""
+"""At most this many episodes of a simulation are drawn."""
 
 _DASHES = ("-", "--", "-.", ":")
-"""Controllers that do the same lie on top of each other; dashes show it."""
+"""Dash patterns keep controllers visible whose trajectories coincide."""
 
 
 def save_trajectory_figures(folder: Path, trajectories: Sequence[EpisodeTrajectory]) -> list[Path]:
-    """One PNG per system, mode and case, with every controller in it; the files that were written."""
+    """Save one PNG per system, mode and case with all controllers; return the files."""
     cases: dict[str, list[EpisodeTrajectory]] = {}
     for trajectory in trajectories:
         name = f"{trajectory.system}_{trajectory.mode}_case{trajectory.case_id}.png"
@@ -39,14 +39,15 @@ def _save(path: Path, trajectories: Sequence[EpisodeTrajectory]) -> None:
 
 
 def trajectory_figure(trajectories: Sequence[EpisodeTrajectory]) -> "Figure":
-    """One case of one system in one mode, a line for each controller."""
+    """Draw one case of one system in one mode, with one line per controller."""
     first = trajectories[0]
+    mode = first.mode.replace("_", " ")
     courses = [(each.controller, each.dt_s, np.array(each.states), np.array(each.controls)) for each in trajectories]
-    return _figure(plants.get(first.system), f"{first.system}, {first.mode}, case {first.case_id}", courses)
+    return _figure(plants.get(first.system), f"{first.system}, {mode}, test case {first.case_id}", courses)
 
 
 def simulation_figure(plant: Plant, trajectory: Trajectory) -> "Figure":
-    """The first episodes of a simulation, a line for each."""
+    """Draw the first episodes of a simulation, with one line per episode."""
     states = trajectory.states.reshape(-1, *trajectory.states.shape[-2:])[:MOST_EPISODES]
     controls = trajectory.controls.reshape(-1, *trajectory.controls.shape[-2:])[:MOST_EPISODES]
     courses = [(f"episode {k}", plant.dt_s, *pair) for k, pair in enumerate(zip(states, controls, strict=True))]
@@ -54,7 +55,7 @@ def simulation_figure(plant: Plant, trajectory: Trajectory) -> "Figure":
 
 
 def _figure(plant: Plant, title: str, courses: Sequence[tuple[str, float, np.ndarray, np.ndarray]]) -> "Figure":
-    """A panel for each signal; courses are label, time step (s), states and controls."""
+    """Draw one panel per signal; `courses` are label, time step [s], states and controls."""
     from matplotlib.figure import Figure
 
     signals = [*plant.states, *plant.controls]
@@ -67,13 +68,13 @@ def _figure(plant: Plant, title: str, courses: Sequence[tuple[str, float, np.nda
             held = {"drawstyle": "steps-post"} if signal in plant.controls else {}
             panel.plot(times, values, dashes, label=label, linewidth=1.2, **held)
     for panel, signal in zip(panels, signals, strict=True):
-        panel.set_ylabel(f"{signal.name} ({signal.unit})")
+        panel.set_ylabel(f"{signal.name} [{signal.unit or '1'}]")
         for bound in (signal.lower, signal.upper):
             panel.axhline(bound, color="grey", linestyle=":", linewidth=0.8)
-        # Zero control leaves the range by far; the bounds are the scale to compare the others with.
+        # Zero control leaves the bounds by far and would squeeze the other trajectories; scale by the bounds instead.
         margin = 0.5 * (signal.upper - signal.lower)
         panel.set_ylim(signal.lower - margin, signal.upper + margin)
     panels[0].set_title(title)
     panels[0].legend(loc="upper right", ncols=min(len(courses), 4))
-    panels[-1].set_xlabel("time (s)")
+    panels[-1].set_xlabel("time [s]")
     return figure

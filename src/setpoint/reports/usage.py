@@ -1,4 +1,4 @@
-"""Time, memory and GPU hours as text; what was not measured says so."""
+"""Resource usage as text: time, memory and GPU hours, or `not measured`."""
 
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.artifacts import TRAINING_KINDS
@@ -11,28 +11,29 @@ MEASUREMENT_LINES = (
     "- Total GPU hours:",
     "- Average training time:",
     "- Peak memory usage:",
-    "- Cheapest of the best:",
+    "- Cheapest near-best configuration:",
     "- Pareto front:",
-    "- Predicted and actual:",
+    "- Predicted and actual cost:",
 )
-"""Beginnings of the lines of a report that differ between two equal experiments. All others are reproducible."""
+"""Prefixes of report lines that differ between equal experiments. All other lines are reproducible."""
 
 
 def usage_lines(report: Report) -> list[tuple[str, str]]:
-    """Label and text of everything that is said about resources; one configuration is not compared with others."""
+    """Return label and text of each line on resources; comparisons only if there are several configurations."""
     data = report.data
     several = any(len(ranked.configurations) > 1 for ranked in report.ranked)
     return [
         ("Total GPU hours", gpu_hours_text(data)),
         ("Average training time", training_time_text(data)),
         ("Peak memory usage", memory_text(data)),
-        *([("Cheapest of the best", cheapest_text(report)), ("Pareto front", front_text(report))] if several else []),
-        ("Predicted and actual", predicted_text(data)),
+        *([("Cheapest near-best configuration", cheapest_text(report))] if several else []),
+        *([("Pareto front", front_text(report))] if several else []),
+        ("Predicted and actual cost", predicted_text(data)),
     ]
 
 
 def gpu_hours_text(data: ExperimentData) -> str:
-    """GPU hours of every distinct stage, failed attempts included; on a machine without GPU the core-hours."""
+    """Return the GPU hours and CPU core-hours of all distinct stages, including failed attempts."""
     if data.cost.wall_s is None:
         return NOT_MEASURED
     cpu = data.cost.cpu_core_hours
@@ -41,8 +42,8 @@ def gpu_hours_text(data: ExperimentData) -> str:
 
 
 def training_time_text(data: ExperimentData) -> str:
-    """The mean over successful runs of the seconds that training took, all attempts together."""
-    known = [run for run in data.runs if run.state == "ok" and run.training_time_s is not None]
+    """Return the mean training time of successful runs, over all attempts."""
+    known = [run for run in data.runs if run.state.ok and run.training_time_s is not None]
     if not known:
         return f"{NOT_MEASURED}: no training stage of a successful run was timed"
     average_s = sum(run.training_time_s or 0.0 for run in known) / len(known)
@@ -52,7 +53,7 @@ def training_time_text(data: ExperimentData) -> str:
 
 
 def memory_text(data: ExperimentData) -> str:
-    """The largest memory of any stage, of the host and of a GPU."""
+    """Return the peak memory of any stage, on the host and on a GPU."""
     host, gpu = data.cost.peak_memory_gb, data.cost.peak_gpu_gb
     parts = ([f"{gpu:.2f} GB on one GPU"] if gpu is not None else []) + (
         [f"{host:.2f} GB of host memory"] if host is not None else []
@@ -61,39 +62,39 @@ def memory_text(data: ExperimentData) -> str:
 
 
 def predicted_text(data: ExperimentData) -> str:
-    """What the finished stages were expected to cost and what they did, in processor time; with how often it held."""
+    """Compare predicted and actual CPU time of the finished stages, with the coverage of the prediction intervals."""
     forecast = data.forecast
     if forecast is None:
-        return "nothing was predicted: no stage like these had run here before"
+        return "no cost estimate (no comparable earlier runs)"
     if not forecast.stages:
-        return "nothing was left to predict: every stage had finished before"
+        return "no cost estimate (all stages had finished before)"
     done = forecast.finished
     predicted = counted(len(forecast.stages), "predicted stage")
     if not done:
-        return f"none of {predicted} has been measured"
+        return f"no measurements yet ({predicted})"
     expected_s, measured_s = sum(p.expected_s for p in done), sum(p.measured_s or 0.0 for p in done)
     level, reach, gpu, gpu_used = f"{100 * forecast.level:g} %", "", "", ""
     if len(done) == len(forecast.stages):
         low, high = forecast.interval_s
-        reach = f" ({level}: {duration_text(low)} to {duration_text(high)})"
+        reach = f" ({level} interval {duration_text(low)} to {duration_text(high)})"
     if any(p.expected_gpu_hours or p.measured_gpu_hours for p in done):
         gpu = f" and {_hours(sum(p.expected_gpu_hours for p in done))} GPU hours"
         gpu_used = f" and {_hours(sum(p.measured_gpu_hours for p in done))} GPU hours"
-    ratio = f", {measured_s / expected_s:.2f} times that" if expected_s else ""
+    ratio = f"{measured_s / expected_s:.2f} × predicted, " if expected_s else ""
     inside = sum(p.inside for p in done)
     return (
-        f"{duration_text(expected_s)} of one core{reach}{gpu} predicted; {duration_text(measured_s)}{gpu_used} used"
-        f"{ratio}, by {len(done)} of {predicted}; {inside} of {len(done)} within their {level} intervals"
+        f"predicted {duration_text(expected_s)} of CPU time{reach}{gpu}; actual {duration_text(measured_s)}{gpu_used} "
+        f"({ratio}{len(done)} of {predicted}); {inside} of {len(done)} within their {level} intervals"
     )
 
 
 def duration_text(seconds: float) -> str:
-    """`42.1 s`, `12.3 min` or `4.25 h`."""
+    """Return `42.1 s`, `12.3 min` or `4.25 h`."""
     if seconds < 120.0:
         return f"{seconds:.1f} s"
     return f"{seconds / 60.0:.1f} min" if seconds < 7200.0 else f"{seconds / 3600.0:.2f} h"
 
 
 def _hours(hours: float) -> str:
-    """Two decimals, more where they would all be zero."""
+    """Format with two decimals, or one significant digit below 0.01."""
     return f"{hours:.2f}" if hours == 0.0 or hours >= 0.01 else f"{hours:.1g}"

@@ -20,14 +20,14 @@ from setpoint.reports.text import render_text
 
 
 def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool = False) -> Path:
-    """Write `reports/` of the experiment in this folder; the path of report.txt.
+    """Write `reports/` of the experiment in this folder, and return the path of report.txt.
 
     All numbers are computed from the plan and the result files, so writing again gives the same files.
 
     Args:
         experiment_dir: the experiment's folder.
-        figures: whether to draw the image files; the figures of the HTML page are part of it in any case.
-        running: whether somebody works on the experiment now; files cannot say it.
+        figures: draw the PNG files. The HTML page always contains its own figures.
+        running: mark the report as one of a running experiment, which files alone cannot tell.
 
     Raises:
         InputError: the folder holds no experiment.
@@ -50,7 +50,7 @@ def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool =
 
 
 def claims_json(report: Report) -> dict[str, Any]:
-    """The content of claims.json."""
+    """Return the content of claims.json."""
     return {
         "schema": claims_module.SCHEMA,
         "experiment": report.data.id,
@@ -60,14 +60,14 @@ def claims_json(report: Report) -> dict[str, Any]:
 
 
 def _write_conditions(report: Report, path: Path) -> None:
-    """What a comprehensive evaluation saw."""
+    """Write the results of a comprehensive evaluation, if there was one."""
     rows = condition_rows(report.conditions)
     if rows:
         write_text(path, csv_text(rows))
 
 
 def _write_failures(data: ExperimentData, path: Path) -> None:
-    """The failure report; one of an earlier state goes away with the failures."""
+    """Write the failure report, or delete an earlier one if no run has failed."""
     text = render_failures(data)
     if text is None:
         path.unlink(missing_ok=True)
@@ -76,22 +76,22 @@ def _write_failures(data: ExperimentData, path: Path) -> None:
 
 
 def _no_figures(folder: Path) -> tuple[list[str], str]:
-    shutil.rmtree(folder, ignore_errors=True)  # those of an earlier state
-    return [], "not drawn, as asked"
+    shutil.rmtree(folder, ignore_errors=True)  # figures of an earlier report
+    return [], "skipped (--no-figures)"
 
 
 def _write_figures(report: Report, folder: Path) -> tuple[list[str], str]:
-    """Draw the figures into an empty folder; their names, and what a report says about where they are."""
+    """Draw the figures into an empty folder; return their names, and their folder or why there are none."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         from setpoint.reports.figures import draw_figures
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("matplotlib"):
-            raise SetpointError(f"the figures cannot be drawn: {error}") from error
-        return [], "not drawn: matplotlib is not installed (pip install 'setpoint[report]')"
+            raise SetpointError(f"cannot draw the figures: {error}") from error
+        return [], "skipped: matplotlib is not installed (pip install 'setpoint[report]')"
     folder.mkdir()
     names = draw_figures(report, folder)
     if not names:
         folder.rmdir()
-        return [], "none: there is nothing to draw yet"
+        return [], "none (no results to draw yet)"
     return names, f"experiments/{report.data.folder.name}/{REPORTS}/{FIGURES}"

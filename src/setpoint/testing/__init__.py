@@ -1,6 +1,6 @@
-"""Tools to test with: conformance tests for what others add, and faults that are injected on purpose.
+"""Testing tools: conformance tests for third-party systems, and fault injection.
 
-Nothing here is active unless it is asked for. `SystemContract` loads the solvers, so it is imported when it is named.
+Nothing here is active by default. `SystemContract` loads the solvers, so it is imported on first access.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,15 +1,15 @@
-"""Faults on purpose, to see what becomes of them: a stage that runs out of memory, hangs, dies, or writes nonsense.
+"""Fault injection: stages that run out of memory, hang, crash or write invalid results.
 
-Active only in workers whose environment says so:
+Active only in workers with these environment variables:
 
     SETPOINT_STAGE_WRAPPER=setpoint.testing.faults:inject
-    SETPOINT_FAULTS="sft=gpu_oom_backward*2,grpo=stall"       kind=fault, with *n in the first n attempts alone
-    SETPOINT_LEDGER=/tmp/ledger.txt                           a line for the start and the end of every execution
+    SETPOINT_FAULTS="sft=gpu_oom_backward*2,grpo=stall"       kind=fault; *n: only in the first n attempts
+    SETPOINT_LEDGER=/tmp/ledger.txt                           one line per start and end of a stage
 
-The ledger also has a line `overlap` where a stage starts while another process works on it. Who works on a stage holds
-a lock of the kernel, which goes with its process, so that no clock is compared.
+The ledger also has a line `overlap` if a stage starts while another process runs it. Overlaps are detected with kernel
+locks, which are released when a process dies, so no clocks are compared.
 
-A kind may be `*`. Faults within training replace functions of torch in the worker, which ends after its stage.
+A kind may be `*`. Faults in training patch torch functions in the worker, which exits after its stage.
 """
 
 import contextlib
@@ -35,19 +35,19 @@ StageFunction = Callable[[StageContext], dict[str, Any]]
 
 
 class OutOfMemoryError(RuntimeError):
-    """Stands for torch.OutOfMemoryError, which is recognised by its name."""
+    """Stand-in for torch.OutOfMemoryError, which is recognised by its name."""
 
 
 class AcceleratorError(RuntimeError):
-    """Stands for torch.AcceleratorError, such as an uncorrectable memory error of a GPU."""
+    """Stand-in for torch.AcceleratorError, such as an uncorrectable GPU memory error."""
 
 
 def inject(function: StageFunction) -> StageFunction:
-    """`function` with the fault that the environment asks for, and a ledger of its executions."""
+    """Wrap `function` with the fault given in the environment and a ledger of its executions."""
 
     @wraps(function)
     def run(context: StageContext) -> dict[str, Any]:
-        with _alone(context):
+        with _detect_overlap(context):
             _write_ledger("start", context)
             fault = planned_fault(os.environ.get(FAULTS_VARIABLE, ""), context.kind, Attempt(context.attempt).number)
             if fault is not None:
@@ -60,7 +60,7 @@ def inject(function: StageFunction) -> StageFunction:
 
 
 def planned_fault(text: str, kind: str, attempt: int) -> str | None:
-    """The fault that `text` plans for this attempt at a stage of this kind.
+    """Return the fault that `text` specifies for this attempt at a stage of this kind.
 
     Raises:
         InputError: there is no such fault.
@@ -76,8 +76,8 @@ def planned_fault(text: str, kind: str, attempt: int) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(context: StageContext) -> Iterator[None]:
-    """Hold the stage's lock, and note in the ledger where another process holds it."""
+def _detect_overlap(context: StageContext) -> Iterator[None]:
+    """Hold the stage's lock; write `overlap` to the ledger if another process holds it."""
     ledger = os.environ.get(LEDGER_VARIABLE)
     if not ledger:
         yield
@@ -93,7 +93,7 @@ def _alone(context: StageContext) -> Iterator[None]:
 
 
 def _write_ledger(event: str, context: StageContext) -> None:
-    """One line, written at once: many workers append to the same file."""
+    """Append a line in a single write: many workers share the file."""
     path = os.environ.get(LEDGER_VARIABLE)
     if path:
         line = f"{event} {context.kind} {context.stage_id} {os.getpid()} {time.time():.6f}\n"
@@ -101,14 +101,14 @@ def _write_ledger(event: str, context: StageContext) -> None:
             ledger.write(line.encode())
 
 
-def _raise(make: Callable[[], BaseException]) -> Callable[[StageContext], None]:
+def _raises(make: Callable[[], BaseException]) -> Callable[[StageContext], None]:
     def fault(_context: StageContext) -> None:
         raise make()
 
     return fault
 
 
-def _end_by(number: int) -> Callable[[StageContext], None]:
+def _kills(number: int) -> Callable[[StageContext], None]:
     def fault(_context: StageContext) -> None:
         os.kill(os.getpid(), number)
         time.sleep(60)
@@ -117,19 +117,19 @@ def _end_by(number: int) -> Callable[[StageContext], None]:
 
 
 def _sleep(_context: StageContext) -> None:
-    """Hang without computing."""
+    """Hang without using the CPU."""
     time.sleep(86_400)
 
 
 def _spin(context: StageContext) -> None:
-    """Hang in the middle of training, computing."""
+    """Hang during training, in a busy loop."""
     context.log({"step": 1})
     while True:
         pass
 
 
 def _grow(_context: StageContext) -> None:
-    """Use more and more memory."""
+    """Allocate memory without limit."""
     held = []
     while True:
         held.append(bytearray(os.urandom(1024) * 10_000))
@@ -137,7 +137,7 @@ def _grow(_context: StageContext) -> None:
 
 
 def _fail_calls(module: str, owner: str, method: str, calls: int = 1) -> Callable[[StageContext], None]:
-    """Run out of GPU memory in the first calls of a method of torch or transformers."""
+    """Raise an out-of-memory error in the first calls of a torch or transformers method."""
 
     def fault(_context: StageContext) -> None:
         place = getattr(importlib.import_module(module), owner)
@@ -157,7 +157,7 @@ def _fail_calls(module: str, owner: str, method: str, calls: int = 1) -> Callabl
 
 
 def _nan(_context: StageContext) -> None:
-    """Every gradient is NaN from here on."""
+    """Make every gradient NaN."""
     tensor = importlib.import_module("torch").Tensor
     original = tensor.backward
 
@@ -168,7 +168,7 @@ def _nan(_context: StageContext) -> None:
 
 
 def _equal_rewards(_context: StageContext) -> None:
-    """Every completion gets the same reward."""
+    """Give every completion the same reward."""
     module: Any = importlib.import_module("setpoint.training.grpo")
     original = module._reward_function
 
@@ -185,7 +185,7 @@ def _equal_rewards(_context: StageContext) -> None:
 
 
 def _corrupt(_context: StageContext) -> None:
-    """Damage a file right after it was published."""
+    """Damage a file right after publication."""
     original = StageFolder.publish
 
     def publish(self: StageFolder, attempt: Attempt, **keywords: Any) -> None:
@@ -207,9 +207,9 @@ def _full_disk() -> OSError:
 
 
 FAULTS: dict[str, Callable[[StageContext], None]] = {
-    "crash": _raise(lambda: ZeroDivisionError("injected")),
-    "host_oom": _raise(lambda: MemoryError("injected")),
-    "gpu_oom": _raise(lambda: OutOfMemoryError("injected")),
+    "crash": _raises(lambda: ZeroDivisionError("injected")),
+    "host_oom": _raises(lambda: MemoryError("injected")),
+    "gpu_oom": _raises(lambda: OutOfMemoryError("injected")),
     "gpu_oom_backward": _fail_calls("torch", "Tensor", "backward"),
     "gpu_oom_generate": _fail_calls("transformers", "GenerationMixin", "generate"),
     "nan": _nan,
@@ -217,18 +217,18 @@ FAULTS: dict[str, Callable[[StageContext], None]] = {
     "stall": _sleep,
     "spin": _spin,
     "grow": _grow,
-    "sigkill": _end_by(signal.SIGKILL),
-    "sigterm": _end_by(signal.SIGTERM),
-    "sigsegv": _end_by(signal.SIGSEGV),
-    "disk_full": _raise(_full_disk),
-    "connection": _raise(lambda: ConnectionResetError("injected")),
-    "io_error": _raise(lambda: OSError(errno.EIO, "injected: input/output error")),
-    "device": _raise(lambda: AcceleratorError("injected")),
-    "data": _raise(lambda: StageError("data", "injected", evidence={}, suggestion="")),
-    "config": _raise(lambda: InputError("injected")),
+    "sigkill": _kills(signal.SIGKILL),
+    "sigterm": _kills(signal.SIGTERM),
+    "sigsegv": _kills(signal.SIGSEGV),
+    "disk_full": _raises(_full_disk),
+    "connection": _raises(lambda: ConnectionResetError("injected")),
+    "io_error": _raises(lambda: OSError(errno.EIO, "injected: input/output error")),
+    "device": _raises(lambda: AcceleratorError("injected")),
+    "data": _raises(lambda: StageError("data", "injected", evidence={}, suggestion="")),
+    "config": _raises(lambda: InputError("injected")),
     "corrupt": _corrupt,
 }
-"""Fault -> what it does in the worker before the stage's code runs."""
+"""Fault -> action in the worker before the stage's code runs."""
 
 CLASS_OF_FAULT = {
     "crash": "crash",
@@ -250,4 +250,4 @@ CLASS_OF_FAULT = {
     "config": "config",
     "corrupt": "corrupt_artifact",
 }
-"""The failure class that each fault must be recognised as. Out of memory while training is survived instead."""
+"""Expected failure class of each fault. The out-of-memory faults during training are missing: training recovers."""

@@ -1,1 +1,1 @@
-"""LoRA fine-tuning on TRL and PEFT, and the recipe of the built-in base. Nothing heavy is imported here."""
+"""LoRA fine-tuning with TRL and PEFT; heavy libraries are imported lazily."""

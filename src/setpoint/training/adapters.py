@@ -1,4 +1,4 @@
-"""LoRA adapters: a fresh one, one to continue, and the folder in which a trained one is published."""
+"""Create, continue and publish LoRA adapters."""
 
 import json
 from collections.abc import Mapping
@@ -8,23 +8,24 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from setpoint.artifacts import read_json, write_json, write_text
+from setpoint.artifacts import write_json, write_text
 from setpoint.errors import InputError, SetpointError
-from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter
+from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter, read_adapter_config
 from setpoint.policies.bases import BaseModel
 from setpoint.training.config import LoraParameters
 
 ADAPTER_FOLDER = "adapter"
 ADAPTER_NAME = "default"
-"""What PEFT calls an adapter that has no name of its own."""
+"""PEFT's default adapter name."""
 Tensors = dict[str, torch.Tensor]
 
 
 def fresh_adapter(model: Any, lora: LoraParameters, seed: int) -> Any:
-    """`model` with a new adapter on all its linear layers, initialised from `seed`."""
+    """Return `model` with a new adapter on all linear layers, initialised from `seed`."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
+    # The update is (alpha / r) B A (Hu et al. 2021); alpha = scale * r keeps its factor constant across ranks.
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.scale * lora.rank,
@@ -36,33 +37,32 @@ def fresh_adapter(model: Any, lora: LoraParameters, seed: int) -> Any:
 
 
 def continued_adapter(model: Any, folder: Path, base: BaseModel, lora: LoraParameters) -> Any:
-    """`model` with the adapter in `folder`, ready to be trained further.
+    """Return `model` with the adapter in `folder`, ready for further training.
 
     Raises:
-        InputError: there is no adapter of this base, or it does not have the rank and scale of `lora`.
+        InputError: there is no adapter for this base, or its rank or scale differs from `lora`.
     """
     from peft import PeftModel
 
     check_adapter(folder, base)
-    config = read_json(folder / "adapter_config.json")
-    recorded = {"rank": config["r"], "scale": config["lora_alpha"] / config["r"]}
-    wanted = {"rank": lora.rank, "scale": lora.scale}
-    if recorded != wanted:
+    config = read_adapter_config(folder)
+    if (config.rank, config.scale) != (lora.rank, lora.scale):
         raise InputError(
-            f"training goes on with the adapter's own shape, which is {recorded}, but {wanted} was asked for"
+            f"the adapter has rank {config.rank} and scale {config.scale:g}, but rank {lora.rank} and scale "
+            f"{lora.scale:g} were requested. Use the adapter's values, or train a new adapter."
         )
     return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
 
 
 def trainable_tensors(model: Any) -> Tensors:
-    """Copies of the adapter's tensors, by name."""
+    """Return copies of the adapter's tensors, by name."""
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def save_adapter(model: Any, folder: Path, record: Mapping[str, Any]) -> None:
-    """Publish the adapter of `model` in PEFT layout, with a model card and `record` beside it.
+    """Write the adapter of `model` in PEFT layout, with a model card and `record`.
 
-    The same tensors give the same bytes: PEFT writes some lists in the order of a set.
+    Equal tensors give equal bytes: PEFT writes some lists in set order, so they are sorted here.
     """
     base = record["base"]
     model.peft_config[ADAPTER_NAME].base_model_name_or_path = base["name"]
@@ -77,11 +77,13 @@ def save_adapter(model: Any, folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def _check_saved(folder: Path, tensors: Tensors) -> None:
-    """See that what was written can be read and is what was trained."""
+    """Check that the written adapter can be read and equals the trained one."""
     saved = load_file(folder / "adapter_model.safetensors")
     expected = {name.replace(f".{ADAPTER_NAME}.", "."): tensor for name, tensor in tensors.items()}
     if saved.keys() != expected.keys() or any(not torch.equal(saved[n], expected[n].cpu()) for n in expected):
-        raise SetpointError(f"the adapter in {str(folder)!r} is not what was trained")
+        raise SetpointError(
+            f"the adapter in {str(folder)!r} differs from the trained one. Check the disk and train again."
+        )
 
 
 def _model_card(record: Mapping[str, Any]) -> str:
@@ -97,9 +99,9 @@ def _model_card(record: Mapping[str, Any]) -> str:
             "",
             f"# LoRA adapter that controls {systems}",
             "",
-            f"Trained by {record['kind'].upper()} on base `{base['name']}` (digest `{base['digest']}`); it works "
-            "on no other.",
-            f"How to prompt it, its data and every training parameter are in `{ADAPTER_RECORD}`:",
+            f"Trained by {record['kind'].upper()} on base `{base['name']}` (digest `{base['digest']}`). It "
+            "works with this base only.",
+            f"Prompt format, data and all training parameters are in `{ADAPTER_RECORD}`:",
             "",
             "```json",
             json.dumps(dict(record), indent=2, ensure_ascii=False),

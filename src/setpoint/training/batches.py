@@ -1,4 +1,4 @@
-"""How a batch is cut up to fit into memory: the one place where micro-batch, accumulation and sampling are decided."""
+"""Split batches to fit into memory: micro-batch size, gradient accumulation and generation batch size."""
 
 from dataclasses import dataclass, replace
 
@@ -7,14 +7,14 @@ from setpoint.policies.runtime import Runtime
 
 @dataclass(frozen=True)
 class BatchLayout:
-    """An optimizer step of `batch_size` rows, taken in parts that leave the objective as it is.
+    """Layout of an optimizer step of `batch_size` rows; the split does not change the objective.
 
     Attributes:
-        batch_size: rows (SFT) or completions (GRPO) of one optimizer step.
-        micro_batch: rows of one forward and backward pass; divides the batch.
-        generation_batch: completions sampled at a time, whole groups that divide the batch; not used by SFT.
+        batch_size: rows (SFT) or completions (GRPO) per optimizer step.
+        micro_batch: rows per forward and backward pass; divides `batch_size`.
+        generation_batch: completions sampled at a time, in complete groups; divides `batch_size`; unused in SFT.
         group_size: completions per prompt; 1 in SFT.
-        reductions: how often memory ran out.
+        reductions: number of reductions after running out of memory.
     """
 
     batch_size: int
@@ -25,7 +25,7 @@ class BatchLayout:
 
     @classmethod
     def of(cls, runtime: Runtime, batch_size: int, group_size: int = 1) -> "BatchLayout":
-        """The largest parts that `runtime` takes by default."""
+        """Return the layout with the largest parts that `runtime` allows."""
         largest = min(batch_size, runtime.largest_micro_batch or batch_size)
         return cls(batch_size, _divisor(batch_size, largest), batch_size, group_size)
 
@@ -36,18 +36,19 @@ class BatchLayout:
 
     @property
     def steps_per_generation(self) -> int:
-        """Passes that share the completions sampled at a time."""
+        """Passes per generation batch."""
         return self.generation_batch // self.micro_batch
 
     def smaller(self) -> "BatchLayout | None":
-        """Half the memory at most; None where nothing is left to halve.
+        """Return a layout that needs at most half the memory, or None if the micro-batch is a single row.
 
-        Completions are sampled in smaller parts too, for it is not known whether sampling or the backward pass ran out.
+        The generation batch is reduced, too: either sampling or the backward pass may have run out of memory.
         """
         if self.micro_batch == 1:
             return None
         micro_batch = _divisor(self.batch_size, self.micro_batch // 2)
         groups = self.generation_batch // self.group_size
+        # TRL samples micro_batch * steps_per_generation completions at once, in complete groups.
         sampled = [
             count * self.group_size
             for count in range(1, max(1, groups // 2) + 1)
@@ -58,5 +59,5 @@ class BatchLayout:
 
 
 def _divisor(number: int, largest: int) -> int:
-    """The largest divisor of `number` up to `largest`."""
+    """Return the largest divisor of `number` that is at most `largest`."""
     return next(divisor for divisor in range(largest, 0, -1) if number % divisor == 0)

@@ -1,4 +1,4 @@
-"""What trainers report while they run: the training curve, divergence, and the best adapter so far."""
+"""Trainer callbacks: training curve, divergence check and best adapter so far."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ from setpoint.training.adapters import Tensors, trainable_tensors
 
 _NAMES = {"eval_loss": "validation_loss", "num_tokens": "tokens", "completions/mean_length": "completion_tokens"}
 _KEPT = {"loss", "learning_rate", "grad_norm", "reward", "reward_std", "frac_reward_zero_std", "entropy", "kl"}
-_OWN_PREFIX = "score/"
-"""Of the parts of the reward, which the reward function logs itself."""
+_SCORE_PREFIX = "score/"
+"""Prefix of the reward components, which the reward function logs."""
 
 
 def curve_record(step: int, kind: str, logs: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of the training curve: what the trainer logged at `step`, under our names, finite numbers only."""
+    """Return one line of the training curve: the finite values logged at `step`, under Setpoint's names."""
     numbers = {
-        _NAMES.get(name, name.removeprefix(_OWN_PREFIX)): float(value)
+        _NAMES.get(name, name.removeprefix(_SCORE_PREFIX)): float(value)
         for name, value in logs.items()
-        if (name in _KEPT or name in _NAMES or name.startswith(_OWN_PREFIX))
+        if (name in _KEPT or name in _NAMES or name.startswith(_SCORE_PREFIX))
         and isinstance(value, int | float)
         and math.isfinite(value)
     }
@@ -30,10 +30,10 @@ def curve_record(step: int, kind: str, logs: Mapping[str, Any]) -> dict[str, Any
 
 
 class TrainingCurve(TrainerCallback):
-    """Writes the training curve, and stops a run whose loss or gradient is no longer finite."""
+    """Writes the training curve and stops a run whose loss or gradient is not finite."""
 
     def __init__(self, kind: str, log: Callable[[Mapping[str, Any]], None]) -> None:
-        """Write lines with `log`."""
+        """Pass each line to `log`."""
         self._kind = kind
         self._log = log
 
@@ -60,7 +60,7 @@ class TrainingCurve(TrainerCallback):
 
 
 def diverged(message: str, state: TrainerState) -> StageError:
-    """The failure of a run whose numbers exploded, with its last losses as evidence."""
+    """Return the failure of a diverged run, with its last losses as evidence."""
     losses = [str(entry["loss"]) for entry in state.log_history if "loss" in entry]
     rates = [entry["learning_rate"] for entry in state.log_history if "learning_rate" in entry]
     return StageError(
@@ -76,21 +76,21 @@ def diverged(message: str, state: TrainerState) -> StageError:
 
 
 class KeepBest(TrainerCallback):
-    """Stops after `patience` validations without a new minimum, and keeps the adapter of the minimum.
+    """Early stopping: stops after `patience` validations without a new minimum and keeps the best adapter.
 
-    It has no state of its own that a resumed run could lack: counts come from the trainer's log, which checkpoints
-    carry, and the file of the minimum is written again when its step is repeated.
+    The callback is stateless, so a resumed run needs nothing else: counts come from the trainer's log, which is part of
+    checkpoints, and the best adapter is written again if its step is repeated.
     """
 
     def __init__(self, patience: int, folder: Path) -> None:
-        """Keep the adapter in `folder`."""
+        """Store the best adapter in `folder`."""
         self._patience = patience
         self._file = folder / "best.safetensors"
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> TrainerControl:
-        """Keep a new minimum, or count one more validation without."""
+        """Save the adapter at a new minimum; otherwise stop if patience is exhausted."""
         losses = validation_losses(state)
         since_best = len(losses) - 1 - best_index(losses)
         if since_best == 0:
@@ -99,16 +99,16 @@ class KeepBest(TrainerCallback):
         return control
 
     def best(self) -> Tensors:
-        """The adapter of the minimum."""
+        """Return the best adapter."""
         tensors: Tensors = load_file(self._file)
         return tensors
 
 
 def validation_losses(state: TrainerState) -> list[tuple[int, float]]:
-    """(step, validation loss) of every validation so far."""
+    """Return (step, validation loss) of all validations so far."""
     return [(entry["step"], entry["eval_loss"]) for entry in state.log_history if "eval_loss" in entry]
 
 
 def best_index(losses: list[tuple[int, float]]) -> int:
-    """Position of the first lowest loss."""
+    """Return the index of the lowest loss, the first one in case of ties."""
     return min(range(len(losses)), key=lambda index: losses[index][1])

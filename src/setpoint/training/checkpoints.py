@@ -1,7 +1,7 @@
-"""Checkpoints that can be trusted: complete, of this very stage, and continued exactly or not at all.
+"""Verified checkpoints: complete, of the same stage, and resumed exactly or not at all.
 
-A checkpoint is written by the trainer and then sealed: the seal, written last, lists every file with its size and
-digest, and what the checkpoint was made by. One without a matching seal is not used.
+The trainer writes a checkpoint, which is then sealed: the seal, written last, lists every file with its size and
+digest, and the fingerprint of the run. Checkpoints without a matching seal are not used.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _LONGEST_INTERVAL_S = 300.0
 
 
 def newest_complete(folder: Path, fingerprint: str) -> Path | None:
-    """The newest checkpoint in `folder` that is whole and was made under `fingerprint`; the others are deleted."""
+    """Return the newest complete checkpoint with this `fingerprint` in `folder`; delete all others."""
     newest: Path | None = None
     for checkpoint in sorted(folder.glob(f"{_PREFIX}*"), key=_step, reverse=True):
         if newest is None and _intact(checkpoint, fingerprint):
@@ -34,7 +34,7 @@ def newest_complete(folder: Path, fingerprint: str) -> Path | None:
 
 
 def seal(checkpoint: Path, fingerprint: str) -> None:
-    """Declare `checkpoint` complete."""
+    """Mark `checkpoint` as complete."""
     files = {
         path.relative_to(checkpoint).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         for path in sorted(checkpoint.rglob("*"))
@@ -62,15 +62,15 @@ def _step(checkpoint: Path) -> int:
 
 
 class SealCheckpoints(TrainerCallback):
-    """Seals what the trainer saves, keeps the newest, and asks for one when the last is five minutes old.
+    """Seals checkpoints, keeps the newest, and requests one at least every five minutes.
 
-    A stage that must end saves one at once, and ends there.
+    On a shutdown request, a checkpoint is saved at once and the stage ends.
 
-    Checkpoints fall between optimizer steps. In GRPO every step generates its own completions, so that none are lost.
+    Checkpoints are taken between optimizer steps. In GRPO, each step generates its own completions, so none are lost.
     """
 
     def __init__(self, fingerprint: str, must_end: Callable[[], str | None] = lambda: None) -> None:
-        """Seal with `fingerprint`; `must_end` says why the stage must end now, if it must."""
+        """Seal with `fingerprint`; `must_end` returns the reason to shut down now, or None."""
         self._fingerprint = fingerprint
         self._must_end = must_end
         self._last = time.monotonic()
@@ -78,7 +78,7 @@ class SealCheckpoints(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        """Ask for a checkpoint when the last one is old, or there will be no time for another."""
+        """Request a checkpoint if the last one is old or the stage must end."""
         old = time.monotonic() - self._last > _LONGEST_INTERVAL_S
         control.should_save |= old or self._must_end() is not None
         return control
@@ -87,7 +87,7 @@ class SealCheckpoints(TrainerCallback):
         """Seal the new checkpoint and delete the older ones.
 
         Raises:
-            StageError: the stage must end; its next attempt continues from here.
+            StageError: the stage must end; the next attempt resumes from this checkpoint.
         """
         folder = Path(str(args.output_dir))
         newest = folder / f"{_PREFIX}{state.global_step}"
@@ -102,5 +102,5 @@ class SealCheckpoints(TrainerCallback):
                 "preempted",
                 f"{reason}, after saving step {state.global_step} of {state.max_steps}",
                 evidence={"step": state.global_step},
-                suggestion="resume; the stage continues from its checkpoint",
+                suggestion="resume the experiment; the stage continues from its checkpoint",
             )

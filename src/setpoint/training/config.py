@@ -1,7 +1,7 @@
-"""The parameters of training stages: small, frozen, validated, and free of heavy imports.
+"""Validated parameters of the training stages, without heavy imports.
 
-Bare names that users sweep (`lora_rank`, `learning_rate`, `batch_size`) are resolved by the experiments layer; here
-every parameter has one place. Defaults come from the preset of the base model, see `setpoint.policies.presets`.
+The experiments layer resolves short names for sweeps (`lora_rank`, `learning_rate`, `batch_size`). Defaults come from
+the preset of the base model, see `setpoint.policies.presets`.
 """
 
 from typing import Annotated, Literal
@@ -24,63 +24,63 @@ class LoraParameters(_Parameters):
     rank: Annotated[int, Field(ge=1, le=1024)] = 8
     """Rank r of the adapters."""
     scale: PositiveFloat = 2.0
-    """alpha / r, constant across ranks, so that a rank sweep does not hide a change of the learning rate."""
+    """alpha / r, constant across ranks, so that a rank sweep does not change the effective learning rate."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout probability within the adapters."""
+    """Dropout probability in the adapters."""
 
 
 class SftParameters(_Parameters):
     """Supervised fine-tuning on demonstrations."""
 
     learning_rate: PositiveFloat
-    """Peak rate."""
+    """Peak learning rate."""
     steps: PositiveInt
     """Maximum number of optimizer steps."""
     batch_size: PositiveInt = 16
     """Rows per optimizer step."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
-    """Steps over which the learning rate rises from zero to its peak."""
+    """Steps of linear warm-up to the peak learning rate."""
     schedule: Schedule = "cosine"
-    """Learning rate after the warm-up."""
+    """Learning-rate schedule after the warm-up."""
     max_grad_norm: PositiveFloat = 1.0
-    """Gradients with a larger norm are clipped to it."""
+    """Gradient norm above which gradients are clipped."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     validation_every: Annotated[int, Field(ge=0)] = 50
-    """Steps between measurements of the validation loss; 0 measures it only at the end."""
+    """Steps between two validations; 0 validates only at the end."""
     patience: Annotated[int, Field(ge=0)] = 0
-    """Stop after this many validations without a new minimum and keep the best adapter; 0 trains all steps."""
+    """Number of validations without improvement before early stopping with the best adapter; 0 disables it."""
 
 
 class GrpoParameters(_Parameters):
-    """Group relative policy optimisation on rewards from simulation."""
+    """Group relative policy optimisation (GRPO) with simulation-based rewards."""
 
     learning_rate: PositiveFloat
-    """Peak rate."""
+    """Peak learning rate."""
     steps: PositiveInt
-    """Optimizer steps."""
+    """Number of optimizer steps."""
     batch_size: Annotated[int, Field(ge=2)] = 64
     """Completions per optimizer step."""
     num_generations: Annotated[int, Field(ge=0)] = 0
-    """Completions per prompt; 0 means min(8, batch_size)."""
+    """Completions per prompt (group size); 0 means min(8, batch_size)."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature of the completions."""
     beta: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the KL divergence from the starting policy."""
+    """Weight of the KL divergence from the initial policy."""
     warmup_steps: Annotated[int, Field(ge=0)] = 3
-    """Steps over which the learning rate rises from zero to its peak."""
+    """Steps of linear warm-up to the peak learning rate."""
     schedule: Schedule = "linear"
-    """Learning rate after the warm-up."""
+    """Learning-rate schedule after the warm-up."""
     max_grad_norm: PositiveFloat = 1.0
-    """Gradients with a larger norm are clipped to it."""
+    """Gradient norm above which gradients are clipped."""
     loss: Literal["dr_grpo", "grpo"] = "dr_grpo"
     """Normalisation of the policy-gradient loss, as in TRL."""
     scale_rewards: Literal["group", "none"] = "group"
-    """Whether advantages are divided by the standard deviation of their group's rewards."""
+    """`group` divides advantages by the standard deviation of the rewards in their group; `none` does not."""
     reward_horizon: Annotated[int, Field(ge=0)] = 5
-    """Steps whose cost is scored, plus the value of the state reached; 0 scores the whole answer."""
+    """Steps whose cost enters the reward, plus the cost-to-go of the state reached; 0 scores the complete answer."""
     reward_tolerance: PositiveFloat = 3e-3
-    """Regret below this hardly changes the reward."""
+    """Regret scale: smaller regrets hardly change the reward."""
 
     @property
     def group_size(self) -> int:
@@ -91,7 +91,7 @@ class GrpoParameters(_Parameters):
     def _whole_groups(self) -> "GrpoParameters":
         if self.group_size < 2 or self.batch_size % self.group_size:
             raise ValueError(
-                f"batch_size must be a multiple of num_generations, at least 2, but batch_size is {self.batch_size} "
-                f"and num_generations {self.group_size}; choose a batch_size that {self.group_size} divides"
+                f"batch_size must be a multiple of num_generations, which must be at least 2, but batch_size is "
+                f"{self.batch_size} and num_generations is {self.group_size}; choose a multiple of num_generations"
             )
         return self

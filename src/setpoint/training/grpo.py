@@ -1,4 +1,4 @@
-"""Group relative policy optimisation: the model answers, the simulator scores, and better answers become likelier."""
+"""Group relative policy optimisation (GRPO, Shao et al. 2024) with rewards from simulation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,13 +21,13 @@ from setpoint.training.session import Session, mean_at_ends
 
 
 def run(context: StageContext) -> dict[str, Any]:
-    """Train an adapter on rewards; writes `adapter/` and returns the summary.
+    """Train an adapter with GRPO, write it to `adapter/` and return the summary.
 
-    With a `parent` among the needs, its adapter is trained further; otherwise a fresh one.
+    Training continues the adapter of the upstream stage `parent`, if there is one; otherwise it starts a new one.
 
     Raises:
-        InputError: the configuration, the base, the data or the parent's adapter cannot be used.
-        StageError: training diverged, or there was nothing to learn from.
+        InputError: the configuration, the base, the data or the parent's adapter is invalid.
+        StageError: training diverged, or the rewards gave no learning signal.
     """
     parameters = GrpoParameters.model_validate(context.config["grpo"])
     examples = load_examples(context.workspace, context.config, "train")
@@ -57,6 +57,7 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
     preset = replace(session.base.preset, prompt_format=prompt_format)
     horizon = parameters.reward_horizon or prompt_format.blocking.steps
     moves = moves_to_generate(preset, horizon)
+    # A prompt gives one group of completions, so a step uses batch_size / group_size prompts.
     prompts = parameters.steps * parameters.batch_size // parameters.group_size
     seen = schedule(examples, prompts, "grpo", context.seed)
     arguments = GRPOConfig(
@@ -64,10 +65,10 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         steps_per_generation=layout.steps_per_generation,
         num_generations=parameters.group_size,
         max_completion_length=max(preset.answer_tokens(problems.get(name).plant, moves) for name in examples),
-        mask_truncated_completions=False,  # answers are cut off after the moves that count, on purpose
+        mask_truncated_completions=False,  # answers are truncated on purpose, after the moves that are scored
         temperature=parameters.temperature,
         beta=parameters.beta,
-        loss_type=parameters.loss,
+        loss_type=parameters.loss,  # dr_grpo: without length normalisation (Liu et al. 2025)
         scale_rewards=parameters.scale_rewards,
     )
     rule = RewardRule(prompt_format, parameters.reward_horizon, parameters.reward_tolerance, cut_off=moves is not None)
@@ -99,7 +100,7 @@ def _reward_function(rule: RewardRule) -> Callable[..., list[float]]:
         log_metric: Callable[[str, float], None],
         **_: Any,
     ) -> list[float]:
-        """Score a batch, and log the parts of the reward."""
+        """Score a batch and log the reward components."""
         texts = [completion[0]["content"] for completion in completions]
         scores = rule.score(texts, system, state, optimal_cost)
         log_metric("score/readable", float(scores.readable.mean()))
@@ -113,21 +114,22 @@ def _reward_function(rule: RewardRule) -> Callable[..., list[float]]:
 
 
 def _rewards(trainer: Any) -> dict[str, float]:
-    """Rewards at both ends of training, and how much there was to learn from.
+    """Summarise rewards at the start and end of training, and the share of groups with a learning signal.
 
     Raises:
-        StageError: in no step did the completions of any prompt differ in reward.
+        StageError: in every step, all completions of each prompt had equal rewards.
     """
     history = [entry for entry in trainer.state.log_history if "reward" in entry]
     without_spread = [entry["frac_reward_zero_std"] for entry in history]
     readable = [entry["score/readable"] for entry in history]
     start, end = mean_at_ends([entry["reward"] for entry in history])
+    # Advantages are relative to the group mean: a group with equal rewards has zero gradient.
     if min(without_spread) == 1.0:
         raise StageError(
             "no_learning_signal",
-            "all completions of a prompt always had the same reward, so that there was nothing to learn from",
+            "all completions of each prompt had equal rewards in every step, so there was no learning signal",
             evidence={"steps": len(history), "mean_reward": end, "readable_share": sum(readable) / len(readable)},
-            suggestion="train with SFT first where answers cannot be read; otherwise raise temperature or "
+            suggestion="if answers are unreadable, train with SFT first; otherwise raise temperature or "
             "num_generations, or lower reward_tolerance",
         )
     return {

@@ -1,4 +1,4 @@
-"""From data sets to what trainers read: examples by system, the order in which they are seen, chats."""
+"""Training data from datasets: examples by system, their order, and chats."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class Example:
 
     Attributes:
         system: name of the plant.
-        state: where it starts, (n_x,).
-        moves: the expert's, (M, n_u).
-        feedback: what the linear-quadratic regulator would apply now, (n_u,).
-        optimal_cost: J* with one move per step.
+        state: initial state, (n_x,).
+        moves: the expert's moves, (M, n_u).
+        feedback: control of the unconstrained linear-quadratic regulator in `state`, (n_u,).
+        optimal_cost: optimal cost J* with one move per step.
     """
 
     system: str
@@ -35,25 +35,25 @@ class Example:
     optimal_cost: float
 
     def prompt(self, prompt_format: PromptFormat) -> list[Message]:
-        """The chat that asks for controls."""
+        """Return the chat messages of the prompt."""
         return messages(problems.get(self.system), self.state.tolist(), prompt_format)
 
     def answer(self, prompt_format: PromptFormat) -> list[Message]:
-        """The chat message that gives the expert's."""
+        """Return the chat message with the expert's answer."""
         text = compose_answer(problems.get(self.system), self.state, self.moves, self.feedback, prompt_format)
         return [{"role": "assistant", "content": text}]
 
 
 Examples = dict[str, list[Example]]
-"""By system."""
+"""Examples by system."""
 
 
 def load_examples(workspace: Workspace, config: Mapping[str, Any], split: Split) -> Examples:
-    """The rows of `split` for every system of a stage's configuration; its data sets go by position with its systems.
+    """Load the rows of `split` for each system of a stage; datasets and systems are matched by position.
 
     Raises:
-        InputError: a data set is not there, was damaged, or does not hold its system.
-        StageError: a data set is not the one that the stage was planned with.
+        InputError: a dataset is missing, damaged or does not contain its system.
+        StageError: a dataset differs from the one the stage was planned with.
     """
     blocks = tuple(config["dialect"]["blocks"])
     found: Examples = {}
@@ -62,7 +62,7 @@ def load_examples(workspace: Workspace, config: Mapping[str, Any], split: Split)
         columns = (rows.states, rows.moves, rows.feedback, rows.optimal_costs.tolist())
         found[system] = [Example(system, *values) for values in zip(*columns, strict=True)]
         if not found[system]:
-            raise InputError(f"data set {source['name']!r} has no {split} rows of {system!r}. Make a larger one.")
+            raise InputError(f"dataset {source['name']!r} has no {split} rows of {system!r}. Generate a larger one.")
     return found
 
 
@@ -70,27 +70,28 @@ def _planned_dataset(workspace: Workspace, source: Mapping[str, str], blocks: tu
     path = workspace.datasets / source["name"]
     if not path.is_dir():
         raise InputError(
-            f"there is no data set {source['name']!r} in {str(workspace.datasets)!r}. Plan again to make it."
+            f"there is no dataset {source['name']!r} in {str(workspace.datasets)!r}. Plan the experiment again "
+            "to generate it."
         )
     info = read_info(path)
     if info.digest != source["digest"] or info.blocking.lengths != blocks:
         raise StageError(
             "data",
-            f"data set {source['name']!r} is not the one that this stage was planned with",
+            f"dataset {source['name']!r} differs from the one this stage was planned with",
             evidence={
                 "planned": {"digest": source["digest"], "blocks": list(blocks)},
                 "found": {"digest": info.digest, "blocks": list(info.blocking.lengths)},
             },
-            suggestion="plan the experiment again, or restore the data set",
+            suggestion="plan the experiment again, or restore the dataset",
         )
     return info
 
 
 def schedule(examples: Mapping[str, Sequence[Example]], count: int, *seed: str | int) -> list[Example]:
-    """The `count` examples of a whole training run in the order in which they are seen.
+    """Return the `count` examples of a complete training run, in training order.
 
-    Systems take turns, so that each has the same share of every batch; each pass over a system's rows is shuffled anew.
-    The order is all in this list: trainers read it from front to back, which is what makes resuming exact.
+    Systems alternate, so that each has an equal share of every batch; rows are reshuffled for each pass over a system.
+    Trainers read the list sequentially, which makes resuming exact.
     """
     turns = list(examples)
     streams = {system: _passes(examples[system], -(-count // len(turns)), *seed, system) for system in turns}

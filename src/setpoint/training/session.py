@@ -1,4 +1,4 @@
-"""What SFT and GRPO have in common: the start, the trainer's arguments, the loop with its failures, the end."""
+"""Common parts of SFT and GRPO: setup, trainer arguments, training loop with failure handling, and publishing."""
 
 import gc
 import math
@@ -33,23 +33,24 @@ from setpoint.training.config import GrpoParameters, LoraParameters, SftParamete
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 _SEED_RANGE = 2**32
-"""NumPy's global generator, which the trainers seed as well, takes 32 bits."""
+"""The trainers also seed NumPy's global generator, which accepts 32 bits."""
 _CHECKPOINTS = 10
+"""Regular checkpoints per training run."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """One training stage that is about to run.
+    """State of one training stage.
 
     Attributes:
-        context: what the stage was given.
+        context: context of the stage.
         base: the base model.
-        prompt_format: how it is spoken to.
-        runtime: where it computes.
+        prompt_format: prompt and answer format.
+        runtime: device and numerical settings.
         model: the base with the adapter to train.
-        tokenizer: of the base.
+        tokenizer: tokenizer of the base.
         initial: the adapter's tensors before training.
-        fingerprint: of everything that a checkpoint must share with this run to continue it exactly.
+        fingerprint: digest of everything a checkpoint must share with this run to be resumed exactly.
     """
 
     context: StageContext
@@ -63,10 +64,10 @@ class Session:
 
     @classmethod
     def open(cls, context: StageContext) -> "Session":
-        """Load the base, and the adapter of the stage `parent` or else a fresh one.
+        """Load the base with the adapter of the upstream stage `parent`, or with a new one.
 
         Raises:
-            InputError: the base is not the one that was planned with, or the adapter cannot be continued.
+            InputError: the base differs from the planned one, or the adapter cannot be continued.
         """
         config = context.config
         base = resolve_base(config["base"]["name"])
@@ -84,7 +85,7 @@ class Session:
             model = fresh_adapter(model, lora, derive_seed("adapter", context.seed))
         else:
             model = continued_adapter(model, parent / ADAPTER_FOLDER, base, lora)
-        # Where PEFT looks for the base's configuration, on the hub if need be, whenever it saves a checkpoint.
+        # PEFT reads the base's configuration from here (possibly from the hub) whenever it saves a checkpoint.
         model.peft_config[ADAPTER_NAME].base_model_name_or_path = base.location
         return cls(
             context=context,
@@ -98,7 +99,7 @@ class Session:
         )
 
     def arguments(self, parameters: SftParameters | GrpoParameters, layout: BatchLayout) -> dict[str, Any]:
-        """The trainer's arguments that do not depend on the method."""
+        """Return the trainer arguments shared by SFT and GRPO."""
         seed = derive_seed("sampling", self.context.kind, self.context.seed) % _SEED_RANGE
         return {
             "output_dir": str(self.context.checkpoints),
@@ -123,11 +124,11 @@ class Session:
         }
 
     def train(self, build: Callable[[BatchLayout], Any], layout: BatchLayout) -> tuple[Any, BatchLayout]:
-        """Train, in smaller and smaller parts while memory runs out; returns the trainer and the layout that fitted.
+        """Train, halving the micro-batch whenever memory runs out; return the trainer and the layout that fits.
 
         Raises:
             StageError: training diverged.
-            torch.OutOfMemoryError: single rows do not fit either.
+            torch.OutOfMemoryError: even single rows do not fit into memory.
         """
         while True:
             trainer = build(layout)
@@ -139,11 +140,11 @@ class Session:
                 if smaller is None:
                     raise
             layout = smaller
-            del trainer  # with its optimizer and buffers
-            self._restart()
+            del trainer  # free its optimizer state and buffers
+            self._reset()
 
-    def _restart(self) -> None:
-        """Bring the model back to where it was before training; a checkpoint replaces that, if there is one."""
+    def _reset(self) -> None:
+        """Restore the initial adapter and free memory; training then resumes from a checkpoint, if any."""
         for name in [name for name in self.model.peft_config if name != ADAPTER_NAME]:
             self.model.delete_adapter(name)
         self.model.load_state_dict(self.initial, strict=False)
@@ -152,33 +153,33 @@ class Session:
             torch.cuda.empty_cache()
 
     def _run(self, trainer: Any) -> None:
-        """Run `trainer`, from the newest checkpoint that can be continued exactly."""
+        """Run `trainer` from the newest checkpoint that can be resumed exactly."""
         from transformers import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
-        # With every checkpoint TRL and PEFT would each write a card for a reader, which takes longer than the tensors.
+        # TRL and PEFT would each write a model card with every checkpoint, which takes longer than the tensors.
         trainer.create_model_card = self.model.create_or_update_model_card = _no_card
         checkpoint = newest_complete(self.context.checkpoints, self.fingerprint)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except RuntimeError as error:  # sampling from NaN probabilities, for one, is a RuntimeError
+        except RuntimeError as error:  # for example, sampling from NaN probabilities
             if not _finite(trainable_tensors(self.model)):
-                raise diverged("the adapter holds numbers that are not finite", trainer.state) from error
+                raise diverged("the adapter contains NaN or infinite values", trainer.state) from error
             raise
 
     def publish(self, trainer: Any, layout: BatchLayout) -> dict[str, Any]:
-        """Check the trained adapter, write it, and return the part of the summary that all methods share.
+        """Check and write the trained adapter; return the summary entries shared by SFT and GRPO.
 
         Raises:
-            StageError: the adapter is not finite, or training left it as it was.
+            StageError: the adapter contains NaN or infinite values, or training did not change it.
         """
         trained = trainable_tensors(self.model)
         if not _finite(trained):
-            raise diverged("the adapter holds numbers that are not finite", trainer.state)
+            raise diverged("the adapter contains NaN or infinite values", trainer.state)
         if all(torch.equal(trained[name], before) for name, before in self.initial.items()):
             raise StageError(
                 "no_learning_signal",
-                "training left the adapter unchanged",
+                "training did not change the adapter",
                 evidence={"steps": trainer.state.global_step},
                 suggestion="use a higher learning_rate or more steps",
             )
@@ -195,11 +196,11 @@ class Session:
 
 
 def _no_card(*_: Any, **__: Any) -> None:
-    """Nobody reads checkpoints; the adapter that is published has a card of its own."""
+    """Replacement that writes no model card; only the published adapter has one."""
 
 
 def mean_at_ends(values: list[float]) -> tuple[float, float]:
-    """Means of the first and of the last tenth of `values` (at least one value each)."""
+    """Return the means of the first and the last tenth of `values` (at least one value each)."""
     share = max(1, len(values) // 10)
     return sum(values[:share]) / share, sum(values[-share:]) / share
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: LoRA on optimal answers, with the loss on the answer alone."""
+"""Supervised fine-tuning: LoRA on optimal answers, with the loss on the answer tokens only."""
 
 import math
 from typing import Any
@@ -13,16 +13,16 @@ from setpoint.training.rows import Example, Examples, load_examples, schedule
 from setpoint.training.session import Session, mean_at_ends
 
 _VALIDATION_ROWS = 200
-_EXPLODED = 0.9
-"""Share of log(vocabulary), the loss of guessing every token evenly, above which nothing of a language is left."""
+_COLLAPSED = 0.9
+"""Share of log(vocabulary), the loss of uniform guessing, above which the language model has collapsed."""
 
 
 def run(context: StageContext) -> dict[str, Any]:
-    """Train an adapter on demonstrations; writes `adapter/` and returns the summary.
+    """Train an adapter on demonstrations, write it to `adapter/` and return the summary.
 
     Raises:
-        InputError: the configuration, the base, the data or the parent's adapter cannot be used.
-        StageError: training diverged or left the adapter unchanged.
+        InputError: the configuration, the base, the data or the parent's adapter is invalid.
+        StageError: training diverged or did not change the adapter.
     """
     parameters = SftParameters.model_validate(context.config["sft"])
     examples = load_examples(context.workspace, context.config, "train")
@@ -34,7 +34,7 @@ def run(context: StageContext) -> dict[str, Any]:
         return _trainer(session, parameters, layout, examples, validation, keep_best)
 
     trainer, layout = session.train(build, BatchLayout.of(session.runtime, parameters.batch_size))
-    kept_step, validation_loss = _settle(session, trainer, keep_best)
+    kept_step, validation_loss = _select_adapter(session, trainer, keep_best)
     seen = trainer.state.global_step * parameters.batch_size
     return {
         **session.publish(trainer, layout),
@@ -47,11 +47,11 @@ def run(context: StageContext) -> dict[str, Any]:
     }
 
 
-def _settle(session: Session, trainer: Any, keep_best: KeepBest | None) -> tuple[int, float]:
-    """Decide which adapter is kept, and put it into the model; its step and validation loss.
+def _select_adapter(session: Session, trainer: Any, keep_best: KeepBest | None) -> tuple[int, float]:
+    """Load the last or best adapter into the model, and return its step and validation loss.
 
     Raises:
-        StageError: training made the model hardly better than guessing.
+        StageError: the model is hardly better than uniform guessing.
     """
     losses = validation_losses(trainer.state)
     if not losses or losses[-1][0] != trainer.state.global_step:
@@ -64,8 +64,8 @@ def _settle(session: Session, trainer: Any, keep_best: KeepBest | None) -> tuple
     step, loss = losses[kept]
     guessing = math.log(len(session.tokenizer))
     trained = _training_losses(trainer)
-    if loss > _EXPLODED * guessing and trained["final_loss"] > trained["first_loss"]:
-        message = f"the validation loss is {loss:.3g}, and guessing tokens evenly costs {guessing:.3g}"
+    if loss > _COLLAPSED * guessing and trained["final_loss"] > trained["first_loss"]:
+        message = f"the validation loss of {loss:.3g} is close to that of uniform guessing ({guessing:.3g})"
         raise diverged(message, trainer.state)
     return step, loss
 
@@ -106,7 +106,7 @@ def _trainer(
         processing_class=session.tokenizer,
         callbacks=callbacks,
     )
-    # Only now are examples repeated, so that each is tokenised once.
+    # Repeat examples only after tokenisation, so that each is tokenised once.
     position = {key: index for index, key in enumerate(distinct)}
     trainer.train_dataset = trainer.train_dataset.select([position[id(example)] for example in seen])
     return trainer

@@ -1,9 +1,9 @@
-"""Experiments whose truth is known, and how often the claims about them are right.
+"""Simulated experiments with known ground truth, which check error rates and coverage of the claims.
 
-planted      one simulated experiment with its truth, in memory
+planted      one simulated experiment with its ground truth, in memory
 folders      the same as an ordinary experiment folder
-worlds       the generators: designs, effects, spreads, failures
-grading      claims and a truth -> which of them are wrong
-scenarios    what is simulated, which quantities are graded, and the numbers they must reach
-verification runs scenarios and tabulates what was reached
+worlds       generators: designs, effects, variances, failures
+grading      claims and ground truth -> which claims are wrong
+scenarios    what is simulated, which quantities are graded, and their targets
+verification runs scenarios and tabulates the results
 """

@@ -25,7 +25,7 @@ def complete_table(planted: Planted) -> np.ndarray | None:
     values: dict[tuple[Level, ...], list[float]] = {cell: [] for cell in planted.truth}
     for run in sorted(planted.runs, key=lambda run: run.replicate):
         levels = tuple(run.factors[factor] for factor in planted.factors)
-        if run.state != "ok" or levels not in values or run.row:
+        if not run.state.ok or levels not in values or run.row:
             return None
         values[levels].append(math.log(run.mean_error(run.systems[0])))
     counts = {len(found) for found in values.values()}
@@ -40,7 +40,7 @@ def found_by_others(planted: Planted) -> dict[str, float]:
     shape = tuple(len(planted.marginal(factor)) for factor in planted.factors)
     if math.prod(shape) != len(table):
         return {}
-    found = {f"F finds {name}": value for name, value in _effects(planted, table, shape, blocked=False).items()}
+    found = {f"F test finds {name}": value for name, value in _effects(planted, table, shape, blocked=False).items()}
     if planted.blocks:
         effects = _effects(planted, table, shape, blocked=True)
         found |= {f"block ANOVA finds {name}": value for name, value in effects.items()}
@@ -74,7 +74,7 @@ def _effects(planted: Planted, table: np.ndarray, shape: tuple[int, ...], *, blo
 
 
 def _best_levels(planted: Planted, table: np.ndarray, shape: tuple[int, ...]) -> dict[str, float]:
-    """Whether the only best level of a factor is told apart from each other level."""
+    """Return, by test, whether the single best level of a factor is significantly better than each other level."""
     truth = [list(planted.marginal(factor).values()) for factor in planted.factors]
     unique = [axis for axis, means in enumerate(truth) if sum(mean < min(means) + SAME for mean in means) == 1]
     if not unique:

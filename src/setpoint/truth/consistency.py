@@ -28,7 +28,7 @@ Rule = Callable[[Sequence[Claim], float], Iterator[str]]
 
 
 def contradictions(claims: Sequence[Claim], alpha: float) -> list[str]:
-    """What contradicts what, in words; empty where all agree."""
+    """Return a description of each contradiction; empty if there is none."""
     return [text for rule in RULES for text in rule(claims, alpha)]
 
 

@@ -122,7 +122,7 @@ def _shapes() -> list[Scenario]:
     return [*found, _graded("F6 heavy r=5", title, heavy, (*NOT_FALSE, *COVERAGE, near))]
 
 
-def _against(*rivals: str, effect: str = "", by: str = "F") -> list[Target]:
+def _against(*rivals: str, effect: str = "", by: str = "F test") -> list[Target]:
     """Best level and effect against other tests that are valid in the design.
 
     What is supported must also stand on the other scale and in exact tests where it is near the level, which costs

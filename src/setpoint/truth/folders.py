@@ -1,4 +1,4 @@
-"""A planted experiment as an ordinary folder, with the files that real stages leave."""
+"""Write a simulated experiment as an ordinary folder, with the files that real stages publish."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ _LOCK = Lock(host="planted", boot_id="0", pid=1, started="0", token="0")
 
 
 def write_folder(planted: Planted, workspace: Workspace, experiment: str) -> Path:
-    """Write plan, stages and episodes below `workspace`; the experiment's folder."""
+    """Write plan, stages and episodes below `workspace`, and return the experiment's folder."""
     folder = workspace.experiment(experiment)
     stages: dict[str, PlannedStage] = {}
     runs = [_planned_run(index, run, stages, experiment) for index, run in enumerate(planted.runs)]
@@ -56,7 +56,7 @@ def _planned_run(index: int, run: PlantedRun, stages: dict[str, PlannedStage], e
 
 
 def _write_stages(run: PlantedRun, planned: PlannedRun, stages: dict[str, PlannedStage], workspace: Workspace) -> None:
-    """Leave the files; nothing is synced, for there are thousands."""
+    """Write the files of a run's stages, without fsync, because there are thousands."""
     for name in planned.stages.values():
         stage = stages[name]
         folder = workspace.stage(stage.kind, name)

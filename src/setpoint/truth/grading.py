@@ -1,4 +1,4 @@
-"""Claims against the truth: 1 where the thing happened, 0 where it did not, nothing where it could not happen."""
+"""Grade claims against the ground truth: 1 if an event happened, 0 if not, None if it could not happen."""
 
 import math
 import re
@@ -27,21 +27,21 @@ NOT_A_NUMBER = re.compile(r"\b(nan|NaN|inf|None)\b")
 SAME = 1e-9
 SURE, SEEN = frozenset({Status.SUPPORTED}), frozenset({Status.SUPPORTED, Status.SUGGESTIVE})
 P_VALUE = "p of "
-"""Grades whose names begin so are p-values; their distribution is looked at, not their mean."""
+"""Prefix of grades that are p-values; their distribution is tested, not their mean."""
 
 
-def prose_is_sound(claims: Sequence[Claim]) -> bool:
-    """Whether no sentence holds a number that is none."""
+def prose_is_finite(claims: Sequence[Claim]) -> bool:
+    """Return whether no sentence contains nan, inf or None."""
     return not any(NOT_A_NUMBER.search(f"{claim.statement} {claim.reason}") for claim in claims)
 
 
 def supported(claims: Iterable[Claim]) -> list[Claim]:
-    """The supported ones."""
+    """Return the supported claims."""
     return [claim for claim in claims if claim.status is Status.SUPPORTED]
 
 
 def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
-    """All that can be said about a factorial: families of errors, naming, coverage, best sets, power."""
+    """Grade a factorial: family-wise errors, most impactful parameter, coverage, best sets, power."""
     wrong = {
         "false main effect": _any_null(planted, claims, ClaimKind.MAIN_EFFECT, _false_main),
         "false interaction": _any_null(planted, claims, ClaimKind.INTERACTION, _false_interaction),
@@ -53,7 +53,7 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
     return {
         **wrong,
         "any false claim": float(any(value == 1.0 for value in wrong.values())),
-        **_naming(planted, claims),
+        **_most_impactful(planted, claims),
         "gain covered": _share(_gain_covered(planted, *each) for each in levels),
         "differences covered": _share(_difference_covered(planted, *each) for each in effects),
         "level means covered": _share(held for each in levels for held in _means_covered(planted, *each)),
@@ -109,7 +109,7 @@ def _false_interaction(planted: Planted, claim: Claim) -> bool:
 
 
 def _false_level(planted: Planted, claim: Claim) -> bool:
-    """Claimed to be better than every other level, and is not."""
+    """Return whether a level that is claimed to be better than all others is not."""
     if not isinstance(claim.evidence, LevelEvidence):
         return False
     means = planted.marginal(claim.factor)
@@ -118,7 +118,7 @@ def _false_level(planted: Planted, claim: Claim) -> bool:
 
 
 def _false_configuration(planted: Planted, claim: Claim) -> bool:
-    """Claimed to be better than every other configuration, and is not."""
+    """Return whether a configuration that is claimed to be better than all others is not."""
     if not isinstance(claim.evidence, BestSetEvidence):
         return False
     means = list(planted.truth.values())
@@ -131,21 +131,21 @@ def _share(values: Iterable[bool | None]) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def _naming(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:
+def _most_impactful(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:
     made = [each for each in with_evidence(claims, ImpactEvidence) if each[0].status.tested]
     if not made:
-        return {"named": None, "named wrongly": None}
+        return {"most impactful named": None, "most impactful wrong": None}
     claim, found = made[0]
     named = claim.status is Status.SUPPORTED
     spread = {factor: float(np.var(list(planted.marginal(factor).values()))) for factor in planted.factors}
     top = max(spread.values())
     true = {factor for factor, value in spread.items() if value > top - SAME and top > SAME}
     wrong = named and not (len(true) == 1 and found.parameter in true)
-    return {"named": float(named), "named wrongly": float(wrong)}
+    return {"most impactful named": float(named), "most impactful wrong": float(wrong)}
 
 
 def _gain_covered(planted: Planted, claim: Claim, found: LevelEvidence) -> bool | None:
-    """Whether the interval of the observed best against the others' mean holds the truth."""
+    """Return whether the interval of the observed best level against the mean of the others covers the truth."""
     if claim.interval is None:
         return None
     means = planted.marginal_here(claim.factor)
@@ -157,12 +157,12 @@ def _gain_covered(planted: Planted, claim: Claim, found: LevelEvidence) -> bool 
 
 
 def _levels_in(found: LevelEvidence, means: Mapping[Level, float]) -> list[Level]:
-    """The levels that were compared, which may be fewer than were planted."""
+    """Return the levels that were compared, which may be fewer than were simulated."""
     return [level for level in means if level_text(level) in found.level_means]
 
 
 def _difference_covered(planted: Planted, claim: Claim, found: EffectEvidence) -> bool | None:
-    """Whether the interval of the worst level against the best, observed, holds the truth."""
+    """Return whether the interval of the observed worst level against the observed best covers the truth."""
     if claim.interval is None:
         return None
     means = planted.marginal_here(claim.factor)
@@ -171,7 +171,7 @@ def _difference_covered(planted: Planted, claim: Claim, found: EffectEvidence) -
 
 
 def _means_covered(planted: Planted, claim: Claim, found: LevelEvidence) -> list[bool]:
-    """For each level whether the interval of its mean holds the truth."""
+    """Return, for each level, whether the interval of its mean covers the truth."""
     natural = (lambda value: value) if planted.scale == "linear" else math.exp
     means = {level_text(k): natural(v) for k, v in planted.marginal_here(claim.factor).items()}
     return [low <= means[name] <= high for name, (low, high) in found.level_intervals.items()]
@@ -188,9 +188,9 @@ def _true_factors(planted: Planted) -> list[str]:
 
 
 def _configurations(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:
-    """Whether the set of possibly best configurations holds the true best, and how large it is."""
+    """Return whether the set of near-best configurations contains the true best, and its size."""
     made = [found for claim, found in with_evidence(claims, BestSetEvidence) if claim.status.tested]
-    if not made or any(run.state != "ok" for run in planted.runs):
+    if not made or any(not run.state.ok for run in planted.runs):
         return {"best configuration in the set": None, "size of the set": None}
     means = list(planted.truth.values())
     kept = made[0].possibly_best
@@ -199,17 +199,17 @@ def _configurations(planted: Planted, claims: Sequence[Claim]) -> dict[str, floa
 
 
 def grade_informative_failures(planted: Planted, claims: Sequence[Claim]) -> Grades:
-    """Two levels of which the second is worse and dies: the direction that is claimed, and whether deaths are seen."""
+    """Grade an experiment whose worse level loses its bad runs: direction, detection of failures, and caveats."""
     levels = with_evidence(claims, LevelEvidence)
     flagged = bool(supported(of_kind(claims, ClaimKind.FAILURES)))
     wrong = any(claim.status is Status.SUPPORTED and found.observed_best == 5e-4 for claim, found in levels)
-    compared = any(claim.status.tested for claim, _ in levels) and any(run.state == "failed" for run in planted.runs)
-    hidden = compared and not any("survive" in caveat for caveat in all_caveats(claims))
-    return {"wrong direction": float(wrong), "failures seen": float(flagged), "caveat missing": float(hidden)}
+    compared = any(claim.status.tested for claim, _ in levels) and any(run.state.failed for run in planted.runs)
+    hidden = compared and not any("surviv" in caveat for caveat in all_caveats(claims))
+    return {"wrong direction": float(wrong), "failures detected": float(flagged), "caveat missing": float(hidden)}
 
 
 def grade_arms(planted: Planted, claims: Sequence[Claim]) -> Grades:
-    """Differences of arms on each system, over these systems and over systems in general."""
+    """Grade differences of arms on each system, over the tested systems and over systems in general."""
     own = of_kind(claims, ClaimKind.DIFFERENCE)
     truth = {claim.id: _true_difference(planted, claim) for claim in own}
     null = [c for c in own if abs(truth[c.id]) < SAME and c.status.tested]
@@ -233,7 +233,7 @@ def _any_supported(claims: Sequence[Claim]) -> float | None:
 
 
 def _pooled_false(claims: Sequence[Claim], planted: Planted) -> dict[str, float | None]:
-    """Main effects of a factor whose arms are equal everywhere."""
+    """Grade claims about pooled effects of a factor whose arms are equal on all systems."""
     if any(abs(value) >= SAME for value in planted.extra.values()):
         return {}
     made = of_kind(claims, ClaimKind.MAIN_EFFECT, ClaimKind.OPTIMAL_LEVEL, ClaimKind.THESE_SYSTEMS)
@@ -258,9 +258,9 @@ def _covers(claim: Claim, difference: float) -> bool:
 
 
 def expect(**wanted: Status) -> Grade:
-    """Grades whether every claim of a kind, given by its name, has the status that it must have.
+    """Return a grade: whether all claims of a kind, given by its name, have the expected status.
 
-    That runs gave the same files is seen, not inferred, and so never false.
+    Claims about inert parameters are facts, not inferences, so they cannot be false.
     """
 
     def grade(planted: Planted, claims: Sequence[Claim]) -> Grades:

@@ -1,4 +1,4 @@
-"""One simulated experiment: what was planted, and the results as the analysis sees them."""
+"""One simulated experiment: its ground truth, and its results as the analysis sees them."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,11 +28,11 @@ class PlantedRun:
     """One run with its results.
 
     Attributes:
-        configuration: equal for replicates.
+        configuration: number of the configuration; equal for replicates.
         errors: system -> final errors of its cases, (cases,).
         state: ok, failed or planned.
-        stage: runs with equal names share their training.
-        row: numbers runs of one configuration and replicate, such as rows of a table within a block.
+        stage: name of the training stage; runs with equal names share it.
+        row: number of the run among those of one configuration and replicate, such as rows of a table within a block.
     """
 
     configuration: int
@@ -46,13 +46,13 @@ class PlantedRun:
     row: int = 0
 
     def mean_error(self, system: str) -> float:
-        """The mean over cases."""
+        """Return the mean over cases."""
         errors = self.errors[system]
         return float(errors.mean()) if len(errors) > 1 else float(errors[0])
 
     @cached_property
     def name(self) -> str:
-        """Unique within the experiment."""
+        """Return a name that is unique within the experiment."""
         levels = "_".join(f"{name}={value}" for name, value in self.factors.items())
         row = f"_r{self.row}" if self.row else ""
         return f"{levels}_{'+'.join(self.systems)}_c{self.configuration}_s{self.replicate}{row}"
@@ -63,8 +63,9 @@ class Planted:
     """A simulated experiment.
 
     Attributes:
-        truth: levels of all factors, in their order, -> true mean of the logarithm; of one entry per cell.
-        here: the same on the cases that were drawn, where those matter; intervals must hold these.
+        truth: levels of all factors, in their order -> true mean of the logarithm, one entry per cell.
+        extra: further true values, by name.
+        here: true means on the drawn cases, which intervals must cover; None if they equal `truth`.
     """
 
     factors: tuple[str, ...]
@@ -76,11 +77,10 @@ class Planted:
     metric: str = "final_error"
     blocks: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
-    """Further truths, by name."""
     here: Mapping[tuple[Level, ...], float] | None = None
 
     def marginal(self, factor: str) -> dict[Level, float]:
-        """The true mean of each level over all cells."""
+        """Return the true mean of each level over all cells."""
         return self._marginals[factor]
 
     @cached_property
@@ -88,7 +88,7 @@ class Planted:
         return {factor: _marginal(self.truth, k) for k, factor in enumerate(self.factors)}
 
     def marginal_here(self, factor: str) -> dict[Level, float]:
-        """`marginal` on the cases that were drawn."""
+        """Return `marginal` on the drawn cases."""
         return self._marginals[factor] if self.here is None else self._marginals_here[factor]
 
     @cached_property
@@ -96,7 +96,7 @@ class Planted:
         return {factor: _marginal(self.here or {}, k) for k, factor in enumerate(self.factors)}
 
     def interacts(self, first: str, second: str) -> bool:
-        """Whether the true effect of one depends on the other."""
+        """Return whether two factors truly interact."""
         a, b = self.factors.index(first), self.factors.index(second)
         cells: dict[tuple[Level, Level], list[float]] = {}
         for levels, value in self.truth.items():
@@ -120,7 +120,7 @@ def planted_plan(
     runs: Iterable[PlannedRun] = (),
     stages: Mapping[str, PlannedStage] | None = None,
 ) -> Plan:
-    """The plan of the experiment, with the stages that it is to have on disk."""
+    """Build the plan of the experiment, with the runs and stages that it has on disk."""
     return Plan(
         schema=1,
         experiment=experiment,
@@ -147,7 +147,7 @@ def planted_plan(
 
 
 def as_data(planted: Planted) -> ExperimentData:
-    """The experiment as it would be read from its folder, without one."""
+    """Return the experiment as it would be read from its folder, without writing one."""
     return ExperimentData(
         folder=Path("planted"),
         workspace=Workspace(Path()),
@@ -178,15 +178,15 @@ def _result(index: int, run: PlantedRun) -> RunResult:
         start=None,
         state=run.state,
         failure=RunFailure(FailureClass.DIVERGED, "the loss became NaN") if failed else None,
-        outcomes={system: _outcome(run, system) for system in run.systems} if run.state is RunStatus.OK else {},
+        outcomes={system: _outcome(run, system) for system in run.systems} if run.state.ok else {},
         training_time_s=12.5,
         cost=_COST,
-        outputs=_outputs(run) if run.state is RunStatus.OK else {},
+        outputs=_outputs(run) if run.state.ok else {},
     )
 
 
 def _outputs(run: PlantedRun) -> dict[str, str]:
-    """Equal where the episodes of two runs would be equal files."""
+    """Return digests that are equal if the episodes of two runs would be equal files."""
     return {"episodes": " ".join(run.errors[system].tobytes().hex() for system in run.systems)}
 
 
@@ -202,10 +202,10 @@ def _case_ids(count: int) -> np.ndarray:
 
 
 def crossed(levels: Mapping[str, Sequence[Level]]) -> list[tuple[Level, ...]]:
-    """Every combination of levels, in order."""
+    """Return all combinations of levels, in order."""
     return list(product(*levels.values()))
 
 
 def truth_of(cells: Iterable[tuple[Level, ...]], means: np.ndarray) -> dict[tuple[Level, ...], float]:
-    """Cell -> true mean."""
+    """Return cell -> true mean."""
     return dict(zip(cells, means.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What is simulated, and the numbers that the claims must reach."""
+"""The simulated scenarios, and the targets for error rates, coverage and power of the claims."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -45,23 +45,23 @@ from setpoint.truth.worlds import (
 
 @dataclass(frozen=True)
 class Changed:
-    """A world whose experiments are changed after they were drawn."""
+    """A generator whose experiments are changed after they were drawn."""
 
     world: Generator
     change: Callable[[Planted], Planted]
 
     def sample(self, rng: np.random.Generator) -> Planted:
-        """One changed experiment."""
+        """Draw one experiment, and change it."""
         return self.change(self.world.sample(rng))
 
 
-POWER = Target("found learning_rate", "of", 0.95, "F finds learning_rate")
+POWER = Target("found learning_rate", "of", 0.95, "F test finds learning_rate")
 SEEDS = (2, 3, 5, 10)
 HETERO = (0.09, 0.09, 0.3, 0.9)
 
 
 def scenarios() -> list[Scenario]:
-    """All of them, in order."""
+    """Return all scenarios, in order."""
     found = [*_nulls(), *_effects(), *_spreads(), *_failures(), *_dependence(), *_selection(), *_arms(), *_limits()]
     return [*found, *field_scenarios()]
 
@@ -78,11 +78,11 @@ def _nulls() -> list[Scenario]:
     return [
         Scenario(
             f"G0 {name} r={r}",
-            "nothing matters",
+            "no effects",
             World(levels=levels, replicates=r),
             grade_factorial,
             (
-                *((*ALL, Target("named", "at most", 0.05)) if len(levels) > 1 else ONE_FACTOR),
+                *((*ALL, Target("most impactful named", "at most", 0.05)) if len(levels) > 1 else ONE_FACTOR),
                 *(PAIR if "batch_size" in levels and len(levels["batch_size"]) == 2 else ()),
                 *MEANS,
                 *_distribution(levels, r),
@@ -93,12 +93,12 @@ def _nulls() -> list[Scenario]:
 
 
 def _distribution(levels: Mapping[str, Sequence[Level]], r: int) -> list[Target]:
-    """That p-values are uniform under the null; of two seeds a cell, or nine runs in all, they are conservative."""
+    """Return targets for null p-values: uniform, or conservative with two seeds per cell or at most nine runs."""
     factors = list(levels)
     conservative = r == 2 or r * math.prod(len(found) for found in levels.values()) < 10
     names = [f"p of main_effect:{factor}" for factor in factors]
     names += [f"p of interaction:{a}:{b}" for a, b in combinations(factors, 2)][:1] if r >= 2 else []
-    kind = Target("", "never early", 3.0) if conservative else Target("", "uniform", 0.001)
+    kind = Target("", "conservative", 3.0) if conservative else Target("", "uniform", 0.001)
     return [replace(kind, quantity=name) for name in names]
 
 
@@ -107,7 +107,7 @@ def _effects() -> list[Scenario]:
     for size in (0.5, 1.0, 2.0):
         for r in (3, 5):
             world = World(replicates=r, effects={"learning_rate": straight(4, size)})
-            targets = (*TYPE_ONE, Target("named wrongly", "at most", 0.01), *COVERAGE, *PAIR, *MEANS, POWER)
+            targets = (*TYPE_ONE, Target("most impactful wrong", "at most", 0.01), *COVERAGE, *PAIR, *MEANS, POWER)
             found.append(Scenario(f"G1 {size:g} sd r={r}", "one effect", world, grade_factorial, targets))
     for r in SEEDS:
         world = World(levels=ONE_WAY, replicates=r, effects={"learning_rate": straight(3, 1.0)})
@@ -115,13 +115,13 @@ def _effects() -> list[Scenario]:
         found.append(Scenario(name, "one effect, one factor", world, grade_factorial, targets))
     tie = World(levels=SQUARE, effects={"lora_rank": straight(4, 1.0), "learning_rate": straight(4, 1.0)})
     found.append(Scenario("G2 r=3", "two equal effects", tie, grade_factorial, ALL))
-    best_test = Target("found interaction", "of", 0.95, "F finds interaction")
-    named = Target("named", "at most", 0.05)
+    best_test = Target("found interaction", "of", 0.95, "F test finds interaction")
+    named = Target("most impactful named", "at most", 0.05)
     step = World(crossover=0.5)
-    title = "cross-over in a step: ½ sd up or down, no main effect"
+    title = "step cross-over of ±½ SD, no main effect"
     found.append(Scenario("G3 step r=3", title, step, grade_factorial, (*ALL, named, best_test)))
     slope = World(turning=1.0)
-    title = "cross-over of slopes from −1 sd to +1 sd, no main effect"
+    title = "cross-over of slopes from −1 SD to +1 SD, no main effect"
     enough = Target("found interaction", "at least", 0.9)
     found.append(Scenario("G3 1 sd r=3", title, slope, grade_factorial, (*ALL, named, best_test, enough)))
     return found
@@ -131,10 +131,10 @@ def _spreads() -> list[Scenario]:
     unequal = [
         Scenario(
             f"G4 r={r}",
-            "spread .3 to 3 by learning rate, equal means",
+            "SD 0.3 to 3 by learning rate, equal means",
             World(replicates=r, run_sd=HETERO),
             grade_factorial,
-            (*ALL, Target("named", "at most", 0.05)),
+            (*ALL, Target("most impactful named", "at most", 0.05)),
         )
         for r in (2, 3, 5)
     ]
@@ -178,24 +178,24 @@ def _failures() -> list[Scenario]:
         ),
         Scenario(
             "G8 n=5",
-            "informative missingness: the worse level's bad runs fail",
+            "informative missingness (MNAR)",
             InformativeFailures(5),
             grade_informative_failures,
             (direction, caveat),
         ),
         Scenario(
             "G8 n=10",
-            "informative missingness: the worse level's bad runs fail",
+            "informative missingness (MNAR)",
             InformativeFailures(10),
             grade_informative_failures,
             (direction, caveat),
         ),
         Scenario(
             "G8 n=20",
-            "informative missingness: the worse level's bad runs fail",
+            "informative missingness (MNAR)",
             InformativeFailures(20),
             grade_informative_failures,
-            (direction, caveat, Target("failures seen", "at least", 0.8)),
+            (direction, caveat, Target("failures detected", "at least", 0.8)),
         ),
     ]
 
@@ -206,16 +206,16 @@ def _dependence() -> list[Scenario]:
     for correlation, r in sizes:
         for blocks in ((), ("seed",)):
             world = World(levels=ONE_WAY, replicates=r, seed_correlation=correlation, blocks=blocks)
-            title = f"seeds correlate {correlation:g}, {'declared' if blocks else 'not declared'}"
+            title = f"seed correlation {correlation:g}, {'declared' if blocks else 'not declared'}"
             name = f"G9 ρ={correlation:g} r={r}{' blocks' if blocks else ''}"
             targets = (*ONE_FACTOR, *MEANS)
             found.append(Scenario(name, title, world, grade_factorial, targets))
     for r in (2, 3, 5, 10):
         levels = GRID if r < 10 else ONE_WAY
         world = World(levels, r, cases=20, case_sd=1.0, configuration_case_sd=0.3, residual_sd=0.5)
-        title = "cases differ by 1, configurations on cases by .3, for new cases"
+        title = "case SD 1, configuration-by-case SD 0.3, new cases"
         kept = TYPE_ONE if r < 10 else tuple(t for t in TYPE_ONE if t.quantity != "false interaction")
-        # Which configuration is best is asked on the cases that were drawn, where nothing is equal.
+        # The best configuration is that on the drawn cases, on which no two configurations are equal.
         kept = tuple(target for target in kept if target.quantity != "false best configuration")
         covered = tuple(target for target in COVERAGE if target.quantity != "best level in its set")
         name = f"G10 {'one-way ' if r == 10 else ''}r={r}"
@@ -257,7 +257,7 @@ def _arms() -> list[Scenario]:
     starts = {"base": [0.0, 0.0, 0.0], "adapter": [-2.0, 0.0, 2.0]}
     transfer = Arms("start", "transfer_learning", three, starts, 5)
     found.append(
-        Scenario("G13 r=5", "transfer helps, does nothing, harms", transfer, grade_arms, (false, wrong, covered))
+        Scenario("G13 r=5", "transfer helps, has no effect, harms", transfer, grade_arms, (false, wrong, covered))
     )
     strategies = {name: [0.0] for name in ("sft_only", "sft_then_grpo", "grpo_from_scratch")}
     for r in (2, 3, 5):
@@ -266,7 +266,7 @@ def _arms() -> list[Scenario]:
             name = f"G4 ablation {label} r={r}"
             found.append(Scenario(name, f"strategies, {label}", world, grade_arms, (false, pooled, covered)))
     blocked = Arms("strategy", "training_ablation", two[:1], strategies, 5, seed_correlation=0.6, blocks=("seed",))
-    found.append(Scenario("G9 ablation blocks", "equal seeds, ρ=.6", blocked, grade_arms, (false, pooled, covered)))
+    found.append(Scenario("G9 ablation blocks", "shared seeds, ρ=0.6", blocked, grade_arms, (false, pooled, covered)))
     return found
 
 
@@ -279,14 +279,16 @@ def _limits() -> list[Scenario]:
     return [
         Scenario(
             "G14 2×2",
-            "one seed, no error df",
+            "one seed, no error degrees of freedom",
             small,
             expect(most_impactful=Status.NOT_TESTABLE, optimal_level=Status.NOT_TESTABLE),
             RIGHT,
             True,
         ),
-        Scenario("G14 5×4×2", "one seed, main effects against interactions", large, grade_factorial, large_targets),
-        Scenario("G15", "looks before the end", Changed(World(replicates=3), _unfinished), _peek, (never,)),
+        Scenario(
+            "G14 5×4×2", "one seed, main effects tested against interactions", large, grade_factorial, large_targets
+        ),
+        Scenario("G15", "interim analyses", Changed(World(replicates=3), _unfinished), _peek, (never,)),
         Scenario("G16", "all runs of a level failed", Changed(effect, _level_failed), _level_status, RIGHT, True),
         Scenario(
             "G17",
@@ -298,7 +300,7 @@ def _limits() -> list[Scenario]:
         ),
         Scenario(
             "G18",
-            "a zero under a logarithm",
+            "a zero on a log scale",
             Changed(effect, _zero),
             expect(most_impactful=Status.REFUSED, optimal_level=Status.REFUSED, best_configurations=Status.REFUSED),
             RIGHT,
@@ -370,7 +372,7 @@ def _level_status(planted: Planted, claims: Sequence[Claim]) -> Mapping[str, flo
 
 
 def _noticed(planted: Planted, claims: Sequence[Claim]) -> Mapping[str, float | None]:
-    """The missing numbers are mentioned, and what is left is still analysed."""
+    """Grade whether a caveat mentions the missing values, and the other runs are still analysed."""
     claim = find(claims, ClaimKind.MOST_IMPACTFUL)
     right = (
         claim is not None

@@ -1,4 +1,4 @@
-"""Run scenarios and tabulate how often the claims were right."""
+"""Run scenarios, and tabulate error rates, coverage and power of the claims."""
 
 import math
 import traceback
@@ -13,7 +13,7 @@ from setpoint.artifacts import Workspace
 from setpoint.errors import InputError
 from setpoint.seeding import generator
 from setpoint.truth.folders import write_folder
-from setpoint.truth.grading import P_VALUE, prose_is_sound
+from setpoint.truth.grading import P_VALUE, prose_is_finite
 from setpoint.truth.planted import as_data
 from setpoint.truth.targets import Scenario, Target
 from setpoint.truth.worlds import ONE_WAY, World
@@ -21,19 +21,19 @@ from setpoint.truth.worlds import ONE_WAY, World
 NEAR = 0.02
 ALPHAS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5)
 FEW = 40
-"""Experiments of a scenario in which only statuses are looked at."""
+"""Simulations of a scenario that checks only statuses."""
 
 
 @dataclass
 class Result:
-    """What became of one scenario.
+    """Results of one scenario.
 
     Attributes:
         sums: quantity -> sum of its grades.
-        counts: quantity -> how many experiments had one.
-        p_values: those that were graded, by quantity.
-        crashes: tracebacks, the first of each kind.
-        unsound: experiments whose prose held a number that is none.
+        counts: quantity -> number of experiments that have a grade.
+        p_values: quantity -> graded p-values.
+        crashes: distinct tracebacks.
+        non_finite: number of experiments whose claims contain nan, inf or None.
     """
 
     scenario: Scenario
@@ -42,15 +42,15 @@ class Result:
     counts: dict[str, int] = field(default_factory=dict)
     p_values: dict[str, list[float]] = field(default_factory=dict)
     crashes: list[str] = field(default_factory=list)
-    unsound: int = 0
+    non_finite: int = 0
 
     def rate(self, quantity: str) -> float | None:
-        """The mean grade; None where nothing was graded."""
+        """Return the mean grade; None if nothing was graded."""
         count = self.counts.get(quantity, 0)
         return self.sums[quantity] / count if count else None
 
     def add(self, quantity: str, value: float | None) -> None:
-        """Count one grade."""
+        """Add one grade."""
         if value is not None and quantity.startswith(P_VALUE):
             self.p_values.setdefault(quantity, []).append(value)
         elif value is not None:
@@ -60,7 +60,7 @@ class Result:
 
 @dataclass(frozen=True)
 class TargetOutcome:
-    """One target with what was measured."""
+    """One target with the measured value."""
 
     scenario: str
     title: str
@@ -71,7 +71,7 @@ class TargetOutcome:
 
     @property
     def text(self) -> str:
-        """The target in words."""
+        """Return the target as text."""
         target = self.target
         return {
             "of": f"≥ {target.bound:g} × {target.reference}",
@@ -80,32 +80,32 @@ class TargetOutcome:
             "at least": f"≥ {target.bound:g}",
             "near": f"{target.bound:g} ± {NEAR:g}",
             "uniform": f"uniform: KS p > {target.bound:g}",
-            "never early": f"P(p ≤ α) ≤ α + {target.bound:g} standard errors",
+            "conservative": f"P(p ≤ α) ≤ α + {target.bound:g} standard errors",
         }[target.relation]
 
     @property
     def value_text(self) -> str:
-        """What was measured, in words."""
+        """Return the measured value as text."""
         return "–" if self.measured is None else f"{self.measured:.3f}"
 
     @property
     def verdict(self) -> str:
-        """Whether the target was reached, in words."""
+        """Return whether the target was reached, as text."""
         if self.held is None:
-            return "nothing to measure"
+            return "not measured"
         if self.target.relation == "beside":
             return "shown"
         if self.held:
             return "reached"
-        return "**missed**" if self.missed else "within chance"
+        return "**missed**" if self.missed else "within simulation error"
 
     @property
     def margin(self) -> float | None:
-        """How far the measured value is on the right side of its target; negative where it missed."""
+        """Return by how much the target was reached; negative if it was missed."""
         if self.measured is None or self.target.relation == "beside":
             return None
         bound, measured = self.target.bound, self.measured
-        if self.target.relation in {"at most", "never early"}:
+        if self.target.relation in {"at most", "conservative"}:
             return bound - measured
         if self.target.relation == "near":
             return NEAR - abs(measured - bound)
@@ -113,7 +113,7 @@ class TargetOutcome:
 
     @property
     def standard_errors_missed(self) -> float:
-        """By how many standard errors of so many simulations a bound was missed; infinite where none is allowed."""
+        """Return by how many Monte Carlo standard errors a bound was missed; infinite for exact bounds."""
         target = self.target
         if self.margin is None or target.relation not in {"at most", "at least", "near"} or target.bound in {0.0, 1.0}:
             return math.inf
@@ -122,20 +122,20 @@ class TargetOutcome:
 
     @property
     def within_chance(self) -> bool:
-        """Whether a missed bound is no further away than two standard errors."""
+        """Return whether the bound was missed by at most two standard errors."""
         return self.standard_errors_missed <= 2.0
 
     @property
     def missed(self) -> bool:
-        """Whether the target was missed by more than chance."""
+        """Return whether the target was missed by more than simulation error."""
         return self.held is False and not self.within_chance
 
     @property
     def held(self) -> bool | None:
-        """Whether the target was reached; None where nothing was measured."""
+        """Return whether the target was reached; None if nothing was measured."""
         if self.measured is None or self.target.relation == "beside":
             return None if self.measured is None else True
-        if self.target.relation in {"at most", "never early"}:
+        if self.target.relation in {"at most", "conservative"}:
             return self.measured <= self.target.bound + 1e-12
         if self.target.relation == "at least":
             return self.measured >= self.target.bound - 1e-12
@@ -147,28 +147,28 @@ class TargetOutcome:
 
 
 def simulate(scenario: Scenario, simulations: int) -> Result:
-    """Draw, analyse and grade `simulations` experiments."""
+    """Draw, analyse and grade `simulations` experiments of a scenario."""
     result = Result(scenario, simulations)
     for index in range(simulations):
         planted = scenario.world.sample(generator("truth", scenario.name, index))
         try:
             claims = experiment_claims(as_data(planted))
             grades = scenario.grade(planted, claims)
-        except Exception:  # a crash is counted, not passed on
+        except Exception:  # counted as a grade of its own
             trace = traceback.format_exc()
             if trace not in result.crashes:
                 result.crashes.append(trace)
             result.add("crash", 1.0)
             continue
         result.add("crash", 0.0)
-        result.unsound += not prose_is_sound(claims)
+        result.non_finite += not prose_is_finite(claims)
         for quantity, value in grades.items():
             result.add(quantity, value)
     return result
 
 
 def duplicates_refused(folder: Path, simulations: int) -> TargetOutcome:
-    """G19: whether a plan that names a run twice is refused."""
+    """Run scenario G19: check that a plan with a duplicate run is refused."""
     refused = 0
     for index in range(simulations):
         planted = World(levels=ONE_WAY).sample(generator("truth", "G19", index))
@@ -178,7 +178,7 @@ def duplicates_refused(folder: Path, simulations: int) -> TargetOutcome:
         except InputError:
             refused += 1
     target = Target("correct status", "at least", 1.0)
-    return TargetOutcome("G19", "a run that is named twice", simulations, target, refused / simulations)
+    return TargetOutcome("G19", "a duplicate run", simulations, target, refused / simulations)
 
 
 def _slug(name: str) -> str:
@@ -186,11 +186,11 @@ def _slug(name: str) -> str:
 
 
 def reached(result: Result) -> list[TargetOutcome]:
-    """Every target of a scenario with what was measured, and that nothing crashed or was unsound."""
+    """Return all targets of a scenario with measured values, and the rate of crashes and non-finite numbers."""
     scenario = result.scenario
     rows = [_row(result, target) for target in scenario.targets]
-    never = Target("crash or unsound number", "at most", 0.0)
-    broken = (result.sums.get("crash", 0.0) + result.unsound) / max(1, result.simulations)
+    never = Target("crash or non-finite number", "at most", 0.0)
+    broken = (result.sums.get("crash", 0.0) + result.non_finite) / max(1, result.simulations)
     return [*rows, TargetOutcome(scenario.name, scenario.title, result.simulations, never, broken)]
 
 
@@ -198,7 +198,7 @@ def _row(result: Result, target: Target) -> TargetOutcome:
     scenario = result.scenario
     if target.quantity.startswith(P_VALUE):
         p_values = result.p_values.get(target.quantity, [])
-        measure = uniformity if target.relation == "uniform" else earliness
+        measure = uniformity if target.relation == "uniform" else excess_rejections
         measured = measure(p_values) if p_values else None
         return TargetOutcome(scenario.name, scenario.title, len(p_values), target, measured)
     count = result.counts.get(target.quantity, result.simulations)
@@ -207,7 +207,7 @@ def _row(result: Result, target: Target) -> TargetOutcome:
 
 
 def uniformity(p_values: Sequence[float]) -> float:
-    """The p-value of Kolmogorov and Smirnov's test that `p_values` are uniform."""
+    """Return the p-value of the Kolmogorov–Smirnov test that `p_values` are uniform (asymptotic distribution)."""
     from scipy import special
 
     ordered, count = sorted(p_values), len(p_values)
@@ -215,8 +215,8 @@ def uniformity(p_values: Sequence[float]) -> float:
     return float(special.kolmogorov(distance * math.sqrt(count)))
 
 
-def earliness(p_values: Sequence[float]) -> float:
-    """By how many standard errors P(p ≤ α) exceeds α, at the α of a grid where it exceeds it most."""
+def excess_rejections(p_values: Sequence[float]) -> float:
+    """Return the excess of P(p ≤ α) over α in standard errors, maximised over a grid of α; positive if too small."""
     count = len(p_values)
     return max(
         (sum(p <= alpha for p in p_values) / count - alpha) / math.sqrt(alpha * (1.0 - alpha) / count)
@@ -225,18 +225,18 @@ def earliness(p_values: Sequence[float]) -> float:
 
 
 def to_markdown(rows: Sequence[TargetOutcome]) -> str:
-    """The tables of the documentation: each quantity where it is worst, then everything."""
+    """Format the tables of the documentation: the worst scenario of each quantity, then all scenarios."""
     return f"{_summary(rows)}\n{_everything(rows)}"
 
 
 def _summary(rows: Sequence[TargetOutcome]) -> str:
-    """For each quantity and target the scenario that comes closest to missing it, or misses it by most."""
+    """Tabulate, for each quantity and target, the scenario with the smallest margin."""
     groups: dict[tuple[str, str], list[TargetOutcome]] = {}
     for row in rows:
         name = f"p of {row.target.relation} tests" if row.target.quantity.startswith(P_VALUE) else row.target.quantity
         groups.setdefault((_without_factor(name), row.text), []).append(row)
     lines = [
-        "| quantity | target | scenarios | the worst of them | measured | simulations | |",
+        "| quantity | target | scenarios | worst scenario | measured | simulations | result |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (quantity, text), found in groups.items():
@@ -249,7 +249,7 @@ def _summary(rows: Sequence[TargetOutcome]) -> str:
 
 
 def _without_factor(text: str) -> str:
-    kinds = {"p of uniform": "p of continuous", "p of never early": "p of discrete and conservative"}
+    kinds = {"p of uniform": "p of continuous", "p of conservative": "p of discrete and conservative"}
     for before, after in {" learning_rate": " the effect", **kinds}.items():
         text = text.replace(before, after)
     return text
@@ -257,7 +257,7 @@ def _without_factor(text: str) -> str:
 
 def _everything(rows: Iterable[TargetOutcome]) -> str:
     lines = [
-        "| scenario | what is planted | quantity | measured | target | simulations | |",
+        "| scenario | description | quantity | measured | target | simulations | result |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
@@ -270,18 +270,18 @@ def _everything(rows: Iterable[TargetOutcome]) -> str:
 
 
 def chosen(scenarios: Sequence[Scenario], wanted: Sequence[str]) -> list[Scenario]:
-    """Those whose name begins with one of `wanted`; all where nothing is wanted."""
+    """Return the scenarios whose name or group is in `wanted`; all if `wanted` is empty."""
     if not wanted:
         return list(scenarios)
     return [s for s in scenarios if any(s.name == name or s.name.split()[0] == name for name in wanted)]
 
 
 Reporter = Callable[[Path, str], Sequence[Claim] | None]
-"""Workspace and experiment -> the claims of its report; None where there is no report."""
+"""Returns the claims of an experiment's report, given workspace and id; None if there is no report."""
 
 
 def folder_row(scenario: Scenario, simulations: int, folder: Path, report: Reporter) -> TargetOutcome:
-    """Whether `report` gives of ordinary folders the claims that are made in memory."""
+    """Check that reports of ordinary experiment folders make the same claims as the analysis in memory."""
     agreed = 0
     for index in range(simulations):
         planted = scenario.world.sample(generator("truth", scenario.name, index))
@@ -289,7 +289,7 @@ def folder_row(scenario: Scenario, simulations: int, folder: Path, report: Repor
         write_folder(planted, Workspace(folder), name)
         reported = report(folder, name)
         agreed += reported is not None and _essence(reported) == _essence(experiment_claims(as_data(planted)))
-    target = Target("reported from folders alike", "at least", 1.0)
+    target = Target("same claims from folders", "at least", 1.0)
     return TargetOutcome(scenario.name, scenario.title, simulations, target, agreed / simulations)
 
 

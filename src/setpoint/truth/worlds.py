@@ -1,4 +1,4 @@
-"""Generators of experiments: from a design and a truth to runs with noise, shared seeds, cases and failures."""
+"""Generators of simulated experiments: designs and true effects with noise, shared seeds, cases and failures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,12 +26,12 @@ Noise = Callable[[np.random.Generator, int], np.ndarray]
 
 
 def normal(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Standard normal noise."""
+    """Draw standard normal noise."""
     return rng.standard_normal(count)
 
 
 def heavy_tailed(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Student's t with three degrees of freedom, and one run in fifty far off."""
+    """Draw from Student's t with three degrees of freedom, scaled to unit variance, with 2 % outliers at ±5."""
     noise = rng.standard_t(3, count) / np.sqrt(3.0)
     far = np.where(rng.random(count) < 0.02, rng.choice([-5.0, 5.0], count), 0.0)
     return np.asarray(noise + far)
@@ -39,22 +39,22 @@ def heavy_tailed(rng: np.random.Generator, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class World:
-    """A factorial with planted effects on the logarithm of the error.
+    """A factorial with known effects on the logarithm of the error.
 
     Attributes:
         levels: factor -> levels.
-        effects: factor -> planted effect of each level, in units of `run_sd`.
-        crossover: half the size of a planted cross-over of the first two factors, in units of `run_sd`: the second
-            factor raises the error of half of the first's levels by so much, and lowers it for the other half.
-        turning: as `crossover`, but the second factor acts in proportion, and the first turns its slope from
-            −`turning` to +`turning` from end to end.
-        run_sd: spread of runs; of each level of `spread_factor` where it is a sequence.
-        seed_correlation: how much of the variance of a run belongs to its seed.
-        case_sd: spread of cases, shared by all runs.
-        configuration_case_sd: spread of cases that belongs to one configuration.
-        residual_sd: spread of one run on one case.
-        missing: probability that a run fails, whatever its result.
-        noisy_cell: how many times wider the first cell spreads than the others.
+        effects: factor -> true effect of each level, in units of `run_sd`.
+        crossover: step interaction of the first two factors, in units of `run_sd`: ±`crossover`, with the sign of the
+            product of upper (+1) and lower (−1) halves of their levels.
+        turning: slope interaction of the first two factors, in units of `run_sd`: the effect of the second factor is
+            linear, and its slope runs from −`turning` to +`turning` over the levels of the first.
+        run_sd: standard deviation of runs; one per level of `spread_factor` if it is a sequence.
+        seed_correlation: share of a run's variance that is due to its seed.
+        case_sd: standard deviation of cases, shared by all runs.
+        configuration_case_sd: standard deviation of the configuration-by-case interaction.
+        residual_sd: standard deviation of one run on one case.
+        missing: probability that a run fails, independent of its result.
+        noisy_cell: standard deviation of the first cell, as a multiple of that of the others.
     """
 
     levels: Mapping[str, Sequence[Level]] = field(default_factory=lambda: GRID)
@@ -77,11 +77,11 @@ class World:
 
     @property
     def unit(self) -> float:
-        """One standard deviation of a run."""
+        """Return one standard deviation of a run."""
         return float(np.mean(self.run_sd))
 
     def cell_means(self) -> np.ndarray:
-        """True means of the logarithm, (cells,)."""
+        """Return the true means of the logarithm, (cells,)."""
         cells = crossed(self.levels)
         means = np.full(len(cells), np.log(TYPICAL_ERROR))
         for k, (factor, levels) in enumerate(self.levels.items()):
@@ -101,7 +101,7 @@ class World:
         return means
 
     def spreads(self) -> np.ndarray:
-        """Standard deviation of the runs of each cell."""
+        """Return the standard deviation of the runs of each cell, (cells,)."""
         cells = crossed(self.levels)
         if isinstance(self.run_sd, float):
             return self.run_sd * np.where(np.arange(len(cells)) == 0, self.noisy_cell, 1.0)
@@ -110,7 +110,7 @@ class World:
         return np.array([self.run_sd[levels.index(cell[position])] for cell in cells])
 
     def sample(self, rng: np.random.Generator) -> Planted:
-        """One experiment."""
+        """Draw one experiment."""
         cells = crossed(self.levels)
         means, count = self.cell_means(), len(cells) * self.replicates
         cell = np.repeat(np.arange(len(cells)), self.replicates)
@@ -118,6 +118,7 @@ class World:
         shared = normal(rng, self.replicates)[replicate]
         own = self.noise(rng, count)
         spread = self.spreads()[cell]
+        # Shared and own noise have unit variance, so that the mix has unit variance and the intraclass correlation.
         mixed = np.sqrt(self.seed_correlation) * shared + np.sqrt(1.0 - self.seed_correlation) * own
         level = means[cell] + spread * mixed
         by_cell, residual = self._cases(rng, len(cells), count)
@@ -139,7 +140,7 @@ class World:
         return Planted(tuple(self.levels), runs, truth, blocks=self.blocks, type=self.type, here=here)
 
     def _cases(self, rng: np.random.Generator, cells: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
-        """Deviations of the cases that belong to each cell, (cells, cases), and to each run, (runs, cases)."""
+        """Draw case deviations of each cell, (cells, cases), and of each run, (runs, cases)."""
         if self.cases == 1:
             return np.zeros((cells, 1)), np.zeros((runs, 1))
         common = self.case_sd * rng.standard_normal(self.cases)
@@ -147,7 +148,9 @@ class World:
         return common + own, self.residual_sd * rng.standard_normal((runs, self.cases))
 
     def _on_these_cases(self, by_cell: np.ndarray) -> np.ndarray:
-        """The expected logarithm of the mean over these cases, less the cell's own mean, to second order."""
+        """Return the expected logarithm of the mean over the drawn cases minus the cell's mean, to second order."""
+        # With weights w_k = exp(by_cell) and lognormal residuals e^ε: E ln Σ w_k e^ε_k ≈ ln Σ w_k + σ²/2 − CV²/2, where
+        # CV² = (e^σ² − 1) Σ w_k² / (Σ w_k)² is the squared coefficient of variation of the sum.
         weight = np.exp(by_cell)
         total = weight.sum(axis=1)
         uneven = (weight**2).sum(axis=1) / total**2
@@ -156,22 +159,22 @@ class World:
 
 
 def _signs(count: int) -> np.ndarray:
-    """Half of the levels up, half down; the middle of an odd number at zero."""
+    """Return −1 for the lower half of the levels, +1 for the upper half, and 0 for the middle of an odd number."""
     signs = np.sign(np.arange(count) - (count - 1) / 2.0)
     return np.asarray(signs)
 
 
 def straight(levels: int, size: float) -> list[float]:
-    """Effects that fall by `size` from the first level to the last."""
+    """Return effects that fall linearly by `size` from the first level to the last."""
     return [float(effect) for effect in np.linspace(size / 2.0, -size / 2.0, levels)]
 
 
 @dataclass(frozen=True)
 class ManyConfigurations:
-    """Configurations without structure, one factor with many levels: the best of many.
+    """Selection of the best of many unstructured configurations: one factor with many levels.
 
     Attributes:
-        noisy_best: how many times wider the best configuration spreads than the others.
+        noisy_best: standard deviation of the best configuration, as a multiple of that of the others.
     """
 
     configurations: int = 40
@@ -181,7 +184,7 @@ class ManyConfigurations:
     noisy_best: float = 1.0
 
     def sample(self, rng: np.random.Generator) -> Planted:
-        """One experiment with configuration means drawn anew; `between_sd` in units of `run_sd`."""
+        """Draw one experiment with new configuration means; `between_sd` is in units of `run_sd`."""
         means = np.log(TYPICAL_ERROR) + self.run_sd * self.between_sd * rng.standard_normal(self.configurations)
         spreads = np.full(self.configurations, self.run_sd)
         spreads[int(np.argmin(means))] *= self.noisy_best
@@ -197,7 +200,12 @@ class ManyConfigurations:
 
 @dataclass(frozen=True)
 class InformativeFailures:
-    """Two levels; the second is worse, and its bad runs tend to die."""
+    """Informative missingness (MNAR): the second of two levels is worse, and its worse runs fail more often.
+
+    Attributes:
+        worse_by: difference of the levels, in units of `run_sd`.
+        fails: mean failure probability of each level.
+    """
 
     replicates: int = 20
     worse_by: float = 0.8
@@ -205,12 +213,12 @@ class InformativeFailures:
     run_sd: float = 0.3
 
     def sample(self, rng: np.random.Generator) -> Planted:
-        """One experiment; of the second level the runs with the worst luck fail more often."""
+        """Draw one experiment."""
         runs = []
         for k, level in enumerate((1e-4, 5e-4)):
             noise = rng.standard_normal(self.replicates)
             chance = np.full(self.replicates, self.fails[k])
-            if k == 1:  # the chance grows with the hidden error and is `fails` on average
+            if k == 1:  # probability increases with the unobserved error; its mean is `fails`
                 chance = np.clip(2.0 * self.fails[k] * _logistic(2.0 * noise), 0.0, 1.0)
             failed = rng.random(self.replicates) < chance
             for replicate in range(self.replicates):
@@ -349,8 +357,8 @@ class Arms:
     """Arms on several systems: model types, strategies or starting points.
 
     Attributes:
-        effects: arm -> system -> planted difference to the first arm, in units of `run_sd`.
-        system_sd: spread of further differences, drawn for each system and arm, in units of `run_sd`.
+        effects: arm -> difference to the first arm on each system, in units of `run_sd`.
+        system_sd: standard deviation of random differences per system and arm, in units of `run_sd`.
         shared: arms whose runs cover all systems with one model.
     """
 
@@ -366,7 +374,7 @@ class Arms:
     blocks: tuple[str, ...] = ()
 
     def sample(self, rng: np.random.Generator) -> Planted:
-        """One experiment; `extra` holds the true difference of every arm to the first on every system."""
+        """Draw one experiment; `extra` has the true difference of every arm to the first on every system."""
         runs: list[PlantedRun] = []
         extra: dict[str, float] = {}
         configuration = 0
@@ -379,7 +387,7 @@ class Arms:
             extra |= {f"{system}:{arm}": float(mean) for system, mean in zip(self.systems, means, strict=True)}
             own = rng.standard_normal((self.replicates, len(self.systems)))
             common = rng.standard_normal((self.replicates, 1)) if arm in self.shared else 0.0
-            noise = np.sqrt(0.5) * (own + common) if arm in self.shared else own
+            noise = np.sqrt(0.5) * (own + common) if arm in self.shared else own  # half of the variance is common
             noise = np.sqrt(self.seed_correlation) * seed_effects + np.sqrt(1.0 - self.seed_correlation) * noise
             values = np.exp(np.log(TYPICAL_ERROR) + means + spread * noise)
             groups = [self.systems] if arm in self.shared else [(system,) for system in self.systems]

@@ -55,15 +55,13 @@ def test_what_the_question_leaves_out_is_said(tmp_path: Path, capsys: pytest.Cap
         return re.findall(r"^Note: (.*)$", capsys.readouterr().out, re.MULTILINE)
 
     pooled, asked, seed = notes("--factors", "rate")
-    assert pooled.startswith("rows were pooled over rank, which varies while the factors stay the same")
-    assert (
-        asked.startswith("do rows with an equal rank share something") and "--block" in asked and "--factors" in asked
-    )
+    assert pooled.startswith("rows were pooled over rank, which varies at equal factors")
+    assert asked.startswith("if rows with equal rank share a subject") and "--block" in asked and "--factors" in asked
     assert seed.startswith("column seed was not used") and "--block seed" in seed
     left = notes("--factors", "rate,rank", "--block", "seed")
     assert not [note for note in left if "pooled" in note or "column" in note]
     table(path, [*rows(), "1e-4,4,9,0.0"])
-    assert any("--scale linear" in note for note in notes("--factors", "rate,rank", "--block", "seed"))
+    assert any("scale linear" in note for note in notes("--factors", "rate,rank", "--block", "seed"))
 
 
 def test_larger_is_better_turns_it_around(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +130,7 @@ def test_odd_names_stay_on_their_line(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["--response", "z", "--factors", "rate"], "unknown column"),
         (["--response", "y", "--factors", "rate,y"], "different columns"),
-        (["--response", "rate", "--factors", "rank", "--alpha", "2"], "alpha must lie"),
+        (["--response", "rate", "--factors", "rank", "--alpha", "2"], "alpha must be at least 1e-09 and less than 1"),
     ],
 )
 def test_mistakes_are_refused(
@@ -148,16 +146,15 @@ def test_a_table_that_cannot_be_read_is_told_with_rule_value_and_remedy(
 ) -> None:
     assert main(["analyze", str(tmp_path / name), "--response", "y", "--factors", "a"]) == 3
     error = capsys.readouterr().err
-    assert "must be a file that can be read" in error and f"{tmp_path / name}: {value}" in error
-    assert "give the path of a CSV file" in error and "Errno" not in error
+    assert f"{tmp_path / name}: {value}. Give the path of a CSV file" in error and "Errno" not in error
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (HEADER.encode(), "has no rows"),
-        (f"{HEADER}1,2,3,4,5\n".encode(), "row 1 has 5"),
-        (b"\xff\xfe\x00", "must be a CSV file in UTF-8"),
+        (HEADER.encode(), "no rows. Give a CSV file"),
+        (f"{HEADER}1,2,3,4,5\n".encode(), "row 1 has 5 cells, but the header has 4"),
+        (b"\xff\xfe\x00", "not a CSV file in UTF-8"),
     ],
 )
 def test_files_that_are_no_tables_are_refused(
@@ -193,9 +190,9 @@ def test_other_delimiters_and_spaces_are_read(
 @pytest.mark.parametrize(
     ("header", "line", "words"),
     [
-        ("rate,rate,seed,y\n", "1e-4,4,9,0.1", "rate is repeated"),
-        (HEADER, "1e-4,4", "4, but row 25 has 2"),
-        (HEADER, " ,4,9,0.1", "column 'rate' must have a value in every row, but row 25"),
+        ("rate,rate,seed,y\n", "1e-4,4,9,0.1", "duplicate column rate"),
+        (HEADER, "1e-4,4", "row 25 has 2 cells, but the header has 4"),
+        (HEADER, " ,4,9,0.1", "column 'rate' is empty in row 25"),
     ],
 )
 def test_tables_that_say_too_little_or_too_much_are_refused(
@@ -317,11 +314,11 @@ def test_a_run_that_is_there_twice_is_refused_or_named(tmp_path: Path, capsys: p
         "rate,rank",
     ]
     assert main(line) == 3
-    assert f"rows 4 and {len(rows()) + 1} are equal in all columns, seed included" in capsys.readouterr().err
+    assert f"rows 4 and {len(rows()) + 1} are equal in all columns, including seed" in capsys.readouterr().err
     unnamed = (tmp_path / "t.csv").read_text().replace("seed", "machine", 1)
     (tmp_path / "t.csv").write_text(unnamed)
     assert main(line) == 0
-    assert "1 row equal an earlier one in all columns" in capsys.readouterr().out
+    assert "1 row equals an earlier row in all columns" in capsys.readouterr().out
 
 
 def test_a_level_of_tests_that_cannot_be_computed_is_refused(
@@ -329,7 +326,7 @@ def test_a_level_of_tests_that_cannot_be_computed_is_refused(
 ) -> None:
     path = table(tmp_path / "t.csv", rows())
     assert main(["analyze", str(path), "--response", "y", "--factors", "rate,rank", "--alpha", "1e-300"]) == 3
-    assert "alpha must lie between 1e-09 and 1" in capsys.readouterr().err
+    assert "alpha must be at least 1e-09 and less than 1" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("error")

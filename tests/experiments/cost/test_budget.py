@@ -56,8 +56,8 @@ def test_what_is_offered_fits_and_uses_the_budget() -> None:
 def test_a_small_budget_recommends_fewer_levels() -> None:
     best, *others = found("12runs")
     assert (best.name, best.spec.replicates) == ("lowest and highest values only", 3)
-    assert (others[0].name, others[0].spec.replicates) == ("as asked", 1)
-    with pytest.raises(InputError, match="the smallest design needs 4 runs"):
+    assert (others[0].name, others[0].spec.replicates) == ("as specified", 1)
+    with pytest.raises(InputError, match="the smallest needs 4 runs"):
         found("3runs")
 
 
@@ -70,15 +70,15 @@ def test_hours_of_a_gpu_that_nothing_uses_are_no_budget() -> None:
 def test_many_parameters_are_offered_as_a_fraction() -> None:
     parameters = {"lora_rank": [4, 8], "learning_rate": [1e-4, 2e-4], "grpo.beta": [0.0, 0.1], "sft.steps": [50, 100]}
     offered = {offer.name: offer for offer in found("30runs", systems="di", parameters=parameters)}
-    fraction = offered["a fraction of the lowest and highest values"]
+    fraction = offered["fractional design of the lowest and highest values"]
     assert (fraction.configurations, fraction.spec.replicates, fraction.runs_per_level) == (8, 3, 12)
-    screen = offered["a screen without seeds, to be confirmed"]
+    screen = offered["screening design with one seed, to be confirmed"]
     assert (screen.configurations, screen.spec.replicates, screen.runs_per_level) == (8, 1, 0)
 
 
 def test_chosen_configurations_are_offered_with_more_seeds_and_nothing_else() -> None:
     (offer,) = found("10runs", **SWEEP, only=[{"lora_rank": 8, "learning_rate": 2e-4}, {"lora_rank": 16}])
-    assert (offer.name, offer.configurations, offer.spec.replicates) == ("as asked", 4, 2)
+    assert (offer.name, offer.configurations, offer.spec.replicates) == ("as specified", 4, 2)
 
 
 def test_an_ablation_is_offered_with_as_many_seeds_as_fit() -> None:
@@ -89,7 +89,7 @@ def test_an_ablation_is_offered_with_as_many_seeds_as_fit() -> None:
 def test_beside_a_design_that_is_alone_the_same_is_offered_with_half_of_the_seeds() -> None:
     all_seeds, half = found("30runs", type="training_ablation", systems="di")
     assert (all_seeds.spec.replicates, half.spec.replicates) == (10, 5)
-    assert half.name == "as asked, with half of the seeds"
+    assert half.name == "as specified, half the seeds"
     assert half.spent == 15
 
 
@@ -104,18 +104,18 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_plan_shows_what_each_design_detects(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiment", "plan", *command, "--budget", "30runs"]) == 0
     text = capsys.readouterr().out
-    assert "1. as asked: 9 configurations x 3 replicates = 27 runs\n" in text
-    assert "smallest detectable level difference: 2.2 × seed SD; between two configurations: 10.0 × seed SD" in text
+    assert "1. as specified: 9 configurations x 3 replicates = 27 runs\n" in text
+    assert "minimum detectable difference between levels: 2.0 × seed SD; between configurations: 9.3 × seed SD" in text
     assert main(["experiment", "plan", *command, "--budget", "30runs", "--json"]) == 0
     offered = json.loads(capsys.readouterr().out)
-    assert offered[1]["detectable_seed_deviations"] == pytest.approx(1.254, abs=0.001)
+    assert offered[1]["detectable_seed_deviations"] == pytest.approx(1.331, abs=0.001)
     assert main(["experiment", "plan", *command, "--budget", "30runs", "--choose", "2"]) == 0
     assert "Runs: 4 configurations x 7 replicates = 28" in capsys.readouterr().out
 
 
 def test_somebody_must_choose(command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["experiment", "run", *command, "--budget", "30runs"]) == 3
-    assert "--choose K, or --yes" in capsys.readouterr().err.splitlines()[-1]
+    assert "Choose one from 1 to 3 with --choose, or the first with --yes." in capsys.readouterr().err.splitlines()[-1]
     assert main(["experiment", "run", *command, "--budget", "30runs", "--choose", "9"]) == 3
     assert not (tmp_path / "experiments").exists()
 

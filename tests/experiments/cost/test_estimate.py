@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from setpoint.artifacts import Measured, Workspace, read_json
+from setpoint.artifacts import Measured, Workspace, read_json, write_json
 from setpoint.execution import Outcome, Task
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import ClusterLimits
@@ -131,6 +131,28 @@ def test_prediction_and_actual_cost_lie_beside_the_plan(tmp_path: Path) -> None:
     assert record["actual"]["actual_over_predicted"] > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("manifest.json", {"measured": {"cpu_s": ".."}}),
+        ("manifest.json", {"measured": []}),
+        ("manifest.json", {"files": {"x": "x"}}),
+        ("config.json", {"config": {}}),
+        ("config.json", {"kind": 1}),
+        ("config.json", {"config": {"sft": {"steps": "many", "batch_size": 0}}}),
+    ],
+)
+def test_a_damaged_stage_teaches_nothing_and_the_others_do(tmp_path: Path, name: str, change: dict[str, Any]) -> None:
+    run_plan(tmp_path, make_plan())
+    before = observations(Workspace(tmp_path))
+    path = sorted(tmp_path.glob(f"stages/sft/*/{name}"))[0]
+    write_json(path, {**read_json(path), **change})
+    after = observations(Workspace(tmp_path))
+    assert len(after) == len(before) - 1
+    later = make_plan(systems="di", parameters={"lora_rank": [16, 32]})
+    assert estimate(later, Workspace(tmp_path), 1, after).unknown == ()
+
+
 def test_equal_compute_is_counted_from_measured_costs(tmp_path: Path) -> None:
     assert compute_ratio(Workspace(tmp_path), "b0") is None
     plan = make_plan(type="training_ablation", systems="di", equal_compute_control=True, replicates=2)
@@ -180,7 +202,7 @@ def test_an_array_asks_for_what_its_largest_stage_took(tmp_path: Path, monkeypat
 def test_something_is_always_suggested() -> None:
     for fields, words in (
         ({"systems": "di"}, "--replicates 3"),
-        ({"systems": "di"}, "nothing is compared"),
+        ({"systems": "di"}, "there is nothing to compare yet"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 16]}, "replicates": 3}, "such as 8"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "replicates": 2}, "lora_rank, such as 6,"),
         (
@@ -220,5 +242,5 @@ def test_recovery_says_what_it_would_do_and_does_nothing(tmp_path: Path) -> None
     assert "lower learning_rate" in steps[0].why
     retried = recovery_steps(Workspace(tmp_path), plan, lambda _: True)
     assert [step.action for step in retried] == ["retry", "run", "run", "run"]
-    assert "stages are finished and stay" in recovery_text(Workspace(tmp_path), plan, lambda _: True)
+    assert "stages finished (kept)" in recovery_text(Workspace(tmp_path), plan, lambda _: True)
     assert sorted(tmp_path.rglob("*")) == before

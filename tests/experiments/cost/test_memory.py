@@ -51,8 +51,8 @@ def test_a_batch_that_fits_is_proposed(large: BaseModel) -> None:
     assert [check.result for check in plenty] == ["ok", "ok"]
     sft, grpo = check_batches(large, stages(), 12.5, "gpu")
     assert sft.result == "remark"
-    assert "batch_size 16: 8 rows at a time need about" in sft.text
-    assert "4 fit. Training comes down to 4 at a time, 4 times a step, with the same objective" in sft.text
+    assert "batch_size 16 in micro-batches of 8 needs about" in sft.text
+    assert "Training will use micro-batches of 4, 4 per step, with the same objective" in sft.text
     assert grpo.result == "remark"
     require_fit([sft, grpo])
 
@@ -60,7 +60,7 @@ def test_a_batch_that_fits_is_proposed(large: BaseModel) -> None:
 def test_too_little_memory_is_refused(large: BaseModel) -> None:
     found = check_batches(large, stages(), 8.0, "gpu")
     assert {check.result for check in found} == {"problem"}
-    with pytest.raises(InputError, match=r"memory for sft: needs about .* GB for one row at a time, has 8.0 GB"):
+    with pytest.raises(InputError, match=r"memory for sft: needs about .* GB for a micro-batch of 1, has 8.0 GB"):
         require_fit(found)
 
 
@@ -70,10 +70,10 @@ def test_a_base_that_does_not_say_is_left_to_the_trainer(tmp_path: Path) -> None
 
 
 def test_the_rows_at_first_are_those_of_the_trainer() -> None:
-    from setpoint.experiments.cost.memory import _ROWS_AT_FIRST
+    from setpoint.experiments.cost.memory import _FIRST_MICRO_BATCH
     from setpoint.policies.runtime import Runtime
 
     for name, preset in PRESETS.items():
         runtime = Runtime.detect(preset)
         device = "cpu" if runtime.device == "cpu" else "gpu"
-        assert _ROWS_AT_FIRST[device][name] == runtime.largest_micro_batch
+        assert _FIRST_MICRO_BATCH[device][name] == runtime.largest_micro_batch

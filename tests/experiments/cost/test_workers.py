@@ -1,4 +1,4 @@
-"""How many stages run at the same time: never more than memory lasts for, and a number that is too large is refused."""
+"""Number of concurrent stages: never more than memory allows, and a number that is too large is refused."""
 
 from pathlib import Path
 
@@ -44,8 +44,8 @@ def check(number: int) -> tuple[str, str]:
 def test_as_many_as_memory_lasts_for(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, memory_gb=0.9)
     assert fitting() == 4
-    assert check(4) == ("ok", "4 at the same time")
-    text = "5 stages at the same time need 4.5 GB of host memory, has 4.0 GB. Use --workers 4, or leave it out."
+    assert check(4) == ("ok", "4 concurrent stages")
+    text = "5 concurrent stages need 4.5 GB of host memory, but 4.0 GB is available. Use --workers 4, or omit it."
     assert check(5) == ("problem", text)
     with pytest.raises(InputError, match=r"need 4\.5 GB of host memory"):
         require_fit([check_workers(Workspace(Path("nowhere")), PLAN, BASE, 5)])
@@ -70,4 +70,4 @@ def test_each_gpu_has_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     assert fitting() == 2
     assert check(4)[0] == "ok"
     assert check(5)[0] == "problem"
-    assert "3 stages at the same time need 12.0 GB of GPU memory, has 10.0 GB. Use --workers 4" in check(5)[1]
+    assert "3 concurrent stages need 12.0 GB of GPU memory, but 10.0 GB is available. Use --workers 4" in check(5)[1]

@@ -159,5 +159,5 @@ def test_a_plan_of_a_system_that_is_gone_names_it(tmp_path: Path) -> None:
     change_plan(folder, lambda content: content["spec"].update(systems=["two_carts"]))
     plan = read_plan(folder)
     assert plan is not None
-    with pytest.raises(InputError, match=r"unknown system 'two_carts'.*If it came with a plug-in, install that"):
+    with pytest.raises(InputError, match=r"unknown system 'two_carts'.*If a plug-in provides it, install the plug-in"):
         planned_spec(plan)

@@ -79,7 +79,7 @@ def test_what_cannot_be_compared_is_refused_at_once(fields: dict[str, Any], says
 def test_a_mistake_on_the_command_line_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["arms", "--workspace", str(tmp_path), "--systems", "di", "--parts", "sft", "--retries", "crash=x"]
     assert main(words) == 3
-    assert "retries of crash must be a whole number" in capsys.readouterr().err
+    assert "retries of crash must be an integer" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -97,7 +97,7 @@ def test_the_table_of_all_systems_has_each_in_the_mode_that_it_is_judged_in() ->
         arm("attitude_mrp", "replan_5", "SFT", 0.999),
     ]
     lines = render_arms(found).splitlines()
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["system", "judged in", "SFT", "optimum"]
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["system", "mode", "SFT", "optimum"]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[4:6]]
     assert rows == [
         ["cart_pole", "closed loop", "90 %; 50 %; 25 %", "100 %; 25 %"],

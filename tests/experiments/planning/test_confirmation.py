@@ -114,10 +114,10 @@ def test_the_command_refuses_what_cannot_be_confirmed(
     plan = make_plan(**SWEEP)
     save_plan(tmp_path, plan)
     assert main(command) == 3
-    assert "12 of 12 runs to finish" in capsys.readouterr().err
+    assert "12 of 12 runs of 'sweep' are not finished" in capsys.readouterr().err
     finish(tmp_path, plan)
     assert main([*command, "--top", "0"]) == 3
-    assert "--top must be a whole number of at least 1, but is '0'." in capsys.readouterr().err
+    assert "--top must be an integer of at least 1, got '0'." in capsys.readouterr().err
     missing = ["experiment", "confirm", "none", "--workspace", str(tmp_path)]
     assert main(missing) == 3
     ablation = make_plan(type="training_ablation", systems="di")

@@ -182,7 +182,7 @@ def test_a_sparse_design_of_which_single_levels_are_left_is_not_taken_for_a_fact
 
 
 def check_sparse(data: ExperimentData) -> None:
-    words = f"a {data.plan.design} design leaves combinations empty"
+    words = f"a {data.plan.design} design has no runs for some combinations"
     obstacle = factorial(data, "final_error").cells
     assert isinstance(obstacle, Obstacle)
     assert obstacle.reason.startswith(words)

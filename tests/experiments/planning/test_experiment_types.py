@@ -162,7 +162,7 @@ def test_an_adapter_is_named_by_its_stage_or_its_folder_or_a_link(tmp_path: Path
     assert named_adapter(workspace, place, BASE).id == run.stages["sft"]
     with pytest.raises(InputError, match="no finished adapter"):
         named_adapter(workspace, "sft/none", BASE)
-    with pytest.raises(InputError, match="another base"):
+    with pytest.raises(InputError, match="was not trained on base model 'other'"):
         named_adapter(workspace, place, BASE.__class__("other", "", "b1", BASE.preset))
 
 
@@ -188,7 +188,7 @@ def test_results_have_a_row_for_each_system_of_a_universal_model(tmp_path: Path)
         ),
         ({"type": "training_ablation", "systems": "di", "strategies": ["sft"]}, "'sft_only'"),
         ({"type": "transfer_learning", "source_system": "di"}, "needs `target_systems`"),
-        ({"type": "transfer_learning", "source_system": "di", "target_systems": "di"}, "repeated"),
+        ({"type": "transfer_learning", "source_system": "di", "target_systems": "di"}, "is also a target"),
         ({"type": "transfer_learning", "source_system": "dj", "target_systems": "vdp"}, "Did you mean 'di'"),
         (
             {"systems": "di", "strategies": "sft_only"},

@@ -47,7 +47,7 @@ def test_single_values_need_no_brackets_and_short_names_are_resolved() -> None:
         ({"systems": "di", "evaluation_cases": -3}, "got -3"),
         ({"systems": "di", "replicate": 3}, "Did you mean 'replicates'"),
         ({"systems": "di", "datasets": ["a", "b"]}, "2 for 1"),
-        ({"systems": "di", "datasets": ["a"], "dataset_name": "b"}, "exclude each other"),
+        ({"systems": "di", "datasets": ["a"], "dataset_name": "b"}, "cannot be combined"),
         ({"systems": "di", "seed": True}, "seed: expected a number, got True"),
         (
             {"systems": "di", "fixed": {"lora_rank": [4, 8]}},
@@ -241,7 +241,7 @@ def test_what_follows_from_other_fields_is_not_given_as_well() -> None:
         ({"type": "single", "systems": "di", "training_types": ["sft", "grpo"]}, "one training type, got sft, grpo."),
         (
             {"type": "training_ablation", "systems": "di", "strategies": "sft_only", "equal_compute_control": True},
-            "compared with sft_then_grpo, which is missing",
+            "needs the strategy sft_then_grpo as its counterpart",
         ),
         ({"type": "transfer_learning", "source_system": "di", "target_systems": "vdp", "datasets": "a"}, "1 for 2"),
         ({"systems": "di", "retries": {"transient": -1}}, "retries.transient must be at least 0, got -1."),

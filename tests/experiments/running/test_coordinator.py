@@ -155,7 +155,7 @@ def test_an_interrupt_leaves_everything_resumable(tmp_path: Path) -> None:
 
 
 def test_two_coordinators_cannot_share_an_experiment(tmp_path: Path) -> None:
-    with lease(tmp_path / "experiments" / "sweep"), pytest.raises(InputError, match="one coordinator"):
+    with lease(tmp_path / "experiments" / "sweep"), pytest.raises(InputError, match="is being run by process"):
         run_plan(tmp_path)
     assert run_plan(tmp_path).counts == {"ok": 2}
 

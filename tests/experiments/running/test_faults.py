@@ -17,8 +17,8 @@ import pytest
 from setpoint.artifacts import StageConfig, Workspace, read_json, write_json
 from setpoint.errors import InputError
 from setpoint.execution import Limits, LocalExecutor, Outcome, Task, failures, machine
-from setpoint.execution.cleanup import end_group, left_behind
-from setpoint.execution.failures import classify, describe_ended
+from setpoint.execution.cleanup import kill_group, left_behind
+from setpoint.execution.failures import classify, describe_exit
 from setpoint.execution.limits import Watch
 from setpoint.execution.sampling import GpuCounters, Sampler
 from setpoint.execution.worker import WRAPPER_VARIABLE
@@ -117,11 +117,11 @@ def test_faults_are_planned_by_kind_and_attempt() -> None:
 
 
 def test_a_bare_kill_is_lost_and_one_for_memory_is_not() -> None:
-    assert describe_ended(-9).failure_class == "lost"
-    assert describe_ended(-9, oom_kills=1).failure_class == "host_oom"
-    assert describe_ended(-11).failure_class == "crash"
-    assert describe_ended(1).failure_class == "lost"
-    assert describe_ended(failures.EXIT_STORAGE).failure_class == "storage"
+    assert describe_exit(-9).failure_class == "lost"
+    assert describe_exit(-9, oom_kills=1).failure_class == "host_oom"
+    assert describe_exit(-11).failure_class == "crash"
+    assert describe_exit(1).failure_class == "lost"
+    assert describe_exit(failures.EXIT_STORAGE).failure_class == "storage"
     assert classify(TimeoutError()) == "transient"
 
 
@@ -311,7 +311,7 @@ def test_gpu_memory_of_a_worker_that_ended_is_waited_for(monkeypatch: pytest.Mon
 def test_a_process_that_would_not_go_is_named(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
         assert left_behind(process.pid, None, patience_s=0.1) == f"processes {process.pid}"
-        end_group(process.pid)
+        kill_group(process.pid)
         assert left_behind(process.pid, None) == ""  # dead, though nobody has reaped it yet
     run_sweep(tmp_path, "sft=sigkill*1")
     assert not list(read_events(tmp_path / "experiments" / "sweep", EventKind.LEFT_BEHIND))

@@ -1,1 +1,1 @@
-"""Claims about arms that share systems and seeds: strategies, specialist and universal models, transfer."""
+"""Claims about training arms: strategies, specialist and universal models, transfer."""

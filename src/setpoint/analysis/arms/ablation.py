@@ -1,4 +1,4 @@
-"""Training strategies against each other, and whether runs with equal seeds resemble each other."""
+"""Claims of an ablation: pairwise comparisons of strategies, and the correlation between runs that share a seed."""
 
 import math
 
@@ -14,25 +14,24 @@ from setpoint.formatting import counted, number_text, p_text
 STRATEGY = "strategy"
 NOTES = {
     "sft_equal_compute": [
-        "sft_equal_compute has as much compute as SFT and GRPO in the steps of training; the start of GRPO's stage is "
-        "not counted"
+        "sft_equal_compute matches the training compute of SFT and GRPO; start-up of the GRPO stage is not counted"
     ]
 }
-"""What is to be known about single strategies."""
+"""Caveats of single strategies."""
 
 
 def ablation_claims(data: ExperimentData) -> list[Claim]:
-    """All pairs of strategies on every system, and the resemblance of equal seeds."""
+    """Compare all pairs of strategies on every system, and test the correlation between runs that share a seed."""
     return [*with_notes(arm_claims(data, strategy_factor(data)), NOTES), *_seed_correlation(data)]
 
 
 def strategy_factor(data: ExperimentData) -> str:
-    """The factor that tells the strategies apart."""
+    """Return the factor whose levels are the strategies."""
     return STRATEGY if any(STRATEGY in run.factors for run in data.runs) else "training_type"
 
 
 def _seed_correlation(data: ExperimentData) -> list[Claim]:
-    """The correlation between configurations of runs with equal seeds, from a two-way table without replication."""
+    """Estimate the intraclass correlation between runs that share a seed, from a two-way table without replication."""
     from scipy import special
 
     scale = Scale(data.quantity(data.analysis.primary_metric), data.analysis.scale == "log")
@@ -47,26 +46,26 @@ def _seed_correlation(data: ExperimentData) -> list[Claim]:
     arms, count = table.shape
     centred = table - table.mean(axis=1, keepdims=True)
     by_seed = centred.mean(axis=0)
+    # Two-way ANOVA with one value per cell. ICC(C,1) of McGraw and Wong (1996): (MS_seed − MS_error) / (MS_seed +
+    # (k − 1) MS_error), with k configurations; the F test has (n − 1) and (n − 1)(k − 1) degrees of freedom.
     mean_square = arms * float((by_seed**2).sum()) / (count - 1)
     error = float(((centred - by_seed) ** 2).sum()) / ((count - 1) * (arms - 1))
     if not error > 0.0 or not math.isfinite(mean_square / error):
         return []
     correlation = (mean_square - error) / (mean_square + (arms - 1) * error)
     p = float(special.fdtrc(count - 1.0, (count - 1.0) * (arms - 1.0), mean_square / error))
-    facts = f"correlation {number_text(correlation, 2)}, {p_text(p)}, {counted(count, 'seed')}"
+    facts = f"{number_text(correlation, 2)} ({p_text(p)}, {counted(count, 'seed')})"
     declared = data.analysis.blocked_by_seed
     status = Status.SUPPORTED if p < data.analysis.alpha else Status.UNRESOLVED
-    treated = "runs with equal seeds are compared with each other" if declared else "seeds are treated as independent"
+    treated = "seeds are analysed as blocks" if declared else "seeds are analysed as independent"
     return [
         Claim(
             kind=ClaimKind.SEED_CORRELATION,
-            heading="Resemblance of runs with equal seeds",
-            statement=f"equal seeds give similar runs ({facts}); {treated}"
-            if status is Status.SUPPORTED
-            else f"not resolved: {facts}; {treated}",
+            heading="Correlation between runs that share a seed",
+            statement=f"{'' if status is Status.SUPPORTED else 'not resolved: '}{facts}; {treated}",
             status=status,
-            reason="the declared analysis stays as it is; a next plan may declare the seed as a block",
-            method="F test of seeds in the table of configurations and seeds; intraclass correlation",
+            reason="this test does not change the declared analysis; the next plan can declare the seed as a block",
+            method="intraclass correlation and F test of seeds, two-way table of configurations and seeds",
             n_runs=table.size,
             estimate=correlation,
             p_adjusted=p,

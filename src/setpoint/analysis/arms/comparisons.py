@@ -1,8 +1,8 @@
-"""Two arms against each other: model types, strategies or starting points, on every system and over systems.
+"""Pairwise comparisons of arms (model types, strategies or starting points) on every system and over systems.
 
-An arm is a level of one factor. On each system the arms' means are compared with Welch's t (paired where runs share
-their seed or their training); all systems and pairs are one family. Over the systems that were tried the mean of the
-differences is a claim about these systems; a claim about others needs enough of them for an exact test.
+An arm is a level of one factor. On each system the arms' means are compared with Welch's t test (paired if runs share
+their seed or their training); all systems and pairs form one family. The mean difference over the tested systems is a
+claim about these systems only; a claim about systems in general needs enough of them for an exact test.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,16 +37,16 @@ from setpoint.formatting import (
 )
 from setpoint.seeding import generator
 
-WELCH = "Welch t on means of runs, Holm over all systems and pairs"
-PAIRED = "paired t over runs that share a seed or training, Holm over all systems and pairs"
+WELCH = "Welch t test of run means, Holm over all systems and pairs"
+PAIRED = "paired t test of runs that share a seed or training, Holm over all systems and pairs"
 
 LEAST_CHECKED = 4
-"""Runs of an arm from which a permutation test of two arms can reach the usual level."""
+"""Runs per arm from which a permutation test of two arms can reach the 5 % level."""
 
 SIGN_FLIP = "exact sign-flip test of the systems' differences, Holm over pairs"
 NORMAL = (
-    "t of the systems' mean difference with systems and runs as samples, since one run covers all systems; takes both "
-    "as normal; Holm over pairs"
+    "t test of the systems' mean difference with systems and runs as random effects (one run covers all systems); "
+    "assumes normality; Holm over pairs"
 )
 
 Pair = tuple[Level, Level]
@@ -55,18 +55,18 @@ ENOUGH_SYSTEMS = 6
 
 @dataclass(frozen=True)
 class ArmDifference:
-    """The second arm less the first on one system, on the analysed scale.
+    """Second arm minus first arm on one system, on the analysis scale.
 
     Attributes:
-        contrast: the difference, or why there is none.
-        observed: the difference of the observed means, where both arms have runs.
-        runs: of each arm.
-        improved: how often a run of the second is better than one of the first; None where an arm has no run.
-        permutation: the p-value of a max-T permutation test over all arms of the system; None where runs are paired or
-            where no rearrangement could reach the level.
-        paired: whether runs were compared with those that share their seed or training.
-        other: other analyses of the same runs; None where there is no difference to confirm.
-        weights: of the contrast, the second arm less the first, over the cells of those analyses.
+        contrast: the difference, or why it cannot be tested.
+        observed: difference of the observed means; None if an arm has no runs.
+        runs: number of runs of each arm.
+        improved: probability that a run of the second arm is better than one of the first; None if an arm has no run.
+        permutation: p-value of a max-T permutation test over all arms of the system; None if runs are paired, or if
+            there are too few permutations to reach the significance level.
+        paired: runs that share their seed or training were paired.
+        other: other analyses of the same runs; None if there is no difference to confirm.
+        weights: weights of the contrast, second arm minus first, over the cells of those analyses.
     """
 
     system: str
@@ -84,7 +84,7 @@ class ArmDifference:
 
 @dataclass(frozen=True)
 class _Compared:
-    """A tested difference; without an interval where the test has none at the corrected level."""
+    """A tested difference; the interval is None if the test has none at the corrected level."""
 
     value: float
     interval: tuple[float, float] | None
@@ -92,9 +92,9 @@ class _Compared:
 
 
 def arm_claims(data: ExperimentData, factor: str, *, reference: Level = None) -> list[Claim]:
-    """Claims about all pairs of levels of `factor`, or about each level against `reference`.
+    """Compare all pairs of levels of `factor`, or each level with `reference`.
 
-    On each system, over these systems, and over systems in general.
+    The comparisons are made on each system, over the tested systems, and over systems in general.
     """
     pairs = _pairs(data, factor, reference)
     metric = data.analysis.primary_metric
@@ -108,7 +108,7 @@ def arm_claims(data: ExperimentData, factor: str, *, reference: Level = None) ->
 
 
 def with_notes(claims: Sequence[Claim], notes: Mapping[str, Sequence[str]]) -> list[Claim]:
-    """`claims` with what is to be known about the arms that they compare; `notes` are by the arm's name."""
+    """Add to each claim the caveats of the arms it compares; `notes` are keyed by arm."""
     return [_noted(claim, notes) for claim in claims]
 
 
@@ -128,13 +128,14 @@ def _pairs(data: ExperimentData, factor: str, reference: Level) -> list[Pair]:
 def _differences(
     data: ExperimentData, factor: str, pairs: Sequence[Pair], metric: str, system: str
 ) -> list[ArmDifference]:
-    """The differences on one system; what other arms do there plays no part in the test, only in its check."""
+    """Compute the differences on one system; other arms enter the permutation check, but not the t test."""
     found = [_difference(_restricted(data, factor, pair), factor, pair, metric, system) for pair in pairs]
     if any(difference.paired for difference in found):
         return found
     values = values_by_arm(data, factor, metric, system)
     arms = [arm for arm, of_arm in values.items() if len(of_arm) >= 2]
     checked: dict[frozenset[Level], float] = {}
+    # The smallest attainable p-value is 1 / permutations; skip the check where it cannot fall well below alpha.
     if len(arms) >= 2 and 1.0 / rearrangements([len(values[arm]) for arm in arms]) < data.analysis.alpha / 2.0:
         tested = max_t([values[arm] for arm in arms], generator("permutation"))
         checked = {frozenset((arms[a], arms[b])): p for (a, b), p in tested.items()}
@@ -193,26 +194,26 @@ def _contrast(design: Factorial, factor: str, pair: Pair) -> Contrast | Obstacle
     if factor not in design.factors:
         return Obstacle(Status.NOT_TESTABLE, f"too few finished runs ({'; '.join(design.notes)})")
     if design.replicates[0] < 2 and len(design.factors) == 1:
-        return Obstacle(Status.NOT_TESTABLE, "one run of each shows no spread")
+        return Obstacle(Status.NOT_TESTABLE, "one run per arm gives no variance estimate")
     contrast = design.cells.contrast(_weights(design, factor, pair))
-    return contrast if contrast.estimable else Obstacle(Status.NOT_TESTABLE, "the runs show no spread")
+    return contrast if contrast.estimable else Obstacle(Status.NOT_TESTABLE, "the runs do not vary")
 
 
 def _weights(design: Factorial, factor: str, pair: Pair) -> np.ndarray:
-    """The second arm less the first, over the cells."""
+    """Return the contrast weights of second arm minus first arm, over the cells."""
     axis = design.factors.index(factor)
     rows = level_weights(tuple(len(levels) for levels in design.levels), axis)
     return np.asarray(rows[design.levels[axis].index(pair[1])] - rows[design.levels[axis].index(pair[0])])
 
 
 def _family(data: ExperimentData, factor: str, differences: Sequence[ArmDifference]) -> list[Claim]:
-    """One claim for each difference, corrected for all of them."""
+    """Make one claim per difference, corrected for all of them."""
     compared = _compare({k: d.contrast for k, d in enumerate(differences)}, data.analysis.alpha)
     return [_difference_claim(data, factor, d, compared.get(k)) for k, d in enumerate(differences)]
 
 
 def _compare(contrasts: Mapping[int, Contrast | Obstacle], alpha: float) -> dict[int, Comparison]:
-    """One family of those that can be tested."""
+    """Correct all testable contrasts as one family."""
     return family_of({k: c for k, c in contrasts.items() if isinstance(c, Contrast)}, alpha)
 
 
@@ -246,7 +247,7 @@ def _difference_claim(
 
 
 def _check_text(difference: ArmDifference) -> str:
-    """The permutation test that stands beside the t test, where there are four runs or more of each arm."""
+    """Return the p-value of the permutation check, if each arm has at least `LEAST_CHECKED` runs."""
     if difference.permutation is None or min(difference.runs) < LEAST_CHECKED:
         return ""
     return f", permutation check {p_text(difference.permutation)}"
@@ -254,7 +255,7 @@ def _check_text(difference: ArmDifference) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Question:
-    """What a claim about one difference is about and made of."""
+    """The parts of a claim about one difference that do not depend on the outcome of the test."""
 
     kind: ClaimKind
     subject: ArmPair
@@ -274,20 +275,20 @@ def _compose(
     outcome: _Compared | Comparison | Contrast | Obstacle,
     doubts: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> Claim:
-    """A claim about one difference: which of the pair is better, by how much, or why that is open.
+    """Make the claim about one difference: which arm is better and by how much, or why that is not resolved.
 
-    Of a difference that failed runs put in doubt (the first of `doubts`) no interval is given: it is of survivors.
+    If failed runs cast doubt on the difference (the first of `doubts`), no interval is given: it excludes failed runs.
     """
     scale, (first, second) = question.scale, question.subject.names
     estimate_of = f"improvement of {second} over {first}"
     if not isinstance(outcome, Comparison | _Compared):
-        obstacle = outcome if isinstance(outcome, Obstacle) else Obstacle(Status.NOT_TESTABLE, "no spread")
+        obstacle = outcome if isinstance(outcome, Obstacle) else Obstacle(Status.NOT_TESTABLE, "the runs do not vary")
         return replace(_open(question, obstacle), estimate_of=estimate_of, evidence=question.evidence)
     improvement = scale.improvement(outcome.value)
     stated = outcome.interval is not None and not doubts[0]
     interval = scale.improvement_interval(outcome.interval) if stated and outcome.interval is not None else None
     facts = f"{_change_text(scale, second, improvement, interval)}, {p_text(outcome.p_adjusted)}, {question.counts}"
-    shown = "the arms differ by more than their runs do"
+    shown = "the difference between the arms exceeds run-to-run variability"
     status, reason = verdict(data, outcome.p_adjusted, shown, doubts=[*doubts[0], *doubts[1]])
     better = second if improvement > 0.0 else first
     return Claim(
@@ -310,15 +311,17 @@ def _compose(
 
 
 def _open(question: _Question, obstacle: Obstacle) -> Claim:
-    """The claim with what was observed, and with the reason why nothing was tested."""
-    scale, second, seen = question.scale, question.subject.names[1], question.observed
+    """Make the claim of a difference that was not tested, with the observed difference and the reason."""
+    scale, second, difference = question.scale, question.subject.names[1], question.observed
     return unanswered(
         question.kind,
         question.heading,
         obstacle,
         subject=question.subject,
         system=question.system,
-        observed="" if seen is None else f"{_change_text(scale, second, scale.improvement(seen))} as observed, but ",
+        observed=""
+        if difference is None
+        else f"observed: {_change_text(scale, second, scale.improvement(difference))}; ",
         method=question.method,
         n_runs=question.n_runs,
     )
@@ -331,7 +334,7 @@ def _change_text(scale: Scale, arm: str, improvement: float, interval: tuple[flo
 def _over_these(
     data: ExperimentData, factor: str, pairs: Sequence[Pair], by_system: Sequence[ArmDifference]
 ) -> list[Claim]:
-    """The mean difference over the systems that were tried, each system weighing the same."""
+    """Compare the arms over the tested systems, with equal weights per system."""
     contrasts = {k: _mean_contrast(data, factor, pair) for k, pair in enumerate(pairs)}
     compared = _compare(contrasts, data.analysis.alpha)
     claims = []
@@ -339,16 +342,16 @@ def _over_these(
         subject = ArmPair(factor, *pair)
         first, second = subject.names
         own = [d for d in by_system if d.pair == pair]
-        seen = [d.observed for d in own if d.observed is not None]
+        observed = [d.observed for d in own if d.observed is not None]
         question = _Question(
             kind=ClaimKind.THESE_SYSTEMS,
             subject=subject,
-            heading=f"{second} against {first}, mean of these {counted(len(data.systems), 'system')}",
+            heading=f"{second} against {first}, mean of the {counted(len(data.systems), 'tested system')}",
             scale=own[0].scale,
-            observed=float(np.mean(seen)) if len(seen) == len(own) else None,
+            observed=float(np.mean(observed)) if len(observed) == len(own) else None,
             n_runs=sum(sum(d.runs) for d in own),
-            counts=f"{listed(list(data.systems))}, which are taken as they are",
-            method="stratified by system: Welch t on the mean of the systems' differences, Holm over pairs",
+            counts=f"{listed(list(data.systems))} as fixed systems",
+            method="stratified by system: Welch t test of the systems' mean difference, Holm over pairs",
             evidence=TheseSystemsEvidence(metric=own[0].scale.quantity.name, systems=data.systems),
         )
         claims.append(_compose(data, question, compared.get(k, contrasts[k])))
@@ -367,14 +370,14 @@ def _mean_contrast(data: ExperimentData, factor: str, pair: Pair) -> Contrast | 
 def _over_others(
     data: ExperimentData, factor: str, pairs: Sequence[Pair], by_system: Sequence[ArmDifference]
 ) -> list[Claim]:
-    """Whether the difference holds for systems in general: the system is the unit."""
+    """Test whether the difference holds for systems in general: each system counts as one observation."""
     alpha = data.analysis.alpha
     observed = {pair: [d.observed for d in by_system if d.pair == pair and d.observed is not None] for pair in pairs}
     tests = {}
     for pair, values in observed.items():
         if least_p(len(values)) <= alpha and np.ptp(values) > 0.0:
             shared = _shared_variances(data, factor, pair)
-            if shared:
+            if shared:  # sign flips are not exchangeable if one run covers several systems
                 tests[pair] = over_runs_and_systems(values, shared, alpha / len(pairs))
             else:
                 rng = generator("population", factor, *(level_text(level) for level in pair), len(values))
@@ -405,19 +408,19 @@ def _over_others(
 
 
 def _described(scale: Scale, differences: Sequence[float], arm: str) -> str:
-    """Where there are enough systems to leave out the outer ones: the middle half, and where the arm is better."""
+    """Describe many systems: the interquartile mean, and on how many systems the arm is better."""
     if len(differences) < ENOUGH_SYSTEMS:
         return ""
     middle = scale.improvement(interquartile_mean(differences))
     size = percent_text(middle) if scale.logarithmic else number_text(middle)
     better = sum(difference < 0.0 for difference in differences)
-    return f", {size} over the middle half of them, {arm} better on {better}"
+    return f", interquartile mean {size}, {arm} better on {better}"
 
 
 def _shared_variances(data: ExperimentData, factor: str, pair: Pair) -> list[tuple[float, float]]:
-    """For each arm whose runs cover several systems: the variance of its mean over runs, and its df.
+    """Return variance and degrees of freedom of the mean over runs, for each arm whose runs cover several systems.
 
-    What such a run has of its own moves all systems together; flipping signs of systems would not see it.
+    The random effect of such a run shifts all systems together, which a sign-flip test over systems cannot see.
     """
     scale = Scale(data.quantity(data.analysis.primary_metric), data.analysis.scale == "log")
     found = []
@@ -434,20 +437,26 @@ def _shared_variances(data: ExperimentData, factor: str, pair: Pair) -> list[tup
 
 def _too_few(systems: int, alpha: float) -> Obstacle:
     reason = (
-        f"{counted(systems, 'system')} cannot show it: the smallest two-sided p-value that they can give is "
-        f"{number_text(least_p(systems))}, and at least {least_systems(alpha)} are needed"
+        f"{counted(systems, 'system')} {'is' if systems == 1 else 'are'} too few: the smallest attainable two-sided "
+        f"p-value is {number_text(least_p(systems))} (at least {least_systems(alpha)} systems needed)"
     )
     return Obstacle(Status.REFUSED, reason)
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
-    """The mean of the middle half: a quarter of the values, rounded down, is left out at each end."""
+    """Return the interquartile mean: a quarter of the values, rounded down, is trimmed at each end.
+
+    See Agarwal et al., "Deep RL at the Edge of the Statistical Precipice", 2021.
+    """
     ordered = np.sort(np.asarray(values, dtype=float))
     cut = len(ordered) // 4
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
 def probability_of_improvement(first: Sequence[float], second: Sequence[float]) -> float:
-    """How often a value of `second` is smaller than one of `first`; ties count half."""
+    """Return the share of pairs in which the value of `second` is smaller than that of `first`; ties count half.
+
+    This is the Mann–Whitney statistic, see Agarwal et al. (2021).
+    """
     a, b = np.asarray(first, dtype=float)[:, None], np.asarray(second, dtype=float)[None, :]
     return float(np.mean((b < a) + 0.5 * (b == a)))

@@ -1,4 +1,4 @@
-"""Three arms or more over several systems at once, by their ranks on each."""
+"""Comparison of three or more arms over several systems by their ranks."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from setpoint.seeding import generator
 
 
 def values_by_arm(data: ExperimentData, factor: str, metric: str, system: str) -> dict[Level, list[float]]:
-    """For each level of `factor` the analysed values of its runs on `system`."""
+    """Return the values of the runs on `system`, on the analysis scale, for each level of `factor`."""
     scale = Scale(data.quantity(metric), data.analysis.scale == "log")
     found: dict[Level, list[float]] = {}
     for o in observe(data, scale):
@@ -24,19 +24,20 @@ def values_by_arm(data: ExperimentData, factor: str, metric: str, system: str) -
 
 
 def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
-    """Whether the arms' ranks differ over systems: Friedman's test, exact; nothing for fewer than three arms."""
+    """Test whether the arms' ranks differ over systems, with Friedman's test; empty for fewer than three arms."""
     arms = list(dict.fromkeys(run.level(factor) for run in data.runs))
     tables = [values_by_arm(data, factor, data.analysis.primary_metric, system) for system in data.systems]
     complete = [table for table in tables if all(table.get(arm) for arm in arms)]
     if len(arms) < 3:
         return []
     kind, subject, heading = ClaimKind.RANKS, OneFactor(factor), f"Ranks of {factor_label(factor)} over systems"
-    method = "Friedman's test of mean results, by rearranging within systems"
+    method = "Friedman's test of mean results, permutation within systems"
     alpha, count = data.analysis.alpha, len(complete)
     n_runs = sum(len(table[arm]) for table in complete for arm in arms)
     least = least_friedman_p(count, len(arms)) if count else 1.0
     if least > alpha:
-        reason = f"the smallest p-value that {counted(count, 'system')} can give is {number_text(least)}"
+        verb = "is" if count == 1 else "are"
+        reason = f"{counted(count, 'system')} {verb} too few: the smallest attainable p-value is {number_text(least)}"
         refused = Obstacle(Status.REFUSED, reason)
         return [unanswered(kind, heading, refused, subject=subject, method=method, n_runs=n_runs)]
     means = np.array([[float(np.mean(table[arm])) for arm in arms] for table in complete])
@@ -46,11 +47,11 @@ def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
     facts = f"mean ranks {ranks}; {p_text(p)}, {counted(count, 'system')}"
     needed = least_systems(alpha)
     if p >= alpha:
-        status, reason = Status.UNRESOLVED, "the ranks may differ by chance"
+        status, reason = Status.UNRESOLVED, "not statistically significant"
     elif any(run.pending for run in data.runs):
-        status, reason = Status.SUGGESTIVE, "interim: not all runs have a result"
+        status, reason = Status.SUGGESTIVE, "interim: some runs have not finished"
     elif count < needed:
-        status, reason = Status.SUGGESTIVE, f"on these systems; to speak of others takes at least {needed}"
+        status, reason = Status.SUGGESTIVE, f"these systems only; general claims need at least {needed} systems"
     else:
         status, reason = Status.SUPPORTED, "the arms' ranks differ over systems"
     return [
@@ -58,7 +59,9 @@ def rank_claims(data: ExperimentData, factor: str) -> list[Claim]:
             kind=kind,
             subject=subject,
             heading=heading,
-            statement=f"they differ ({facts})" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
+            statement=f"the ranks differ ({facts})"
+            if status is Status.SUPPORTED
+            else f"not resolved: {facts}; {reason}",
             status=status,
             reason=reason,
             method=method,

@@ -1,7 +1,7 @@
-"""Whether training that starts from another system's adapter beats training from the base.
+"""Claims of a transfer experiment: training that starts from another system's adapter against training from the base.
 
-On every target and both ways: that transfer harms is a result like any other. All arms have the same steps on the
-target; what the source had cost is not counted.
+Transfer may help or harm on each target. All arms train for the same number of steps on the target; the cost of the
+source is not counted.
 """
 
 from collections.abc import Collection
@@ -26,13 +26,13 @@ from setpoint.formatting import (
 START = "start"
 BASE = "base"
 SOURCE = "source"
-LORA_WORDS = {"rank": "LoRA rank", "scale": "LoRA scale", "dropout": "LoRA dropout"}
+LORA_LABELS = {"rank": "LoRA rank", "scale": "LoRA scale", "dropout": "LoRA dropout"}
 LEAST_SOURCES = 3
-"""Adapters of a source from which its training, and not one adapter, can be judged."""
+"""Source adapters needed for a claim about training on the source rather than about single adapters."""
 
 
 def transfer_claims(data: ExperimentData) -> list[Claim]:
-    """Every starting point against the base on every target, and what that says about the source."""
+    """Compare every starting point with the base on every target, and make a claim about training on the source."""
     targets = [s for s in data.systems if any(s in run.systems and run.level(START) != BASE for run in data.runs)]
     on_targets = replace(
         data,
@@ -47,22 +47,22 @@ def transfer_claims(data: ExperimentData) -> list[Claim]:
 
 
 def _adapter_levels(data: ExperimentData) -> list[Level]:
-    """The starting points that are no training of this experiment."""
+    """Return the starting points that were not trained in this experiment."""
     return list(dict.fromkeys(run.level(START) for run in data.runs if run.level(START) not in {BASE, SOURCE}))
 
 
 def _start_notes(data: ExperimentData, level: Level) -> list[str]:
-    """Which adapters stand behind a starting point, and what else than the start tells their runs from the base's."""
+    """Name the adapters of a starting point, and the parameters that confound it with the start from the base."""
     label = level_text(level)
-    begun = {start: [run for run in data.runs if run.level(START) == start] for start in (level, BASE)}
-    adapters = list(dict.fromkeys(run.start or "" for run in begun[level]))
-    notes = [f"start {label} is adapter {' and '.join(adapters)}, see setpoint models list --detailed"]
-    for name, words in LORA_WORDS.items():
-        own, of_base = ({run.resolved.get("lora", {}).get(name) for run in begun[start]} for start in (level, BASE))
+    runs = {start: [run for run in data.runs if run.level(START) == start] for start in (level, BASE)}
+    adapters = list(dict.fromkeys(run.start or "" for run in runs[level]))
+    notes = [f"start {label}: adapter {' and '.join(adapters)} (see setpoint models list --detailed)"]
+    for name, parameter in LORA_LABELS.items():
+        own, of_base = ({run.resolved.get("lora", {}).get(name) for run in runs[start]} for start in (level, BASE))
         if own != of_base:
             notes.append(
-                f"start {label} keeps its {words} of {_values(own)}, where runs from the base have {_values(of_base)}: "
-                "what differs between them is not their start alone"
+                f"start {label} has {parameter} {_values(own)}, but runs from the base have {_values(of_base)}: the "
+                f"start is confounded with the {parameter}"
             )
     return notes
 
@@ -72,19 +72,19 @@ def _values(found: Collection[Level]) -> str:
 
 
 def _adapter(run: RunResult) -> str:
-    """What the run started from: a stage, or the name of an adapter."""
+    """Return what the run started from: a stage id, or the name of an adapter."""
     return run.start or level_text(run.level(START))
 
 
 def _source_claim(data: ExperimentData, system: str) -> Claim:
-    """Whether training on the source helps: its adapters are the sample."""
-    kind, heading = ClaimKind.SOURCE, f"Starting from the source, {system}, new adapters of it"
+    """Test whether training on the source helps: each adapter counts as one observation."""
+    kind, heading = ClaimKind.SOURCE, f"Training on the source, {system}"
     started = [run for run in data.runs if run.level(START) != BASE and system in run.systems]
     adapters = list(dict.fromkeys(_adapter(run) for run in started))
     if len(adapters) < LEAST_SOURCES:
         reason = (
-            f"{counted(len(adapters), 'adapter')} of the source cannot stand for its training, of which each is one "
-            f"random draw; at least {LEAST_SOURCES} source seeds are needed"
+            f"{counted(len(adapters), 'source adapter')} {'is' if len(adapters) == 1 else 'are'} too few for a claim "
+            f"about training on the source (at least {LEAST_SOURCES} seeds needed)"
         )
         return unanswered(kind, heading, Obstacle(Status.REFUSED, reason), system=system)
     design = factorial(data, data.analysis.primary_metric, system=system)
@@ -98,8 +98,8 @@ def _source_claim(data: ExperimentData, system: str) -> Claim:
     facts = f"{change}, {p_text(compared.p_adjusted)}"
     facts += f", {counted(len(adapters), 'adapter')}"
     supported = compared.p_adjusted < data.analysis.alpha and not any(run.pending for run in data.runs)
-    reason = "the mean over adapters differs from the base" if supported else "the difference may be chance"
-    answer = "it helps" if improvement > 0.0 else "it harms"
+    reason = "the mean over adapters differs from the base" if supported else "not statistically significant"
+    answer = "helps" if improvement > 0.0 else "harms"
     return Claim(
         kind=kind,
         system=system,
@@ -107,7 +107,7 @@ def _source_claim(data: ExperimentData, system: str) -> Claim:
         statement=f"{answer} ({facts})" if supported else f"not resolved: {facts}; {reason}",
         status=Status.SUPPORTED if supported else Status.UNRESOLVED,
         reason=reason,
-        method="Welch t of the adapters' means against the base's runs: the adapter is the unit",
+        method="Welch t test of the adapters' means against runs from the base (each adapter is one observation)",
         n_runs=design.n_runs,
         estimate=improvement,
         interval=reach,
@@ -117,7 +117,7 @@ def _source_claim(data: ExperimentData, system: str) -> Claim:
 
 
 def _adapters_and_base(design: Factorial) -> Cells | str:
-    """Two cells: one mean for each adapter, and the base's runs; or why there are none."""
+    """Return two cells (one mean per adapter, and the runs from the base), or why they cannot be compared."""
     values: dict[str, list[float]] = {}
     base = []
     for o in design.observations:
@@ -125,12 +125,13 @@ def _adapters_and_base(design: Factorial) -> Cells | str:
             base.append(o.value)
         elif o.value is not None:
             values.setdefault(_adapter(o.run), []).append(o.value)
+    # Runs from one adapter are correlated, so they enter as one mean; Welch's test then allows unequal variances.
     means = [float(np.mean(found)) for found in values.values()]
     if len(base) < 2 or len(means) < LEAST_SOURCES:
         return (
-            f"{counted(len(base), 'finished run')} from the base and {counted(len(means), 'adapter')} with a result, "
-            f"where 2 and {LEAST_SOURCES} are needed"
+            f"too few results: {counted(len(base), 'finished run')} from the base (2 needed) and "
+            f"{counted(len(means), 'adapter')} ({LEAST_SOURCES} needed)"
         )
     cell = np.repeat([0, 1], [len(means), len(base)])
     cells = replicated_cells((2,), cell, np.array([*means, *base]), [str(k) for k in range(len(cell))])
-    return cells if cells.has_spread else "the runs show no spread"
+    return cells if cells.has_spread else "the runs do not vary"

@@ -1,4 +1,4 @@
-"""What a report may say: sentences with the numbers that earn them, and with the reason where they are not earned."""
+"""Claims: the statements of a report, each with its estimate, its interval, its p-value and its status."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -27,30 +27,30 @@ SCHEMA = 1
 
 
 class Status(StrEnum):
-    """How far the data carry a claim."""
+    """Strength of the evidence for a claim."""
 
     SUPPORTED = "supported"
-    """The pre-declared test says so at the declared level."""
+    """Significant in the pre-declared test at the declared level."""
     SUGGESTIVE = "suggestive"
-    """A part of what is needed holds; the reason says which part does not."""
+    """Some of the required conditions hold; the reason names the one that does not."""
     UNRESOLVED = "unresolved"
-    """Tested, and the data do not decide."""
+    """Tested, and inconclusive."""
     NOT_TESTABLE = "not_testable"
-    """The design or what is left of it gives no error to test against."""
+    """The design, or the runs that finished, give no variance estimate to test against."""
     REFUSED = "refused"
-    """An answer would be wrong whatever the data: the metric or the question does not fit the method."""
+    """The method does not apply to the metric or the question, whatever the data."""
     DESCRIPTIVE = "descriptive"
-    """A calculation from the data, which no test can confirm or reject."""
+    """Computed from the data without a significance test."""
 
     @property
     def tested(self) -> bool:
-        """Whether a test stands behind the status."""
+        """Return whether the claim was tested."""
         return self in {Status.SUPPORTED, Status.SUGGESTIVE, Status.UNRESOLVED}
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why there is nothing to analyse."""
+    """Why a question cannot be analysed."""
 
     status: Status
     reason: str
@@ -60,48 +60,48 @@ class ClaimKind(StrEnum):
     """The question that a claim answers."""
 
     MOST_IMPACTFUL = "most_impactful"
-    """Which swept parameter matters most."""
+    """Which swept parameter has the largest effect?"""
     OPTIMAL_LEVEL = "optimal_level"
-    """Which level of a parameter is best."""
+    """Which level of a parameter is best?"""
     MAIN_EFFECT = "main_effect"
-    """Whether a parameter changes the metric."""
+    """Does a parameter change the metric?"""
     INTERACTION = "interaction"
-    """Whether the effect of one parameter depends on another."""
+    """Does the effect of one parameter depend on another?"""
     RESOLUTION = "resolution"
-    """Which difference of two levels the design shows, now and with more seeds."""
+    """What is the minimum detectable difference between two levels, with these seeds and with more?"""
     SEED_CORRELATION = "seed_correlation"
-    """Whether runs with equal seeds resemble each other."""
+    """Are runs that share a seed correlated?"""
     DIFFERENCE = "difference"
-    """Which of two arms is better on one system."""
+    """Which of two arms is better on one system?"""
     THESE_SYSTEMS = "these_systems"
-    """Which of two arms is better on average over the systems that were tried."""
+    """Which of two arms is better on average over the tested systems?"""
     SYSTEMS_IN_GENERAL = "systems_in_general"
-    """Which of two arms is better for systems in general, those that were tried being a sample."""
+    """Which of two arms is better for systems in general, of which the tested systems are a sample?"""
     RANKS = "ranks"
-    """Whether the ranks of three arms or more differ over systems."""
+    """Do the ranks of three or more arms differ over systems?"""
     SOURCE = "source"
-    """Whether training on a source system helps on a target."""
+    """Does training on a source system help on a target?"""
     BEST_CONFIGURATIONS = "best_configurations"
-    """Which configurations of a system may be the best."""
+    """Which configurations of a system are statistically tied with the best?"""
     CONFIRMATION = "confirmation"
-    """The score with fresh seeds of a configuration that another experiment chose."""
+    """How good is a configuration that another experiment selected, with new seeds and so without selection bias?"""
     CHECKPOINTS = "checkpoints"
-    """Which of single trained models is best on the cases that all of them met."""
+    """Which single trained model is best on the shared test cases?"""
     SFT_AGAINST_BASE = "sft_against_base"
-    """Whether SFT improves on the base."""
+    """Does SFT improve on the base model?"""
     GRPO_AGAINST_SFT = "grpo_against_sft"
-    """Whether GRPO improves on the SFT model that it started from."""
+    """Does GRPO improve on the SFT model that it started from?"""
     FAILURES = "failures"
-    """Whether the levels of a parameter fail equally often."""
+    """Does the failure rate depend on the level of a parameter?"""
     SECONDARY = "secondary"
-    """Whether a parameter changes a metric that is not the primary one."""
+    """Does a parameter change a secondary metric?"""
     INERT_PARAMETERS = "inert_parameters"
-    """Parameters without any effect: runs that differ in them alone gave the same files."""
+    """Which parameters are inert: do runs that differ only in them produce identical files?"""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What claims of one kind are about, and what they rest on."""
+    """Types of subject and evidence of one kind of claim."""
 
     subjects: tuple[type[Subject] | type[None], ...]
     evidence: type[Evidence]
@@ -135,22 +135,22 @@ class Claim:
     """One statement about an experiment.
 
     Attributes:
-        kind: the question.
-        subject: what it is about; None where it is the whole experiment, or all that ran on `system`.
-        system: the system it is about; None where it is about all of them.
-        heading: the question in words, before the colon in a report.
-        statement: the answer, after the colon.
-        status: how far the data carry it.
-        reason: why that status, in words.
-        method: how it was computed.
-        n_runs: runs behind it.
-        estimate: the size of the effect.
-        estimate_of: what the estimate measures; None where the heading says so.
-        interval: of the estimate, at the level at which the claim was tested: where the estimate is what was tested, it
-            excludes no effect exactly where `p_adjusted` is below alpha.
-        p_adjusted: adjusted over the claim's family.
-        caveats: what to know before relying on it.
-        evidence: what else it rests on, in the form that belongs to its kind; None where nothing was computed.
+        kind: the question that it answers.
+        subject: what it is about; None for the whole experiment, or for all runs on `system`.
+        system: the system it is about; None for all systems.
+        heading: the question, printed before the colon in a report.
+        statement: the answer, printed after the colon.
+        status: strength of the evidence.
+        reason: why it has this status.
+        method: the statistical method.
+        n_runs: number of runs used.
+        estimate: effect size.
+        estimate_of: what the estimate measures; None if the heading says so.
+        interval: confidence interval of the estimate at the level of the claim's test; if the test is one of the
+            estimate, the interval excludes zero effect exactly if `p_adjusted` is below alpha.
+        p_adjusted: p-value, adjusted over the claim's family.
+        caveats: limitations.
+        evidence: further numbers, of the type that belongs to the kind; None if nothing was computed.
     """
 
     kind: ClaimKind
@@ -170,23 +170,23 @@ class Claim:
     evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be printed, and what does not belong to the kind."""
+        """Check that all numbers are finite, and that subject and evidence fit the kind."""
         numbers = [self.estimate, self.p_adjusted, *(self.interval or ())]
         if any(number is not None and not math.isfinite(number) for number in numbers):
-            raise ValueError(f"claim {self.id}: numbers must be finite, but are {numbers}")
+            raise ValueError(f"claim {self.id}: numbers must be finite, got {numbers}")
         form = FORMS[self.kind]
         if not isinstance(self.subject, form.subjects) or not isinstance(self.evidence, (form.evidence, NoneType)):
             found = f"{type(self.subject).__name__} and {type(self.evidence).__name__}"
-            raise TypeError(f"claim {self.id}: subject and evidence must fit its kind, but are {found}")
+            raise TypeError(f"claim {self.id}: subject and evidence must fit its kind, got {found}")
 
     @property
     def id(self) -> str:
-        """Kind, system and subject, joined by colons; a stable name."""
+        """Return kind, system and subject, joined by colons: a stable name."""
         return ":".join(str(part) for part in (self.kind, self.system, self.subject) if part is not None)
 
     @property
     def factor(self) -> str:
-        """The factor that it is about; empty where it is not about a single one."""
+        """Return the factor that the claim is about; empty if it is not about a single factor."""
         return self.subject.factor if isinstance(self.subject, OneFactor | MetricByFactor | ArmPair) else ""
 
 
@@ -204,7 +204,7 @@ def unanswered(
     method: str = "none",
     n_runs: int = 0,
 ) -> Claim:
-    """The claim that would be made, with the reason why it is not; `observed` is the sentence up to the reason."""
+    """Make a claim that was not tested; its statement is `observed` followed by the reason of the obstacle."""
     return Claim(
         kind=kind,
         subject=subject,
@@ -219,29 +219,29 @@ def unanswered(
 
 
 def of_kind(claims: Iterable[Claim], *kinds: ClaimKind) -> list[Claim]:
-    """The claims of these kinds, in their order."""
+    """Return the claims of these kinds, in their order."""
     return [claim for claim in claims if claim.kind in kinds]
 
 
 def find(
     claims: Iterable[Claim], kind: ClaimKind, *, subject: Subject | None = None, system: str | None = None
 ) -> Claim | None:
-    """The claim of this kind about `subject` on `system`; None where it was not made."""
+    """Return the claim of this kind about `subject` on `system`; None if there is none."""
     return next((c for c in of_kind(claims, kind) if c.subject == subject and c.system == system), None)
 
 
 def with_evidence(claims: Iterable[Claim], form: type[E]) -> list[tuple[Claim, E]]:
-    """The claims that rest on evidence of this form, each with it."""
+    """Return the claims whose evidence has this type, each with its evidence."""
     return [(claim, claim.evidence) for claim in claims if isinstance(claim.evidence, form)]
 
 
 def all_caveats(claims: Iterable[Claim]) -> list[str]:
-    """Every caveat of the claims once."""
+    """Return all caveats of the claims, without repetitions."""
     return list(dict.fromkeys(caveat for claim in claims for caveat in claim.caveats))
 
 
 def to_json(claim: Claim) -> dict[str, Any]:
-    """The claim as plain JSON values; its evidence is called `details` there."""
+    """Convert the claim to plain JSON values; its evidence has the key `details`."""
     fields = asdict(claim)
     details = fields.pop("evidence")
     plain: dict[str, Any] = to_jsonable_python({"id": claim.id, **fields, "details": details or {}})
@@ -249,10 +249,10 @@ def to_json(claim: Claim) -> dict[str, Any]:
 
 
 def from_json(fields: Mapping[str, Any]) -> Claim:
-    """The claim that `to_json` wrote.
+    """Read a claim that `to_json` wrote.
 
     Raises:
-        ValueError: it did not write this.
+        ValueError: `fields` are not those of a claim.
     """
     kind = ClaimKind(fields["kind"])
     form = FORMS[kind]

@@ -1,6 +1,6 @@
-"""How trained models and references do under every condition and in every mode of a comprehensive evaluation.
+"""Results of trained models and references under every condition and in every mode of a comprehensive evaluation.
 
-Described, not tested: runs are compared on the nominal cases in the judged mode alone.
+These are descriptive. Significance tests use only the nominal cases in the primary evaluation mode.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,6 @@ from setpoint.analysis.data.quantities import Metrics, summarise
 from setpoint.artifacts import StageFolder
 from setpoint.episodes import EPISODES, condition_folder, read_episode_columns
 from setpoint.errors import InputError
-from setpoint.records.state import RunStatus
 
 NOMINAL = "nominal"
 
@@ -22,8 +21,9 @@ class ConditionResult:
     """One controller under one condition, in one mode.
 
     Attributes:
-        run: that trained it; None of references and of the untrained base, which is called `base`.
-        system: of the run, also where the condition puts another plant in its place.
+        run: the run that trained the controller; None for references and for the untrained base model.
+        system: system of the run, even if the condition replaces its plant.
+        controller: name of the reference controller, `llm`, or `base` for the untrained base model.
     """
 
     run: RunResult | None
@@ -35,7 +35,7 @@ class ConditionResult:
 
 
 def read_conditions(data: ExperimentData) -> list[ConditionResult]:
-    """References and base first, then the runs that are finished; nothing of a standard evaluation."""
+    """Return the results of references and base, then of finished runs; empty after a standard evaluation."""
     return list(_read(data))
 
 
@@ -45,7 +45,7 @@ def _read(data: ExperimentData) -> Iterator[ConditionResult]:
         for stages in (shared.reference, shared.evaluate_base):
             yield from _rows(data, stages.get(system, ""), system, None)
     for run in data.runs:
-        for system in run.systems if run.state is RunStatus.OK else ():
+        for system in run.systems if run.state.ok else ():
             yield from _rows(data, run.evaluation(system), system, run)
 
 
@@ -60,7 +60,7 @@ def _rows(data: ExperimentData, stage: str, system: str, run: RunResult | None) 
     for condition, path in _files(folder, names).items():
         try:
             episodes = read_episode_columns(path)
-        except InputError:  # the condition has no case with an optimum
+        except InputError:  # no case of this condition has an optimal control
             continue
         for mode in dict.fromkeys(episodes.mode.tolist()):
             for name in dict.fromkeys(episodes.controller.tolist()):

@@ -1,7 +1,7 @@
-"""From runs to cells: which runs and levels can be analysed for one metric, and why others cannot.
+"""Factorial designs: the runs and levels that can be analysed for one metric, and why others cannot.
 
-What is counted is an observation: one run on one system. A run on several systems gives one for each, and those are
-correlated, as are runs with the same SFT parent and, where the plan declares it, runs with the same seed.
+An observation is one run on one system. The observations of a run on several systems are correlated, and so are runs
+with the same SFT parent and, if the plan declares it, runs with the same seed.
 """
 
 import math
@@ -21,48 +21,48 @@ from setpoint.analysis.statistics.cells import Cells, replicated_cells, unreplic
 from setpoint.formatting import counted, level_text
 
 LARGEST = 1e100
-"""Beyond, and below its inverse, squares overflow."""
+"""Squares of larger values overflow, and squares of values below its inverse underflow."""
 SYSTEM = "system"
-"""The factor that stands for the systems of a run."""
+"""Name of the factor whose levels are the systems."""
 
 
 def ratio(difference: float) -> float:
-    """exp(`difference`), kept finite."""
+    """Return exp(`difference`), clipped to stay finite."""
     return math.exp(min(max(difference, -700.0), 700.0))
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How a metric enters the analysis: so that smaller is better, on logs or as it is."""
+    """Analysis scale of a metric: logarithmic or linear, with the sign chosen so that smaller is better."""
 
     quantity: Quantity
     logarithmic: bool
 
     def transform(self, value: float) -> float:
-        """The analysed value of `value`."""
+        """Transform a value of the metric to the analysis scale."""
         sign = 1.0 if self.quantity.better == "smaller" else -1.0
         return sign * (math.log(value) if self.logarithmic else value)
 
     def natural(self, value: float) -> float:
-        """The metric's value that `transform` turned into `value`."""
+        """Transform a value on the analysis scale back to the metric."""
         sign = 1.0 if self.quantity.better == "smaller" else -1.0
         return ratio(sign * value) if self.logarithmic else sign * value
 
     def unit(self, values: np.ndarray) -> float:
-        """The size of a number by which rounding is judged."""
+        """Return the magnitude relative to which differences count as round-off."""
         return 1.0 if self.logarithmic else float(np.abs(values).max())
 
     def improvement(self, difference: float) -> float:
-        """What a difference of analysed values means: a relative improvement on logs, else an absolute one.
+        """Convert a difference on the analysis scale to an improvement: relative if logarithmic, else absolute.
 
-        Positive is better: 0.2 is a 20 % lower error, or a 20 % higher rate where larger is better.
+        Positive is better: 0.2 means a 20 % lower error, or a 20 % higher rate if larger is better.
         """
         if not self.logarithmic:
             return -difference
         return 1.0 - ratio(difference) if self.quantity.better == "smaller" else ratio(-difference) - 1.0
 
     def improvement_interval(self, interval: tuple[float, float]) -> tuple[float, float]:
-        """`improvement` of both ends, in order."""
+        """Return `improvement` of both ends, in ascending order."""
         return self.improvement(interval[1]), self.improvement(interval[0])
 
 
@@ -71,9 +71,9 @@ class Observation:
     """One run on one system.
 
     Attributes:
-        system: where it was measured; all systems of the run where one number covers them.
-        value: on the analysed scale; None where the run has none.
-        cluster: observations with equal labels are correlated.
+        system: the system; all systems of the run joined by `+` if one number covers them.
+        value: value on the analysis scale; None if the run has none.
+        cluster: label; observations with equal labels are correlated.
     """
 
     run: RunResult
@@ -82,7 +82,7 @@ class Observation:
     cluster: str
 
     def level(self, factor: str) -> Level:
-        """The value of a swept parameter, or the system."""
+        """Return the value of a swept parameter, or the system."""
         return self.system if factor == SYSTEM else self.run.level(factor)
 
 
@@ -91,14 +91,14 @@ class Factorial:
     """The observations of one experiment as a complete factorial of one metric.
 
     Attributes:
-        scale: how the metric was transformed.
-        factors: names of the factors with at least two levels left.
-        levels: the levels of each of them, in order.
-        cells: their means, or the `Obstacle` that prevents them.
-        observations: those behind the cells, all with a value.
-        replicates: the smallest and the largest number of observations in a cell.
-        dropped: factor and level that had to be left out because cells were empty.
-        notes: what was left out and why, in words.
+        scale: analysis scale of the metric.
+        factors: names of the factors that have at least two levels left.
+        levels: the levels of each of these factors, in order.
+        cells: cell means, or the `Obstacle` that prevents them.
+        observations: the observations in the cells, all with a value.
+        replicates: smallest and largest number of observations in a cell.
+        dropped: factor and level of those that were left out because cells were empty.
+        notes: explanation of what was left out.
     """
 
     scale: Scale
@@ -111,32 +111,32 @@ class Factorial:
     notes: tuple[str, ...]
 
     def cell_indices(self, observations: Sequence[Observation]) -> np.ndarray:
-        """The cell of each observation, all of whose levels must be among `levels`."""
+        """Return the cell index of each observation; all their levels must be in `levels`."""
         return _cell_indices(observations, dict(zip(self.factors, self.levels, strict=True)))
 
     @cached_property
     def own_cells(self) -> np.ndarray:
-        """The cell of each of `observations`."""
+        """Return the cell index of each of `observations`."""
         return self.cell_indices(self.observations)
 
     @cached_property
     def own_replicates(self) -> np.ndarray:
-        """The replicate of each of `observations`."""
+        """Return the replicate of each of `observations`."""
         return np.array([observation.run.replicate for observation in self.observations])
 
     @cached_property
     def values(self) -> np.ndarray:
-        """The analysed value of each of `observations`."""
+        """Return the values of `observations` on the analysis scale."""
         return np.array([observation.value or 0.0 for observation in self.observations])
 
     def holds(self, observation: Observation) -> bool:
-        """Whether all levels of an observation are compared."""
+        """Return whether all levels of an observation are among `levels`."""
         return all(
             observation.level(factor) in levels for factor, levels in zip(self.factors, self.levels, strict=True)
         )
 
     def cells_of(self, observations: Sequence[Observation], unit: float) -> Cells | None:
-        """The same cells with other values; None where a cell is empty, or where the values show no spread."""
+        """Return the same cells with other values; None if a cell is empty, or if the values do not vary."""
         kept = [o for o in observations if o.value is not None and self.holds(o)]
         kept = _one_per_cluster(kept, self.factors)
         shape = tuple(len(levels) for levels in self.levels)
@@ -150,12 +150,12 @@ class Factorial:
 
     @property
     def n_runs(self) -> int:
-        """Distinct runs behind the cells."""
+        """Return the number of distinct runs in the cells."""
         return len({observation.run.name for observation in self.observations})
 
 
 def observed_value(run: RunResult, system: str, scale: Scale) -> float | None:
-    """The analysed value of a run on a system; None where it was not measured or has no logarithm."""
+    """Return the value of a run on a system on the analysis scale; None if not measured, or if it has no logarithm."""
     if scale.quantity.source == "measured":
         value = run.measured().get(scale.quantity.name)
     else:
@@ -167,22 +167,22 @@ def observed_value(run: RunResult, system: str, scale: Scale) -> float | None:
 
 
 def observe(data: ExperimentData, scale: Scale) -> list[Observation]:
-    """Every run on every system it is judged on, also those without a value."""
+    """Return one observation per run and system, including those without a value."""
     found = []
     labels = clusters(data)
     for run in data.runs:
         systems = ("+".join(run.systems),) if scale.quantity.source == "measured" else run.systems
         for system in systems:
-            value = observed_value(run, system, scale) if run.state == "ok" else None
+            value = observed_value(run, system, scale) if run.state.ok else None
             found.append(Observation(run, system, value, labels[run.name]))
     return found
 
 
 def clusters(data: ExperimentData) -> dict[str, str]:
-    """run name -> label of what it shares with others: its seed where the plan declares it, else its training.
+    """Return run name -> cluster label: the run's seed if the plan declares seeds as blocks, else its first training.
 
-    Runs that trained the same adapter further share it, unless all runs of their configuration did: then it is a part
-    of the configuration, and the claim is about that adapter.
+    Runs that continue from the same adapter share its label, unless all runs of their configuration do: then the
+    adapter is part of the configuration, and the claim is about that adapter.
     """
     if data.analysis.blocked_by_seed:
         return {run.name: f"seed {run.replicate}" for run in data.runs}
@@ -197,17 +197,17 @@ def clusters(data: ExperimentData) -> dict[str, str]:
 def factorial(
     data: ExperimentData, metric: str, *, system: str | None = None, logarithmic: bool | None = None
 ) -> Factorial:
-    """The factorial of `metric` over the plan's factors; the system is one more where runs differ in it.
+    """Build the factorial of `metric` over the plan's factors, and over systems if there are several.
 
     Args:
         data: the experiment.
-        metric: its name.
-        system: only what was observed there.
-        logarithmic: the scale, where it is not the plan's.
+        metric: name of the metric.
+        system: restrict the observations to this system.
+        logarithmic: use this scale instead of the plan's.
     """
     scale = Scale(data.quantity(metric), data.analysis.scale == "log" if logarithmic is None else logarithmic)
     observations = [o for o in observe(data, scale) if system is None or o.system == system]
-    finished = [o for o in observations if o.run.state == "ok"]
+    finished = [o for o in observations if o.run.state.ok]
     usable = [o for o in finished if o.value is not None]
     factors = _factors(data, observations)
     obstacle = _obstacle(data, factors, finished, scale)
@@ -231,12 +231,12 @@ def factorial(
 
 @dataclass(frozen=True)
 class _Complete:
-    """What is left of a factorial whose cells all have `wanted` observations.
+    """The largest part of a factorial whose cells all have at least `wanted` observations.
 
     Attributes:
-        levels: of each factor; none where the factor has lost all of them.
-        dropped: factor and level of those that are not left.
-        replicates: the smallest and the largest number of observations in a cell that has any.
+        levels: remaining levels of each factor; may be empty.
+        dropped: factor and level of those that were left out.
+        replicates: smallest and largest number of observations in a non-empty cell.
     """
 
     levels: Mapping[str, tuple[Level, ...]]
@@ -247,18 +247,18 @@ class _Complete:
 
     @cached_property
     def compared(self) -> dict[str, tuple[Level, ...]]:
-        """The factors that have two levels or more left; none where another has lost all of its levels."""
+        """Return the factors with at least two remaining levels; none if some factor has lost all its levels."""
         return {f: found for f, found in self.levels.items() if len(found) >= 2} if all(self.levels.values()) else {}
 
     @property
     def notes(self) -> list[str]:
-        """What was left out and why, in words."""
+        """Explain what was left out."""
         enough = counted(self.wanted, "finished run")
         return [f"{f} {level_text(level)} left out: fewer than {enough} in a cell" for f, level in self.dropped]
 
 
 def _complete(observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]]) -> _Complete:
-    """Leave out levels until every cell has two observations, or one where no cell has two."""
+    """Leave out levels until every cell has two observations (one, if no cell has two)."""
     factors = list(levels)
     counts = _counts(observations, factors)
     wanted = 2 if max(counts.values(), default=0) >= 2 else 1
@@ -271,7 +271,7 @@ def _complete(observations: Sequence[Observation], levels: Mapping[str, tuple[Le
 
 
 def _one_per_cluster(observations: Sequence[Observation], factors: Sequence[str]) -> list[Observation]:
-    """Observations of one cluster in one cell are one observation, their mean: a copy is no second seed."""
+    """Average the observations of one cluster in one cell: a copy of a run does not count as a second seed."""
     groups: dict[tuple[Level, ...], list[Observation]] = {}
     for o in observations:
         groups.setdefault((o.cluster, *(o.level(factor) for factor in factors)), []).append(o)
@@ -282,12 +282,12 @@ def _one_per_cluster(observations: Sequence[Observation], factors: Sequence[str]
 
 
 def swept(data: ExperimentData) -> list[str]:
-    """The plan's factors in which runs differ."""
+    """Return the plan's factors in which runs differ."""
     return [factor for factor in data.analysis.factors if len({run.level(factor) for run in data.runs}) >= 2]
 
 
 def ordered_levels(values: Iterable[Level]) -> tuple[Level, ...]:
-    """The distinct values: numbers by size, then text by alphabet."""
+    """Return the distinct values: numbers in ascending order, then text in alphabetical order."""
     return tuple(sorted(set(values), key=_level_position))
 
 
@@ -305,12 +305,12 @@ def _factors(data: ExperimentData, observations: Sequence[Observation]) -> tuple
 def _obstacle(
     data: ExperimentData, factors: Sequence[str], finished: Sequence[Observation], scale: Scale
 ) -> Obstacle | None:
-    """Reasons that hold whatever the cells are, the most basic first."""
+    """Return the first obstacle that does not depend on the cells, most basic first."""
     name = scale.quantity.name
     if not data.runs:
         return Obstacle(Status.NOT_TESTABLE, "the plan has no runs")
     if not finished:
-        return Obstacle(Status.NOT_TESTABLE, f"none of {counted(len(data.runs), 'run')} has finished successfully")
+        return Obstacle(Status.NOT_TESTABLE, f"none of {counted(len(data.runs), 'run')} has succeeded")
     if not [factor for factor in factors if factor != SYSTEM]:
         return Obstacle(Status.NOT_TESTABLE, "no parameter was swept")
     raw = Scale(scale.quantity, logarithmic=False)
@@ -326,16 +326,16 @@ def _obstacle(
 
 
 def _sparse(data: ExperimentData, dropped: Sequence[tuple[str, Level]]) -> Obstacle | None:
-    """That the design itself leaves cells empty: what is left of the factorial then was not chosen to be compared."""
+    """Return the obstacle of a design that leaves cells empty: its complete part was not planned to be compared."""
     design = data.plan.design
     if design == "full" or not dropped:
         return None
-    reason = f"a {design} design leaves combinations empty, and tests of single parameters need all of them"
+    reason = f"a {design} design has no runs for some combinations, but tests of single parameters need all of them"
     return Obstacle(Status.NOT_TESTABLE, reason)
 
 
 def _cells(left: _Complete, scale: Scale, notes: Sequence[str]) -> Cells | Obstacle:
-    """The cells of the complete factorial that is left, or why there are none."""
+    """Return the cells of the complete part of the factorial, or why there are none."""
     observations, levels = left.observations, left.compared
     if not [factor for factor in levels if factor != SYSTEM]:
         reason = f"no parameter has two levels with enough finished runs ({'; '.join(notes)})"
@@ -343,7 +343,8 @@ def _cells(left: _Complete, scale: Scale, notes: Sequence[str]) -> Cells | Obsta
     values = np.array([o.value for o in observations], dtype=float)
     largest = float(np.abs(values).max())
     if not scale.logarithmic and not (largest == 0.0 or 1.0 / LARGEST < largest < LARGEST):
-        reason = f"{scale.quantity.name} reaches {largest:.3g}, whose square no number can hold; change its unit"
+        size, effect = ("large", "overflows") if largest > 1.0 else ("small", "underflows")
+        reason = f"{scale.quantity.name} is too {size} (its square {effect} at {largest:.3g}); change its unit"
         return Obstacle(Status.REFUSED, reason)
     shape = tuple(len(levels[factor]) for factor in levels)
     cell = _cell_indices(observations, levels)
@@ -351,13 +352,13 @@ def _cells(left: _Complete, scale: Scale, notes: Sequence[str]) -> Cells | Obsta
     if left.wanted >= 2:
         cells = replace(cells_of_runs(shape, cell, values, labels), unit=scale.unit(values))
         if not cells.has_spread:
-            return Obstacle(Status.NOT_TESTABLE, f"{scale.quantity.name} does not vary between replicates")
+            return Obstacle(Status.NOT_TESTABLE, f"{scale.quantity.name} does not vary between seeds")
         return cells
     return _cells_of_one(shape, cell, values, scale, shared=len(set(labels)) < len(labels))
 
 
 def cells_of_runs(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, labels: Sequence[str]) -> Cells:
-    """Cells of two runs or more, by the additive model where runs of different cells share a label."""
+    """Return cells of at least two runs each; by the additive block model if runs of different cells share a label."""
     shared = len(set(labels)) < len(labels)
     return (blocked_cells if shared else replicated_cells)(shape, cell, values, labels)
 
@@ -365,7 +366,7 @@ def cells_of_runs(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, 
 def replicated_or_not(
     shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, labels: Sequence[str]
 ) -> Cells | None:
-    """Cells of any number of runs; None where single runs leave too few degrees of freedom for an error."""
+    """Return cells with any number of runs; None if single runs leave too few error degrees of freedom."""
     if len(values) > math.prod(shape):
         return cells_of_runs(shape, cell, values, labels)
     return unreplicated_cells(shape, values[np.argsort(cell)])
@@ -380,17 +381,17 @@ def _cell_indices(observations: Sequence[Observation], levels: Mapping[str, tupl
 def _cells_of_one(
     shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, scale: Scale, *, shared: bool
 ) -> Cells | Obstacle:
-    """Cells of a design with one seed each."""
+    """Return the cells of a design with one seed per configuration."""
     if shared:
-        reason = "one seed per configuration, and runs share SFT parents or seeds: nothing shows how much those matter"
+        reason = "one seed per configuration, with shared SFT parents or seeds, gives no variance estimate"
         return Obstacle(Status.NOT_TESTABLE, reason)
     cells = unreplicated_cells(shape, values[np.argsort(cell)])
     if cells is None:
-        reason = "one seed per configuration and fewer than three error degrees of freedom from interactions"
+        reason = "one seed per configuration gives no variance estimate (interactions leave under 3 degrees of freedom)"
         return Obstacle(Status.NOT_TESTABLE, reason)
     cells = replace(cells, unit=scale.unit(values))
     if not cells.has_spread:
-        return Obstacle(Status.NOT_TESTABLE, "the metric shows no spread to test against")
+        return Obstacle(Status.NOT_TESTABLE, "the metric does not vary")
     return cells
 
 
@@ -401,7 +402,8 @@ def _counts(observations: Sequence[Observation], factors: Sequence[str]) -> Coun
 def _complete_levels(
     counts: Mapping[tuple[Level, ...], int], levels: Mapping[str, tuple[Level, ...]], wanted: int
 ) -> tuple[dict[str, tuple[Level, ...]], list[tuple[str, Level]]]:
-    """Drop levels, the emptiest first, until every cell that is left has `wanted` of the `counts` observations."""
+    """Drop levels, those with most deficient cells first, until every remaining cell has `wanted` observations."""
+    # Greedy, because the largest complete subdesign is a hard combinatorial problem (maximum biclique for two factors).
     kept = dict(levels)
     dropped: list[tuple[str, Level]] = []
     while True:
@@ -414,7 +416,7 @@ def _complete_levels(
 
 
 def _emptiest_level(kept: Mapping[str, tuple[Level, ...]], deficient: list[tuple[Level, ...]]) -> tuple[str, Level]:
-    """The level with the largest share of deficient cells; the first of equals."""
+    """Return the level with the largest share of deficient cells; ties go to the first."""
     size = math.prod(len(values) for values in kept.values())
     shares = [
         (sum(cell[position] == level for cell in deficient) * len(values) / size, factor, level)

@@ -1,7 +1,7 @@
-"""Arms of training side by side: every system, every mode, every seed, and what each arm cost.
+"""Scores and training cost of arms, by system, evaluation mode and seed.
 
-An arm is one way to train, such as SFT alone or SFT followed by GRPO. Arms may come from several experiments over
-the same systems and test states; within an arm, seeds are kept apart.
+An arm is one way to train, such as SFT alone or SFT followed by GRPO. Arms may come from several experiments with the
+same systems and test states.
 """
 
 import math
@@ -22,8 +22,8 @@ class ArmScores:
     """One trained model (or reference) in one mode, over all test states.
 
     Attributes:
-        parse_rate: share of episodes in which every answer could be read.
-        success_rate: share of episodes that reached the target without violation.
+        parse_rate: share of episodes in which every answer could be parsed.
+        success_rate: share of episodes that reached the target without violating a bound.
         regret_median: median of J/J* − 1.
         regret_p90: its 90 % quantile.
         final_error: mean distance from the target at the end (L2, state units).
@@ -41,7 +41,7 @@ class ArmScores:
 
     @classmethod
     def of(cls, rows: Iterable[EpisodeResult]) -> "ArmScores":
-        """The scores of the episodes of one controller in one mode (at least one)."""
+        """Summarise the episodes of one controller in one mode; at least one episode is needed."""
         episodes = list(rows)
         regret = np.array([row.regret for row in episodes])
         return cls(
@@ -60,8 +60,8 @@ class Arm:
     """One way of training on one system in one mode.
 
     Attributes:
-        by_seed: scores of each seed; a reference or the untrained base has the one seed 0.
-        cpu_s: seed -> CPU-seconds of training, upstream stages included; empty where nothing was trained.
+        by_seed: seed -> scores; references and the untrained base have the single seed 0.
+        cpu_s: seed -> CPU time of training [s], including upstream stages; empty if nothing was trained.
     """
 
     system: str
@@ -71,15 +71,15 @@ class Arm:
     cpu_s: dict[int, float] = field(default_factory=dict)
 
     def values(self, score: str) -> list[float]:
-        """One score, by seed."""
+        """Return one score of every seed, in the order of seeds."""
         return [float(getattr(scores, score)) for _, scores in sorted(self.by_seed.items())]
 
 
 def read_arms(workspace: Workspace, parts: Mapping[str, Mapping[str, str]]) -> list[Arm]:
-    """The arms of several experiments.
+    """Read the arms of several experiments.
 
     Args:
-        workspace: where the experiments lie.
+        workspace: the workspace of the experiments.
         parts: experiment id -> evaluation role of its runs (such as `evaluate_sft`) -> name of the arm.
     """
     arms: dict[tuple[str, str, str], Arm] = {}
@@ -112,7 +112,7 @@ def _add(
     seed: int,
     cpu_s: float | None,
 ) -> None:
-    """Add the episodes of an evaluation under `name`, or under the names of its controllers."""
+    """Add the episodes of an evaluation to the arm `name`, or to one arm per controller."""
     kind = StageKind.EVALUATE if name else StageKind.REFERENCE
     path = workspace.stage(kind, stage_id).path / EPISODES
     groups: dict[tuple[str, str, str], list[EpisodeResult]] = {}
@@ -126,7 +126,7 @@ def _add(
 
 
 def _training_cpu_s(workspace: Workspace, plan: Plan, evaluation: str) -> float:
-    """CPU-seconds of the adapter that `evaluation` looked at, with everything it was trained from."""
+    """Return the CPU time [s] of all training stages behind the adapter of `evaluation`."""
     folders = [workspace.stage(plan.stages[name].kind, name) for name in plan.training_of(evaluation)]
     manifests = [folder.read_manifest() for folder in folders]
     return math.fsum(manifest.measured.cpu_s or 0.0 for manifest in manifests if manifest is not None)

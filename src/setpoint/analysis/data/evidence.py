@@ -1,6 +1,6 @@
-"""What a claim rests on besides its estimate: one type for each kind of claim, with a name for every number.
+"""Evidence of claims beyond estimate and p-value: one type per kind of claim.
 
-Levels are keyed by their text. All numbers are finite.
+Mappings by level use the level's text as key. All numbers are finite.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,13 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ImpactEvidence:
-    """Which parameter has the largest effect.
+    """The parameter with the largest effect.
 
     Attributes:
-        parameter: the one with the largest observed effect.
-        probability_of_largest: by parameter, from the bootstrap; empty where the effect is not significant.
-        variance_components: by parameter, corrected for bias.
+        parameter: parameter with the largest observed effect.
+        probability_of_largest: parameter -> bootstrap probability of having the largest effect; empty if the effect is
+            not significant.
+        variance_components: parameter -> variance component, corrected for bias.
     """
 
     parameter: str
@@ -28,12 +29,13 @@ class ImpactEvidence:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The best level of a parameter under other analyses.
+    """Sensitivity analysis: the best level of a parameter under other methods.
 
     Attributes:
-        failed_runs_ranked_worst: by mean rank with failed runs ranked worst; None where no run failed or levels tie.
-        arithmetic_means: by arithmetic means; None where the analysis is not on logarithms.
-        without_seed: with each seed left out; empty where there are too few seeds, or too many.
+        failed_runs_ranked_worst: best level by mean rank with failed runs ranked worst; None if no run failed or levels
+            tie.
+        arithmetic_means: best level by arithmetic means; None if the analysis scale is not logarithmic.
+        without_seed: left-out seed -> best level; empty if there are too few seeds, or too many.
     """
 
     failed_runs_ranked_worst: Level
@@ -43,13 +45,14 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class LevelEvidence:
-    """The levels of one parameter against each other.
+    """Comparison of the levels of one parameter.
 
     Attributes:
-        possibly_best: the levels that may be the best.
-        p_against_others: of the observed best against every other level, adjusted over all pairs.
-        level_means: of every level, in the metric's unit.
-        level_intervals: of the levels' means, each by itself; only levels whose mean has one.
+        observed_best: level with the best observed mean.
+        possibly_best: levels that are statistically tied with the best.
+        p_against_others: level -> p-value against the observed best, adjusted over all pairs.
+        level_means: level -> mean, in the metric's unit.
+        level_intervals: level -> pointwise confidence interval of its mean, for levels that have one.
     """
 
     observed_best: Level
@@ -62,7 +65,7 @@ class LevelEvidence:
 
 @dataclass(frozen=True)
 class EffectEvidence:
-    """Whether a parameter matters: the uncorrected p-value, and the levels furthest apart."""
+    """Main effect of a parameter: the unadjusted p-value, and the levels with the largest difference."""
 
     p_unadjusted: float
     best_level: Level
@@ -71,20 +74,22 @@ class EffectEvidence:
 
 @dataclass(frozen=True)
 class InteractionEvidence:
-    """Whether the effect of one parameter depends on another: the uncorrected p-value."""
+    """Interaction of two parameters: the unadjusted p-value."""
 
     p_unadjusted: float
 
 
 @dataclass(frozen=True)
 class Detectable:
-    """Which difference of two levels a number of seeds shows.
+    """Minimum detectable difference between two levels, at 80 % power.
 
     Attributes:
-        by_seeds: seeds -> the smallest difference that is shown, on the analysed scale.
+        by_seeds: number of seeds -> minimum detectable difference, on the analysis scale.
         in_words: the same as text.
-        observed: of the best level and the next, as seen.
-        allowed: the most by which they may truly differ; None where no interval says.
+        observed: observed difference between the best level and the next.
+        observed_in_words: the same as text.
+        allowed: upper confidence limit of that difference; None if there is no interval.
+        allowed_in_words: the same as text.
     """
 
     by_seeds: Mapping[int, float]
@@ -97,18 +102,20 @@ class Detectable:
 
 @dataclass(frozen=True)
 class ResolutionEvidence:
-    """Which differences the design shows, by parameter."""
+    """Minimum detectable differences, by parameter."""
 
     parameters: Mapping[str, Detectable]
 
 
 @dataclass(frozen=True)
 class BestSetEvidence:
-    """Which configurations may be the best, by their numbers in the plan.
+    """Configurations that are statistically tied with the best, by their numbers in the plan.
 
     Attributes:
-        tested: how many were compared.
-        note: what to know about the score of the observed best.
+        observed_best: configuration with the best observed mean.
+        possibly_best: configurations that are statistically tied with the best.
+        tested: number of configurations that were compared.
+        note: caveat about the score of the observed best.
     """
 
     observed_best: int
@@ -119,14 +126,14 @@ class BestSetEvidence:
 
 @dataclass(frozen=True)
 class ConfirmationEvidence:
-    """The experiment that chose the configuration."""
+    """The experiment that selected the configuration."""
 
     chosen_by: str
 
 
 @dataclass(frozen=True)
 class CheckpointEvidence:
-    """The run whose checkpoint was observed best, and how many others it beats."""
+    """The run with the best observed checkpoint, and the number of checkpoints that it beats significantly."""
 
     best: str
     beaten: int
@@ -134,18 +141,18 @@ class CheckpointEvidence:
 
 @dataclass(frozen=True)
 class StageEvidence:
-    """The metric by which a training stage is compared with what it started from."""
+    """The metric by which the models before and after a training stage are compared."""
 
     metric: str
 
 
 @dataclass(frozen=True)
 class FailureEvidence:
-    """How often runs of each level failed.
+    """Failure rates by level.
 
     Attributes:
-        p_unadjusted: None where runs are not independent.
-        failed_and_total: level -> failed runs, runs that ended.
+        p_unadjusted: unadjusted p-value; None if runs are not independent.
+        failed_and_total: level -> number of failed runs, number of runs that ended.
     """
 
     p_unadjusted: float | None
@@ -154,25 +161,26 @@ class FailureEvidence:
 
 @dataclass(frozen=True)
 class SecondaryEvidence:
-    """The best level by a secondary metric, as observed."""
+    """The level with the best observed mean of a secondary metric."""
 
     observed_best: Level
 
 
 @dataclass(frozen=True)
 class InertEvidence:
-    """Pairs of runs that gave the same files; the first of many."""
+    """Pairs of runs that produced identical files (the first pairs, if there are many)."""
 
     pairs: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmEvidence:
-    """Two arms against each other.
+    """Comparison of two arms.
 
     Attributes:
-        better: the arm with the better mean; None where nothing was tested.
-        difference: of the second to the first, on the analysed scale, so that negative is better.
+        metric: the metric that was compared.
+        better: arm with the better mean; None if nothing was tested.
+        difference: second arm minus first, on the analysis scale: negative is better.
     """
 
     metric: str
@@ -185,9 +193,9 @@ class DifferenceEvidence(ArmEvidence):
     """Two arms on one system.
 
     Attributes:
-        probability_of_improvement: how often a run of the second arm is better than one of the first; None where an
-            arm has no run, or where runs are paired.
-        permutation_p: of the max-T permutation test; None where runs are paired or too few.
+        probability_of_improvement: probability that a run of the second arm is better than one of the first; None if
+            an arm has no run, or if runs are paired.
+        permutation_p: p-value of the max-T permutation test; None if runs are paired or too few.
     """
 
     probability_of_improvement: float | None = None
@@ -196,21 +204,21 @@ class DifferenceEvidence(ArmEvidence):
 
 @dataclass(frozen=True, kw_only=True)
 class TheseSystemsEvidence(ArmEvidence):
-    """Two arms over the systems that were tried."""
+    """Two arms over the tested systems."""
 
     systems: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneralEvidence(ArmEvidence):
-    """Two arms with the systems as a sample: their observed differences, on the analysed scale."""
+    """Two arms over systems in general: the observed difference on each system, on the analysis scale."""
 
     differences: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class RankEvidence:
-    """The mean ranks of arms over systems; rank 1 is best."""
+    """Mean ranks of arms over systems; rank 1 is best."""
 
     arms: tuple[Level, ...]
     mean_ranks: tuple[float, ...]
@@ -219,7 +227,12 @@ class RankEvidence:
 
 @dataclass(frozen=True)
 class SeedEvidence:
-    """Whether the plan declares the seed a block, and the seeds that all configurations have."""
+    """Correlation between runs that share a seed.
+
+    Attributes:
+        declared_block: the plan declares the seed as a block.
+        seeds: number of seeds that all configurations share.
+    """
 
     declared_block: bool
     seeds: int
@@ -227,7 +240,7 @@ class SeedEvidence:
 
 @dataclass(frozen=True)
 class SourceEvidence:
-    """The adapters that stand for the source's training."""
+    """The adapters that were trained on the source."""
 
     adapters: tuple[str, ...]
 

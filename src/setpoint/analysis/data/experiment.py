@@ -1,4 +1,4 @@
-"""What is known about an experiment: its frozen plan, its runs, and what they came to."""
+"""Data of an experiment: its frozen plan, its runs, and their results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class RunFailure:
     """Why a run has no result.
 
     Attributes:
-        stage: the stage that failed, None where none did.
+        stage: the stage that failed; None if no stage failed.
         attempt: folder of its last attempt.
     """
 
@@ -34,7 +34,7 @@ class RunFailure:
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """Measured time and memory; None where it was not measured. GPU values are also None where no GPU was used."""
+    """Measured time and memory; None if not measured. GPU values are also None if no GPU was used."""
 
     wall_s: float | None
     cpu_core_hours: float | None
@@ -45,11 +45,13 @@ class MeasuredCost:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Metrics of one run on one system: at the start, after SFT, and at the end; None where there is no evaluation.
+    """Metrics of one run on one system; None if there is no evaluation.
 
     Attributes:
-        base: of the base, or of the adapter that the run trained further.
-        cases: the values of the single cases behind `final`.
+        base: metrics of the base model, or of the adapter from which the run continued.
+        after_sft: metrics after SFT.
+        final: metrics at the end of the run.
+        cases: values of the single test cases behind `final`.
     """
 
     base: Metrics | None
@@ -60,20 +62,20 @@ class RunOutcome:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One trained model: what was asked, what became of it.
+    """One run: its parameters, its state and its results.
 
     Attributes:
-        configuration: runs of one configuration differ only in their replicate.
-        factors: the values of the swept parameters.
+        configuration: number of the configuration; its runs differ only in their replicate.
+        factors: values of the swept parameters.
         resolved: the complete parameters.
-        stages: role -> stage id; an evaluation's role ends in `:<system>` where the run has several systems.
-        start: the stage whose adapter the run trained further; None where it began with the base.
-        outcomes: by system.
-        training_time_s: seconds of the training stages.
-        cost: of all stages of the run; a stage that several runs share counts in each of them. This and the time
-            are of all attempts, as far as they were measured.
-        unmeasured: stage -> attempts of which nothing was measured; only stages that have some.
-        outputs: `weights` of the last training and `episodes` of the evaluation, as digests, where they are there.
+        stages: role -> stage id; the role of an evaluation ends in `:<system>` if the run has several systems.
+        start: the stage whose adapter the run continues from; None if it starts from the base model.
+        outcomes: system -> metrics.
+        training_time_s: wall-clock time of the training stages, over all measured attempts.
+        cost: cost of all stages of the run, over all measured attempts. A stage that several runs share counts in each.
+        unmeasured: stage -> number of attempts whose cost was not measured, for stages with such attempts.
+        outputs: digests of the `weights` of the last training stage and of the `episodes` of the evaluation, if
+            available.
     """
 
     name: str
@@ -98,11 +100,11 @@ class RunResult:
 
     @property
     def pending(self) -> bool:
-        """Whether a result may still come."""
+        """Return whether the run has not ended."""
         return self.state.pending
 
     def measured(self) -> dict[str, float | None]:
-        """The metrics that come from clocks and counters."""
+        """Return the metrics of measured time and memory."""
         return {
             "training_time": self.training_time_s,
             "gpu_hours": self.cost.gpu_hours,
@@ -111,11 +113,11 @@ class RunResult:
         }
 
     def evaluation(self, system: str) -> str:
-        """The stage that evaluated the trained model on `system`; an empty name where there is none."""
+        """Return the stage that evaluated the trained model on `system`; empty if there is none."""
         return self.stages.get(f"evaluate:{system}") or self.stages.get("evaluate", "")
 
     def level(self, factor: str) -> Level:
-        """The run's value of a swept parameter, or of a property that a plan may sweep."""
+        """Return the run's value of a swept parameter, or of a property that a plan may compare."""
         if factor in self.factors:
             return self.factors[factor]
         properties: dict[str, Level] = {
@@ -128,10 +130,12 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one stage was expected to cost, with an interval of its processor seconds, and what it did cost.
+    """Predicted and measured cost of one stage.
 
     Attributes:
-        measured_s: None where it is not finished, or was not measured.
+        expected_s: predicted CPU time [s].
+        interval_s: prediction interval of the CPU time [s].
+        measured_s: measured CPU time [s]; None if the stage has not finished, or was not measured.
     """
 
     kind: str
@@ -143,17 +147,17 @@ class Prediction:
 
     @property
     def inside(self) -> bool:
-        """Whether the interval holds what was measured."""
+        """Return whether the measured CPU time is within the prediction interval."""
         return self.measured_s is not None and self.interval_s[0] <= self.measured_s <= self.interval_s[1]
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an experiment was expected to cost when it was first started, stage by stage.
+    """Cost estimate of an experiment when it was first started, by stage.
 
     Attributes:
-        level: the probability of the intervals.
-        interval_s: of the processor seconds of all predicted stages together.
+        level: coverage probability of the intervals.
+        interval_s: prediction interval of the total CPU time of all predicted stages [s].
     """
 
     level: float
@@ -162,19 +166,19 @@ class Forecast:
 
     @property
     def finished(self) -> tuple[Prediction, ...]:
-        """Those whose cost is known by now."""
+        """Return the stages whose cost has been measured."""
         return tuple(stage for stage in self.stages if stage.measured_s is not None)
 
 
 @dataclass(frozen=True)
 class Words:
-    """What an observation and its repetitions are called in sentences.
+    """Nouns for observations in the sentences of claims; a table has rows where an experiment has runs.
 
     Attributes:
         run: one observation.
-        replicate: one of several observations of the same levels.
-        configuration: observations with the same levels.
-        block: what observations of several configurations share.
+        replicate: one of several observations with equal levels.
+        configuration: observations with equal levels.
+        block: the property that observations of several configurations share.
     """
 
     run: str = "run"
@@ -185,17 +189,18 @@ class Words:
 
 @dataclass(frozen=True)
 class ExperimentData:
-    """Everything that analysis and reports need.
+    """All data that analysis and reports need.
 
     Attributes:
-        finished_at: ISO time of the newest of results, failures and the plan; a stage may be older than the experiment.
+        finished_at: ISO time of the latest result or failure, or of the plan if that is later (reused stages may be
+            older than the experiment).
         anchors: system -> controller -> metrics of the reference controllers.
-        base: system -> metrics of the untrained base.
-        cost: of every distinct stage once, failed attempts included.
-        unmeasured_attempts: attempts that left no resources file.
-        quantities: the metrics that exist here.
-        words: what its observations are called.
-        forecast: what the stages were expected to cost; None where nothing was predicted.
+        base: system -> metrics of the untrained base model.
+        cost: cost of every distinct stage once, including failed attempts.
+        unmeasured_attempts: number of attempts without a resources file.
+        quantities: name -> metric.
+        words: nouns for its observations.
+        forecast: cost estimate; None if there was none.
     """
 
     folder: Path
@@ -213,33 +218,33 @@ class ExperimentData:
 
     @property
     def id(self) -> str:
-        """The experiment's name."""
+        """Return the experiment's id."""
         return self.plan.experiment
 
     @property
     def type(self) -> str:
-        """The experiment's type, such as `hyperparameter_sweep`."""
+        """Return the experiment's type, such as `hyperparameter_sweep`."""
         return self.plan.type
 
     @property
     def created_at(self) -> str:
-        """ISO time of the plan."""
+        """Return the ISO time of the plan."""
         return self.plan.created_at
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Full names of the plan's systems."""
+        """Return the full names of the plan's systems."""
         return self.plan.systems
 
     @property
     def analysis(self) -> AnalysisPlan:
-        """What was fixed before any result was seen."""
+        """Return the analysis plan, which was fixed before any result."""
         return self.plan.analysis
 
     def quantity(self, name: str) -> Quantity:
-        """The metric called `name`.
+        """Return the metric `name`.
 
         Raises:
-            InputError: there is none.
+            InputError: there is no such metric.
         """
         return self.quantities[name] if name in self.quantities else quantity(name)

@@ -1,4 +1,4 @@
-"""What is measured about a run: names, units, and which direction is better."""
+"""Metrics of a run: names, units, and which direction is better."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Metrics = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Quantity:
-    """One metric. `source` says whether it comes from episodes or from a stage's clock."""
+    """One metric; `source` is `episodes`, or `measured` for time and memory."""
 
     name: str
     label: str
@@ -46,10 +46,10 @@ QUANTITIES = {
 
 
 def quantity(name: str) -> Quantity:
-    """The metric called `name`.
+    """Return the metric `name`.
 
     Raises:
-        InputError: no such metric; the message lists the known ones.
+        InputError: there is no such metric; the message lists the known ones.
     """
     if name not in QUANTITIES:
         raise unknown_name("metric", name, QUANTITIES)
@@ -58,7 +58,7 @@ def quantity(name: str) -> Quantity:
 
 @dataclass(frozen=True)
 class CaseValues:
-    """The values of single cases: what runs on the same cases can be paired by.
+    """Metric values of single test cases, by which runs can be paired.
 
     Attributes:
         case_id: (cases,).
@@ -70,16 +70,16 @@ class CaseValues:
 
 
 CASE_METRICS = ("final_error", "normalised_error", "control_cost")
-"""Metrics of a run that are means over its cases."""
+"""Metrics that are kept for single cases; a run's value is their mean."""
 
 
-def judged_episodes(episodes: EpisodeColumns, judged: EvaluationMode) -> EpisodeColumns:
-    """The episodes of the judged mode."""
-    return episodes.where(episodes.mode == judged.episodes)
+def episodes_in_mode(episodes: EpisodeColumns, mode: EvaluationMode) -> EpisodeColumns:
+    """Return the episodes of one evaluation mode."""
+    return episodes.where(episodes.mode == mode.episodes)
 
 
 def case_values(rows: EpisodeColumns) -> CaseValues | None:
-    """The single cases; None where there are none."""
+    """Return the values of single cases; None if there are none."""
     if not len(rows.case_id):
         return None
     return CaseValues(rows.case_id, {name: getattr(rows, name) for name in CASE_METRICS})
@@ -94,14 +94,14 @@ MEANS = {
     "parse_rate": "parsed",
     "tokens": "tokens",
 }
-"""Metric -> the column whose mean it is."""
+"""Metric -> the column that it averages."""
 
 
 def summarise(rows: EpisodeColumns) -> dict[str, float | None] | None:
-    """Metrics over the cases of one mode; None where there are none.
+    """Summarise the cases of one mode; None if there are none.
 
-    Besides the metrics of `QUANTITIES` that come from episodes: `cases`, `success_loose_rate`, and `final_error_se`,
-    the standard error that the number of cases leaves in `final_error` (None for one case).
+    The result has the metrics of `QUANTITIES` that come from episodes, `cases`, `success_loose_rate`, and
+    `final_error_se`, the standard error of `final_error` over the cases (None for one case).
     """
     count = len(rows.case_id)
     if not count:
@@ -123,9 +123,9 @@ def summarise(rows: EpisodeColumns) -> dict[str, float | None] | None:
 
 
 def _quantile(ordered: np.ndarray, share: float) -> float:
-    """The same as `np.quantile` of sorted values, to the last bit, which takes many times longer for few of them.
+    """Return exactly `np.quantile` of sorted values, but much faster for short arrays.
 
-    Between two infinite values it is infinite, and with a NaN, which is sorted to the end, it is NaN.
+    Between two infinite values it is infinite; with a NaN, which sorts to the end, it is NaN.
     """
     if math.isnan(ordered[-1]):
         return math.nan
@@ -135,4 +135,5 @@ def _quantile(ordered: np.ndarray, share: float) -> float:
     if low == high:
         return low
     part = position - index
+    # `np.quantile` interpolates from the nearer end (`_lerp` in numpy/lib); the last bit depends on it.
     return high - (high - low) * (1.0 - part) if part >= 0.5 else low + (high - low) * part

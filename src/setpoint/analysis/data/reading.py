@@ -1,6 +1,6 @@
-"""Read an experiment from its folder: the frozen plan, what the stages published, and what the runs came to.
+"""Read an experiment from its folder: the frozen plan, and the results of its stages and runs.
 
-`state.json` is asked only about what the stages cannot tell, such as whether a run is waiting.
+`state.json` is used only for what the stages cannot tell, such as whether a run is waiting.
 """
 
 import math
@@ -21,7 +21,7 @@ from setpoint.analysis.data.experiment import (
     RunOutcome,
     RunResult,
 )
-from setpoint.analysis.data.quantities import CaseValues, Metrics, case_values, judged_episodes, summarise
+from setpoint.analysis.data.quantities import CaseValues, Metrics, case_values, episodes_in_mode, summarise
 from setpoint.artifacts import (
     Attempt,
     Manifest,
@@ -43,17 +43,17 @@ from setpoint.episodes import (
 )
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest
-from setpoint.processes import ordered_map, usable_cores
+from setpoint.processes import ordered_map, uncollected, usable_cores
 from setpoint.records.estimate import EstimateRecord, StageEstimate, read_estimate
 from setpoint.records.failure import FailureClass, read_failure
 from setpoint.records.journal import EventKind, read_events
 from setpoint.records.plan import Plan, PlannedRun, StageRole, read_plan
 from setpoint.records.state import RunState, RunStatus, read_state
 
-DAMAGED = "the run was finished, but files of its stages are missing or damaged"
-"""Nothing about its configuration: taking the experiment up again computes them anew."""
+DAMAGED = "result files of this finished run are missing or damaged; resume the experiment to recompute them"
 
 
+@uncollected()
 def read_experiment(folder: Path) -> ExperimentData:
     """Read the experiment in `folder`, which is `<workspace>/experiments/<id>`.
 
@@ -63,8 +63,8 @@ def read_experiment(folder: Path) -> ExperimentData:
     plan = read_plan(folder)
     if plan is None:
         raise InputError(
-            f"an experiment is a folder with a plan.json, but {folder} has none. "
-            "Name one that `setpoint experiment list` shows."
+            f"no experiment {folder.name!r}: {folder} has no plan.json. List the experiments with `setpoint experiment "
+            "list`."
         )
     workspace = Workspace(folder.resolve().parents[1])
     place = str(workspace.stages)
@@ -80,7 +80,7 @@ def _read_results(folder: Path, workspace: Workspace, plan: Plan, stages: Mappin
     state = read_state(folder)
     reader = _RunReader(plan, stages, {system: found["llm"] for system, found in base.items() if "llm" in found})
     cached = {} if state is None else state.runs
-    runs = tuple(reader.read(run, cached.get(run.name, _NOTHING_SAID)) for run in plan.runs)
+    runs = tuple(reader.read(run, cached.get(run.name, _UNRECORDED)) for run in plan.runs)
     return ExperimentData(
         folder=folder,
         workspace=workspace,
@@ -95,11 +95,11 @@ def _read_results(folder: Path, workspace: Workspace, plan: Plan, stages: Mappin
     )
 
 
-_NOTHING_SAID = RunState(RunStatus.PLANNED)
+_UNRECORDED = RunState(RunStatus.PLANNED)
 
 
 def _forecast(record: EstimateRecord | None, stages: Mapping[str, "_Stage"]) -> Forecast | None:
-    """What the stages were expected to cost, beside what they did cost."""
+    """Combine the cost estimate of the stages with their measured cost; None if there was no estimate."""
     if record is None or (not record.stages and record.unknown_kinds):
         return None
     predicted = tuple(_prediction(stages[name], cost) for name, cost in record.stages.items() if name in stages)
@@ -122,10 +122,11 @@ _NOT_MEASURED = Measured()
 
 @dataclass
 class _Stage:
-    """A stage as it was when it was first looked at; every file is read once.
+    """A stage as it was when first read; every file is read once.
 
     Attributes:
-        path: of its folder. With thousands of them, making a `Path` of each takes longer than reading its files.
+        path: its folder. With thousands of stages, creating a `Path` for each takes longer than reading its files.
+        foreign: schema of a manifest that another version wrote; such a stage has no result here.
     """
 
     path: str
@@ -134,7 +135,6 @@ class _Stage:
     manifest: Manifest | None = field(init=False)
     finished: bool = field(init=False)
     foreign: int | None = None
-    """The schema of a manifest that another version wrote; such a stage has no result here."""
 
     def __post_init__(self) -> None:
         self.manifest = read_manifest(f"{self.path}/manifest.json")
@@ -146,35 +146,35 @@ class _Stage:
 
     @property
     def folder(self) -> StageFolder:
-        """The stage on disk."""
+        """Return the stage on disk."""
         return StageFolder(Path(self.path))
 
     @property
     def measured(self) -> Measured:
-        """Time and memory of the attempt that succeeded."""
+        """Return time and memory of the successful attempt."""
         return _NOT_MEASURED if self.manifest is None else self.manifest.measured
 
     @cached_property
     def costs(self) -> list[Measured | None]:
-        """What was measured of every attempt; None of one that left nothing."""
+        """Return the measured cost of every attempt; None for attempts that recorded nothing."""
         succeeded = [] if self.manifest is None else [self.manifest.measured]
         return [*succeeded, *map(_attempt_cost, self.other_attempts())]
 
     @property
     def unmeasured(self) -> int:
-        """Attempts that left nothing."""
+        """Return the number of attempts that recorded nothing."""
         return sum(cost is None for cost in self.costs)
 
     @cached_property
     def episodes(self) -> EpisodeColumns | None:
-        """The published episodes; None of an unfinished stage."""
+        """Return the published episodes; None if the stage has not finished."""
         if not self.finished:
             return None
         file = f"{self.path}/{EPISODES}"
         return self.ahead.take(file) or read_episode_columns(Path(file))
 
     def other_attempts(self) -> list[Attempt]:
-        """Every attempt but the one that succeeded."""
+        """Return all attempts except the successful one."""
         succeeded = None if self.manifest is None else self.manifest.attempt
         try:
             names = [entry.name for entry in os.scandir(f"{self.path}/attempts")]
@@ -185,10 +185,10 @@ class _Stage:
         return [attempt for attempt in self.folder.attempts() if attempt.number != succeeded]
 
     def failure(self) -> RunFailure | None:
-        """The failure of the last attempt of a stage that is not finished, or that another version wrote."""
+        """Return why a stage has no result: its last failure, or a manifest of another version; None otherwise."""
         if self.foreign is not None:
-            reason = f"{self.folder.manifest} must have schema {MANIFEST_SCHEMA}, but has {self.foreign}"
-            remedy = "read it with the version that wrote it, or start afresh in a new workspace"
+            reason = f"{self.folder.manifest}: the schema must be {MANIFEST_SCHEMA}, got {self.foreign}"
+            remedy = "use the version of Setpoint that wrote it, or a new workspace"
             return RunFailure(FailureClass.DATA, reason, remedy)
         attempt = None if self.finished else self.folder.latest_attempt()
         failure = None if attempt is None else read_failure(attempt.failure)
@@ -205,20 +205,20 @@ class _Stage:
 
 
 FILES_PER_TASK = 128
-"""Enough that handing out the tasks costs nothing beside reading."""
+"""Large enough that dispatching a task costs little compared with reading its files."""
 _FILES_PER_PROCESS = 1500
-"""Below this a further process costs more time than it saves."""
+"""With fewer files, starting another process costs more time than it saves."""
 
 
 class _EpisodesAhead:
-    """Episodes that other processes read while this one reads manifests and makes runs of them."""
+    """Episodes that other processes read ahead, while this process reads manifests and assembles runs."""
 
     def __init__(self, parts: Iterator[ManyEpisodes]) -> None:
         self._parts = parts
         self._arrived: dict[str, EpisodeColumns] = {}
 
     def take(self, file: str) -> EpisodeColumns | None:
-        """The episodes of `file`, which are waited for; None of a file that is not among them or cannot be read."""
+        """Wait for the episodes of `file`; None if it is not read ahead or cannot be read."""
         while file not in self._arrived and (part := next(self._parts, None)) is not None:
             self._arrived.update(part.by_file())
         return self._arrived.pop(file, None)
@@ -226,7 +226,7 @@ class _EpisodesAhead:
 
 @contextmanager
 def _episodes_ahead(plan: Plan, workspace: Workspace) -> Iterator[_EpisodesAhead]:
-    """The episodes of all evaluations in the order of the plan."""
+    """Read the episodes of all evaluations ahead, in the order of the plan."""
     names = [name for name, stage in plan.stages.items() if stage.kind is StageKind.EVALUATE]
     files = [f"{workspace.stages}/evaluate/{name}/{EPISODES}" for name in names]
     parts = [files[k : k + FILES_PER_TASK] for k in range(0, len(files), FILES_PER_TASK)]
@@ -242,7 +242,7 @@ def _size(path: str) -> int | None:
 
 
 def total_cost(measured: Iterable[Measured]) -> MeasuredCost:
-    """Sums of times and maxima of memory."""
+    """Sum the times, and take the maxima of memory."""
     blocks = list(measured)
     cpu_s = _sum(block.cpu_s for block in blocks)
     return MeasuredCost(
@@ -255,7 +255,7 @@ def total_cost(measured: Iterable[Measured]) -> MeasuredCost:
 
 
 def learning_curve(stage: StageFolder) -> list[dict[str, float | str]]:
-    """The records of all attempts of a training stage by step; a later attempt replaces the steps it repeats."""
+    """Return the log records of a training stage by step; a later attempt replaces the steps that it repeats."""
     by_step: dict[tuple[str, float], dict[str, float | str]] = {}
     for attempt in stage.attempts():
         for record in _json_lines(attempt.metrics):
@@ -266,7 +266,7 @@ def learning_curve(stage: StageFolder) -> list[dict[str, float | str]]:
 
 @dataclass(frozen=True)
 class _RunReader:
-    """Turns runs of the plan into results."""
+    """Reads the results of planned runs."""
 
     plan: Plan
     stages: Mapping[str, _Stage]
@@ -280,11 +280,11 @@ class _RunReader:
             outcomes = {system: self._outcome(run, system) for system in run.systems}
         except InputError as error:
             state = RunStatus.FAILED
-            failure = RunFailure(FailureClass.DATA, str(error), "verify the workspace, then run the stage again")
+            failure = RunFailure(FailureClass.DATA, str(error), "verify the workspace, then retry the run")
         if state is RunStatus.OK and any(outcome.final is None for outcome in outcomes.values()):
             state = RunStatus.FAILED
-            reason = "the evaluation holds no episode of the judged mode"
-            failure = RunFailure(FailureClass.DATA, reason, "evaluate again")
+            reason = "the evaluation has no episodes in the primary evaluation mode"
+            failure = RunFailure(FailureClass.DATA, reason, "evaluate the model again")
         training = [stage for stage in own.values() if stage.kind.trains]
         return RunResult(
             name=run.name,
@@ -311,7 +311,7 @@ class _RunReader:
     def _state(
         self, run: PlannedRun, own: Mapping[str, _Stage], cached: RunState
     ) -> tuple[RunStatus, RunFailure | None]:
-        """The run's state from its stages, from what they need, and only then from the snapshot."""
+        """Determine the run's state from its stages, then from upstream stages, and only then from `state.json`."""
         if all(stage.finished for stage in own.values()):
             return RunStatus.OK, None
         for stage in own.values():
@@ -343,7 +343,7 @@ class _RunReader:
         if episodes is None:
             return None, None
         learned = episodes.where((episodes.system == system) & (episodes.controller == "llm"))
-        cases = judged_episodes(learned, self.plan.analysis.mode(system))
+        cases = episodes_in_mode(learned, self.plan.analysis.mode(system))
         return summarise(cases), case_values(cases)
 
 
@@ -353,16 +353,16 @@ _CLASS_OF_STATUS = {
     RunStatus.LOST: FailureClass.LOST,
     RunStatus.CANCELLED: FailureClass.CANCELLED,
 }
-"""What a run without a result is said to have failed of, where the snapshot names no class."""
+"""Failure class of a run without a result if `state.json` names none."""
 
 
 def _outputs(own: Mapping[str, _Stage], plan: Plan) -> dict[str, str]:
-    """Digests of the weights that the last training stage published, and of the episodes of the final evaluations."""
+    """Return digests of the weights of the last training stage, and of the episodes of the final evaluations."""
     weights: dict[str, str] = {}
     episodes: dict[str, str] = {}
     for name, stage in own.items():
         files = {} if stage.manifest is None or not stage.finished else stage.manifest.files
-        if stage.kind.trains:  # the later one of two counts
+        if stage.kind.trains:  # the last training stage counts
             weights = {file: found.sha256 for file, found in files.items() if file.endswith(".safetensors")}
         elif EPISODES in files:
             episodes = {**episodes, plan.stages[name].system: files[EPISODES].sha256}
@@ -371,14 +371,14 @@ def _outputs(own: Mapping[str, _Stage], plan: Plan) -> dict[str, str]:
 
 
 def _controllers(plan: Plan, stages: Mapping[str, _Stage], shared: Mapping[str, str]) -> dict[str, dict[str, Metrics]]:
-    """system -> controller -> metrics of the shared stage of each system."""
+    """Return system -> controller -> metrics, from the shared stage of each system."""
     found: dict[str, dict[str, Metrics]] = {}
     for system, stage in shared.items():
         episodes = stages[stage].episodes
         found[system] = {}
         if episodes is None:
             continue
-        rows = judged_episodes(episodes.where(episodes.system == system), plan.analysis.mode(system))
+        rows = episodes_in_mode(episodes.where(episodes.system == system), plan.analysis.mode(system))
         for name in dict.fromkeys(rows.controller.tolist()):
             metrics = summarise(rows.where(rows.controller == name))
             if metrics is not None:
@@ -387,22 +387,22 @@ def _controllers(plan: Plan, stages: Mapping[str, _Stage], shared: Mapping[str, 
 
 
 def _all_costs(stages: Iterable[_Stage]) -> MeasuredCost:
-    """Of every attempt at every stage, as far as it was measured."""
+    """Return the cost of all measured attempts of all stages."""
     return total_cost(cost for stage in stages for cost in stage.costs if cost is not None)
 
 
 def _attempt_cost(attempt: Attempt) -> Measured | None:
-    """What was measured of an attempt that did not succeed, to its end or until shortly before it was killed."""
+    """Return the measured cost of an unsuccessful attempt: to its end, or the last sample before it was killed."""
     return read_measured(attempt.resources) or read_measured(attempt.resources_so_far)
 
 
 def _finished_at(stages: Iterable[_Stage]) -> str:
-    """When the newest result was published; empty where there is none."""
+    """Return the time of the latest result; empty if there is none."""
     return max((stage.manifest.finished_at for stage in stages if stage.manifest is not None), default="")
 
 
 def _failed_at(folder: Path) -> str:
-    """When the newest failure was recorded, in the form of manifests; empty where there is none."""
+    """Return the time of the latest failure, in the format of manifests; empty if there is none."""
     times = [event.at for event in read_events(folder, EventKind.STAGE_FAILED)]
     return max(times).isoformat(timespec="seconds") if times else ""
 
@@ -413,7 +413,7 @@ def _sum(numbers: Iterable[float | None]) -> float | None:
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; a line that was cut off by a crash is skipped."""
+    """Read the objects of a JSON-lines file; skip a line that a crash has truncated."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a claim is about: a factor, several, a configuration, two arms. Written out, a subject is the end of an id."""
+"""Subjects of claims: factors, configurations, pairs of arms. `str(subject)` is the last part of a claim's id."""
 
 from dataclasses import dataclass
 
@@ -13,48 +13,48 @@ class OneFactor:
     factor: str
 
     def __str__(self) -> str:
-        """`lora_rank`."""
+        """Return `lora_rank`."""
         return self.factor
 
 
 @dataclass(frozen=True)
 class TwoFactors:
-    """Two factors in combination."""
+    """Two factors that may interact."""
 
     first: str
     second: str
 
     def __str__(self) -> str:
-        """`lora_rank:learning_rate`."""
+        """Return `lora_rank:learning_rate`."""
         return f"{self.first}:{self.second}"
 
 
 @dataclass(frozen=True)
 class FactorSet:
-    """Factors that are changed together."""
+    """Factors that change together."""
 
     factors: tuple[str, ...]
 
     def __str__(self) -> str:
-        """`lora_rank+learning_rate`."""
+        """Return `lora_rank+learning_rate`."""
         return "+".join(self.factors)
 
 
 @dataclass(frozen=True)
 class MetricByFactor:
-    """One factor and a metric that is not the primary one."""
+    """One factor and a secondary metric."""
 
     metric: str
     factor: str
 
     def __str__(self) -> str:
-        """`success_rate:lora_rank`."""
+        """Return `success_rate:lora_rank`."""
         return f"{self.metric}:{self.factor}"
 
 
 @dataclass(frozen=True)
 class ArmPair:
-    """Two levels of one factor, the second against the first."""
+    """Two levels of one factor; the second is compared with the first."""
 
     factor: str
     first: Level
@@ -62,11 +62,11 @@ class ArmPair:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Both levels, in words."""
+        """Return both levels as text."""
         return level_text(self.first), level_text(self.second)
 
     def __str__(self) -> str:
-        """`model_type:specialist:universal`."""
+        """Return `model_type:specialist:universal`."""
         return ":".join((self.factor, *self.names))
 
 
@@ -77,18 +77,18 @@ class OneConfiguration:
     configuration: int
 
     def __str__(self) -> str:
-        """`3`."""
+        """Return `3`."""
         return str(self.configuration)
 
 
 @dataclass(frozen=True)
 class OneCell:
-    """Runs of one recipe, by the swept values that they share."""
+    """One cell of the design, named by the swept values that its runs share."""
 
     cell: str
 
     def __str__(self) -> str:
-        """`lora_rank=4`."""
+        """Return `lora_rank=4`."""
         return self.cell
 
 

@@ -1,7 +1,7 @@
-"""A tidy table of results as an experiment, so that any data can be analysed like our own.
+"""Read a tidy table of results as an experiment, so that any data can be analysed.
 
-One row is one run. An empty response, one of `MISSING` or one that is not finite is a failed run; a block is what
-equal labels share.
+One row is one run. A run whose response is missing or not finite counts as failed. Rows with equal labels in the block
+column are compared with each other.
 """
 
 import csv
@@ -32,22 +32,23 @@ _NO_COST = MeasuredCost(None, None, None, None, None)
 _DAY = "1970-01-01T00:00:00+00:00"
 _SEEDS = ("seed", "replicate")
 _LABELS = frozenset({*_SEEDS, "run", "index", "configuration", "state", "failure_class", "failure_reason"})
-"""Columns of our own tables that name rows or say what became of them."""
+"""Columns of results.csv that identify rows or record their state, and so are no parameters."""
 MISSING = frozenset({"", "na", "n/a", "null", "none"})
-"""How other programs write that there is no value, in any case of letters."""
+"""Spellings of a missing value, in lower case."""
 
 
 @dataclass(frozen=True)
 class TableQuestion:
-    """What is asked of a table.
+    """The analysis of a table.
 
     Attributes:
-        response: the column with the metric.
-        factors: columns with the parameters that may matter.
-        block: the column whose equal labels share something, such as a seed.
-        larger_is_better: the direction of the response.
-        logarithmic: whether the response is analysed on a logarithmic scale.
-        adaptive: whether results decided which rows were run.
+        response: column of the metric.
+        factors: columns of the parameters.
+        block: column of block labels, such as seeds.
+        larger_is_better: direction of the response.
+        logarithmic: analyse the response on a logarithmic scale.
+        alpha: significance level.
+        adaptive: earlier results decided which rows were run.
     """
 
     response: str
@@ -60,55 +61,54 @@ class TableQuestion:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header; semicolons or tabs may part the cells as well as commas.
+    """Read the rows of a CSV file with a header; the delimiter is a comma, a semicolon or a tab.
 
     Raises:
-        InputError: it cannot be read, has no rows, or is no table.
+        InputError: the file cannot be read, has no rows, or is not a table.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             first = stream.readline()
             stream.seek(0)
-            parted = max(",;\t", key=first.count)
-            header, *lines = [line for line in csv.reader(stream, delimiter=parted) if line] or [[]]
+            delimiter = max(",;\t", key=first.count)
+            header, *lines = [line for line in csv.reader(stream, delimiter=delimiter) if line] or [[]]
     except OSError as error:
         raise InputError(
-            f"The table must be a file that can be read, but {path}: {(error.strerror or 'unreadable').lower()}; "
-            "give the path of a CSV file with a header line."
+            f"{path}: {(error.strerror or 'unreadable').lower()}. Give the path of a CSV file with a header line."
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} must be a CSV file in UTF-8 with a header line, but: {error}") from error
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({error}). Give a CSV file with a header line.") from error
     if not lines:
-        raise InputError(f"{path} must have a header line and at least one row, but has no rows.")
+        raise InputError(f"{path}: no rows. Give a CSV file with a header line and at least one row.")
     names = [name.strip() for name in header]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InputError(f"{path} must give every column a name of its own, but {', '.join(repeated)} is repeated.")
+        raise InputError(f"{path}: duplicate column {', '.join(repeated)}. Give every column a unique name.")
     uneven = next(((k, len(line)) for k, line in enumerate(lines) if len(line) != len(names)), None)
     if uneven is not None:
         raise InputError(
-            f"{path} must have as many cells in every line as its header has, {len(names)}, but row {uneven[0] + 1} "
-            f"has {uneven[1]}."
+            f"{path}: row {uneven[0] + 1} has {counted(uneven[1], 'cell')}, but the header has {len(names)}. Give all "
+            "rows the same number of cells."
         )
     return [dict(zip(names, line, strict=True)) for line in lines]
 
 
 def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion, name: str) -> ExperimentData:
-    """The rows as an experiment called `name`.
+    """Convert the rows to an experiment `name`.
 
     Raises:
-        InputError: a column does not exist or is asked for twice, or the response holds text.
+        InputError: a column does not exist or is named twice, a cell is empty, or the response is text.
     """
     columns = [*question.factors, question.response, *([question.block] if question.block else [])]
     for column in columns:
         if column not in rows[0]:
             raise unknown_name("column", column, list(rows[0]))
     if len(set(columns)) < len(columns):
-        raise InputError(f"response, factors and block must be different columns, but are {', '.join(columns)}.")
+        raise InputError(f"response, factors and block must be different columns, got {', '.join(columns)}.")
     for column in (*question.factors, *([question.block] if question.block else [])):
         empty = next((k for k, row in enumerate(rows) if not row[column].strip()), None)
         if empty is not None:
-            raise InputError(f"column {column!r} must have a value in every row, but row {empty + 1} is empty there.")
+            raise InputError(f"column {column!r} is empty in row {empty + 1}. Fill it in, or remove the row.")
     _refuse_copies(rows)
     levels = {factor: _levels([row[factor] for row in rows]) for factor in question.factors}
     blocks = [row[question.block].strip() for row in rows] if question.block else []
@@ -127,10 +127,10 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
 
 
 def _refuse_copies(rows: Sequence[Mapping[str, str]]) -> None:
-    """A run that is there twice would count as two; rows that name their seed cannot be equal otherwise.
+    """Check for duplicate rows, which would count as two runs, in tables that name the seed of each row.
 
     Raises:
-        InputError: two rows are.
+        InputError: two rows are equal.
     """
     first: dict[tuple[str, ...], int] = {}
     seeds = [name for name in rows[0] if name.strip().lower() in _SEEDS]
@@ -138,45 +138,44 @@ def _refuse_copies(rows: Sequence[Mapping[str, str]]) -> None:
         earlier = first.setdefault(tuple(row.values()), index)
         if seeds and earlier != index:
             raise InputError(
-                f"every row must be a run of its own, but rows {earlier + 1} and {index + 1} are equal in all columns, "
-                f"{seeds[0]} included. Remove the copies, which would count as evidence."
+                f"rows {earlier + 1} and {index + 1} are equal in all columns, including {seeds[0]}. Remove the "
+                "duplicates, which would count as independent runs."
             )
 
 
 def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[str]:
-    """What the question leaves out of the table that may matter: columns it pools over, and a column of seeds."""
-    asked = {*question.factors, question.response, question.block}
-    others = [name for name in rows[0] if name not in asked]
+    """Return remarks on columns that the analysis ignores but that may matter: other parameters, and seeds."""
+    used = {*question.factors, question.response, question.block}
+    others = [name for name in rows[0] if name not in used]
     pooled = [name for name in others if name.lower() not in _LABELS and _pooled(rows, question.factors, name)]
     notes = []
     if pooled:
         vary, one = ("varies", pooled[0]) if len(pooled) == 1 else ("vary", "one of them")
-        notes.append(f"rows were pooled over {listed(pooled)}, which {vary} while the factors stay the same")
+        notes.append(f"rows were pooled over {listed(pooled)}, which {vary} at equal factors")
         if question.block is None:
             notes.append(
-                f"do rows with an equal {listed(pooled, 'or')} share something, such as a subject, a batch or a "
-                "machine? Then they are not independent, and --block with that column compares them with each other; "
-                f"if {one} is a parameter that was set, name it in --factors instead"
+                f"if rows with equal {listed(pooled, 'or')} share a subject, a batch or a machine, they are not "
+                f"independent: add --block with that column; if {one} is a parameter, add it to --factors instead"
             )
         else:
-            notes.append(f"if {one} is a parameter that was set, name it in --factors, or filter the rows")
+            notes.append(f"if {one} is a parameter, add it to --factors, or filter the rows")
     copies = len(rows) - len({tuple(row.values()) for row in rows})
-    if copies and len(rows[0]) > len([name for name in asked if name]):
+    if copies and len(rows[0]) > len([name for name in used if name]):
         notes.append(
-            f"{counted(copies, 'row')} equal an earlier one in all columns; where it is the same run, remove the copy, "
-            "for it counts as evidence"
+            f"{counted(copies, 'row')} {'equals' if copies == 1 else 'equal'} an earlier row in all columns; remove "
+            "duplicates of the same run, which count as independent runs"
         )
     seeds = [name for name in others if name.lower() in _SEEDS and len({row[name] for row in rows}) > 1]
     if question.block is None and seeds:
         notes.append(
-            f"column {seeds[0]} was not used; where rows with an equal {seeds[0]} share something, such as cases or "
-            f"initial weights, --block {seeds[0]} compares them with each other"
+            f"column {seeds[0]} was not used; if rows with equal {seeds[0]} share test cases or initial weights, use "
+            f"--block {seeds[0]}"
         )
     return notes
 
 
 def _pooled(rows: Sequence[Mapping[str, str]], factors: Sequence[str], name: str) -> bool:
-    """Whether a column looks like a parameter, each value of which is in several rows, and varies within factors."""
+    """Return whether a column looks like a parameter: its values repeat, and it varies at equal factors."""
     values = [row[name] for row in rows]
     counts = Counter(values)
     if len(counts) < 2 or min(counts.values()) < 2:
@@ -207,7 +206,7 @@ def _experiment(runs: tuple[RunResult, ...], question: TableQuestion, name: str)
 
 
 def _plan(question: TableQuestion, name: str) -> Plan:
-    """What was asked, as an experiment of no stages would have planned it."""
+    """Return the plan of an experiment without stages that has this analysis."""
     return Plan(
         schema=1,
         experiment=name,
@@ -260,18 +259,18 @@ def _run(
 
 
 def _number(text: str, column: str, index: int) -> float | None:
-    """The response; None where it is missing or not finite."""
+    """Parse a response; None if it is missing or not finite."""
     if text.strip().lower() in MISSING:
         return None
     try:
         value = float(text)
     except ValueError as error:
-        raise InputError(f"column {column!r} must hold numbers, but row {index + 1} has {text!r}.") from error
+        raise InputError(f"column {column!r} must hold numbers, got {text!r} in row {index + 1}.") from error
     return value if math.isfinite(value) else None
 
 
 def _levels(texts: Sequence[str]) -> list[Level]:
-    """The cells of a factor: numbers where all of them are."""
+    """Parse the cells of a factor: as numbers if all of them are."""
     try:
         numbers = [float(text) for text in texts]
     except ValueError:

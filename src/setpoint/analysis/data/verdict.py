@@ -1,4 +1,4 @@
-"""How far a corrected p-value carries a claim."""
+"""Status of a claim from its adjusted p-value."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from setpoint.formatting import counted
 
 
 def verdict(data: ExperimentData, p_adjusted: float, shown: str, *, doubts: Sequence[str] = ()) -> tuple[Status, str]:
-    """Status and reason of a claim about a difference; `shown` is what a significant one shows.
+    """Return status and reason of a claim about a difference; `shown` is the reason of a significant one.
 
-    It is no more than suggestive as long as runs are pending, or where there are `doubts`.
+    The claim is at most suggestive while runs are pending, or if there are `doubts`.
     """
     if p_adjusted >= data.analysis.alpha:
-        return Status.UNRESOLVED, "the difference may be chance"
+        return Status.UNRESOLVED, "not statistically significant"
     pending = sum(run.pending for run in data.runs)
     if pending:
-        return Status.SUGGESTIVE, f"interim: {counted(pending, data.words.run)} still to come"
+        return Status.SUGGESTIVE, f"interim: {counted(pending, data.words.run)} not finished"
     return (Status.SUGGESTIVE, "; ".join(doubts)) if doubts else (Status.SUPPORTED, shown)

@@ -159,7 +159,7 @@ def _edge(tried: Sequence[Level], best: int) -> str:
 
 
 def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> dict[str, Interval]:
-    """The interval of each level's mean by itself, in the metric's unit; none where the values are too skewed for t."""
+    """The individual interval of each level's mean, in the metric's unit; None if the values are too skewed for t."""
     found: dict[str, Interval] = {}
     if sweep.mean_doubt:
         return found

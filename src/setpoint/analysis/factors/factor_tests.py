@@ -82,12 +82,12 @@ class SweepTests:
 
     @property
     def variability(self) -> str:
-        """What effects are compared with, in words."""
+        """The variability that effects are compared with, as text."""
         return f"{self.words.replicate}-to-{self.words.replicate} variability"
 
     @property
     def sample(self) -> str:
-        """How many observations a cell has, in words: `3 seeds per configuration`, or `6 blocks`."""
+        """Number of observations per cell, as text: `3 seeds per configuration`, or `6 blocks`."""
         low, high = self.design.replicates
         blocked = self.cells.parts is not None and self.words.run != "run"
         noun = "block" if blocked else self.words.replicate

@@ -103,7 +103,7 @@ def main_effect(sweep: SweepTests, factor: str) -> Claim:
 
 @dataclass(frozen=True)
 class Spread:
-    """The largest observed difference between two levels, on the analysed scale and in words."""
+    """The largest observed difference between two levels, on the analysed scale and as text."""
 
     value: float
     interval: tuple[float, float] | None
@@ -113,7 +113,7 @@ class Spread:
 def spread_of(sweep: SweepTests, factor: str) -> Spread:
     """Worst against best level of a factor; of two levels with the interval that inverts the test of the effect.
 
-    Of more levels the test is one of all of them, which no interval of two inverts; and runs that survived say nothing
+    Of more levels the test is one of all of them, which no interval of two inverts; and the finished runs say nothing
     about a difference that failed runs put in doubt.
     """
     table = sweep.tables[factor]

@@ -46,7 +46,7 @@ def best_by(sweep: SweepTests, factor: str, other: str) -> str:
 
 
 def best_for_each(sweep: SweepTests, factor: str, other: str) -> list[str]:
-    """The observed best level of `factor` for each level of `other`, in words."""
+    """The observed best level of `factor` for each level of `other`, as text."""
     table = sweep.cells.means.reshape(sweep.cells.shape)
     keep = tuple(sorted({sweep.position(factor), sweep.position(other)}))
     table = table.mean(axis=tuple(k for k in range(table.ndim) if k not in keep))

@@ -1,6 +1,6 @@
 """What a factorial of swept parameters shows: what matters most, which levels are best, and what stays open.
 
-Every claim is about the training procedure: the unit is the trained run, and the tests are those that were fixed
+Every claim is about the training procedure: each trained run counts as one observation, and the tests were fixed
 before the results. Levels are compared on their means over all other parameters.
 """
 

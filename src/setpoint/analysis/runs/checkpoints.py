@@ -33,7 +33,7 @@ def checkpoint_claims(data: ExperimentData) -> list[Claim]:
 
 
 def _claim(data: ExperimentData, system: str, metric: str) -> Claim | None:
-    runs = [(run, cases) for run in data.runs if run.state == "ok" and (cases := _cases(run, system)) is not None]
+    runs = [(run, cases) for run in data.runs if run.state.ok and (cases := _cases(run, system)) is not None]
     shared = sorted(set.intersection(*(set(cases.case_id.tolist()) for _, cases in runs))) if len(runs) >= 2 else []
     if len(shared) < LEAST_CASES:
         return None

@@ -49,7 +49,7 @@ class ConfigurationResult:
 
     def average(self, metric: str) -> float | None:
         """The arithmetic mean over successful runs of a metric of the final evaluation."""
-        values = [(run.outcomes[self.system].final or {}).get(metric) for run in self.runs if run.state == "ok"]
+        values = [(run.outcomes[self.system].final or {}).get(metric) for run in self.runs if run.state.ok]
         numbers = [value for value in values if value is not None]
         return float(np.mean(numbers)) if numbers else None
 
@@ -124,7 +124,7 @@ def ranking(data: ExperimentData, system: str, metric: str) -> Ranking:
 
 
 def _values(runs: Sequence[RunResult], system: str, metric: str) -> list[float]:
-    found = [(run.outcomes[system].final or {}).get(metric) for run in runs if run.state == "ok"]
+    found = [(run.outcomes[system].final or {}).get(metric) for run in runs if run.state.ok]
     return [value for value in found if value is not None]
 
 

@@ -1,4 +1,4 @@
-"""What a confirmation with fresh seeds says: scores that choosing did not flatter."""
+"""Claims of a confirmation with new seeds: scores free of selection bias (winner's curse)."""
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.analysis.data.evidence import ConfirmationEvidence

@@ -79,7 +79,7 @@ def _sft_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
 
 
 def _grpo_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
-    """One cell for each configuration that goes on from an SFT parent."""
+    """One cell for each configuration that continues from an SFT parent."""
     by_configuration: dict[int, list[RunResult]] = {}
     for run in data.runs:
         if run.training_type == "both":
@@ -144,7 +144,7 @@ def _difference(cell: _Cell) -> Contrast | Obstacle:
     if cell.without_logarithm:
         return _no_logarithm(cell.without_logarithm)
     if count < 2:
-        return Obstacle(Status.NOT_TESTABLE, "one run shows no spread")
+        return Obstacle(Status.NOT_TESTABLE, "one run: no variance estimate")
     deviation = float(np.std(cell.differences, ddof=1))
     contrast = Contrast(float(np.mean(cell.differences)), deviation / count**0.5, count - 1.0)
     return contrast if contrast.estimable else _NO_SPREAD
@@ -156,7 +156,7 @@ def _overall(cells: Sequence[_Cell]) -> Contrast | Obstacle:
     if without:
         return _no_logarithm(without)
     if min(len(cell.differences) for cell in cells) < 2:
-        return Obstacle(Status.NOT_TESTABLE, "a cell has one run, which shows no spread")
+        return Obstacle(Status.NOT_TESTABLE, "one run per cell: no variance estimate")
     contrast = _replicated(cells).contrast(np.full(len(cells), 1.0 / len(cells)))
     return contrast if contrast.estimable else _NO_SPREAD
 
@@ -189,7 +189,7 @@ class _Entry:
     """One comparison of a family; `cells` of them are taken together where it has no label.
 
     Attributes:
-        uneven: that those cells differ, in words; empty where they do not.
+        uneven: note that those cells differ; empty if they do not.
     """
 
     system: str
@@ -235,7 +235,7 @@ def _claim(
     improvement, interval = scale.improvement(compared.value), scale.improvement_interval(compared.interval)
     change = change_text(improvement, interval, relative=scale.logarithmic)
     facts = f"{scale.quantity.label} {change}, {p_text(compared.p_adjusted)}, {counted(entry.n_runs, 'run')}"
-    shown = f"{question.stage} changes the metric by more than its runs differ"
+    shown = f"{question.stage} effect exceeds run-to-run variability"
     status, reason = verdict(data, compared.p_adjusted, shown, doubts=[entry.uneven] if entry.uneven else [])
     answer = f"{question.stage} helps" if improvement > 0 else f"{question.stage} harms"
     return Claim(

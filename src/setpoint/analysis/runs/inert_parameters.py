@@ -38,7 +38,7 @@ def inert_parameter_claims(data: ExperimentData) -> list[Claim]:
 
 
 def _implied(names: tuple[str, ...], others: Iterable[tuple[str, ...]]) -> bool:
-    """Whether each of `names` belongs to a smaller set that is dead by itself, so that this one adds nothing."""
+    """Return whether each of `names` belongs to a smaller inert set, so that this one adds nothing."""
     smaller = [set(other) for other in others if set(other) < set(names)]
     return set().union(*smaller) == set(names)
 

@@ -39,9 +39,9 @@ def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[in
     levels = ordered_levels(run.level(factor) for run in data.runs)
     failed, total = dict.fromkeys(levels, 0), dict.fromkeys(levels, 0)
     for run in data.runs:
-        if run.state == "ok" or failed_itself(run):
+        if run.state.ok or failed_itself(run):
             total[run.level(factor)] += 1
-            failed[run.level(factor)] += run.state != "ok"
+            failed[run.level(factor)] += not run.state.ok
     return {level: (failed[level], total[level]) for level in levels}
 
 
@@ -49,15 +49,13 @@ def survivor_caveat(data: ExperimentData) -> list[str]:
     """One caveat where runs are missing from the comparison of means because they failed."""
     failed = sum(map(failed_itself, data.runs))
     return (
-        [f"means are of the {data.words.run}s that survived; {counted(failed, data.words.run)} failed"]
-        if failed
-        else []
+        [f"means exclude {counted(failed, f'failed {data.words.run}')} (possible survivorship bias)"] if failed else []
     )
 
 
 def failure_claims(data: ExperimentData) -> list[Claim]:
     """For each swept parameter whether its levels fail equally often; nothing where no run failed, or all did."""
-    if not any(run.state == "ok" for run in data.runs) or not any(map(failed_itself, data.runs)):
+    if not any(run.state.ok for run in data.runs) or not any(map(failed_itself, data.runs)):
         return []
     tables = {factor: failures_by_level(data, factor) for factor in swept(data)}
     tables = {f: {k: v for k, v in table.items() if v[1]} for f, table in tables.items()}
@@ -97,7 +95,7 @@ def _failure_claim(
     elif p < alpha:
         verdict = Status.SUPPORTED, "failure rates differ between levels"
     else:
-        verdict = Status.UNRESOLVED, "the difference may be chance"
+        verdict = Status.UNRESOLVED, "not statistically significant"
     tested = "" if p is None else f"; {p_text(p)} after Holm"
     statement = f"not resolved: {rates}{tested}; {verdict[1]}"
     if verdict[0] is Status.SUPPORTED:

@@ -24,12 +24,12 @@ from setpoint.seeding import generator
 NEAR, VERY_NEAR = 2.0, 1.25
 """A p-value above alpha by this divisor is near the level: for exact tests, and for the other scale."""
 CLEARLY = 4.0
-"""A p-value of the other scale above so many times alpha contradicts an effect that is not near the level."""
+"""Multiple of alpha above which a p-value on the other scale contradicts an effect that is far from the level."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Another analysis of the same cells: what it does differently, in words, and its cells."""
+    """Another analysis of the same cells: a description of what differs, and its cells."""
 
     name: str
     cells: Cells

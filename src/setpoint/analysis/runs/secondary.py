@@ -32,7 +32,11 @@ def secondary_claims(data: ExperimentData) -> list[Claim]:
 def _claim(data: ExperimentData, metric: str, factor: str, best: Level, _: float, n_runs: int, p: float) -> Claim:
     label = data.quantity(metric).label
     status = Status.SUGGESTIVE if p < data.analysis.alpha else Status.UNRESOLVED
-    reason = f"{metric} is not the primary metric" if status is Status.SUGGESTIVE else "not told apart from the spread"
+    reason = (
+        f"{metric} is not the primary metric"
+        if status is Status.SUGGESTIVE
+        else "not distinguishable from seed-to-seed variability"
+    )
     answer = (
         f"{factor} changes it, {level_text(best)} observed best" if status is Status.SUGGESTIVE else "no effect shown"
     )

@@ -26,7 +26,7 @@ variation has few degrees of freedom to be seen by, at the second."""
 UNEQUAL_SPREADS_BELOW = 0.2
 """Cells whose spreads differ at this level are not moderated."""
 COMMON_DF = 4.0
-"""The weight of the common spread of a factorial's cells, as so many degrees of freedom."""
+"""The weight of the common spread of a factorial's cells, as a number of degrees of freedom."""
 LEAST_DF = 0.5
 """Cells with fewer residual degrees of freedom borrow the common spread."""
 
@@ -263,7 +263,7 @@ def _separate(
     value: Float[np.ndarray, " runs"],
     groups: Sequence[Int[np.ndarray, "members"]],
 ) -> Cells:
-    """Cells of several sets that share no block, such as the whole plots of a split plot: each set by itself."""
+    """Cells of several sets that share no block, such as the whole plots of a split plot: each set separately."""
     size = int(np.prod(shape))
     means, found = np.zeros(size), []
     for group in groups:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 CARRYING_FROM, CARRYING_SPAN = 2.0, 4.0
-"""From so many estimates that carry a variance on, its degrees of freedom are corrected; fully from the sum on."""
+"""Number of dominating variance estimates at which the correction of the degrees of freedom begins."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def corrected_df(parts: Float[np.ndarray, " P"], df: Float[np.ndarray, " P"]) ->
 
 
 def trust(carrying: float) -> float:
-    """How far a correction for biased squares is applied where so many estimates carry the sum."""
+    """Weight of the correction for biased squares, from 0 to 1, if `carrying` estimates dominate the sum."""
     return min(1.0, max(0.0, (carrying - CARRYING_FROM) / CARRYING_SPAN))
 
 

@@ -17,14 +17,14 @@ from setpoint.analysis.statistics.permutation import DRAWS, MOST_EXACT
 
 @dataclass(frozen=True)
 class ExactTest:
-    """A p-value and the smallest one that so many runs could have given."""
+    """A p-value, and the smallest attainable one with this number of runs."""
 
     p: float
     least: float
 
 
 def two_samples(first: Sequence[float], second: Sequence[float], rng: np.random.Generator) -> ExactTest:
-    """Equal distributions of two samples, two-sided, by dealing the runs anew; the statistic is Welch's t."""
+    """Equal distributions of two samples, two-sided, by permuting the runs; the statistic is Welch's t."""
     values = np.concatenate([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
     size, count = len(first), len(values)
     deals = math.comb(count, size)

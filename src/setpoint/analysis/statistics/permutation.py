@@ -62,7 +62,7 @@ def friedman(table: Float[np.ndarray, "systems methods"], rng: np.random.Generat
 
 
 def least_friedman_p(systems: int, methods: int) -> float:
-    """The smallest p-value that so many systems can give, without ties."""
+    """The smallest attainable p-value with this number of systems, without ties."""
     return float(math.factorial(methods)) ** (1 - systems)
 
 

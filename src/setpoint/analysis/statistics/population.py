@@ -11,7 +11,7 @@ from setpoint.analysis.statistics.cells import Contrast, satterthwaite
 from setpoint.analysis.statistics.levels import t_comparison
 
 LARGEST_ENUMERATION = 16
-"""Systems up to which all sign patterns are counted; beyond, the first so many of a fixed random order."""
+"""Number of systems up to which all sign patterns are enumerated; beyond, they are sampled in a fixed order."""
 DRAWS = 20_000
 
 
@@ -25,7 +25,7 @@ class Generalisation:
 
 
 def least_p(systems: int) -> float:
-    """The smallest two-sided p-value that sign flips of so many differences can give."""
+    """The smallest attainable two-sided p-value of sign flips with this number of differences."""
     return float(2.0 ** (1 - systems))
 
 

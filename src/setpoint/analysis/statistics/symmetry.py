@@ -10,7 +10,7 @@ LEAST_RESIDUALS = 12
 MOST_TIED = 0.1
 """A larger share of runs at one end of the scale is an atom."""
 SKEWED = 10.0
-"""A t interval of n runs covers .93 or more where n exceeds so many times the squared skewness (measured)."""
+"""A t interval of n runs covers .93 or more if n exceeds this multiple of the squared skewness (measured)."""
 
 
 def doubt(values: Float[np.ndarray, " runs"], cell: Int[np.ndarray, " runs"], per_mean: int) -> str:

@@ -1,4 +1,4 @@
-"""Stages as jobs of a SLURM cluster: scripts, submission, and what became of every job."""
+"""Run stages as SLURM jobs: scripts, submission and job states."""
 
 from setpoint.execution.slurm.client import Client, Refused, SubmitLimit, Unavailable
 from setpoint.execution.slurm.executor import SlurmExecutor

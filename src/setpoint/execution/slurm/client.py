@@ -1,6 +1,6 @@
-"""The SLURM commands, each with a time limit, and what their refusals mean.
+"""Run SLURM commands with a time limit, and classify their errors.
 
-A command that does not answer says nothing about any job: that is `Unavailable`, and never a state.
+A command that does not answer reveals nothing about a job: it raises `Unavailable` and never counts as a job state.
 """
 
 import os
@@ -19,7 +19,7 @@ from setpoint.execution.slurm.parsing import (
     QueueEntry,
     accounting,
     control,
-    cut_off,
+    is_truncated,
     queue,
 )
 
@@ -31,31 +31,34 @@ _BUSY = (
 )
 _LIMIT = ("submit limit", "submitjob", "maxjobcount", "max_job", "maxsubmit", "accounting/qos policy", "job count")
 _NAMED_LIMIT = re.compile(r"\b(?:Assoc|QOS|Part)\w+Limit\b")
-"""SLURM's name of the limit that is exceeded; the sentence that follows is the same for too many and too large jobs."""
-_AT_ONCE = 200
-"""Job ids in one command line."""
+"""SLURM's name of the exceeded limit; the rest of its message does not distinguish too many from too large jobs."""
+_IDS_PER_CALL = 200
+"""Job ids per command line."""
+# Variables that sbatch would pass from a surrounding job to the submitted one; see "INPUT ENVIRONMENT" in sbatch(1).
 _SCRUBBED = re.compile(r"SLURM_(?!CONF$|CLUSTERS$)|SBATCH_(?!(ACCOUNT|PARTITION|QOS|CONSTRAINT|RESERVATION)$)")
 
 
 class Unavailable(SetpointError):
-    """SLURM did not answer. Whatever was asked is as unknown as before."""
+    """SLURM did not answer, so the state of the request is unknown."""
 
 
 class SubmitLimit(SetpointError):
-    """SLURM takes no further job of this user now."""
+    """SLURM currently accepts no further jobs from this user."""
 
 
 class Refused(InputError):
-    """SLURM will not take a request as it is; the message has SLURM's own words."""
+    """SLURM rejected a request; the message quotes SLURM's reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterLimits:
-    """What the cluster allows; a guess that fits most clusters where it did not say.
+    """Limits of the cluster; the defaults are those of most clusters, used if the cluster reports none.
 
     Attributes:
-        max_array_size: the largest array index is one below.
-        min_job_age_s: how long a job that has ended can still be asked for.
+        max_array_size: SLURM's MaxArraySize; the largest array index is one below.
+        min_job_age_s: SLURM's MinJobAge: how long the controller remembers a finished job, in s.
+        accounting: whether the cluster has an accounting database.
+        submit_limit: most jobs that the user may have in the queue; None if unlimited or unknown.
     """
 
     max_array_size: int = 1001
@@ -66,7 +69,7 @@ class ClusterLimits:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The nodes of one partition that are alike."""
+    """A group of identical nodes of one partition."""
 
     partition: str
     time_min: int | None
@@ -76,26 +79,26 @@ class Node:
 
 
 class Client:
-    """Runs SLURM's commands."""
+    """Runs SLURM commands."""
 
     def __init__(self, timeout_s: float = 20.0) -> None:
-        """Give every command `timeout_s` seconds."""
+        """Limit every command to `timeout_s` seconds."""
         self._timeout_s = timeout_s
 
     def require(self) -> None:
-        """Make sure that there is a SLURM here.
+        """Check that the SLURM commands are installed.
 
         Raises:
-            InputError: its commands are not installed.
+            InputError: they are not.
         """
         if shutil.which("sbatch") is None:
             raise InputError(
-                "there is no `sbatch` on this machine. Give the command on a login node of the cluster (or load its "
+                "there is no `sbatch` on this machine. Run the command on a login node of the cluster (or load its "
                 "SLURM module), or generate the scripts here without submitting them."
             )
 
     def require_answer(self) -> None:
-        """Make sure that SLURM answers.
+        """Check that SLURM answers.
 
         Raises:
             InputError: it does not.
@@ -104,16 +107,16 @@ class Client:
             _ = self.limits
         except Unavailable as error:
             raise InputError(
-                f"SLURM does not answer ({error}). Nothing was started; give the command again where `sinfo` works."
+                f"SLURM does not answer ({error}). Nothing was started; repeat the command when `sinfo` works."
             ) from error
 
     def submit(self, script: Path, options: Iterable[str] = ()) -> str:
-        """Hand in a script; the job's id.
+        """Submit a script and return the job id.
 
         Raises:
-            Refused: SLURM's reason, in its own words.
-            SubmitLimit: not now.
-            Unavailable: no answer; the job may have been taken all the same.
+            Refused: SLURM rejected the script; the message quotes its reason.
+            SubmitLimit: a submit limit is reached for now.
+            Unavailable: no answer; the job may have been accepted nevertheless.
         """
         self.require()
         done = self._call("sbatch", "--parsable", *options, "--", str(script))
@@ -122,69 +125,69 @@ class Client:
         return done.stdout.strip().splitlines()[-1].partition(";")[0]
 
     def queue(self, jobs: Sequence[str], *, ended: bool = True) -> dict[str, QueueEntry]:
-        """Job or task -> what the controller knows of these jobs (arrays by their one id).
+        """Return job or task -> queue entry for these jobs; an array is given by its id.
 
         Args:
-            ended: whether those that ended are of interest too, until the controller forgets them.
+            ended: whether to include finished jobs that the controller still remembers.
 
         Raises:
             Unavailable: no answer.
         """
         found: dict[str, QueueEntry] = {}
-        for some in _chunks(jobs):
-            found |= queue(self._squeue("--jobs", ",".join(some), *(["--states=all"] if ended else [])))
+        for chunk in _chunks(jobs):
+            found |= queue(self._squeue("--jobs", ",".join(chunk), *(["--states=all"] if ended else [])))
         return found
 
     def find(self, names: Sequence[str]) -> dict[str, str]:
-        """Job name -> id of the job or array, of those that the controller still knows.
+        """Return job name -> id of the job or array, for jobs that the controller still remembers.
 
         Raises:
             Unavailable: no answer.
         """
         found: dict[str, str] = {}
-        for some in _chunks(names):
-            for job, seen in queue(self._squeue("--name", ",".join(some), "--states=all")).items():
-                found[seen.name] = job.partition("_")[0]
+        for chunk in _chunks(names):
+            for job, entry in queue(self._squeue("--name", ",".join(chunk), "--states=all")).items():
+                found[entry.name] = job.partition("_")[0]
         return found
 
     def accounting(self, jobs: Sequence[str]) -> list[QueueEntry]:
-        """What the accounting data base knows of jobs: the last state of each, with its steps' want of memory.
+        """Return the last state of each job in the accounting database, with out-of-memory events of its steps.
 
         Raises:
-            Unavailable: it does not answer, or there is none.
+            Unavailable: the database does not answer or does not exist.
         """
         found: list[QueueEntry] = []
-        for some in _chunks(jobs):
-            done = self._call("sacct", "-D", "-n", "-P", "-j", ",".join(some), "-o", ",".join(ACCOUNTING_FIELDS))
+        for chunk in _chunks(jobs):
+            done = self._call("sacct", "-D", "-n", "-P", "-j", ",".join(chunk), "-o", ",".join(ACCOUNTING_FIELDS))
             if done.returncode:
-                raise Unavailable(_words(done.stderr))
+                raise Unavailable(_reason(done.stderr))
             found += accounting(done.stdout)
         return found
 
     def control(self, job: str) -> list[QueueEntry]:
-        """What `scontrol` tells about one job or array.
+        """Return the entries that `scontrol show job` lists for one job or array.
 
         Raises:
             Unavailable: no answer.
         """
         done = self._call("scontrol", "-d", "-o", "show", "job", job)
         if done.returncode and "invalid job id" not in done.stderr.lower():
-            raise Unavailable(_words(done.stderr))
+            raise Unavailable(_reason(done.stderr))
         return control(done.stdout)
 
     def cancel(self, jobs: Sequence[str]) -> None:
-        """End jobs; those that have ended are left alone.
+        """Cancel jobs; finished jobs are ignored.
 
         Raises:
             Unavailable: no answer.
         """
-        for some in _chunks(jobs):
-            done = self._call("scancel", *some)
+        for chunk in _chunks(jobs):
+            done = self._call("scancel", *chunk)
             if done.returncode and "invalid job id" not in done.stderr.lower():
-                raise Unavailable(_words(done.stderr))
+                raise Unavailable(_reason(done.stderr))
 
     def nodes(self) -> list[Node]:
-        """The kinds of nodes, by partition.
+        """Return the groups of identical nodes, by partition.
 
         Raises:
             Unavailable: no answer.
@@ -193,34 +196,34 @@ class Client:
 
         done = self._call("sinfo", "-h", "-e", "-o", "%R|%l|%c|%m|%G")
         if done.returncode:
-            raise Unavailable(_words(done.stderr))
+            raise Unavailable(_reason(done.stderr))
         rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 4]
         return [Node(row[0], minutes(row[1]), _number(row[2]), _number(row[3]), row[4]) for row in rows]
 
     @cached_property
     def limits(self) -> ClusterLimits:
-        """What the cluster allows.
+        """Limits of the cluster.
 
         Raises:
             Unavailable: no answer.
         """
         done = self._call("scontrol", "show", "config")
         if done.returncode:
-            raise Unavailable(_words(done.stderr))
+            raise Unavailable(_reason(done.stderr))
         config = {
             name.strip(): value.strip() for name, _, value in (line.partition("=") for line in done.stdout.splitlines())
         }
-        usual = ClusterLimits()
+        default = ClusterLimits()
         accounting = "slurmdbd" in config.get("AccountingStorageType", "slurmdbd")
         return ClusterLimits(
-            max_array_size=_number(config.get("MaxArraySize", ""), usual.max_array_size),
-            min_job_age_s=_number(config.get("MinJobAge", ""), usual.min_job_age_s),
+            max_array_size=_number(config.get("MaxArraySize", ""), default.max_array_size),
+            min_job_age_s=_number(config.get("MinJobAge", ""), default.min_job_age_s),
             accounting=accounting,
             submit_limit=self._submit_limit() if accounting else None,
         )
 
     def _submit_limit(self) -> int | None:
-        """The least of the user's limits on jobs in the queue; None where accounting is silent."""
+        """Return the smallest of the user's limits on jobs in the queue; None if accounting reports none."""
         try:
             done = self._call(
                 *("sacctmgr", "-n", "-P", "show", "assoc", f"user={_user()}"),
@@ -234,17 +237,17 @@ class Client:
 
     def _squeue(self, *which: str) -> str:
         done = self._call("squeue", "-h", "-o", QUEUE_FORMAT, *which)
-        if cut_off(done.stdout):
+        if is_truncated(done.stdout):  # list every task on a line of its own instead
             done = self._call("squeue", "-h", "-r", "-o", QUEUE_FORMAT, *which)
         if done.returncode and "invalid job id" not in done.stderr.lower():
-            raise Unavailable(_words(done.stderr))
+            raise Unavailable(_reason(done.stderr))
         return done.stdout
 
-    def _call(self, *words: str, timeout_s: float | None = None) -> "subprocess.CompletedProcess[str]":
+    def _call(self, *command: str, timeout_s: float | None = None) -> "subprocess.CompletedProcess[str]":
         limit_s = timeout_s or self._timeout_s
         try:
             return subprocess.run(
-                words,
+                command,
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -254,43 +257,44 @@ class Client:
                 env=_environment(os.environ),
             )
         except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"{words[0]} did not answer within {limit_s:g} s") from error
+            raise Unavailable(f"{command[0]} did not answer within {limit_s:g} s") from error
         except OSError as error:
-            raise Unavailable(f"{words[0]} cannot be run ({error.strerror})") from error
+            raise Unavailable(f"cannot run {command[0]} ({error.strerror})") from error
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Without what a surrounding job would pass on to the jobs that it submits, and with lists of tasks in full.
+    """Return `variables` without those of a surrounding job, and with untruncated task lists (SLURM_BITSTR_LEN=0).
 
-    Whose account it goes on, and where it runs, holds as for a plain `sbatch`.
+    SBATCH_ variables for account, partition, QOS, constraint and reservation are kept, as for a plain `sbatch`.
     """
     kept = {name: value for name, value in variables.items() if _SCRUBBED.match(name) is None}
     return kept | {"LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}
 
 
 def _refusal(stderr: str) -> SetpointError:
-    words = _words(stderr)
-    lower = words.lower()
+    reason = _reason(stderr)
+    lower = reason.lower()
     if any(sign in lower for sign in _BUSY):
-        return Unavailable(words)
-    too_large = any("Submit" not in name for name in _NAMED_LIMIT.findall(words))
+        return Unavailable(reason)
+    # Limits on submissions (AssocMaxSubmitJobLimit, ...) pass with time; all others reject the job itself.
+    too_large = any("Submit" not in name for name in _NAMED_LIMIT.findall(reason))
     if not too_large and any(sign in lower for sign in _LIMIT):
-        return SubmitLimit(words)
-    return Refused(words)
+        return SubmitLimit(reason)
+    return Refused(reason)
 
 
-def _words(stderr: str) -> str:
+def _reason(stderr: str) -> str:
     lines = [re.sub(r"^\w+: (error: )?", "", line).strip() for line in stderr.splitlines()]
     return "; ".join(dict.fromkeys(filter(None, lines))) or "no reason given"
 
 
-def _number(text: str, otherwise: int = 0) -> int:
+def _number(text: str, default: int = 0) -> int:
     match = re.match(r"\d+", text)
-    return int(match[0]) if match else otherwise
+    return int(match[0]) if match else default
 
 
 def _chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
+    return (items[start : start + _IDS_PER_CALL] for start in range(0, len(items), _IDS_PER_CALL))
 
 
 def _user() -> str:

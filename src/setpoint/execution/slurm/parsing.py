@@ -1,10 +1,10 @@
-"""The text of `squeue`, `sacct` and `scontrol`, read defensively: versions differ, and odd lines are left out."""
+"""Parse the output of `squeue`, `sacct` and `scontrol`; unknown lines are skipped, since versions differ."""
 
 import re
 from dataclasses import dataclass, replace
 
 QUEUE_FORMAT = "%i|%A|%T|%r|%N|%j"
-_TOGETHER = re.compile(r"(\d+)_\[([\d,:-]+)(?:%\d+)?\]")
+_TASK_LIST = re.compile(r"(\d+)_\[([\d,:-]+)(?:%\d+)?\]")
 ACCOUNTING_FIELDS = ("JobID", "JobIDRaw", "State", "ExitCode", "DerivedExitCode", "NodeList", "Reason")
 
 ENDED = frozenset(
@@ -14,16 +14,17 @@ ENDED = frozenset(
     }
 )
 _OOM_EXIT = "0:125"
+"""Exit code that SLURM reports for a step killed by the kernel for lack of memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """A job or array task as one of SLURM's commands shows it.
+    """A job or array task as shown by a SLURM command.
 
     Attributes:
-        job: as users write it: `12`, or `12_3` for a task of an array.
-        state: the bare word. One that is not known here stands for a job that has not ended.
-        exit_code: `code:signal`; empty where the command does not say.
+        job: job id as users write it: `12`, or `12_3` for an array task.
+        state: SLURM's state without suffixes; unknown states count as not ended.
+        exit_code: `code:signal`; empty if the command does not report it.
         out_of_memory: whether the job or one of its steps ran out of memory.
     """
 
@@ -37,24 +38,24 @@ class QueueEntry:
 
     @property
     def ended(self) -> bool:
-        """Whether this is over; a job that waits to be started again is not."""
+        """Whether the job has ended; a requeued job has not."""
         return self.state in ENDED
 
 
 def queue(text: str) -> dict[str, QueueEntry]:
-    """Job -> what a line of `squeue -o QUEUE_FORMAT` says of it, or of several waiting tasks together."""
+    """Return job -> entry from `squeue -o QUEUE_FORMAT`; pending tasks that share a line are expanded."""
     found: dict[str, QueueEntry] = {}
     for line in text.splitlines():
         row = _columns(line)
         if len(row) == 6:
-            seen = QueueEntry(job=row[0], state=_state(row[2]), reason=row[3], node=row[4], name=row[5])
-            found |= dict.fromkeys(_jobs(row[0]), seen)
+            entry = QueueEntry(job=row[0], state=_state(row[2]), reason=row[3], node=row[4], name=row[5])
+            found |= dict.fromkeys(_jobs(row[0]), entry)
     return found
 
 
-def cut_off(text: str) -> bool:
-    """Whether `squeue` has shortened a list of waiting tasks, which would hide some of them."""
-    return any("_[" in job and _TOGETHER.fullmatch(job) is None for job, *_ in map(_columns, text.splitlines()))
+def is_truncated(text: str) -> bool:
+    """Return whether `squeue` truncated a list of pending tasks, which hides some of them."""
+    return any("_[" in job and _TASK_LIST.fullmatch(job) is None for job, *_ in map(_columns, text.splitlines()))
 
 
 def _columns(line: str) -> list[str]:
@@ -62,22 +63,22 @@ def _columns(line: str) -> list[str]:
 
 
 def _jobs(text: str) -> list[str]:
-    """`12`, `12_3`, or every task of `12_[4-6,9,11-15:2%2]`; nothing for what is neither."""
-    together = _TOGETHER.fullmatch(text)
-    if together is None:
+    """Expand `12`, `12_3` or `12_[4-6,9,11-15:2%2]` into job ids; other texts give none."""
+    task_list = _TASK_LIST.fullmatch(text)
+    if task_list is None:
         return [text] if _is_job(text) else []
     found: list[str] = []
-    for part in filter(None, together[2].split(",")):
+    for part in filter(None, task_list[2].split(",")):
         ends, _, step = part.partition(":")
         first, _, last = ends.partition("-")
-        found += [f"{together[1]}_{index}" for index in range(int(first), int(last or first) + 1, int(step or 1))]
+        found += [f"{task_list[1]}_{index}" for index in range(int(first), int(last or first) + 1, int(step or 1))]
     return found
 
 
 def accounting(text: str) -> list[QueueEntry]:
-    """Lines of `sacct -D -n -P`, steps merged into their jobs; the last start of a job counts.
+    """Parse `sacct -D -n -P`, with steps merged into their jobs; the last start of a job counts.
 
-    A task that never began may have no line but one that it shares with others, or with its whole array.
+    A task that never started may only appear on a line shared with other tasks or the whole array.
     """
     found: dict[str, QueueEntry] = {}
     for line in text.splitlines():
@@ -99,12 +100,12 @@ def accounting(text: str) -> list[QueueEntry]:
 
 
 def control(text: str) -> list[QueueEntry]:
-    """Lines of `scontrol -o show job`."""
-    return [seen for line in text.splitlines() for seen in _control_line(line)]
+    """Parse `scontrol -o show job`."""
+    return [entry for line in text.splitlines() for entry in _control_line(line)]
 
 
 def _control_line(line: str) -> list[QueueEntry]:
-    # Paths and comments, which may hold anything, come late: the first of equal names is SLURM's own.
+    # User-supplied paths and comments come last, so the first of two equal names is SLURM's own.
     fields = dict(reversed(re.findall(r"(?:^|\s)([A-Z][A-Za-z/:]*)=(\S*)", line)))
     if not fields.get("JobId", "").isdecimal() or "JobState" not in fields:
         return []
@@ -121,10 +122,10 @@ def _control_line(line: str) -> list[QueueEntry]:
 
 
 def _state(text: str) -> str:
-    """`CANCELLED by 1000` and `CANCELLED+` are CANCELLED."""
+    """Strip suffixes: `CANCELLED by 1000` and `CANCELLED+` both give CANCELLED."""
     return (text.split() or [""])[0].rstrip("+").upper()
 
 
 def _is_job(text: str) -> bool:
-    """Whether `text` names one job or task; `12_[4-9]` names tasks that share a line."""
+    """Return whether `text` is a single job or task, not a task list such as `12_[4-9]`."""
     return re.fullmatch(r"\d+(_\d+)?", text) is not None

@@ -1,4 +1,4 @@
-"""What is particular to one cluster, from a YAML file such as those in `configs/slurm/`."""
+"""Cluster profiles, read from YAML files such as those in `configs/slurm/`."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from setpoint.execution.slurm.resources import Resources
 from setpoint.validation import dotted, sentence
 from setpoint.yaml_files import read_table
 
-_INSTEAD = {
+_FIELD_FOR_OPTION = {
     **dict.fromkeys(("partition", "account", "qos", "constraint"), "the field of that name"),
     **dict.fromkeys(("time", "mem", "mem-per-cpu", "cpus-per-task", "gres", "gpus"), "the field 'resources'"),
     **dict.fromkeys(("requeue", "no-requeue"), "the field 'requeue'"),
@@ -20,14 +20,14 @@ _INSTEAD = {
     "array": "the field 'at_once' to throttle arrays",
     "export": "the field 'environment'",
 }
-_OURS = frozenset(
+_RESERVED = frozenset(
     {"job-name", "output", "error", "open-mode", "dependency", "kill-on-invalid-dep", "wrap", "wait", "parsable"}
 )
-"""Options by which the scripts and the commands here know what became of a job."""
+"""Options that the generated scripts need for tracking jobs."""
 
 
 class Profile(BaseModel):
-    """Everything has a default that works on a small cluster."""
+    """Settings of one cluster; the defaults work on a small one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
@@ -35,80 +35,80 @@ class Profile(BaseModel):
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-    """On the nodes of `partition`."""
+    """Constraint on the nodes of `partition`."""
     cpu_partition: str | None = None
-    """For stages that use no GPU, and for the job that collects."""
+    """Partition of stages without a GPU and of the final job that collects the results."""
     resources: str = ""
-    """Of a stage that uses the model, in the form of --resource-limits, which wins resource by resource."""
+    """Request of a stage that uses the model, in the format of --resource-limits, which overrides it per resource."""
     venv: str | None = None
     """Folder of a virtual environment to activate."""
     conda: str | None = None
     """Name or folder of a conda environment to activate."""
     setup: str = ""
-    """Shell lines that come first, such as `module load cuda`."""
+    """Shell lines to run first, such as `module load cuda`."""
     at_once: int | None = Field(default=None, ge=1)
-    """Tasks of an array that run at the same time."""
+    """Maximum number of tasks of an array that run at the same time."""
     submit_limit: int | None = Field(default=None, ge=1)
-    """Tasks in the queue at the same time, where the cluster allows fewer than it says."""
+    """Maximum number of tasks in the queue, if the cluster allows fewer than it reports."""
     signal_s: int = Field(default=180, ge=1)
-    """The warning comes this long before the time limit; SLURM may be up to a minute early."""
+    """Seconds before the time limit at which SLURM sends USR1; it may arrive up to a minute earlier (sbatch(1))."""
     most_requeues: int = Field(default=20, ge=0)
     requeue: bool = True
     options: dict[str, str] = {}
-    """Further `sbatch` options by their long names; one without a value is given as true."""
+    """Additional `sbatch` options by long name; use true for an option without a value."""
     environment: dict[str, str] = {}
-    """Further variables for the workers."""
+    """Additional environment variables of the workers."""
 
     @field_validator("resources")
     @classmethod
-    def _can_be_read(cls, text: str) -> str:
+    def _check_resources(cls, text: str) -> str:
         Resources.parse(text)
         return text
 
     @field_validator("options", mode="before")
     @classmethod
-    def _flags(cls, options: Any) -> Any:
+    def _read_flags(cls, options: Any) -> Any:
         if not isinstance(options, dict):
             return options
         return {name: "" if value is True or value is None else value for name, value in options.items()}
 
     @field_validator("options")
     @classmethod
-    def _do_not_contradict(cls, options: dict[str, str]) -> dict[str, str]:
+    def _check_options(cls, options: dict[str, str]) -> dict[str, str]:
         for name in options:
             if re.fullmatch(r"[a-z][a-z0-9-]*", name) is None:
-                raise ValueError(f"{name!r} is not the long name of an option, without its dashes, such as 'mail-type'")
-            if name in _INSTEAD:
-                raise ValueError(f"{name!r} cannot be set here; use {_INSTEAD[name]}")
-            if name in _OURS:
+                raise ValueError(f"{name!r} is not the long name of an option without dashes, such as 'mail-type'")
+            if name in _FIELD_FOR_OPTION:
+                raise ValueError(f"{name!r} cannot be set here; use {_FIELD_FOR_OPTION[name]}")
+            if name in _RESERVED:
                 raise ValueError(f"{name!r} cannot be set here; the scripts set it")
         return options
 
     @field_validator("environment")
     @classmethod
-    def _are_variables(cls, environment: dict[str, str]) -> dict[str, str]:
+    def _check_environment(cls, environment: dict[str, str]) -> dict[str, str]:
         for name in environment:
             if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
-                raise ValueError(f"{name!r} cannot be the name of a variable")
+                raise ValueError(f"{name!r} is not a valid variable name")
         return environment
 
     def allocation(self, *, gpu: bool) -> dict[str, str]:
-        """`sbatch` options that say where and on whose account a job runs."""
-        elsewhere = not gpu and self.cpu_partition is not None
+        """Return the `sbatch` options for partition, account, QOS and constraint, plus `options`."""
+        on_cpu_partition = not gpu and self.cpu_partition is not None
         found = {
-            "partition": self.cpu_partition if elsewhere else self.partition,
+            "partition": self.cpu_partition if on_cpu_partition else self.partition,
             "account": self.account,
             "qos": self.qos,
-            "constraint": None if elsewhere else self.constraint,
+            "constraint": None if on_cpu_partition else self.constraint,
         }
         return {name: value for name, value in found.items() if value} | self.options
 
 
 def read_profile(path: Path) -> Profile:
-    """The profile in a YAML file.
+    """Read a profile from a YAML file.
 
     Raises:
-        InputError: everything that is wrong with it.
+        InputError: the profile is invalid; lists all errors.
     """
     fields = read_table(path, "partition: gpu")
     known = Profile.model_fields
@@ -121,7 +121,7 @@ def read_profile(path: Path) -> Profile:
 
 
 def _finding(path: Path, finding: Mapping[str, Any]) -> InputError:
-    """One thing that is wrong in the profile at `path`."""
+    """Return one validation error of the profile at `path`."""
     place = finding["loc"]
     bounds = Profile.model_fields[str(place[0])].metadata
     return InputError(f"{str(path)!r}: {sentence(dotted(place), finding, bounds)}")

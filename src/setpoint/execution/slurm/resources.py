@@ -1,4 +1,4 @@
-"""What a job asks the cluster for, read from `gpu:1,mem:32GB,time:24:00:00`."""
+"""Resource requests of jobs, written as `gpu:1,mem:32GB,time:24:00:00`."""
 
 import math
 import re
@@ -16,11 +16,14 @@ _GROWTH = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Of one job on one node.
+    """Resources of one job on one node.
 
     Attributes:
-        gpus: 0 for none.
-        gpu_type: such as `a100`; empty for any.
+        gpus: number of GPUs.
+        gpu_type: GPU type such as `a100`; empty for any.
+        mem_mb: memory in MiB.
+        time_min: time limit in minutes.
+        cpus: CPU cores.
     """
 
     gpus: int = 0
@@ -31,19 +34,19 @@ class Resources:
 
     @classmethod
     def parse(cls, text: str) -> "Resources":
-        """Read `name:value` pairs; what is left out has its default.
+        """Parse `name:value` pairs; omitted resources keep their defaults.
 
         Raises:
-            InputError: everything that is wrong with `text`.
+            InputError: `text` is invalid; lists all errors.
         """
         values: dict[str, int | str] = {}
         findings = Findings()
         pairs = [part.partition(":") for part in filter(None, (part.strip() for part in text.split(",")))]
-        often = Counter(name for name, _, _ in pairs)
+        counts = Counter(name for name, _, _ in pairs)
         for name, colon, value in pairs:
             with findings.check():
-                if name in NAMES and often[name] > 1:
-                    raise InputError(f"resource {name!r} is given {often[name]} times in {text!r}. Give it once.")
+                if name in NAMES and counts[name] > 1:
+                    raise InputError(f"resource {name!r} is given {counts[name]} times in {text!r}. Give it once.")
                 if name not in NAMES:
                     raise unknown_name("resource", name, NAMES, "Write 'gpu:1,mem:32GB,time:24:00:00'.")
                 if not colon or not value:
@@ -53,7 +56,7 @@ class Resources:
         return cls(**values)  # type: ignore[arg-type]
 
     def options(self) -> Iterator[tuple[str, str]]:
-        """`sbatch` options and their values."""
+        """Yield `sbatch` options with their values."""
         yield "time", duration(self.time_min)
         yield "mem", f"{self.mem_mb}M"
         yield "cpus-per-task", str(self.cpus)
@@ -62,57 +65,58 @@ class Resources:
             yield "gres", f"gpu{kind}:{self.gpus}"
 
     def overridden(self, text: str) -> "Resources":
-        """These, but for those that `text`, which `parse` reads, is about."""
+        """Return a copy with the resources given in `text` replaced."""
         wanted = Resources.parse(text)
         return replace(self, **{field: getattr(wanted, field) for name in named(text) for field in _FIELDS[name]})
 
     def text(self, names: Collection[str] = NAMES) -> str:
-        """What `parse` reads, as far as it is about `names`."""
+        """Return the text form of the resources `names`, as read by `parse`."""
         gpus = f"{self.gpu_type}:{self.gpus}" if self.gpu_type else str(self.gpus)
         values = {"gpu": gpus, "mem": f"{self.mem_mb}MB", "time": str(self.time_min), "cpus": str(self.cpus)}
         return ",".join(f"{name}:{values[name]}" for name in NAMES if name in names)
 
     def without_gpu(self) -> "Resources":
-        """The same for a stage that computes on the processor alone."""
+        """Return a copy without a GPU, for stages that run on the CPU only."""
         return replace(self, gpus=0, gpu_type="")
 
     @classmethod
-    def largest(cls, several: Iterable["Resources"]) -> "Resources":
-        """What suffices for each of `several` that differ in memory and time alone."""
-        found = list(several)
+    def largest(cls, requests: Iterable["Resources"]) -> "Resources":
+        """Return the maximum of requests requests that differ only in memory and time."""
+        found = list(requests)
         mem_mb, time_min = max(each.mem_mb for each in found), max(each.time_min for each in found)
         return replace(found[0], mem_mb=mem_mb, time_min=time_min)
 
-    def grown(self, *, memory: int = 0, time: int = 0, most: "Resources | None" = None) -> "Resources":
-        """Half as much again for every failure for want of memory or time, up to `most`."""
+    def grown(self, *, memory: int = 0, time: int = 0, limit: "Resources | None" = None) -> "Resources":
+        """Return a copy with memory and time raised by half for each failure of that kind, up to `limit`."""
         mem_mb, time_min = (
             math.ceil(value * _GROWTH**times) for value, times in ((self.mem_mb, memory), (self.time_min, time))
         )
-        if most is not None:
+        if limit is not None:
             mem_mb, time_min = (
-                max(self.mem_mb, min(mem_mb, most.mem_mb)),
-                max(self.time_min, min(time_min, most.time_min)),
+                max(self.mem_mb, min(mem_mb, limit.mem_mb)),
+                max(self.time_min, min(time_min, limit.time_min)),
             )
         return replace(self, mem_mb=mem_mb, time_min=time_min)
 
 
 def named(text: str) -> frozenset[str]:
-    """The resources that `text`, which `parse` reads, is about."""
+    """Return the names of the resources given in `text`."""
     return frozenset(part.strip().partition(":")[0] for part in text.split(",")) & set(NAMES)
 
 
 def duration(minutes: int) -> str:
-    """`minutes` as SLURM writes it: `days-hours:minutes:seconds`."""
+    """Format minutes in SLURM's format `days-hours:minutes:seconds`."""
     days, rest = divmod(minutes, 24 * 60)
     return f"{days}-{rest // 60:02d}:{rest % 60:02d}:00"
 
 
 def minutes(text: str) -> int | None:
-    """Whole minutes, rounded up, of `minutes`, `h:mm:ss`, `mm:ss`, `d-h`, `d-h:mm` or `d-h:mm:ss`; None for others."""
+    """Parse `minutes`, `mm:ss`, `h:mm:ss`, `d-h`, `d-h:mm` or `d-h:mm:ss` into minutes, rounded up; None if invalid."""
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::([0-5]?\d))?(?::([0-5]?\d))?", text.strip())
     if match is None:
         return None
     days, first, second, third = (None if part is None else int(part) for part in match.groups())
+    # As in sbatch(1) --time: without days, two fields are minutes:seconds, three are hours:minutes:seconds.
     if days is not None:
         seconds = days * 86400 + (first or 0) * 3600 + (second or 0) * 60 + (third or 0)
     elif third is not None:

@@ -1,9 +1,9 @@
-"""Batch scripts that a person can read, change and submit: one array of stages of one kind in each.
+"""Readable, editable batch scripts; each is one job array of stages of one kind.
 
 <name>.sbatch   the script
-<name>.json     its stages, in the order of the array, and what they wait for
-<name>.jobs     the ids under which it was submitted, a line each
-logs/           what SLURM and the script print; what a stage prints is in the folder of its attempt
+<name>.json     its stages in array order, and their dependencies
+<name>.jobs     the job ids of its submissions, one per line
+logs/           output of SLURM and the script; the output of a stage is in the folder of its attempt
 """
 
 import re
@@ -30,11 +30,12 @@ from setpoint.execution.slurm.resources import Resources
 MARKS = "marks"
 LOGS = "logs"
 LinkKind = Literal["aftercorr", "afterok", "afterany"]
+_LINK_KINDS: tuple[LinkKind, ...] = get_args(LinkKind)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a batch waits for: task by task (`aftercorr`), for the success of all, or for the end of all."""
+    """Dependency on a batch: task by task (`aftercorr`), on success of all tasks, or on their end."""
 
     kind: LinkKind
     batch: str
@@ -45,7 +46,7 @@ class Site:
     """Where the jobs of an experiment run.
 
     Attributes:
-        command: the words that start this package's command line on a node.
+        command: command line that runs `setpoint` on a node, as a list of arguments.
     """
 
     workspace: Path
@@ -55,7 +56,7 @@ class Site:
 
     @property
     def folder(self) -> Path:
-        """Everything about the experiment's jobs."""
+        """Folder of the experiment's SLURM files."""
         return self.workspace.absolute() / "experiments" / self.experiment / "slurm"
 
 
@@ -64,10 +65,11 @@ class Batch:
     """One script: an array of stages.
 
     Attributes:
-        folder: where the script lies.
-        comments: stage id -> a word on it, for the reader of the script.
-        gpu: whether the stages may use a GPU; it decides on the partition.
-        exclude: nodes that are not to be used.
+        folder: folder of the script.
+        gpu: whether the stages may use a GPU; determines the partition.
+        after: dependencies on other batches.
+        exclude: nodes to avoid.
+        comments: stage id -> comment on the stage in the script.
     """
 
     name: str
@@ -82,21 +84,21 @@ class Batch:
 
     @property
     def script(self) -> Path:
-        """The file for `sbatch`."""
+        """The script for `sbatch`."""
         return self.folder / f"{self.name}.sbatch"
 
     @property
     def jobs_file(self) -> Path:
-        """The ids under which it was submitted."""
+        """The file with the job ids of its submissions."""
         return self.folder / f"{self.name}.jobs"
 
     def jobs(self) -> list[str]:
-        """The ids under which it was submitted, oldest first."""
+        """Return the job ids of its submissions, oldest first."""
         return read_jobs(self.jobs_file)
 
 
 def read_jobs(path: Path) -> list[str]:
-    """The job ids in a `.jobs` file; none where it is missing."""
+    """Return the job ids in a `.jobs` file; empty if it is missing."""
     try:
         return [word for word in path.read_text(encoding="utf-8").split() if word.isdecimal()]
     except OSError:
@@ -104,13 +106,13 @@ def read_jobs(path: Path) -> list[str]:
 
 
 def add_job(batch: Batch, job: str) -> None:
-    """Note that `batch` was submitted as `job`."""
+    """Record that `batch` was submitted as `job`."""
     with batch.jobs_file.open("a", encoding="utf-8") as stream:
         stream.write(f"{job}\n")
 
 
 def write_batch(site: Site, batch: Batch) -> None:
-    """Write the script and its list of stages; the list is there first, so that no job is without one."""
+    """Write the list of stages, then the script, so that every script has a list."""
     (batch.folder / LOGS).mkdir(parents=True, exist_ok=True)
     described = {
         "schema": 1,
@@ -125,13 +127,13 @@ def write_batch(site: Site, batch: Batch) -> None:
     batch.script.chmod(0o755)
 
 
-def read_batches(folder: Path, *, but: Collection[Path] = ()) -> Iterator[tuple[Path, Batch]]:
-    """Every batch below an experiment's `slurm` folder by the path of its list, without damaged and `but` known ones.
+def read_batches(folder: Path, *, skip: Collection[Path] = ()) -> Iterator[tuple[Path, Batch]]:
+    """Yield (path of the list, batch) for each batch in an experiment's `slurm` folder, except damaged ones and `skip`.
 
-    Whether the stages use a GPU is not in a list.
+    The lists do not record whether the stages use a GPU.
     """
     for path in sorted(folder.glob("*/*.json")):
-        if path not in but:
+        if path not in skip:
             try:
                 yield path, read_batch(path)
             except DamagedError:
@@ -139,10 +141,10 @@ def read_batches(folder: Path, *, but: Collection[Path] = ()) -> Iterator[tuple[
 
 
 def read_batch(path: Path) -> Batch:
-    """The batch whose list of stages is at `path`.
+    """Read the batch whose list of stages is at `path`.
 
     Raises:
-        DamagedError: it is not what was written.
+        DamagedError: the file is damaged.
     """
     fields = Fields(read_json(path), path)
     resources = fields.inner("resources")
@@ -161,20 +163,19 @@ def read_batch(path: Path) -> Batch:
         after=tuple(_link(link) for link in fields.inners("after")),
     )
     if batch.name != path.stem or not all(map(is_identifier, (batch.kind, *batch.stages))):
-        raise DamagedError(f"{str(path)!r} is damaged: it has a name that it cannot have.")
+        raise DamagedError(f"{str(path)!r} is damaged: it contains an invalid name.")
     return batch
 
 
 def _link(fields: Fields) -> Link:
     name = fields.text("batch")
-    for kind in get_args(LinkKind):
-        if fields.text("kind") == kind and is_file_name(name):
-            return Link(kind, name)
-    raise fields.wrong("kind", f"one of {', '.join(get_args(LinkKind))} with the name of a batch")
+    if not is_file_name(name):
+        raise fields.wrong("batch", "the name of a batch")
+    return Link(fields.one_of("kind", _LINK_KINDS), name)
 
 
 def script_text(site: Site, batch: Batch) -> str:
-    """The text of a batch script. Nothing that a user named reaches the shell without quotes."""
+    """Return the batch script, with all user-supplied text quoted for the shell."""
     width = max(map(len, batch.stages))
     stages = "\n".join(
         f"    {name:<{width}}  # {index}{_comment(batch.comments.get(name, ''))}"
@@ -185,15 +186,15 @@ def script_text(site: Site, batch: Batch) -> str:
             "#!/bin/bash",
             *_directives(site, batch),
             "",
-            f"# {_count(batch)} of experiment {_one_line(site.experiment)}, one task of the array each.",
-            "# A stage that is finished is not computed again, so that this may be submitted as often as you like.",
+            f"# {_count(batch)} of experiment {_one_line(site.experiment)}, one array task each.",
+            "# Finished stages are skipped, so this script can be submitted repeatedly.",
             "",
             f"stages=(\n{stages}\n)",
             f"workspace={shlex.quote(str(site.workspace.absolute()))}",
             f"marks={shlex.quote(str(site.folder / MARKS))}",
             f"setpoint=({shlex.join(site.command)})",
             f"most_requeues={site.profile.most_requeues}",
-            *_own_log(batch),
+            *_fallback_log(batch),
             "",
             *(f"export {_name(name)}={shlex.quote(value)}" for name, value in _exports(site).items()),
             *_activation(site.profile),
@@ -204,7 +205,7 @@ def script_text(site: Site, batch: Batch) -> str:
 
 
 def array_options(site: Site, batch: Batch) -> Iterator[tuple[str, str]]:
-    """Every option of a batch, by its long name."""
+    """Yield all `sbatch` options of a batch, by long name."""
     profile = site.profile
     throttle = f"%{profile.at_once}" if profile.at_once else ""
     yield "job-name", batch.name
@@ -216,7 +217,7 @@ def array_options(site: Site, batch: Batch) -> Iterator[tuple[str, str]]:
         yield "requeue", ""
     else:
         yield "no-requeue", ""
-    yield "signal", f"B:USR1@{min(profile.signal_s, 30 * batch.resources.time_min)}"  # half the time at most
+    yield "signal", f"B:USR1@{min(profile.signal_s, 30 * batch.resources.time_min)}"  # at most half the time limit
     if batch.after:
         yield "kill-on-invalid-dep", "yes"
     allocation = profile.allocation(gpu=batch.gpu)
@@ -227,11 +228,11 @@ def array_options(site: Site, batch: Batch) -> Iterator[tuple[str, str]]:
 
 
 def submit_text(site: Site, batches: Iterable[Batch], collect: Path, recorder: Path | None) -> str:
-    """A shell script that hands in every batch, in order and with its dependencies.
+    """Return a shell script that submits all batches, in order and with their dependencies.
 
     Args:
-        collect: the script that runs when everything has ended.
-        recorder: a script that keeps what `scontrol` says of a batch, where there is no accounting.
+        collect: the script that runs after all batches have ended.
+        recorder: the script that saves the `scontrol` output of a batch, on clusters without accounting.
     """
     batches = list(batches)
     variable = {batch.name: f"job_{number}" for number, batch in enumerate(batches)}
@@ -249,7 +250,7 @@ def submit_text(site: Site, batches: Iterable[Batch], collect: Path, recorder: P
 
 
 def plain_text(site: Site, name: str, log: Path, body: str, options: dict[str, str]) -> str:
-    """A script of one short job without stages."""
+    """Return the script of a short job without stages."""
     described = {
         "job-name": name,
         "output": _pattern(log),
@@ -264,7 +265,7 @@ def plain_text(site: Site, name: str, log: Path, body: str, options: dict[str, s
 
 
 def job_name(*parts: str) -> str:
-    """`parts` as one word that means the same to SLURM, shells and file systems."""
+    """Join `parts` into a name that is safe for SLURM, shells and file systems."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).strip("._-")[:180] or "setpoint"
 
 
@@ -282,7 +283,7 @@ def _directive(name: str, value: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """A file name pattern of SLURM. A path that no pattern can express goes nowhere; the script opens its own log."""
+    """Return `path` as a SLURM file name pattern, or /dev/null if it has none: the script then opens its own log."""
     return str(path.parent).replace("%", "%%") + f"/{path.name}" if _expressible(path) else "/dev/null"
 
 
@@ -290,7 +291,7 @@ def _expressible(path: Path) -> bool:
     return not set(str(path)) & set("\\\n\r")
 
 
-def _own_log(batch: Batch) -> list[str]:
+def _fallback_log(batch: Batch) -> list[str]:
     folder = batch.folder / LOGS
     if _expressible(folder):
         return []
@@ -299,7 +300,7 @@ def _own_log(batch: Batch) -> list[str]:
 
 
 def _exports(site: Site) -> dict[str, str]:
-    """Variables of every job. Nodes may have no way out; what comes from a hub was fetched before."""
+    """Return the variables of every job. Nodes may be offline, so hub models are downloaded beforehand."""
     return worker_variables() | {"HF_HUB_OFFLINE": "1"} | site.profile.environment
 
 
@@ -321,16 +322,16 @@ def _comment(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """`text` without what would end a line, or could not be seen."""
+    """Replace line breaks and unprintable characters in `text`."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _name(text: str) -> str:
-    """An option's or a variable's name, which cannot be quoted."""
+    """Strip characters that are invalid in option and variable names, which cannot be quoted."""
     return re.sub(r"[^A-Za-z0-9_-]", "", text)
 
 
-_BODY = r"""stage=${stages[${SLURM_ARRAY_TASK_ID:?"hand this in with sbatch"}]}
+_BODY = r"""stage=${stages[${SLURM_ARRAY_TASK_ID:?"submit this with sbatch"}]}
 if [ -z "$stage" ]; then
     echo "there is no stage number $SLURM_ARRAY_TASK_ID" >&2
     exit 2
@@ -341,29 +342,29 @@ worker=''
 warned=''
 interrupted=''
 
-mark() { # start|end, exit code: a file that is there in full or not at all
+mark() { # start|end, exit code: written to a temporary file and renamed, so it is never partial
     local TZ=UTC folder=$marks/$stage name=$job-$restart.$1.json
     mkdir -p -- "$folder" &&
         printf '{"schema": 1, "job": "%s", "restart": %d, "node": "%s", "at": "%(%FT%TZ)T", "exit_code": %s}\n' \
             "$job" "$restart" "${SLURMD_NODENAME:-}" -1 "$2" >"$folder/.$name" &&
         mv -f -- "$folder/.$name" "$folder/$name"
 }
-pass_on() { # the time limit is near (USR1), or the job is to make room (TERM): the stage saves its state
+forward() { # USR1: the time limit is near; TERM: preemption. The stage saves a checkpoint
     interrupted=1
     [ -z "$worker" ] || kill -s "$1" "$worker" 2>/dev/null
 }
 trap 'mark end $?' EXIT
-trap 'warned=1; pass_on USR1' USR1
-trap 'pass_on TERM' TERM
+trap 'warned=1; forward USR1' USR1
+trap 'forward TERM' TERM
 mark start null
 
 if ! command -v "${setpoint[0]}" >/dev/null; then
-    echo "${setpoint[0]} is not there on ${SLURMD_NODENAME:-this node}: look at the activation above" >&2
+    echo "${setpoint[0]} was not found on ${SLURMD_NODENAME:-this node}: check the environment activated above" >&2
     exit 127
 fi
 "${setpoint[@]}" stage run --experiment @EXPERIMENT@ --stage "$stage" --workspace "$workspace" &
 worker=$!
-[ -z "$warned" ] || pass_on USR1
+[ -z "$warned" ] || forward USR1
 code=0
 while
     interrupted=''
@@ -372,34 +373,34 @@ while
     [ -n "$interrupted" ]
 do :; done
 
-# @SAVED@: the stage saved its state; 138: USR1 came before it could listen
+# @SAVED@: the stage saved a checkpoint; 138: USR1 arrived before its handler was installed
 if [[ -n $warned && $code =~ ^(@SAVED@|138)$ && $restart -lt $most_requeues ]]; then
     mark end "$code"
-    echo "the time limit is near; going back to the queue with what is saved"
-    timeout 60 scontrol requeue "$job" && sleep 300 # until SLURM ends this
+    echo "the time limit is near; requeueing to continue from the checkpoint"
+    timeout 60 scontrol requeue "$job" && sleep 300 # until SLURM ends this job
 fi
 exit "$code"
 """
 
 _SUBMIT = r"""#!/bin/bash
-# Hands in all stages of experiment @EXPERIMENT@. Nothing else needs to run afterwards: SLURM keeps the order, and
-# the last job writes the report. To see how it goes: setpoint slurm status @EXPERIMENT@
+# Submits all stages of experiment @EXPERIMENT@. No process has to keep running: SLURM enforces the order, and
+# the last job writes the report. To monitor progress: setpoint slurm status @EXPERIMENT@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 mkdir -p logs
 
 jobs=()
-submit() { # name of a script, options of sbatch; leaves the job's id in $job
+submit() { # script name, sbatch options; stores the job id in $job
     local name=$1
     shift
-    job=$(sbatch --parsable "$@" "$name.sbatch") || withdraw "$name"
+    job=$(sbatch --parsable "$@" "$name.sbatch") || abort "$name"
     job=${job%%;*}
     jobs+=("$job")
     echo "$job" >>"$name.jobs"
     echo "$name: job $job" >&2
 }
-withdraw() { # half an experiment is of no use in the queue
-    echo "$1 was not taken; taking back ${jobs[*]:-nothing}" >&2
+abort() { # cancel the jobs submitted so far: an incomplete experiment is of no use in the queue
+    echo "SLURM did not accept $1; cancelling jobs: ${jobs[*]:-none}" >&2
     [ ${#jobs[@]} -eq 0 ] || scancel "${jobs[@]}"
     exit 1
 }

@@ -1,11 +1,11 @@
-"""What became of a job. The sources are asked in the order in which they can be trusted.
+"""Determine the state of jobs. Sources in order of precedence:
 
-1. the stage folder: a finished stage is finished, whatever anybody says of its job
-2. our marks: the script leaves one when it starts and, from its EXIT trap, one with its exit code
-3. `squeue --states=all`, for what is queued, runs or has just ended
-4. `sacct`, where there is accounting: why a job ended, and whether a step ran out of memory
-5. `scontrol`, and what the recorder job kept of it where there is no accounting
-6. a job that nobody knows and that left no mark at its end is lost; it is never a success
+1. the stage folder: a finished stage is finished, whatever SLURM reports about its job
+2. marks: files written by the script at its start and, from its EXIT trap, with its exit code
+3. `squeue --states=all`: queued, running and recently ended jobs
+4. `sacct`, if the cluster has accounting: why a job ended, and whether a step ran out of memory
+5. `scontrol`, and on clusters without accounting its output saved by the recorder job
+6. a job that no source knows and that has no end mark is lost; it never counts as a success
 
 A source that does not answer changes nothing.
 """
@@ -28,22 +28,23 @@ from setpoint.records.failure import FailureClass, failure_of, read_failure
 
 RECORDS = "records"
 _NO_LOG = "0:53"
+"""Exit code that SLURM reports for a job whose log cannot be opened."""
 _LOG_TAIL = 4000
 _OOM_LINE = re.compile(r"^slurmstepd(-\S+)?: error: .*(exceeded ((job|step) )?memory limit|oom[-_ ]kill)", re.I | re.M)
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """The last job of a stage.
+    """State of the last job of a stage.
 
     Attributes:
-        job: `12_3`.
-        state: `unknown` while no source says anything; `lost` when they all answer and none knows it.
-        seen: what SLURM says.
-        exit_code: what the script's end mark says, where it came that far.
+        job: job id, such as `12_3`.
+        state: `unknown` if no source answers; `lost` if all sources answer and none knows the job.
+        seen: SLURM's entry for the job.
+        exit_code: exit code from the end mark of the script, if it exists.
         started: whether there is a start mark.
-        log_stem: the path of the script's log, which need not exist, without the job.
-        found_finished: whether the stage was finished on the disk, so that SLURM was not asked how its job ended.
+        log_stem: path of the script's log without the job id; the log may not exist.
+        found_finished: whether the stage was already finished on disk, so that SLURM was not queried.
     """
 
     job: str
@@ -57,19 +58,19 @@ class JobState:
 
     @property
     def log(self) -> Path:
-        """The log of the script."""
+        """Log of the script."""
         return Path(f"{self.log_stem}-{self.job}.log")
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come of this job."""
+        """Whether the job has ended or is lost."""
         return self.state in {"ended", "lost"}
 
     @property
     def never_tried(self) -> bool:
-        """Whether the job came to nothing for others' sake: a dependency failed, or another job has the stage.
+        """Whether the job made no attempt: a dependency failed, or another job holds the stage.
 
-        SLURM keeps a job that it refused, too, as one that failed and never had a node.
+        SLURM also lists a job that it rejected as failed without a node.
         """
         ended = "" if self.seen is None else self.seen.state
         unused = not self.started and (ended == "CANCELLED" or (ended == "FAILED" and not self.node))
@@ -77,12 +78,14 @@ class JobState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a stage stands.
+class _ArrayTask:
+    """Array task of a stage.
 
     Attributes:
-        array: the id of the array, of which `index` is its task.
-        log_stem: the log's path without the job.
+        array: id of the job array.
+        index: index of the task in the array.
+        job: job id, `array_index`.
+        log_stem: path of the log without the job id.
     """
 
     array: str
@@ -92,13 +95,13 @@ class _Place:
 
 
 class Tracker:
-    """Lineage the jobs of one experiment."""
+    """Follows the jobs of one experiment."""
 
     def __init__(self, client: Client, folder: Path, *, lost_after_s: float = 30.0) -> None:
-        """Look at the scripts below `folder`.
+        """Follow the jobs of the scripts in `folder`.
 
         Args:
-            lost_after_s: how long a job must be unknown to every source before it counts as lost.
+            lost_after_s: time after which a job that no source knows counts as lost, in s.
         """
         self._client = client
         self._folder = folder
@@ -108,100 +111,102 @@ class Tracker:
         self._over: dict[str, JobState] = {}
         self._lists: dict[Path, Batch] = {}
         self._jobs: dict[Path, tuple[str, ...]] = {}
-        self._places: dict[str, _Place] = {}
+        self._tasks: dict[str, _ArrayTask] = {}
         self._last_queue: dict[str, QueueEntry] = {}
         self._last_queue_s = float("-inf")
 
-    def places(self) -> dict[str, _Place]:
-        """Stage -> where it was submitted last."""
-        self._lists |= read_batches(self._folder, but=self._lists)
+    def tasks(self) -> dict[str, _ArrayTask]:
+        """Return stage -> array task of its last submission."""
+        self._lists |= read_batches(self._folder, skip=self._lists)
         jobs = {path: tuple(read_jobs(path.with_suffix(".jobs"))) for path in self._lists}
         unknown = {batch.name for path, batch in self._lists.items() if not jobs[path]}
         self._find_by_name(unknown - self._by_name.keys())
         if jobs != self._jobs or unknown:
-            self._jobs, self._places = jobs, self._placed(jobs)
-        return self._places
+            self._jobs, self._tasks = jobs, self._latest_tasks(jobs)
+        return self._tasks
 
-    def _placed(self, jobs: Mapping[Path, tuple[str, ...]]) -> dict[str, _Place]:
-        found: dict[str, _Place] = {}
+    def _latest_tasks(self, jobs: Mapping[Path, tuple[str, ...]]) -> dict[str, _ArrayTask]:
+        found: dict[str, _ArrayTask] = {}
         for path, batch in self._lists.items():
             submitted = jobs[path][-1] if jobs[path] else self._by_name.get(batch.name)
             stem = path.parent / LOGS / batch.name
             for index, stage in enumerate(batch.stages):
                 array = submitted or self._marked_array(stage, index)
                 if array and (stage not in found or int(found[stage].array) <= int(array)):
-                    found[stage] = _Place(array, index, f"{array}_{index}", stem)
+                    found[stage] = _ArrayTask(array, index, f"{array}_{index}", stem)
         return found
 
-    def look(
+    def poll(
         self, stages: Iterable[str] | None = None, *, finished: Callable[[str], bool] = lambda _: False
     ) -> dict[str, JobState]:
-        """Stage -> fate, of those (by default all) that were ever submitted.
+        """Return stage -> job state for `stages` (default: all) that were ever submitted.
 
         Args:
-            finished: whether a stage is finished on the disk; its job is then not asked about any further.
+            finished: whether a stage is finished on disk; its job is then not queried any further.
         """
-        places = self.places()
-        wanted = places if stages is None else {name: places[name] for name in stages if name in places}
-        open_places = {name: place for name, place in wanted.items() if place.job not in self._over}
-        fates = {name: self._over[place.job] for name, place in wanted.items() if place.job in self._over}
-        if open_places:
-            fates |= self._look(open_places, finished)
-        self._over |= {fate.job: fate for fate in fates.values() if fate.over}
-        return fates
+        tasks = self.tasks()
+        wanted = tasks if stages is None else {name: tasks[name] for name in stages if name in tasks}
+        open_tasks = {name: task for name, task in wanted.items() if task.job not in self._over}
+        job_states = {name: self._over[task.job] for name, task in wanted.items() if task.job in self._over}
+        if open_tasks:
+            job_states |= self._poll(open_tasks, finished)
+        self._over |= {job_state.job: job_state for job_state in job_states.values() if job_state.over}
+        return job_states
 
-    def _look(self, places: Mapping[str, _Place], finished: Callable[[str], bool]) -> dict[str, JobState]:
-        live = self._ask_queue(places.values(), ended=False)
+    def _poll(self, tasks: Mapping[str, _ArrayTask], finished: Callable[[str], bool]) -> dict[str, JobState]:
+        live = self._ask_queue(tasks.values(), ended=False)
         before, before_s = self._last_queue, self._last_queue_s
         if live is not None:
             self._last_queue, self._last_queue_s = live, time.monotonic()
-        fates: dict[str, JobState] = {}
-        gone: dict[str, _Place] = {}
-        for name, place in places.items():
-            seen = None if live is None else live.get(place.job)
+        job_states: dict[str, JobState] = {}
+        gone: dict[str, _ArrayTask] = {}
+        for name, task in tasks.items():
+            seen = None if live is None else live.get(task.job)
             if seen is not None and not seen.ended:
-                fates[name] = _live(place, seen)
+                job_states[name] = _live(task, seen)
             elif finished(name):
-                fates[name] = JobState(place.job, "ended", started=True, log_stem=place.log_stem, found_finished=True)
+                job_states[name] = JobState(
+                    task.job, "ended", started=True, log_stem=task.log_stem, found_finished=True
+                )
             else:
-                gone[name] = place
+                gone[name] = task
         if not gone:
-            return fates
-        return fates | self._look_closer(gone, before, before_s, answered=live is not None)
+            return job_states
+        return job_states | self._poll_ended(gone, before, before_s, answered=live is not None)
 
-    def _look_closer(
-        self, places: Mapping[str, _Place], before: Mapping[str, QueueEntry], before_s: float, *, answered: bool
+    def _poll_ended(
+        self, tasks: Mapping[str, _ArrayTask], before: Mapping[str, QueueEntry], before_s: float, *, answered: bool
     ) -> dict[str, JobState]:
-        """The fates of jobs that no longer wait or run, or of which the controller does not say so.
+        """Return the states of jobs that are no longer listed as queued or running.
 
         Args:
-            before: the queue as it was at the time `before_s`.
+            before: the queue at the time `before_s`.
         """
-        queued = self._ask_queue(places.values(), ended=True) if answered else None
+        queued = self._ask_queue(tasks.values(), ended=True) if answered else None
         if queued is not None:
-            queued |= self._dropped(places.values(), queued, before, before_s)
-        fates: dict[str, JobState] = {}
-        unexplained: dict[str, tuple[_Place, JobState]] = {}
-        for name, place in places.items():
-            fate = self._from_marks_and_queue(name, place, None if queued is None else queued.get(place.job))
-            fates[name] = fate
-            if fate.state == "unknown" or (fate.over and fate.exit_code != 0):
-                unexplained[name] = (place, fate)
+            queued |= self._dropped(tasks.values(), queued, before, before_s)
+        job_states: dict[str, JobState] = {}
+        unexplained: dict[str, tuple[_ArrayTask, JobState]] = {}
+        for name, task in tasks.items():
+            job_state = self._from_marks_and_queue(name, task, None if queued is None else queued.get(task.job))
+            job_states[name] = job_state
+            if job_state.state == "unknown" or (job_state.over and job_state.exit_code != 0):
+                unexplained[name] = (task, job_state)
         if unexplained:
-            fates |= self._explain(unexplained, answered=queued is not None)
-        return fates
+            job_states |= self._explain(unexplained, answered=queued is not None)
+        return job_states
 
     def _dropped(
         self,
-        places: Iterable[_Place],
+        tasks: Iterable[_ArrayTask],
         queued: Mapping[str, QueueEntry],
         before: Mapping[str, QueueEntry],
         before_s: float,
     ) -> dict[str, QueueEntry]:
-        """Tasks that were cancelled before they began: SLURM drops them from their array and keeps no record.
+        """Return tasks that were cancelled while pending: SLURM drops them from their array and keeps no record.
 
-        A task that waited a moment ago, and that the controller no longer knows though it knows others of its array,
-        cannot have run: it would still be known.
+        If a task was pending less than MinJobAge ago (slurm.conf(5)) and the controller now lists other tasks of its
+        array but not this one, it cannot have run: the controller would still remember it.
         """
         try:
             if time.monotonic() - before_s >= self._client.limits.min_job_age_s:
@@ -211,42 +216,46 @@ class Tracker:
         waited = {job for job, seen in before.items() if seen.state == "PENDING"}
         arrays = {job.partition("_")[0] for job in queued}
         return {
-            place.job: QueueEntry(place.job, "CANCELLED")
-            for place in places
-            if place.job in waited and place.job not in queued and place.array in arrays
+            task.job: QueueEntry(task.job, "CANCELLED")
+            for task in tasks
+            if task.job in waited and task.job not in queued and task.array in arrays
         }
 
-    def _ask_queue(self, places: Iterable[_Place], *, ended: bool) -> dict[str, QueueEntry] | None:
+    def _ask_queue(self, tasks: Iterable[_ArrayTask], *, ended: bool) -> dict[str, QueueEntry] | None:
         try:
-            return self._client.queue(sorted({place.array for place in places}), ended=ended)
+            return self._client.queue(sorted({task.array for task in tasks}), ended=ended)
         except Unavailable:
             return None
 
-    def _from_marks_and_queue(self, stage: str, place: _Place, seen: QueueEntry | None) -> JobState:
+    def _from_marks_and_queue(self, stage: str, task: _ArrayTask, seen: QueueEntry | None) -> JobState:
         if seen is not None and not seen.ended:
-            return _live(place, seen)
-        started, exit_code, node = self._marks(stage, place.job)
+            return _live(task, seen)
+        started, exit_code, node = self._marks(stage, task.job)
         ended = seen is not None or exit_code is not None
         found = seen.node if seen is not None and seen.node else node
-        return JobState(place.job, "ended" if ended else "unknown", seen, exit_code, started, found, place.log_stem)
+        return JobState(task.job, "ended" if ended else "unknown", seen, exit_code, started, found, task.log_stem)
 
-    def _explain(self, open_fates: Mapping[str, tuple[_Place, JobState]], *, answered: bool) -> dict[str, JobState]:
-        """Ask the slower sources about jobs that did not end well, or that the controller has forgotten."""
-        arrays = sorted({place.array for place, _ in open_fates.values()})
+    def _explain(
+        self, open_states: Mapping[str, tuple[_ArrayTask, JobState]], *, answered: bool
+    ) -> dict[str, JobState]:
+        """Query the slower sources about jobs that failed or that the controller has forgotten."""
+        arrays = sorted({task.array for task, _ in open_states.values()})
         known, all_answered = self._slow_sources(arrays, controller=answered)
         return {
-            name: self._decide(fate, known.get(place.job) or known.get(place.array), answered=answered and all_answered)
-            for name, (place, fate) in open_fates.items()
+            name: self._decide(
+                job_state, known.get(task.job) or known.get(task.array), answered=answered and all_answered
+            )
+            for name, (task, job_state) in open_states.items()
         }
 
     def _slow_sources(self, arrays: list[str], *, controller: bool) -> tuple[dict[str, QueueEntry], bool]:
-        """What is known of each task, and whether every source that there is has answered."""
+        """Return the entry of each task, and whether all available sources answered."""
         known: dict[str, QueueEntry] = {}
         answered = True
         for array in arrays:
             known |= {seen.job: seen for seen in _recorded(self._folder, array)}
         try:
-            for array in arrays if controller else ():  # one that does not answer would be waited for each time
+            for array in arrays if controller else ():  # an unresponsive controller would cost a timeout each time
                 known |= {seen.job: seen for seen in self._client.control(array)}
         except Unavailable:
             answered = False
@@ -261,20 +270,20 @@ class Tracker:
             answered = False
         return known, answered
 
-    def _decide(self, fate: JobState, seen: QueueEntry | None, *, answered: bool) -> JobState:
-        best = seen if seen is not None and (seen.ended or fate.seen is None) else fate.seen
-        if best is not None and fate.seen is not None and fate.seen.out_of_memory:
+    def _decide(self, job_state: JobState, seen: QueueEntry | None, *, answered: bool) -> JobState:
+        best = seen if seen is not None and (seen.ended or job_state.seen is None) else job_state.seen
+        if best is not None and job_state.seen is not None and job_state.seen.out_of_memory:
             best = replace(best, out_of_memory=True)
-        if fate.over or (best is not None and best.ended):
-            self._unseen_since_s.pop(fate.job, None)
-            return replace(fate, state="ended", seen=best, node=fate.node or (best.node if best else ""))
+        if job_state.over or (best is not None and best.ended):
+            self._unseen_since_s.pop(job_state.job, None)
+            return replace(job_state, state="ended", seen=best, node=job_state.node or (best.node if best else ""))
         if not answered:
-            return fate
-        since_s = self._unseen_since_s.setdefault(fate.job, time.monotonic())
-        return replace(fate, state="lost") if time.monotonic() - since_s >= self._lost_after_s else fate
+            return job_state
+        since_s = self._unseen_since_s.setdefault(job_state.job, time.monotonic())
+        return replace(job_state, state="lost") if time.monotonic() - since_s >= self._lost_after_s else job_state
 
     def _marks(self, stage: str, job: str) -> tuple[bool, int | None, str]:
-        """Whether the job's last start left a mark, the exit code of its end if it has ended, and its node."""
+        """Return whether the last start of the job left a mark, its exit code if it has ended, and its node."""
         folder = self._folder / MARKS / stage
         starts = [found for path in folder.glob(f"{job}-*.start.json") if (found := _start(path)) is not None]
         if not starts:
@@ -283,7 +292,7 @@ class Tracker:
         return True, _exit_code(folder / f"{job}-{restart}.end.json"), node
 
     def _marked_array(self, stage: str, index: int) -> str:
-        """The newest array that this stage was a task of, by its start marks: for scripts submitted by hand."""
+        """Return the newest array of this stage according to its start marks, for scripts submitted by hand."""
         names = (path.name.partition("-")[0] for path in (self._folder / MARKS / stage).glob(f"*_{index}-*.start.json"))
         return max((name.partition("_")[0] for name in names), key=int, default="")
 
@@ -295,54 +304,54 @@ class Tracker:
             return
 
 
-def settle(stage: StageFolder, fate: JobState, asked: StageConfig) -> Outcome | None:
-    """The end of a stage's job, kept on the disk if the worker could not; None while the job goes on.
+def settle(stage: StageFolder, job_state: JobState, config: StageConfig) -> Outcome | None:
+    """Return the outcome of a stage's job and record it if the worker could not; None while the job is active.
 
     Args:
-        asked: what the task is, for a job that ended before it could claim the stage.
+        config: configuration of the stage, for a job that ended before it claimed the stage.
     """
     if stage.finished():
         return Outcome("finished")
-    if not fate.over:
+    if not job_state.over:
         return None
     attempt = stage.latest_attempt()
-    if attempt is None or not _made_by(attempt, fate.job):
-        if fate.exit_code in {EXIT_BUSY, EXIT_NOT_READY} or (attempt is not None and attempt.running()):
+    if attempt is None or not _made_by(attempt, job_state.job):
+        if job_state.exit_code in {EXIT_BUSY, EXIT_NOT_READY} or (attempt is not None and attempt.running()):
             return Outcome("busy")
-        attempt = stage.claim_attempt(asked)
+        attempt = stage.claim_attempt(config)
         if attempt is None:
             return Outcome("finished" if stage.finished() else "busy")
-    failure_class, message = explain(fate)
-    seen = fate.seen
+    failure_class, message = explain(job_state)
+    seen = job_state.seen
     evidence = {
-        "job": fate.job,
+        "job": job_state.job,
         "slurm_state": seen.state if seen else None,
         "reason": seen.reason if seen else None,
         "slurm_exit_code": seen.exit_code if seen else None,
-        "exit_code": fate.exit_code,
-        "node": fate.node,
-        "log": str(fate.log),
+        "exit_code": job_state.exit_code,
+        "node": job_state.node,
+        "log": str(job_state.log),
     }
     create_json(attempt.failure, failure_of(failure_class, message, evidence).to_json())
     return Outcome("failed", read_failure(attempt.failure))
 
 
-def explain(fate: JobState) -> tuple[FailureClass, str]:
-    """The failure class of a job that ended without a result, and a line on it."""
-    seen = fate.seen
-    where = f"job {fate.job}{f' on {fate.node}' if fate.node else ''}"
-    if fate.state == "lost" or (seen is None and fate.exit_code is None):
-        return FailureClass.LOST, f"{where} is unknown to SLURM and left no mark at its end"
+def explain(job_state: JobState) -> tuple[FailureClass, str]:
+    """Return the failure class of a job that ended without a result, and a message."""
+    seen = job_state.seen
+    where = f"job {job_state.job}{f' on {job_state.node}' if job_state.node else ''}"
+    if job_state.state == "lost" or (seen is None and job_state.exit_code is None):
+        return FailureClass.LOST, f"{where} is unknown to SLURM and has no end mark"
     if seen is not None:
-        if seen.out_of_memory or _logged_oom(seen, fate.log):
-            return FailureClass.HOST_OOM, f"{where} used more memory than it asked for"
+        if seen.out_of_memory or _logged_oom(seen, job_state.log):
+            return FailureClass.HOST_OOM, f"{where} exceeded the memory it requested"
         if seen.exit_code == _NO_LOG:
-            return FailureClass.TRANSIENT, f"{where} could not open its log {str(fate.log)!r}"
+            return FailureClass.TRANSIENT, f"{where} could not open its log {str(job_state.log)!r}"
         if seen.state in _CLASS_OF_STATE:
-            failure_class, words = _CLASS_OF_STATE[seen.state]
-            return failure_class, f"{where} {words}"
-    if fate.exit_code is not None:
-        return _of_exit_code(where, fate.exit_code)
+            failure_class, what = _CLASS_OF_STATE[seen.state]
+            return failure_class, f"{where} {what}"
+    if job_state.exit_code is not None:
+        return _of_exit_code(where, job_state.exit_code)
     code, _, signal = (seen.exit_code if seen is not None else "").partition(":")
     if signal.isdecimal() and int(signal):
         return _of_exit_code(where, 128 + int(signal))
@@ -351,31 +360,31 @@ def explain(fate: JobState) -> tuple[FailureClass, str]:
 
 def _of_exit_code(where: str, code: int) -> tuple[FailureClass, str]:
     if code == EXIT_SAVED:
-        return FailureClass.PREEMPTED, f"{where} saved its state and was not started again"
+        return FailureClass.PREEMPTED, f"{where} saved a checkpoint but was not requeued"
     if code in {126, 127}:
-        return FailureClass.CONFIG, f"{where} has no setpoint there; look at the environment that the profile activates"
+        return FailureClass.CONFIG, f"{where} could not run setpoint; check the environment that the profile activates"
     if code > 128:
-        return FailureClass.LOST, f"{where} was ended by signal {code - 128}"
+        return FailureClass.LOST, f"{where} was killed by signal {code - 128}"
     return (
         FailureClass.LOST if code == 0 else FailureClass.CRASH
-    ), f"{where} ended with exit code {code} and without a result"
+    ), f"{where} exited with code {code} before it wrote a result"
 
 
 _CLASS_OF_STATE = {
     "TIMEOUT": (FailureClass.TIMEOUT, "reached its time limit"),
     "DEADLINE": (FailureClass.TIMEOUT, "reached its deadline"),
     "NODE_FAIL": (FailureClass.NODE_FAILURE, "lost its node"),
-    "BOOT_FAIL": (FailureClass.NODE_FAILURE, "could not be started on its node"),
-    "LAUNCH_FAILED": (FailureClass.NODE_FAILURE, "could not be started on its node"),
-    "RECONFIG_FAIL": (FailureClass.NODE_FAILURE, "could not be started on its node"),
-    "PREEMPTED": (FailureClass.PREEMPTED, "had to make room for another job"),
+    "BOOT_FAIL": (FailureClass.NODE_FAILURE, "failed to start on its node"),
+    "LAUNCH_FAILED": (FailureClass.NODE_FAILURE, "failed to start on its node"),
+    "RECONFIG_FAIL": (FailureClass.NODE_FAILURE, "failed to start on its node"),
+    "PREEMPTED": (FailureClass.PREEMPTED, "was preempted by another job"),
     "REVOKED": (FailureClass.PREEMPTED, "was taken over by another cluster"),
     "CANCELLED": (FailureClass.CANCELLED, "was cancelled"),
 }
 
 
 def _logged_oom(seen: QueueEntry, log: Path) -> bool:
-    """Whether SLURM itself wrote that it ended the job for its memory, which without cgroups shows nowhere else."""
+    """Return whether SLURM logged an out-of-memory kill; without cgroups it is reported nowhere else."""
     if seen.state != "FAILED" or not seen.exit_code.endswith(":9"):
         return False
     try:
@@ -391,7 +400,7 @@ def _made_by(attempt: Attempt, job: str) -> bool:
 
 
 def _start(path: Path) -> tuple[int, str] | None:
-    """How often the job had been started before, and its node, from the mark of a start."""
+    """Return the restart count and node from a start mark."""
     try:
         fields = Fields(read_json(path), path)
         return fields.whole("restart"), fields.text("node", "")
@@ -400,7 +409,7 @@ def _start(path: Path) -> tuple[int, str] | None:
 
 
 def _exit_code(path: Path) -> int | None:
-    """The exit code in the mark of an end."""
+    """Return the exit code from an end mark."""
     try:
         return Fields(read_json(path), path).whole("exit_code")
     except InputError:
@@ -408,13 +417,13 @@ def _exit_code(path: Path) -> int | None:
 
 
 def _recorded(folder: Path, array: str) -> list[QueueEntry]:
-    """What the recorder job kept of an array."""
+    """Return the entries that the recorder job saved for an array."""
     try:
         return control((folder / RECORDS / array).read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return []
 
 
-def _live(place: _Place, seen: QueueEntry) -> JobState:
+def _live(task: _ArrayTask, seen: QueueEntry) -> JobState:
     state: Literal["queued", "running"] = "queued" if seen.state in {"PENDING", "REQUEUED"} else "running"
-    return JobState(place.job, state, seen, node=seen.node, log_stem=place.log_stem)
+    return JobState(task.job, state, seen, node=seen.node, log_stem=task.log_stem)

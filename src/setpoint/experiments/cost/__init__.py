@@ -1,1 +1,1 @@
-"""What a plan takes: time, memory, and how many workers fit."""
+"""Cost of a plan: estimates, calibration, budgets, memory, and number of workers."""

@@ -1,4 +1,4 @@
-"""Designs that fit a budget: the same question with more seeds, with fewer levels, of a fraction, or as a screen."""
+"""Designs that fit a budget: more seeds, fewer levels, a regular fraction, or a screening design."""
 
 import re
 from collections import Counter
@@ -23,12 +23,12 @@ Unit = Literal["runs", "gpu-hours", "core-hours"]
 _UNITS: dict[str, Unit] = {"runs": "runs", "run": "runs", "gpuh": "gpu-hours", "coreh": "core-hours"}
 _UNITS |= {"gpu-hours": "gpu-hours", "core-hours": "core-hours"}
 MOST_SEEDS = 20
-"""More seeds than this are not offered; more levels tell more."""
+"""Largest number of seeds offered; beyond it, more levels are more informative."""
 OFFERS = 3
 _HALVED_FROM = 4
-"""Where there is one design alone, the same with half of its seeds shows what the other half buys."""
+"""If only one design fits and has at least this many seeds, offer it with half the seeds too, for comparison."""
 VARIED = frozenset({"parameters", "ranges", "conditions", "design", "configurations", "replicates", "systems"})
-"""Fields in which designs for one question may differ."""
+"""Specification fields in which the offered designs may differ."""
 
 Planner = Callable[[SweptSpec], Plan]
 Pricer = Callable[[Plan], float]
@@ -36,26 +36,26 @@ Pricer = Callable[[Plan], float]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be spent at most."""
+    """Upper limit on runs or hours."""
 
     amount: float
     unit: Unit
 
     @classmethod
     def parse(cls, text: str) -> "Budget":
-        """`12runs`, `8core-hours` (`8coreh`) or `40gpu-hours` (`40gpuh`).
+        """Parse `12runs`, `8core-hours` (`8coreh`) or `40gpu-hours` (`40gpuh`).
 
         Raises:
-            InputError: another form, or nothing to spend.
+            InputError: the text has another form, or the amount is zero.
         """
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z-]+)", text.strip().lower())
         if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
             form = "12runs, 8core-hours or 40gpu-hours"
-            raise InputError(f"a budget is a number above 0 with a unit, such as {form}, but is {text!r}.")
+            raise InputError(f"a budget must be a positive number with a unit, got {text!r}. Write for example {form}.")
         return cls(float(match[1]), _UNITS[match[2]])
 
     def __str__(self) -> str:
-        """As it is written."""
+        """Return the budget as users write it, with the canonical unit."""
         return f"{self.amount:g} {self.unit}"
 
 
@@ -64,11 +64,10 @@ class Offer:
     """A design within the budget.
 
     Attributes:
-        spent: in the unit of the budget.
-        runs_per_level: runs behind each level of a parameter, at the parameter and level with the fewest; 0 where the
-            design has no levels to compare.
-        levels: of the parameter with the most.
-        parameters: how many have levels to compare.
+        spent: cost in the unit of the budget.
+        runs_per_level: smallest number of runs per level of a parameter; 0 if the design has no levels to compare.
+        levels: largest number of levels of a parameter.
+        parameters: number of parameters with levels to compare.
     """
 
     name: str
@@ -82,24 +81,24 @@ class Offer:
 
 
 def offers(spec: ExperimentSpec, budget: Budget, plan: Planner, price: Pricer) -> list[Offer]:
-    """At most three designs that ask the question of `spec` within `budget`; the first is recommended.
+    """Return at most three designs for the question of `spec` within `budget`, the recommended one first.
 
     Args:
-        plan: makes the plan of a specification.
-        price: what is left to do of a plan, in the unit of the budget.
+        plan: builds the plan of a specification.
+        price: returns the cost of a plan's unfinished stages, in the unit of the budget.
 
     Raises:
-        InputError: nothing fits.
+        InputError: no design fits.
     """
     if isinstance(spec, SingleSpec):
-        raise InputError("a budget chooses among designs, but a single run has one. Remove --budget.")
+        raise InputError("a budget chooses among designs, but a single run has only one. Remove --budget.")
     found: list[Offer] = []
     least: float | None = None
     for name, variant in _variants(spec):
         one, two = (price(plan(_with_seeds(variant, seeds))) for seeds in (1, 2))
         if budget.unit == "gpu-hours" and two <= 0.0:
             raise InputError(
-                f"{budget} set no bound, for nothing that has run here used a GPU. Use core-hours or runs."
+                f"a budget of {budget} sets no limit, because no stage has used a GPU here. Use core-hours or runs."
             )
         least = one if least is None else min(least, one)
         each = max(two - one, 1e-12)
@@ -111,20 +110,20 @@ def offers(spec: ExperimentSpec, budget: Budget, plan: Planner, price: Pricer) -
                 found.append(offer)
     if not found:
         raise InputError(
-            f"nothing fits into {budget}: the smallest design needs {least or 0.0:.3g} {budget.unit}. "
-            "Raise the budget, or ask for less."
+            f"no design fits into {budget}: the smallest needs {least or 0.0:.3g} {budget.unit}. "
+            "Raise the budget, or sweep fewer values."
         )
     if len(found) == 1 and found[0].spec.replicates >= _HALVED_FROM:
         half = _with_seeds(found[0].spec, found[0].spec.replicates // 2)
-        found.append(_offer(f"{found[0].name}, with half of the seeds", half, plan(half), price))
+        found.append(_offer(f"{found[0].name}, half the seeds", half, plan(half), price))
     enough = [offer for offer in found if offer.spec.replicates >= 3]
     best = (enough or sorted(found, key=lambda offer: -offer.runs_per_level))[0]
     return [best, *(offer for offer in found if offer is not best)][:OFFERS]
 
 
 def _variants(spec: SweptSpec) -> Iterator[tuple[str, SweptSpec]]:
-    """Ways to ask for the same with less, by what they give up; those that cannot be designed are left out."""
-    yield "as asked", spec
+    """Yield cheaper variants of `spec`, ordered by what they give up; impossible designs are left out."""
+    yield "as specified", spec
     if isinstance(spec, SweepSpec) and spec.only:  # the question is about these configurations
         return
     ends = spec.model_copy(update={"parameters": {n: _ends(v) for n, v in spec.parameters.items()}, "conditions": {}})
@@ -133,16 +132,16 @@ def _variants(spec: SweptSpec) -> Iterator[tuple[str, SweptSpec]]:
             yield "lowest and highest values only", ends
         fraction = ends.model_copy(update={"design": "fractional"})
         if not check_design(fraction):
-            yield "a fraction of the lowest and highest values", fraction
+            yield "fractional design of the lowest and highest values", fraction
         if screen := _screen(spec):
-            yield "a screen without seeds, to be confirmed", screen
+            yield "screening design with one seed, to be confirmed", screen
     one_fits = not isinstance(spec, CrossSystemSpec | TransferSpec) and not spec.datasets and spec.dataset_name is None
     if one_fits and len(spec.systems) > 1:
         yield f"{spec.systems[0]} only", spec.model_copy(update={"systems": spec.systems[:1]})
 
 
 def _screen(spec: SweptSpec) -> SweptSpec | None:
-    """Half as many points as there are combinations, spread over the ranges of the numbers."""
+    """Return a Sobol design over the ranges of the numeric parameters, with half as many points as combinations."""
     listed = {name: values for name, values in spec.parameters.items() if not _numeric(values)}
     ranges = {
         name: Range(

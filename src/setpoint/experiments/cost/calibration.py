@@ -1,4 +1,4 @@
-"""Short runs of an experiment's own stages, to learn what they cost before they are run at length."""
+"""Calibration: short runs of an experiment's own stages that measure their cost."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,28 +17,30 @@ LENGTHS = {
     StageKind.EVALUATE: (8, 40),
     StageKind.REFERENCE: (8, 40),
 }
-"""Kind -> the two lengths (steps or cases) that it is run with."""
+"""Stage kind -> the two lengths (steps or cases) to run."""
 
 
 def calibrate(
     workspace: Workspace,
     plan: Plan,
     kinds: Sequence[StageKind],
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     *,
     executor: Executor | None = None,
 ) -> None:
-    """Run a stage of each of `kinds` with two short lengths, the first whose like has not run; finished ones stay.
+    """Run one stage of each of `kinds` at two short lengths, preferably a stage without comparable observations.
+
+    Two lengths separate the start-up cost from the cost per unit. Finished calibration runs are reused.
 
     Raises:
-        InputError: such a short stage fails; so would the experiment.
+        InputError: a calibration run failed; the experiment would fail too.
     """
     place = Workspace(workspace.root / CALIBRATION)
     place.root.mkdir(parents=True, exist_ok=True)
     if workspace.datasets.is_dir() and not place.datasets.exists():
         place.datasets.symlink_to(os.path.relpath(workspace.datasets, place.root))
     executor = executor or LocalExecutor(preload=PRELOAD, devices=gpus())
-    run = _Runs(place, executor, say)
+    run = _Runs(place, executor, notify)
     known = {(found.work.kind, found.work.task) for found in observations(workspace)}
     for kind in kinds:
         stages = [stage for stage in plan.stages.values() if stage.kind == kind]
@@ -49,31 +51,32 @@ def calibrate(
 
 
 class _Runs:
-    """Runs shortened stages one after the other."""
+    """Runs shortened stages sequentially."""
 
-    def __init__(self, place: Workspace, executor: Executor, say: Callable[[str], None]) -> None:
+    def __init__(self, place: Workspace, executor: Executor, notify: Callable[[str], None]) -> None:
         self._place = place
         self._executor = executor
-        self._say = say
+        self._notify = notify
         self._stages: dict[str, PlannedStage] = {}
 
     def stage(self, stage: PlannedStage, plan: Plan) -> str:
-        """The id of the stage, which is finished when this returns."""
+        """Run the stage unless it is finished, and return its id."""
         needs = {}
         if stage.kind is StageKind.EVALUATE:
             reference = plan.stages[stage.needs["reference"]]
-            needs = {"reference": self.stage(_shortened(reference, stage.config["cases"]), plan)}
+            needs = {"reference": self.stage(_shortened(reference, stage.fields().whole("cases", least=1)), plan)}
         stage = stage.model_copy(update={"needs": needs})
         name = stage_id(stage)
         self._stages[name] = stage
         folder = self._place.stage(stage.kind, name)
         if not folder.finished():
-            self._say(f"calibrating {stage.kind} stages")
+            self._notify(f"calibrating {stage.kind} stages")
             task = planned_task(self._place, self._stages, name, STAGES[stage.kind].target)
             outcome = self._executor.submit(task).wait()
             if outcome is None or outcome.state != "finished":
                 reason = outcome.failure.message if outcome and outcome.failure else None
-                raise InputError(f"the calibration of {stage.kind} stages failed: {reason or 'it was busy'}.")
+                reason = reason or "another process is computing it"
+                raise InputError(f"the calibration of {stage.kind} stages failed: {reason}.")
         return name
 
 

@@ -1,8 +1,8 @@
-"""What an experiment will cost, from what equal work has cost: time, memory and GPU hours, each with an interval.
+"""Cost estimates from earlier stages: CPU time with an interval, wall-clock time, memory and GPU hours.
 
-Every finished stage of the workspace is an observation. A stage's work is counted in units (rows, completions, cases),
-its cost is a start-up share plus so much per unit, fitted for stages of the same kind, base and task. `calibration`
-makes observations where there are none.
+Every finished stage of the workspace is an observation. A stage's work is counted in units (rows, completions, cases);
+its cost is a start-up time plus a time per unit, fitted to stages of the same kind, base model and task. If there are
+no observations, `calibration` makes some.
 """
 
 import contextlib
@@ -21,32 +21,35 @@ from setpoint.records.estimate import ActualCost, EstimateRecord, StageEstimate,
 from setpoint.records.plan import Plan
 
 KINDS = (StageKind.REFERENCE, StageKind.EVALUATE, StageKind.SFT, StageKind.GRPO)
-"""In the order in which a calibration runs them."""
+"""Stage kinds, in the order in which a calibration runs them."""
 CALIBRATION = "calibration"
-"""The folder of a workspace with the stages of calibration runs, a workspace of its own."""
+"""Subfolder of a workspace with the calibration runs; it is a workspace itself."""
 
 _HELD_OUT_WEIGHT = 3.0
-"""StageCost of a case of a held-out plant, whose cases are asked for in small batches, over that of a nominal one."""
+"""Cost of a test case of a held-out plant relative to a nominal one; held-out cases run in small batches."""
 _VALIDATION_ROWS = 200
 _FORWARD_SHARE = 1 / 3
-"""StageCost of a row without its backward pass."""
-_LEAST_SPREAD = 0.08
+"""Cost of a forward pass relative to forward and backward pass."""
+_MIN_SPREAD = 0.08
+"""Lower limit of the relative standard deviation of a cost."""
 _ONE_OBSERVATION_SPREAD = 0.2
-"""Relative standard deviation of a cost that was observed once."""
-_SPREAD_OF_OTHERS = 0.35
-"""The same where only similar work was observed."""
+"""Relative standard deviation of a cost with a single observation."""
+_SIMILAR_WORK_SPREAD = 0.35
+"""Lower limit of the relative standard deviation if only similar work was observed."""
 _NORMAL_90 = 1.645
-_OBSERVED = 400
-"""The newest observations count; the others only cost time to read."""
+"""95 % quantile of the standard normal distribution, for two-sided 90 % intervals."""
+_MAX_OBSERVATIONS = 400
+"""Only the newest observations are read; older ones add little and take time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """How much there is to do in a stage.
+    """Amount of work in a stage.
 
     Attributes:
-        kind: of the stage.
-        task: stages of one kind with equal tasks cost the same per unit; more and more general.
+        kind: kind of the stage.
+        task: attributes that determine the cost per unit, the most important first; prefixes are more general tasks.
+        units: rows, completions or cases.
     """
 
     kind: StageKind
@@ -56,7 +59,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class StageTiming:
-    """A finished stage: its work and what was measured."""
+    """Work and measured cost of a finished stage."""
 
     work: Work
     measured: Measured
@@ -64,7 +67,12 @@ class StageTiming:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """Processor seconds with a 90 % interval, and what else was seen of such stages."""
+    """Estimated cost of one stage: CPU time with a 90 % interval, and other costs.
+
+    Attributes:
+        spread: standard deviation of the logarithm of `cpu_s`.
+        basis: observations on which the estimate is based.
+    """
 
     cpu_s: float
     spread: float
@@ -76,20 +84,20 @@ class StageCost:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The interval of `cpu_s`."""
+        """90 % interval of `cpu_s`."""
         factor = math.exp(_NORMAL_90 * self.spread)
         return self.cpu_s / factor, self.cpu_s * factor
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the unfinished stages of a plan will cost.
+    """Estimated cost of the unfinished stages of a plan.
 
     Attributes:
-        stages: by id; those without any observation are missing.
-        unknown: kinds that were never observed.
-        workers: stages at the same time that `wall_s` is for.
-        unlike: kinds that were, but with other tasks than those of some stages.
+        stages: stage id -> cost; stages without comparable observations are missing.
+        unknown: kinds without observations.
+        workers: number of concurrent stages that `wall_s` assumes.
+        unlike: kinds with observations of similar tasks only, for some stages.
     """
 
     stages: Mapping[str, StageCost]
@@ -104,7 +112,7 @@ class Estimate:
     unlike: tuple[StageKind, ...] = ()
 
     def record(self) -> EstimateRecord:
-        """What is kept of it."""
+        """Return the content to store in estimate.json."""
         basis: dict[str, int] = {}
         for cost in self.stages.values():
             basis[cost.basis] = basis.get(cost.basis, 0) + 1
@@ -139,10 +147,10 @@ def _rounded(interval: tuple[float, float], digits: int) -> tuple[float, float]:
 
 
 def work_of(kind: StageKind, config: Mapping[str, Any]) -> Work:
-    """The work of a stage with this configuration.
+    """Return the work of a stage with this configuration.
 
     Raises:
-        InputError: it lacks something that every configuration of this kind has.
+        InputError: the configuration lacks a field that its kind requires.
     """
     fields = Fields(config, f"the configuration of a stage of kind {kind}")
     base = fields.inner("base", {}).text("digest", "")
@@ -166,24 +174,24 @@ def _training_work(kind: StageKind, base: str, fields: Fields) -> Work:
 
 
 def observations(workspace: Workspace) -> list[StageTiming]:
-    """What finished stages of the workspace, and of its calibration, have cost; the newest first."""
+    """Return the timings of finished stages of the workspace and its calibration, newest first."""
     places = (workspace, Workspace(workspace.root / CALIBRATION))
     manifests = [path for place in places for path in place.stages.glob("*/*/manifest.json")]
-    newest = sorted(manifests, key=lambda path: path.stat().st_mtime, reverse=True)[:_OBSERVED]
+    newest = sorted(manifests, key=lambda path: path.stat().st_mtime, reverse=True)[:_MAX_OBSERVATIONS]
     return list(_observed(StageFolder(path.parent) for path in newest))
 
 
 def _observed(folders: Iterable[StageFolder]) -> Iterator[StageTiming]:
-    """What can be learned from `folders`; one whose files are damaged teaches nothing."""
+    """Yield the timings in `folders`; damaged files are skipped."""
     for folder in folders:
-        asked, manifest = folder.read_config(), folder.read_manifest()
-        if asked is not None and manifest is not None and asked.kind in KINDS and manifest.measured.cpu_s:
+        config, manifest = folder.read_config(), folder.read_manifest()
+        if config is not None and manifest is not None and config.kind in KINDS and manifest.measured.cpu_s:
             with contextlib.suppress(InputError):
-                yield StageTiming(work_of(StageKind(asked.kind), asked.config), manifest.measured)
+                yield StageTiming(work_of(StageKind(config.kind), config.config), manifest.measured)
 
 
 def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[StageTiming] | None = None) -> Estimate:
-    """What is left of `plan`, with `workers` stages at the same time."""
+    """Estimate the cost of the unfinished stages of `plan` with `workers` concurrent stages."""
     seen = observations(workspace) if seen is None else seen
     left = {name: stage for name, stage in plan.stages.items() if not workspace.stage(stage.kind, name).finished()}
     fits: dict[tuple[StageKind, tuple[str, ...]], _Fit | None] = {}
@@ -219,7 +227,7 @@ def estimate(plan: Plan, workspace: Workspace, workers: int, seen: Sequence[Stag
 
 
 def actual_cost(workspace: Workspace, plan: Plan, predicted: Mapping[str, StageEstimate]) -> ActualCost:
-    """What the predicted stages that are finished have cost, and what was predicted for these."""
+    """Return the actual cost of the predicted stages that have finished, with the prediction for the same stages."""
     measured: dict[str, Measured] = {}
     for name in predicted:
         if name in plan.stages:
@@ -240,7 +248,7 @@ def actual_cost(workspace: Workspace, plan: Plan, predicted: Mapping[str, StageE
 
 
 def compute_ratio(workspace: Workspace, base_digest: str) -> float | None:
-    """Processor seconds of a GRPO completion over those of an SFT row; None where one of them was never observed."""
+    """Return the CPU time of a GRPO completion relative to an SFT row; None if either has no observations."""
     seen = observations(workspace)
     sft, grpo = (_fit(Work(kind, (base_digest,), 0.0), seen) for kind in TRAINING_KINDS)
     if sft is None or grpo is None or not sft.per_unit_s:
@@ -250,7 +258,7 @@ def compute_ratio(workspace: Workspace, base_digest: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """StageCost against work, from the observations that are most alike; `exact` where their task is the same."""
+    """Linear model of cost against work; `exact` if it is fitted to observations of the same task."""
 
     start_s: float
     per_unit_s: float
@@ -265,7 +273,7 @@ class _Fit:
 
     def cost(self, units: float) -> StageCost:
         cpu_s = self.start_s + self.per_unit_s * units
-        # Far from what was observed, the line itself is less certain.
+        # Extrapolation: the fitted line is less certain far from the observations.
         distance = abs(math.log(max(units, 1.0) / max(self.typical_units, 1.0)))
         return StageCost(
             cpu_s=cpu_s,
@@ -279,7 +287,7 @@ class _Fit:
 
 
 def _fit(work: Work, seen: Sequence[StageTiming]) -> _Fit | None:
-    """From observations of the same task, else of ever more general ones; None without any of the kind and base."""
+    """Fit observations of the same task, else of the next more general one; None without any of kind and base model."""
     same_kind = [found for found in seen if found.work.kind == work.kind]
     for depth in range(len(work.task), 0, -1):
         alike = [found for found in same_kind if found.work.task[:depth] == work.task[:depth]]
@@ -293,15 +301,16 @@ def _fitted(alike: Sequence[StageTiming], basis: str, exact: bool) -> _Fit:
     units = np.array([found.work.units for found in alike])
     cpu_s = np.array([found.measured.cpu_s or 0.0 for found in alike])
     start_s, per_unit_s = _line(units, cpu_s)
+    # Errors of run times are multiplicative, so the spread is the standard deviation of log residuals.
     residuals = np.log(cpu_s / np.maximum(start_s + per_unit_s * units, 1e-9))
-    spread = max(_LEAST_SPREAD, float(np.sqrt((residuals**2).sum() / max(1, len(alike) - 2))))
+    spread = max(_MIN_SPREAD, float(np.sqrt((residuals**2).sum() / max(1, len(alike) - 2))))
     if len(alike) < 2:
         spread = _ONE_OBSERVATION_SPREAD
     wall = [found.measured.wall_s or 0.0 for found in alike]
     return _Fit(
         start_s=start_s,
         per_unit_s=per_unit_s,
-        spread=spread if exact else max(spread, _SPREAD_OF_OTHERS),
+        spread=spread if exact else max(spread, _SIMILAR_WORK_SPREAD),
         typical_units=float(np.median(units)),
         wall_ratio=max(0.05, float(np.median(np.array(wall) / cpu_s))),
         memory_gb=max(found.measured.peak_rss_gb or 0.0 for found in alike),
@@ -313,7 +322,7 @@ def _fitted(alike: Sequence[StageTiming], basis: str, exact: bool) -> _Fit:
 
 
 def _line(units: np.ndarray, cpu_s: np.ndarray) -> tuple[float, float]:
-    """Start-up and cost per unit, both at least 0, with the smallest relative errors."""
+    """Fit start-up time and time per unit, both non-negative, by least squares on relative errors."""
     weights = 1.0 / np.maximum(cpu_s, 1e-9)
     if len(set(units.tolist())) >= 2:
         columns = np.stack([np.ones_like(units), units], axis=1) * weights[:, None]
@@ -326,7 +335,10 @@ def _line(units: np.ndarray, cpu_s: np.ndarray) -> tuple[float, float]:
 
 
 def _total_interval(plan: Plan, stages: Mapping[str, StageCost]) -> tuple[float, float]:
-    """Errors of one kind go the same way, those of different kinds are independent."""
+    """Return a 90 % interval of the total CPU time.
+
+    Errors are taken as fully correlated within a kind of stage and as independent between kinds.
+    """
     total = math.fsum(cost.cpu_s for cost in stages.values())
     kinds = {plan.stages[name].kind for name in stages}
     by_kind = [
@@ -339,7 +351,7 @@ def _total_interval(plan: Plan, stages: Mapping[str, StageCost]) -> tuple[float,
 
 
 def _makespan(plan: Plan, stages: Mapping[str, StageCost], workers: int) -> float:
-    """When the last stage ends, if each starts as soon as what it needs is done and a worker is free."""
+    """Return the end of the last stage if each starts once its upstream stages are done and a worker is free."""
     ends: dict[str, float] = {}
     free = [0.0] * max(1, workers)
     for name, stage in plan.stages.items():

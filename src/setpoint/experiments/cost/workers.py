@@ -1,4 +1,4 @@
-"""How many stages run at the same time on this machine: one for each GPU or core, as far as memory lasts for all."""
+"""Number of concurrent stages on this machine: one per GPU or core, as far as memory suffices."""
 
 from dataclasses import dataclass
 
@@ -12,45 +12,48 @@ from setpoint.records.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """Gigabytes of one worker and of the machine.
+    """Memory needed by one worker and available on the machine, in GB.
 
     Attributes:
-        seen: whether equal stages have run here, so that the need is no rough reckoning.
-        sharing: workers that draw on the same memory are `workers` over this, rounded up.
+        measured: whether equal stages have run here, so that `need_gb` is not a rough estimate.
+        devices: number of separate memories over which workers are spread evenly.
     """
 
     place: str
     need_gb: float
     free_gb: float
-    seen: bool
-    sharing: int = 1
+    measured: bool
+    devices: int = 1
 
     def fitting(self) -> int:
-        """Workers for which it suffices, and one in any case."""
-        return self.sharing * max(1, int(self.free_gb / self.need_gb))
+        """Return the number of workers that fit, at least one per device."""
+        return self.devices * max(1, int(self.free_gb / self.need_gb))
 
 
 def fitting_workers(workspace: Workspace, plan: Plan, base: BaseModel) -> int:
-    """Stages that may run at the same time where nobody says how many."""
+    """Return the default number of concurrent stages."""
     return min([default_workers(), *(memory.fitting() for memory in _memories(workspace, plan, base))])
 
 
 def check_workers(workspace: Workspace, plan: Plan, base: BaseModel, workers: int) -> Check:
-    """Whether memory lasts for so many stages at the same time: a problem by what was seen, a remark by a reckoning."""
+    """Check that memory suffices for `workers` concurrent stages.
+
+    A shortfall is a problem if the need was measured, and a remark if it is a rough estimate.
+    """
     workers = min(workers, len(plan.stages))
     for memory in _memories(workspace, plan, base):
-        at_once = -(-workers // memory.sharing)
-        if at_once > 1 and workers > memory.fitting():
+        concurrent = -(-workers // memory.devices)  # rounded up
+        if concurrent > 1 and workers > memory.fitting():
             text = (
-                f"{at_once} stages at the same time need {at_once * memory.need_gb:.1f} GB of {memory.place} memory, "
-                f"has {memory.free_gb:.1f} GB. Use --workers {memory.fitting()}, or leave it out."
+                f"{concurrent} concurrent stages need {concurrent * memory.need_gb:.1f} GB of {memory.place} memory, "
+                f"but {memory.free_gb:.1f} GB is available. Use --workers {memory.fitting()}, or omit it."
             )
-            return Check("workers", "problem" if memory.seen else "remark", text)
-    return Check("workers", "ok", f"{workers} at the same time")
+            return Check("workers", "problem" if memory.measured else "remark", text)
+    return Check("workers", "ok", f"{workers} concurrent stage{'' if workers == 1 else 's'}")
 
 
 def _memories(workspace: Workspace, plan: Plan, base: BaseModel) -> list[_Memory]:
-    """What workers need of each memory: as equal stages took, or else, without a GPU, as the base's size suggests."""
+    """Return the memory needs: as measured on equal stages, else, without a GPU, estimated from the base's size."""
     expected = estimate(plan, workspace, 1)
     known, devices = not expected.unknown, gpus()
     found: list[_Memory] = []

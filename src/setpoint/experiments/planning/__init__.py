@@ -1,1 +1,1 @@
-"""From a specification to a plan: canonical form, designs, parameters, stages."""
+"""Turn a specification into a plan: canonical form, designs, parameters, stages."""

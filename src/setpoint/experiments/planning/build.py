@@ -1,4 +1,4 @@
-"""From a specification to a plan: parameters resolved, stages identified by content, equal stages planned once."""
+"""Build a plan from a specification: resolve parameters, identify stages by content, plan equal stages once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.fingerprint import canonical_json, digest, text_digest
 from setpoint.policies import BaseModel
 from setpoint.problems.suites import DEFAULT_CASES
+from setpoint.processes import uncollected
 from setpoint.records.plan import (
     AnalysisPlan,
     NamedDigest,
@@ -33,7 +34,6 @@ from setpoint.records.plan import (
     Shared,
     StageRole,
     Value,
-    uncollected,
 )
 
 T = TypeVar("T")
@@ -44,12 +44,12 @@ _NOTHING: Mapping[int, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the runs start from.
+    """Inputs that all runs of an experiment share.
 
     Attributes:
-        datasets: system -> the data set that holds its demonstrations.
-        adapters: those from outside the experiment that are trained further.
-        compute_ratio: see `Plan`; None until it was measured.
+        datasets: system -> dataset with its demonstrations.
+        adapters: existing adapters that runs train further.
+        compute_ratio: see `Plan`; None until measured.
     """
 
     base: BaseModel
@@ -60,7 +60,7 @@ class Inputs:
 
 @uncollected()
 def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan:
-    """The plan of a canonical and checked `spec`. Touches nothing on disk."""
+    """Return the plan of a canonical, validated `spec`. Writes nothing to disk."""
     designs = design_runs(spec, inputs.adapters)
     stages = _Stages(spec, inputs)
     reference = {system: stages.add_reference(system) for system in spec.systems}
@@ -89,12 +89,12 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
 
 
 def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
-    """The content id of a stage. Names of data sets and of the base stay out: their digests are in.
+    """Return the content-based id of a stage. It covers the digests of datasets and base model, not their names.
 
     Args:
-        encoded: id of an object that many configurations hold -> the canonical JSON of its content.
+        encoded: `id()` of an object that many configurations share -> canonical JSON of its content.
     """
-    # Piece by piece what canonical_json would give for the whole.
+    # Assembles the text that canonical_json returns for the whole object, so that shared parts are encoded once.
     fields = ",".join(
         f'"{name}":{encoded.get(id(value)) or canonical_json(_content(name, value))}'
         for name, value in sorted(stage.config.items())
@@ -104,7 +104,7 @@ def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
 
 
 def _content(name: str, value: Any) -> Any:
-    """What of a configuration's field belongs to the identity."""
+    """Return the part of a configuration field that counts towards the stage's identity."""
     if name == "base":
         return value["digest"]
     return [data["digest"] for data in value] if name == "datasets" else value
@@ -117,7 +117,7 @@ def _code_json(kind: StageKind) -> str:
 
 @dataclass
 class _Stages:
-    """The stages planned so far; adding an equal one again gives the same id."""
+    """Stages planned so far. Adding an equal stage returns the existing id."""
 
     spec: ExperimentSpec
     inputs: Inputs
@@ -137,20 +137,21 @@ class _Stages:
             "dialect": base.preset.prompt_format.definition(),
         }
         self._encoded: dict[int, str] = {}
-        self._keep(self._model)
+        self._encode_shared(self._model)
 
-    def _keep(self, fields: dict[str, T]) -> dict[str, T]:
-        """Encode `fields`, which configurations share, once; they must not change, and must outlive the planning."""
+    def _encode_shared(self, fields: dict[str, T]) -> dict[str, T]:
+        """Encode the values of `fields`, which many configurations share, once; return `fields`."""
+        # Entries are keyed by id(): the values must not change and must outlive the planning.
         self._encoded |= {id(value): canonical_json(_content(name, value)) for name, value in fields.items()}
         return fields
 
     def parameters(self, run: RunDesign) -> tuple[dict[str, Value], dict[str, dict[str, Any]]]:
-        """The settings of a run and all its parameters; replicates of one configuration share them."""
+        """Return the run's settings and all its resolved parameters. Replicates of a configuration share them."""
         key = run.configuration, run.adapter.id if run.adapter else None
         if key not in self.resolved:
             preset = self.inputs.base.preset
             settings = run_settings(preset, run, self.spec, self.inputs.compute_ratio)
-            self.resolved[key] = settings, self._keep(resolved_parameters(preset, run, self.spec, settings))
+            self.resolved[key] = settings, self._encode_shared(resolved_parameters(preset, run, self.spec, settings))
         return self.resolved[key]
 
     def add_training(
@@ -158,7 +159,7 @@ class _Stages:
     ) -> str:
         if run.systems not in self.trained:
             data = [self.inputs.datasets[system].model_dump() for system in run.systems]
-            self.trained[run.systems] = self._keep({"systems": list(run.systems), "datasets": data})
+            self.trained[run.systems] = self._encode_shared({"systems": list(run.systems), "datasets": data})
         config = {
             **self._model,
             **self.trained[run.systems],
@@ -174,7 +175,7 @@ class _Stages:
         return adapter.id
 
     def add_evaluation(self, system: str, adapter: str | None = None) -> str:
-        """Evaluate an adapter, or the base itself. The seed is not the run's: every run meets the same cases."""
+        """Add the evaluation of an adapter, or of the base model. Its seed is fixed: all runs use the same cases."""
         config = {**self._model, **self._suite(system)}
         needs = {"reference": self.add_reference(system)}
         needs |= {} if adapter is None else {"adapter": adapter}
@@ -183,7 +184,7 @@ class _Stages:
         )
 
     def add_evaluations(self, role: StageRole, systems: Sequence[str], adapter: str) -> dict[str, str]:
-        """Role -> stage for each system, with the system in the role where there are several."""
+        """Return role -> stage id; with several systems the keys are `role:system`."""
         if len(systems) == 1:
             return {role.value: self.add_evaluation(systems[0], adapter)}
         return {f"{role}:{system}": self.add_evaluation(system, adapter) for system in systems}
@@ -202,7 +203,7 @@ class _Stages:
             suite = {"system": system, "evaluation": self.spec.evaluation, "cases": cases, **more}
             problem = problems.get(system)
             own = {} if problem.built_in else {"problem": digest(problem.definition())}
-            self.suites[system] = self._keep({**suite, **own})
+            self.suites[system] = self._encode_shared({**suite, **own})
         return self.suites[system]
 
     def _add(self, stage: PlannedStage) -> str:
@@ -223,7 +224,7 @@ def _plan_run(
     for kind in TRAINED[design.training_type]:
         trained = planned[kind.value] = stages.add_training(kind, design, resolved, trained)
         if kind is StageKind.SFT and design.training_type == "both":
-            # Shows what GRPO added; the same stage as the evaluation of an arm that stops here.
+            # The baseline for the gain from GRPO; an SFT-only arm shares this stage.
             planned |= stages.add_evaluations(StageRole.EVALUATE_SFT, design.systems, trained)
     assert trained is not None
     planned |= stages.add_evaluations(StageRole.EVALUATE, design.systems, trained)
@@ -249,7 +250,7 @@ def _plan_run(
 
 
 def _start(design: RunDesign, stages: _Stages, earlier: Sequence[PlannedRun]) -> str | None:
-    """The stage whose adapter the run trains further."""
+    """Return the id of the stage whose adapter the run trains further, if any."""
     if design.adapter is not None:
         return stages.add_adapter(design.adapter)
     if design.source is None:
@@ -263,7 +264,7 @@ def _seed(spec: ExperimentSpec, run: RunDesign) -> int:
 
 
 def _run_name(design: RunDesign, spec: ExperimentSpec, resolved: dict[str, dict[str, Any]]) -> str:
-    """Readable first, unique by a digest of what is trained; the same whatever the data or the code."""
+    """Return a readable name that ends in a digest of the trained configuration. Data and code do not change it."""
     plants = ["+".join(design.systems)] if len(spec.systems) > 1 else []
     arms = [str(value) for name, value in design.arms.items() if name in {"model_type", "strategy"}]
     start_arm = [f"from_{design.arms['start']}"] if "start" in design.arms else []
@@ -282,7 +283,7 @@ def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Analys
             levels.setdefault(name, set()).add(value)
     joined = set() if isinstance(spec, SingleSpec) else {name for names in spec.zipped for name in names}
     factors = tuple(name for name, values in levels.items() if len(values) > 1 and name not in joined)
-    if CANDIDATE in factors:  # single configurations are compared; their parameters do not form a factorial
+    if CANDIDATE in factors:  # selected configurations are compared as wholes: they do not form a factorial
         factors = (CANDIDATE,)
     primary, *secondary = spec.metrics
     return AnalysisPlan(

@@ -1,4 +1,4 @@
-"""The canonical form of a specification: parameter names and values resolved and checked against each other."""
+"""Canonical form of a specification: parameter names and values resolved and checked for consistency."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,14 +24,14 @@ from setpoint.policies import BasePreset
 from setpoint.records.plan import Value
 
 PROVISIONAL_RATIO = 1.0
-"""Compute ratio of a plan that is only shown; a launch measures it first."""
+"""Compute ratio of a preview; a launch measures the real one first."""
 
 
 def canonical_spec(spec: ExperimentSpec) -> ExperimentSpec:
-    """`spec` with canonical parameter names and parsed values, so that one experiment has one digest.
+    """Return `spec` with canonical parameter names and parsed values, so that equal experiments have equal digests.
 
     Raises:
-        InputError: everything that is wrong with its parameters and its design.
+        InputError: all errors in its parameters and its design.
     """
     if isinstance(spec, SingleSpec):
         return spec.model_copy(update={"fixed": canonical_fixed(spec.fixed, (), spec.training_types)})
@@ -62,10 +62,10 @@ def _canonical_sweep(spec: SweptSpec) -> SweptSpec:
 
 
 def _canonical_relations(spec: SweptSpec) -> dict[str, Any]:
-    """Zips and conditions with canonical names and parsed values.
+    """Return zips and conditions with canonical names and parsed values.
 
     Raises:
-        InputError: names that are no parameters, and values that these do not take.
+        InputError: unknown parameters, and values that a parameter does not accept.
     """
     conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
     for name, wanted in spec.conditions.items():
@@ -79,10 +79,10 @@ def _canonical_relations(spec: SweptSpec) -> dict[str, Any]:
 
 
 def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
-    """The canonical specification with these fields.
+    """Return the canonical specification with these fields.
 
     Raises:
-        InputError: everything that is wrong with them; parameters are looked at even where other fields are wrong.
+        InputError: all errors in the fields; parameters are checked even if other fields are invalid.
     """
     findings = Findings()
     with findings.check():
@@ -96,10 +96,10 @@ def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
 
 
 def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
-    """Refuse values that exclude each other in some run, given the base's defaults.
+    """Reject values that are incompatible in some run, given the defaults of the base model's preset.
 
     Raises:
-        InputError: each of them, once.
+        InputError: each incompatibility, once.
     """
     findings = Findings()
     for run in (run for run in design_runs(spec) if run.replicate == 0):
@@ -109,16 +109,17 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
 
 
 def spec_digest(spec: ExperimentSpec) -> str:
-    """What names an experiment that was given no name."""
+    """Return the digest that names an experiment without an explicit id."""
     return digest(spec.identity())
 
 
 def run_settings(
     preset: BasePreset, design: RunDesign, spec: ExperimentSpec, compute_ratio: float | None = None
 ) -> dict[str, Value]:
-    """The parameters that the run reads and that the specification gives, or that follow from what it is compared with.
+    """Return the parameters that the run uses and that its preset does not determine.
 
-    These are the reward of runs that share it, and the steps of equal compute.
+    They come from the specification, or from the runs it is compared with: a shared reward horizon, and the number of
+    steps of an equal-compute control.
     """
     given = {**_shared_reward(design), **spec.fixed, **design.factors}
     settings = {name: value for name, value in given.items() if find(name).places_in(design.training_type)}
@@ -132,7 +133,7 @@ def run_settings(
 
 
 def _shared_reward(design: RunDesign) -> dict[str, Value]:
-    """The reward's horizon, where it is not that of the run's own systems."""
+    """Return the shared reward horizon if it differs from the default for the run's own systems."""
     if not design.rewarded_with:
         return {}
     shared, own = usual_reward_horizon(design.rewarded_with), usual_reward_horizon(design.systems)
@@ -142,9 +143,9 @@ def _shared_reward(design: RunDesign) -> dict[str, Value]:
 def resolved_parameters(
     preset: BasePreset, design: RunDesign, spec: ExperimentSpec, settings: Mapping[str, Value]
 ) -> dict[str, dict[str, Any]]:
-    """Every parameter of the run. An adapter that exists already keeps its shape.
+    """Return every parameter of the run. An existing adapter keeps its rank and scale.
 
-    A universal model takes as many steps for each of its systems as a specialist, unless the totals are to match.
+    A universal model takes as many steps per system as a specialist, unless `match` is `total`.
     """
     resolved = resolve(preset, design.training_type, settings, design.systems)
     if design.adapter is not None:

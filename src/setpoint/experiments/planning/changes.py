@@ -1,4 +1,4 @@
-"""What changed between an experiment as it was planned and as it would be planned now, and the id of its successor."""
+"""Differences between an experiment's frozen plan and a new one, and the id of its successor."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,22 +14,22 @@ from setpoint.records.plan import Plan, read_plan
 
 
 class ChangedSinceError(InputError):
-    """An experiment that was planned with another specification, base, data or code.
+    """The experiment was planned with a different specification, base model, dataset or code.
 
     Attributes:
-        changes: what differs, one phrase each.
+        changes: one phrase per difference.
     """
 
     def __init__(self, message: str, changes: Sequence[str]) -> None:
-        """Keep `changes`, so that the successor can record them."""
+        """Store `changes` for the successor to record."""
         self.changes = tuple(changes)
         super().__init__(message)
 
 
 def spec_changes(old: ExperimentSpec, new: ExperimentSpec) -> list[str]:
-    """`field was x, now y` for every field, or entry of one, that differs and changes what is computed.
+    """Return `field was x, now y` for each field or table entry that differs and affects results.
 
-    Fields that only one of two types has follow from the type, which is named.
+    If the types differ, only the type and the fields that both have are compared.
     """
     before, after = (spec.model_dump(mode="json", exclude={"retries"}) for spec in (old, new))
     return [
@@ -41,7 +41,7 @@ def spec_changes(old: ExperimentSpec, new: ExperimentSpec) -> list[str]:
 
 
 def _differences(field: str, before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
-    """Name, earlier and present value; of a table, entry by entry, under the names of the entries."""
+    """Yield name, old value and new value; tables are compared entry by entry."""
     if not (isinstance(before, dict) and isinstance(after, dict)):
         yield field, _shown(field, before), _shown(field, after)
         return
@@ -51,10 +51,12 @@ def _differences(field: str, before: Any, after: Any) -> Iterator[tuple[str, str
 
 
 def plan_changes(old: Plan, new: Plan) -> list[str]:
-    """What stage ids depend on and is not in the specification."""
-    changed = [] if old.base.digest == new.base.digest else [f"the base model ({old.base.digest}, {new.base.digest})"]
+    """Return the differences in base model, datasets and code, which stage ids depend on."""
+    changed = (
+        [] if old.base.digest == new.base.digest else [f"the base model ({old.base.digest}, now {new.base.digest})"]
+    )
     changed += [
-        f"the data of {system} ({old.datasets[system].digest}, {new.datasets[system].digest})"
+        f"the dataset of {system} ({old.datasets[system].digest}, now {new.datasets[system].digest})"
         for system in old.datasets
         if old.datasets[system].digest != new.datasets[system].digest
     ]
@@ -64,11 +66,11 @@ def plan_changes(old: Plan, new: Plan) -> list[str]:
         for kind in STAGES
         if before.get(kind) != after[kind]
     ]
-    return changed or ["the identity of its stages"]
+    return changed or ["the identities of its stages"]
 
 
 def next_id(workspace: Workspace, origin: str, current: str, spec: ExperimentSpec) -> tuple[str, Plan | None]:
-    """The id after `current` in the row `origin`, `origin-2`, …, that is free or has `spec` already; and its plan."""
+    """Return the next id after `current` in `origin`, `origin-2`, … that is free or has `spec`, and its plan."""
     match = re.fullmatch(re.escape(origin) + r"-(\d+)", current)
     for number in count(int(match[1]) + 1 if match else 2):
         candidate = f"{origin}-{number}"
@@ -77,13 +79,13 @@ def next_id(workspace: Workspace, origin: str, current: str, spec: ExperimentSpe
         plan = read_plan(workspace.experiment(candidate))
         if plan is not None and planned_spec(plan).identity() == spec.identity():
             return candidate, plan
-    raise AssertionError("there is always another number")
+    raise AssertionError("count() never ends")
 
 
 def _code_changes(recorded: object, new: Mapping[str, Any]) -> str:
-    """`training; torch 2.12.0, now 2.13.0`: the layers whose sources differ, and the packages."""
+    """Return the layers and packages that differ, such as `training; torch 2.12.0, now 2.13.0`."""
     if not isinstance(recorded, Mapping):
-        return "which the plan did not record in detail"
+        return "details not recorded in the plan"
     old: Mapping[str, Any] = recorded
     layers, packages = old.get("layers", {}), old.get("packages", {})
     changed = [", ".join(name for name, found in new["layers"].items() if layers.get(name) != found)]

@@ -1,7 +1,7 @@
-"""The arms of training: what SFT, GRPO, equal compute, an imperfect teacher and a universal model each bring.
+"""Comparison of training arms: SFT, SFT + GRPO, an equal-compute control, a detuned expert and a universal model.
 
-Composed of ordinary experiments, so that equal stages are trained once and an interrupted comparison resumes. The
-equal-compute control is planned last: its steps follow from the measured cost of the others.
+Each part is an ordinary experiment, so equal stages are trained once and an interrupted comparison can be resumed. The
+equal-compute control is planned last, because its number of steps follows from the measured cost of the other arms.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ from setpoint.records.plan import Plan, Value
 OPTIMAL, CONTROL, DETUNED, UNIVERSAL = "optimal", "equal-compute", "detuned", "universal"
 SFT_ALONE = "sft"
 PARTS = (OPTIMAL, DETUNED, UNIVERSAL, CONTROL)
-"""All that there is to compare, in the order in which they must run; `SFT_ALONE` is the first half of `OPTIMAL`."""
+"""All parts, in the order in which they must run; `SFT_ALONE` is the first half of `OPTIMAL`."""
 ROLES = {
     SFT_ALONE: {"evaluate": "SFT"},
     OPTIMAL: {"evaluate_sft": "SFT", "evaluate": "SFT + GRPO"},
@@ -35,26 +35,26 @@ ROLES = {
 VALIDATION_EVERY = 50
 SFT: dict[str, Value] = {"sft.steps": 600, "sft.validation_every": VALIDATION_EVERY, "sft.patience": 4}
 UNIVERSAL_STEPS = 300
-"""For each of its systems."""
+"""Steps per system."""
 DETUNED_SFT: dict[str, Value] = {"sft.steps": 100, "sft.learning_rate": 5e-4}
 GRPO: dict[str, Value] = {"grpo.steps": 100, "grpo.learning_rate": 5e-5, "grpo.reward_horizon": 5}
 DETUNED_GRPO: dict[str, Value] = {**GRPO, "grpo.learning_rate": 2e-4}
-"""After a poor teacher there is more to learn. After a good one this rate loses more readable answers than it gains."""
+"""A poor expert leaves more to learn. After a good one, this learning rate mainly lowers the parse rate."""
 
 
 @dataclass(frozen=True)
 class ArmSettings:
-    """What is compared.
+    """Settings of a comparison.
 
     Attributes:
         systems: full names.
-        replicates: training seeds of each arm.
-        cases: test states of each system.
-        rows: demonstrations of each system; above the default, so that long training rarely repeats them.
-        prefix: of the experiments' ids.
+        replicates: training seeds per arm.
+        cases: test states per system.
+        rows: demonstrations per system; more than the default, so that long training rarely repeats them.
+        prefix: prefix of the experiment ids.
         parts: which of `PARTS`, or `SFT_ALONE`.
         evaluation: see `EvaluationConfig.named`.
-        fixed: parameters of every arm with another value than here.
+        fixed: parameters that replace the defaults of this module in every arm.
     """
 
     systems: tuple[str, ...]
@@ -67,10 +67,10 @@ class ArmSettings:
     fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse parts that do not exist, and too few rows.
+        """Validate the settings.
 
         Raises:
-            InputError: everything that is wrong.
+            InputError: all errors in the settings.
         """
         findings = Findings()
         for part in self.parts:
@@ -89,26 +89,26 @@ class ArmSettings:
         findings.settle()
 
     def overrides(self) -> dict[str, Value]:
-        """`fixed` under canonical names with parsed values.
+        """Return `fixed` with canonical names and parsed values.
 
         Raises:
-            InputError: unknown names, bad values, and what no part reads.
+            InputError: unknown names, invalid values, and parameters that no part uses.
         """
         trained = "both" if {OPTIMAL, DETUNED} & set(self.parts) else "sft"
         return canonical_fixed(self.fixed, (), (trained,))
 
     def experiment_id(self, part: str) -> str:
-        """The id of one part."""
+        """Return the experiment id of one part."""
         return f"{self.prefix}-{part}"
 
 
 def specifications(
     settings: ArmSettings, workspace: Workspace, planned: Callable[[str], Plan]
 ) -> Iterator[tuple[str, ExperimentSpec]]:
-    """Part and specification, in the order in which they must run.
+    """Yield part and specification, in the order in which they must run.
 
     Args:
-        planned: the plan of a part that has been run.
+        planned: returns the plan of a part that has already run.
     """
     named = [f"{settings.prefix}_{system}" for system in settings.systems]
     fields: dict[str, dict[str, Any]] = {
@@ -123,9 +123,9 @@ def specifications(
             "fixed": {**SFT, "sft.steps": UNIVERSAL_STEPS},
         },
     }
-    for part, of_part in fields.items():
+    for part, part_fields in fields.items():
         if part in settings.parts and (part != UNIVERSAL or len(settings.systems) > 1):
-            yield part, _spec(settings, **of_part)
+            yield part, _spec(settings, **part_fields)
     if CONTROL in settings.parts:
         steps = equal_compute_steps(planned(OPTIMAL), workspace)
         control: dict[str, Value] = {
@@ -137,15 +137,15 @@ def specifications(
 
 
 def make_datasets(settings: ArmSettings, workspace: Workspace, notify: Notify) -> None:
-    """The data sets of the arms that learn from the optimum; found where they were made before."""
+    """Generate the datasets of the arms that learn from optimal control, or reuse existing ones."""
     for system in settings.systems:
         name = f"{settings.prefix}_{system}"
-        notify(f"data set {name}: {settings.rows} rows")
+        notify(f"dataset {name}: {settings.rows} rows")
         demonstrations.create(workspace, name, demonstrations.Recipe((system,), settings.rows))
 
 
 def equal_compute_steps(plan: Plan, workspace: Workspace) -> int:
-    """SFT steps that cost as many CPU-seconds as SFT and GRPO together did in the runs of `plan`.
+    """Return the number of SFT steps with the same mean CPU time as SFT and GRPO together in the runs of `plan`.
 
     Raises:
         StageError: no run of `plan` finished both stages.
@@ -161,15 +161,15 @@ def equal_compute_steps(plan: Plan, workspace: Workspace) -> int:
     if not both:
         raise StageError(
             "data",
-            "the equal-compute control needs a finished run of SFT and GRPO, and there is none",
+            "the equal-compute control needs a finished run of SFT and GRPO, but none has finished",
             evidence={"experiment": plan.experiment},
-            suggestion="fix the failures of that experiment and retry it",
+            suggestion="fix the failures of that experiment, then retry it",
         )
     return ceil(mean(both) / mean(per_step))
 
 
 def _spec(settings: ArmSettings, measured: Mapping[str, Value] | None = None, **fields: Any) -> ExperimentSpec:
-    """The specification of one part; `measured` values win over those that the settings fix."""
+    """Return the specification of one part. `measured` takes precedence over `settings.fixed`."""
     common = {
         "systems": list(settings.systems),
         "replicates": settings.replicates,

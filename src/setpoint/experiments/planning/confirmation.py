@@ -1,4 +1,4 @@
-"""Confirming the best configurations of a sweep with new seeds, for scores free of selection bias."""
+"""Confirm the best configurations of a sweep with new seeds, for scores free of selection bias."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,25 +9,25 @@ from setpoint.records.plan import Plan, Value
 
 
 def confirmation(plan: Plan, chosen: Sequence[Mapping[str, Value]], seeds: int) -> ExperimentSpec:
-    """The sweep of `plan` with its `chosen` configurations alone and `seeds` fresh seeds for each.
+    """Return the sweep of `plan` restricted to the `chosen` configurations, each with `seeds` new seeds.
 
     Args:
-        plan: of the experiment that chose them.
-        chosen: system, training type and swept parameters of each, as far as the sweep has them.
+        plan: plan of the experiment whose results selected them.
+        chosen: system, training type and swept parameters of each configuration; only factors of the sweep.
 
     Raises:
-        InputError: the experiment is no sweep.
+        InputError: the experiment is not a sweep.
     """
     sweep = planned_spec(plan)
     if not isinstance(sweep, SweepSpec):
         raise InputError(
             f"only a hyperparameter_sweep can be confirmed, but {plan.experiment!r} is a {plan.type}. Repeat it with "
-            f"--seed {_fresh(plan)} for new seeds."
+            f"--seed {_first_unused_seed(plan)} for new seeds."
         )
     changes = {"only": tuple(dict(entry) for entry in chosen), "confirms": plan.experiment}
-    return canonical_spec(sweep.model_copy(update={**changes, "replicates": seeds, "seed": _fresh(plan)}))
+    return canonical_spec(sweep.model_copy(update={**changes, "replicates": seeds, "seed": _first_unused_seed(plan)}))
 
 
-def _fresh(plan: Plan) -> int:
-    """The first seed above all that the experiment used."""
+def _first_unused_seed(plan: Plan) -> int:
+    """Return the first seed that the experiment did not use."""
     return max(run.seed for run in plan.runs) + 1

@@ -1,4 +1,4 @@
-"""The data sets of an experiment: which it names, which exist, and generating those that are missing."""
+"""Datasets of an experiment: resolve their names, find them, and generate missing ones."""
 
 from collections.abc import Callable
 
@@ -11,16 +11,16 @@ from setpoint.problems import MoveBlocking
 from setpoint.records.plan import NamedDigest
 
 NOT_GENERATED = "not generated yet"
-"""Stands for the digest of a data set that the launch will generate."""
+"""Placeholder for the digest of a dataset that the launch will generate."""
 
 Notify = Callable[[str], None]
 
 
 def canonical_datasets(spec: ExperimentSpec) -> ExperimentSpec:
-    """`spec` with canonical names, and without those that only name the systems' own data, as no name at all does.
+    """Return `spec` with canonical dataset names; names of the systems' default datasets are removed as redundant.
 
     Raises:
-        InputError: names that cannot be used.
+        InputError: invalid names.
     """
     if spec.dataset_name is not None:
         parsed = names.parse(spec.dataset_name).of_expert(spec.expert)
@@ -34,13 +34,13 @@ def canonical_datasets(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking) -> dict[str, NamedDigest]:
-    """System -> data set, without generating any; a missing one that can be generated has the digest `NOT_GENERATED`.
+    """Return system -> dataset without generating any. A missing one that can be generated has digest `NOT_GENERATED`.
 
     Raises:
-        InputError: every data set that is missing and cannot be generated, or lacks its systems.
+        InputError: every dataset that is missing and cannot be generated, or lacks a required system.
     """
     found: dict[str, NamedDigest] = {}
-    wrong: list[InputError] = []
+    errors: list[InputError] = []
     for name, wanted in _requests(spec):
         parsed = (names.joined(wanted) if name is None else names.parse(name)).of_expert(spec.expert)
         folder = parsed.folder(blocking)
@@ -54,22 +54,22 @@ def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBloc
             info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert, blocks=blocking)
             found |= dict.fromkeys(wanted, NamedDigest(name=info.name, digest=info.digest))
         except InputError as error:
-            wrong.append(error)
-    collect(wrong)
+            errors.append(error)
+    collect(errors)
     return found
 
 
 def ensure_datasets(
     workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking, notify: Notify
 ) -> dict[str, NamedDigest]:
-    """System -> data set, all of them on the disk when this returns.
+    """Return system -> dataset, after generating the missing ones.
 
     Raises:
-        InputError: see `find_datasets`; nothing was generated then.
+        InputError: see `find_datasets`; nothing has been generated then.
     """
     for system, data in find_datasets(workspace, spec, blocking).items():
         if data.digest == NOT_GENERATED:
-            notify(f"generating data set {data.name} for {system}")
+            notify(f"generating dataset {data.name} for {system}")
     made: dict[str, NamedDigest] = {}
     for name, wanted in _requests(spec):
         info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert, blocks=blocking)
@@ -78,7 +78,7 @@ def ensure_datasets(
 
 
 def _requests(spec: ExperimentSpec) -> list[tuple[str | None, tuple[str, ...]]]:
-    """Name of a data set (None: the systems' own) and the systems it serves."""
+    """Return pairs of dataset name (None: the systems' default) and the systems that use it."""
     if spec.dataset_name is not None:
         return [(spec.dataset_name, spec.systems)]
     given: tuple[str | None, ...] = spec.datasets or (None,) * len(spec.systems)

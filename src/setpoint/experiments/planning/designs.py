@@ -1,8 +1,8 @@
-"""Which combinations of swept values become configurations: all of them, a balanced fraction, or points of a space.
+"""Experimental designs: full factorials, regular fractions, random and Sobol points.
 
-Zipped parameters vary together and are one axis. A parameter with a condition is swept only where that holds, and keeps
-its default elsewhere. The points of a random or Sobol design follow from the specification alone, not from the training
-seed: replicates repeat the same configurations.
+Zipped parameters vary together and form one axis. A conditional parameter is swept only where its condition holds and
+keeps its default elsewhere. Random and Sobol points depend on the specification alone, not on the training seed, so
+replicates repeat the same configurations.
 """
 
 import math
@@ -24,20 +24,20 @@ from setpoint.seeding import generator
 
 _PRIMES = (2, 3, 5)
 _WORDS = 100_000
-"""Words that are looked at in the search for a good fraction."""
+"""Maximum number of words examined in the search for a fraction of high resolution."""
 _LOWEST_RESOLUTION = 3
 _DIGITS = 3
-"""Significant digits of values that are drawn from a range."""
+"""Significant digits of values sampled from a range."""
 
 Setting = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
 class SweepAxis:
-    """What varies together: the values of one parameter, of several that are zipped, or a range.
+    """One axis of a design: a parameter with listed values, several zipped parameters, or a range.
 
     Attributes:
-        levels: a value for each name; empty for a range.
+        levels: one tuple per level, with one value per name; empty for a range.
     """
 
     names: tuple[str, ...]
@@ -45,7 +45,7 @@ class SweepAxis:
     range: Range | None = None
 
     def at(self, share: float) -> Setting:
-        """The setting at `share` of the way from the first to the last, 0 ≤ share < 1."""
+        """Return the setting at the fraction `share` of the axis, 0 ≤ share < 1."""
         if self.range is None:
             values = self.levels[int(share * len(self.levels))]
             return dict(zip(self.names, values, strict=True))
@@ -53,9 +53,9 @@ class SweepAxis:
 
 
 def configurations(spec: SweptSpec, training_type: str) -> list[Setting]:
-    """The combinations of swept values that a training type is run with, each once.
+    """Return the distinct combinations of swept values for a training type.
 
-    A parameter that the training type does not read is no axis of it.
+    Parameters that the training type does not use are left out.
     """
     read = {name for name in (*spec.parameters, *spec.ranges) if find(name).places_in(training_type)}
     found: dict[tuple[tuple[str, Value], ...], Setting] = {}
@@ -66,7 +66,7 @@ def configurations(spec: SweptSpec, training_type: str) -> list[Setting]:
 
 
 def axes(spec: SweptSpec) -> list[SweepAxis]:
-    """The axes in the order of the specification; zipped parameters stand where their first one does."""
+    """Return the axes in the order of the specification; zipped parameters appear at the position of the first."""
     zipped = {name: names for names in spec.zipped for name in names}
     groups = dict.fromkeys(zipped.get(name, (name,)) for name in spec.parameters)
     listed = [SweepAxis(names, tuple(zip(*(spec.parameters[name] for name in names), strict=True))) for names in groups]
@@ -74,7 +74,7 @@ def axes(spec: SweptSpec) -> list[SweepAxis]:
 
 
 def joint_levels(spec: ExperimentSpec, factors: Setting) -> Setting:
-    """For zipped parameters, whose effects are confounded, one factor: `a+b` -> `4+0.0001`."""
+    """Return one joint factor per zip, because its parameters are confounded: `a+b` -> `4+0.0001`."""
     if isinstance(spec, SingleSpec):
         return {}
     return {
@@ -85,9 +85,9 @@ def joint_levels(spec: ExperimentSpec, factors: Setting) -> Setting:
 
 
 def resolution(spec: SweptSpec) -> int | None:
-    """Resolution of a fractional design: main effects are aliased with interactions of at least resolution − 1 factors.
+    """Return the resolution R of a fractional design; None if every combination is run.
 
-    None where every combination is run.
+    Main effects are aliased with interactions of R − 1 or more factors.
     """
     if spec.design != "fractional":
         return None
@@ -99,7 +99,7 @@ def resolution(spec: SweptSpec) -> int | None:
 
 
 def check_design(spec: SweptSpec) -> list[InputError]:
-    """What is wrong with zips, conditions, ranges and their design, with canonical names."""
+    """Return the errors in zips, conditions, ranges and the design; names must be canonical."""
     zips = list(_bad_zips(spec))
     return [*zips, *_bad_conditions(spec), *(() if zips else _bad_sizes(spec))]
 
@@ -123,9 +123,9 @@ def _joined(parts: Iterable[Setting]) -> Setting:
 
 
 def _conditional(spec: SweptSpec, setting: Setting, training_type: str) -> Setting:
-    """`setting` without the parameters whose conditions do not hold; those of a left-out parameter never do."""
+    """Return `setting` without the parameters whose conditions do not hold."""
     kept = dict(setting)
-    while True:
+    while True:  # repeated, because a condition on a removed parameter does not hold either
         known: Mapping[str, Value] = {**kept, TRAINING_TYPE: training_type}
         unmet = [
             name
@@ -144,11 +144,12 @@ def _random(spec: SweptSpec, every: Sequence[SweepAxis]) -> Iterator[list[float]
 
 
 def _sobol(spec: SweptSpec, every: Sequence[SweepAxis]) -> list[list[float]]:
-    """Scrambled Sobol points, which fill the space more evenly than random ones."""
+    """Return scrambled Sobol points, which fill the space more evenly than random ones (Owen 1998)."""
     from scipy.stats import qmc
 
     source = generator("design", spec.design, *("+".join(axis.names) for axis in every))
     sampler = qmc.Sobol(len(every), scramble=True, rng=source)
+    # Sobol points are balanced only in powers of two: draw the next power and keep the first points.
     exponent = math.ceil(math.log2(max(2, spec.configurations or 0)))
     points: list[list[float]] = sampler.random_base2(exponent)[: spec.configurations].tolist()
     return points
@@ -164,12 +165,13 @@ def _within(found: Range, share: float) -> float:
     return min(found.max, max(found.min, float(f"{value:.{_DIGITS}g}")))
 
 
-def _fraction(every: Sequence[SweepAxis], largest: int | None) -> list[Setting]:
-    """A regular fraction: the first axes vary freely, every other is a sum of some of them, modulo the levels."""
+def _fraction(every: Sequence[SweepAxis], max_runs: int | None) -> list[Setting]:
+    """Return a regular fraction: the first axes vary freely, each other axis is a linear combination of them."""
     sizes = [len(axis.levels) for axis in every]
-    prime, free = _fraction_size(sizes, largest)
+    prime, free = _fraction_size(sizes, max_runs)
     columns = _columns(len(sizes), free, prime)
     rows = product(range(prime), repeat=free)
+    # Levels are elements of GF(prime), so that column @ row modulo `prime` gives the level of each axis.
     return [
         _joined(
             _settings(axis)[sum(a * b for a, b in zip(row, column, strict=True)) % prime]
@@ -179,18 +181,19 @@ def _fraction(every: Sequence[SweepAxis], largest: int | None) -> list[Setting]:
     ]
 
 
-def _fraction_size(sizes: Sequence[int], largest: int | None) -> tuple[int, int]:
-    """Levels of every axis, and how many axes vary freely: as few as main effects need, or up to `largest` runs."""
+def _fraction_size(sizes: Sequence[int], max_runs: int | None) -> tuple[int, int]:
+    """Return the levels per axis and the number of free axes: the minimum for main effects, or up to `max_runs`."""
     prime, count = sizes[0], len(sizes)
+    # With m free axes there are (p^m − 1) / (p − 1) columns that are not multiples of each other.
     free = next(m for m in range(1, count + 1) if (prime**m - 1) // (prime - 1) >= count)
-    while largest is not None and free < count and prime ** (free + 1) <= largest:
+    while max_runs is not None and free < count and prime ** (free + 1) <= max_runs:
         free += 1
     return prime, free
 
 
 @cache
 def _columns(count: int, free: int, prime: int) -> tuple[tuple[int, ...], ...]:
-    """For every axis its coefficients in the free ones; of the fractions tried, the one with the highest resolution."""
+    """Return each axis's coefficients in the free axes, for the fraction of highest resolution among those tried."""
     basis = [tuple(int(i == j) for i in range(free)) for j in range(free)]
     others = [
         column
@@ -204,7 +207,7 @@ def _columns(count: int, free: int, prime: int) -> tuple[tuple[int, ...], ...]:
 
 @cache
 def _resolution(columns: tuple[tuple[int, ...], ...], prime: int) -> int:
-    """The fewest axes whose weighted sum is constant: the length of the shortest defining word."""
+    """Return the length of the shortest defining word: the fewest axes with a constant linear combination."""
     if prime ** len(columns) > _WORDS:
         return _LOWEST_RESOLUTION
     words = np.array(list(product(range(prime), repeat=len(columns))), dtype=np.int64)[1:]
@@ -228,16 +231,18 @@ def _bad_zips(spec: SweptSpec) -> Iterator[InputError]:
         elif len(names) < 2:
             yield InputError(f"a zip needs two or more parameters, got {', '.join(names) or 'none'}. Add one.")
         elif twice:
-            yield InputError(f"{', '.join(twice)} is zipped twice. Name it in one group only.")
+            yield InputError(f"{', '.join(twice)} is zipped twice. Keep it in one group.")
         elif len(set(lengths.values())) > 1:
             text = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-            yield InputError(f"zipped parameters need equally many values, but {text}. Make the lists equally long.")
+            yield InputError(
+                f"zipped parameters need equal numbers of values, but {text}. Make the lists equally long."
+            )
 
 
 def _bad_conditions(spec: SweptSpec) -> Iterator[InputError]:
     swept = {*spec.parameters, *spec.ranges}
-    if circle := _circle(spec.conditions):
-        yield InputError(f"circular conditions: {' depends on '.join(circle)}. Remove one of them.")
+    if cycle := _cycle(spec.conditions):
+        yield InputError(f"circular conditions: {' depends on '.join(cycle)}. Remove one of them.")
     for name, wanted in spec.conditions.items():
         if name not in swept:
             yield InputError(f"{name} has a condition but is not swept. Sweep it, or remove the condition.")
@@ -255,8 +260,8 @@ def _bad_conditions(spec: SweptSpec) -> Iterator[InputError]:
                 )
 
 
-def _circle(conditions: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """The parameters of a cycle of conditions, the first again at the end; empty without one."""
+def _cycle(conditions: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Return the parameters of a cycle of conditions, with the first repeated at the end; empty if there is none."""
     others = {name: [other for other in wanted if other != name] for name, wanted in conditions.items()}
     try:
         TopologicalSorter(others).prepare()
@@ -269,8 +274,8 @@ def _bad_sizes(spec: SweptSpec) -> Iterator[InputError]:
     drawn = spec.design in {"random", "sobol"}
     if spec.ranges and not drawn:
         yield InputError(
-            f"a range needs a random or sobol design, but {', '.join(spec.ranges)} has one and the design is "
-            f"{spec.design!r}. Set --design random or sobol, or list values."
+            f"a range needs a random or sobol design, but {', '.join(spec.ranges)} has a range in a {spec.design} "
+            "design. Set --design random or sobol, or list values."
         )
     if drawn and spec.configurations is None:
         yield InputError(f"a {spec.design} design needs --configurations. Set the number of points.")
@@ -283,6 +288,6 @@ def _bad_sizes(spec: SweptSpec) -> Iterator[InputError]:
         if len(sizes) < 3 or len(set(sizes.values())) > 1 or next(iter(sizes.values())) not in _PRIMES:
             text = "; ".join(f"{name}: {size}" for name, size in sizes.items()) or "none"
             yield InputError(
-                "a fractional design needs three or more swept parameters with 2 values each (or 3, or 5), got "
-                f"{text}. Change the values, or set --design full or sobol."
+                "a fractional design needs at least three swept parameters with the same number of values (2, 3 or 5), "
+                f"got {text}. Change the values, or set --design full or sobol."
             )

@@ -1,4 +1,4 @@
-"""Experiment types: functions from a specification to a list of runs, nothing else."""
+"""Experiment types: pure functions from a specification to a list of runs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,16 +28,16 @@ CANDIDATE = "candidate"
 
 @dataclass(frozen=True, slots=True)
 class RunDesign:
-    """What one run trains, before its parameters are resolved.
+    """Design of one run, before its parameters are resolved.
 
     Attributes:
         configuration: runs with the same number are replicates of each other.
-        arms: what distinguishes its configuration from others besides parameters, such as `strategy`.
+        arms: factors that are not parameters, such as `strategy`.
         factors: swept parameters by canonical name.
-        equal_compute: whether its SFT takes as much compute as SFT and GRPO together.
-        source: position of the run whose adapter it trains further.
-        adapter: an adapter from outside the experiment that it trains further.
-        rewarded_with: systems with which it shares what the reward scores; none but its own where empty.
+        equal_compute: whether its SFT uses as much compute as SFT and GRPO together.
+        source: index of the run whose adapter it trains further.
+        adapter: existing adapter that it trains further.
+        rewarded_with: systems that share its reward horizon; empty if it uses the default of its own systems.
     """
 
     configuration: int
@@ -54,7 +54,7 @@ class RunDesign:
 
 
 def hyperparameter_sweep(spec: SweepSpec) -> list[RunDesign]:
-    """Every combination of system, training type and swept values, each `replicates` times."""
+    """Return every combination of system, training type and swept values, with all replicates."""
     designs = (
         RunDesign(0, 0, "specialist", (system,), training_type, _training_arm(spec, training_type), factors)
         for system, training_type in product(spec.systems, spec.training_types)
@@ -64,10 +64,10 @@ def hyperparameter_sweep(spec: SweepSpec) -> list[RunDesign]:
 
 
 def _only(spec: SweepSpec, designs: Sequence[RunDesign]) -> Iterator[RunDesign]:
-    """The configurations that `spec.only` names, each as a candidate of its own: together they are no factorial.
+    """Yield the configurations selected by `spec.only`, each as one level of `candidate`: they form no factorial.
 
     Raises:
-        InputError: an entry names none of them.
+        InputError: an entry matches no configuration.
     """
     described = [
         {**run.arms, **run.factors, **joint_levels(spec, run.factors), "system": run.systems[0]} for run in designs
@@ -77,7 +77,7 @@ def _only(spec: SweepSpec, designs: Sequence[RunDesign]) -> Iterator[RunDesign]:
         found = [k for k, levels in enumerate(described) if entry.items() <= levels.items()]
         if not found:
             text = ", ".join(f"{name}={value}" for name, value in entry.items())
-            raise InputError(f"no configuration of the sweep has {legible(text)}. Use values that it sweeps.")
+            raise InputError(f"no configuration of the sweep has {legible(text)}. Use values from the sweep.")
         for k in found:
             levels = {**designs[k].arms, **designs[k].factors}
             chosen[k] = ", ".join(f"{name}={value}" for name, value in levels.items()) or "the only one"
@@ -86,9 +86,9 @@ def _only(spec: SweepSpec, designs: Sequence[RunDesign]) -> Iterator[RunDesign]:
 
 
 def cross_system(spec: CrossSystemSpec) -> list[RunDesign]:
-    """A specialist for each system beside universal models, which are one adapter for all of them.
+    """Return one specialist per system and the universal models, which are one adapter for all systems.
 
-    Both are trained on the same reward: one of its own for some specialists would be a second difference.
+    Both use the same reward horizon; otherwise model type and reward would be confounded.
     """
     models: list[tuple[str, tuple[str, ...]]] = []
     if "specialist" in spec.model_types:
@@ -105,7 +105,7 @@ def cross_system(spec: CrossSystemSpec) -> list[RunDesign]:
 
 
 def training_ablation(spec: AblationSpec) -> list[RunDesign]:
-    """What each part of the training contributes: strategies on each system."""
+    """Return the runs that compare training strategies on each system."""
     runs: list[RunDesign] = []
     for system in spec.systems:
         for strategy in spec.strategies:
@@ -121,16 +121,16 @@ def training_ablation(spec: AblationSpec) -> list[RunDesign]:
 
 
 def transfer_learning(spec: TransferSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:
-    """Source models, and on each target training from the base, from them, and from adapters that exist already.
+    """Return the source runs, and for each target runs from the base, from the source and from existing adapters.
 
-    A replicate on a target continues the same replicate of the source, so that the seeds of both vary together. All
-    runs on a target have the same steps; training the source is a run of its own, so that its cost shows.
+    A replicate on a target continues the same replicate of the source, so source and target seeds vary together. All
+    runs on a target train for the same number of steps; the source is a separate run, so its cost is reported.
     """
     existing = _by_label(adapters)
     if existing and any(place[0] == "lora" for name in (*spec.parameters, *spec.ranges) for place in find(name).places):
         raise InputError(
-            "existing adapters keep their rank and scale, so these cannot be swept with --base-models all_available. "
-            "Sweep other parameters, or use --base-models source."
+            "rank and scale cannot be swept with --base-models all_available, because existing adapters keep theirs. "
+            "Sweep other parameters, or set --base-models source."
         )
     runs: list[RunDesign] = []
     for training_type in spec.training_types:
@@ -148,26 +148,26 @@ def transfer_learning(spec: TransferSpec, adapters: Sequence[Adapter]) -> list[R
                 runs += [replace(run, source=first + run.replicate) for run in onward]
                 for label, found in existing.items():
                     more = _replicates(spec, runs, replace(scratch, arms={**arms, "start": label}))
-                    # Two runs from one adapter would not be independent: as many replicates as there are adapters.
+                    # Two runs from one adapter are not independent, so an arm has one replicate per adapter.
                     runs += [replace(run, adapter=start) for run, start in zip(more, found, strict=False)]
     return runs
 
 
 def single(spec: SingleSpec, adapters: Sequence[Adapter]) -> list[RunDesign]:
-    """One run: training a model is the smallest experiment. Several systems make it universal."""
+    """Return the one run of a single-run experiment. With several systems its model is universal."""
     model_type = "specialist" if len(spec.systems) == 1 else "universal"
     adapter = next((found for found in adapters if found.place == spec.start_from), None)
     return [RunDesign(0, 0, model_type, spec.systems, spec.training_types[0], adapter=adapter)]
 
 
 def design_runs(spec: ExperimentSpec, adapters: Sequence[Adapter] = ()) -> list[RunDesign]:
-    """The runs of `spec`, by its type.
+    """Return the runs of `spec`.
 
     Args:
-        adapters: those from outside the experiment that it may train further.
+        adapters: existing adapters that the experiment may train further.
 
     Raises:
-        InputError: the specification names configurations that it does not have, or sweeps what its adapters fix.
+        InputError: the specification selects configurations that do not exist, or sweeps what its adapters fix.
     """
     match spec:
         case SweepSpec():
@@ -194,13 +194,13 @@ def _replicated(spec: SweptSpec, designs: Iterable[RunDesign]) -> list[RunDesign
 
 
 def _replicates(spec: SweptSpec, runs: Sequence[RunDesign], run: RunDesign) -> list[RunDesign]:
-    """The replicates of `run` as the next configuration after `runs`."""
+    """Return the replicates of `run` as the next configuration after `runs`."""
     configuration = runs[-1].configuration + 1 if runs else 0
     return [replace(run, configuration=configuration, replicate=replicate) for replicate in range(spec.replicates)]
 
 
 def _by_label(adapters: Sequence[Adapter]) -> Mapping[str, list[Adapter]]:
-    """Adapters that differ in their seeds alone, together."""
+    """Group adapters that differ only in their seeds."""
     found: dict[str, list[Adapter]] = {}
     for adapter in sorted(adapters, key=lambda adapter: adapter.seed):
         found.setdefault(adapter.label, []).append(adapter)

@@ -1,7 +1,7 @@
-"""Names and values of training parameters, as users write them.
+"""Names and values of training parameters as users write them.
 
-Every parameter has one place, written `lora.rank` or `grpo.temperature`. A bare name (`learning_rate`) sets it in every
-trained stage that has it, and a stage's name may be joined with an underscore (`lora_rank`).
+Every parameter has a full name such as `lora.rank` or `grpo.temperature`; an underscore works too (`lora_rank`). A bare
+name (`learning_rate`) sets the parameter in every trained stage that has it.
 """
 
 import math
@@ -25,7 +25,7 @@ from setpoint.validation import sentence
 
 MODELS: dict[str, type[BaseModel]] = {"lora": LoraParameters, "sft": SftParameters, "grpo": GrpoParameters}
 
-# training type -> the stages it trains, in order
+# training type -> its training stages, in order
 TRAINED: dict[str, tuple[StageKind, ...]] = {
     "sft": (StageKind.SFT,),
     "grpo": (StageKind.GRPO,),
@@ -40,23 +40,23 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A name that a user may set or sweep, and the places it sets."""
+    """A parameter name that a user may set or sweep, and the fields it sets."""
 
     name: str
     places: tuple[Place, ...]
 
     def places_in(self, training_type: str) -> tuple[Place, ...]:
-        """The places that a run of this training type reads."""
+        """Return the fields that a run of this training type uses."""
         groups = ("lora", *TRAINED[training_type])
         return tuple(place for place in self.places if place[0] in groups)
 
 
 @cache
 def find(name: str) -> Parameter:
-    """The parameter called `name`, under its canonical name.
+    """Return the parameter that `name` refers to.
 
     Raises:
-        InputError: no such parameter; the message has the nearest name.
+        InputError: there is no such parameter; the message suggests the closest name.
     """
     group, dot, field = name.partition(".")
     if dot:
@@ -66,8 +66,8 @@ def find(name: str) -> Parameter:
         places = places or [place for place in _all_places() if "_".join(place) == name]
     if not places and name in _SEEDS:
         raise InputError(
-            f"seeds cannot be swept, but {name!r} is given as a parameter. Use --replicates N for N seeds of each "
-            "configuration, and --seed for the first."
+            f"seeds cannot be swept, but {name!r} is given as a parameter. Use --replicates N for N seeds per "
+            "configuration, and --seed for the first seed."
         )
     if not places:
         raise unknown_name("parameter", name, [".".join(place) for place in _all_places()], aliases=_names())
@@ -75,15 +75,15 @@ def find(name: str) -> Parameter:
 
 
 def is_parameter(name: str) -> bool:
-    """Whether there is a parameter of this name, in any of its forms."""
+    """Return whether `name` is a parameter, in any of its spellings."""
     return name in _names()
 
 
 def parse_tokens(tokens: Iterable[str]) -> dict[str, list[str]]:
-    """`lora_rank:4,8,16` tokens as parameter -> values, still text.
+    """Parse tokens such as `lora_rank:4,8,16` into parameter -> values, still as text.
 
     Raises:
-        InputError: a token without name or values, or a name given twice.
+        InputError: a token lacks a name or values, or a name is repeated.
     """
     axes: dict[str, list[str]] = {}
     problems = []
@@ -94,7 +94,7 @@ def parse_tokens(tokens: Iterable[str]) -> dict[str, list[str]]:
                 InputError(f"expected name:value,value, got {shown(token)}. Write for example lora_rank:4,8.")
             )
         elif name.strip() in axes:
-            problems.append(InputError(f"parameter {shown(name)} is given twice. List all its values at once."))
+            problems.append(InputError(f"parameter {shown(name)} is given twice. List all its values in one place."))
         else:
             axes[name.strip()] = [value.strip() for value in values.split(",")]
     collect(problems)
@@ -102,10 +102,10 @@ def parse_tokens(tokens: Iterable[str]) -> dict[str, list[str]]:
 
 
 def parse_ranges(tokens: Iterable[str]) -> dict[str, dict[str, str]]:
-    """`learning_rate:1e-5..1e-3:log` tokens as parameter -> the fields of a range, still text.
+    """Parse tokens such as `learning_rate:1e-5..1e-3:log` into parameter -> fields of a range, still as text.
 
     Raises:
-        InputError: a token of another form, or a name given twice.
+        InputError: a token has another form, or a name is repeated.
     """
     found: dict[str, dict[str, str]] = {}
     problems = []
@@ -115,7 +115,7 @@ def parse_ranges(tokens: Iterable[str]) -> dict[str, dict[str, str]]:
             form = "name:low..high or name:low..high:log"
             problems.append(InputError(f"expected {form}, got {shown(token)}. Write for example sft.steps:50..200."))
         elif match[1] in found:
-            problems.append(InputError(f"the range of {shown(match[1])} is given twice. Give it once."))
+            problems.append(InputError(f"the range of {shown(match[1])} is given twice. Remove one."))
         else:
             found[match[1]] = {"min": match[2], "max": match[3], "scale": match[4] or "linear"}
     collect(problems)
@@ -123,11 +123,10 @@ def parse_ranges(tokens: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def canonical_axes(axes: Mapping[str, Sequence[Value]], training_types: Sequence[str]) -> dict[str, tuple[Value, ...]]:
-    """Swept parameters under their canonical names with parsed values.
+    """Return swept parameters with canonical names and parsed values.
 
     Raises:
-        InputError: every unknown name, name without an effect, bad, empty or repeated value, and place that is set
-            twice.
+        InputError: every unknown name, unused parameter, invalid, empty or repeated value, and field that is set twice.
     """
     parsed: dict[str, tuple[Value, ...]] = {}
     written: list[str] = []
@@ -147,7 +146,7 @@ def canonical_axes(axes: Mapping[str, Sequence[Value]], training_types: Sequence
 def canonical_fixed(
     fixed: Mapping[str, Value], swept: Iterable[str], training_types: Sequence[str]
 ) -> dict[str, Value]:
-    """Parameters fixed for all runs, under their canonical names with parsed values; see `canonical_axes`."""
+    """Return the parameters fixed for all runs, with canonical names and parsed values; see `canonical_axes`."""
     axes = canonical_axes({name: [value] for name, value in fixed.items()}, training_types)
     others = list(swept)
     for name in fixed:
@@ -158,11 +157,11 @@ def canonical_fixed(
 def canonical_ranges(
     ranges: Mapping[str, Range], swept: Iterable[str], training_types: Sequence[str]
 ) -> dict[str, Range]:
-    """Ranges under the canonical names of their parameters, whose type says whether values are whole numbers.
+    """Return ranges with canonical parameter names; the parameter's type decides whether values are integers.
 
     Raises:
-        InputError: unknown names, ends that the parameter does not accept, and parameters that are not numeric or have
-            listed values as well.
+        InputError: unknown names, limits that the parameter does not accept, and parameters that are not numeric or
+            also have listed values.
     """
     found: dict[str, Range] = {}
     others = list(swept)
@@ -184,15 +183,15 @@ def canonical_ranges(
 def resolve(
     preset: BasePreset, training_type: str, values: Mapping[str, Value], systems: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Every parameter of every group that the training type reads: the preset's, overridden by `values`.
+    """Return all parameters of all groups that the training type uses: those of the preset, overridden by `values`.
 
-    The default reward horizon follows from how `systems` are judged, see `problems.reward_horizon`.
+    The default reward horizon follows from the primary evaluation mode of `systems`, see `problems.reward_horizon`.
 
     Args:
         values: canonical parameter name -> value.
 
     Raises:
-        InputError: values that exclude each other.
+        InputError: incompatible values.
     """
     resolved: dict[str, dict[str, Any]] = {
         group: dict(getattr(preset, group)) for group in ("lora", *TRAINED[training_type])
@@ -216,7 +215,7 @@ def resolve(
 
 @cache
 def usual_reward_horizon(names: tuple[str, ...]) -> int:
-    """The default reward horizon of one model for the named systems."""
+    """Return the default reward horizon of one model for the named systems."""
     return reward_horizon(problems.get(name) for name in names)
 
 
@@ -246,7 +245,7 @@ def _parse_all(parameter: Parameter, values: Sequence[Value], training_types: Se
 
 
 def _parse(name: str, place: Place, value: Value) -> Value:
-    """`value` as the number, flag or word that `place` accepts."""
+    """Parse `value` as the type of the field at `place`."""
     group, field = place
     try:
         parsed = _adapter(group, field).validate_python(value)
@@ -270,7 +269,7 @@ def _adapter(group: str, field: str) -> TypeAdapter[Value]:
 
 
 def _refuse_overlap(name: str, others: Iterable[str]) -> None:
-    """Names as they were written, so that a user finds them again."""
+    """Raise an error if `name` sets a field that one of `others` sets; it quotes the names as the user wrote them."""
     for other in others:
         shared = sorted(set(find(name).places) & set(find(other).places))
         if shared and other == name:

@@ -1,4 +1,4 @@
-"""Training one model: an experiment of one run, named by its run id."""
+"""Single training runs: experiments of one run, named by their run id."""
 
 import re
 import shlex
@@ -23,10 +23,10 @@ def single_spec(
     parameters: Mapping[str, Value] | None = None,
     **fields: object,
 ) -> ExperimentSpec:
-    """The specification of one run; `fields` are further fields of `SingleSpec`.
+    """Return the specification of one run; `fields` are further fields of `SingleSpec`.
 
     Raises:
-        InputError: everything that is wrong with it.
+        InputError: all errors in the specification.
     """
     return make_spec(
         {
@@ -40,17 +40,17 @@ def single_spec(
 
 
 def run_id(name: str) -> str:
-    """The name of a run as an identifier; the end of a name, which is unique, is kept."""
+    """Return a run name as an identifier. Long names are cut in the middle, because their end is unique."""
     text = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".")
     return text if len(text) <= _LONGEST_ID else f"{text[: _LONGEST_ID - _IDENTITY - 1]}-{text[-_IDENTITY:]}"
 
 
 @dataclass(frozen=True, slots=True)
 class SingleRunCommand:
-    """What the command of a single run says about it.
+    """Arguments of the command that trains a single run.
 
     Attributes:
-        start: the adapter that it trains further, as `kind/id`.
+        start: adapter that it trains further, as `kind/id`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class SingleRunCommand:
     start: str | None
 
     def options(self, spec: ExperimentSpec, workspace: Workspace) -> list[str]:
-        """The options that train it, as in an experiment of `spec`."""
+        """Return the command-line options that train the run as in an experiment of `spec`."""
         several = len(self.systems) > 1
         total = several and isinstance(spec, CrossSystemSpec | SingleSpec) and spec.match == "total"
         named = dict(zip(spec.systems, spec.datasets, strict=False))
@@ -85,12 +85,12 @@ class SingleRunCommand:
 
 
 def training_command(spec: ExperimentSpec, run: SingleRunCommand) -> str:
-    """The command that trains a run alone, with the same stage ids; given in the workspace's folder."""
+    """Return the command that trains a run alone, with the same stage ids, if called in the workspace folder."""
     return shlex.join(["setpoint", "train", *run.options(spec, Workspace(Path()))])
 
 
 def script_commands(plan: Plan, workspace: Workspace) -> list[str]:
-    """For every run, the line that trains it alone, for a shell in the repository's folder."""
+    """Return one shell command per run that trains it alone, if called in the repository root."""
     lines = []
     spec = planned_spec(plan)
     for run in plan.runs:

@@ -1,7 +1,7 @@
-"""What a user asks for: one frozen, strict class of specification for each experiment type, and their union.
+"""Experiment specifications: one frozen, strict class per experiment type, and their union.
 
-Code that needs a field of one type narrows by the class. Parameter names and values are checked where they are
-resolved, in `parameters`.
+Code that needs a field of one type narrows by class. Parameter names and values are checked where they are resolved, in
+`parameters`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,54 +39,54 @@ DEFAULT_TYPE = "hyperparameter_sweep"
 
 
 class _Spec(BaseModel):
-    """What every type has."""
+    """Fields of every experiment type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     datasets: Listed[str] = ()
-    """Data sets by position with the systems."""
+    """Datasets, in the order of the systems."""
     dataset_name: str | None = None
-    """One data set that holds every system."""
+    """One dataset that contains all systems."""
     fixed: dict[str, Value] = {}
-    """Parameters with another value than the preset's, the same in every run."""
+    """Parameters set to the same value in every run, in place of the preset's."""
     metrics: Metrics = ("final_error",)
-    """The first is primary."""
+    """Metrics to report; the first is the primary metric."""
     evaluation: Evaluation = "standard"
-    """How much is evaluated: see `setpoint.evaluation.EvaluationConfig.named`."""
+    """Evaluation protocol: see `setpoint.evaluation.EvaluationConfig.named`."""
     evaluation_cases: Whole | None = Field(default=None, ge=1, le=MOST_CASES)
-    """Initial states to evaluate on."""
+    """Number of test cases (initial states) per evaluation."""
     base_model: str = "builtin:tiny"
-    """A built-in base, a folder with a model, or a model id of the hub."""
+    """Base model: a built-in one, a model folder, or a Hugging Face Hub id."""
     expert: Literal["optimal", "detuned"] = "optimal"
     """Source of the demonstrations."""
     seed: Whole = Field(default=0, ge=0, le=LARGEST_SEED)
-    """Of the first replicate."""
+    """Seed of the first replicate."""
     retries: Retries = {}
-    """Failure class -> how often a stage is retried, where that is not as usual; changes no result."""
+    """Failure class -> number of retries, in place of the default; does not affect results."""
 
     _always: ClassVar[frozenset[str]] = frozenset({"type"})
-    """Fields that belong to the identity even where they have their default values."""
+    """Fields that are part of the identity even at their default values."""
 
     @model_validator(mode="after")
     def _one_way_to_name_data(self) -> "_Spec":
         if self.datasets and self.dataset_name is not None:
-            raise InputError("`datasets` and `dataset_name` exclude each other. Give one of them.")
+            raise InputError("`datasets` and `dataset_name` cannot be combined. Remove one.")
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What the specification says, as plain JSON values; what changes no result and defaults stay out.
+        """Return the specification as JSON values, without defaults and fields that do not affect results.
 
-        An experiment that was given no name is named by the digest of this.
+        Its digest names an experiment without an explicit id.
         """
         given = self.model_dump(mode="json", exclude={"retries"}, exclude_defaults=True)
         return given | self.model_dump(mode="json", include=set(self._always))
 
 
 class _SpecOfSystems(_Spec):
-    """A type whose systems are named by one list."""
+    """An experiment type with one list of systems."""
 
     systems: Systems
-    """By full or short name."""
+    """Systems, by full or short name."""
 
     @model_validator(mode="after")
     def _data_for_every_system(self) -> "_SpecOfSystems":
@@ -95,22 +95,22 @@ class _SpecOfSystems(_Spec):
 
 
 class _SpecOfDesign(_Spec):
-    """A type that may sweep parameters and repeats seeds."""
+    """An experiment type that can sweep parameters and replicate runs."""
 
     parameters: dict[str, Listed[Value]] = {}
     """Swept parameter -> its values."""
     ranges: dict[str, Range] = {}
-    """Parameter -> the range it is drawn from, in a design that draws points."""
+    """Parameter -> range to sample from, in a random or Sobol design."""
     zipped: Groups = ()
-    """Swept parameters that vary together, value by value."""
+    """Groups of swept parameters that vary together, value by value."""
     conditions: dict[str, dict[str, Listed[Value]]] = {}
-    """Swept parameter -> what must hold where it is swept: another parameter, or `training_type` -> its values."""
+    """Swept parameter -> conditions under which it is swept: another parameter, or `training_type` -> its values."""
     design: Design = "full"
-    """Which combinations are run: all, a balanced fraction, or points drawn at random or from a Sobol sequence."""
+    """Combinations to run: the full factorial, a regular fraction, or random or Sobol points."""
     configurations: Whole | None = Field(default=None, ge=1, le=100_000)
     """Number of sampled points; upper limit for fractional designs."""
     replicates: Whole = Field(default=1, ge=1, le=1000)
-    """Runs of each configuration, with seeds of their own."""
+    """Runs per configuration, each with a different seed."""
 
 
 class SweepSpec(_SpecOfDesign, _SpecOfSystems):
@@ -119,26 +119,26 @@ class SweepSpec(_SpecOfDesign, _SpecOfSystems):
     type: Literal["hyperparameter_sweep"] = "hyperparameter_sweep"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """What is trained: SFT, GRPO, or both in this order."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO."""
     only: tuple[dict[str, Value], ...] = ()
-    """The configurations that are run, by what tells them apart; all combinations where it is empty."""
+    """Configurations to run, identified by factor levels; if empty, all combinations."""
     confirms: str | None = None
-    """The experiment whose results chose `only`."""
+    """Experiment whose results selected `only`."""
 
     _always: ClassVar[frozenset[str]] = frozenset()
 
 
 class CrossSystemSpec(_SpecOfDesign, _SpecOfSystems):
-    """A specialist for each system beside one universal model for all of them."""
+    """One specialist per system, compared with one universal model for all systems."""
 
     type: Literal["cross_system"] = "cross_system"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """What is trained: SFT, GRPO, or both in this order."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO."""
     model_types: ModelTypes = ("specialist", "universal")
-    """Which models are compared."""
+    """Model types to compare."""
     match: Match = "per_system"
-    """Whether a universal model gets as many steps for each system as a specialist has, or as many in total."""
+    """Whether a universal model trains for as many steps per system as a specialist, or for as many in total."""
 
     _always: ClassVar[frozenset[str]] = frozenset({"type", "model_types"})
 
@@ -146,8 +146,8 @@ class CrossSystemSpec(_SpecOfDesign, _SpecOfSystems):
     def _systems_to_share(self) -> "CrossSystemSpec":
         if "universal" in self.model_types and len(self.systems) < 2:
             raise InputError(
-                f"a universal model needs at least two systems, got {', '.join(self.systems)}. Add to --systems, or "
-                "set --model-types specialist."
+                f"a universal model needs at least two systems, got {', '.join(self.systems)}. Add a system to "
+                "--systems, or set --model-types specialist."
             )
         return self
 
@@ -158,9 +158,9 @@ class AblationSpec(_SpecOfDesign, _SpecOfSystems):
     type: Literal["training_ablation"] = "training_ablation"
     """The experiment type."""
     strategies: Strategies = tuple(STRATEGIES)
-    """Which strategies are compared."""
+    """Strategies to compare."""
     equal_compute_control: bool = False
-    """Whether to train SFT alone as well, for the compute of SFT and GRPO together."""
+    """Whether to add an SFT-only control with the compute of SFT and GRPO together."""
 
     _always: ClassVar[frozenset[str]] = frozenset({"type", "strategies"})
 
@@ -168,73 +168,73 @@ class AblationSpec(_SpecOfDesign, _SpecOfSystems):
     def _control_has_a_counterpart(self) -> "AblationSpec":
         if self.equal_compute_control and "sft_then_grpo" not in self.strategies:
             raise InputError(
-                "`equal_compute_control` is compared with sft_then_grpo, which is missing. Add it to --strategies."
+                "`equal_compute_control` needs the strategy sft_then_grpo as its counterpart. Add it to --strategies."
             )
         return self
 
     @property
     def training_types(self) -> tuple[TrainingType, ...]:
-        """Those of the strategies."""
+        """Training types of the strategies."""
         return tuple(dict.fromkeys(STRATEGIES[name] for name in self.strategies))
 
     def identity(self) -> dict[str, Any]:
-        """See the base; the training types are in it as in every other type, by which `both` is the default."""
+        """Return the identity; as in the other types it includes training types that differ from the default `both`."""
         trained = list(self.training_types)
         return super().identity() | ({} if trained == ["both"] else {"training_types": trained})
 
 
 class TransferSpec(_SpecOfDesign):
-    """A source model, and on each target training from it and from the base."""
+    """Source models, and on each target training from them and from the base."""
 
     type: Literal["transfer_learning"] = "transfer_learning"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """What is trained: SFT, GRPO, or both in this order."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO."""
     source_system: SystemName
-    """The system of the source models."""
+    """System of the source models."""
     target_systems: Systems
-    """The systems that they are adapted to."""
+    """Systems to transfer to."""
     base_models: Literal["source", "all_available"] = "source"
-    """What a transfer starts from besides the base: the source model it trains, or every finished adapter as well."""
+    """Starting points of a transfer besides the base: the trained source, or also every finished adapter."""
 
     @model_validator(mode="after")
     def _targets_are_new(self) -> "TransferSpec":
         if self.source_system in self.target_systems:
-            raise InputError(f"the source {self.source_system} is repeated as a target. Remove it from the targets.")
+            raise InputError(f"source system {self.source_system} is also a target. Remove it from the targets.")
         _require_data(self.datasets, self.systems)
         return self
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """The source first."""
+        """All systems, source first."""
         return (self.source_system, *self.target_systems)
 
     def identity(self) -> dict[str, Any]:
-        """See the base; the systems are in it as in every other type."""
+        """Return the identity; as in the other types it includes the systems."""
         return super().identity() | {"systems": list(self.systems)}
 
 
 class SingleSpec(_SpecOfSystems):
-    """One run: training a model is the smallest experiment. Several systems make it universal."""
+    """One training run. With several systems its model is universal."""
 
     type: Literal["single"] = "single"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """What is trained: SFT, GRPO, or both in this order; exactly one."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO; exactly one entry."""
     match: Match = "per_system"
-    """Whether a universal model gets as many steps for each system as a specialist has, or as many in total."""
+    """Whether a universal model trains for as many steps per system as a specialist, or for as many in total."""
     start_from: str | None = None
-    """The training stage, as `kind/id`, whose adapter is trained further."""
+    """Training stage, as `kind/id`, whose adapter is trained further."""
 
     @model_validator(mode="after")
     def _one_training(self) -> "SingleSpec":
         if len(self.training_types) != 1:
-            raise InputError(f"a single run has one training type, got {', '.join(self.training_types)}. Give one.")
+            raise InputError(f"a single run takes one training type, got {', '.join(self.training_types)}. Keep one.")
         return self
 
 
 SweptSpec = SweepSpec | CrossSystemSpec | AblationSpec | TransferSpec
-"""A specification with a design."""
+"""Specifications with a design."""
 ExperimentSpec = Annotated[SweptSpec | SingleSpec, Field(discriminator="type")]
 
 SPECS: dict[str, type[SweptSpec | SingleSpec]] = {
@@ -252,16 +252,16 @@ _ADAPTER: TypeAdapter[ExperimentSpec] = TypeAdapter(ExperimentSpec)
 def _require_data(datasets: Sequence[str], systems: Sequence[str]) -> None:
     if datasets and len(datasets) != len(systems):
         raise InputError(
-            f"`datasets` go by position with the systems, but there are {len(datasets)} for {len(systems)}. Name one "
-            "for each system, or one that holds them all with `dataset_name`."
+            f"`datasets` needs one entry per system, got {len(datasets)} for {len(systems)} systems. Name one per "
+            "system, or set `dataset_name` to a dataset that contains all of them."
         )
 
 
 def make_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
-    """The specification with these fields; without a `type`, a sweep.
+    """Return the specification with these fields; the default `type` is a sweep.
 
     Raises:
-        InputError: everything that is wrong with them, at once.
+        InputError: all errors in the fields.
     """
     try:
         return _ADAPTER.validate_python({"type": DEFAULT_TYPE, **fields})
@@ -271,10 +271,10 @@ def make_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
 
 
 def planned_spec(plan: Plan) -> ExperimentSpec:
-    """The specification that `plan` was made from.
+    """Return the specification from which `plan` was built.
 
     Raises:
-        InputError: it names something that is not here, such as a system of a plug-in.
+        InputError: it refers to something that is not installed here, such as a system of a plug-in.
     """
     try:
         return _ADAPTER.validate_python(plan.spec)
@@ -287,15 +287,15 @@ def planned_spec(plan: Plan) -> ExperimentSpec:
                 "finished stages are reused."
             ) from error
         raise InputError(
-            f"cannot use experiment {plan.experiment!r} here: {cause} If it came with a plug-in, install that."
+            f"cannot use experiment {plan.experiment!r} here: {cause} If a plug-in provides it, install the plug-in."
         ) from error
 
 
 def read_spec_file(path: Path) -> dict[str, Any]:
-    """The fields in a YAML file.
+    """Return the fields of a YAML specification.
 
     Raises:
-        InputError: it cannot be read, or has no fields.
+        InputError: the file cannot be read, or has no fields.
     """
     fields = read_table(path, "systems: [double_integrator]")
     if not fields:
@@ -304,5 +304,5 @@ def read_spec_file(path: Path) -> dict[str, Any]:
 
 
 def needs_compute_ratio(spec: ExperimentSpec) -> bool:
-    """Whether the steps of a run follow from what SFT and GRPO are measured to cost."""
+    """Return whether a run's number of steps depends on the measured cost of SFT and GRPO."""
     return isinstance(spec, AblationSpec) and spec.equal_compute_control

@@ -1,4 +1,4 @@
-"""The types of a specification's fields: closed sets of words, lists, numbers and ranges, with their checks."""
+"""Types of specification fields: enumerations, lists, numbers and ranges, with their validation."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,12 +17,12 @@ Design = Literal["full", "fractional", "random", "sobol"]
 Match = Literal["per_system", "total"]
 LARGEST_SEED = 2**32 - 1
 TRAINING_TYPE = "training_type"
-"""What a condition may name besides parameters."""
+"""The one name besides parameters that a condition may refer to."""
 
 STRATEGIES: dict[Strategy, TrainingType] = {"sft_only": "sft", "sft_then_grpo": "both", "grpo_from_scratch": "grpo"}
-"""Strategy of an ablation -> its training type."""
+"""Ablation strategy -> training type."""
 
-# metric -> the scale on which its effects are multiplicative ("log") or additive ("linear")
+# metric -> scale of its effects: multiplicative ("log") or additive ("linear")
 METRICS: dict[str, Literal["log", "linear"]] = {
     "final_error": "log",
     "normalised_error": "log",
@@ -42,10 +42,10 @@ Item = TypeVar("Item")
 
 
 def plain_number(value: Any) -> Any:
-    """`value` itself, unless Python would make a number of it that nobody wrote: 1 of `true`, 16 of `1_6`.
+    """Return `value` unless Python would convert it to an unintended number: `true` to 1, `1_6` to 16.
 
     Raises:
-        ValueError: see above.
+        ValueError: `value` is a flag, or text with an underscore.
     """
     if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
         raise ValueError(f"expected a number, got {shown(value)}")
@@ -57,13 +57,13 @@ def _as_tuple(value: Any) -> Any:
 
 
 def _as_groups(value: Any) -> Any:
-    """One group of names may be written without its own brackets."""
+    """Accept a single group of names without inner brackets."""
     one = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
     return (tuple(value),) if one else value
 
 
 def _distinct(kind: str) -> Callable[[tuple[Item, ...]], tuple[Item, ...]]:
-    """A check that no item is repeated; `kind` names one of them."""
+    """Return a validator that rejects repeated items; `kind` is the singular noun for the message."""
 
     def check(items: tuple[Item, ...]) -> tuple[Item, ...]:
         repeated = sorted({str(item) for item in items if items.count(item) > 1})
@@ -89,7 +89,7 @@ def _known_classes(limits: dict[str, int]) -> dict[str, int]:
 
 
 Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
-"""One or more items; a single one may be written without brackets."""
+"""List of items; a single item may be written without brackets."""
 Whole = Annotated[int, BeforeValidator(plain_number)]
 Number = Annotated[float, BeforeValidator(plain_number)]
 SystemName = Annotated[str, AfterValidator(plants.canonical)]
@@ -107,18 +107,18 @@ Groups = Annotated[tuple[Listed[str], ...], BeforeValidator(_as_groups)]
 
 
 class Range(BaseModel):
-    """Where a parameter is drawn from."""
+    """Range from which a parameter is sampled."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min: Number = Field(allow_inf_nan=False)
-    """Lower end."""
+    """Lower limit."""
     max: Number = Field(allow_inf_nan=False)
-    """Upper end."""
+    """Upper limit."""
     scale: Literal["linear", "log"] = "linear"
-    """Whether values are drawn evenly, or evenly on a logarithmic scale."""
+    """Whether values are uniform on a linear or a logarithmic scale."""
     whole: bool = False
-    """Whether values are rounded; follows from the parameter."""
+    """Whether values are rounded to integers; set from the type of the parameter."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Range":

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a specification, one error for each thing, with what to do about it."""
+"""Translate pydantic's validation errors in a specification into input errors with a remedy."""
 
 import re
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from setpoint.validation import dotted, sentence
 
 Place = tuple[str | int, ...]
 
-_KINDS_OF_VALUES = frozenset({"bool", "int", "float", "str"})
-_FOLLOWS = {
+_SCALAR_TYPES = frozenset({"bool", "int", "float", "str"})
+_REPLACED_BY = {
     ("training_ablation", "training_types"): "`strategies`",
     ("transfer_learning", "systems"): "`source_system` and `target_systems`",
 }
-"""Type and field -> the fields that say the same in that type."""
+"""Experiment type and field -> the fields that determine it in that type."""
 
 
 def input_errors(error: ValidationError, specs: Mapping[str, type[BaseModel]]) -> list[InputError]:
-    """One error for each finding; ours pass through as they were raised.
+    """Return one error per finding; input errors raised by our own validators are passed through.
 
     Args:
-        error: of the union of `specs`, so that the first part of every place is the type.
-        specs: experiment type -> its class.
+        error: validation error of the union of `specs`; the first part of each location is the experiment type.
+        specs: experiment type -> class.
     """
     details = error.errors()
     wrong_items = {detail["loc"][:2] for detail in details if len(detail["loc"]) > 2}
@@ -33,8 +33,8 @@ def input_errors(error: ValidationError, specs: Mapping[str, type[BaseModel]]) -
     for detail in details:
         place: Place = detail["loc"][1:]
         if detail["type"] == "too_short" and detail["loc"][:2] in wrong_items:
-            continue  # it is short of the items that are reported themselves
-        if place and place[-1] in _KINDS_OF_VALUES:  # one finding for each kind that a value might have been
+            continue  # follows from the invalid items, which have findings of their own
+        if place and place[-1] in _SCALAR_TYPES:  # pydantic reports one finding per member of the union
             if place[:-1] not in several:
                 several.add(place[:-1])
                 rule = f"must be a single number, flag or word, got {shown(detail['input'])}"
@@ -65,9 +65,9 @@ def _input_error(detail: Mapping[str, Any], specs: Mapping[str, type[BaseModel]]
 
 
 def _foreign(name: str, kind: str, specs: Mapping[str, type[BaseModel]]) -> InputError:
-    """The error for a field that the type does not have."""
-    if (kind, name) in _FOLLOWS:
-        return InputError(f"`{name}` cannot be combined with {_FOLLOWS[kind, name]}. Remove `{name}`.")
+    """Return the error for a field that the experiment type does not have."""
+    if (kind, name) in _REPLACED_BY:
+        return InputError(f"`{name}` cannot be combined with {_REPLACED_BY[kind, name]}. Remove `{name}`.")
     owners = [other for other, spec in specs.items() if name in spec.model_fields]
     if owners:
         named = " or ".join(filter(None, [", ".join(owners[:-1]), owners[-1]]))
@@ -77,6 +77,6 @@ def _foreign(name: str, kind: str, specs: Mapping[str, type[BaseModel]]) -> Inpu
 
 
 def _singular(field: str) -> str:
-    """The name of one value of a field."""
+    """Return the singular form of a field name, without underscores."""
     words = field.replace("_", " ")
     return "strategy" if words == "strategies" else words.removesuffix("s")

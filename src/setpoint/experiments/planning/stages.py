@@ -1,4 +1,4 @@
-"""The kinds of stages: the code that runs them, and what of that code belongs to their identity."""
+"""Code behind each kind of stage, and the part of it that counts towards a stage's identity."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,13 +13,13 @@ _MODEL = (*_CONTROL, "language", "policies")
 
 @dataclass(frozen=True, slots=True)
 class StageCode:
-    """The code of one kind of stage.
+    """Code of one kind of stage.
 
     Attributes:
         target: `module:function`, imported only by the worker that runs it.
-        version: raised when results change although no source below did.
-        layers: parts of this package whose sources can change the result.
-        packages: distributions whose versions can change the result.
+        version: increment if results change although none of the layers below changed.
+        layers: parts of this package whose sources can affect the result.
+        packages: distributions whose versions can affect the result.
     """
 
     target: str
@@ -28,11 +28,11 @@ class StageCode:
     packages: tuple[str, ...]
 
     def code(self) -> dict[str, Any]:
-        """The identity of the code of this kind."""
+        """Return the identity of the code."""
         return _code(self)
 
     def origins(self) -> dict[str, Any]:
-        """What `code` is made of, layer by layer, so that a difference can be named."""
+        """Return what `code` is computed from, layer by layer, so that a difference can be named."""
         return {
             "version": self.version,
             "layers": provenance.layer_digests(self.layers),
@@ -72,7 +72,7 @@ STAGES: dict[StageKind, StageCode] = {
     ),
 }
 
-# What the fork server imports before the first worker starts: most of the start-up time of a training stage.
+# Modules that the fork server imports once, because they take most of the start-up time of a training stage.
 PRELOAD = (
     *("torch", "transformers", "peft", "datasets", "trl.trainer.sft_trainer", "trl.trainer.grpo_trainer", "casadi"),
     *sorted({stage.target.partition(":")[0] for stage in STAGES.values()}),

@@ -1,11 +1,11 @@
-"""Finished adapters that another experiment can train further."""
+"""Existing adapters that an experiment can train further."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from setpoint.artifacts import TRAINING_KINDS, StageFolder, StageKind, Workspace
+from setpoint.artifacts import TRAINING_KINDS, DamagedError, Fields, StageFolder, StageKind, Workspace
 from setpoint.errors import InputError, shown
 from setpoint.fingerprint import digest
 from setpoint.policies import BaseModel
@@ -14,43 +14,43 @@ from setpoint.records.plan import Plan, PlannedStage
 
 @dataclass(frozen=True)
 class Adapter:
-    """A training stage from outside an experiment, with the finished stages that it came from.
+    """The adapter of a finished training stage from another experiment, with its upstream training stages.
 
     Attributes:
-        chain: stage id -> stage; the adapter's own is the last.
+        chain: stage id -> stage, upstream first; the last stage published the adapter.
     """
 
     chain: Mapping[str, PlannedStage]
 
     @property
     def id(self) -> str:
-        """The stage that published it."""
+        """Id of the stage that published the adapter."""
         return list(self.chain)[-1]
 
     @property
     def stage(self) -> PlannedStage:
-        """What that stage was asked to do."""
+        """Stage that published the adapter."""
         return self.chain[self.id]
 
     @property
     def place(self) -> str:
-        """`kind/id`, which names it in a specification."""
+        """Name of the adapter in a specification: `kind/id`."""
         return f"{self.stage.kind}/{self.id}"
 
     @property
     def seed(self) -> int:
-        """Of its last stage."""
+        """Seed of the last stage."""
         return self.stage.seed
 
     @property
     def label(self) -> str:
-        """Equal for adapters that differ in their seeds alone."""
+        """Label shared by adapters that differ only in their seeds."""
         content = [[stage.kind, _content(stage.config)] for stage in self.chain.values()]
         return f"{self.stage.kind}_r{self.stage.config['lora']['rank']}-{digest(content, 6)}"
 
 
 def finished_adapters(workspace: Workspace, system: str, base: BaseModel) -> list[Adapter]:
-    """Every finished adapter of `system` alone on `base`, by kind and id."""
+    """Return all finished adapters trained on `base` for `system` alone, ordered by kind and id."""
     folders = [path for kind in TRAINING_KINDS for path in sorted((workspace.stages / kind).glob("*"))]
     found = (_read(workspace, StageFolder(path)) for path in folders)
     return [
@@ -59,10 +59,10 @@ def finished_adapters(workspace: Workspace, system: str, base: BaseModel) -> lis
 
 
 def named_adapter(workspace: Workspace, place: str, base: BaseModel) -> Adapter:
-    """The adapter at `place`, which is `kind/id`.
+    """Return the adapter named `place`, which is `kind/id`.
 
     Raises:
-        InputError: there is none, it is not finished, or belongs to another base.
+        InputError: it does not exist, is not finished, or belongs to another base model.
     """
     kind, _, name = place.partition("/")
     adapter = _read(workspace, workspace.stage(kind, name)) if kind in TRAINING_KINDS and name else None
@@ -73,14 +73,14 @@ def named_adapter(workspace: Workspace, place: str, base: BaseModel) -> Adapter:
         )
     if not _fits(adapter, base):
         raise InputError(
-            f"adapter {place!r} was trained on another base than {base.name!r}. Set --base-model to that base, or "
-            "choose another adapter."
+            f"adapter {place!r} was not trained on base model {base.name!r}. Set --base-model to the adapter's base, "
+            "or choose another adapter."
         )
     return adapter
 
 
 def canonical_place(workspace: Workspace, text: str) -> str:
-    """`kind/id` of an adapter that is named so, or by the path of its folder or of a link to it."""
+    """Return `kind/id` of an adapter given as such, as the path of its folder, or as a link to it."""
     path = Path(text)
     for folder in (path, path.parent if path.name == "adapter" else path):
         if folder.is_dir():
@@ -91,7 +91,7 @@ def canonical_place(workspace: Workspace, text: str) -> str:
 
 
 def planned_adapters(plan: Plan, places: Sequence[str]) -> list[Adapter]:
-    """The adapters that a plan was made with, from the plan itself."""
+    """Return the existing adapters that a plan uses, from the plan itself."""
     found = []
     for place in places:
         name = place.partition("/")[2]
@@ -101,24 +101,47 @@ def planned_adapters(plan: Plan, places: Sequence[str]) -> list[Adapter]:
 
 
 def _read(workspace: Workspace, folder: StageFolder) -> Adapter | None:
-    if not folder.finished():
+    """Return the adapter of a finished training stage; None for other stages and for damaged configurations."""
+    try:
+        chain = dict(reversed(list(_chain(workspace, folder)))) if folder.finished() else {}
+    except DamagedError:
         return None
-    chain = dict(reversed(list(_chain(workspace, folder))))
     return Adapter(chain) if chain else None
 
 
 def _chain(workspace: Workspace, folder: StageFolder) -> Iterator[tuple[str, PlannedStage]]:
-    """The stage and its upstream stages, as far as they still exist."""
-    asked = folder.read_config()
-    if asked is None or asked.kind not in TRAINING_KINDS:
-        return
-    parents = [workspace.stage(kind, name) for name in asked.needs for kind in TRAINING_KINDS]
-    parent = next((found for found in parents if found.finished()), None)
-    needs = {} if parent is None else {"parent": parent.path.name}
-    stage = PlannedStage(kind=StageKind(asked.kind), config=dict(asked.config), needs=needs, seed=asked.seed)
-    yield folder.path.name, stage
-    if parent is not None:
-        yield from _chain(workspace, parent)
+    """Yield the stage and its upstream training stages, as far as they still exist.
+
+    Raises:
+        DamagedError: a configuration is not that of a training stage, or the stages form a cycle.
+    """
+    open_folder: StageFolder | None = folder
+    seen: set[Path] = set()
+    while open_folder is not None:
+        recorded = open_folder.read_config()
+        if recorded is None or recorded.kind not in TRAINING_KINDS:
+            return
+        if open_folder.path in seen:
+            raise DamagedError(f"{str(open_folder.config)!r} is damaged: the stage needs itself.")
+        seen.add(open_folder.path)
+        _require_training(Fields(dict(recorded.config), open_folder.config, "config"), recorded.kind)
+        parents = [workspace.stage(kind, name) for name in recorded.needs for kind in TRAINING_KINDS]
+        parent = next((found for found in parents if found.finished()), None)
+        needs = {} if parent is None else {"parent": parent.path.name}
+        config, kind = dict(recorded.config), StageKind(recorded.kind)
+        yield open_folder.path.name, PlannedStage(kind=kind, config=config, needs=needs, seed=recorded.seed)
+        open_folder = parent
+
+
+def _require_training(config: Fields, kind: str) -> None:
+    """Check the part of a training configuration that is used here."""
+    config.inner("base").text("digest")
+    config.table("dialect")
+    config.table(kind)
+    config.inner("lora").whole("rank", least=1)
+    config.texts("systems")
+    for data in config.inners("datasets"):
+        data.text("digest")
 
 
 def _fits(adapter: Adapter, base: BaseModel) -> bool:
@@ -127,7 +150,7 @@ def _fits(adapter: Adapter, base: BaseModel) -> bool:
 
 
 def _content(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without the names of its inputs, whose digests say what they are."""
+    """Return a configuration with inputs identified by digest instead of name."""
     return {
         **config,
         "base": config["base"]["digest"],

@@ -1,4 +1,4 @@
-"""Advice on a plan: how to learn more from the experiment, and parameters without an effect."""
+"""Suggestions for a plan: how to learn more from the experiment, and inert parameters."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ ENOUGH_REPLICATES = 3
 
 
 def suggestions(plan: Plan) -> list[str]:
-    """One sentence each, the most useful first."""
+    """Return suggestions, one sentence each, the most useful first."""
     spec = planned_spec(plan)
     if isinstance(spec, SingleSpec):
         return [
@@ -33,24 +33,30 @@ def _improvements(plan: Plan, spec: SweptSpec) -> Iterator[str]:
         option = "--seeds" if confirms else "--replicates"
         yield f"{option} {ENOUGH_REPLICATES} would add {least}{more} runs; {seeds} cannot separate effects from noise."
     if isinstance(spec, SweepSpec) and not plan.analysis.factors:
-        yield "nothing is compared yet; sweep --learning-rates 1e-4,2e-4,5e-4, which matters most in most sweeps."
+        yield (
+            "there is nothing to compare yet; sweep --learning-rates 1e-4,2e-4,5e-4, which is usually the most "
+            "influential parameter."
+        )
     fixed_levels = {name for group in spec.zipped for name in group}
     every_value = spec.design == "full" and not (isinstance(spec, SweepSpec) and spec.only)
     for name, values in spec.parameters.items():
         numbers = [value for value in values if _is_number(value)]
         yield from _levels(name, numbers, more=every_value and name not in fixed_levels)
     if isinstance(spec, AblationSpec) and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
-        yield "--equal-compute-control shows whether GRPO is worth its compute: it adds SFT alone for as long as both."
+        yield (
+            "--equal-compute-control shows whether GRPO is worth its compute: it adds an SFT-only arm with the compute "
+            "of SFT and GRPO together."
+        )
 
 
 def _repeated(plan: Plan) -> int:
-    """Configurations that more replicates would repeat: all but those of existing adapters."""
+    """Return the number of configurations that more replicates would repeat: all but those of existing adapters."""
     outside = plan.adapter_places()
     return len({run.configuration for run in plan.runs if run.start not in outside})
 
 
 def _levels(name: str, numbers: list[int | float], *, more: bool) -> Iterator[str]:
-    """What the values of one parameter leave open; `more` says that others may be added to them alone."""
+    """Yield suggestions for the values of one parameter; `more`: values can be added without changing other axes."""
     numbers = sorted(numbers)
     if len(numbers) == 1:
         yield f"{name} has a single value, so it is not a factor; give it two or more, or set it with --set."
@@ -61,7 +67,7 @@ def _levels(name: str, numbers: list[int | float], *, more: bool) -> Iterator[st
 
 
 def _between(low: int | float, high: int | float) -> int | float:
-    """The middle of two values on a logarithmic scale, whole between whole ones."""
+    """Return the geometric mean of two values, rounded if both are integers."""
     middle = math.sqrt(low * high)
     return round(middle) if isinstance(low, int) and isinstance(high, int) else middle
 
@@ -71,7 +77,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def inert_parameters(plan: Plan) -> list[str]:
-    """One warning for each set of parameters in which runs differ although all their stages are equal."""
+    """Return one warning per set of parameters whose values change no stage."""
     groups: dict[tuple[object, ...], list[PlannedRun]] = {}
     for run in plan.runs:
         groups.setdefault((run.systems, *sorted(run.stages.items())), []).append(run)
@@ -83,7 +89,7 @@ def inert_parameters(plan: Plan) -> list[str]:
             if one.configuration != other.configuration:
                 found.setdefault(differing, [one, other])
     return [
-        f"{' and '.join(names) or 'nothing'} has no effect between {one.name} and {other.name}: both are the same "
-        "stages, computed once, and count as one observation."
+        f"{' and '.join(names) or 'nothing'} has no effect between {one.name} and {other.name}: both use the same "
+        "stages, which are computed once and count as one observation."
         for names, (one, other) in found.items()
     ]

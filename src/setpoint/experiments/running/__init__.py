@@ -1,1 +1,1 @@
-"""Running a plan: coordinator, lease, links to models, and the state of every run."""
+"""Run a plan: coordinator, lease, links to models, and the state of every run."""

@@ -1,4 +1,4 @@
-"""Runs every stage of a plan in dependency order; one failed stage stops only what needs it."""
+"""Run every stage of a plan in dependency order. A failed stage blocks only the stages that need it."""
 
 import time
 from collections import Counter
@@ -30,16 +30,15 @@ from setpoint.records.state import ExperimentState, ExperimentStatus, RunStatus,
 POLL_S = 0.2
 
 BACKOFF_S = 5.0
-"""The first pause before a stage is tried again, where its failure's class asks for one; it doubles each time."""
+"""First pause before a retry, for failure classes with a pause; it doubles with every retry."""
 _SNAPSHOT_PAUSE = 10.0
-"""Between two snapshots, in units of the time that one takes."""
+"""Pause between two snapshots, in multiples of the time that one takes."""
 
 
 class Coordinator:
-    """Takes a plan from whatever is on the disk to as finished as it can be.
+    """Runs all stages of a plan that can be run, starting from the state on disk.
 
-    Every decision is read from the stage folders, so that a coordinator that was killed leaves nothing behind that the
-    next one would need.
+    All decisions are based on the stage folders, so a new coordinator can take over from one that was killed.
     """
 
     def __init__(
@@ -56,9 +55,9 @@ class Coordinator:
         """Prepare to run `plan`.
 
         Args:
-            workers: stages that may run at the same time.
-            retries: failure class -> how often a stage is tried again by itself, in place of what the policy says.
+            workers: maximum number of concurrent stages.
             targets: stage kind -> `module:function`; the package's own by default.
+            retries: failure class -> maximum number of automatic retries, in place of the policy's.
         """
         self._workspace = workspace
         self._plan = plan
@@ -78,20 +77,20 @@ class Coordinator:
         self._status = ExperimentState(plan.experiment, ExperimentStatus.RUNNING, {})
 
     def drain(self) -> None:
-        """Start nothing more, and let what runs come to its end."""
+        """Start no more stages; let running ones finish."""
         self._stop = True
         self._journal.record(Draining(running=len(self._jobs)))
 
     def run(
         self, *, rerun_failed: frozenset[str] = frozenset(), settled: frozenset[str] = frozenset()
     ) -> ExperimentState:
-        """Run all stages that can be run, and say what became of every run.
+        """Run all stages that can be run, and return the final state of every run.
 
         Args:
-            rerun_failed: ids of failed stages to try again.
-            settled: ids of failed stages that stay failed otherwise, however often their class would be tried again.
+            rerun_failed: ids of failed stages to retry.
+            settled: ids of failed stages that are not retried automatically, whatever the limit of their class.
 
-        An interrupt ends the running workers, leaves everything resumable, and is passed on.
+        An interrupt stops the running workers and is re-raised. The experiment can be resumed.
         """
         self._states = {
             name: self._initial_state(name, name in rerun_failed, name in settled) for name in self._plan.stages
@@ -119,7 +118,7 @@ class Coordinator:
         return self._note_progress(ExperimentStatus.INTERRUPTED) if left else status
 
     def _initial_state(self, name: str, rerun: bool, settled: bool) -> StageState:
-        """The state on disk; here, unlike in `status`, the content of what would be reused is checked in full."""
+        """Return the state on disk. Unlike `status`, verify the checksums of results that would be reused."""
         folder = self._folder(name)
         state = read_stage(folder)
         if state.status is StageStatus.FINISHED:
@@ -132,14 +131,14 @@ class Coordinator:
         self._failures.update((name, found) for found in failure_classes(folder))
         if settled:
             return state
-        return StageState(StageStatus.ABSENT) if self._try_again(name, state.failure.failure_class) else state
+        return StageState(StageStatus.ABSENT) if self._should_retry(name, state.failure.failure_class) else state
 
-    def _try_again(self, name: str, failure_class: FailureClass) -> bool:
-        """Whether a stage is tried again after a failure; what earlier coordinators tried counts as well."""
+    def _should_retry(self, name: str, failure_class: FailureClass) -> bool:
+        """Return whether to retry a stage after a failure. Attempts by earlier coordinators count towards the limit."""
         return failure_class.policy.resumes or self._failures[name, failure_class] <= self._limits[failure_class]
 
     def _ready(self) -> list[str]:
-        """Stages that wait for nothing but a worker."""
+        """Return the stages that can start as soon as a worker is free."""
         if self._stop:
             return []
         return [
@@ -168,12 +167,12 @@ class Coordinator:
             self._note_progress(ExperimentStatus.RUNNING)
 
     def _wait_for_another(self, name: str, attempt: Attempt) -> None:
-        """Note, once, that another experiment is computing the stage just now."""
+        """Record, once, that another experiment is computing the stage."""
         holder = read_lock(attempt.lock)
         if name not in self._awaited and holder is not None:
             self._awaited.add(name)
             reason = (
-                f"process {holder.pid} on {holder.host} is computing it; if that host is gone for good, "
+                f"process {holder.pid} on {holder.host} is computing it; if that host is permanently down, "
                 f"remove {attempt.path}"
             )
             self._journal.record(StageWaiting(name, self._plan.stages[name].kind, reason))
@@ -188,7 +187,7 @@ class Coordinator:
                 self._settle(name, outcome)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
-        if outcome.state == "busy":  # another experiment was first: look again later
+        if outcome.state == "busy":  # another experiment claimed it first: check again later
             self._states[name] = StageState(StageStatus.ABSENT)
             return
         if outcome.left_behind:
@@ -196,7 +195,7 @@ class Coordinator:
         if outcome.failure is not None:
             self._settle_failure(name, outcome.failure)
         elif not self._folder(name).verified():
-            damaged = "what was published is not what was written"
+            damaged = "published files do not match their checksums"
             self._settle_failure(name, failure_of(FailureClass.CORRUPT_ARTIFACT, damaged, {}))
         else:
             self._states[name] = StageState(StageStatus.FINISHED)
@@ -206,7 +205,7 @@ class Coordinator:
     def _settle_failure(self, name: str, failure: Failure) -> None:
         failure_class, policy = failure.failure_class, failure.failure_class.policy
         self._failures[name, failure_class] += 1
-        retry = not policy.resumes and self._try_again(name, failure_class)
+        retry = not policy.resumes and self._should_retry(name, failure_class)
         self._journal.record(StageFailed(name, failure_class, failure.message, retry))
         if retry:
             self._states[name] = StageState(StageStatus.ABSENT)
@@ -220,15 +219,15 @@ class Coordinator:
         self._stop = self._stop or policy.resumes  # every other stage would fail on the same disk
 
     def _share_memory(self) -> None:
-        """Run half as many stages at the same time from now on, so that each has twice the memory."""
+        """Halve the number of concurrent stages, so that each has twice the memory."""
         if self._workers > 1:
             self._workers //= 2
             self._journal.record(WorkersReduced(self._workers, "memory ran out"))
 
     def _note_progress(self, state: ExperimentStatus) -> ExperimentState:
-        """Write the snapshot, and journal the runs that have come to an end since the last one.
+        """Write the snapshot, and journal the runs that have ended since the last one.
 
-        While stages are running, this takes a small share of the time at most, however many runs there are.
+        While stages are running, snapshots are spaced so that they take a small share of the time, even with many runs.
         """
         started_s = time.monotonic()
         if state is ExperimentStatus.RUNNING and started_s < self._next_snapshot_s:
@@ -240,7 +239,7 @@ class Coordinator:
     def _snapshot(self, state: ExperimentStatus) -> ExperimentState:
         status = ExperimentState(self._plan.experiment, state, run_states(self._plan, self._states))
         for name, run in status.runs.items():
-            if (run.state is RunStatus.OK or run.state.failed) and name not in self._reported:
+            if (run.state.ok or run.state.failed) and name not in self._reported:
                 self._reported.add(name)
                 self._journal.record(RunFinished(name, run.state, run.failure_class, run.reason))
         write_state(self._workspace.experiment(self._plan.experiment), status)

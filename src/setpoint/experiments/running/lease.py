@@ -1,4 +1,4 @@
-"""One coordinator for an experiment at a time: numbered locks, the newest of which counts."""
+"""Lease that limits an experiment to one coordinator: numbered locks, of which the newest is valid."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from setpoint.errors import InputError
 
 
 def lease_holder(experiment: Path) -> Lock | None:
-    """Who coordinates the experiment now, or None."""
+    """Return the lock of the coordinator that is running the experiment, or None."""
     latest = _latest(experiment)
     if latest is None or latest.with_suffix(".released").exists():
         return None
@@ -19,7 +19,7 @@ def lease_holder(experiment: Path) -> Lock | None:
 
 @contextlib.contextmanager
 def lease(experiment: Path) -> Iterator[str]:
-    """Hold the experiment, and yield the token that names this tenure; tokens sort by the order of tenures.
+    """Hold the experiment, and yield a token for this lease. Tokens sort in the order of leases.
 
     Raises:
         InputError: another coordinator holds it.
@@ -33,9 +33,9 @@ def lease(experiment: Path) -> Iterator[str]:
         holder = holder or read_lock(path)
         where = f"process {holder.pid} on {holder.host}" if holder else "another process"
         raise InputError(
-            f"an experiment has one coordinator at a time, and {where} works on {experiment.name!r}. Wait for it, "
-            f"watch it with `setpoint experiment status {experiment.name} --watch`, or end it. If that host is gone "
-            f"for good, remove {str(_folder(experiment))!r}."
+            f"experiment {experiment.name!r} is being run by {where}. Wait for it, watch it with `setpoint experiment "
+            f"status {experiment.name} --watch`, or stop it. If that host is permanently down, remove "
+            f"{str(_folder(experiment))!r}."
         )
     try:
         yield f"{number:04d}-{lock.token[:8]}"
@@ -48,6 +48,6 @@ def _folder(experiment: Path) -> Path:
 
 
 def _latest(experiment: Path) -> Path | None:
-    """The lock with the highest number; other files, such as copies that a synchronised folder makes, are none."""
+    """Return the lock with the highest number. Other files, such as conflict copies of a sync client, are ignored."""
     locks = [path for path in _folder(experiment).glob("*.json") if path.stem.isdecimal()]
     return max(locks, key=lambda path: int(path.stem), default=None)

@@ -1,4 +1,4 @@
-"""Readable names for trained adapters: relative links below `models/` into the stage folders.
+"""Readable names for trained adapters: relative links from `models/` into the stage folders.
 
 models/single_system/<system>/{sft,grpo}/<run>      a specialist
 models/universal/<system>+<system>/{sft,grpo}/<run> one adapter for several systems
@@ -16,7 +16,7 @@ LATEST = "latest"
 
 
 def link_models(workspace: Workspace, plan: Plan) -> list[Path]:
-    """Link the adapter of every finished training stage of the plan; the links, in the order of the runs."""
+    """Link the adapter of every finished training stage of the plan; return the links in the order of the runs."""
     made = []
     for run in plan.runs:
         for kind in TRAINING_KINDS:
@@ -35,7 +35,7 @@ def _family(workspace: Workspace, run: PlannedRun) -> Path:
 
 
 def _link(link: Path, target: Path) -> Path:
-    """Point `link` at `target` in one step, so that a reader never finds it missing."""
+    """Point `link` at `target` atomically, so that readers never find it missing."""
     link.parent.mkdir(parents=True, exist_ok=True)
     temporary = link.with_name(f".{secrets.token_hex(6)}")
     temporary.symlink_to(os.path.relpath(target, link.parent))

@@ -1,15 +1,16 @@
-"""The events of a run as lines of text."""
+"""Journal events as lines of text."""
 
+from setpoint.formatting import counted
 from setpoint.records import journal
 from setpoint.records.plan import Plan
 
 
 def event_text(plan: Plan, event: journal.Event) -> str | None:
-    """One line for a person; None for events that only programs read."""
-    return _of_a_stage(plan, event) or _of_the_experiment(plan, event)
+    """Return one line of text for people; None for events that only programs read."""
+    return _stage_text(plan, event) or _experiment_text(plan, event)
 
 
-def _of_a_stage(plan: Plan, event: journal.Event) -> str | None:
+def _stage_text(plan: Plan, event: journal.Event) -> str | None:
     match event:
         case journal.StageStarted():
             return f"{event.kind} {event.stage} started"
@@ -26,19 +27,15 @@ def _of_a_stage(plan: Plan, event: journal.Event) -> str | None:
     return None
 
 
-def _of_the_experiment(plan: Plan, event: journal.Event) -> str | None:
+def _experiment_text(plan: Plan, event: journal.Event) -> str | None:
     match event:
         case journal.Started():
-            return f"{plan.experiment}: {_counted(event.runs, 'run')} in {_counted(event.stages, 'stage')}"
+            return f"{plan.experiment}: {counted(event.runs, 'run')} in {counted(event.stages, 'stage')}"
         case journal.Draining():
-            running = _counted(event.running, "running stage")
+            running = counted(event.running, "running stage")
             return f"stopping: waiting for {running}; interrupt again to stop now"
         case journal.WorkersReduced():
             return f"continuing with {event.workers} workers: {event.reason}"
         case journal.RunFinished():
             return f"run {event.run}: {event.state}"
     return None
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""One attempt at one stage of a plan, in this process: what a job of a cluster runs."""
+"""Run one attempt at one stage of a plan in this process, as cluster jobs do."""
 
 from setpoint.artifacts import StageFolder, Workspace
 from setpoint.errors import InputError, SetpointError
@@ -10,17 +10,17 @@ from setpoint.records.plan import Plan
 
 
 class NotReady(SetpointError):
-    """A stage whose turn has not come."""
+    """The stage cannot run yet, because an upstream stage is not finished."""
 
     exit_code = EXIT_NOT_READY
 
 
 def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
-    """Make one attempt, as local workers do; the exit code, as `attempt_task` gives it.
+    """Make one attempt, as local workers do, and return the exit code of `attempt_task`.
 
     Raises:
-        InputError: there is no such stage, or the code is not that of the plan.
-        NotReady: what it needs is not finished.
+        InputError: the stage does not exist, or the code differs from the plan's.
+        NotReady: an upstream stage is not finished.
     """
     if name not in plan.stages:
         raise InputError(f"experiment {plan.experiment!r} has no stage {name!r}.")
@@ -32,8 +32,8 @@ def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
         raise NotReady(f"stage {name} needs stage {' and '.join(missing)}, which is not finished. Run that first.")
     if stage_id(stage) != name:
         raise InputError(
-            f"stage {name} was planned with other code of {stage.kind} stages, or other versions of its packages. "
-            "Run it with those, or plan the experiment again with --fresh."
+            f"stage {name} was planned with other code of {stage.kind} stages, or other package versions. Restore "
+            "them, or plan the experiment again with --fresh."
         )
     return attempt_task(planned_task(workspace, plan.stages, name, STAGES[stage.kind].target))
 

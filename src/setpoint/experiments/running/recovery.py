@@ -1,4 +1,4 @@
-"""What taking an experiment up again would do with each stage that is not finished, and why."""
+"""Recovery plan: what resuming an experiment would do with each unfinished stage, and why."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from setpoint.records.plan import Plan
 from setpoint.records.state import RunStatus, StageStatus
 
 RECOVERABLE = frozenset(name for name, policy in POLICIES.items() if policy.retries or policy.resumes)
-"""Failure classes that say nothing about a run's configuration, and that may go away."""
+"""Infrastructure failures: they do not depend on a run's configuration and may not recur."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage that is not finished.
+    """Planned action for one unfinished stage.
 
     Attributes:
-        action: `run`, `continue` (from a checkpoint), `retry`, `wait` (somebody is at it), `keep` (the failure is a
-            result, or needs a change) or `blocked`.
+        action: `run`, `continue` (from a checkpoint), `retry`, `wait` (another process is computing it), `keep` (the
+            failure is a result, or needs a change) or `blocked`.
         runs: names of the runs that need the stage.
     """
 
@@ -31,7 +31,7 @@ class Step:
 
 
 def recovery_steps(workspace: Workspace, plan: Plan, retry: Callable[[FailureClass], bool]) -> list[Step]:
-    """The steps in the order of the plan; `retry` says which failure classes are tried again. It only reads."""
+    """Return the steps in the order of the plan; `retry` decides which failure classes to retry. Read-only."""
     states = read_stages(workspace, plan)
     kept = {name for name, state in states.items() if state.failure and not retry(state.failure.failure_class)}
     steps = []
@@ -47,14 +47,14 @@ def recovery_steps(workspace: Workspace, plan: Plan, retry: Callable[[FailureCla
 
 
 def recovery_text(workspace: Workspace, plan: Plan, retry: Callable[[FailureClass], bool]) -> str:
-    """The steps for people."""
+    """Return the steps as text."""
     steps = recovery_steps(workspace, plan, retry)
     finished = len(plan.stages) - len(steps)
     counts = dict.fromkeys((RunStatus.OK, RunStatus.FAILED, RunStatus.BLOCKED, RunStatus.LOST), 0)
     for run in run_states(plan, read_stages(workspace, plan)).values():
         counts[run.state] = counts.get(run.state, 0) + 1
     runs = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none"
-    lines = [f"{plan.experiment}: {finished} of {len(plan.stages)} stages are finished and stay; runs: {runs}"]
+    lines = [f"{plan.experiment}: {finished} of {len(plan.stages)} stages finished (kept); runs: {runs}"]
     lines += [f"  {step.action:<9} {step.kind:<9} {step.stage}  {step.why}" for step in steps]
     return "\n".join(lines)
 

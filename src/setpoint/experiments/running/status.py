@@ -1,4 +1,4 @@
-"""The state of every stage and run, computed from the plan and the disk. It only reads."""
+"""State of every stage and run, computed from the plan and the stage folders. Read-only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from setpoint.records.state import ExperimentState, ExperimentStatus, RunState, 
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """What became of a stage, and why where it failed."""
+    """State of a stage, with its failure if it failed."""
 
     status: StageStatus
     failure: Failure | None = None
 
 
 def read_stage(folder: StageFolder) -> StageState:
-    """The state of one stage."""
+    """Return the state of one stage."""
     if folder.finished():
         return StageState(StageStatus.FINISHED)
     attempt = folder.latest_attempt()
@@ -34,18 +34,18 @@ def read_stage(folder: StageFolder) -> StageState:
 
 
 def failure_classes(folder: StageFolder) -> list[FailureClass]:
-    """The failure class of every attempt at a stage that failed, oldest first."""
+    """Return the failure classes of all failed attempts at a stage, oldest first."""
     failures = [read_failure(attempt.failure) for attempt in folder.attempts()]
     return [failure.failure_class for failure in failures if failure is not None]
 
 
 def read_stages(workspace: Workspace, plan: Plan) -> dict[str, StageState]:
-    """Stage id -> state, for every stage of the plan."""
+    """Return stage id -> state, for every stage of the plan."""
     return {name: read_stage(workspace.stage(stage.kind, name)) for name, stage in plan.stages.items()}
 
 
 def run_state(plan: Plan, run: PlannedRun, stages: Mapping[str, StageState]) -> RunState:
-    """The state of a run, from the states of its own stages and of those they need."""
+    """Derive the state of a run from the states of its own stages and their upstream stages."""
     own = [stages[name] for name in run.stages.values()]
     for stage in own:
         if stage.failure is not None:
@@ -68,15 +68,15 @@ def run_state(plan: Plan, run: PlannedRun, stages: Mapping[str, StageState]) -> 
 
 
 def run_states(plan: Plan, stages: Mapping[str, StageState]) -> dict[str, RunState]:
-    """Run name -> state."""
+    """Return run name -> state."""
     return {run.name: run_state(plan, run, stages) for run in plan.runs}
 
 
 def read_status(workspace: Workspace, experiment_id: str, *, check: bool = False) -> ExperimentState:
-    """The state of an experiment: the coordinator's snapshot, or what the stages say where that is out of date.
+    """Return the state of an experiment: the coordinator's snapshot, or the state of its stages if that is outdated.
 
     Args:
-        check: look at every stage in any case; files may have gone since.
+        check: inspect every stage even if the snapshot is current, because files may have been deleted since.
 
     Raises:
         InputError: there is no such experiment.
@@ -97,10 +97,10 @@ def read_status(workspace: Workspace, experiment_id: str, *, check: bool = False
 
 
 def require_plan(workspace: Workspace, experiment_id: str) -> Plan:
-    """The plan of an experiment that must exist.
+    """Return the plan of an existing experiment.
 
     Raises:
-        InputError: it does not; the message lists those that do.
+        InputError: there is no such experiment; the message lists the existing ones.
     """
     plan = read_plan(workspace.experiment(experiment_id))
     if plan is None:
@@ -113,7 +113,7 @@ def require_plan(workspace: Workspace, experiment_id: str) -> Plan:
 
 
 def experiment_ids(workspace: Workspace) -> list[str]:
-    """The experiments of a workspace, by name."""
+    """Return the ids of the experiments in a workspace, sorted."""
     return sorted(folder.name for folder in _folders(workspace.experiments) if plan_path(folder).exists())
 
 

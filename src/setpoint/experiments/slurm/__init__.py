@@ -1,1 +1,1 @@
-"""An experiment on a SLURM cluster: its scripts, their submission, and what their end means for its stages."""
+"""Run an experiment on a SLURM cluster: scripts, submission, and the outcome of jobs."""

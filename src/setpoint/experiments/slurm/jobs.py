@@ -1,4 +1,4 @@
-"""The jobs of an experiment: how its stages are doing, the record of how they ended, and their cancellation."""
+"""SLURM jobs of an experiment: status of its stages, recording of outcomes, and cancellation."""
 
 import time
 from collections.abc import Mapping
@@ -22,10 +22,11 @@ from setpoint.records.state import StageStatus, write_state
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """A stage in the eyes of SLURM and of the disk.
+    """State of a stage, from its files and from SLURM.
 
     Attributes:
-        state: finished, failed, running, queued, waiting (for others), planned, or lost.
+        state: `finished`, `failed`, `running`, `queued`, `waiting` (for upstream stages), `blocked`, `planned`, `lost`
+            or `unknown`.
     """
 
     stage: str
@@ -40,27 +41,27 @@ class StageReport:
 
 
 def status(workspace: Workspace, plan: Plan, client: Client) -> list[StageReport]:
-    """Every stage of the plan; it only reads."""
+    """Return a report on every stage of the plan. Read-only."""
     tracker = Tracker(client, _folder(workspace, plan))
-    fates = tracker.look()
-    return [_report(workspace, plan, name, fates.get(name)) for name in plan.stages]
+    job_states = tracker.poll()
+    return [_report(workspace, plan, name, job_states.get(name)) for name in plan.stages]
 
 
 def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: float = 30.0) -> dict[str, FailureClass]:
-    """Keep on the disk why jobs ended, and link the models; stage -> failure class of what was new.
+    """Record why jobs ended and link finished models; return stage -> failure class for new failures.
 
     Raises:
-        InputError: a coordinator is at work, and does the same.
+        InputError: a coordinator is running, which does this itself.
     """
     tracker = Tracker(client, _folder(workspace, plan), lost_after_s=lost_after_s)
     found: dict[str, FailureClass] = {}
     with lease(workspace.experiment(plan.experiment)) as token:
         journal = Journal(workspace.experiment(plan.experiment), token)
-        for name, fate in _ended(tracker, lost_after_s).items():
-            failure_class = _settle(workspace, plan, name, fate)
+        for name, job_state in _ended(tracker, lost_after_s).items():
+            failure_class = _settle(workspace, plan, name, job_state)
             if failure_class is not None:
                 found[name] = failure_class
-                journal.record(StageFailed(name, failure_class, fate.job, retry=False))
+                journal.record(StageFailed(name, failure_class, job_state.job, retry=False))
         link_models(workspace, plan)
         write_actual(workspace, plan)
     write_state(workspace.experiment(plan.experiment), read_status(workspace, plan.experiment, check=True))
@@ -68,14 +69,14 @@ def collect(workspace: Workspace, plan: Plan, client: Client, *, lost_after_s: f
 
 
 def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
-    """End every job of the experiment; their ids.
+    """Cancel every job of the experiment and return the job ids.
 
     Raises:
-        Unavailable: SLURM does not answer.
+        Unavailable: SLURM does not respond.
     """
     folder = _folder(workspace, plan)
     jobs = {job for path in folder.glob("*/*.jobs") for job in read_jobs(path)}
-    jobs |= {place.array for place in Tracker(client, folder).places().values()}
+    jobs |= {task.array for task in Tracker(client, folder).tasks().values()}
     queued = client.queue(sorted(jobs), ended=False) if jobs else {}
     live = sorted({job.partition("_")[0] for job, seen in queued.items() if not seen.ended})
     client.cancel(live)
@@ -83,24 +84,26 @@ def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
 
 
 def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, JobState]:
-    """The fates of all jobs that are over; a job that nobody knows is looked for a little longer."""
+    """Return the states of all jobs that are over, after waiting briefly for jobs that SLURM does not know."""
     deadline_s = time.monotonic() + patience_s + 5.0
     while True:
-        fates = tracker.look()
-        if all(fate.state != "unknown" for fate in fates.values()) or time.monotonic() > deadline_s:
-            return {name: fate for name, fate in fates.items() if fate.over}
+        job_states = tracker.poll()
+        if all(each.state != "unknown" for each in job_states.values()) or time.monotonic() > deadline_s:
+            return {name: job_state for name, job_state in job_states.items() if job_state.over}
         time.sleep(1.0)
 
 
-def _settle(workspace: Workspace, plan: Plan, name: str, fate: JobState) -> FailureClass | None:
-    """The failure class of a stage whose job has ended, where that was not known yet."""
+def _settle(workspace: Workspace, plan: Plan, name: str, job_state: JobState) -> FailureClass | None:
+    """Return the failure class of a stage whose job has ended, if it was not recorded before."""
     stage = plan.stages.get(name)
     if stage is None:
         return None
     folder = workspace.stage(stage.kind, name)
-    if read_stage(folder).status in {StageStatus.FINISHED, StageStatus.FAILED} or fate.never_tried:
+    if read_stage(folder).status in {StageStatus.FINISHED, StageStatus.FAILED} or job_state.never_tried:
         return None
-    outcome = settle(folder, fate, planned_task(workspace, plan.stages, name, STAGES[stage.kind].target).asked())
+    outcome = settle(
+        folder, job_state, planned_task(workspace, plan.stages, name, STAGES[stage.kind].target).stage_config()
+    )
     return None if outcome is None or outcome.failure is None else outcome.failure.failure_class
 
 
@@ -110,58 +113,58 @@ ACTIONS: Mapping[str, str] = {
     "finished": "",
     "planned": "`setpoint slurm submit {experiment}`, or `setpoint experiment resume {experiment} --on slurm`",
     "waiting": "",
-    "blocked": "mend the stage that it needs, then retry",
-    "lost": "`setpoint slurm collect {experiment}` records it, then submit again",
-    "unknown": "SLURM does not answer, or not yet; look again",
+    "blocked": "fix the upstream stage, then retry",
+    "lost": "run `setpoint slurm collect {experiment}` to record the failure, then submit again",
+    "unknown": "SLURM has not answered; check again later",
 }
 STUCK: Mapping[str, str] = {
-    "JobHeldUser": "let it go: `scontrol release {job}`",
-    "JobHeldAdmin": "ask the administrator, who holds it",
-    "requeued held": "it could not be started; see slurmd's log with the administrator, then `scontrol release {job}`",
-    "PartitionTimeLimit": "the partition gives less time: `setpoint slurm cancel {experiment}`, then submit with less",
-    "PerJobLimit": "the account gives one job less: `setpoint slurm cancel {experiment}`, then lower --resource-limits",
+    "JobHeldUser": "run `scontrol release {job}`",
+    "JobHeldAdmin": "ask the administrator to release it",
+    "requeued held": "it failed to start: ask the administrator to check slurmd's log, then `scontrol release {job}`",
+    "PartitionTimeLimit": "time limit too long: `setpoint slurm cancel {experiment}`, then submit with a shorter one",
+    "PerJobLimit": "request over the job limit: `setpoint slurm cancel {experiment}`, then lower --resource-limits",
 }
-"""A part of SLURM's reason for which a job will never start by itself -> what to do."""
+"""Part of SLURM's reason for a job that will never start without intervention -> what to do."""
 
 
-def _report(workspace: Workspace, plan: Plan, name: str, fate: JobState | None) -> StageReport:
+def _report(workspace: Workspace, plan: Plan, name: str, job_state: JobState | None) -> StageReport:
     stage = plan.stages[name]
     found = read_stage(workspace.stage(stage.kind, name))
-    state = _state(workspace, plan, name, found.status, fate)
-    report = StageReport(stage=name, kind=stage.kind, state=state, **_in_slurm(fate))
+    state = _state(workspace, plan, name, found.status, job_state)
+    report = StageReport(stage=name, kind=stage.kind, state=state, **_in_slurm(job_state))
     if state != "failed" or found.failure is None:
         return replace(report, action=_action(plan, report))
     return replace(report, failure_class=found.failure.failure_class, action=found.failure.suggestion)
 
 
-def _in_slurm(fate: JobState | None) -> dict[str, str]:
-    """What SLURM says about the job of a stage; nothing where it has none."""
-    if fate is None:
+def _in_slurm(job_state: JobState | None) -> dict[str, str]:
+    """Return the report fields that come from SLURM; empty if the stage has no job."""
+    if job_state is None:
         return {}
-    if fate.seen is None:
-        return {"job": fate.job, "node": fate.node}
-    reason = "" if fate.seen.reason == "None" else fate.seen.reason
-    return {"job": fate.job, "node": fate.node, "slurm_state": fate.seen.state, "reason": reason}
+    if job_state.seen is None:
+        return {"job": job_state.job, "node": job_state.node}
+    reason = "" if job_state.seen.reason == "None" else job_state.seen.reason
+    return {"job": job_state.job, "node": job_state.node, "slurm_state": job_state.seen.state, "reason": reason}
 
 
-def _state(workspace: Workspace, plan: Plan, name: str, status: StageStatus, fate: JobState | None) -> str:
-    """The state of a stage, from that of its files and that of its job."""
+def _state(workspace: Workspace, plan: Plan, name: str, status: StageStatus, job_state: JobState | None) -> str:
+    """Derive the state of a stage from its files and its job."""
     if status is StageStatus.FINISHED:
         return "finished"
-    if fate is not None and fate.state in {"queued", "running"}:
-        return "waiting" if fate.seen is not None and fate.seen.reason == "Dependency" else fate.state
+    if job_state is not None and job_state.state in {"queued", "running"}:
+        return "waiting" if job_state.seen is not None and job_state.seen.reason == "Dependency" else job_state.state
     if status is StageStatus.FAILED:
         return "failed"
     if any(read_stage(workspace.stage(plan.stages[up].kind, up)).failure for up in plan.upstream(name)):
         return "blocked"
-    if fate is None or fate.never_tried:
+    if job_state is None or job_state.never_tried:
         return "planned"
-    return "lost" if fate.over else "unknown"
+    return "lost" if job_state.over else "unknown"
 
 
 def _action(plan: Plan, report: StageReport) -> str:
-    """What to do about a stage that has not failed; for a queued one, where it will never start by itself."""
-    stuck = [words for sign, words in STUCK.items() if report.state == "queued" and sign in report.reason]
+    """Return what to do about a stage that has not failed; for a queued one, only if it will never start."""
+    stuck = [remedy for sign, remedy in STUCK.items() if report.state == "queued" and sign in report.reason]
     return (stuck or [ACTIONS[report.state]])[0].format(experiment=plan.experiment, job=report.job)
 
 

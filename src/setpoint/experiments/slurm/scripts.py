@@ -1,4 +1,4 @@
-"""Scripts for all stages of an experiment, one array for each level and kind, and their submission."""
+"""Generate and submit scripts for all stages of an experiment: one job array per dependency level and stage kind."""
 
 import shlex
 import sys
@@ -45,7 +45,7 @@ CPU_KINDS = frozenset({StageKind.REFERENCE})
 """Kinds of stages that never use a GPU."""
 SUBMIT = "submit.sh"
 PROFILE = "profile.yaml"
-"""How an experiment used the cluster last; what holds when it is taken up without a profile."""
+"""The experiment's latest cluster profile; it applies when the experiment is resumed without one."""
 COLLECT = "collect"
 RECORD = "record"
 COORDINATE = "coordinate"
@@ -57,8 +57,8 @@ class Cluster:
     """How an experiment uses the cluster.
 
     Attributes:
-        command: the words that start the command line on a node; by default those that started it here.
-        named: the resources that somebody asked for by name; memory and time are estimated where nobody did.
+        command: words that start the command line on a node; by default the interpreter in use here.
+        named: resources that the user set explicitly; memory and time are estimated if not among them.
     """
 
     profile: Profile
@@ -67,7 +67,7 @@ class Cluster:
     named: frozenset[str] = frozenset(NAMES)
 
     def site(self, workspace: Workspace, experiment: str) -> Site:
-        """Where the experiment's jobs run."""
+        """Return the site on which the experiment's jobs run."""
         activated = self.profile.venv or self.profile.conda
         here = ("setpoint",) if activated else (sys.executable, "-m", "setpoint")
         return Site(workspace.root.absolute(), experiment, self.profile, self.command or here)
@@ -75,10 +75,11 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedScripts:
-    """The scripts of an experiment, in the order of their submission.
+    """Scripts of an experiment, in the order of submission.
 
     Attributes:
-        folder: where they lie, with `submit.sh`.
+        folder: folder of the scripts, including `submit.sh`.
+        recorder: whether jobs record how arrays ended, because the cluster has no accounting.
     """
 
     site: Site
@@ -88,19 +89,19 @@ class GeneratedScripts:
 
     @property
     def submit(self) -> Path:
-        """The script that hands in everything."""
+        """Script that submits everything."""
         return self.folder / SUBMIT
 
 
 def executor(workspace: Workspace, plan: Plan, cluster: Cluster, client: Client) -> SlurmExecutor:
-    """What runs the plan's stages as jobs."""
+    """Return the executor that runs the plan's stages as SLURM jobs."""
     site = cluster.site(workspace, plan.experiment)
     _keep_profile(site, cluster)
-    return SlurmExecutor(client, site, _terms(workspace, plan, cluster))
+    return SlurmExecutor(client, site, _resource_request(workspace, plan, cluster))
 
 
-def _terms(workspace: Workspace, plan: Plan, cluster: Cluster) -> ResourceRequest:
-    """What each stage asks for, and a word on it."""
+def _resource_request(workspace: Workspace, plan: Plan, cluster: Cluster) -> ResourceRequest:
+    """Return the resources to request for each stage, with a comment per stage."""
     usual, named = cluster.resources, cluster.named
     needs = estimated_needs(workspace, plan, usual, named, warning_s=cluster.profile.signal_s)
     return ResourceRequest(usual, CPU_KINDS, _comments(plan), needs)
@@ -112,25 +113,27 @@ def _keep_profile(site: Site, cluster: Cluster) -> None:
 
 
 def freeze(prepared: Preparation) -> None:
-    """Write the plan of an experiment, which is final from then on.
+    """Write the plan of an experiment, which must not change afterwards.
 
     Raises:
-        InputError: another coordinator holds the experiment, or has planned it otherwise.
+        InputError: another coordinator holds the experiment, or has frozen a different plan.
     """
     request, plan = prepared.request, prepared.plan
     if request.existing == plan and plan_path(request.folder).exists():
         return
     with lease(request.folder):
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
-            raise InputError(f"experiment {request.experiment_id!r} was planned by another process. Start again.")
+            raise InputError(
+                f"experiment {request.experiment_id!r} was planned by another process. Run the command again."
+            )
         write_prediction(prepared, workers=len(plan.stages))
 
 
 def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: ClusterLimits) -> GeneratedScripts:
-    """Write scripts for every stage that is not finished; earlier ones stay, for their jobs may still run.
+    """Write scripts for every unfinished stage. Earlier scripts are kept, because their jobs may still run.
 
     Raises:
-        InputError: everything is finished already.
+        InputError: every stage has finished.
     """
     site = cluster.site(workspace, plan.experiment)
     folder = _new_folder(site.folder)
@@ -140,10 +143,10 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Cluster
     if not open_stages:
         raise InputError(
             f"every stage of experiment {plan.experiment!r} is finished already. "
-            f"Write its report with `setpoint report {plan.experiment}`."
+            f"Run `setpoint report {plan.experiment}` to write its report."
         )
-    terms = _terms(workspace, plan, cluster)
-    batches = tuple(_batches(plan, open_stages, terms, folder, limits.max_array_size))
+    request = _resource_request(workspace, plan, cluster)
+    batches = tuple(_batches(plan, open_stages, request, folder, limits.max_array_size))
     for batch in batches:
         write_batch(site, batch)
     _keep_profile(site, cluster)
@@ -158,11 +161,13 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Cluster
 
 
 def submit(generated: GeneratedScripts, client: Client) -> dict[str, str]:
-    """Hand in the scripts as `submit.sh` does; batch name -> job id.
+    """Submit the scripts as `submit.sh` does; return batch name -> job id.
 
     Raises:
-        Refused: SLURM's reason, with the nearest thing that it would take; what was handed in before is withdrawn.
-        SetpointError: SLURM took only a part, or does not answer; the part is withdrawn.
+        Refused: SLURM rejected a script; the message has its reason and the nearest request that it would accept.
+        SetpointError: SLURM accepted only a part, or does not respond.
+
+    After an error the jobs submitted so far are cancelled.
     """
     client.require()
     jobs: dict[str, str] = {}
@@ -186,21 +191,21 @@ def submit(generated: GeneratedScripts, client: Client) -> dict[str, str]:
 def _explained(error: SetpointError, generated: GeneratedScripts, client: Client, taken: int) -> SetpointError:
     batch = generated.batches[min(taken, len(generated.batches) - 1)]
     if isinstance(error, Refused):
-        return Refused(f"SLURM refuses {batch.script.name!r}: {error}. {nearest_fit(client, generated.site, batch)}")
+        return Refused(f"SLURM rejected {batch.script.name!r}: {error}. {nearest_fit(client, generated.site, batch)}")
     if isinstance(error, SubmitLimit):
         tasks = sum(len(each.stages) for each in generated.batches)
         return InputError(
-            f"SLURM does not take all {tasks} stages at once: {error}. Use `setpoint experiment run --on slurm`, which "
-            "hands them in as the queue has room. Nothing was left in the queue."
+            f"SLURM does not accept all {tasks} stages at once: {error}. Use `setpoint experiment run --on slurm`, "
+            "which submits them as queue slots free up. The jobs submitted so far were cancelled."
         )
     if isinstance(error, Unavailable):
         later = f"setpoint slurm submit {generated.site.experiment}"
-        return Unavailable(f"SLURM does not answer: {error}. The scripts are there; hand them in later with `{later}`.")
+        return Unavailable(f"SLURM does not answer: {error}. Submit the scripts later with `{later}`.")
     return error
 
 
 def _withdraw(client: Client, generated: GeneratedScripts, jobs: Sequence[str]) -> None:
-    """Leave no half of an experiment in the queue; where SLURM does not answer, its jobs fence each other anyway."""
+    """Cancel the jobs submitted so far. If SLURM does not respond, the locks still prevent duplicate work."""
     others = [job for name in (RECORD, COLLECT) for job in read_jobs(generated.folder / f"{name}.jobs")]
     try:
         client.cancel([*jobs, *others])
@@ -219,30 +224,32 @@ def _new_folder(parent: Path) -> Path:
     return folder
 
 
-def _batches(plan: Plan, open_stages: set[str], terms: ResourceRequest, folder: Path, most: int) -> Iterator[Batch]:
-    """Scripts level by level. Where each stage needs one of the level below, its task waits for that task alone."""
+def _batches(
+    plan: Plan, open_stages: set[str], request: ResourceRequest, folder: Path, max_size: int
+) -> Iterator[Batch]:
+    """Yield the batches level by level, each with at most `max_size` stages."""
     made: dict[str, Batch] = {}
     levels = _levels(plan, open_stages)
     tag = folder.name.removeprefix("scripts")
     for level, kind in sorted(set(levels.values())):
         members = [name for name in plan.stages if levels.get(name) == (level, kind)]
-        for number, stages in enumerate(_chunks(plan, members, made, most)):
+        for number, stages in enumerate(_chunks(plan, members, made, max_size)):
             batch = Batch(
                 name=job_name(plan.experiment, tag, str(level), kind, str(number)),
                 folder=folder,
                 kind=kind,
                 stages=stages,
-                resources=Resources.largest(terms.of(kind, name) for name in stages),
+                resources=Resources.largest(request.of(kind, name) for name in stages),
                 gpu=kind not in CPU_KINDS,
                 after=tuple(_links(plan, stages, made)),
-                comments={name: terms.comments.get(name, "") for name in stages},
+                comments={name: request.comments.get(name, "") for name in stages},
             )
             made |= dict.fromkeys(stages, batch)
             yield batch
 
 
 def _levels(plan: Plan, open_stages: set[str]) -> dict[str, tuple[int, str]]:
-    """Open stage -> how many open stages stand one upon the other below it, and its kind."""
+    """Return unfinished stage -> its level (the length of the longest chain of unfinished upstream stages) and kind."""
     levels: dict[str, tuple[int, str]] = {}
     for name, stage in plan.stages.items():  # upstream stages come first
         if name in open_stages:
@@ -251,16 +258,16 @@ def _levels(plan: Plan, open_stages: set[str]) -> dict[str, tuple[int, str]]:
     return levels
 
 
-def _chunks(plan: Plan, members: Sequence[str], made: Mapping[str, Batch], most: int) -> Iterator[tuple[str, ...]]:
-    """`members` in arrays of at most `most`, those that wait for the same batches together and in their order."""
+def _chunks(plan: Plan, members: Sequence[str], made: Mapping[str, Batch], max_size: int) -> Iterator[tuple[str, ...]]:
+    """Split `members` into arrays of at most `max_size`, grouped and ordered by the batches that they wait for."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name in members:
         key = tuple(sorted({made[need].name for need in plan.stages[name].needs.values() if need in made}))
         groups.setdefault(key, []).append(name)
     for group in groups.values():
         ordered = sorted(group, key=lambda name: _position(plan, name, made))
-        for start in range(0, len(ordered), most):
-            yield tuple(ordered[start : start + most])
+        for start in range(0, len(ordered), max_size):
+            yield tuple(ordered[start : start + max_size])
 
 
 def _position(plan: Plan, name: str, made: Mapping[str, Batch]) -> tuple[int, ...]:
@@ -268,10 +275,11 @@ def _position(plan: Plan, name: str, made: Mapping[str, Batch]) -> tuple[int, ..
 
 
 def _links(plan: Plan, stages: Sequence[str], made: Mapping[str, Batch]) -> Iterator[Link]:
-    """What the array waits for, batch by batch.
+    """Yield the dependencies of an array, one per batch that it waits for.
 
-    Where neither each task needs its counterpart nor every task needs all, the array waits for the end of all, and
-    each task finds on the disk whether what it needs is there: one failed stage must not stop its neighbours.
+    If each task needs exactly its counterpart, tasks wait one by one (aftercorr). If every task needs the whole batch,
+    it must succeed (afterok). Otherwise the array waits until the batch has ended (afterany), and each task checks on
+    disk whether its own inputs are finished, so that one failed stage does not stop the others.
     """
     needs = [[need for need in plan.stages[name].needs.values() if need in made] for name in stages]
     for batch in {made[need].name: made[need] for own in needs for need in own}.values():
@@ -285,7 +293,7 @@ def _links(plan: Plan, stages: Sequence[str], made: Mapping[str, Batch]) -> Iter
 
 
 def _comments(plan: Plan) -> dict[str, str]:
-    """Stage -> the runs that it serves, or what all of them are compared with."""
+    """Return stage -> comment: the runs that use it, or the baseline that it computes."""
     found: dict[str, list[str]] = {}
     for run in plan.runs:
         for name in run.stages.values():
@@ -300,12 +308,12 @@ def _comments(plan: Plan) -> dict[str, str]:
 
 
 def _longest_min(cluster: Cluster) -> int:
-    """How long the coordinator's job asks for; it is started again when that is over, and partitions have limits."""
+    """Return the time limit of the coordinator's job, which requeues itself when the limit is reached."""
     return min(_COORDINATOR_MIN, cluster.resources.time_min) if "time" in cluster.named else _COORDINATOR_MIN
 
 
 def _write_helpers(site: Site, folder: Path, *, recorder: bool, longest_min: int) -> None:
-    """The job that collects in the end, one that coordinates from within the cluster, and the recorder."""
+    """Write the scripts of the final collecting job, of the in-cluster coordinator and of the recorder."""
     words = shlex.join(site.command)
     where = f"{shlex.quote(site.experiment)} --workspace {shlex.quote(str(site.workspace))}"
     described = {
@@ -331,8 +339,8 @@ def _write_helpers(site: Site, folder: Path, *, recorder: bool, longest_min: int
 
 
 _COORDINATE = """\
-# In place of submit.sh: hands the stages in as the queue has room, and tries failed ones again. It may be ended at any
-# moment, for it remembers nothing that is not on the disk; before its time limit it goes back to the queue.
+# Use this instead of submit.sh: it submits stages as queue slots free up, and retries failed ones. It can be stopped at
+# any time, because all its state is on disk. Before its time limit it requeues itself.
 again=''
 coordinator=''
 trap 'again=1; [ -z "$coordinator" ] || kill "$coordinator"' USR1
@@ -353,7 +361,7 @@ exit "$code"
 
 
 def _latest(workspace: Workspace, plan: Plan) -> Path | None:
-    """The folder of the scripts that were generated last."""
+    """Return the folder of the latest scripts."""
     numbers = [
         path
         for path in (workspace.experiment(plan.experiment) / "slurm").glob("scripts[0-9]*")
@@ -368,15 +376,15 @@ def _add(folder: Path, name: str, job: str) -> None:
 
 
 def read_generated(workspace: Workspace, plan: Plan) -> GeneratedScripts:
-    """The scripts that were generated last, as they were described then.
+    """Return the latest generated scripts.
 
     Raises:
-        InputError: there are none.
+        InputError: no scripts have been generated.
     """
     folder = _latest(workspace, plan)
     if folder is None:
         raise InputError(
-            f"there are no scripts of experiment {plan.experiment!r} yet. Make them with "
+            f"experiment {plan.experiment!r} has no scripts yet. Generate them with "
             f"`setpoint slurm generate --experiment-id {plan.experiment} …`."
         )
     described = [read_batch(path) for path in sorted(folder.glob("*.json"))]
@@ -387,13 +395,13 @@ def read_generated(workspace: Workspace, plan: Plan) -> GeneratedScripts:
 
 
 def _in_order(batches: Sequence[Batch]) -> list[Batch]:
-    """`batches`, each after those that it waits for."""
+    """Return `batches` in dependency order."""
     placed: dict[str, Batch] = {}
     while len(placed) < len(batches):
         ready = [
             batch for batch in batches if batch.name not in placed and all(link.batch in placed for link in batch.after)
         ]
         if not ready:
-            raise InputError("the lists of the scripts contradict each other. Generate them again.")
+            raise InputError("the generated scripts have circular dependencies. Generate them again.")
         placed |= {batch.name: batch for batch in ready}
     return list(placed.values())
