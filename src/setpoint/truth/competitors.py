@@ -1,7 +1,7 @@
-"""What other tests find in the same experiment: the F test, Welch's t with Holm, permutation, randomised blocks.
+"""Textbook tests of the same simulated experiment: F, Welch's t with Holm, permutation, randomised blocks.
 
-Each is used where it is valid, and says which main effects it finds and whether it names the true best level of the
-first factor that has one.
+Each reports which true main effects are significant, and whether the true best level of a factor is significantly
+better than every other level.
 """
 
 import math
@@ -21,7 +21,7 @@ SAME = 1e-9
 
 
 def complete_table(planted: Planted) -> np.ndarray | None:
-    """The logarithms of all runs, cells by replicates; None where a run is missing, or single."""
+    """Return the logarithms of all runs, cells by replicates; None if runs are missing, or without replicates."""
     values: dict[tuple[Level, ...], list[float]] = {cell: [] for cell in planted.truth}
     for run in sorted(planted.runs, key=lambda run: run.replicate):
         levels = tuple(run.factors[factor] for factor in planted.factors)
@@ -33,7 +33,7 @@ def complete_table(planted: Planted) -> np.ndarray | None:
 
 
 def found_by_others(planted: Planted) -> dict[str, float]:
-    """What each of them finds; empty where the table is not complete."""
+    """Return what each test finds; empty for incomplete tables."""
     table = complete_table(planted) if planted.scale == "log" else None
     if table is None:
         return {}
@@ -48,7 +48,7 @@ def found_by_others(planted: Planted) -> dict[str, float]:
 
 
 def _effects(planted: Planted, table: np.ndarray, shape: tuple[int, ...], *, blocked: bool) -> dict[str, float]:
-    """Main effects that exist, and the interaction, found by F with Holm over all effects."""
+    """Return which true main effects, and whether an interaction, are significant by F with Holm over all effects."""
     from scipy import special
 
     residual = table - table.mean(axis=1, keepdims=True)
@@ -93,7 +93,7 @@ def _best_levels(planted: Planted, table: np.ndarray, shape: tuple[int, ...]) ->
 
 
 def _tukey(table: np.ndarray, cells: np.ndarray, best: int, *, blocked: bool) -> bool:
-    """Tukey's test of all pairs after the F test's error, or that of randomised blocks."""
+    """Return whether Tukey's test separates the best level, with the error term of F or of randomised blocks."""
     from scipy import stats
 
     residual = table - table.mean(axis=1, keepdims=True)

@@ -1,7 +1,7 @@
-"""Whether the claims of one report agree with each other and with their own numbers.
+"""Consistency checks of the claims of one report, with each other and with their own numbers.
 
-Every rule is a pair of statements that a reader would find contradictory, such as a significant difference beside an
-interval that contains none, or a best level of a parameter that is said to have no effect.
+Each rule describes a pair of contradictory statements, such as a significant difference with an interval that contains
+zero, or a best level of a parameter without a significant effect.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ TESTED_ESTIMATES = frozenset(
         ClaimKind.GRPO_AGAINST_SFT,
     }
 )
-"""Kinds whose interval, where they have one, is of what their p-value tests."""
+"""Kinds of claims whose interval inverts the test of their p-value."""
 NEVER_TESTED = frozenset({ClaimKind.INERT_PARAMETERS, ClaimKind.CONFIRMATION, ClaimKind.CHECKPOINTS})
 ROUNDING = 1e-9
 

@@ -1,4 +1,4 @@
-"""Worlds that were met on published tables: few levels, blocks, noisy cells, failures, skewed data, power."""
+"""Scenarios like published tables: few and many levels, blocks, unequal variances, failures, skewness, power."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -35,7 +35,7 @@ def _graded(name: str, title: str, world: Generator, targets: Iterable[Target]) 
 
 
 def field_scenarios() -> list[Scenario]:
-    """All of them, in order."""
+    """Return all of these scenarios, in order."""
     return [*_few_and_many_levels(), *_blocks(), *_spreads(), *_failures(), *_shapes(), *_power(), *_reports()]
 
 
@@ -123,10 +123,10 @@ def _shapes() -> list[Scenario]:
 
 
 def _against(*rivals: str, effect: str = "", by: str = "F test") -> list[Target]:
-    """Best level and effect against other tests that are valid in the design.
+    """Return targets for power, compared with textbook tests that are valid in the design.
 
-    What is supported must also stand on the other scale and in exact tests where it is near the level, which costs
-    power and is shown beside; the tests themselves must reach nine tenths.
+    The tests must reach nine tenths of their power. Supported claims also need confirmation by other analyses, which
+    costs power and is shown beside.
     """
     found = [Target(EITHER, "of", 0.9, f"{rival} finds the best level") for rival in rivals]
     found += [Target(LEVEL, "beside", 0.0, f"{rivals[0]} finds the best level")] if rivals else []
@@ -137,7 +137,7 @@ def _against(*rivals: str, effect: str = "", by: str = "F test") -> list[Target]
 
 
 def _power() -> list[Scenario]:
-    """Against other tests that are valid in the design."""
+    """Return scenarios for power."""
     found = []
     for r, size in ((3, 2.0), (5, 1.5), (10, 1.0)):
         world = World(ONE_WAY, r, {"learning_rate": (-size, 0.0, 0.0)})
@@ -174,7 +174,7 @@ def _power_of_blocks() -> list[Scenario]:
 
 
 def _reports() -> list[Scenario]:
-    """How often a report of noise holds any false finding."""
+    """Return scenarios for the report-wise error rate."""
     return [
         _graded(
             f"F8 {name} r={r}",

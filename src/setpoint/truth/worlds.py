@@ -233,13 +233,11 @@ class InformativeFailures:
 
 @dataclass(frozen=True)
 class EqualCentres:
-    """Two levels with the same median, of which the second spreads more; runs beyond a bound fail.
-
-    The survivors of the wide level look better than they are.
+    """Informative missingness with equal medians: the second level has a larger variance, and runs beyond a bound fail.
 
     Attributes:
-        spreads: standard deviations of the two levels.
-        bound: the largest value that a run survives, in the same unit.
+        spreads: standard deviation of most levels, and of the second.
+        bound: largest deviation from the median of a run that finishes.
     """
 
     replicates: int = 10
@@ -248,7 +246,7 @@ class EqualCentres:
     levels: int = 2
 
     def sample(self, rng: np.random.Generator) -> Planted:
-        """One experiment; further levels spread as the first."""
+        """Draw one experiment."""
         runs = []
         for k in range(self.levels):
             values = self.spreads[1 if k == 1 else 0] * rng.standard_normal(self.replicates)
@@ -263,12 +261,12 @@ class EqualCentres:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Rows within blocks: every block holds several rows of every level, and levels act differently in blocks.
+    """Several rows per level and block, with a level-by-block interaction.
 
     Attributes:
-        rows: of each level in each block.
-        block_sd: of the blocks, in units of `row_sd`.
-        level_by_block_sd: of the levels' own deviations in each block, in units of `row_sd`.
+        rows: number of rows per level and block.
+        block_sd: standard deviation of block effects, in units of `row_sd`.
+        level_by_block_sd: standard deviation of the level-by-block interaction, in units of `row_sd`.
     """
 
     levels: int = 3
@@ -281,7 +279,7 @@ class Grouped:
     declared: tuple[str, ...] = ("seed",)
 
     def sample(self, rng: np.random.Generator) -> Planted:
-        """One experiment; `effects` in units of `row_sd`."""
+        """Draw one experiment; `effects` are in units of `row_sd`."""
         effects = np.array(self.effects or (0.0,) * self.levels)
         shared = self.block_sd * rng.standard_normal(self.blocks)
         own = self.level_by_block_sd * rng.standard_normal((self.levels, self.blocks))
@@ -307,11 +305,11 @@ class Grouped:
 
 @dataclass(frozen=True)
 class RawLevels:
-    """Levels of one parameter with equal distributions, analysed without logarithms.
+    """Levels of one parameter with equal distributions, analysed on a linear scale.
 
     Attributes:
-        draw: that many values.
-        mean: of the distribution.
+        draw: sampler of the distribution.
+        mean: mean of the distribution.
     """
 
     draw: Noise
@@ -320,7 +318,7 @@ class RawLevels:
     replicates: int = 5
 
     def sample(self, rng: np.random.Generator) -> Planted:
-        """One experiment."""
+        """Draw one experiment."""
         values = self.draw(rng, self.levels * self.replicates).reshape(self.levels, self.replicates)
         runs = tuple(
             PlantedRun(
@@ -334,17 +332,17 @@ class RawLevels:
 
 
 def zero_inflated(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Four in ten are zero, the others exponential with mean 1."""
+    """Draw zeros with probability 0.4, otherwise exponential values with mean 1."""
     return np.where(rng.random(count) < 0.4, 0.0, rng.exponential(size=count))
 
 
 def rates_near_one(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Success rates of 20 episodes, of 95 % on average."""
+    """Draw success rates of 20 episodes with a success probability of 0.95."""
     return np.asarray(rng.binomial(20, 0.95, size=count) / 20.0)
 
 
 def exponential(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Exponential values with mean 1."""
+    """Draw exponential values with mean 1."""
     return np.asarray(rng.exponential(size=count))
 
 

@@ -1,8 +1,8 @@
-"""The same tests done otherwise: failed runs as the worst outcome, the other scale, exact rearrangement.
+"""Alternative analyses of the same tests: failed runs as worst outcomes, the other scale, exact permutation tests.
 
-A claim that the main analysis supports and one of these does not is no more than suggestive. Failures must be confirmed
-whatever the p-value; the other scale decides about interactions, which it can make and remove, about effects near the
-level, and where it clearly shows none; exact tests are asked near the level only.
+A significant claim that one of them does not confirm is suggestive. Failures must always be confirmed. The other scale
+must confirm interactions, which a transformation can create or remove, and effects close to the significance level; far
+from it, it must not clearly contradict. Exact tests are consulted close to the significance level only.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from setpoint.formatting import p_text
 from setpoint.seeding import generator
 
 NEAR, VERY_NEAR = 2.0, 1.25
-"""A p-value above alpha by this divisor is near the level: for exact tests, and for the other scale."""
+"""A p-value above alpha divided by this is close to the significance level (exact tests; other scale)."""
 CLEARLY = 4.0
-"""Multiple of alpha above which a p-value on the other scale contradicts an effect that is far from the level."""
+"""Multiple of alpha above which the p-value on the other scale contradicts an effect far from the level."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Other analyses of a factorial whose cells exist, of all systems or of one; each is made when it is asked for."""
+    """Alternative analyses of a factorial with cells, for all systems or for one; computed on demand."""
 
     data: ExperimentData
     design: Factorial
@@ -45,12 +45,12 @@ class Robustness:
 
     @cached_property
     def failures(self) -> tuple[Analysis, ...]:
-        """With failed runs as the worst outcomes; empty where no run failed."""
+        """Return the analyses with failed runs as worst outcomes; empty if no run failed."""
         return tuple(each for each in self._with_failures if each is not None)
 
     @property
     def untestable(self) -> bool:
-        """Whether runs failed and those analyses cannot be made."""
+        """Return whether runs failed and such an analysis is impossible."""
         return None in self._with_failures
 
     @cached_property
@@ -59,17 +59,17 @@ class Robustness:
 
     @cached_property
     def other_scale(self) -> Analysis | None:
-        """Without the logarithm, or with it; None where values have none."""
+        """Return the analysis without (or with) logarithms; None if some values have none."""
         return _other_scale(self.data, self.design, self.system)
 
     @cached_property
     def exact(self) -> ExactTest | None:
-        """Of the main effect of a single factor; None where there are several, or too many levels."""
+        """Return the exact test of the main effect of a single factor; None if there is no such test."""
         return _exact(self.design)
 
 
 def _with_failures(data: ExperimentData, design: Factorial, system: str | None) -> list[Analysis | None]:
-    """By ranks and with the worst value; nothing where no run failed, None where cells would be without spread."""
+    """Return the analyses by ranks and by worst value; empty without failures, None where values do not vary."""
     ended = [o for o in _observed(data, design.scale, design, system) if o.value is not None or failed_itself(o.run)]
     if all(o.value is not None for o in ended):
         return []
@@ -107,7 +107,7 @@ def _other_scale(data: ExperimentData, design: Factorial, system: str | None) ->
 
 
 def _exact(design: Factorial) -> ExactTest | None:
-    """Of a single factor: within blocks where all are complete, else of two levels that share nothing."""
+    """Return the exact test of a single factor: within complete blocks, or of two independent levels."""
     if len(design.factors) != 1 or design.replicates[0] < 2:
         return None
     cell, values = design.own_cells, design.values
@@ -127,14 +127,14 @@ def _exact(design: Factorial) -> ExactTest | None:
 def contrast_doubts(
     other: Robustness, weights: np.ndarray, compared: Comparison, raw_p: float, alpha: float
 ) -> tuple[list[str], list[str]]:
-    """What keeps a significant contrast from being supported: by failed runs, and by other scales and exact tests.
+    """Return the reasons why a significant contrast is not supported: failed runs, and other scales and exact tests.
 
     Args:
-        other: the other analyses of its cells.
-        weights: of the contrast.
+        other: alternative analyses of its cells.
+        weights: weights of the contrast, (C,).
         compared: its result in the main analysis.
-        raw_p: before correction.
-        alpha: the level.
+        raw_p: unadjusted p-value.
+        alpha: significance level.
     """
     if compared.p_adjusted >= alpha:
         return [], []
@@ -152,10 +152,10 @@ def contrast_doubts(
 
 
 def _unconfirmed(way: Analysis, weights: np.ndarray, value: float, factor: float, alpha: float, at: float = 1.0) -> str:
-    """That a contrast is not significant in another analysis, at `at` times `alpha`, or the other way round."""
+    """Return a note if a contrast is not significant at `at` × `alpha` in another analysis, or has the other sign."""
     contrast = way.cells.contrast(weights)
     if not contrast.estimable:
-        return f"{way.name}, the runs show no spread"
+        return f"{way.name}, the runs do not vary"
     p = min(1.0, factor * t_comparison(contrast, 1, alpha).p_adjusted)
     if p >= at * alpha:
         return f"{way.name}, {p_text(p, alpha)}"
