@@ -97,6 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # heavy third-party package -> the only packages of ours that may import it at all
 HEAVY = {
+    "gguf": {"policies"},
     "torch": {"policies", "training", "pretraining"},
     "transformers": {"policies", "training", "pretraining"},
     "peft": {"policies", "training"},
