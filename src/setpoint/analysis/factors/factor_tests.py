@@ -11,7 +11,7 @@ from jaxtyping import Float
 from setpoint.analysis.data.design import SYSTEM, Factorial
 from setpoint.analysis.data.experiment import ExperimentData, Level, Words
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
-from setpoint.analysis.runs.reliability import survivor_caveat
+from setpoint.analysis.runs.reliability import failure_rates_p, survivor_caveat
 from setpoint.analysis.runs.robustness import CLEARLY, NEAR, VERY_NEAR, Analysis, Robustness
 from setpoint.analysis.statistics import effects, levels
 from setpoint.analysis.statistics.blocks import blocks_matter
@@ -151,6 +151,16 @@ class SweepTests:
         found = [self._unconfirmed(way, effect, factor) for way in self.other.failures]
         return [*untestable, *(text for text in found if text)]
 
+    @cached_property
+    def unequal_failures(self) -> frozenset[str]:
+        """Return the parameters whose levels fail at significantly different rates (unadjusted)."""
+        rates = {factor: failure_rates_p(self.data, factor) for factor in self.parameters}
+        return frozenset(factor for factor, p in rates.items() if p < self.alpha)
+
+    def biased_by_failures(self, factor: str) -> bool:
+        """Return whether the means of finished runs are no fair comparison of the levels, so have no intervals."""
+        return bool(self.failure_doubts(factor)) or factor in self.unequal_failures
+
     def _correction(self, effect: Effect) -> float:
         """Return the factor by which the correction multiplied an effect's p-value."""
         return self.adjusted_p(effect) / self.raw_p[effect] if self.raw_p[effect] > 0.0 else 1.0
@@ -170,8 +180,12 @@ class SweepTests:
         ]
         alike = ["runs that share a seed are correlated; declare the seed as a block"] if self.means_of_seeds else []
         doubted = [*alike, *([f"intervals of level means are left out: {self.mean_doubt}"] if self.mean_doubt else [])]
+        biased = [
+            f"failure rates differ between levels of {factor_label(factor)}: intervals of finished runs are left out"
+            for factor in sorted(self.unequal_failures)
+        ]
         interim_or_not = [interim] if self.pending else []
-        return [*interim_or_not, *self.design.notes, *uneven, *doubted, *survivor_caveat(self.data)]
+        return [*interim_or_not, *self.design.notes, *uneven, *doubted, *biased, *survivor_caveat(self.data)]
 
     @cached_property
     def means_of_seeds(self) -> Cells | None:
