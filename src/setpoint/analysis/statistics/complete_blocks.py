@@ -37,7 +37,7 @@ def sphericity(table: Float[np.ndarray, "levels blocks"]) -> float:
 def mean_square(table: Float[np.ndarray, "levels blocks"]) -> float:
     """Return the residual mean square of levels and blocks."""
     levels, blocks = table.shape
-    return float(np.sum(_residuals(table) ** 2)) / ((levels - 1.0) * (blocks - 1.0))
+    return float(np.sum(_residuals(table) ** 2) / ((levels - 1.0) * (blocks - 1.0)))
 
 
 def contrast_variance(
