@@ -100,7 +100,7 @@ HEAVY = {
     "casadi": {"plants", "controllers"},
     "scipy": {"analysis", "truth", "experiments"},
     "sklearn": {"controllers"},
-    "matplotlib": {"reports", "api"},
+    "vl_convert": {"reports"},
 }
 
 MOST_DOORS = 8

@@ -78,9 +78,18 @@ def _describe(
         "path": str(link),
         "finished_at": None if manifest is None else manifest.finished_at,
         "usable": stage.finished(),
-        "scores": [score.to_json() | {"text": score.text} for score in scores.get(stage.path.name, ())],
+        "scores": [score.to_json() | {"text": score.text} for score in _primary_first(scores.get(stage.path.name, ()))],
     }
     return {**model, **_details(stage, manifest)} if detailed else model
+
+
+def _primary_first(scores: "Sequence[Score]") -> "list[Score]":
+    """Return the scores with those in the primary mode of their system first."""
+    from setpoint import plants, problems
+
+    known = plants.names()
+    primary = {s.system: problems.get(s.system).evaluation_mode.episodes for s in scores if s.system in known}
+    return sorted(scores, key=lambda score: primary.get(score.system) != score.mode)
 
 
 def _details(stage: "StageFolder", manifest: "Manifest | None") -> dict[str, Any]:

@@ -25,7 +25,7 @@ def confirm_adapters(request: "Request", *, yes: bool) -> None:
     Raises:
         InputError: the answer is no, or there is nobody to ask.
     """
-    from setpoint.experiments.launch import available_adapters
+    from setpoint.api.planning import available_adapters
     from setpoint.formatting import counted
 
     found = available_adapters(request)

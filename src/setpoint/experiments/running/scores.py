@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from setpoint import plants, problems
 from setpoint.artifacts import StageFolder, StageKind, Workspace
 from setpoint.formatting import number_text, share_text
 from setpoint.modes import mode_name
@@ -69,21 +68,16 @@ def _run_scores(workspace: Workspace, plan: Plan, run: PlannedRun) -> list[Score
 
 
 def stage_scores(folder: StageFolder, metric: str = FINAL_ERROR, run: str = "") -> list[Score]:
-    """Return the scores of a stage that evaluates a model, those in the primary mode first; none before it ends."""
+    """Return the scores of a stage that evaluates a model in every mode; none before it ends."""
     manifest = folder.read_manifest()
     scores = []
     for system, modes in ({} if manifest is None else manifest.summary).items():
-        for mode, controllers in _primary_first(system, modes) if isinstance(modes, dict) else ():
+        for mode, controllers in modes.items() if isinstance(modes, dict) else ():
             values = controllers.get("llm", {})
             name = metric if metric in values else FINAL_ERROR
             if name in values:
                 scores.append(Score(system, mode, name, values[name], values.get(SUCCESS), run))
     return scores
-
-
-def _primary_first(system: str, modes: dict[str, Any]) -> list[tuple[str, Any]]:
-    primary = problems.get(system).evaluation_mode.episodes if system in plants.names() else ""
-    return sorted(modes.items(), key=lambda item: item[0] != primary)
 
 
 def adapter_scores(workspace: Workspace) -> dict[str, list[Score]]:
