@@ -10,6 +10,7 @@ from setpoint.plain_text import unescaped
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
+    from setpoint.experiments.running.watch import Watch
     from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
 
@@ -26,10 +27,12 @@ def say_nothing(_text: str) -> None:
 @contextmanager
 def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[Listener]":
     """Yield a listener that shows the journal's events."""
+    from setpoint.experiments.running.watch import Watch
     from setpoint.records.journal import Draining
 
+    watch = Watch(plan, workspace)
     if quiet:
-        yield lambda event: _log(plan, event) if isinstance(event, Draining) else None  # a signal is always answered
+        yield lambda event: _log(watch, event) if isinstance(event, Draining) else None  # a signal is always answered
     elif sys.stderr.isatty():
         from rich.console import Console
 
@@ -38,12 +41,12 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
         with live(plan, workspace, Console(file=unescaped(sys.stderr))) as listener:
             yield listener
     else:
-        yield lambda event: _log(plan, event)
+        yield lambda event: _log(watch, event)
 
 
-def _log(plan: "Plan", event: "Event") -> None:
-    from setpoint.experiments.running.messages import event_text
+def _log(watch: "Watch", event: "Event") -> None:
+    from setpoint.experiments.running.messages import progress_text
 
-    text = event_text(plan, event)
+    text = progress_text(watch, event)
     if text is not None:
         say(text)

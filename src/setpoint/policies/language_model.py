@@ -37,8 +37,9 @@ class Completion:
 class LanguageModel:
     """A causal language model with its tokenizer, ready to complete batches of chats."""
 
-    def __init__(self, model: Any, chat: ChatTokens, runtime: Runtime) -> None:
-        """Wrap a loaded model; use `load` to load one."""
+    def __init__(self, model: Any, chat: ChatTokens, runtime: Runtime, source: str = "") -> None:
+        """Wrap a loaded model; use `load` to load one. `source` names it and its adapter."""
+        self._source = source
         self._model = model.eval()
         self._chat = chat
         self._runtime = runtime
@@ -58,7 +59,11 @@ class LanguageModel:
         model, chat = load_base(base, runtime)
         if adapter is not None:
             model = add_adapter(model, adapter)
-        return cls(model, chat, runtime)
+        return cls(model, chat, runtime, base.name if adapter is None else f"{adapter} on {base.name}")
+
+    def __repr__(self) -> str:
+        """Return the adapter and the base model."""
+        return self._source or type(self).__name__
 
     def complete(
         self, chats: Sequence[Sequence[Message]], max_new_tokens: int, temperature: float = 0.0
