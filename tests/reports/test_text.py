@@ -199,7 +199,7 @@ def test_the_command_prints_the_report(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["report", "sweep", "--workspace", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["experiment"] == "sweep"
     assert main(["report", "missing", "--workspace", str(tmp_path)]) == 3
-    assert "plan.json" in capsys.readouterr().err
+    assert "there is no experiment 'missing'" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from textwrap import wrap
 
 from setpoint.formatting import share_text
 
-_ORDER = ("llm", "optimum", "mpc", "tracking_lqr", "lqr", "zero")
+_ORDER = ("llm", "policy", "optimum", "mpc", "tracking_lqr", "lqr", "zero")
 _LABELS = {
     "llm": "model",
     "tracking_lqr": "tracking LQR along the optimum",

@@ -106,13 +106,18 @@ def run_at(report: Report, ranked: RankedSystem, place: str) -> RunResult | None
     if not results:
         return None
     smallest = report.data.quantity(ranked.metric).better == "smaller"
-    result = results[_position(place, len(results))]
+    found = ordered_runs(results[_position(place, len(results))].runs, ranked.system, ranked.metric, smallest=smallest)
+    return found[_position(place, len(found))] if found else None
+
+
+def ordered_runs(runs: Iterable[RunResult], system: str, metric: str, *, smallest: bool) -> list[RunResult]:
+    """Return the runs with a result on `system`, the best first; ties go to the first run."""
     found = [
         (value if smallest else -value, run.index, run)
-        for run in result.runs
-        if run.state.ok and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
+        for run in runs
+        if run.state.ok and (value := (run.outcomes[system].final or {}).get(metric)) is not None
     ]
-    return sorted(found, key=lambda item: item[:2])[_position(place, len(found))][2] if found else None
+    return [run for *_, run in sorted(found, key=lambda item: item[:2])]
 
 
 def _position(place: str, count: int) -> int:
