@@ -32,7 +32,7 @@ def test_all_available_lists_what_it_takes_and_asks(root: Path) -> None:
     assert setpoint(root, *train).returncode == 0
     refused = setpoint(root, "experiment", "run", *TRANSFER)
     assert refused.returncode == 3
-    assert "--base-models all_available takes 2 adapters:\n  grpo/" in refused.stderr
+    assert "--base-models all_available takes 2 adapters:\n  sft/" in refused.stderr
     assert "Accept them with --yes, or use --base-models source" in refused.stderr
     assert [path.name for path in (root / "experiments").iterdir()] == ["mine"]
 

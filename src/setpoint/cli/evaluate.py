@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = []
     for problem in map(problems.get, subject.systems):
         modes = modes_of(problem, arguments.test_type or "both", arguments.replan_every, "--replan-every")
-        wanted.append((modes, test_cases(arguments, problem, notify)))
+        wanted.append((modes, test_cases(arguments, problem)))
     if arguments.save_plots is not None:
         _make_folder(arguments.save_plots)
     # Load the model before computing the references, so that an unusable model fails early.
