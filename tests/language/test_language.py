@@ -23,7 +23,7 @@ from setpoint.plants import SecondOrder
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
 from setpoint.trajectory import Termination
 
-ENGLISH = PromptFormat(template="english", blocking=MoveBlocking.none(50), control_decimals=3)
+ENGLISH = PromptFormat("english", MoveBlocking.none(50), control_decimals=3, reasoning="full")
 
 
 def wrapped(body: str) -> str:

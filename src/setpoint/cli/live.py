@@ -73,6 +73,10 @@ class View:
             lines.add_row(*map(Text, self._line(stage, since)))
         return Group(head, lines, *(Text(message, style="red") for message in self._messages))
 
+    def lines(self) -> list[str]:
+        """Return one line per running stage."""
+        return ["  ".join(filter(None, self._line(*stage))) for stage in list(self._running.items())]
+
     def _line(self, stage: str, since: datetime) -> tuple[str, str, str, str]:
         from setpoint.artifacts.fields import finite
 
@@ -81,6 +85,7 @@ class View:
         record = self._last_record(stage)
         at = finite(record.get("step"))
         step = "" if at is None else f"step {at:g}{'' if planned.steps is None else f'/{planned.steps}'}"
+        step = record["progress"] if isinstance(record.get("progress"), str) else step
         value = next((f"{name} {record[name]:.4g}" for name in SHOWN if isinstance(record.get(name), float)), "")
         return f"{planned.kind} {stage}", f"{elapsed_s:.0f} s", step, value
 

@@ -1,6 +1,7 @@
 """Progress of an experiment on stderr: a live view on a terminal, log lines elsewhere, nothing when quiet."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
     from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
+
+
+QUIET_S = 20.0
+"""Time without an event after which the progress of the running stages is printed."""
 
 
 def say(text: str) -> None:
@@ -34,12 +39,39 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
         with live(plan, workspace, Console(stderr=True)) as listener:
             yield listener
     else:
-        yield lambda event: _log(plan, event)
+        with _log_lines(plan, workspace) as listener:
+            yield listener
 
 
-def _log(plan: "Plan", event: "Event") -> None:
+@contextmanager
+def _log_lines(plan: "Plan", workspace: "Workspace") -> "Iterator[Listener]":
+    """Yield a listener that prints events, and the progress of the running stages when nothing happens for a while."""
+    from setpoint.cli.live import View
     from setpoint.experiments.running.messages import event_text
 
-    text = event_text(plan, event)
-    if text is not None:
-        say(text)
+    view = View(plan, workspace)
+    happened, ended = threading.Event(), threading.Event()
+
+    def listen(event: "Event") -> None:
+        view.listen(event)
+        text = event_text(plan, event)
+        if text is not None:
+            happened.set()
+            say(text)
+
+    def repeat() -> None:
+        while not ended.is_set():
+            if happened.wait(QUIET_S):
+                happened.clear()
+            elif not ended.is_set():
+                for line in view.lines():
+                    say(line)
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield listen
+    finally:
+        ended.set()
+        happened.set()
+        thread.join()

@@ -10,7 +10,7 @@ from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.controllers import Controller
-    from setpoint.problems import MoveBlocking, Problem
+    from setpoint.problems import Problem
 
     Maker = Callable[[Problem], Controller]
 
@@ -26,14 +26,14 @@ class Subject:
     Attributes:
         label: display name.
         systems: full names.
-        blocking: move blocking of its plans, to compute the cost of blocking.
+        covered: number of steps that its plans cover; None for the whole horizon.
         load: loads the model, which takes time, and returns a function from a problem to its controller; None for a
             reference, which every table includes.
     """
 
     label: str
     systems: tuple[str, ...]
-    blocking: "MoveBlocking"
+    covered: int | None
     load: "Callable[[], Maker] | None"
 
 
@@ -60,15 +60,11 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
 
 
 def _reference(arguments: argparse.Namespace) -> Subject:
-    from setpoint import problems
-    from setpoint.problems import usual_blocking
-
     name: str = arguments.controller
     if name not in CONTROLLERS:
         raise unknown_name("controller", name, CONTROLLERS)
     systems = _given_system(arguments)
-    blocking = usual_blocking(problems.get(systems[0]).steps)
-    return Subject(name, systems, blocking, None if name in REFERENCES else lambda: _baseline(name))
+    return Subject(name, systems, None, None if name in REFERENCES else lambda: _baseline(name))
 
 
 def _baseline(name: str) -> "Maker":
@@ -86,7 +82,9 @@ def _base(arguments: argparse.Namespace) -> Subject:
     base = resolve_base(arguments.base_model)
     prompt_format = base.preset.prompt_format
     label = f"{base.name} (untrained)"
-    return Subject(label, _given_system(arguments), prompt_format.blocking, lambda: load_model(base, prompt_format))
+    return Subject(
+        label, _given_system(arguments), prompt_format.blocking.steps, lambda: load_model(base, prompt_format)
+    )
 
 
 def _adapter(arguments: argparse.Namespace) -> Subject:
@@ -96,7 +94,7 @@ def _adapter(arguments: argparse.Namespace) -> Subject:
     adapter = open_adapter(path, arguments.base_model)
     _check_model_type(arguments.model_type, adapter.systems)
     wanted = adapter.systems if arguments.system is None else _given_system(arguments)
-    return Subject(_path_text(path), wanted, adapter.blocking, adapter.load)
+    return Subject(_path_text(path), wanted, adapter.blocking.steps, adapter.load)
 
 
 def _path_text(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Evaluation stages: `reference` for each system and suite, `evaluate` for each model on them."""
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from setpoint.language import PromptFormat
 from setpoint.problems import MoveBlocking, Problem
 
 _ADAPTER = "adapter"
+_LOG_EVERY_S = 2.0
 
 Policy = Callable[[Problem], Controller]
 
@@ -71,10 +73,11 @@ def run_policy(context: StageContext) -> dict[str, Any]:
         InputError: the base or the adapter cannot be used.
         StageError: the base model or the reference differs from the planned one.
     """
-    config = EvaluationConfig.of_stage(context.config)
+    prompt_format = PromptFormat.from_definition(context.config["dialect"])
+    config = EvaluationConfig.of_stage(context.config).covered_by(prompt_format.blocking)
     problem = problems.get(config.system)
     optima = _planned_optima(config, context.needs["reference"])
-    policy = _load_policy(context)
+    policy = _load_policy(context, prompt_format)
     found = Evaluated()
     for mode in config.modes:
         found.add(evaluate(problem, policy(problem), optima, mode))
@@ -123,7 +126,7 @@ def _require_cases(states: Float[np.ndarray, "C n_x"], optima: Optima, place: Pa
         )
 
 
-def _load_policy(context: StageContext) -> Policy:
+def _load_policy(context: StageContext, prompt_format: PromptFormat) -> Policy:
     """Load the model once and return a function from a problem to its controller."""
     from setpoint.policies import resolve_base
     from setpoint.policies.controller import load_controllers
@@ -138,8 +141,21 @@ def _load_policy(context: StageContext) -> Policy:
             suggestion="plan the experiment again, or restore the model",
         )
     trained = context.needs.get("adapter")
-    prompt_format = PromptFormat.from_definition(context.config["dialect"])
-    return load_controllers(base, prompt_format, None if trained is None else trained / _ADAPTER)
+    adapter = None if trained is None else trained / _ADAPTER
+    return load_controllers(base, prompt_format, adapter, _Progress(context))
+
+
+class _Progress:
+    """Logs the progress of an evaluation, at most every few seconds."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._last = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._last >= _LOG_EVERY_S:
+            self._last = time.monotonic()
+            self._context.log({"stage": "evaluate", "progress": text})
 
 
 def _publish(context: StageContext, found: Evaluated, elsewhere: Mapping[str, Evaluated]) -> dict[str, Any]:

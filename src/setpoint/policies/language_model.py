@@ -1,19 +1,26 @@
 """Load a language model with its adapter and complete chats in batches."""
 
+import copy
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import StoppingCriteria
 
 from setpoint.errors import InputError
 from setpoint.language import Message
 from setpoint.policies.adapters import check_adapter
 from setpoint.policies.bases import BaseModel, missing_template
 from setpoint.policies.runtime import Runtime
+
+
+def ignore(_finished: int) -> None:
+    """Report no progress."""
+
 
 _LIBRARIES = ("transformers", "peft", "accelerate", "trl")
 
@@ -41,6 +48,7 @@ class LanguageModel:
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._runtime = runtime
+        self._kept_prefix: tuple[list[int], Any] = ([], None)
 
     @classmethod
     def load(cls, base: BaseModel, adapter: Path | None = None, runtime: Runtime | None = None) -> "LanguageModel":
@@ -61,12 +69,25 @@ class LanguageModel:
             model = PeftModel.from_pretrained(model, str(adapter))
         return cls(model, tokenizer, runtime)
 
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of `text`."""
+        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
     def complete(
-        self, chats: Sequence[Sequence[Message]], max_new_tokens: int, temperature: float = 0.0
+        self,
+        chats: Sequence[Sequence[Message]],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        done: Callable[[str], bool] | None = None,
+        progress: Callable[[int], None] = ignore,
     ) -> list[Completion]:
         """Return one completion per chat, in order: greedy, or sampled if `temperature` > 0.
 
         Chats are batched by prompt length to reduce padding.
+
+        Args:
+            done: a completion ends early once its text is done.
+            progress: called with the number of finished completions after every batch.
         """
         prompts = [self._encode(chat) for chat in chats]
         by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
@@ -74,8 +95,9 @@ class LanguageModel:
         size = self._runtime.generation_batch_size
         for start in range(0, len(by_length), size):
             rows = by_length[start : start + size]
-            found = self._generate([prompts[row] for row in rows], max_new_tokens, temperature)
+            found = self._generate([prompts[row] for row in rows], max_new_tokens, temperature, done)
             completions.update(zip(rows, found, strict=True))
+            progress(len(completions))
         return [completions[index] for index in range(len(prompts))]
 
     def _encode(self, chat: Sequence[Message]) -> list[int]:
@@ -84,12 +106,24 @@ class LanguageModel:
         return ids
 
     @torch.inference_mode()
-    def _generate(self, prompts: Sequence[list[int]], max_new_tokens: int, temperature: float) -> list[Completion]:
+    def _generate(
+        self,
+        prompts: Sequence[list[int]],
+        max_new_tokens: int,
+        temperature: float,
+        done: Callable[[str], bool] | None,
+    ) -> list[Completion]:
         pad, ends = self._tokenizer.pad_token_id, self._end_tokens()
+        shared, cache = self._prefix(prompts)
         width = max(len(prompt) for prompt in prompts)
-        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=self._model.device)
+        # Padding lies between the shared prefix and the rest, so that the cache of the prefix serves every row.
+        gaps = [width - len(prompt) for prompt in prompts]
+        ids = torch.tensor(
+            [prompt[:shared] + [pad] * gap + prompt[shared:] for prompt, gap in zip(prompts, gaps, strict=True)],
+            device=self._model.device,
+        )
         mask = torch.tensor(
-            [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self._model.device
+            [[1] * shared + [0] * gap + [1] * (width - shared - gap) for gap in gaps], device=self._model.device
         )
         sampling: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
@@ -97,26 +131,35 @@ class LanguageModel:
         output = self._model.generate(
             input_ids=ids,
             attention_mask=mask,
-            past_key_values=self._shared_cache(prompts),
+            past_key_values=cache,
             max_new_tokens=max_new_tokens,
             pad_token_id=pad,
             eos_token_id=sorted(ends),
+            stopping_criteria=None if done is None else [_StopWhenDone(self._tokenizer, width, done)],
             **sampling,
         )
         return [self._completion(row, ends) for row in output[:, width:].tolist()]
 
-    def _shared_cache(self, prompts: Sequence[list[int]]) -> Any:
-        """Return the key-value cache of the common prompt prefix, computed once; None if the prompts differ in length.
+    def _prefix(self, prompts: Sequence[list[int]]) -> tuple[int, Any]:
+        """Return the length of the common prefix of `prompts` and its key-value cache for every row; (0, None) without.
 
-        Prompts of one plant differ only in the state at their end, and prefilling dominates the computation.
+        Prompts of one plant differ only in the state at their end, and prefilling dominates the computation. The cache
+        of the latest prefix is kept for the next batch.
         """
         shared = shared_prefix(prompts)
+        kept, cache = self._kept_prefix
+        if len(prompts) == 1 and kept and len(kept) < len(prompts[0]) and prompts[0][: len(kept)] == kept:
+            shared = len(kept)
+        if shared and kept != prompts[0][:shared]:
+            kept = prompts[0][:shared]
+            ids = torch.tensor([kept], device=self._model.device)
+            cache = self._model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+            self._kept_prefix = (kept, cache)
         if not shared:
-            return None
-        prefix = torch.tensor([prompts[0][:shared]], device=self._model.device)
-        cache = self._model(input_ids=prefix, use_cache=True, logits_to_keep=1).past_key_values
+            return 0, None
+        cache = copy.deepcopy(cache)
         cache.batch_repeat_interleave(len(prompts))
-        return cache
+        return shared, cache
 
     def _completion(self, generated: list[int], ends: frozenset[int]) -> Completion:
         """Truncate `generated` at its first end-of-sequence token; the rest is padding."""
@@ -131,12 +174,28 @@ class LanguageModel:
         return frozenset(token for token in (*declared, self._tokenizer.eos_token_id) if token is not None)
 
 
+class _StopWhenDone(StoppingCriteria):
+    """Ends each row of a batch once its text is done."""
+
+    def __init__(self, tokenizer: Any, width: int, done: Callable[[str], bool]) -> None:
+        """Judge the tokens after the first `width` ones."""
+        self._tokenizer = tokenizer
+        self._width = width
+        self._done = done
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """Return which rows have ended."""
+        texts = self._tokenizer.batch_decode(input_ids[:, self._width :], skip_special_tokens=True)
+        return torch.tensor([self._done(text) for text in texts], device=input_ids.device)
+
+
 def shared_prefix(prompts: Sequence[list[int]]) -> int:
-    """Return the length of the common prefix, shorter than a prompt; 0 if the prompts differ in length."""
-    if len(prompts) < 2 or len({len(prompt) for prompt in prompts}) > 1:
+    """Return the length of the common prefix of several prompts, shorter than the shortest of them."""
+    if len(prompts) < 2:
         return 0
-    different = (position for position, column in enumerate(zip(*prompts, strict=True)) if len(set(column)) > 1)
-    return next(different, len(prompts[0]) - 1)
+    shortest = min(map(len, prompts)) - 1
+    columns = zip(*(prompt[:shortest] for prompt in prompts), strict=True)
+    return next((position for position, column in enumerate(columns) if len(set(column)) > 1), shortest)
 
 
 def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, Any]:
