@@ -105,7 +105,7 @@ def _token_lines(plan: "Plan", base: "BaseModel") -> list[str]:
                     f"Tokens: {system}, {prompt_format.describe(problems.get(system))}: about {found.prompt} per "
                     f"prompt, at most {found.answer} per answer"
                 )
-    return lines
+    return list(dict.fromkeys(lines))
 
 
 def _design_lines(plan: "Plan") -> list[str]:

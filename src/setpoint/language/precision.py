@@ -23,13 +23,13 @@ def sufficient_decimals(problem: Problem, blocks: tuple[int, ...]) -> int:
 
 
 def rounding_regret(problem: Problem, blocks: tuple[int, ...], decimals: int) -> float:
-    """Return the expected regret of rounding every move of an optimal controller.
+    """Return the regret of rounding every move of an optimal controller, with the largest possible errors.
 
     A complete answer is rounded once if the plant is judged in open loop; otherwise the controller replans in closed
     loop. The problem is linearised at the target, without bounds. There, an error e of a move adds e'He to the optimal
     cost, where H follows from the deviation that e causes until the next plan, and from the optimal cost-to-go after
-    it. Rounding errors are independent and uniform, with variance 10^(-2 decimals) / 12. The optimal cost of a typical
-    initial state is that of a uniform draw from the initial set.
+    it. Errors are half a unit of the last decimal: near the target, those of successive plans agree. The optimal cost
+    of a typical initial state is that of a uniform draw from the initial set.
     """
     values = solve_riccati(problem).values
     open_loop = problem.evaluation_mode is EvaluationMode.OPEN_LOOP and sum(blocks) >= problem.steps
@@ -41,11 +41,11 @@ def rounding_regret(problem: Problem, blocks: tuple[int, ...], decimals: int) ->
         for start, length in zip(starts, blocks, strict=True)
         if start < interval
     )
-    variance = 10.0 ** (-2 * decimals) / 12.0
+    squared_error = (0.5 * 10.0**-decimals) ** 2
     offset = problem.initial_centre - np.array(problem.target)
     spread = np.diag(np.array(problem.half_width) ** 2 / 3.0)
     typical = float(np.trace(values[0] @ spread) + offset @ values[0] @ offset)
-    return problem.steps / interval * per_plan * variance / typical
+    return problem.steps / interval * per_plan * squared_error / typical
 
 
 @dataclass(frozen=True)

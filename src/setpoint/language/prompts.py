@@ -109,12 +109,12 @@ def _english_task(problem: Problem, prompt_format: PromptFormat) -> str:
     plant, blocking = problem.plant, prompt_format.blocking
     states = ", ".join(signal.name for signal in plant.states)
     weights = _shortest(problem.q, 2), _shortest(problem.r, 2)
-    first = "" if prompt_format.covers(problem.steps) else "for the first steps, "
-    if blocking.moves == blocking.steps:
-        moves = f"{first}exactly {blocking.moves} moves, one per time step"
-    else:
-        held = ", ".join(str(length) for length in blocking.lengths)
-        moves = f"{first}exactly {blocking.moves} moves, held for {held} time steps in turn"
+    count = f"exactly {blocking.moves} moves"
+    if not prompt_format.covers(problem.steps):
+        count += f" for the first {blocking.steps} steps"
+    held = ", ".join(str(length) for length in blocking.lengths)
+    every = blocking.moves == blocking.steps
+    moves = f"{count}, one per time step" if every else f"{count}, held for {held} time steps in turn"
     inputs = "one number" if plant.n_u == 1 else f"{plant.n_u} numbers separated by a space"
     return "\n".join(
         (
