@@ -14,7 +14,7 @@ from setpoint import problems
 from setpoint.artifacts import Manifest, Measured, PublishedFile, read_json, write_json
 from setpoint.errors import InputError
 from setpoint.fingerprint import file_digest
-from setpoint.language import Message, PromptFormat
+from setpoint.language import Grammar, Message, PromptFormat
 from setpoint.policies import BUILTIN, PRESETS, BaseModel, builtin_path, resolve_base
 from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter, read_record
 from setpoint.policies.controller import LLMController, moves_to_generate
@@ -44,6 +44,7 @@ class Scripted:
         temperature: float = 0.0,
         done: Callable[[str], bool] | None = None,
         progress: Callable[[int], None] = ignore,
+        grammar: Grammar | None = None,
     ) -> list[Completion]:
         progress(len(chats))
         self.chats = chats

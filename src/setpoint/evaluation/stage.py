@@ -21,6 +21,7 @@ from setpoint.evaluation.references import evaluate_references
 from setpoint.evaluation.run import Evaluated, evaluate
 from setpoint.evaluation.summary import summarise
 from setpoint.language import PromptFormat
+from setpoint.modes import CLOSED_LOOP_REPLANNING
 from setpoint.problems import MoveBlocking, Problem
 
 _ADAPTER = "adapter"
@@ -77,14 +78,24 @@ def run_policy(context: StageContext) -> dict[str, Any]:
     config = EvaluationConfig.of_stage(context.config).covered_by(prompt_format.blocking)
     problem = problems.get(config.system)
     optima = _planned_optima(config, context.needs["reference"])
-    policy = _load_policy(context, prompt_format)
+    policy = _load_policy(context)
     found = Evaluated()
     for mode in config.modes:
         found.add(evaluate(problem, policy(problem), optima, mode))
     elsewhere = {
         condition.name: _under(condition, config, policy, context.needs["reference"]) for condition in config.conditions
     }
-    return _publish(context, found, elsewhere)
+    summary = _publish(context, found, elsewhere)
+    if not _constrained(context):
+        return summary
+    return {**summary, "unconstrained_parse_rate": _parse_rate(policy(problem), optima)}
+
+
+def _parse_rate(controller: Any, optima: Optima) -> float:
+    """Return the share of first answers that can be read without constraint."""
+    steps = min(CLOSED_LOOP_REPLANNING, controller.problem.steps)
+    plan = controller.unconstrained().plan(0.0, optima.states, steps)
+    return float(np.mean([outcome.parsed for outcome in plan.outcomes]))
 
 
 def _under(condition: Condition, config: EvaluationConfig, policy: Policy, reference: Path) -> Evaluated:
@@ -126,7 +137,7 @@ def _require_cases(states: Float[np.ndarray, "C n_x"], optima: Optima, place: Pa
         )
 
 
-def _load_policy(context: StageContext, prompt_format: PromptFormat) -> Policy:
+def _load_policy(context: StageContext) -> Policy:
     """Load the model once and return a function from a problem to its controller."""
     from setpoint.policies import resolve_base
     from setpoint.policies.controller import load_controllers
@@ -142,7 +153,12 @@ def _load_policy(context: StageContext, prompt_format: PromptFormat) -> Policy:
         )
     trained = context.needs.get("adapter")
     adapter = None if trained is None else trained / _ADAPTER
-    return load_controllers(base, prompt_format, adapter, _Progress(context))
+    prompt_format = PromptFormat.from_definition(context.config["dialect"])
+    return load_controllers(base, prompt_format, adapter, _Progress(context), constrained=_constrained(context))
+
+
+def _constrained(context: StageContext) -> bool:
+    return bool(context.config["generation"]["constrained"])
 
 
 class _Progress:

@@ -41,3 +41,10 @@ class AnswerParameters(_Parameters):
     """`coarse_to_fine` (ten moves over fifty steps, short at first) or `every_step` (one move per step)."""
     decimals: Annotated[int, Field(ge=0, le=MOST_DECIMALS)] | Literal["auto"] = 2
     """Decimals of a control; `auto` takes as many per plant as keep the regret from rounding at 0.1 % or less."""
+
+
+class GenerationParameters(_Parameters):
+    """How answers are generated when a model is evaluated."""
+
+    constrained: bool = False
+    """Whether only answers that can be read are generated; the rate without is recorded beside the scores."""

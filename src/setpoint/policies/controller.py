@@ -12,9 +12,11 @@ from jaxtyping import Float
 from setpoint.controllers import ControlPlan, ProblemController
 from setpoint.errors import InputError
 from setpoint.language import (
+    Grammar,
     Message,
     ParseFailure,
     PromptFormat,
+    answer_grammar,
     has_moves,
     longest_answer,
     messages,
@@ -78,26 +80,33 @@ class ChatModel(Protocol):
         temperature: float = 0.0,
         done: Callable[[str], bool] | None = None,
         progress: Callable[[int], None] = ignore,
+        grammar: Grammar | None = None,
     ) -> list[Completion]:
-        """Return one completion per chat, in order; each may stop once its text is `done`."""
+        """Return one completion per chat, in order; each may stop once its text is `done`, and matches `grammar`."""
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of `text`."""
 
 
 def load_controllers(
-    base: BaseModel, prompt_format: PromptFormat, adapter: Path | None = None, progress: Notify = say_nothing
+    base: BaseModel,
+    prompt_format: PromptFormat,
+    adapter: Path | None = None,
+    progress: Notify = say_nothing,
+    *,
+    constrained: bool = False,
 ) -> "Callable[[Problem], LLMController]":
     """Load a model once and return a function that builds its controller for any problem.
 
     Args:
+        constrained: whether only answers that can be read are generated.
         progress: called with a few words after every batch of completions.
 
     Raises:
         InputError: the base or the adapter is invalid.
     """
     model = LanguageModel.load(base, adapter)
-    return lambda problem: LLMController(problem, model, base.preset, prompt_format, progress)
+    return lambda problem: LLMController(problem, model, base.preset, prompt_format, progress, constrained=constrained)
 
 
 class LLMController(ProblemController):
@@ -112,6 +121,8 @@ class LLMController(ProblemController):
         preset: BasePreset,
         prompt_format: PromptFormat | None = None,
         progress: Notify = say_nothing,
+        *,
+        constrained: bool = False,
     ) -> None:
         """Control `problem` with `model`, in `prompt_format` (default: that of `preset`)."""
         super().__init__(problem)
@@ -119,6 +130,7 @@ class LLMController(ProblemController):
         self._preset = preset
         self._format = prompt_format or preset.prompt_format
         self._progress = progress
+        self._constrained = constrained
 
     @property
     def covered_steps(self) -> int:
@@ -150,7 +162,11 @@ class LLMController(ProblemController):
         step = round(t / self.problem.plant.dt_s)
         where = f"{self.problem.name}, plans of step {step} of {self.problem.steps}"
         completions = self._model.complete(
-            chats, limit, done=done, progress=lambda count: self._progress(f"{where}: {count} of {len(chats)} cases")
+            chats,
+            limit,
+            done=done,
+            progress=lambda count: self._progress(f"{where}: {count} of {len(chats)} cases"),
+            grammar=answer_grammar(self.problem, self._format) if self._constrained else None,
         )
         answers = [self._parse(completion, needed, truncated) for completion in completions]
         zero = np.zeros((needed, self.problem.plant.n_u))
@@ -159,6 +175,10 @@ class LLMController(ProblemController):
             outcomes=tuple(a if isinstance(a, Termination) else Termination.COMPLETED for a in answers),
             tokens=np.array([completion.tokens for completion in completions], dtype=np.int64),
         )
+
+    def unconstrained(self) -> "LLMController":
+        """Return the same controller without constraint."""
+        return LLMController(self.problem, self._model, self._preset, self._format, self._progress)
 
     def _has(self, moves: int, text: str) -> bool:
         """Whether `text` contains this many complete moves, each followed by a comma."""

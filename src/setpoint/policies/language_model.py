@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import torch
 from transformers import StoppingCriteria
 
 from setpoint.errors import InputError
-from setpoint.language import Message
+from setpoint.language import Grammar, Message
 from setpoint.policies.adapters import check_adapter
 from setpoint.policies.bases import BaseModel, missing_template
+from setpoint.policies.constraint import Answer, AnswerGrammar
 from setpoint.policies.runtime import Runtime
 
 
@@ -80,12 +82,14 @@ class LanguageModel:
         temperature: float = 0.0,
         done: Callable[[str], bool] | None = None,
         progress: Callable[[int], None] = ignore,
+        grammar: Grammar | None = None,
     ) -> list[Completion]:
         """Return one completion per chat, in order: greedy, or sampled if `temperature` > 0.
 
         Chats are batched by prompt length to reduce padding.
 
         Args:
+            grammar: only completions that match it are generated, greedily, whatever their length.
             done: a completion ends early once its text is done.
             progress: called with the number of finished completions after every batch.
         """
@@ -95,7 +99,11 @@ class LanguageModel:
         size = self._runtime.generation_batch_size
         for start in range(0, len(by_length), size):
             rows = by_length[start : start + size]
-            found = self._generate([prompts[row] for row in rows], max_new_tokens, temperature, done)
+            batch = [prompts[row] for row in rows]
+            if grammar is not None:
+                found = self._generate_constrained(batch, grammar, done)
+            else:
+                found = self._generate(batch, max_new_tokens, temperature, done)
             completions.update(zip(rows, found, strict=True))
             progress(len(completions))
         return [completions[index] for index in range(len(prompts))]
@@ -140,6 +148,60 @@ class LanguageModel:
         )
         return [self._completion(row, ends) for row in output[:, width:].tolist()]
 
+    @torch.inference_mode()
+    def _generate_constrained(
+        self, prompts: Sequence[list[int]], grammar: Grammar, done: Callable[[str], bool] | None
+    ) -> list[Completion]:
+        """Return the most likely tokens that match `grammar`, one at a time; forced tokens are appended unasked."""
+        answers = [self._grammar.new_answer(grammar) for _ in prompts]
+        shared, cache = self._prefix(prompts)
+        found = [answer.forced() for answer in answers]
+        unread = [prompt[shared:] + tokens for prompt, tokens in zip(prompts, found, strict=True)]
+        mask = torch.ones(len(prompts), shared, dtype=torch.long, device=self._model.device)
+        while any(unread):
+            logits, mask, cache = self._read(unread, mask, cache)
+            for row, answer in enumerate(answers):
+                unread[row] = [] if answer.ended else self._choose(answer, logits[row])
+                found[row] += unread[row]
+                if answer.ended or (done is not None and done(self._text(found[row]))):
+                    answer.end()
+                    unread[row] = []
+        return [Completion(self._text(tokens), len(tokens), True) for tokens in found]
+
+    def _choose(self, answer: Answer, logits: torch.Tensor) -> list[int]:
+        """Append the most likely token that may follow, and those that it forces, to `answer`; return them."""
+        token = int(logits.masked_fill(~answer.allowed().to(logits.device), -torch.inf).argmax())
+        answer.take(token)
+        return [token, *answer.forced()]
+
+    def _read(
+        self, unread: Sequence[list[int]], mask: torch.Tensor, cache: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """Feed the unread tokens of every row; return the next logits, the attention mask so far, and the cache."""
+        pad, width = self._tokenizer.pad_token_id, max(map(len, unread))
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in unread], device=mask.device)
+        new = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in unread], device=mask.device)
+        mask = torch.cat([mask, new], dim=1)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -width:]
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].float(), mask, output.past_key_values
+
+    @cached_property
+    def _grammar(self) -> AnswerGrammar:
+        vocabulary = self._model.get_output_embeddings().weight.shape[0]
+        return AnswerGrammar(self._tokenizer, vocabulary, sorted(self._end_tokens()))
+
+    def _text(self, tokens: list[int]) -> str:
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        return text
+
     def _prefix(self, prompts: Sequence[list[int]]) -> tuple[int, Any]:
         """Return the length of the common prefix of `prompts` and its key-value cache for every row; (0, None) without.
 
@@ -165,8 +227,7 @@ class LanguageModel:
         """Truncate `generated` at its first end-of-sequence token; the rest is padding."""
         end = next((index for index, token in enumerate(generated) if token in ends), None)
         answer = generated if end is None else generated[:end]
-        text = self._tokenizer.decode(answer, skip_special_tokens=True)
-        return Completion(text, len(answer) + (end is not None), end is not None)
+        return Completion(self._text(answer), len(answer) + (end is not None), end is not None)
 
     def _end_tokens(self) -> frozenset[int]:
         declared = self._model.generation_config.eos_token_id

@@ -38,6 +38,11 @@ class BasePreset:
     tokens_per_move: int | None = None
 
     @property
+    def generation(self) -> Mapping[str, Any]:
+        """Default generation of answers: unconstrained."""
+        return {}
+
+    @property
     def prompt_format(self) -> PromptFormat:
         """The default format of prompts and answers."""
         return PromptFormat.of(PromptParameters(**self.prompt), AnswerParameters(**self.answer))

@@ -20,6 +20,7 @@ from setpoint.experiments.planning.spec_fields import METRICS
 from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.fingerprint import canonical_json, digest, text_digest
+from setpoint.language import GenerationParameters
 from setpoint.modes import EvaluationMode
 from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems import usual_blocking
@@ -135,7 +136,9 @@ class _Stages:
         self._encoded: dict[int, str] = {}
         self._encode_shared(self._model)
         self._formats: dict[str, dict[str, Any]] = {}
-        self.base_format = base_format(self.spec, base.preset)
+        fixed = fixed_groups(self.spec, base.preset)
+        self.base_format = format_of(fixed).definition()
+        self.base_generation = GenerationParameters(**fixed["generation"]).model_dump()
 
     def _encode_shared(self, fields: dict[str, T]) -> dict[str, T]:
         """Encode the values of `fields`, which many configurations share, once; return `fields`."""
@@ -183,21 +186,26 @@ class _Stages:
             self.planned.setdefault(name, stage)
         return adapter.id
 
-    def add_evaluation(self, system: str, adapter: str | None = None) -> str:
+    def add_evaluation(
+        self, system: str, adapter: str | None = None, generation: Mapping[str, Any] | None = None
+    ) -> str:
         """Add the evaluation of an adapter, or of the base model. Its seed is fixed: all runs use the same cases."""
         prompt_format = self.base_format if adapter is None else self.planned[adapter].config["dialect"]
-        config = {**self.model(prompt_format), **self._suite(system)}
+        generation = self.base_generation if generation is None else generation
+        config = {**self.model(prompt_format), **self._suite(system), "generation": dict(generation)}
         needs = {"reference": self.add_reference(system)}
         needs |= {} if adapter is None else {"adapter": adapter}
         return self._add(
             PlannedStage(kind=StageKind.EVALUATE, config=config, needs=dict(sorted(needs.items())), seed=0)
         )
 
-    def add_evaluations(self, role: StageRole, systems: Sequence[str], adapter: str) -> dict[str, str]:
+    def add_evaluations(
+        self, role: StageRole, systems: Sequence[str], adapter: str, generation: Mapping[str, Any]
+    ) -> dict[str, str]:
         """Return role -> stage id; with several systems the keys are `role:system`."""
         if len(systems) == 1:
-            return {role.value: self.add_evaluation(systems[0], adapter)}
-        return {f"{role}:{system}": self.add_evaluation(system, adapter) for system in systems}
+            return {role.value: self.add_evaluation(systems[0], adapter, generation)}
+        return {f"{role}:{system}": self.add_evaluation(system, adapter, generation) for system in systems}
 
     def add_reference(self, system: str) -> str:
         if system not in self.references:
@@ -226,18 +234,19 @@ def _plan_run(
     design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun], name: str | None = None
 ) -> PlannedRun:
     settings, resolved = stages.parameters(design)
+    generation = resolved["generation"]
     start = _start(design, stages, earlier)
     planned: dict[str, str] = {}
     if start is not None:
-        planned |= stages.add_evaluations(StageRole.EVALUATE_START, design.systems, start)
+        planned |= stages.add_evaluations(StageRole.EVALUATE_START, design.systems, start, generation)
     trained = start
     for kind in TRAINED[design.training_type]:
         trained = planned[kind.value] = stages.add_training(kind, design, resolved, trained)
         if kind is StageKind.SFT and design.training_type == "both":
             # The baseline for the gain from GRPO; an SFT-only arm shares this stage.
-            planned |= stages.add_evaluations(StageRole.EVALUATE_SFT, design.systems, trained)
+            planned |= stages.add_evaluations(StageRole.EVALUATE_SFT, design.systems, trained, generation)
     assert trained is not None
-    planned |= stages.add_evaluations(StageRole.EVALUATE, design.systems, trained)
+    planned |= stages.add_evaluations(StageRole.EVALUATE, design.systems, trained, generation)
     name = name or _run_name(design, spec, resolved)
     place = None if start is None else f"{stages.planned[start].kind}/{start}"
     command = SingleRunCommand(name, design.systems, design.training_type, _seed(spec, design), settings, place)
@@ -286,14 +295,14 @@ def _run_name(design: RunDesign, spec: ExperimentSpec, resolved: dict[str, dict[
     return "_".join([*([label] if label else []), *trained, f"s{seed}-{identity}"])
 
 
-def base_format(spec: ExperimentSpec, preset: BasePreset) -> dict[str, Any]:
-    """Return the format in which the untrained base is evaluated: the preset's, with what is fixed for all runs."""
-    groups: dict[str, dict[str, Any]] = {"prompt": dict(preset.prompt), "answer": dict(preset.answer)}
+def fixed_groups(spec: ExperimentSpec, preset: BasePreset) -> dict[str, dict[str, Any]]:
+    """Return the parameters with which the untrained base is evaluated: the preset's, and those fixed for all runs."""
+    groups = {name: dict(getattr(preset, name)) for name in ("prompt", "answer", "generation")}
     for name, value in spec.fixed.items():
         for group, name_there in find(name).places:
             if group in groups:
                 groups[group][name_there] = value
-    return format_of(groups).definition()
+    return groups
 
 
 def run_format(run: RunDesign, resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from setpoint import problems
 from setpoint.artifacts import TRAINING_KINDS, StageKind
 from setpoint.errors import Findings, InputError, collect, shown, unknown_name
 from setpoint.experiments.planning.spec_fields import Range, plain_number
-from setpoint.language import AnswerParameters, PromptFormat, PromptParameters
+from setpoint.language import AnswerParameters, GenerationParameters, PromptFormat, PromptParameters
 from setpoint.modes import CLOSED_LOOP_REPLANNING
 from setpoint.policies import BasePreset
 from setpoint.problems import reward_horizon
@@ -28,11 +28,12 @@ from setpoint.validation import sentence
 MODELS: dict[str, type[BaseModel]] = {
     "prompt": PromptParameters,
     "answer": AnswerParameters,
+    "generation": GenerationParameters,
     "lora": LoraParameters,
     "sft": SftParameters,
     "grpo": GrpoParameters,
 }
-ALWAYS = ("prompt", "answer", "lora")
+ALWAYS = ("prompt", "answer", "generation", "lora")
 """Groups that every run uses, whatever it trains."""
 
 # training type -> its training stages, in order
