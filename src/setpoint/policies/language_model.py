@@ -19,6 +19,9 @@ from setpoint.policies.bases import BaseModel, missing_template
 from setpoint.policies.constraint import Answer, AnswerGrammar
 from setpoint.policies.runtime import Runtime
 
+TEMPLATE_OPTIONS = {"enable_thinking": False}
+"""Options of chat templates: no thinking block before an answer. Templates without thinking ignore it."""
+
 
 def ignore(_finished: int) -> None:
     """Report no progress."""
@@ -109,7 +112,9 @@ class LanguageModel:
         return [completions[index] for index in range(len(prompts))]
 
     def _encode(self, chat: Sequence[Message]) -> list[int]:
-        encoded = self._tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=True)
+        encoded = self._tokenizer.apply_chat_template(
+            list(chat), add_generation_prompt=True, return_dict=True, **TEMPLATE_OPTIONS
+        )
         ids: list[int] = encoded["input_ids"]
         return ids
 

@@ -10,6 +10,7 @@ from setpoint.artifacts import StageContext
 from setpoint.errors import StageError
 from setpoint.language import PromptFormat
 from setpoint.policies.controller import answer_limit, moves_to_generate
+from setpoint.policies.language_model import TEMPLATE_OPTIONS
 from setpoint.policies.presets import TINY
 from setpoint.rewards import RewardRule
 from setpoint.training.batches import BatchLayout
@@ -75,6 +76,7 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         beta=parameters.beta,
         loss_type=parameters.loss,  # dr_grpo: without length normalisation (Liu et al. 2025)
         scale_rewards=parameters.scale_rewards,
+        chat_template_kwargs=TEMPLATE_OPTIONS,
     )
     rule = RewardRule(prompt_format, parameters.reward_horizon, parameters.reward_tolerance, cut_off=moves is not None)
     return GRPOTrainer(

@@ -5,6 +5,7 @@ from typing import Any
 
 from setpoint.artifacts import StageContext
 from setpoint.language import PromptFormat
+from setpoint.policies.language_model import TEMPLATE_OPTIONS
 from setpoint.policies.presets import TINY
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import KeepBest, TrainingCurve, best_index, diverged, validation_losses
@@ -120,7 +121,14 @@ def _chats(examples: list[Example], prompt_format: PromptFormat) -> Any:
     from datasets import Dataset
 
     return Dataset.from_list(
-        [{"prompt": e.prompt(prompt_format), "completion": e.answer(prompt_format)} for e in examples]
+        [
+            {
+                "prompt": example.prompt(prompt_format),
+                "completion": example.answer(prompt_format),
+                "chat_template_kwargs": TEMPLATE_OPTIONS,
+            }
+            for example in examples
+        ]
     )
 
 
