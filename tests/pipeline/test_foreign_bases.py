@@ -71,7 +71,6 @@ def test_a_family_goes_through_every_stage(family: str, workspace: Workspace, tm
     assert free.controls.shape == (5, 6, 1)
     bound = LLMController(DI, model, base.preset, form, constrained=True).plan(0.0, states, 5)
     assert all(outcome.parsed for outcome in bound.outcomes)
-    assert (bound.controls != 0).any()
     batches_agree(model, form)
     plain_peft_agrees(base, adapter, model, form)
 

@@ -100,6 +100,8 @@ class LanguageModel:
         by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         completions: dict[int, Completion] = {}
         size = self._runtime.generation_batch_size
+        if grammar is not None and not self._fits_window(max(map(len, prompts), default=0) + max_new_tokens):
+            size = 1  # rows of a batch are padded within, see `_prefix`
         for start in range(0, len(by_length), size):
             rows = by_length[start : start + size]
             batch = [prompts[row] for row in rows]
@@ -127,8 +129,9 @@ class LanguageModel:
         done: Callable[[str], bool] | None,
     ) -> list[Completion]:
         pad, ends = self._tokenizer.pad_token_id, self._end_tokens()
-        shared, cache = self._prefix(prompts)
         width = max(len(prompt) for prompt in prompts)
+        aligned = len({len(prompt) for prompt in prompts}) == 1
+        shared, cache = self._prefix(prompts) if aligned or self._fits_window(width + max_new_tokens) else (0, None)
         # Padding lies between the shared prefix and the rest, so that the cache of the prefix serves every row.
         gaps = [width - len(prompt) for prompt in prompts]
         ids = torch.tensor(
@@ -198,6 +201,11 @@ class LanguageModel:
         )
         return output.logits[:, -1].float(), mask, output.past_key_values
 
+    def _fits_window(self, tokens: int) -> bool:
+        """Return whether every layer attends to this many tokens."""
+        window = getattr(self._model.config.get_text_config(), "sliding_window", None)
+        return window is None or tokens <= window
+
     @cached_property
     def _grammar(self) -> AnswerGrammar:
         vocabulary = self._model.get_output_embeddings().weight.shape[0]
@@ -211,7 +219,8 @@ class LanguageModel:
         """Return the length of the common prefix of `prompts` and its key-value cache for every row; (0, None) without.
 
         Prompts of one plant differ only in the state at their end, and prefilling dominates the computation. The cache
-        of the latest prefix is kept for the next batch.
+        of the latest prefix is kept for the next batch. Prompts of different lengths are padded after the prefix; a
+        sliding window would count that padding, so it must hold whole sequences.
         """
         shared = shared_prefix(prompts)
         kept, cache = self._kept_prefix
