@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
+    from setpoint.experiments.running.watch import Watch
     from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
 
@@ -39,22 +40,21 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
         with live(plan, workspace, Console(stderr=True)) as listener:
             yield listener
     else:
-        with _log_lines(plan, workspace) as listener:
+        from setpoint.experiments.running.watch import Watch
+
+        with _log_lines(Watch(plan, workspace)) as listener:
             yield listener
 
 
 @contextmanager
-def _log_lines(plan: "Plan", workspace: "Workspace") -> "Iterator[Listener]":
+def _log_lines(watch: "Watch") -> "Iterator[Listener]":
     """Yield a listener that prints events, and the progress of the running stages when nothing happens for a while."""
-    from setpoint.cli.live import View
-    from setpoint.experiments.running.messages import event_text
+    from setpoint.experiments.running.messages import progress_text, running_texts
 
-    view = View(plan, workspace)
     happened, ended = threading.Event(), threading.Event()
 
     def listen(event: "Event") -> None:
-        view.listen(event)
-        text = event_text(plan, event)
+        text = progress_text(watch, event)
         if text is not None:
             happened.set()
             say(text)
@@ -64,7 +64,7 @@ def _log_lines(plan: "Plan", workspace: "Workspace") -> "Iterator[Listener]":
             if happened.wait(QUIET_S):
                 happened.clear()
             elif not ended.is_set():
-                for line in view.lines():
+                for line in running_texts(watch, datetime.now().astimezone()):
                     say(line)
 
     thread = threading.Thread(target=repeat, daemon=True)
