@@ -19,8 +19,6 @@ from setpoint.policies.language_model import LanguageModel
 
 CHAT = [{"role": "system", "content": "umax=1.0"}, {"role": "user", "content": "x=[0.5, 0.25]"}]
 SYSTEM_REFUSED = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
-LOOP = "{% for i in range(90000) %}"
-ENDLESS = f"{{% set ns = namespace(n=0) %}}{2 * LOOP}{{% set ns.n = 1 %}}{2 * '{% endfor %}'}"
 TEMPLATE = (builtin_path() / "chat_template.jinja").read_text()
 
 

@@ -1,6 +1,7 @@
 """Progress of an experiment on stderr: a live view on a terminal, log lines elsewhere, nothing when quiet."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from setpoint.experiments.running.watch import Watch
     from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
+
+
+QUIET_S = 20.0
+"""Time without an event after which the progress of the running stages is printed."""
 
 
 def say(text: str) -> None:
@@ -28,11 +33,10 @@ def say_nothing(_text: str) -> None:
 def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[Listener]":
     """Yield a listener that shows the journal's events."""
     from setpoint.experiments.running.watch import Watch
-    from setpoint.records.journal import Draining
 
     watch = Watch(plan, workspace)
     if quiet:
-        yield lambda event: _log(watch, event) if isinstance(event, Draining) else None  # a signal is always answered
+        yield lambda event: _answer(watch, event)
     elif sys.stderr.isatty():
         from rich.console import Console
 
@@ -41,12 +45,46 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
         with live(plan, workspace, Console(file=unescaped(sys.stderr))) as listener:
             yield listener
     else:
-        yield lambda event: _log(watch, event)
+        with _log_lines(watch) as listener:
+            yield listener
 
 
-def _log(watch: "Watch", event: "Event") -> None:
+def _answer(watch: "Watch", event: "Event") -> None:
+    """Print what happens after an interrupt, which is always answered."""
     from setpoint.experiments.running.messages import progress_text
+    from setpoint.records.journal import Draining
 
-    text = progress_text(watch, event)
+    text = progress_text(watch, event) if isinstance(event, Draining) else None
     if text is not None:
         say(text)
+
+
+@contextmanager
+def _log_lines(watch: "Watch") -> "Iterator[Listener]":
+    """Yield a listener that prints events, and the progress of the running stages when nothing happens for a while."""
+    from setpoint.experiments.running.messages import progress_text, running_texts
+
+    happened, ended = threading.Event(), threading.Event()
+
+    def listen(event: "Event") -> None:
+        text = progress_text(watch, event)
+        if text is not None:
+            happened.set()
+            say(text)
+
+    def repeat() -> None:
+        while not ended.is_set():
+            if happened.wait(QUIET_S):
+                happened.clear()
+            elif not ended.is_set():
+                for line in running_texts(watch, datetime.now().astimezone()):
+                    say(line)
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield listen
+    finally:
+        ended.set()
+        happened.set()
+        thread.join()

@@ -85,7 +85,7 @@ def make_request(
         with findings.check():
             check_values(spec, base.preset)
         with findings.check():
-            find_datasets(workspace, spec, base.preset.prompt_format.blocking)
+            find_datasets(workspace, spec)
     findings.settle()
     assert base is not None
     spec = spec.model_copy(update={"base_model": base.name})

@@ -9,7 +9,7 @@ from setpoint.artifacts import Fields, is_file_name, read_json
 from setpoint.errors import InputError, legible, shown
 from setpoint.fingerprint import digest, file_digest
 from setpoint.policies.library import FETCHABLE, is_library_name, require_fetched
-from setpoint.policies.presets import GENERAL, TINY, BasePreset
+from setpoint.policies.presets import GENERAL, TINY, BasePreset, preset_of
 from setpoint.regular_files import open_regular, read_regular
 
 BUILTIN = "builtin:tiny"
@@ -68,12 +68,10 @@ def resolve_base(name: str) -> BaseModel:
         path = builtin_path()
         return BaseModel(name, str(path), _folder_digest(path), TINY)
     if is_library_name(name):
-        path = require_fetched(name)
-        known = name if name in FETCHABLE else str(Path(name).expanduser().absolute())
-        return BaseModel(known, str(path), _folder_digest(path), GENERAL)
+        return _of_folder(name if name in FETCHABLE else str(Path(name).expanduser().absolute()), require_fetched(name))
     folder = _folder(name)
     if folder is not None:
-        return BaseModel(str(folder.absolute()), str(folder.resolve()), _folder_digest(folder), GENERAL)
+        return _of_folder(str(folder.absolute()), folder.resolve())
     if name.startswith("builtin:") or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(
             f"base model {shown(name)} is neither {BUILTIN!r}, nor a model folder, nor a GGUF file, nor a hub id such "
@@ -81,6 +79,12 @@ def resolve_base(name: str) -> BaseModel:
             "--base-model."
         )
     return BaseModel(name, name, digest({"hub": name}), GENERAL)
+
+
+def _of_folder(name: str, path: Path) -> BaseModel:
+    identity = _folder_digest(path)
+    stored = sum(file.stat().st_size for pattern in _WEIGHTS for file in path.glob(pattern))
+    return BaseModel(name, str(path), identity, preset_of(stored))
 
 
 def _folder(name: str) -> Path | None:

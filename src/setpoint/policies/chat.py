@@ -7,6 +7,8 @@ from typing import Any
 from setpoint.errors import InputError, shown
 from setpoint.language import Message
 
+TEMPLATE_OPTIONS = {"enable_thinking": False}
+"""Options of chat templates: no thinking block before an answer. Templates without thinking ignore it."""
 _SYSTEM, _USER, _ANSWER = "Control the plant.", "The state is 1.", "The control is 2."
 """Contents of the chat that a template is tried with."""
 
@@ -89,7 +91,7 @@ class ChatTokens:
     def _encode(self, chat: list[Message], *, add_generation_prompt: bool = False) -> list[int]:
         try:
             encoded = self.tokenizer.apply_chat_template(
-                chat, add_generation_prompt=add_generation_prompt, return_dict=True
+                chat, add_generation_prompt=add_generation_prompt, return_dict=True, **TEMPLATE_OPTIONS
             )
         except Exception as error:
             raise _unusable(error) from error
@@ -123,7 +125,7 @@ def _render(tokenizer: Any, chat: list[Message]) -> str:
         TemplateError: the template has an error, or raises one.
     """
     try:
-        text: str = tokenizer.apply_chat_template(chat, tokenize=False)
+        text: str = tokenizer.apply_chat_template(chat, tokenize=False, **TEMPLATE_OPTIONS)
     except Exception as error:  # a template is a program: it may raise any error
         raise _unusable(error) from error
     return text

@@ -1,7 +1,6 @@
 """Group relative policy optimisation (GRPO, Shao et al. 2024) with rewards from simulation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,16 @@ import numpy as np
 from setpoint import problems
 from setpoint.artifacts import StageContext
 from setpoint.errors import StageError
-from setpoint.policies.controller import moves_to_generate
+from setpoint.policies.chat import TEMPLATE_OPTIONS
+from setpoint.policies.controller import answer_limit, moves_to_generate
 from setpoint.policies.language_model import room_for_answer
+from setpoint.policies.presets import TINY
 from setpoint.rewards import RewardRule
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import TrainingCurve
 from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import GrpoParameters
+from setpoint.training.label_positions import score_labels_only
 from setpoint.training.rows import Example, Examples, load_examples, schedule
 from setpoint.training.session import Session, mean_at_ends
 
@@ -53,10 +55,12 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
     from trl import GRPOConfig, GRPOTrainer
 
     disable_progress_bars()
+    if session.base.preset.name != TINY.name:
+        score_labels_only()
     context, prompt_format = session.context, session.prompt_format
-    preset = replace(session.base.preset, prompt_format=prompt_format)
+    preset = session.base.preset
     horizon = parameters.reward_horizon or prompt_format.blocking.steps
-    moves = moves_to_generate(preset, horizon)
+    moves = moves_to_generate(preset, prompt_format, horizon)
     # A prompt gives one group of completions, so a step uses batch_size / group_size prompts.
     prompts = parameters.steps * parameters.batch_size // parameters.group_size
     seen = schedule(examples, prompts, "grpo", context.seed)
@@ -70,6 +74,7 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         beta=parameters.beta,
         loss_type=parameters.loss,  # dr_grpo: without length normalisation (Liu et al. 2025)
         scale_rewards=parameters.scale_rewards,
+        chat_template_kwargs=TEMPLATE_OPTIONS,
     )
     rule = RewardRule(prompt_format, parameters.reward_horizon, parameters.reward_tolerance, cut_off=moves is not None)
     return GRPOTrainer(
@@ -84,9 +89,11 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
 
 def _longest_answer(session: Session, examples: Examples, seen: Sequence[Example], moves: int | None) -> int:
     """Return the limit on sampled tokens: what answers need, within the context of the base."""
-    preset = replace(session.base.preset, prompt_format=session.prompt_format)
-    wanted = max(preset.answer_tokens(problems.get(name).plant, moves) for name in examples)
-    longest = max(len(session.chat.prompt(example.prompt(session.prompt_format))) for example in seen)
+    preset, prompt_format = session.base.preset, session.prompt_format
+    wanted = max(
+        answer_limit(preset, problems.get(name), prompt_format, moves, session.count_tokens) for name in examples
+    )
+    longest = max(len(session.chat.prompt(example.prompt(prompt_format))) for example in seen)
     return room_for_answer(session.model, longest, wanted)
 
 
