@@ -62,8 +62,10 @@ def test_a_disturbed_table_says_so_and_keeps_the_optimum_of_open_loop(capsys: py
     code, out, _ = run(capsys, "--controller optimum --system di --num-test-cases 3 --mismatch 0.1")
     assert code == 0
     assert "disturbance: mismatch=0.1; regret is relative to the undisturbed optimum" in out
-    names = [line.split()[0] for line in out.splitlines()[2:] if line and not line.startswith((" ", "double"))]
-    assert names == ["optimum", "lqr", "zero", "tracking_lqr", "lqr", "zero"]
+    names = ("optimum", "clipped LQR", "zero control", "tracking LQR along the optimum")
+    found = [name for line in out.splitlines() for name in names if line.startswith(name)]
+    assert found == [*names[:3], names[3], *names[1:3]]
+    assert "an LQR that" in out and "stands in for it." in out
 
 
 def test_feedback_around_the_optimum_and_prediction_are_controllers_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,14 +88,20 @@ def test_suites_are_reached_by_name(capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--controller lqr --system di --initial-state -0.5 0.3")
     assert code == 0
-    assert "double_integrator, open loop, 1 case\n" in out
+    assert "double_integrator, open loop and replan 5, 1 case\n" in out
+
+
+def test_a_state_outside_the_initial_set_is_evaluated_with_a_remark(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "--controller lqr --system di --initial-state 0.9 0")
+    assert code == 0
+    assert "clipped LQR" in out
+    assert "remark: " in err and "must lie in its initial set (position -0.8 … 0.8" in err
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("--initial-state 0.9 0", "must lie in its initial set (position -0.8 … 0.8"),
-        ("--initial-state nan 0", "must lie in its initial set"),
+        ("--initial-state nan 0", "an initial state must be finite"),
         ("--initial-state 0.1", "an initial state of double_integrator needs 2 values (position, velocity), got 1"),
         ("--initial-state 0 0 --num-test-cases 3", "--num-test-cases has no effect with --initial-state"),
         ("--initial-state 0 0 --suite nominal", "--suite and --initial-state cannot be combined"),
@@ -102,7 +110,7 @@ def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
         ("--num-test-cases 0", "at least one case"),
         ("--state-noise -1", "must be finite and not negative"),
         ("--mismatch nan", "must be finite and not negative"),
-        ("--delay-steps -2", "must be finite and not negative"),
+        ("--delay-steps -2", "delay_steps must be a whole number of at least 0, got -2"),
     ],
 )
 def test_mistakes_are_named(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,3 +155,36 @@ def test_an_adapter_of_another_base_is_found_before_torch_is_loaded(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["3", "False"], done.stderr
     assert "belongs to 'other' (0), not to 'builtin:tiny'" in done.stderr
+
+
+POLICIES = """
+def proportional(observation):
+    return [-8.0 * observation[0] - 3.0 * observation[1]]
+
+def breaks(observation):
+    return "left"
+
+NUMBER = 3
+"""
+
+
+def test_a_function_is_evaluated_as_a_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_policies.py").write_text(POLICIES, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    line = "evaluate --system double_integrator --num-test-cases 5 --mpc-horizon 1 --quiet --policy"
+    assert main([*line.split(), "my_policies:proportional"]) == 0
+    assert "my_policies:proportional" in capsys.readouterr().out
+    for name, says in (
+        ("my_policies", "must be MODULE:FUNCTION"),
+        ("absent_module:f", "cannot import module 'absent_module'"),
+        ("my_policies:absent", "has no function 'absent'"),
+        ("my_policies:NUMBER", "has no function 'NUMBER'"),
+        ("my_policies:breaks", "must return 1 finite control"),
+    ):
+        assert main([*line.split(), name]) == 3
+        assert says in capsys.readouterr().err
+    assert main([*line.split(), "my_policies:proportional", "--controller", "lqr"]) == 3
+    assert "cannot be combined" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import argparse
 
+from setpoint.cli.naming import say_renamed_datasets
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import show_plan
 from setpoint.cli.progress import say
@@ -57,7 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train the model; reuse finished stages."""
     from setpoint.api.planning import calibrated, preview, require_machine
-    from setpoint.experiments.planning.single_run import single_spec
+    from setpoint.experiments.planning.single_run import single_fields
+    from setpoint.experiments.planning.spec import make_spec
     from setpoint.experiments.request import make_request
 
     check_run_options(arguments)
@@ -72,7 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
             if name in parameters:
                 raise InputError(f"{name!r} is set by --set and by --{name.replace('_', '-')}. Use one of them.")
             parameters[name] = getattr(arguments, name)
-    spec = single_spec(arguments.systems, arguments.training_type, parameters=parameters, **fields)
+    spec = make_spec(
+        single_fields(systems=arguments.systems, training_type=arguments.training_type, parameters=parameters, **fields)
+    )
+    if not arguments.quiet:
+        say_renamed_datasets(spec)
     wanted = make_request(
         workspace_of(arguments),
         spec,

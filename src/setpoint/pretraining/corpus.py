@@ -98,19 +98,19 @@ def _fresh_state(drawn: DrawnPlant, rng: np.random.Generator) -> np.ndarray:
     return state * 10 ** -rng.uniform(0, 2) if rng.random() < _NEAR_TARGET_SHARE else state
 
 
-def _visited_state(drawn: DrawnPlant, found: "_Solved", rng: np.random.Generator) -> np.ndarray:
+def _visited_state(drawn: DrawnPlant, found: "_SolvedPlant", rng: np.random.Generator) -> np.ndarray:
     spread = 0.03 * np.array(drawn.half_width) * 10 ** -rng.uniform(0, 2)
     return found.states[rng.integers(1, 30)] + spread * rng.normal(size=2)
 
 
 @dataclass(frozen=True)
-class _Solved:
+class _SolvedPlant:
     plant: int
     states: np.ndarray
     moves: np.ndarray
 
 
-def _solve_all(plants: list[DrawnPlant], starts: list[tuple[int, np.ndarray]], log: CorpusLog) -> list[_Solved]:
+def _solve_all(plants: list[DrawnPlant], starts: list[tuple[int, np.ndarray]], log: CorpusLog) -> list[_SolvedPlant]:
     """Return the certified optima of all starts (plant index, state) for which a suitable one exists."""
     solved = []
     for k, state in starts:
@@ -127,7 +127,7 @@ def _solve_all(plants: list[DrawnPlant], starts: list[tuple[int, np.ndarray]], l
     suitable = (np.abs(states).max(axis=(1, 2)) <= _STATE_LIMIT) & (reached.max(axis=1) <= _REACHED)
     log.rejected_unsuitable += int((~suitable).sum())
     return [
-        _Solved(k, path, optimum.moves)
+        _SolvedPlant(k, path, optimum.moves)
         for (k, _, optimum), path, good in zip(solved, states, suitable, strict=True)
         if good
     ]
@@ -169,7 +169,7 @@ def _problem(plant: SecondOrder, velocity_weight: Any, half_width: tuple[float, 
     )
 
 
-def _as_text(drawn: DrawnPlant, index: int, solved: list[_Solved], rng: np.random.Generator) -> list[TextRow]:
+def _as_text(drawn: DrawnPlant, index: int, solved: list[_SolvedPlant], rng: np.random.Generator) -> list[TextRow]:
     """Return prompt and answer for every optimum of plant `index`, with state bounds inactive in all of them."""
     mine = [found for found in solved if found.plant == index]
     if not mine:

@@ -52,12 +52,14 @@ class RunOutcome:
         after_sft: metrics after SFT.
         final: metrics at the end of the run.
         cases: values of the single test cases behind `final`.
+        modes: mode of the episodes -> metrics at the end of the run, for every mode that was evaluated.
     """
 
     base: Metrics | None
     after_sft: Metrics | None
     final: Metrics | None
     cases: CaseValues | None = None
+    modes: Mapping[str, Metrics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ class ExperimentData:
             older than the experiment).
         anchors: system -> controller -> metrics of the reference controllers.
         base: system -> metrics of the untrained base model.
+        modes: system -> mode of the episodes -> controller (`llm`: the untrained base model) -> metrics.
         cost: cost of every distinct stage once, including failed attempts.
         unmeasured_attempts: number of attempts without a resources file.
         quantities: name -> metric.
@@ -215,6 +218,7 @@ class ExperimentData:
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
     words: Words = field(default_factory=Words)
     forecast: Forecast | None = None
+    modes: Mapping[str, Mapping[str, Mapping[str, Metrics]]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
