@@ -1,7 +1,6 @@
 """Group relative policy optimisation (GRPO, Shao et al. 2024) with rewards from simulation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,15 @@ from setpoint import problems
 from setpoint.artifacts import StageContext
 from setpoint.errors import StageError
 from setpoint.language import PromptFormat
-from setpoint.policies.controller import moves_to_generate
+from setpoint.policies.controller import answer_limit, moves_to_generate
+from setpoint.policies.language_model import TEMPLATE_OPTIONS
+from setpoint.policies.presets import TINY
 from setpoint.rewards import RewardRule
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import TrainingCurve
 from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import GrpoParameters
+from setpoint.training.label_positions import score_labels_only
 from setpoint.training.rows import Example, Examples, load_examples, schedule
 from setpoint.training.session import Session, mean_at_ends
 
@@ -53,10 +55,12 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
     from trl import GRPOConfig, GRPOTrainer
 
     disable_progress_bars()
+    if session.base.preset.name != TINY.name:
+        score_labels_only()
     context, prompt_format = session.context, session.prompt_format
-    preset = replace(session.base.preset, prompt_format=prompt_format)
+    preset = session.base.preset
     horizon = parameters.reward_horizon or prompt_format.blocking.steps
-    moves = moves_to_generate(preset, horizon)
+    moves = moves_to_generate(preset, prompt_format, horizon)
     # A prompt gives one group of completions, so a step uses batch_size / group_size prompts.
     prompts = parameters.steps * parameters.batch_size // parameters.group_size
     seen = schedule(examples, prompts, "grpo", context.seed)
@@ -64,12 +68,15 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         **session.arguments(parameters, layout),
         steps_per_generation=layout.steps_per_generation,
         num_generations=parameters.group_size,
-        max_completion_length=max(preset.answer_tokens(problems.get(name).plant, moves) for name in examples),
+        max_completion_length=max(
+            answer_limit(preset, problems.get(name), prompt_format, moves, session.count_tokens) for name in examples
+        ),
         mask_truncated_completions=False,  # answers are truncated on purpose, after the moves that are scored
         temperature=parameters.temperature,
         beta=parameters.beta,
         loss_type=parameters.loss,  # dr_grpo: without length normalisation (Liu et al. 2025)
         scale_rewards=parameters.scale_rewards,
+        chat_template_kwargs=TEMPLATE_OPTIONS,
     )
     rule = RewardRule(prompt_format, parameters.reward_horizon, parameters.reward_tolerance, cut_off=moves is not None)
     return GRPOTrainer(
