@@ -1,4 +1,4 @@
-"""What names on the command line stand for, said before it matters: data sets, and adapters to start from."""
+"""What names on the command line stand for, said before it matters: datasets, and adapters to start from."""
 
 import sys
 from typing import TYPE_CHECKING
