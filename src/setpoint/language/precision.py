@@ -25,11 +25,12 @@ def sufficient_decimals(problem: Problem, blocks: tuple[int, ...]) -> int:
 def rounding_regret(problem: Problem, blocks: tuple[int, ...], decimals: int) -> float:
     """Return the regret of rounding every move of an optimal controller, with the largest possible errors.
 
-    A complete answer is rounded once if the plant is judged in open loop; otherwise the controller replans in closed
-    loop. The problem is linearised at the target, without bounds. There, an error e of a move adds e'He to the optimal
-    cost, where H follows from the deviation that e causes until the next plan, and from the optimal cost-to-go after
-    it. Errors are half a unit of the last decimal: near the target, those of successive plans agree. The optimal cost
-    of a typical initial state is that of a uniform draw from the initial set.
+    If the primary mode of the plant is open loop, a complete answer is rounded once; otherwise the controller
+    replans in closed loop. The problem is linearised at the target, without bounds. There, an error e of a move
+    adds e'He to the optimal cost, where H follows from the deviation that e causes until the next plan, and from
+    the optimal cost-to-go after it. Errors are half a unit of the last decimal: near the target, those of
+    successive plans agree. The optimal cost of a typical initial state is that of a uniform draw from the initial
+    set.
     """
     values = solve_riccati(problem).values
     open_loop = problem.evaluation_mode is EvaluationMode.OPEN_LOOP and sum(blocks) >= problem.steps

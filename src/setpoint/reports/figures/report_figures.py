@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from setpoint.reports.content import Report
 from setpoint.reports.figures.costs import pareto, predicted_costs
 from setpoint.reports.figures.curves import learning_curves
 from setpoint.reports.figures.effects import effects, levels
 from setpoint.reports.figures.episodes import trajectories
+from setpoint.reports.figures.files import draw
 from setpoint.reports.figures.scores import profiles, seeds
 from setpoint.reports.figures.spec import Figure
 from setpoint.reports.figures.tables import failure_map, maps
@@ -55,6 +57,18 @@ def report_figures(report: Report) -> ReportFigures:
         trajectories=[figure for ranked in report.ranked for figure in trajectories(report, ranked)],
         costs=_known(predicted_costs(report.data)),
     )
+
+
+def save_all(figures: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[str]:
+    """Save every figure in every format; return the file names.
+
+    Raises:
+        InputError: vl-convert is not installed.
+        SetpointError: the drawing library failed.
+    """
+    jobs = [(each.sized(), folder / f"{each.name}.{form}") for each in figures for form in formats]
+    draw(jobs)
+    return [path.name for _, path in jobs]
 
 
 def _known(*figures: Figure | None) -> list[Figure]:
