@@ -64,10 +64,11 @@ confusion: $(READY)  ## inject every fault into real training; each must be reco
 fuzz: $(READY)  ## damaged files and odd arguments for four minutes; every one must be refused in words
 	PYTHONPATH=tests $(BIN)/python -m support.fuzz
 
-lock: $(READY)  ## write requirements.lock: the tested set with the hashes of its files
-	$(BIN)/pip install --quiet --disable-pip-version-check pip-tools
-	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --extra train --extra report \
-		--extra baselines --constraint constraints.txt --output-file requirements.lock pyproject.toml
+lock: $(READY)  ## write requirements.lock, the tested set with hashes, and docs/reference/licences.md
+	mkdir -p build
+	$(BIN)/pip install --quiet --dry-run --ignore-installed --report build/report.json -c constraints.txt \
+		'.[train,report,baselines]'
+	$(BIN)/python dev/lock.py build/report.json
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache
