@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import util
+from multiprocessing import resource_tracker, util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -59,6 +59,7 @@ def ordered_map(workers: int) -> "Iterator[OrderedMap]":
         yield map
         return
     context = multiprocessing.get_context("spawn")  # forking a process with threads can deadlock
+    _start_tracker()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
 
         def run_all(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
@@ -70,6 +71,17 @@ def ordered_map(workers: int) -> "Iterator[OrderedMap]":
         except BaseException:
             _stop(pool)
             raise
+
+
+def _start_tracker() -> None:
+    """Start the tracker of shared resources so that it outlives a closed terminal, as it outlives Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # only the main thread can set handlers
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
