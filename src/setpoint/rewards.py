@@ -126,7 +126,7 @@ class RewardRule:
             wanted,
             problem.plant.n_u,
             complete=wanted == blocking.moves,
-            decimals=self.prompt_format.control_decimals,
+            decimals=self.prompt_format.decimals_of(problem),
         )
         return None if isinstance(moves, ParseFailure) else moves
 

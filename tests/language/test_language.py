@@ -209,3 +209,13 @@ def test_blocks_expand_average_and_cover() -> None:
     assert COARSE_TO_FINE.average(controls) == pytest.approx(moves)
     assert [COARSE_TO_FINE.moves_covering(steps) for steps in (1, 2, 3, 4, 5, 6, 50)] == [1, 2, 3, 3, 4, 4, 10]
     assert COARSE_TO_FINE.expand(moves[:3]).shape == (4, 1)
+
+
+def test_small_controls_have_more_decimals() -> None:
+    decimals = {name: PromptFormat().decimals_of(problems.get(name)) for name in plants.shipped_names()}
+    assert decimals.pop("orbit_raising") == 4  # 0.08 at most: two decimals would leave seventeen levels
+    assert set(decimals.values()) == {2}
+    problem = problems.get("orbit_raising")
+    moves = np.full((10, 2), 0.0712)
+    answer = compose_answer(problem, np.array([1.0, 0.0, 1.0]), moves, np.zeros(2), PromptFormat())
+    assert "<CONTROLS>0.0712 0.0712, " in answer

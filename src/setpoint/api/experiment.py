@@ -15,7 +15,7 @@ from setpoint.api.html import html_table
 from setpoint.api.policies import Policy, load_policy
 from setpoint.api.results import ClaimList, Table
 from setpoint.api.running import Notify, RunOptions, Slurm, run_experiment
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import TRAINING_KINDS, Workspace
 from setpoint.episodes import EPISODES, read_episodes
 from setpoint.errors import InputError
 from setpoint.execution import Limits
@@ -214,7 +214,7 @@ class Experiment:
         smaller = data.quantity(metric).better == "smaller"
         runs = [run for run in ranked[0].runs if run.state.ok and wanted in run.outcomes]
         best = min(runs, key=lambda run: _score(run, wanted, metric, smaller=smaller))
-        role = "grpo" if "grpo" in best.stages else "sft"
+        role = next(kind for kind in reversed(TRAINING_KINDS) if kind in best.stages)
         adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"
         mean = ranked[0].mean
         assert mean is not None

@@ -104,7 +104,7 @@ class Sweep(Specification):
         Args:
             systems: full or short names.
             parameters: name -> values; the reference of parameters lists the names.
-            training_types: `sft`, `grpo` or `both` (default).
+            training_types: `sft`, `grpo`, `both` (default), `dagger` or `dagger_grpo`.
             replicates: training seeds of every configuration (default 1).
             fields: other fields of the specification, such as `fixed`, `design` or `evaluation_cases`.
         """
@@ -130,7 +130,7 @@ class CrossSystem(Specification):
         Args:
             systems: full or short names, at least two.
             model_types: `specialist` and `universal` (default: both).
-            training_types: `sft`, `grpo` or `both` (default).
+            training_types: `sft`, `grpo`, `both` (default), `dagger` or `dagger_grpo`.
             replicates: training seeds of every model (default 1).
             fields: other fields of the specification.
         """
@@ -145,7 +145,7 @@ class CrossSystem(Specification):
 
 
 class Ablation(Specification):
-    """Comparison of training strategies: SFT, SFT then GRPO, GRPO from scratch."""
+    """Comparison of training strategies: SFT, SFT then GRPO, GRPO from scratch, and DAgger."""
 
     def __init__(
         self,
@@ -159,7 +159,8 @@ class Ablation(Specification):
 
         Args:
             systems: full or short names.
-            strategies: `sft_only`, `sft_then_grpo`, `grpo_from_scratch` (default: all).
+            strategies: `sft_only`, `sft_then_grpo`, `grpo_from_scratch` (default: these), `sft_then_dagger`,
+                `dagger_then_grpo`.
             replicates: training seeds of every strategy (default 1).
             fields: other fields of the specification, such as `equal_compute_control=True`.
         """
@@ -214,7 +215,7 @@ class Train(Specification):
 
         Args:
             systems: full or short names.
-            training_type: `sft`, `grpo` or `both`.
+            training_type: `sft`, `grpo`, `both`, `dagger` or `dagger_grpo`.
             parameters: name -> value, such as `{"lora_rank": 8}`.
             fields: other fields of the specification, such as `seed`, `dataset_name` or `start_from`.
         """

@@ -49,8 +49,9 @@ def compose_answer(
     prompt_format: PromptFormat,
 ) -> str:
     """Compose the answer text for `moves` from state `x`; `feedback` is the control of the unconstrained LQR in `x`."""
-    reasoning = _REASONING[prompt_format.template](problem, x, moves, feedback)
-    return f"<REASONING>{reasoning}</REASONING>{_OPEN}{format_moves(moves, prompt_format.control_decimals)}{_CLOSE}"
+    decimals = prompt_format.decimals_of(problem)
+    reasoning = _REASONING[prompt_format.template](problem, x, moves, feedback, decimals)
+    return f"<REASONING>{reasoning}</REASONING>{_OPEN}{format_moves(moves, decimals)}{_CLOSE}"
 
 
 def format_moves(moves: Float[np.ndarray, "M n_u"], decimals: int) -> str:
@@ -58,12 +59,13 @@ def format_moves(moves: Float[np.ndarray, "M n_u"], decimals: int) -> str:
     return ", ".join(" ".join(format_number(value, decimals) for value in move) for move in moves)
 
 
-def _short_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray) -> str:
+def _short_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray, decimals: int) -> str:
     """Return the control of the unconstrained LQR in this state, as text."""
-    return "feedback " + " ".join(format_number(v, 2) for v in np.clip(feedback, -REASONING_LIMIT, REASONING_LIMIT))
+    clipped = np.clip(feedback, -REASONING_LIMIT, REASONING_LIMIT)
+    return "feedback " + " ".join(format_number(value, decimals) for value in clipped)
 
 
-def _english_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray) -> str:
+def _english_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray, decimals: int) -> str:
     """Describe distance, LQR control, saturation and first move, all computed for this state."""
     plant = problem.plant
     distance = float(np.abs((x - np.array(problem.target)) / np.array(problem.half_width)).max())
@@ -81,7 +83,7 @@ def _english_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedb
     )
 
 
-_REASONING: dict[str, Callable[[Problem, np.ndarray, np.ndarray, np.ndarray], str]] = {
+_REASONING: dict[str, Callable[[Problem, np.ndarray, np.ndarray, np.ndarray, int], str]] = {
     "short": _short_reasoning,
     "english": _english_reasoning,
 }

@@ -124,7 +124,7 @@ def _english_task(problem: Problem, prompt_format: PromptFormat) -> str:
             f"diag{weights[0]}, R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the "
             "distance from the target.",
             f"Explain briefly between <REASONING> and </REASONING>. Then give {moves}, each move {inputs} with "
-            f"{prompt_format.control_decimals} decimals, separated by commas, between <CONTROLS> and </CONTROLS>.",
+            f"{prompt_format.decimals_of(problem)} decimals, separated by commas, between <CONTROLS> and </CONTROLS>.",
         )
     )
 

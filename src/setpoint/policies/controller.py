@@ -84,7 +84,7 @@ class LLMController(ProblemController):
             moves,
             self.problem.plant.n_u,
             complete=not truncated,
-            decimals=self._preset.prompt_format.control_decimals,
+            decimals=self._preset.prompt_format.decimals_of(self.problem),
         )
         if not isinstance(answer, ParseFailure):
             return answer

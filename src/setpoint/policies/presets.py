@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from setpoint.language import PromptFormat
+from setpoint.language.prompt_format import sufficient_decimals
 from setpoint.plants import Plant
 from setpoint.problems import MoveBlocking
 
@@ -21,7 +22,7 @@ class BasePreset:
     Attributes:
         name: `tiny` or `general`.
         prompt_format: template, moves and decimals.
-        lora, sft, grpo: default parameters of the training stages.
+        lora, sft, dagger, grpo: default parameters of the training stages.
         header_tokens: tokens before the first move of an answer, if answers have a fixed layout; else None.
         tokens_per_move: tokens per control of a move below `ONE_DIGIT`, if constant; else None. With both values,
             generation stops after the required moves.
@@ -32,6 +33,7 @@ class BasePreset:
     prompt_format: PromptFormat
     lora: Mapping[str, Any]
     sft: Mapping[str, Any]
+    dagger: Mapping[str, Any]
     grpo: Mapping[str, Any]
     max_answer_tokens: int
     header_tokens: int | None = None
@@ -46,10 +48,12 @@ class BasePreset:
         if self.header_tokens is None or self.tokens_per_move is None:
             return self.max_answer_tokens * n_u
         spare = 0 if largest < ONE_DIGIT else len(f"-{largest:.0f}")
+        spare += sufficient_decimals(plant, self.prompt_format.control_decimals) - self.prompt_format.control_decimals
         if moves is None:
-            return (self.max_answer_tokens + self.prompt_format.blocking.moves * spare) * n_u
+            return (self.max_answer_tokens + (self.prompt_format.blocking.moves + 1) * spare) * n_u
         # The header is counted for one control: n_u - 1 further numbers in the reasoning, then `moves` * n_u controls.
-        return self.header_tokens + (n_u - 1 + moves * n_u) * self.tokens_per_move + moves * n_u * spare
+        numbers = n_u - 1 + moves * n_u
+        return self.header_tokens + numbers * self.tokens_per_move + (numbers + 1) * spare
 
 
 TINY = BasePreset(
@@ -57,6 +61,7 @@ TINY = BasePreset(
     prompt_format=PromptFormat(),
     lora={"rank": 8, "scale": 20.0},
     sft={"learning_rate": 2e-4, "steps": 200, "batch_size": 16},
+    dagger={"learning_rate": 2e-4, "steps": 300, "batch_size": 16},
     grpo={"learning_rate": 1e-4, "steps": 60, "batch_size": 64},
     header_tokens=6,
     tokens_per_move=2,
@@ -69,6 +74,7 @@ GENERAL = BasePreset(
     ),
     lora={"rank": 16, "scale": 2.0},
     sft={"learning_rate": 2e-4, "steps": 250, "batch_size": 16},
+    dagger={"learning_rate": 1e-4, "steps": 150, "batch_size": 16},
     grpo={"learning_rate": 1e-5, "steps": 200, "batch_size": 64},
     max_answer_tokens=1024,
 )

@@ -54,6 +54,7 @@ IMPROVEMENTS = frozenset(
         ClaimKind.THESE_SYSTEMS,
         ClaimKind.SYSTEMS_IN_GENERAL,
         ClaimKind.SFT_AGAINST_BASE,
+        ClaimKind.DAGGER_AGAINST_SFT,
         ClaimKind.GRPO_AGAINST_SFT,
     }
 )

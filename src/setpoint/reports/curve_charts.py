@@ -1,4 +1,4 @@
-"""SVG learning curves: SFT loss and GRPO reward over optimizer steps."""
+"""SVG learning curves: loss of SFT and DAgger, and GRPO reward, over optimizer steps."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,11 @@ class _Panel:
     title: str
 
 
-PANELS = (_Panel("sft", "loss", "SFT loss"), _Panel("grpo", "reward", "mean GRPO reward"))
+PANELS = (
+    _Panel("sft", "loss", "SFT loss"),
+    _Panel("dagger", "loss", "DAgger loss"),
+    _Panel("grpo", "reward", "mean GRPO reward"),
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class _Curves:
 
 
 def learning_curves(report: Report, system: str) -> list[Chart]:
-    """Draw SFT loss and GRPO reward over steps, with one colour and dash pattern per configuration."""
+    """Draw losses and GRPO reward over steps, with one colour and dash pattern per configuration."""
     runs = [run for run in report.data.runs if system in run.systems]
     charts = []
     for panel in PANELS:

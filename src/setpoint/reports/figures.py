@@ -168,10 +168,11 @@ def _metric_label(ranked: RankedSystem) -> str:
 
 
 def _learning_curves(report: Report, system: str) -> Figure | None:
-    """Draw SFT loss and GRPO reward of every trained stage, with one colour and marker per set of swept values."""
+    """Draw loss or GRPO reward of every trained stage, with one colour and marker per set of swept values."""
     runs = [run for run in report.data.runs if system in run.systems]
     panels = [
         ("sft", "loss", "SFT loss", "loss"),
+        ("dagger", "loss", "DAgger loss", "loss"),
         ("grpo", "reward", "mean GRPO reward", "reward"),
     ]
     drawn = [

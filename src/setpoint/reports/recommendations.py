@@ -14,7 +14,11 @@ from setpoint.reports.costs import configuration_costs
 from setpoint.reports.more_seeds import more_seeds
 from setpoint.reports.remedies import suggested_change
 
-_STAGES = {ClaimKind.SFT_AGAINST_BASE: "SFT", ClaimKind.GRPO_AGAINST_SFT: "GRPO"}
+_STAGES = {
+    ClaimKind.SFT_AGAINST_BASE: "SFT",
+    ClaimKind.DAGGER_AGAINST_SFT: "DAgger",
+    ClaimKind.GRPO_AGAINST_SFT: "GRPO",
+}
 LARGEST_CONFIRMATION = 6
 """At most this many near-best configurations are confirmed; beyond, more seeds for all are cheaper."""
 

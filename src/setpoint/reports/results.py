@@ -26,7 +26,7 @@ EPISODE_METRICS = (
     "parse_rate",
     "tokens",
 )
-PHASES = {"base_": "base", "sft_": "after_sft", "": "final"}
+PHASES = {"base_": "base", "sft_": "after_sft", "dagger_": "after_dagger", "": "final"}
 """Column prefix -> the outcome; the final one has no prefix."""
 
 
@@ -40,7 +40,7 @@ def _parameters(run: RunResult) -> dict[str, Cell]:
     """Return all resolved training parameters, swept or not, by the names that a sweep uses."""
     return {
         f"{group}{'_' if group == 'lora' else '.'}{name}": value
-        for group in ("lora", "sft", "grpo")
+        for group in ("lora", "sft", "dagger", "grpo")
         for name, value in (run.resolved.get(group) or {}).items()
         if isinstance(value, str | int | float | bool)
     }

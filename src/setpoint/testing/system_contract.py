@@ -220,7 +220,7 @@ class SystemContract:
             text = compose_answer(self.problem, x, moves, np.full(n_u, -1.5), prompt_format)
             found = parse_answer(text, prompt_format.blocking.moves, n_u)
             assert isinstance(found, np.ndarray)
-            np.testing.assert_allclose(found, moves, atol=0.51 * 10.0**-prompt_format.control_decimals)
+            np.testing.assert_allclose(found, moves, atol=0.51 * 10.0 ** -prompt_format.decimals_of(self.problem))
 
     def test_rewards_decrease_with_cost(self) -> None:
         prompt_format = PromptFormat(blocking=MoveBlocking.none(self.problem.steps), control_decimals=6)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from setpoint import problems
 from setpoint.artifacts import Workspace
-from setpoint.demonstrations import Split, load_rows
+from setpoint.demonstrations import Expert, Split, load_rows
 from setpoint.demonstrations.dataset import DatasetInfo, read_info
 from setpoint.errors import InputError, StageError
 from setpoint.language import Message, PromptFormat, compose_answer, messages
@@ -64,6 +64,18 @@ def load_examples(workspace: Workspace, config: Mapping[str, Any], split: Split)
         if not found[system]:
             raise InputError(f"dataset {source['name']!r} has no {split} rows of {system!r}. Generate a larger one.")
     return found
+
+
+def dataset_experts(workspace: Workspace, config: Mapping[str, Any]) -> dict[str, Expert]:
+    """Return system -> expert of its dataset.
+
+    Raises:
+        InputError: a dataset is missing or damaged.
+        StageError: a dataset differs from the one the stage was planned with.
+    """
+    blocks = tuple(config["dialect"]["blocks"])
+    pairs = zip(config["systems"], config["datasets"], strict=True)
+    return {system: _planned_dataset(workspace, source, blocks).expert for system, source in pairs}
 
 
 def _planned_dataset(workspace: Workspace, source: Mapping[str, str], blocks: tuple[int, ...]) -> DatasetInfo:

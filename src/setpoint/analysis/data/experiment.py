@@ -50,6 +50,7 @@ class RunOutcome:
     Attributes:
         base: metrics of the base model, or of the adapter from which the run continued.
         after_sft: metrics after SFT.
+        after_dagger: metrics after DAgger.
         final: metrics at the end of the run.
         cases: values of the single test cases behind `final`.
     """
@@ -57,6 +58,7 @@ class RunOutcome:
     base: Metrics | None
     after_sft: Metrics | None
     final: Metrics | None
+    after_dagger: Metrics | None = None
     cases: CaseValues | None = None
 
 

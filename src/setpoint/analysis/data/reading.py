@@ -333,10 +333,14 @@ class _RunReader:
     def _outcome(self, run: PlannedRun, system: str) -> RunOutcome:
         start, _ = self._metrics(run.stage(StageRole.EVALUATE_START, system), system)
         after_sft, _ = self._metrics(run.stage(StageRole.EVALUATE_SFT, system), system)
+        after_dagger, _ = self._metrics(run.stage(StageRole.EVALUATE_DAGGER, system), system)
         final, cases = self._metrics(run.stage(StageRole.EVALUATE, system), system)
         if run.training_type == "sft":
             after_sft = final
-        return RunOutcome(start if run.start else self.base.get(system), after_sft, final, cases)
+        if run.training_type == "dagger":
+            after_dagger = final
+        before = start if run.start else self.base.get(system)
+        return RunOutcome(before, after_sft, final, after_dagger, cases)
 
     def _metrics(self, stage_id: str | None, system: str) -> tuple[Metrics | None, CaseValues | None]:
         episodes = None if stage_id is None else self.stages[stage_id].episodes

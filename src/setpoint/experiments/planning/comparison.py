@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Any
 
 from setpoint import demonstrations
-from setpoint.artifacts import TRAINING_KINDS, Workspace
+from setpoint.artifacts import StageKind, Workspace
 from setpoint.errors import Findings, InputError, StageError, unknown_name
 from setpoint.evaluation import Evaluation
 from setpoint.experiments.planning.datasets import Notify
@@ -153,7 +153,8 @@ def equal_compute_steps(plan: Plan, workspace: Workspace) -> int:
     per_step: list[float] = []
     both: list[float] = []
     for run in plan.runs:
-        sft, grpo = (workspace.stage(kind, run.stages[kind]).read_manifest() for kind in TRAINING_KINDS)
+        kinds = (StageKind.SFT, StageKind.GRPO)
+        sft, grpo = (workspace.stage(kind, run.stages[kind]).read_manifest() for kind in kinds)
         if sft is None or grpo is None or sft.measured.cpu_s is None or grpo.measured.cpu_s is None:
             continue
         per_step.append(sft.measured.cpu_s / sft.number("steps"))
