@@ -1,9 +1,14 @@
 """What GRPO's loss covers, what its pre-flight refuses, and the held-out rewards that it keeps the best adapter by."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from setpoint.artifacts import Workspace
+from setpoint.cli.main import main
+from setpoint.demonstrations import Recipe, create
 from setpoint.errors import StageError
 from setpoint.policies import builtin_path
 from setpoint.training.held_out import REWARD, HeldOutRewards
@@ -60,3 +65,20 @@ def test_the_adapter_with_the_best_held_out_reward_is_kept(tmp_path) -> None:  #
     assert gain.gain_error == pytest.approx(0.5)  # differences 2 and 1
     callback.on_train_begin(None, state, None, model)  # type: ignore[arg-type]
     assert len(logged) == 3
+
+
+def test_the_command_tells_a_signal_from_none_and_publishes_nothing(tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    given = ["grpo", "preflight", "--workspace", str(tmp_path), "--json", "--system"]
+    create(Workspace(tmp_path), "few", Recipe(("double_integrator",), 40, split_ratio=0.6), workers=1)
+    few = ["--dataset-name", "few"]
+    assert main([*given, "double_integrator", *few, "--set", "grpo.batch_size=8"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["readable"] > 0.9
+    assert found["groups_with_spread"] > 0.9
+    assert found["best"] > found["greedy"] > found["sampled"]
+    assert not list(Workspace(tmp_path).stages.glob("*/*"))
+    # With almost no temperature, all samples of a prompt are the most likely answer.
+    assert main([*given, "double_integrator", *few, "--set", "grpo.batch_size=8", "grpo.temperature=1e-4"]) == 3
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["groups_with_spread"] == 0.0
+    assert "no signal" in printed.err

@@ -35,6 +35,7 @@ PANELS = (
     _Panel("sft", "loss", "SFT loss"),
     _Panel("dagger", "loss", "DAgger loss"),
     _Panel("grpo", "reward", "mean GRPO reward"),
+    _Panel("grpo", "held_out_reward", "greedy GRPO reward on held-out states"),
 )
 
 

@@ -16,7 +16,7 @@ from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import GrpoParameters
 from setpoint.training.held_out import HeldOutRewards
 from setpoint.training.rows import Example, Examples, load_examples, schedule
-from setpoint.training.scoring import Scoring, preflight
+from setpoint.training.scoring import Preflight, Scoring, preflight
 from setpoint.training.session import Session, mean_at_ends
 
 _HELD_OUT = 64
@@ -38,7 +38,7 @@ def run(context: StageContext) -> dict[str, Any]:
     validation = load_examples(context.workspace, context.config, "validation")
     session = Session.open(context)
     scoring = Scoring.of(session, parameters, list(examples))
-    before = preflight(scoring, parameters, schedule(examples, _PREFLIGHT_PROMPTS, "preflight", context.seed))
+    before = _preflight(scoring, parameters, examples, context)
     before.require_signal()
     context.log({"step": 0, "stage": "grpo", **before.summary()})
     scored = schedule(validation, min(_HELD_OUT, sum(map(len, validation.values()))), "grpo")
@@ -62,6 +62,22 @@ def run(context: StageContext) -> dict[str, Any]:
         "rows_seen": trainer.state.global_step * parameters.batch_size // parameters.group_size,
         "completions": trainer.state.global_step * parameters.batch_size,
     }
+
+
+def run_preflight(context: StageContext) -> dict[str, Any]:
+    """Return what a stage would find before its first step, without training; nothing is refused.
+
+    Raises:
+        InputError: the configuration, the base, the data or the parent's adapter is invalid.
+    """
+    parameters = GrpoParameters.model_validate(context.config["grpo"])
+    examples = load_examples(context.workspace, context.config, "train")
+    scoring = Scoring.of(Session.open(context), parameters, list(examples))
+    return dict(_preflight(scoring, parameters, examples, context).summary())
+
+
+def _preflight(scoring: Scoring, parameters: GrpoParameters, examples: Examples, context: StageContext) -> Preflight:
+    return preflight(scoring, parameters, schedule(examples, _PREFLIGHT_PROMPTS, "preflight", context.seed))
 
 
 def _trainer(

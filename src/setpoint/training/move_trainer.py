@@ -10,7 +10,7 @@ from trl import GRPOTrainer
 OPENING = "<CONTROLS>"
 
 
-class MoveTrainer(GRPOTrainer):  # type: ignore[misc]
+class MoveTrainer(GRPOTrainer):
     """TRL's trainer with the tokens before the moves left out of the loss."""
 
     def __init__(self, *, moves_only: bool, **arguments: Any) -> None:

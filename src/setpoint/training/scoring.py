@@ -97,7 +97,7 @@ class Preflight:
         raise StageError(
             "no_learning_signal",
             f"GRPO cannot learn here: before the first step, {found}",
-            evidence=self.summary(),
+            evidence=dict(self.summary()),
             suggestion="if answers are unreadable, train with SFT first; otherwise raise temperature or "
             "num_generations, or lower reward_tolerance",
         )

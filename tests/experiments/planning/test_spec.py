@@ -40,7 +40,10 @@ def test_single_values_need_no_brackets_and_short_names_are_resolved() -> None:
         ({"systems": []}, "systems"),
         ({}, "systems"),
         ({"systems": "di", "metrics": ["final_eror"]}, "Did you mean 'final_error'"),
-        ({"systems": "di", "training_types": ["rlhf"]}, "unknown training type 'rlhf'. Known: both, grpo, sft."),
+        (
+            {"systems": "di", "training_types": ["rlhf"]},
+            "unknown training type 'rlhf'. Known: both, dagger, dagger_grpo, grpo",
+        ),
         ({"systems": "di", "training_types": []}, "training_types"),
         ({"systems": "di", "replicates": 0}, "replicates must be at least 1 and at most 1000, got 0"),
         ({"systems": "di", "replicates": "many"}, "replicates must be an integer, got 'many'"),
