@@ -1,12 +1,13 @@
 """Group relative policy optimisation (GRPO, Shao et al. 2024) with rewards from simulation."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from setpoint.artifacts import StageContext
+from setpoint.artifacts import StageContext, read_json, write_json
 from setpoint.errors import StageError
 from setpoint.language import PromptFormat
 from setpoint.rewards import RewardRule
@@ -38,9 +39,8 @@ def run(context: StageContext) -> dict[str, Any]:
     validation = load_examples(context.workspace, context.config, "validation")
     session = Session.open(context)
     scoring = Scoring.of(session, parameters, list(examples))
-    before = _preflight(scoring, parameters, examples, context)
+    before = _preflight_once(scoring, parameters, examples, context)
     before.require_signal()
-    context.log({"step": 0, "stage": "grpo", **before.summary()})
     scored = schedule(validation, min(_HELD_OUT, sum(map(len, validation.values()))), "grpo")
     greedy = partial(scoring.greedy_rewards, scored)
     held_out = HeldOutRewards(greedy, parameters.validation_every, context.checkpoints, context.log)
@@ -78,6 +78,21 @@ def run_preflight(context: StageContext) -> dict[str, Any]:
 
 def _preflight(scoring: Scoring, parameters: GrpoParameters, examples: Examples, context: StageContext) -> Preflight:
     return preflight(scoring, parameters, schedule(examples, _PREFLIGHT_PROMPTS, "preflight", context.seed))
+
+
+def _preflight_once(
+    scoring: Scoring, parameters: GrpoParameters, examples: Examples, context: StageContext
+) -> Preflight:
+    """Return the pre-flight of this stage; an earlier attempt has left it beside its checkpoints."""
+    file = context.checkpoints / "preflight.json"
+    stored = read_json(file)
+    fingerprint = scoring.session.fingerprint
+    if isinstance(stored, dict) and stored.get("fingerprint") == fingerprint:
+        return Preflight(**stored["found"])
+    found = _preflight(scoring, parameters, examples, context)
+    context.log({"step": 0, "stage": "grpo", **found.summary()})
+    write_json(file, {"fingerprint": fingerprint, "found": asdict(found)})
+    return found
 
 
 def _trainer(
