@@ -10,6 +10,7 @@ from pathlib import Path
 from pages.claims import claims
 from pages.command_line import command_line
 from pages.failures import failures
+from pages.guide import guide
 from pages.models import parameters, specification
 from pages.python_api import python_api, undocumented
 from pages.source_tree import source_tree
@@ -17,6 +18,7 @@ from pages.source_tree import source_tree
 DOCS = Path(__file__).parent
 
 PAGES = {
+    "explanation/reading_a_report.md": guide,
     "reference/command_line.md": command_line,
     "reference/claims.md": claims,
     "reference/specification.md": specification,

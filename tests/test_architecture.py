@@ -12,7 +12,10 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
-BOTTOM = {"errors", "seeding", "fingerprint", "processes", "validation", "yaml_files", "modes", "formatting"}
+BOTTOM = {
+    "errors", "arguments", "display", "seeding", "fingerprint", "processes", "validation", "yaml_files", "modes",
+    "formatting",
+}  # fmt: skip
 
 WINGED = {"analysis", "experiments"}
 """Packages whose subfolders are layers of their own."""
@@ -20,6 +23,8 @@ WINGED = {"analysis", "experiments"}
 # layer -> the layers it may import, `BOTTOM` besides. Read from top to bottom, this is the data flow.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "arguments": set(),
+    "display": set(),
     "seeding": set(),
     "fingerprint": set(),
     "processes": set(),
@@ -77,6 +82,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
     "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
+    "bridges": {"trajectory", "plants", "problems", "simulation", "metrics"},
     "testing": {
         "artifacts", "plants", "problems", "controllers", "simulation", "metrics", "rewards", "language",
     },
@@ -94,6 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # heavy third-party package -> the only packages of ours that may import it at all
 HEAVY = {
+    "gguf": {"policies"},
     "torch": {"policies", "training", "pretraining"},
     "transformers": {"policies", "training", "pretraining"},
     "peft": {"policies", "training"},
@@ -104,6 +111,7 @@ HEAVY = {
     "scipy": {"analysis", "truth", "experiments"},
     "sklearn": {"controllers"},
     "matplotlib": {"reports", "api"},
+    "gymnasium": {"bridges"},
 }
 
 MOST_DOORS = 8
@@ -134,6 +142,9 @@ def module_of(file: Path) -> str:
 FILES = {module_of(file): file for file in sorted(SRC.rglob("*.py"))}
 TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FILES.items()}
 LAYERED = [name for name in FILES if name not in {"", "__main__", *WINGED}]
+
+
+PACKAGES = {name.partition(".")[0] for name in FILES}
 
 
 def arrows(name: str) -> set[str]:
@@ -187,13 +198,12 @@ def test_every_permission_is_used() -> None:
 
 
 def _module_cycle() -> list[str]:
-    """Modules that import each other at the top level of their files, if any."""
+    """Modules and packages that import each other anywhere in their files, if any; types and functions included."""
     graph: dict[str, set[str]] = {}
     for name, tree in TREES.items():
-        top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
-        found = {full.removeprefix("setpoint.") for full, _ in imports(top) if full.startswith("setpoint.")}
+        found = {full.removeprefix("setpoint.") for full, _ in imports(tree) if full.startswith("setpoint.")}
         graph[name] = {other if other in FILES else other.rpartition(".")[0] for other in found} - {name, ""}
-    sorter = TopologicalSorter(graph)
+    sorter = TopologicalSorter({name: others for name, others in graph.items() if name})  # the root names everything
     try:
         sorter.prepare()
     except ValueError as cycle:
@@ -203,6 +213,14 @@ def _module_cycle() -> list[str]:
 
 def test_no_modules_import_each_other() -> None:
     assert _module_cycle() == []
+
+
+@pytest.mark.parametrize("name", LAYERED)
+def test_no_layer_uses_the_facade(name: str) -> None:
+    """`import setpoint` offers the public names of the upper layers; whoever needs one imports its module."""
+    facade = {full for full, _ in imports(TREES[name]) if full.partition(".")[0] == "setpoint"}
+    assert "setpoint" not in facade
+    assert {full.removeprefix("setpoint.").partition(".")[0] for full in facade} <= {*PACKAGES, "__version__"}
 
 
 @pytest.mark.parametrize("package", sorted(WINGED))

@@ -76,11 +76,12 @@ def test_a_mismatch_moves_every_parameter_by_just_that_much() -> None:
 def test_impossible_sizes_are_refused() -> None:
     sizes: list[dict[str, Any]] = [
         {"state_noise": -1.0}, {"state_noise": 1e300}, {"mismatch": 1.0}, {"input_noise": float("nan")},
-        {"delay_steps": -1},
     ]  # fmt: skip
     for wrong in sizes:
         with pytest.raises(InputError, match="must be finite and not negative, noise at most 10 and mismatch below 1"):
             Disturbance(**wrong)
+    with pytest.raises(InputError, match="delay_steps must be a whole number of at least 0, got -1"):
+        Disturbance(delay_steps=-1)
 
 
 @pytest.mark.parametrize("kind", [OptimalController, TrackingLqr])

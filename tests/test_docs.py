@@ -266,5 +266,5 @@ def test_the_conda_environment_is_what_doctor_expects() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["name"] == EXPECTED_ENVIRONMENT
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
-    assert pip == ["-c constraints.txt", "torch", "-e .[train,report,baselines,dev]"]
+    assert pip == ["-c constraints.txt", "torch", "-e .[train,gguf,report,baselines,dev]"]
     assert re.search(r"^torch==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)

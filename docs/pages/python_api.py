@@ -9,6 +9,7 @@ from pages.markdown import page
 
 TYPES = {
     "setpoint.api.experiment": ("BestRun",),
+    "setpoint.bridges.environment": ("ControlEnvironment",),
     "setpoint.execution": ("Limits",),
     "setpoint.experiments.cost.estimate": ("Estimate",),
     "setpoint.plants": ("Interval",),

@@ -8,11 +8,11 @@
 Names are imported when they are first used, so that `import setpoint` is fast and loads no heavy package.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     from setpoint.api.control import Simulation as Simulation
     from setpoint.api.control import optimal as optimal
     from setpoint.api.control import problem as problem
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from setpoint.api.policies import load_policy as load_policy
     from setpoint.api.results import ClaimList as ClaimList
     from setpoint.api.results import Table as Table
+    from setpoint.api.running import ReportInterrupted as ReportInterrupted
+    from setpoint.api.running import RunInterrupted as RunInterrupted
     from setpoint.api.running import Slurm as Slurm
     from setpoint.api.specifications import Ablation as Ablation
     from setpoint.api.specifications import CrossSystem as CrossSystem
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from setpoint.controllers import ClippedLqr as ClippedLqr
     from setpoint.controllers import Controller as Controller
     from setpoint.controllers import ControlPlan as ControlPlan
+    from setpoint.controllers import FeedbackController as FeedbackController
     from setpoint.controllers import ZeroControl as ZeroControl
     from setpoint.controllers.mpc import ModelPredictive as ModelPredictive
     from setpoint.controllers.optimal import OptimalController as OptimalController
@@ -57,11 +60,14 @@ _PLACES = {
     "Disturbance": "simulation",
     "Evaluation": "api.evaluation",
     "Experiment": "api.experiment",
+    "FeedbackController": "controllers",
     "InputError": "errors",
     "ModelPredictive": "controllers.mpc",
     "OptimalController": "controllers.optimal",
     "Plant": "plants",
     "Problem": "problems",
+    "ReportInterrupted": "api.running",
+    "RunInterrupted": "api.running",
     "Signal": "plants",
     "Simulation": "api.control",
     "Slurm": "api.running",
@@ -87,15 +93,15 @@ _PLACES = {
 __all__ = [*_PLACES]  # noqa: PLE0604  # the keys are text
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module 'setpoint' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"setpoint.{_PLACES[name]}"), name)
+    value: object = getattr(import_module(f"setpoint.{_PLACES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__version__"})

@@ -5,6 +5,7 @@ error: subclass `SetpointError`, set `exit_code`, and raise it where the rule is
 """
 
 import contextlib
+import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -71,14 +72,24 @@ def unknown_name(
 ) -> InputError:
     """Return the `InputError` for a name that is neither in `known` nor in `aliases`, with the nearest valid name."""
     choices = sorted(map(str, known))  # the repr of an enum member would include its class
-    names = [*choices, *sorted(map(str, aliases))]
+    nearest = did_you_mean(name, [*choices, *sorted(map(str, aliases))])
+    remedy = f" {hint}" if hint else ""
+    return InputError(f"unknown {kind} {shown(name)}.{nearest} Known: {', '.join(choices)}.{remedy}")
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """Return ` Did you mean 'x'?` for the nearest of `names`; empty if none is near."""
     alike_in_length = [each for each in names if abs(len(each) - len(name)) <= max(1, len(name) // 3)]
     containing = [each for each in names if len(name) > 2 and name in each]
     cutoff = 0.6 if len(name) > 2 else 0.5  # of two letters, one may differ
-    nearest = get_close_matches(name, alike_in_length, n=1, cutoff=cutoff) or containing
-    did_you_mean = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    remedy = f" {hint}" if hint else ""
-    return InputError(f"unknown {kind} {shown(name)}.{did_you_mean} Known: {', '.join(choices)}.{remedy}")
+    nearest = get_close_matches(name, alike_in_length, n=1, cutoff=cutoff) or containing or _abbreviated(name, names)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _abbreviated(name: str, names: Sequence[str]) -> list[str]:
+    """Return the names that `name` abbreviates by leaving letters out, as `params` does `parameters`."""
+    pattern = re.compile(".*".join(map(re.escape, name)))
+    return [each for each in names if len(name) > 3 and each[:2] == name[:2] and pattern.match(each)]
 
 
 class Findings:

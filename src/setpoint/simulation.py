@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from setpoint.arguments import require_number, require_whole
 from setpoint.controllers import Controller, ControlPlan
-from setpoint.errors import InputError, shown
+from setpoint.errors import InputError
 from setpoint.plants import Plant
 from setpoint.problems import Problem
 from setpoint.seeding import generator
@@ -82,11 +83,10 @@ class Disturbance:
     def __post_init__(self) -> None:
         """Reject negative, non-finite and too large values."""
         sizes = (self.state_noise, self.input_noise, self.mismatch, self.delay_steps)
-        if not all(isinstance(size, int | float) for size in sizes) or type(self.delay_steps) is not int:
-            raise InputError(
-                "noise and mismatch must be numbers and delay_steps a whole number, got "
-                f"{', '.join(map(shown, sizes))}."
-            )
+        for name in ("state_noise", "input_noise", "mismatch"):
+            require_number(getattr(self, name), name)
+        for name in ("delay_steps", "seed"):
+            require_whole(getattr(self, name), name, least=0)
         noise = max(self.state_noise, self.input_noise)
         if not all(np.isfinite(size) and size >= 0 for size in sizes) or self.mismatch >= 1 or noise > LARGEST_NOISE:
             raise InputError(

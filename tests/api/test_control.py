@@ -1,6 +1,5 @@
 """Simulation, optimal control and evaluation from Python, for one state or a batch, lists or arrays."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 import setpoint as sp
+from support.notebook_cart import Cart, cart
 
 
 def test_one_state_and_a_batch_give_the_same_episode() -> None:
@@ -100,36 +100,6 @@ def test_a_controller_of_ones_own_needs_only_a_name_and_a_plan() -> None:
     assert sp.evaluate(Bang(), problem="di", cases=3).summary()["cases"] == 3
     with pytest.raises(sp.InputError, match="no attribute `problem`"):
         sp.evaluate(Bang(), cases=3)
-
-
-@dataclass(frozen=True)
-class Cart(sp.Plant):
-    """x' = v, v' = u − drag v."""
-
-    name = "notebook_cart"
-    short_name = "nbcart"
-    title = "a cart with drag"
-    source = "textbook"
-    states = (sp.Signal("position", "m", -2.0, 2.0), sp.Signal("velocity", "m/s", -2.0, 2.0))
-    controls = (sp.Signal("force", "N", -1.0, 1.0),)
-    drag: float = 0.1
-    dt_s: float = 0.1
-
-    def derivative(self, t: Any, x: Sequence[Any], u: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-        """(velocity, acceleration)."""
-        return x[1], u[0] - self.drag * x[1]
-
-    @property
-    def equations(self) -> tuple[str, ...]:
-        """One per state."""
-        return ("x' = v", f"v' = u - {self.drag:g}*v")
-
-
-def cart(drag: float = 0.1) -> sp.Problem:
-    return sp.Problem(
-        plant=Cart(drag), steps=50, q=(10.0, 1.0), r=(0.1,), terminal_weight=10.0, target=(0.0, 0.0),
-        half_width=(0.5, 0.5),
-    )  # fmt: skip
 
 
 def test_a_plant_of_a_notebook_is_simulated_solved_and_evaluated() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import setpoint as sp
+from setpoint.cli.main import main
+from setpoint.reports import read_claims
 
 SWEEP = (
     'sp.Sweep(systems=["di"], training_types="sft", parameters={"lora_rank": [2, 4]}, fixed={"sft.steps": 2}, '
@@ -66,6 +68,8 @@ def test_claims_name_what_one_seed_cannot_show(experiment: sp.Experiment) -> Non
     claims = experiment.claims()
     assert {claim.status.value for claim in claims} == {"not_testable"}
     assert len(claims.to_pandas()) == len(claims)
+    report = experiment.report(figures=False)
+    assert [claim.id for claim in read_claims(report)] == [claim.id for claim in claims]
 
 
 def test_the_best_run_is_a_policy(experiment: sp.Experiment) -> None:
@@ -92,6 +96,13 @@ def test_the_estimate_knows_similar_stages(experiment: sp.Experiment, workspace:
     planned = longer.plan(workspace)
     low, high = planned.estimate(workers=1).interval
     assert 0.0 < low < planned.estimate(workers=1).cpu_s < high
+
+
+@pytest.mark.parametrize("verb", ["experiment status", "experiment resume", "report"])
+def test_the_nearest_experiment_is_named(verb: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*verb.split(), "tny", "--workspace", str(workspace)]) == 3
+    said = capsys.readouterr().err
+    assert "there is no experiment 'tny'" in said and "Did you mean 'tiny'?" in said
 
 
 def test_an_experiment_that_was_never_started_says_so(tmp_path: Path) -> None:

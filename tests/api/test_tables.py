@@ -66,3 +66,8 @@ def test_alpha_and_scale_are_checked() -> None:
         sp.analyze(columns(), response="error", factors="rank", alpha=1.5)
     with pytest.raises(sp.InputError, match="scale must be"):
         sp.analyze(columns(), response="error", factors="rank", scale="cubic")  # type: ignore[arg-type]
+
+
+def test_a_line_of_a_claim_states_its_status_once() -> None:
+    lines = repr(sp.analyze({"rank": [4, 8], "error": [1.0, 2.0]}, response="error", factors="rank").claims).split("\n")
+    assert lines and all(line.startswith("[") and "not resolved" not in line for line in lines)

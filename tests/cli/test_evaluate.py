@@ -102,7 +102,7 @@ def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
         ("--num-test-cases 0", "at least one case"),
         ("--state-noise -1", "must be finite and not negative"),
         ("--mismatch nan", "must be finite and not negative"),
-        ("--delay-steps -2", "must be finite and not negative"),
+        ("--delay-steps -2", "delay_steps must be a whole number of at least 0, got -2"),
     ],
 )
 def test_mistakes_are_named(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,3 +147,36 @@ def test_an_adapter_of_another_base_is_found_before_torch_is_loaded(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["3", "False"], done.stderr
     assert "belongs to 'other' (0), not to 'builtin:tiny'" in done.stderr
+
+
+POLICIES = """
+def proportional(observation):
+    return [-8.0 * observation[0] - 3.0 * observation[1]]
+
+def breaks(observation):
+    return "left"
+
+NUMBER = 3
+"""
+
+
+def test_a_function_is_evaluated_as_a_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_policies.py").write_text(POLICIES, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    line = "evaluate --system double_integrator --num-test-cases 5 --mpc-horizon 1 --quiet --policy"
+    assert main([*line.split(), "my_policies:proportional"]) == 0
+    assert "my_policies:proportional" in capsys.readouterr().out
+    for name, says in (
+        ("my_policies", "must be MODULE:FUNCTION"),
+        ("absent_module:f", "cannot import module 'absent_module'"),
+        ("my_policies:absent", "has no function 'absent'"),
+        ("my_policies:NUMBER", "has no function 'NUMBER'"),
+        ("my_policies:breaks", "must return 1 finite control"),
+    ):
+        assert main([*line.split(), name]) == 3
+        assert says in capsys.readouterr().err
+    assert main([*line.split(), "my_policies:proportional", "--controller", "lqr"]) == 3
+    assert "cannot be combined" in capsys.readouterr().err

@@ -100,7 +100,7 @@ BROKEN = {
     ),
     "timed": own("timed", "    def derivative(self, t, x, u, xp):\n        return (x[1], u[0] * (1 + xp.sin(t)))"),
     **{
-        name: own(name, f"    from setpoint.plants.family import Interval\n    family = {family}")
+        name: own(name, f"    from setpoint.plants import Interval\n    family = {family}")
         for name, family in (
             ("family_name", "{'mas': Interval(0.5, 2, 1.3, 1.6)}"),
             ("family_holds_out_all", "{'mass': Interval(1, 2, 1, 2)}"),

@@ -18,7 +18,8 @@ def test_markdown_is_escaped() -> None:
 @pytest.mark.usefixtures("without_matplotlib")
 def test_every_format_shows_all_that_is_known_of_the_references(tmp_path: Path) -> None:
     report = write_reports(Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, replicates=1).write())
-    cells = ("zero control", "1.2", "0 %", "11.2", "12.7 %")
-    for name in ("report.txt", "report.md", "report.html"):
+    short = ("zero control", "1.2", "0 %", "12.7 %")
+    full = (*short, "11.2")
+    for name, cells in (("report.txt", short), ("report.md", full), ("report.html", full)):
         lines = re.split(r"\n|<tr>", report.with_name(name).read_text())
         assert any(re.search(".*".join(map(re.escape, cells)), line) for line in lines), name

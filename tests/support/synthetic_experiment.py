@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -47,6 +47,8 @@ class Synthetic:
     systems: tuple[str, ...] = ("double_integrator",)
     training_type: str = "both"
     log_error: LogError = lambda levels: math.log(0.05)
+    sft_excess: LogError = lambda levels: 0.5
+    """By how much the log error after SFT exceeds the final one: what GRPO gains."""
     noise: float = 0.15
     cases: int = 20
     metric: str = "final_error"
@@ -60,6 +62,8 @@ class Synthetic:
     measured: Mapping[str, Any] = field(default_factory=lambda: dict(MEASURED))
     title: str = "hyperparameter_sweep"
     spec: Mapping[str, Any] = field(default_factory=dict)
+    both_modes: bool = False
+    """Whether there are episodes in a second mode: a tenth of the error with replanning, ten times it in open loop."""
     universal: bool = False
     """Whether there is also a model of all systems for each replicate."""
 
@@ -185,7 +189,8 @@ class Synthetic:
             if failure is not None and role in {"sft", "grpo"}:
                 self._failure(plan, stage, FailureClass(failure))
                 return
-            gain = 0.5 + self.noise * rng.standard_normal() if role == "evaluate_sft" else 0.0
+            excess = self.sft_excess(run.factors) + self.noise * rng.standard_normal()
+            gain = excess if role == "evaluate_sft" else 0.0
             system = role.partition(":")[2] or run.systems[0]
             episodes = self._episodes(system, "llm", level + gain, run.index) if "evaluate" in role else []
             self._stage(plan, stage, episodes, role)
@@ -238,7 +243,8 @@ class Synthetic:
         folder, _ = self._attempt(plan, stage, role)
         files = {}
         if episodes:
-            write_episodes(folder.path / "episodes.parquet", episodes)
+            others = [_in_other_mode(row) for row in episodes] if self.both_modes else []
+            write_episodes(folder.path / "episodes.parquet", [*episodes, *others])
             mode = episodes[0].mode
             trajectories = _trajectories(episodes[0].system, mode, episodes)
             write_trajectories(folder.path / "trajectories.parquet", trajectories)
@@ -270,6 +276,18 @@ class Synthetic:
             suggestion="use a learning rate of 5e-5 or less",
         )
         write_json(attempt.failure, failure.to_json())
+
+
+def _in_other_mode(row: EpisodeResult) -> EpisodeResult:
+    replanned = row.mode != "open_loop"
+    error = row.final_error * (10.0 if replanned else 0.1)
+    return replace(
+        row,
+        mode="open_loop" if replanned else "replan_5",
+        replan_interval=0 if replanned else 5,
+        final_error=error,
+        success=row.parsed and error <= 0.05,
+    )
 
 
 def _add(

@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from setpoint import metrics, plants, problems
-from setpoint.api.html import html_table, require_pandas, text_table
+from setpoint.arguments import require_instance, require_text
 from setpoint.controllers import Controller
+from setpoint.display import html_table, require_pandas, text_table
 from setpoint.errors import InputError, shown
 from setpoint.problems import MoveBlocking, Problem, suite_states
 from setpoint.simulation import NO_DISTURBANCE, Disturbance, run_controller
@@ -38,9 +39,7 @@ def problem(name: str) -> Problem:
     Raises:
         InputError: the system is unknown; the message lists the known ones.
     """
-    if not isinstance(name, str):
-        raise InputError(f"a system is named by text, got {shown(name)}.")
-    return problems.get(name)
+    return problems.get(require_text(name, "name"))
 
 
 def register_system(problem: Problem) -> Problem:
@@ -167,7 +166,8 @@ def simulate(
     Args:
         problem: a problem, or the name of its system.
         x0: initial states, (n_x,) or (B, n_x), SI units.
-        controls: (N, n_u) for all episodes or (B, N, n_u), SI units, saturated to the bounds; or a controller.
+        controls: (N, n_u) for all episodes or (B, N, n_u), SI units, saturated to the bounds; or (N,) if the plant has
+            one control; or a controller. N is the number of steps of the horizon.
         replan_every: replanning interval of a controller in steps; None for one plan over the horizon (open loop).
         disturbance: noise, delay and plant mismatch, which the controller does not model.
 
@@ -176,6 +176,7 @@ def simulate(
     """
     posed = as_problem(problem)
     states, single = posed.as_states(x0, "x0")
+    require_instance(disturbance, Disturbance, "disturbance")
     if _is_controller(controls):
         require_controller(controls, posed)
         interval = require_interval(posed, replan_every)
@@ -235,7 +236,7 @@ def require_interval(problem: Problem, replan_every: int | None, name: str = "re
     """
     if replan_every is None:
         return 0
-    if type(replan_every) is not int or not 1 <= replan_every <= problem.steps:
+    if isinstance(replan_every, bool) or not isinstance(replan_every, int) or not 1 <= replan_every <= problem.steps:
         raise InputError(f"{name} must be 1 to {problem.steps} steps, got {shown(replan_every)}.")
     return replan_every
 
@@ -292,13 +293,19 @@ def plot_system(problem: Problem, path: Path) -> None:
 
 def _moves(problem: Problem, controls: Any, count: int) -> Float[np.ndarray, "B N n_u"]:
     n_u = problem.plant.n_u
-    expected = f"of shape (N, {n_u}) or ({count}, N, {n_u})"
+    expected = f"of shape (N, {n_u}) or ({count}, N, {n_u}){' or (N,)' if n_u == 1 else ''}"
     try:
         moves = np.asarray(controls, dtype=float)
     except (TypeError, ValueError) as error:
         raise InputError(f"controls must be numbers {expected}, or a controller.") from error
+    if moves.ndim == 1 and n_u == 1:
+        moves = moves[:, None]
     if moves.ndim not in {2, 3} or moves.shape[-1] != n_u or (moves.ndim == 3 and len(moves) != count):
         raise InputError(f"controls must be {expected}, or a controller, got shape {moves.shape}.")
+    if moves.shape[-2] != problem.steps:
+        raise InputError(
+            f"controls must cover the horizon of {problem.name}, N = {problem.steps} steps, got {moves.shape[-2]}."
+        )
     if not np.isfinite(moves).all():
         raise InputError("controls must be finite, got NaN or infinite values.")
     return np.broadcast_to(moves, (count, *moves.shape[-2:]))

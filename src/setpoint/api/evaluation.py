@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from setpoint import plants, problems
 from setpoint.api.control import as_problem, require_controller, require_interval
-from setpoint.api.html import html_table, require_pandas, text_table
+from setpoint.arguments import require_instance, require_text, require_whole
 from setpoint.controllers import ClippedLqr, Controller, ZeroControl
+from setpoint.display import html_table, require_pandas, text_table
 from setpoint.episodes import EpisodeResult
 from setpoint.errors import InputError, shown, unknown_name
 from setpoint.evaluation import OPEN_LOOP, Mode
@@ -64,7 +66,7 @@ class Evaluation:
         """Results with one row per case, controller and mode."""
         return self.evaluated.episodes
 
-    @property
+    @cached_property
     def metrics(self) -> Summary:
         """Metrics over all cases: system -> mode -> controller -> metric -> value."""
         return summarise(self.episodes)
@@ -85,10 +87,11 @@ class Evaluation:
         found = self.metrics
         if system is None and len(found) > 1:
             raise InputError(f"several systems were evaluated. Name one of {', '.join(found)}.")
-        modes = _entry(found, next(iter(found)) if system is None else plants.canonical(system), "evaluated system")
-        usual = self.primary[next(iter(found)) if system is None else plants.canonical(system)]
-        controllers = _entry(modes, mode or (usual if usual in modes else next(iter(modes))), "evaluated mode")
-        return dict(_entry(controllers, controller or self.controller, "evaluated controller"))
+        name = next(iter(found)) if system is None else plants.canonical(require_text(system, "system"))
+        modes = _entry(found, name, "system")
+        usual = self.primary[name] if self.primary[name] in modes else next(iter(modes))
+        controllers = _entry(modes, usual if mode is None else mode, "mode")
+        return dict(_entry(controllers, self.controller if controller is None else controller, "controller"))
 
     def to_pandas(self) -> Any:
         """Return a DataFrame with one row per case, controller and mode."""
@@ -102,10 +105,12 @@ class Evaluation:
         """
         from setpoint.reports.trajectory_figure import trajectory_figure
 
+        require_whole(case, "case", least=0)
+        wanted = None if mode is None else require_text(mode, "mode")
         trajectories = [
             each
             for each in self.evaluated.trajectories
-            if each.case_id == case and each.mode == (mode or self.primary[each.system])
+            if each.case_id == case and each.mode == (wanted or self.primary[each.system])
         ]
         if not trajectories:
             kept = sorted({(each.case_id, each.mode) for each in self.evaluated.trajectories})
@@ -131,8 +136,8 @@ class Evaluation:
 
 
 def _entry(found: Mapping[str, Any], name: str, kind: str) -> Any:
-    if name not in found:
-        raise unknown_name(kind, name, found)
+    if require_text(name, kind) not in found:
+        raise unknown_name(f"evaluated {kind}", name, found)
     return found[name]
 
 
@@ -154,17 +159,17 @@ def evaluate(
         cases: number of cases from the suite, or your own initial states, (n_x,) or (B, n_x).
         suite: `nominal`, `tight`, `held_out` or `held_out_systems`.
         replan_every: replanning interval in steps; None for open loop; `standard` for the modes of the benchmark.
-        disturbance: noise, delay and plant mismatch; the optimum remains that of the undisturbed plant.
+        disturbance: noise, delay and plant mismatch. In closed loop `tracking_lqr`, feedback along the optimum, then
+            replaces the optimum, because a disturbed state may have none; regret remains relative to the undisturbed
+            optimum.
 
     Raises:
         InputError: an argument is invalid, or no case has a certified optimum.
     """
     posed = _problem_of(controller, problem)
     require_controller(controller, posed)
-    if not isinstance(disturbance, Disturbance):
-        raise InputError(f"disturbance must be a Disturbance, got {shown(disturbance)}.")
-    own = _REFERENCES.get(controller.name)
-    if own is not None and type(controller) is not own():
+    require_instance(disturbance, Disturbance, "disturbance")
+    if controller.name in REFERENCES and type(controller) is not controller_class(controller.name):
         raise InputError(f"{controller.name!r} is the name of a reference controller. Give yours another name.")
     modes = standard_modes(posed) if replan_every == "standard" else (Mode(require_interval(posed, replan_every)),)
     groups = _groups(posed, cases, suite)
@@ -239,18 +244,24 @@ def modes_of(problem: Problem, test_type: str, interval: int | None, name: str) 
     return (OPEN_LOOP,) if test_type == "standard" else (OPEN_LOOP, replanning)
 
 
-def _optimal_controller() -> type:
+REFERENCES = ("optimum", "lqr", "zero")
+"""Names of the controllers in every evaluation."""
+CONTROLLERS = (*REFERENCES, "tracking_lqr", "mpc")
+"""Names of all controllers that need no model."""
+
+
+def controller_class(name: str) -> Callable[[Problem], Controller]:
+    """Return the class of the controller `name`, one of `CONTROLLERS`; its module loads CasADi only if it solves."""
+    if name in _FEEDBACK:
+        return _FEEDBACK[name]
+    from setpoint.controllers.mpc import ModelPredictive
     from setpoint.controllers.optimal import OptimalController
+    from setpoint.controllers.tracking import TrackingLqr
 
-    return OptimalController
+    return {each.name: each for each in (OptimalController, TrackingLqr, ModelPredictive)}[name]
 
 
-_REFERENCES: Mapping[str, Callable[[], type]] = {
-    "lqr": lambda: ClippedLqr,
-    "zero": lambda: ZeroControl,
-    "optimum": _optimal_controller,
-}
-"""Names of the rows of every evaluation, and the classes that they stand for."""
+_FEEDBACK: Mapping[str, Callable[[Problem], Controller]] = {each.name: each for each in (ClippedLqr, ZeroControl)}
 
 
 def _problem_of(controller: Controller, problem: Problem | str | None) -> Problem:
@@ -263,11 +274,12 @@ def _problem_of(controller: Controller, problem: Problem | str | None) -> Proble
 
 
 def _groups(problem: Problem, cases: int | ArrayLike, suite: str) -> Sequence[TestCases]:
+    require_text(suite, "suite")
     if isinstance(cases, int | np.integer) and not isinstance(cases, bool):
         if problem is problems.get(problem.name):
             return suite_cases(suite, problem.name, int(cases))
         return (TestCases(problem, problem.initial_states(int(cases), suite)),)
-    if isinstance(cases, str):
+    if isinstance(cases, str | bool):
         raise InputError(f"cases must be a number of cases, or initial states, got {shown(cases)}.")
     states, _ = problem.as_states(cases, "cases")
     return (TestCases(problem, states),)

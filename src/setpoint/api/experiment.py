@@ -11,11 +11,12 @@ from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.runs.configurations import rank_configurations, ranking_metric
-from setpoint.api.html import html_table
 from setpoint.api.policies import Policy, load_policy
 from setpoint.api.results import ClaimList, Table
 from setpoint.api.running import Notify, RunOptions, Slurm, run_experiment
+from setpoint.arguments import require_flag, require_path, require_text, require_whole
 from setpoint.artifacts import TRAINING_KINDS, Workspace
+from setpoint.display import html_table
 from setpoint.episodes import EPISODES, read_episodes
 from setpoint.errors import InputError
 from setpoint.execution import Limits
@@ -27,6 +28,7 @@ from setpoint.experiments.running.status import read_status
 from setpoint.records.plan import Plan
 from setpoint.records.state import ExperimentState
 from setpoint.reports import write_reports
+from setpoint.reports.content import ordered_runs
 from setpoint.reports.results import result_rows
 
 if TYPE_CHECKING:
@@ -116,7 +118,12 @@ class Experiment:
 
         Args:
             workers: stages in parallel; default: as many as fit on this machine.
+
+        Raises:
+            InputError: `workers` is not a whole number of at least 1.
         """
+        if workers is not None:
+            require_whole(workers, "workers", least=1)
         return self._preview().estimate(workers)
 
     def run(
@@ -142,11 +149,13 @@ class Experiment:
 
         Raises:
             InputError: a requirement is missing, or another process runs the experiment.
-            KeyboardInterrupt: the run was interrupted; call `run` again to resume.
+            RunInterrupted: Ctrl-C or SIGTERM; call `run` again to resume. A `KeyboardInterrupt`.
+            ReportInterrupted: likewise, while the report was being written.
         """
+        require_flag(retry, "retry")
         options = RunOptions(
             workers=workers,
-            limits=limits or Limits(),
+            limits=Limits() if limits is None else limits,
             retry=lambda _: retry,
             on=on,
             accept_changes=self._accept_changes,
@@ -177,7 +186,10 @@ class Experiment:
         return read_experiment(self.folder)
 
     def claims(self) -> ClaimList:
-        """Return the claims that the results support, and those that remain open."""
+        """Return the claims that the results support, and those that remain open, as in claims.json.
+
+        The text report answers the same questions. It counts the claims about single configurations in one line.
+        """
         return ClaimList(experiment_claims(self.data()))
 
     @property
@@ -208,17 +220,15 @@ class Experiment:
         data = self.data()
         wanted = self._system(data, system)
         metric = ranking_metric(data)
-        ranked = [each for each in rank_configurations(data, wanted, metric) if each.mean is not None]
-        if not ranked:
-            raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
-        smaller = data.quantity(metric).better == "smaller"
-        runs = [run for run in ranked[0].runs if run.state.ok and wanted in run.outcomes]
-        best = min(runs, key=lambda run: _score(run, wanted, metric, smaller=smaller))
-        role = next(kind for kind in reversed(TRAINING_KINDS) if kind in best.stages)
-        adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"
-        mean = ranked[0].mean
-        assert mean is not None
-        return BestRun(best, wanted, metric, mean, adapter)
+        smallest = data.quantity(metric).better == "smaller"
+        for ranked in rank_configurations(data, wanted, metric):
+            runs = ordered_runs(ranked.runs, wanted, metric, smallest=smallest)
+            if runs and ranked.mean is not None:
+                best = runs[0]
+                role = next(kind for kind in reversed(TRAINING_KINDS) if kind in best.stages)
+                adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"
+                return BestRun(best, wanted, metric, ranked.mean, adapter)
+        raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
 
     def report(self, *, figures: bool = True) -> Path:
         """Write the reports from the result files, and return the path of report.html.
@@ -250,7 +260,7 @@ class Experiment:
         """
         if system is None and len(data.systems) > 1:
             raise InputError(f"{self.id!r} has several systems. Name one of {', '.join(data.systems)}.")
-        wanted = data.systems[0] if system is None else plants.canonical(system)
+        wanted = data.systems[0] if system is None else plants.canonical(require_text(system, "system"))
         if wanted not in data.systems:
             raise InputError(f"{self.id!r} has no system {wanted!r}. Name one of {', '.join(data.systems)}.")
         return wanted
@@ -273,13 +283,6 @@ class Experiment:
             counts = self.status().counts
             rows.append(("state", ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))))
         return html_table(f"Experiment {self.id}", ("", ""), rows)
-
-
-def _score(run: RunResult, system: str, metric: str, *, smaller: bool) -> float:
-    value = (run.outcomes[system].final or {}).get(metric)
-    if value is None:
-        return float("inf")
-    return value if smaller else -value
 
 
 def _progress(notify: Notify) -> Any:
@@ -306,4 +309,5 @@ def load_experiment(workspace: str | Path, experiment_id: str) -> Experiment:
     Raises:
         InputError: the experiment does not exist; the message lists the known ones.
     """
-    return Experiment(resume_request(Workspace(Path(workspace)), experiment_id))
+    root = Workspace(require_path(workspace, "workspace"))
+    return Experiment(resume_request(root, require_text(experiment_id, "experiment_id")))

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setpoint import problems
+from setpoint.api.control import as_problem
+from setpoint.arguments import require_path, require_text
 from setpoint.errors import InputError
 from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel, resolve_base
@@ -70,9 +72,9 @@ def open_adapter(path: str | Path, base_model: str | None = None) -> TrainedAdap
     Raises:
         InputError: the adapter is missing, damaged, not from this package, or belongs to another base.
     """
-    folder = Path(path)
+    folder = require_path(path, "adapter")
     record = _read_record(folder)
-    base = resolve_base(base_model or record.base)
+    base = resolve_base(record.base if base_model is None else require_text(base_model, "base_model"))
     check_adapter(folder, base)
     return TrainedAdapter(folder, base, record.systems, record.prompt_format)
 
@@ -90,12 +92,11 @@ def load_policy(
     Raises:
         InputError: the adapter cannot be used, or it was trained on several systems and none is named.
     """
+    posed = None if problem is None else as_problem(problem)
     found = open_adapter(adapter, base_model)
-    if problem is None and len(found.systems) > 1:
+    if posed is None and len(found.systems) > 1:
         raise InputError(f"the adapter controls {', '.join(found.systems)}. Name one: load_policy(..., problem=...).")
-    if not isinstance(problem, Problem):
-        problem = problems.get(found.systems[0] if problem is None else problem)
-    return found.load()(problem)
+    return found.load()(problems.get(found.systems[0]) if posed is None else posed)
 
 
 def _read_record(path: Path) -> AdapterRecord:

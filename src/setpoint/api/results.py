@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from setpoint.analysis.data.claim import Claim
-from setpoint.api.html import html_table, require_pandas, text_table
+from setpoint.display import html_table, require_pandas, text_table
 
 
 class ClaimList(Sequence[Claim]):
@@ -43,11 +43,16 @@ class ClaimList(Sequence[Claim]):
 
     def __repr__(self) -> str:
         """Return one line per claim."""
-        return "\n".join(f"[{claim.status.value}] {claim.heading}: {claim.statement}" for claim in self._claims)
+        return "\n".join(f"[{claim.status.value}] {claim.heading}: {answer(claim)}" for claim in self._claims)
 
     def _repr_html_(self) -> str:
-        rows = [(claim.status.value, claim.heading, claim.statement) for claim in self._claims]
+        rows = [(claim.status.value, claim.heading, answer(claim)) for claim in self._claims]
         return html_table("Claims", ("status", "question", "answer"), rows)
+
+
+def answer(claim: Claim) -> str:
+    """Return the statement of a claim for a place that also shows its status."""
+    return claim.statement.removeprefix("not resolved: ")
 
 
 def _claim_row(claim: Claim) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from setpoint.arguments import require_instance, require_path, require_text, require_whole
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError, shown
 from setpoint.execution import Executor, Limits
@@ -46,6 +47,13 @@ class Slurm:
 
     profile: str | Path | None = None
     resource_limits: str | None = None
+
+    def __post_init__(self) -> None:
+        """Reject a profile that cannot be read, and invalid limits."""
+        if self.profile is not None:
+            read_profile(require_path(self.profile, "profile"))
+        if self.resource_limits is not None:
+            Resources.parse(require_text(self.resource_limits, "resource_limits"))
 
     def cluster(self, experiment: Path | None = None) -> Cluster:
         """Return the cluster settings for an experiment in this folder.
@@ -96,11 +104,14 @@ class RunOptions:
     progress: Progress = _no_progress
 
     def __post_init__(self) -> None:
-        """Reject what is not a cluster, and a number of workers that is not a positive whole number."""
+        """Reject options of the wrong type, and a number of workers below one."""
         if self.on is not None and not isinstance(self.on, Slurm):
             raise InputError(f"on must be a Slurm cluster, or None for this machine, got {shown(self.on)}.")
-        if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
-            raise InputError(f"workers must be a whole number of at least 1, got {shown(self.workers)}.")
+        if self.workers is not None:
+            require_whole(self.workers, "workers", least=1)
+        require_instance(self.limits, Limits, "limits")
+        if not callable(self.notify):
+            raise InputError(f"notify must be a function of one text, got {shown(self.notify)}.")
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,10 @@ class RunInterrupted(KeyboardInterrupt):
     def __init__(self, request: Request) -> None:
         """Store the request of the experiment."""
         self.request = request
-        super().__init__()
+        super().__init__(
+            f"experiment {request.experiment_id!r} was interrupted. Resume it with run(), or with: setpoint experiment "
+            f"resume {request.experiment_id}"
+        )
 
 
 class ReportInterrupted(KeyboardInterrupt):
@@ -132,7 +146,10 @@ class ReportInterrupted(KeyboardInterrupt):
     def __init__(self, request: Request) -> None:
         """Store the request of the experiment."""
         self.request = request
-        super().__init__()
+        super().__init__(
+            f"the report of experiment {request.experiment_id!r} was interrupted; all its runs have ended. Write it "
+            f"with report(), or with: setpoint report {request.experiment_id}"
+        )
 
 
 def run_experiment(request: Request, options: RunOptions) -> FinishedRun:

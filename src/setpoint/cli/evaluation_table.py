@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from setpoint.formatting import share_text
 
-_ORDER = ("llm", "optimum", "mpc", "tracking_lqr", "lqr", "zero")
+_ORDER = ("llm", "policy", "optimum", "mpc", "tracking_lqr", "lqr", "zero")
 
 _SHARE = "share"
 # heading, metric, format

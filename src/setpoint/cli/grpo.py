@@ -38,14 +38,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what the pre-flight found; a stage without a signal is an error."""
     from setpoint.api.planning import prepare
-    from setpoint.experiments.planning.single_run import single_spec
+    from setpoint.experiments.planning.single_run import single_fields
+    from setpoint.experiments.planning.spec import make_spec
     from setpoint.experiments.request import make_request
     from setpoint.experiments.running.one_stage import examine_stage
 
     fields = training_fields(arguments)
-    spec = single_spec(arguments.systems, "grpo", parameters=fields.pop("fixed", {}), **fields)
+    parameters = fields.pop("fixed", {})
+    single = single_fields(systems=arguments.systems, training_type="grpo", parameters=parameters, **fields)
     workspace = workspace_of(arguments)
-    plan = prepare(make_request(workspace, spec, fresh=True), say).plan
+    plan = prepare(make_request(workspace, make_spec(single), fresh=True), say).plan
     found = examine_stage(workspace, plan, plan.runs[0].stages["grpo"], _TARGET)
     values = {name: found[f"preflight_{name}"] for name in _LABELS}
     if arguments.json:

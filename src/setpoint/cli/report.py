@@ -26,17 +26,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the reports and print one of them."""
-    from setpoint.artifacts import read_json
     from setpoint.experiments.running.lease import lease_holder
-    from setpoint.reports import write_reports
+    from setpoint.experiments.running.status import no_experiment
+    from setpoint.records.plan import plan_path
+    from setpoint.reports import read_claims_json, write_reports
     from setpoint.reports.files import seen_from
 
     workspace = workspace_of(args)
     experiment = workspace.experiment(args.experiment)
+    if not plan_path(experiment).exists():
+        raise no_experiment(workspace, args.experiment)
     running = lease_holder(experiment) is not None
     report = write_reports(experiment, figures=not args.no_figures, running=running)
     if args.json:
-        print_json(read_json(report.with_name("claims.json")))
+        print_json(read_claims_json(report))
         return 0
     if args.open:
         _open(report.with_name("report.html"))

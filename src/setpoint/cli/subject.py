@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
     Maker = Callable[[Problem], Controller]
 
-REFERENCES = ("optimum", "lqr", "zero")
-"""Controllers of every table."""
-CONTROLLERS = (*REFERENCES, "tracking_lqr", "mpc")
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -43,24 +39,52 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
     Raises:
         InputError: no subject or several are named, or it cannot be used.
     """
+    _require_one(arguments)
     if arguments.controller is not None:
-        if arguments.model_path is not None or arguments.base_model is not None:
-            raise InputError(
-                "--controller cannot be combined with --model-path or --base-model. Evaluate one at a time."
-            )
         return _reference(arguments)
+    if arguments.policy is not None:
+        return _function(arguments)
     if arguments.model_path is not None:
         return _adapter(arguments)
     if arguments.base_model is not None:
         return _base(arguments)
+    from setpoint.api.evaluation import CONTROLLERS
+
     raise InputError(
         "nothing to evaluate. Name an adapter with --model-path (`setpoint models list` shows them), a base model "
-        f"with --base-model, or one of {', '.join(CONTROLLERS)} with --controller."
+        f"with --base-model, one of {', '.join(CONTROLLERS)} with --controller, or a function with --policy."
+    )
+
+
+def _require_one(arguments: argparse.Namespace) -> None:
+    """Check that at most one subject is named; an adapter may come with its base model."""
+    given = {
+        "--controller": arguments.controller,
+        "--policy": arguments.policy,
+        "--model-path or --base-model": arguments.model_path or arguments.base_model,
+    }
+    named = [option for option, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise InputError(f"{named[0]} cannot be combined with {named[1]}. Evaluate one at a time.")
+
+
+def _function(arguments: argparse.Namespace) -> Subject:
+    from setpoint import problems
+    from setpoint.cli.policy_function import load_function
+    from setpoint.controllers import FeedbackController
+    from setpoint.problems import usual_blocking
+
+    systems, label = _given_system(arguments), str(arguments.policy)
+    function = load_function(label)
+    blocking = usual_blocking(problems.get(systems[0]).steps)
+    return Subject(
+        label, systems, blocking, lambda: lambda problem: FeedbackController(problem, function, name="policy")
     )
 
 
 def _reference(arguments: argparse.Namespace) -> Subject:
     from setpoint import problems
+    from setpoint.api.evaluation import CONTROLLERS, REFERENCES, controller_class
     from setpoint.problems import usual_blocking
 
     name: str = arguments.controller
@@ -68,15 +92,7 @@ def _reference(arguments: argparse.Namespace) -> Subject:
         raise unknown_name("controller", name, CONTROLLERS)
     systems = _given_system(arguments)
     blocking = usual_blocking(problems.get(systems[0]).steps)
-    return Subject(name, systems, blocking, None if name in REFERENCES else lambda: _baseline(name))
-
-
-def _baseline(name: str) -> "Maker":
-    """Return the class of the baseline `name`."""
-    from setpoint.controllers.mpc import ModelPredictive
-    from setpoint.controllers.tracking import TrackingLqr
-
-    return ModelPredictive if name == ModelPredictive.name else TrackingLqr
+    return Subject(name, systems, blocking, None if name in REFERENCES else lambda: controller_class(name))
 
 
 def _base(arguments: argparse.Namespace) -> Subject:

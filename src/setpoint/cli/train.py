@@ -62,7 +62,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train the model; reuse finished stages."""
     from setpoint.api.planning import calibrated, preview, require_machine
-    from setpoint.experiments.planning.single_run import single_spec
+    from setpoint.experiments.planning.single_run import single_fields
+    from setpoint.experiments.planning.spec import make_spec
     from setpoint.experiments.request import make_request
 
     check_run_options(arguments)
@@ -77,10 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
             if name in parameters:
                 raise InputError(f"{name!r} is set by --set and by --{name.replace('_', '-')}. Use one of them.")
             parameters[name] = getattr(arguments, name)
-    spec = single_spec(arguments.systems, arguments.training_type, parameters=parameters, **fields)
+    single = single_fields(
+        systems=arguments.systems, training_type=arguments.training_type, parameters=parameters, **fields
+    )
     wanted = make_request(
         workspace_of(arguments),
-        spec,
+        make_spec(single),
         experiment_id=arguments.run_id,
         fresh=arguments.fresh,
         accept_changes=arguments.accept_changes,

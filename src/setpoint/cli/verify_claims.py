@@ -96,7 +96,7 @@ def _plain(rows: "Sequence[TargetOutcome]") -> list[dict[str, Any]]:
 
 def _read_collection(path: Path) -> "list[TargetOutcome]":
     """Return the results in the file, or none if it does not exist yet."""
-    from setpoint.truth.scenarios import Target
+    from setpoint.truth.targets import Target
     from setpoint.truth.verification import TargetOutcome
 
     try:

@@ -3,6 +3,7 @@
 from setpoint.controllers.baselines import ZeroControl
 from setpoint.controllers.certificate import Certificate
 from setpoint.controllers.detuned import DetunedLqr
+from setpoint.controllers.feedback import FeedbackController
 from setpoint.controllers.interface import Controller, ControlPlan, ProblemController
 from setpoint.controllers.riccati import ClippedLqr, LinearQuadratic, solve_riccati
 
@@ -12,6 +13,7 @@ __all__ = [
     "ControlPlan",
     "Controller",
     "DetunedLqr",
+    "FeedbackController",
     "LinearQuadratic",
     "ProblemController",
     "ZeroControl",

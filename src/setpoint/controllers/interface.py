@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from setpoint.arguments import require_number, require_whole
 from setpoint.errors import InputError, shown
 from setpoint.problems import Problem
 from setpoint.trajectory import Termination
@@ -30,7 +31,13 @@ class ControlPlan:
 
     @classmethod
     def of(cls, controls: Float[np.ndarray, "B S n_u"]) -> "ControlPlan":
-        """Return the plan of a controller that always produces valid controls."""
+        """Return the plan of a controller that always produces valid controls.
+
+        Raises:
+            InputError: `controls` is not an array with three axes.
+        """
+        if not isinstance(controls, np.ndarray) or controls.ndim != 3:
+            raise InputError(f"controls must be an array of shape (B, S, n_u), got {shown(controls)}.")
         count = len(controls)
         return cls(controls, (Termination.COMPLETED,) * count, np.zeros(count, dtype=np.int64))
 
@@ -69,10 +76,11 @@ class ProblemController(ABC):
             steps: number of grid intervals (default: the whole horizon).
 
         Raises:
-            InputError: `x` has another shape, or is not numeric.
+            InputError: `x` has another shape or is not numeric, or `t` or `steps` is not a number.
         """
         states, single = self.problem.as_states(x, "x")
-        plan = self._plan(t, states, self.problem.steps if steps is None else steps)
+        wanted = self.problem.steps if steps is None else require_whole(steps, "steps", least=1)
+        plan = self._plan(require_number(t, "t"), states, wanted)
         return ControlPlan(plan.controls[0], plan.outcomes, plan.tokens) if single else plan
 
     @abstractmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from setpoint.arguments import is_number
 from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.errors import InputError, shown
 from setpoint.plants import linearise
@@ -59,7 +60,7 @@ class ClippedLqr(ProblemController):
     def __init__(self, problem: Problem, control_weight: float = 1.0) -> None:
         """Compute the gains for `control_weight` times R; values above 1 make the feedback less aggressive."""
         super().__init__(problem)
-        if not 0.0 < control_weight < np.inf:
+        if not is_number(control_weight) or not 0.0 < control_weight < np.inf:
             raise InputError(f"control_weight must be a positive number, got {shown(control_weight)}.")
         # Only the nominal regulator may pass for the reference of this name in a table.
         self.name = "lqr" if control_weight == 1.0 else f"lqr_r{control_weight:g}"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import psutil
 
+from setpoint.arguments import require_number
 from setpoint.artifacts import Attempt
+from setpoint.errors import InputError
 from setpoint.records.failure import Failure, FailureClass, failure_of
 
 _CHECK_INTERVAL_S = 1.0
@@ -27,6 +29,13 @@ class Limits:
     time_s: float | None = None
     memory_gb: float | None = None
     stall_s: float | None = 1800.0
+
+    def __post_init__(self) -> None:
+        """Reject limits that are not positive numbers."""
+        for name in ("time_s", "memory_gb", "stall_s"):
+            limit = getattr(self, name)
+            if limit is not None and not require_number(limit, name) > 0:
+                raise InputError(f"{name} must be positive, or None for no limit, got {limit}.")
 
 
 class Watch:

@@ -83,7 +83,7 @@ def _check_interpreter() -> Check:
     text = f"Python {platform.python_version()} in environment {name!r}"
     if name == EXPECTED_ENVIRONMENT:
         return Check("interpreter", "ok", text)
-    return Check("interpreter", "remark", f"{text} (expected {EXPECTED_ENVIRONMENT!r}; any environment works)")
+    return Check("interpreter", "remark", f"{text}; the documented one is {EXPECTED_ENVIRONMENT!r}, but any works")
 
 
 _NEEDED = frozenset({"", "train"})

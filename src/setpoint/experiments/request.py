@@ -9,7 +9,7 @@ from setpoint.errors import Findings, InputError
 from setpoint.experiments.planning.canonical import canonical_spec, check_values, spec_digest
 from setpoint.experiments.planning.changes import next_id, spec_changes
 from setpoint.experiments.planning.datasets import canonical_datasets, find_datasets
-from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, planned_spec
+from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, SweepSpec, planned_spec
 from setpoint.experiments.planning.start_adapters import canonical_place
 from setpoint.experiments.running.status import require_plan
 from setpoint.policies import BaseModel, resolve_base
@@ -89,7 +89,7 @@ def make_request(
     assert base is not None
     if isinstance(spec, SingleSpec) and spec.start_from is not None:
         spec = spec.model_copy(update={"start_from": canonical_place(workspace, spec.start_from)})
-    identifier = experiment_id or f"{spec.type}-{spec_digest(spec)}"
+    identifier = experiment_id or f"{_kind(spec)}-{spec_digest(spec)}"
     if fresh:
         identifier = _free_id(workspace, identifier)
     existing = read_plan(workspace.experiment(identifier))
@@ -104,6 +104,11 @@ def make_request(
         f"experiment {identifier!r} exists with another specification: {'; '.join(changes)}. "
         f"Choose another {option}, or use --accept-changes to start a successor, or --fresh."
     )
+
+
+def _kind(spec: ExperimentSpec) -> str:
+    """Return the first part of an id: `confirmation` for a sweep that confirms another one, else the type."""
+    return "confirmation" if isinstance(spec, SweepSpec) and spec.confirms else spec.type
 
 
 def successor(request: Request, changes: Sequence[str]) -> Request:

@@ -1,7 +1,8 @@
 """Plants: dynamics, signals with units and bounds, the integrator, and the registry by name."""
 
-from setpoint.plants.family import Interval, draw_member
+from setpoint.plants.family import draw_member
 from setpoint.plants.integrators import rk4_step
+from setpoint.plants.interval import Interval
 from setpoint.plants.linearisation import linearise
 from setpoint.plants.plant import Plant, Signal, components_of
 from setpoint.plants.registry import canonical, get, names, plugins, register, registered_names, shipped_names

@@ -7,16 +7,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from setpoint.errors import InputError
+from setpoint.arguments import require_number, require_text
+from setpoint.errors import InputError, shown
 from setpoint.plants.integrators import rk4_step
-
-if TYPE_CHECKING:
-    from setpoint.plants.family import Interval
+from setpoint.plants.interval import Interval
 
 Component = Any
 """One scalar signal: a float, a NumPy array of a batch, or a CasADi symbol."""
@@ -35,6 +34,14 @@ class Signal:
     unit: str
     lower: float
     upper: float
+
+    def __post_init__(self) -> None:
+        """Reject names that are not text, and bounds that are not numbers."""
+        require_text(self.name, "the name of a signal")
+        if not isinstance(self.unit, str):
+            raise InputError(f"the unit of signal {self.name} must be text, got {shown(self.unit)}.")
+        require_number(self.lower, f"the lower bound of {self.name}")
+        require_number(self.upper, f"the upper bound of {self.name}")
 
 
 class Plant(ABC):
@@ -64,7 +71,7 @@ class Plant(ABC):
     controls: ClassVar[tuple[Signal, ...]]
     substeps: ClassVar[int] = 1
     linear: ClassVar[bool] = False
-    family: ClassVar[Mapping[str, "Interval"]] = {}
+    family: ClassVar[Mapping[str, Interval]] = {}
     dt_s: float
 
     def __post_init__(self) -> None:

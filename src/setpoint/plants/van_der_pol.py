@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from setpoint.plants.family import Interval
+from setpoint.plants.interval import Interval
 from setpoint.plants.plant import Plant, Signal
 
 

@@ -1,4 +1,4 @@
-"""Resolve base models by name: the built-in base, a local folder or a model-hub id."""
+"""Resolve base models by name: the built-in base, a fetched base, a GGUF file, a local folder or a model-hub id."""
 
 import json
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 from setpoint.artifacts import Fields, read_json
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest, file_digest
+from setpoint.policies.library import FETCHABLE, is_library_name, require_fetched
 from setpoint.policies.presets import GENERAL, TINY, BasePreset
 
 BUILTIN = "builtin:tiny"
@@ -55,18 +56,22 @@ def resolve_base(name: str) -> BaseModel:
     """Resolve the base model `name`.
 
     Raises:
-        InputError: `name` is neither the built-in base, nor a model folder, nor formatted as a hub id.
+        InputError: `name` is none of these, or has not been fetched or converted yet.
     """
     if name == BUILTIN:
         path = builtin_path()
         return BaseModel(name, str(path), _folder_digest(path), TINY)
+    if is_library_name(name):
+        path = require_fetched(name)
+        return BaseModel(name, str(path), _folder_digest(path), GENERAL)
     path = Path(name).expanduser()
     if name and path.exists():
         return BaseModel(name, str(path.resolve()), _folder_digest(path), GENERAL)
     if name.startswith("builtin:") or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(
-            f"base model {name!r} is neither {BUILTIN!r}, nor a model folder, nor a hub id such as owner/model. Pass "
-            "one of these to --base-model."
+            f"base model {name!r} is neither {BUILTIN!r}, nor a model folder, nor a GGUF file, nor a hub id such as "
+            f"owner/model, nor one that `setpoint base fetch` knows ({', '.join(FETCHABLE)}). Pass one of these to "
+            "--base-model."
         )
     return BaseModel(name, name, digest({"hub": name}), GENERAL)
 

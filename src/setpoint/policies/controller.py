@@ -59,6 +59,10 @@ class LLMController(ProblemController):
         self._model = model
         self._preset = preset
 
+    def __repr__(self) -> str:
+        """Return the system and the model."""
+        return f"LLMController({self.problem.name}, {self._model!r})"
+
     def _plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
         """Return controls for at least `steps` steps; zeros for unreadable answers.
 

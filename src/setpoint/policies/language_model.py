@@ -36,8 +36,9 @@ class Completion:
 class LanguageModel:
     """A causal language model with its tokenizer, ready to complete batches of chats."""
 
-    def __init__(self, model: Any, tokenizer: Any, runtime: Runtime) -> None:
-        """Wrap a loaded model; use `load` to load one."""
+    def __init__(self, model: Any, tokenizer: Any, runtime: Runtime, source: str = "") -> None:
+        """Wrap a loaded model; use `load` to load one. `source` names it and its adapter."""
+        self._source = source
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._runtime = runtime
@@ -59,7 +60,11 @@ class LanguageModel:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(adapter))
-        return cls(model, tokenizer, runtime)
+        return cls(model, tokenizer, runtime, base.name if adapter is None else f"{adapter} on {base.name}")
+
+    def __repr__(self) -> str:
+        """Return the adapter and the base model."""
+        return self._source or type(self).__name__
 
     def complete(
         self, chats: Sequence[Sequence[Message]], max_new_tokens: int, temperature: float = 0.0

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from setpoint.arguments import is_number
+from setpoint.display import html_table
 from setpoint.errors import InputError, collect, shown
 from setpoint.fingerprint import file_digest
 from setpoint.modes import CLOSED_LOOP_REPLANNING, EvaluationMode
@@ -64,6 +66,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         """Reject ill-posed problems, with all errors at once."""
+        self._require_types()
         plant = self.plant
         wrong: list[InputError] = []
         if not all(type(count) is int and count >= 1 for count in (self.steps, self.starts)):
@@ -104,6 +107,29 @@ class Problem:
         object.__setattr__(
             self, "evaluation_mode", EvaluationMode(self.evaluation_mode)
         )  # a plug-in may pass a plain string
+
+    def _require_types(self) -> None:
+        """Check what the fields are.
+
+        Raises:
+            InputError: the plant is none, or fields are not numbers, arrays of a batch or CasADi symbols.
+        """
+        plant: object = self.plant
+        open_loop: object = self.open_loop
+        if not isinstance(plant, Plant):
+            raise InputError(f"plant must be a Plant, got {shown(plant)}.")
+        wrong = []
+        vectors = ("q", "r", "target", "half_width", *(() if self.centre is None else ("centre",)))
+        for field in vectors:
+            values: object = getattr(self, field)
+            if not isinstance(values, list | tuple | np.ndarray) or not all(map(_is_component, values)):
+                wrong.append(InputError(f"{self.name}: {field} must be numeric, got {shown(values)}."))
+        for field in ("terminal_weight", "detuned_gain"):
+            if not _is_component(getattr(self, field)):
+                wrong.append(InputError(f"{self.name}: {field} must be a number, got {shown(getattr(self, field))}."))
+        if not isinstance(open_loop, bool):
+            wrong.append(InputError(f"{self.name}: open_loop must be True or False, got {shown(self.open_loop)}."))
+        collect(wrong)
 
     def require_sound(self) -> None:
         """Check target and initial set against the plant; separate from `__init__`, where parameters may be symbols.
@@ -149,6 +175,20 @@ class Problem:
     def name(self) -> str:
         """Name of the plant, also the name of the problem."""
         return self.plant.name
+
+    def _repr_html_(self) -> str:
+        signals = [*zip(self.plant.states, self.target, strict=True), *((each, 0.0) for each in self.plant.controls)]
+        described = [f"{each.name} [{each.unit}]: {each.lower:g} … {each.upper:g}, target {x:g}" for each, x in signals]
+        box = zip(self.plant.states, self.initial_centre, self.half_width, strict=True)
+        rows = [
+            *(("state", text) for text in described[: self.plant.n_x]),
+            *(("control", text) for text in described[self.plant.n_x :]),
+            ("initial set", ", ".join(f"{each.name} {mid - half:g} … {mid + half:g}" for each, mid, half in box)),
+            ("horizon", f"{self.steps} steps of {self.plant.dt_s:g} s"),
+            ("weights", f"Q = diag{tuple(self.q)}, R = diag{tuple(self.r)}, terminal {self.terminal_weight:g} Q"),
+            ("evaluation mode", str(self.evaluation_mode)),
+        ]
+        return html_table(f"{self.name}: {self.plant.title}", ("", ""), rows)
 
     @property
     def horizon_s(self) -> float:
@@ -291,6 +331,11 @@ def _source_digest(kind: type) -> str:
     except (TypeError, OSError):  # typed into an interpreter, or into a notebook
         file = None
     return kind.__qualname__ if file is None else file_digest(Path(file))
+
+
+def _is_component(value: Any) -> bool:
+    """Return whether `value` is a number, an array of a batch, or a CasADi symbol."""
+    return is_number(value) or isinstance(value, np.ndarray) or hasattr(value, "is_symbolic")
 
 
 def _finite(values: Sequence[Any]) -> bool:

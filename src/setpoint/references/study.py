@@ -78,7 +78,7 @@ def reference_study(
     Raises:
         InputError: no such suite or system, or a package for cloning is missing.
     """
-    groups = [_Solved.of(group) for group in suite_cases(suite, system, cases)]
+    groups = [_SolvedCases.of(group) for group in suite_cases(suite, system, cases)]
     problem = problems.get(system)
     clones = _clone_all(problem, demonstrations, groups)
     rows: dict[str, list[dict[str, np.ndarray]]] = {}
@@ -107,7 +107,7 @@ def reference_study(
 
 
 @dataclass(frozen=True)
-class _Solved:
+class _SolvedCases:
     """Cases of one plant with their optima; states without one are excluded."""
 
     problem: Problem
@@ -117,14 +117,14 @@ class _Solved:
     cpu_s: float
 
     @classmethod
-    def of(cls, group: TestCases) -> "_Solved":
+    def of(cls, group: TestCases) -> "_SolvedCases":
         optimizer, started = TrajectoryOptimizer(group.problem), process_time()
         pairs = [(x, optimum) for x in group.states if (optimum := optimizer.solve(x)) is not None]
         states = np.array([x for x, _ in pairs]).reshape(-1, group.problem.plant.n_x)
         optima = tuple(optimum for _, optimum in pairs)
         return cls(group.problem, states, optima, len(group.states) - len(pairs), process_time() - started)
 
-    def first(self, count: int) -> "_Solved":
+    def first(self, count: int) -> "_SolvedCases":
         """Return the leading `count` cases."""
         return replace(self, states=self.states[:count], optima=self.optima[:count])
 
@@ -153,7 +153,7 @@ def _touches(values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.nda
     return np.asarray((distance <= _ACTIVE).any(axis=(1, 2)))
 
 
-def _episodes(group: _Solved, clones: Sequence[Controller]) -> "list[tuple[str, Trajectory]]":
+def _episodes(group: _SolvedCases, clones: Sequence[Controller]) -> "list[tuple[str, Trajectory]]":
     problem, x0, controls = group.problem, group.states, group.controls
     noise = Disturbance(input_noise=_CONTROL_NOISE)
     found = [
@@ -171,7 +171,7 @@ def _episodes(group: _Solved, clones: Sequence[Controller]) -> "list[tuple[str, 
     return found
 
 
-def _disturbed(group: _Solved, clones: Sequence[Controller]) -> list[tuple[str, Trajectory]]:
+def _disturbed(group: _SolvedCases, clones: Sequence[Controller]) -> list[tuple[str, Trajectory]]:
     problem = group.problem
     makers: list[Callable[[Problem], Controller]] = [ClippedLqr, TrackingLqr, ModelPredictive]
     controllers = [*(make(problem) for make in makers), *clones]
@@ -195,7 +195,7 @@ class _Fixed:
         return ControlPlan.of(self._controls)
 
 
-def _optimum_of_rounded(group: _Solved) -> Trajectory:
+def _optimum_of_rounded(group: _SolvedCases) -> Trajectory:
     """Simulate the optimal plan of the rounded state from the exact state; zero control if there is none."""
     problem, optimizer = group.problem, TrajectoryOptimizer(group.problem)
     zero = np.zeros((problem.steps, problem.plant.n_u))
@@ -204,7 +204,7 @@ def _optimum_of_rounded(group: _Solved) -> Trajectory:
     return simulate(problem.plant, group.states, controls)
 
 
-def _clone_all(problem: Problem, count: int, groups: Sequence[_Solved]) -> list[Controller]:
+def _clone_all(problem: Problem, count: int, groups: Sequence[_SolvedCases]) -> list[Controller]:
     """Clone controllers from up to `count` optima of separate states, with nominal parameters."""
     if not count:
         return []
@@ -214,11 +214,11 @@ def _clone_all(problem: Problem, count: int, groups: Sequence[_Solved]) -> list[
         far = np.array([np.abs((group.states - x) / np.array(problem.half_width)).max(axis=-1).min() for x in states])
         states = states[far > MIN_DISTANCE]
         require_disjoint(problem, states, group.states)
-    solved = _Solved.of(TestCases(problem, states))
+    solved = _SolvedCases.of(TestCases(problem, states))
     return [clone(kind, problem, solved.states, solved.controls) for kind in CLONES]
 
 
-def _measure(group: _Solved, trajectory: Trajectory) -> dict[str, np.ndarray]:
+def _measure(group: _SolvedCases, trajectory: Trajectory) -> dict[str, np.ndarray]:
     problem = group.problem
     error, violation = metrics.normalised_error(problem, trajectory), metrics.violations(problem, trajectory)
     cost = problem.cost(trajectory.states, trajectory.controls)

@@ -2,6 +2,6 @@
 
 from setpoint.reports.results import MEASUREMENT_COLUMNS
 from setpoint.reports.usage import MEASUREMENT_LINES
-from setpoint.reports.writer import write_reports
+from setpoint.reports.writer import read_claims, read_claims_json, write_reports
 
-__all__ = ["MEASUREMENT_COLUMNS", "MEASUREMENT_LINES", "write_reports"]
+__all__ = ["MEASUREMENT_COLUMNS", "MEASUREMENT_LINES", "read_claims", "read_claims_json", "write_reports"]

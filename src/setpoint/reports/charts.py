@@ -20,11 +20,11 @@ from setpoint.reports.content import (
     RankedSystem,
     Report,
     curve_names,
-    extreme_run,
-    extreme_run_text,
     mean_name,
     metric_text,
     references_of,
+    run_at,
+    run_at_text,
     short_label,
 )
 from setpoint.reports.costs import configuration_costs, missing_from, pareto_front
@@ -287,14 +287,14 @@ def trajectories(report: Report, ranked: RankedSystem) -> list[Chart]:
     """Draw the best and the worst run of a system against optimal control, on the first test case."""
     if ranked.system not in plants.names():
         return []
-    ends = [(worst, run) for worst in (False, True) if (run := extreme_run(report, ranked, worst=worst)) is not None]
+    ends = [(place, run) for place in ("best", "worst") if (run := run_at(report, ranked, place)) is not None]
     if len(ends) == 2 and ends[0][1] is ends[1][1]:
         ends = ends[:1]
-    charts = [_trajectory(report, ranked, run, worst) for worst, run in ends]
+    charts = [_trajectory(report, ranked, run, place) for place, run in ends]
     return [chart for chart in charts if chart is not None]
 
 
-def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: bool) -> Chart | None:
+def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, place: str) -> Chart | None:
     data, system = report.data, ranked.system
     mode = data.analysis.mode(system).episodes
     learned = _first_case(report, "evaluate", run.evaluation(system), "llm", mode, system)
@@ -322,7 +322,7 @@ def _trajectory(report: Report, ranked: RankedSystem, run: RunResult, worst: boo
     value = (run.outcomes[system].final or {}).get(ranked.metric)
     dashed = "" if optimal is None else "; dashed: optimal control"
     caption = (
-        f"{system}: {extreme_run_text(report, ranked, worst=worst)} ({svg.shortened(run.name, 60)}, "
+        f"{system}: {run_at_text(place)} ({svg.shortened(run.name, 60)}, "
         f"{report.data.quantity(ranked.metric).label} {metric_text(value)}), test case {learned.case_id}{dashed}."
     )
     return Chart(caption, svg.document(HALF, 34 + 130 * len(signals) + 30, caption, body))

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from setpoint.analysis.data.claim import Claim, ClaimKind, find, of_kind
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status, find, of_kind
 from setpoint.analysis.data.conditions import ConditionResult, read_conditions
 from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
 from setpoint.analysis.data.quantities import Metrics
-from setpoint.analysis.data.subject import Subject
+from setpoint.analysis.data.subject import OneCell, Subject
 from setpoint.analysis.factors.claim_builder import level_heading
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
@@ -25,6 +25,7 @@ from setpoint.formatting import (
 )
 from setpoint.records.failure import FailureClass
 from setpoint.reports.scales import Reference
+from setpoint.reports.stage_effects import cells_first
 
 NOT_MEASURED = "not measured"
 SHOWN_CONFIGURATIONS = 10
@@ -74,7 +75,8 @@ class Report:
 
 def build_report(data: ExperimentData, *, running: bool = False) -> Report:
     """Analyse `data` and collect the content of its report; set `running` if the experiment is still running."""
-    metric, claims = ranking_metric(data), experiment_claims(data)
+    metric = ranking_metric(data)
+    claims = cells_first(experiment_claims(data), relative=data.analysis.scale == "log")
     ranked = []
     for system in data.systems:
         errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
@@ -91,27 +93,73 @@ def _as_claimed(result: ConfigurationResult, claim: Claim | None) -> Configurati
     return replace(result, possibly_best=result.configuration in claim.evidence.possibly_best)
 
 
-def extreme_run(report: Report, ranked: RankedSystem, *, worst: bool = False) -> RunResult | None:
-    """Return the best or worst single run by the ranking metric, over all configurations; ties go to the first run."""
-    smallest = (report.data.quantity(ranked.metric).better == "smaller") != worst
+PLACES = ("best", "median", "worst")
+"""Places of a configuration in the ranking that figures show."""
+
+
+def run_at(report: Report, ranked: RankedSystem, place: str) -> RunResult | None:
+    """Return a run of the best, median or worst configuration: its run at the same place among the seeds.
+
+    A run is chosen within its configuration, so that the run called best belongs to the configuration that the report
+    ranks first; over all configurations, a lucky seed could belong to another one. Ties go to the first run.
+    """
+    results = ranked.with_result
+    if not results:
+        return None
+    smallest = report.data.quantity(ranked.metric).better == "smaller"
+    found = ordered_runs(results[_position(place, len(results))].runs, ranked.system, ranked.metric, smallest=smallest)
+    return found[_position(place, len(found))] if found else None
+
+
+def ordered_runs(runs: Iterable[RunResult], system: str, metric: str, *, smallest: bool) -> list[RunResult]:
+    """Return the runs with a result on `system`, the best first; ties go to the first run."""
     found = [
         (value if smallest else -value, run.index, run)
-        for result in ranked.with_result
-        for run in result.runs
-        if run.state.ok and (value := (run.outcomes[ranked.system].final or {}).get(ranked.metric)) is not None
+        for run in runs
+        if run.state.ok and (value := (run.outcomes[system].final or {}).get(metric)) is not None
     ]
-    return min(found, key=lambda item: item[:2], default=(None, 0, None))[2]
+    return [run for *_, run in sorted(found, key=lambda item: item[:2])]
 
 
-def extreme_run_text(report: Report, ranked: RankedSystem, *, worst: bool = False) -> str:
-    """Return what `extreme_run` selects: `best run by final error`."""
-    return f"{'worst' if worst else 'best'} run by {report.data.quantity(ranked.metric).label}"
+def _position(place: str, count: int) -> int:
+    return {"best": 0, "median": (count - 1) // 2, "worst": count - 1}[place]
+
+
+def run_at_text(place: str) -> str:
+    """Return what `run_at` selects: `best seed of the best configuration`."""
+    return f"{place} seed of the {place} configuration"
 
 
 def mean_name(data: ExperimentData, ranked: RankedSystem) -> str:
     """Return `geometric mean` or `mean`: how the seeds of a configuration were averaged."""
     positive = all(value > 0.0 for result in ranked.configurations for value in result.values)
     return "geometric mean" if data.analysis.scale == "log" and positive else "mean"
+
+
+def error_text(report: Report, ranked: RankedSystem) -> str:
+    """Return what the error is and how it was averaged; an error in the units of the state has no unit of its own."""
+    seeds = max((len(result.runs) for result in ranked.configurations), default=1)
+    over_seeds = f", {mean_name(report.data, ranked)} over seeds" if seeds > 1 else ""
+    return f"error = final distance to the target in state units (L2), mean over test cases{over_seeds}"
+
+
+def type_text(data: ExperimentData) -> str:
+    """Return the experiment's type, or which experiment it confirms."""
+    return f"confirmation of {one_line(data.plan.confirms)}" if data.plan.confirms else one_line(data.type)
+
+
+def ties_text(report: Report, ranked: RankedSystem) -> str:
+    """Say how sure the first place of the ranking is, from the claim about the best configurations."""
+    claim = report.claim(ClaimKind.BEST_CONFIGURATIONS, system=ranked.system)
+    if claim is None or not isinstance(claim.evidence, BestSetEvidence):
+        return "Too few seeds to test which configuration is best; the list is sorted by the observed means."
+    if claim.status is Status.SUPPORTED:
+        others = counted(claim.evidence.tested - 1, "tested configuration")
+        return f"The best is significantly better than the other {others}."
+    tied = len(claim.evidence.possibly_best)
+    if tied == 1:
+        return f"The first has the best observed mean, but this is not established: {one_line(claim.reason)}."
+    return f"Near-best (statistically tied with the best): {tied} of {claim.evidence.tested} configurations."
 
 
 def counts(data: ExperimentData) -> tuple[int, int, int]:
@@ -260,8 +308,13 @@ def rate_text(value: float | None) -> str:
     return NOT_MEASURED if value is None else share_text(value)
 
 
-def statistical_lines(report: Report) -> list[tuple[str, str]]:
-    """Return heading and answer: first the lines that every report has, then those of the other swept parameters."""
+def statistical_lines(report: Report, *, fixed: bool = True) -> list[tuple[str, str]]:
+    """Return heading and answer: first the lines that every comparison has, then those of the other swept parameters.
+
+    A single run compares nothing and has no such lines. `fixed` includes parameters that were not swept.
+    """
+    if len(report.data.runs) == 1:
+        return []
     lines = [_line(claim) for claim in of_kind(report.claims, ClaimKind.MOST_IMPACTFUL)]
     levels: dict[str, list[Claim]] = {parameter: [] for parameter in ALWAYS_ANSWERED}
     others: list[Claim] = []
@@ -269,9 +322,50 @@ def statistical_lines(report: Report) -> list[tuple[str, str]]:
         levels.get(claim.factor.rpartition(".")[2], others).append(claim)
     for parameter, found in levels.items():
         lines += [_line(claim) for claim in found]
-        if not found:
+        if not found and fixed:
             lines.append((level_heading(parameter), f"not resolved: {_fixed(report.data, parameter)}"))
     return [*lines, *map(_line, others)]
+
+
+MOST_ASKED = 24
+
+
+def shown_claims(report: Report) -> list[Claim]:
+    """Return the claims of a report; of a single run without those that compare parameters."""
+    if len(report.data.runs) > 1:
+        return list(report.claims)
+    return [claim for claim in report.claims if claim.kind is not ClaimKind.MOST_IMPACTFUL]
+
+
+def asked(report: Report) -> list[Claim]:
+    """Return the claims that answer the questions of the experiment, in the order of a report.
+
+    Tests of single cells, of secondary metrics and of the design itself are left to the table of all tests.
+    """
+    shown = [claim for claim in report.claims if claim.kind in _ASKED and not isinstance(claim.subject, OneCell)]
+    return [
+        claim for claim in shown if claim.kind is not ClaimKind.MOST_IMPACTFUL or len(report.data.analysis.factors) > 1
+    ][:MOST_ASKED]
+
+
+_ASKED = frozenset(
+    {
+        ClaimKind.MOST_IMPACTFUL,
+        ClaimKind.OPTIMAL_LEVEL,
+        ClaimKind.DIFFERENCE,
+        ClaimKind.THESE_SYSTEMS,
+        ClaimKind.SYSTEMS_IN_GENERAL,
+        ClaimKind.RANKS,
+        ClaimKind.SOURCE,
+        ClaimKind.INTERACTION,
+        ClaimKind.BEST_CONFIGURATIONS,
+        ClaimKind.CONFIRMATION,
+        ClaimKind.SFT_AGAINST_BASE,
+        ClaimKind.DAGGER_AGAINST_SFT,
+        ClaimKind.GRPO_AGAINST_SFT,
+        ClaimKind.FAILURES,
+    }
+)
 
 
 def _line(claim: Claim) -> tuple[str, str]:
@@ -282,8 +376,6 @@ def _fixed(data: ExperimentData, factor: str) -> str:
     """Say that a parameter was not swept, and which value it had."""
     places = {"lora_rank": [("lora", "rank")]}.get(factor, [(kind, factor) for kind in TRAINING_KINDS])
     values = sorted({_setting(run, factor, *places) for run in data.runs})
-    if len(data.runs) == 1:
-        return f"a single run ({factor} {values[0]})"
     if len(values) > 1:
         return f"{factor} is confounded with other parameters ({', '.join(values)})"
     return f"{factor} was not swept ({', '.join(values)} in every run)" if values else f"{factor} was not swept"
@@ -300,25 +392,6 @@ def references_of(report: Report, ranked: RankedSystem) -> list[Reference]:
     """Return the reference controllers that have a value of the ranking metric, for figures."""
     rows = [(label, (metrics or {}).get(ranked.metric)) for label, metrics in anchor_rows(report.data, ranked.system)]
     return [Reference(label, value) for label, value in rows if value is not None]
-
-
-REFERENCE_COLUMNS = ("controller", "final error", "success", "parsed", "cost J", "median regret")
-
-
-def reference_rows(data: ExperimentData, system: str) -> list[tuple[str, ...]]:
-    """Return the cells of `REFERENCE_COLUMNS` for each reference controller."""
-    return [_reference_row(label, metrics or {}) for label, metrics in anchor_rows(data, system)]
-
-
-def _reference_row(label: str, metrics: Metrics) -> tuple[str, ...]:
-    return (
-        label,
-        metric_text(metrics.get("final_error")),
-        rate_text(metrics.get("success_rate")),
-        rate_text(metrics.get("parse_rate")) if label.startswith("base") else "-",
-        metric_text(metrics.get("control_cost")),
-        rate_text(metrics.get("regret_median")),
-    )
 
 
 def case_error_text(data: ExperimentData, system: str) -> str:

@@ -27,10 +27,10 @@ from setpoint.reports.content import (
     Report,
     curve_labels,
     curve_names,
-    extreme_run,
-    extreme_run_text,
     one_line,
     references_of,
+    run_at,
+    run_at_text,
     short_label,
     stages_of,
 )
@@ -254,7 +254,7 @@ def _draw_curve(axes: Any, report: Report, run: RunResult, role: str, key: str, 
 
 def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
     """Draw the best run against optimal control on the first test cases: one row per signal, one column per case."""
-    best = extreme_run(report, ranked)
+    best = run_at(report, ranked, "best")
     if best is None or ranked.system not in plants.names():
         return None
     data = report.data
@@ -284,7 +284,7 @@ def _trajectories(report: Report, ranked: RankedSystem) -> Figure | None:
             _draw_bounds(grid[row], signal)
     figure.align_ylabels(grid[:, 0])
     figure.suptitle(
-        f"{ranked.system}, {_mode_text(mode)}: {extreme_run_text(report, ranked)}\n({_short(best.name)})",
+        f"{ranked.system}, {_mode_text(mode)}: {run_at_text('best')}\n({_short(best.name)})",
         x=0.01,
         ha="left",
         fontsize=10,

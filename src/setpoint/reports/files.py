@@ -7,7 +7,7 @@ from pathlib import Path
 
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.artifacts import TRAINING_KINDS
-from setpoint.reports.content import Report, extreme_run
+from setpoint.reports.content import Report, run_at
 
 REPORTS = "reports"
 FIGURES = "figures"
@@ -24,7 +24,7 @@ class Files:
 
     Attributes:
         plots: the folder of the plots, or why there are none.
-        best: system -> the adapter of its best run.
+        best: system -> the adapter of the best seed of the best configuration.
     """
 
     models: tuple[str, ...]
@@ -53,7 +53,7 @@ def generated_files(report: Report, figures: str) -> Files:
     """Collect the paths of an experiment; `figures` is the folder of the plots, or why there are none."""
     data = report.data
     experiment = f"experiments/{data.folder.name}"
-    best = {ranked.system: extreme_run(report, ranked) for ranked in report.ranked}
+    best = {ranked.system: run_at(report, ranked, "best") for ranked in report.ranked}
     return Files(
         models=_models(data),
         plots=figures,

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from setpoint.analysis.data.claim import Claim, all_caveats
-from setpoint.formatting import counted, interval_text, number_text, p_text
+from setpoint.formatting import counted, interval_text, listed, number_text, p_text
 from setpoint.reports.charts import (
     Chart,
     failure_map,
@@ -26,31 +26,39 @@ from setpoint.reports.charts import (
     trajectories,
 )
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
+from setpoint.reports.confirmation import COLUMNS as CONFIRMED
+from setpoint.reports.confirmation import NOTE as OPTIMISM
+from setpoint.reports.confirmation import confirmation_tables
 from setpoint.reports.content import (
     NOT_MEASURED,
-    REFERENCE_COLUMNS,
     RankedSystem,
     Report,
+    asked,
     case_error_text,
     counts,
+    error_text,
     failure_counts,
     interim_text,
     metric_text,
     one_line,
     parameter_space,
     rate_text,
-    reference_rows,
     seeds_text,
     short_label,
-    statistical_lines,
+    shown_claims,
+    ties_text,
+    type_text,
     unfinished_text,
 )
 from setpoint.reports.curve_charts import learning_curves
 from setpoint.reports.files import BELOW, Files
+from setpoint.reports.guide import OF_KIND, TOPICS
 from setpoint.reports.map_charts import maps
+from setpoint.reports.modes import HEADINGS, mode_table, mode_text
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.remedies import suggested_change
 from setpoint.reports.results import Cell
+from setpoint.reports.summary import summary
 from setpoint.reports.svg import text_of
 from setpoint.reports.usage import usage_lines
 
@@ -68,16 +76,19 @@ RUN_COLUMNS = {
     "training_time_s": "training [s]",
 }
 SECTIONS = {
-    "claims": "Statistical analysis",
+    "results": "Results beside baselines",
+    "claims": "Effects",
+    "statistics": "Statistics",
+    "usage": "Resources",
     "recommendations": "Recommendations",
     "configurations": "Configurations",
     "maps": "Parameters",
     "failures": "Failures",
     "curves": "Learning curves",
-    "trajectories": "Best and worst run",
-    "usage": "Resources",
+    "trajectories": "Trajectories",
     "runs": "All runs",
     "files": "Files",
+    "guide": "How to read this report",
 }
 
 
@@ -86,16 +97,19 @@ def render_html(report: Report, generated: Files, results: Sequence[Mapping[str,
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     title = f"Experiment Report: {report.data.id}"
     body = {
-        "claims": _claims(report),
+        "results": "".join(_beside_baselines(report, ranked) for ranked in report.ranked),
+        "claims": _effects(report),
+        "statistics": _statistics(report),
+        "usage": _usage(report),
         "recommendations": _list(recommendations(report), ordered=True),
         "configurations": "".join(_configurations(report, ranked) for ranked in report.ranked),
         "maps": _figures([*levels(report), *maps(report)]),
         "failures": _failures(report),
         "curves": _figures([c for r in report.ranked for c in learning_curves(report, r.system)]),
         "trajectories": _figures([c for r in report.ranked for c in trajectories(report, r)]),
-        "usage": _usage(report),
         "runs": _runs(report, results),
         "files": _files(report, generated),
+        "guide": _guide(),
     }
     shown = {name: content for name, content in body.items() if content}
     links = "".join(f'<li><a href="#{name}">{SECTIONS[name]}</a></li>' for name in shown)
@@ -107,7 +121,7 @@ def render_html(report: Report, generated: Files, results: Sequence[Mapping[str,
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_policy(style, script)}'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<title>{text_of(title)}</title><style>{style}</style></head><body>"
-        f'<a class="skip" href="#claims">Skip to the results</a><header><h1>{text_of(title)}</h1>{_summary(report)}'
+        f'<a class="skip" href="#results">Skip to the results</a><header><h1>{text_of(title)}</h1>{_summary(report)}'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header><main>{sections}</main>'
         f"<script>{script}</script></body></html>\n"
     )
@@ -133,10 +147,11 @@ def _summary(report: Report) -> str:
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
     interim = interim_text(report)
     banner = f'<p class="interim" role="status">{text_of(interim)}</p>' if interim else ""
-    return banner + _definitions(
+    words = "".join(f"<p><strong>{text_of(name)}.</strong> {text_of(text)}</p>" for name, text in summary(report))
+    return f'{banner}<div class="summary">{words}</div>' + _definitions(
         [
             ("Date", data.finished_at),
-            ("Experiment type", data.type),
+            ("Experiment type", type_text(data)),
             ("Systems tested", ", ".join(data.systems)),
             ("Parameter space", parameter_space(data)),
             ("Total experiments", str(total)),
@@ -173,27 +188,80 @@ def _list(items: Sequence[str], *, ordered: bool) -> str:
     return f"<{kind}>{''.join(f'<li>{text_of(item)}</li>' for item in items)}</{kind}>"
 
 
-def _claims(report: Report) -> str:
-    """Render the statistical lines, then the figure of effects, then the table of all tests."""
-    by_heading = {claim.heading: claim for claim in report.claims}
-    lines = []
-    for heading, answer in statistical_lines(report):
-        claim = by_heading.get(heading)
-        lines.append(f"<li>{_badge(claim)}<span><strong>{text_of(heading)}:</strong> {text_of(answer)}</span></li>")
+def _beside_baselines(report: Report, ranked: RankedSystem) -> str:
+    """Render the best configurations beside base and references in every mode, then the figure of all configurations.
+
+    The heading names the primary mode, in which configurations are ranked and compared.
+    """
+    found = mode_table(report, ranked)
+    heading = f"<h3>{text_of(ranked.system)}</h3>"
+    if found is None:
+        return f"{heading}<p>No results yet.</p>"
+    groups = "".join(
+        f'<th scope="colgroup" colspan="{len(HEADINGS)}">{text_of(found.heading(mode))}</th>' for mode in found.modes
+    )
+    names = "".join(f'<th scope="col">{text_of(name)}</th>' for _ in found.modes for name in HEADINGS)
+    lines = "".join(
+        f'<tr{" class=trained" if row.trained else ""}><th scope="row">{_breakable(row.label)}</th>'
+        + "".join(f"<td>{text_of(cell)}</td>" for mode in found.modes for cell in row.cells(mode))
+        + "</tr>"
+        for row in found.rows
+    )
+    ties = f"{ties_text(report, ranked)} " if len(ranked.configurations) > 1 else ""
+    sure = text_of(f"{ties}{case_error_text(report.data, ranked.system)}.")
+    caption = text_of(f"{ranked.system} in every evaluation mode; {error_text(report, ranked)}.")
+    table = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
+        f'<thead><tr><th scope="col" rowspan="2">controller</th>{groups}</tr><tr>{names}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+    chart = seeds(report, ranked)
+    figure = _figures([chart]) if chart is not None else ""
+    return f"{heading}{table}<p>{sure}</p>{figure}"
+
+
+def _effects(report: Report) -> str:
+    """Render the questions that were asked with the answers of their claims, and the figure of the same claims."""
+    shown = asked(report)
+    lines = [
+        f"<li>{_badge(claim)}<span><strong>{text_of(claim.heading)}:</strong> {text_of(one_line(claim.statement))} "
+        f'<a href="#how-{OF_KIND[claim.kind]}" aria-label="how it was tested">how?</a></span></li>'
+        for claim in shown
+    ]
+    chart = forest(report)
+    answers = f'<ul class="claims">{"".join(lines)}</ul>' if lines else "<p>Nothing was compared.</p>"
+    return answers + _figures([chart] if chart is not None else [])
+
+
+def _statistics(report: Report) -> str:
+    """Render what the answers rest on: metric, mode, caveats, and the table of all tests."""
     analysis = report.data.analysis
+    metric = report.data.quantity(analysis.primary_metric)
+    modes = listed([f"{name} in {mode_text(analysis.mode(name).episodes)}" for name in report.data.systems])
+    unit = f" [{metric.unit}]" if metric.unit else ""
     note = (
-        f"Primary metric: {analysis.primary_metric} ({analysis.scale} scale), significance level "
-        f"{number_text(analysis.alpha)}. Each trained run counts as one observation."
+        f"Primary metric: {metric.label}{unit} ({analysis.scale} scale), {modes}; "
+        f"significance level {number_text(analysis.alpha)}. Each trained run counts as one observation."
     )
     caveats = all_caveats(report.claims)
-    figures = _figures([chart for chart in (forest(report),) if chart is not None])
     notes = _list(caveats, ordered=False) if caveats else ""
-    answers = f'<ul class="claims">{"".join(lines)}</ul>'
-    return f"{answers}<p>{text_of(note)}</p>{notes}{figures}{_claims_table(report)}"
+    return f"<p>{text_of(note)}</p>{_confirmed(report)}{notes}{_claims_table(report)}"
 
 
-def _badge(claim: Claim | None) -> str:
-    status = "not_testable" if claim is None else claim.status.value
+def _guide() -> str:
+    """Render the guide for a reader who knows a t-test."""
+    return "".join(
+        f'<h3 id="how-{topic.anchor}">{text_of(topic.title)}</h3><p>{text_of(topic.text)}</p>' for topic in TOPICS
+    )
+
+
+def _confirmed(report: Report) -> str:
+    tables = confirmation_tables(report)
+    return "".join(_table(CONFIRMED, t.rows, f"{t.title}. {OPTIMISM}") for t in tables)
+
+
+def _badge(claim: Claim) -> str:
+    status = claim.status.value
     return f'<span class="status {status}">{status.replace("_", " ")}</span>'
 
 
@@ -208,7 +276,7 @@ def _claims_table(report: Report) -> str:
             str(claim.n_runs),
             claim.method,
         )
-        for claim in report.claims
+        for claim in shown_claims(report)
     ]
     columns = ("claim", "status", "result", "interval", "adjusted p", "runs", "method")
     more = f"First {4 * SHOWN_ROWS} of {len(rows)} tests; all in claims.json." if len(rows) > 4 * SHOWN_ROWS else ""
@@ -257,18 +325,17 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
         )
         for result in ranked.configurations[:SHOWN_ROWS]
     ]
-    references = _table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system), "Baselines.")
-    metric = report.data.quantity(ranked.metric).label
+    mode = mode_text(report.data.analysis.mode(ranked.system).episodes)
+    metric = f"{report.data.quantity(ranked.metric).label}, {mode}"
     columns = ("configuration", metric, "interval", "seeds", "success", "parsed", "near-best")
     count = len(ranked.configurations)
     caption = f"{counted(count, 'configuration')} on {ranked.system}, best first"
     caption += f" (the first {SHOWN_ROWS} are shown)." if count > SHOWN_ROWS else "."
-    found = (seeds(report, ranked), profiles(report, ranked), pareto(report, ranked))
+    found = (profiles(report, ranked), pareto(report, ranked))
     charts = [chart for chart in found if chart is not None]
     return (
         f"<h3>{text_of(ranked.system)}</h3>{_figures(charts)}{_table(columns, rows, caption)}"
-        f"<p>{text_of(case_error_text(report.data, ranked.system))}.</p>"
-        f"{references}{_by_condition(report, ranked)}"
+        f"{_by_condition(report, ranked)}"
     )
 
 

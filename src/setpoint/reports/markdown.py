@@ -5,26 +5,33 @@ from collections.abc import Sequence
 
 from setpoint.formatting import interval_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
+from setpoint.reports.confirmation import COLUMNS as CONFIRMED
+from setpoint.reports.confirmation import NOTE as OPTIMISM
+from setpoint.reports.confirmation import confirmation_tables
 from setpoint.reports.content import (
-    REFERENCE_COLUMNS,
     RankedSystem,
     Report,
     case_error_text,
     counts,
+    error_text,
     failure_counts,
     interim_text,
     metric_text,
     one_line,
     parameter_space,
     rate_text,
-    reference_rows,
     seeds_text,
     short_label,
+    shown_claims,
     statistical_lines,
+    ties_text,
+    type_text,
     unfinished_text,
 )
 from setpoint.reports.files import BELOW, FIGURES, Files
+from setpoint.reports.modes import HEADINGS, mode_table, mode_text
 from setpoint.reports.recommendations import recommendations
+from setpoint.reports.summary import summary
 from setpoint.reports.usage import usage_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~$])")
@@ -40,11 +47,12 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         f"# Experiment Report: {escape(data.id)}",
         "",
         *([f"> **{escape(interim)}**", ""] if interim else []),
+        *(line for name, text in summary(report) for line in (f"**{name}.** {escape(text)}", "")),
         *table(
             ("", ""),
             [
                 ("Date", data.finished_at),
-                ("Experiment type", data.type),
+                ("Experiment type", type_text(data)),
                 ("Systems", ", ".join(data.systems)),
                 ("Parameter space", parameter_space(data)),
                 ("Total experiments", str(total)),
@@ -57,11 +65,12 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
         "",
         "## Statistical analysis",
         "",
-        *(f"- **{escape(heading)}:** {escape(answer)}" for heading, answer in statistical_lines(report)),
+        *_confirmed(report),
+        *(f"- **{escape(heading)}:** {escape(answer)}" for heading, answer in statistical_lines(report, fixed=False)),
         "",
         *table(
             ("claim", "status", "result", "runs"),
-            [(claim.heading, claim.status.value, claim.statement, str(claim.n_runs)) for claim in report.claims],
+            [(claim.heading, claim.status.value, claim.statement, str(claim.n_runs)) for claim in shown_claims(report)],
         ),
         "",
         "## Resource usage",
@@ -87,7 +96,7 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
 def _system(report: Report, ranked: RankedSystem) -> list[str]:
     columns = (
         "configuration",
-        ranked.metric.replace("_", " "),
+        f"{ranked.metric.replace('_', ' ')}, {mode_text(report.data.analysis.mode(ranked.system).episodes)}",
         "interval",
         "seeds",
         "success",
@@ -113,11 +122,30 @@ def _system(report: Report, ranked: RankedSystem) -> list[str]:
         "",
         *table(columns, rows),
         "",
+        *([escape(ties_text(report, ranked)), ""] if len(ranked.configurations) > 1 else []),
+        f"{escape(error_text(report, ranked))}.",
+        "",
         escape(case_error_text(report.data, ranked.system)) + ".",
         "",
-        *table(REFERENCE_COLUMNS, reference_rows(report.data, ranked.system)),
+        *_beside_baselines(report, ranked),
         *_by_condition(report, ranked),
     ]
+
+
+def _beside_baselines(report: Report, ranked: RankedSystem) -> list[str]:
+    """Return the results beside the baselines, in every mode."""
+    found = mode_table(report, ranked)
+    if found is None:
+        return []
+    columns = ("controller", *(f"{found.heading(mode)}: {name}" for mode in found.modes for name in HEADINGS))
+    rows = [(row.label, *(cell for mode in found.modes for cell in row.cells(mode))) for row in found.rows]
+    return ["### Beside baselines", "", *table(columns, rows)]
+
+
+def _confirmed(report: Report) -> list[str]:
+    tables = confirmation_tables(report)
+    lines = [line for t in tables for line in (f"### {escape(t.title)}", "", *table(CONFIRMED, t.rows), "")]
+    return [*lines, OPTIMISM, ""] if lines else []
 
 
 def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:

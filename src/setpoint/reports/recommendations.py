@@ -2,23 +2,26 @@
 
 import shlex
 
-from setpoint.analysis.data.claim import ClaimKind, Status, of_kind, with_evidence
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status, of_kind, with_evidence
 from setpoint.analysis.data.evidence import ArmEvidence, BestSetEvidence, ImpactEvidence, LevelEvidence
 from setpoint.analysis.data.experiment import RunResult
 from setpoint.analysis.data.subject import OneFactor
-from setpoint.formatting import counted, level_text, listed
+from setpoint.formatting import counted, factor_label, level_text, listed
 from setpoint.records.failure import FailureClass
 from setpoint.records.state import RunStatus
-from setpoint.reports.content import Report, counts, failure_counts, one_line
+from setpoint.reports.content import Report, counts, failure_counts, one_line, short_label
 from setpoint.reports.costs import configuration_costs
 from setpoint.reports.more_seeds import more_seeds
 from setpoint.reports.remedies import suggested_change
+from setpoint.reports.stage_effects import (
+    SMALL,
+    StageEffect,
+    cell_label,
+    cell_name,
+    range_text,
+    stage_effects,
+)
 
-_STAGES = {
-    ClaimKind.SFT_AGAINST_BASE: "SFT",
-    ClaimKind.DAGGER_AGAINST_SFT: "DAgger",
-    ClaimKind.GRPO_AGAINST_SFT: "GRPO",
-}
 LARGEST_CONFIRMATION = 6
 """At most this many near-best configurations are confirmed; beyond, more seeds for all are cheaper."""
 
@@ -34,13 +37,13 @@ def recommendations(report: Report) -> list[str]:
     advice = [
         *_use(report),
         *_better_arms(report),
-        *_cheapest(report),
+        *_harmful_stages(report),
         *_confirm(report),
         *more_seeds(report),
         *_narrow(report),
+        *_cheapest(report),
         *_failing_levels(report),
         *_failure_classes(report),
-        *_harmful_stages(report),
     ]
     return advice or [
         "Sweep a parameter with at least 3 replicates: a single configuration has nothing to compare with."
@@ -69,12 +72,32 @@ def _after_total_failure(report: Report) -> str:
 
 
 def _use(report: Report) -> list[str]:
-    """Recommend levels that are significantly better than all others."""
-    return [
-        f"Use {claim.factor} = {one_line(claim.statement)}: {claim.reason}."
-        for claim in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL)
-        if claim.status is Status.SUPPORTED
+    """Recommend configurations, else levels, that are significantly better than all others."""
+    advice = [
+        f"Use {one_line(short_label(report.data, ranked.with_result[0]))} on {one_line(ranked.system)}: {claim.reason}."
+        for ranked in report.ranked
+        if (claim := report.claim(ClaimKind.BEST_CONFIGURATIONS, system=ranked.system)) is not None
+        and claim.status is Status.SUPPORTED
     ]
+    supported = [c for c in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL) if c.status is Status.SUPPORTED]
+    return advice + [_use_level(report, claim) for claim in supported]
+
+
+def _use_level(report: Report, claim: Claim) -> str:
+    """Recommend a level; where the best configuration has another one, recommend the configuration instead."""
+    found = claim.evidence
+    level = found.observed_best if isinstance(found, LevelEvidence) else None
+    others = [
+        f"{level_text(other)} on {one_line(ranked.system)}"
+        for ranked in report.ranked
+        if ranked.with_result and (other := ranked.with_result[0].levels.get(claim.factor, level)) != level
+    ]
+    if others:
+        return (
+            f"Use the best configuration as a whole: {claim.factor} = {level_text(level)} is best on average, but the "
+            f"best configuration has {listed(others)}."
+        )
+    return f"Use {claim.factor} = {one_line(claim.statement)}: {claim.reason}."
 
 
 def _better_arms(report: Report) -> list[str]:
@@ -131,6 +154,8 @@ def _narrow(report: Report) -> list[str]:
     levels_claim = report.claim(ClaimKind.OPTIMAL_LEVEL, subject=OneFactor(parameter))
     found = None if levels_claim is None else levels_claim.evidence
     best = found.observed_best if isinstance(found, LevelEvidence) else None
+    if any(r.with_result and r.with_result[0].levels.get(parameter, best) != best for r in report.ranked):
+        return []  # the best configuration has another level
     if best not in {numbers[0], numbers[-1]}:
         return [f"Sweep {parameter} more finely around {level_text(best)}: it has the largest effect."]
     side = "below" if best == numbers[0] else "above"
@@ -164,10 +189,45 @@ def _failure_advice(name: FailureClass, runs: list[RunResult]) -> str:
 
 
 def _harmful_stages(report: Report) -> list[str]:
-    """Advise against stages that made the result worse on average over a system's configurations."""
-    return [
-        f"Lower the learning rate of {_STAGES[claim.kind]} on {claim.system}, or drop the stage: "
-        f"{one_line(claim.statement)}."
-        for claim in of_kind(report.claims, *_STAGES)
-        if claim.subject is None and claim.status is Status.SUPPORTED and (claim.estimate or 0.0) < 0.0
-    ]
+    """Advise on stages that made results worse: name the parameter, and respect the best configuration."""
+    effects = stage_effects(report.claims, relative=report.data.analysis.scale == "log")
+    return [_against(report, effect) for effect in effects if _harms(effect)]
+
+
+def _harms(effect: StageEffect) -> bool:
+    """Return whether a stage is significantly worse than none, on average or in a cell."""
+    shown = {Status.SUPPORTED, Status.SUGGESTIVE} if effect.differs else {Status.SUPPORTED}
+    return any(
+        claim.status in allowed and (claim.estimate or 0.0) < 0.0
+        for claim, allowed in [(effect.overall, shown), *((cell, {Status.SUPPORTED}) for cell in effect.cells)]
+    )
+
+
+def _against(report: Report, effect: StageEffect) -> str:
+    stage, system = effect.stage, one_line(effect.overall.system or "")
+    rate = f"the learning rate of {stage} ({stage.lower()}.learning_rate)"
+    worst = effect.parameter()
+    gain, best = _gain_of_best(report, effect)
+    if not effect.differs:
+        drop = "" if gain is not None and gain > 0.0 else ", or drop the stage"
+        return f"Lower {rate} on {system}{drop}: {one_line(effect.overall.statement)}.{best}"
+    if worst is None:
+        return f"Lower {rate} on {system}: {range_text(effect)}.{best}"
+    name, level = worst
+    where = f"at {factor_label(name)} {level}"
+    change = (
+        f"Lower {rate} on {system} {where}" if name.endswith("learning_rate") else f"Avoid {stage} on {system} {where}"
+    )
+    return f"{change}, where it did most harm: {range_text(effect)}.{best}"
+
+
+def _gain_of_best(report: Report, effect: StageEffect) -> tuple[float | None, str]:
+    """Return what the stage did to the best configuration, and a sentence if it should be kept there."""
+    ranked = next((r for r in report.ranked if r.system == effect.overall.system and r.with_result), None)
+    if ranked is None:
+        return None, ""
+    cell = cell_name(ranked.with_result[0].levels)
+    gain = effect.estimate_of(cell)
+    if gain is None or gain <= -SMALL:
+        return gain, ""
+    return gain, f" It did no harm to the best configuration ({one_line(cell_label(cell))}): keep it there."

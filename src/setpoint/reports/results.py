@@ -26,14 +26,23 @@ EPISODE_METRICS = (
     "parse_rate",
     "tokens",
 )
+MODE_METRICS = ("final_error", "success_rate", "regret_median", "parse_rate", "control_cost")
+"""Metrics of the modes that are not primary, in columns such as `replan_5_final_error`."""
 PHASES = {"base_": "base", "sft_": "after_sft", "dagger_": "after_dagger", "": "final"}
-"""Column prefix -> the outcome; the final one has no prefix."""
+"""Column prefix -> the outcome in the primary evaluation mode; the final one has no prefix."""
 
 
 def result_rows(data: ExperimentData) -> list[dict[str, Cell]]:
     """Return the rows in the order of the plan. All rows have the same columns; None means not measured."""
     parameters = list(dict.fromkeys(name for run in data.runs for name in _parameters(run)))
-    return [_row(data, run, system, parameters) for run in data.runs for system in run.systems]
+    modes = {
+        mode
+        for run in data.runs
+        for system, outcome in run.outcomes.items()
+        for mode in outcome.modes
+        if mode != data.analysis.mode(system).episodes
+    }
+    return [_row(data, run, system, parameters, sorted(modes)) for run in data.runs for system in run.systems]
 
 
 def _parameters(run: RunResult) -> dict[str, Cell]:
@@ -46,7 +55,9 @@ def _parameters(run: RunResult) -> dict[str, Cell]:
     }
 
 
-def _row(data: ExperimentData, run: RunResult, system: str, parameters: Sequence[str]) -> dict[str, Cell]:
+def _row(
+    data: ExperimentData, run: RunResult, system: str, parameters: Sequence[str], other_modes: Sequence[str]
+) -> dict[str, Cell]:
     row: dict[str, Cell] = {
         "run": run.name,
         "index": run.index,
@@ -56,6 +67,7 @@ def _row(data: ExperimentData, run: RunResult, system: str, parameters: Sequence
         "model_type": run.model_type,
         "training_type": run.training_type,
         "system": system,
+        "mode": data.analysis.mode(system).episodes,
         "state": run.state,
         "failure_class": None if run.failure is None else run.failure.failure_class,
         "failure_reason": None if run.failure is None else run.failure.reason,
@@ -67,6 +79,11 @@ def _row(data: ExperimentData, run: RunResult, system: str, parameters: Sequence
     for prefix, phase in PHASES.items():
         metrics: Mapping[str, float | None] = (getattr(outcome, phase) if outcome else None) or {}
         row |= {f"{prefix}{name}": metrics.get(name) for name in EPISODE_METRICS}
+    row |= {
+        f"{mode}_{name}": (outcome.modes.get(mode, {}) if outcome else {}).get(name)
+        for mode in other_modes
+        for name in MODE_METRICS
+    }
     measured = (
         run.training_time_s,
         run.cost.cpu_core_hours,

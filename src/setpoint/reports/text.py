@@ -1,37 +1,53 @@
 """The report as plain text, under fixed headings."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
-from setpoint.analysis.data.claim import Claim, ClaimKind, Status, all_caveats
-from setpoint.analysis.data.evidence import BestSetEvidence
+from setpoint.analysis.data.claim import Claim, Status, all_caveats
 from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.formatting import counted, interval_text, number_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
+from setpoint.reports.confirmation import COLUMNS as CONFIRMED
+from setpoint.reports.confirmation import NOTE as OPTIMISM
+from setpoint.reports.confirmation import confirmation_tables
 from setpoint.reports.content import (
-    REFERENCE_COLUMNS,
     SHOWN_CONFIGURATIONS,
     RankedSystem,
     Report,
     case_error_text,
     configuration_label,
     counts,
+    error_text,
     failure_counts,
     interim_text,
-    mean_name,
     metric_text,
     one_line,
     parameter_space,
     printable,
     rate_text,
-    reference_rows,
     seeds_text,
+    shown_claims,
     statistical_lines,
+    ties_text,
+    type_text,
     unfinished_text,
 )
 from setpoint.reports.files import BELOW, HEADING, Files
+from setpoint.reports.modes import mode_table, mode_text
 from setpoint.reports.recommendations import recommendations
+from setpoint.reports.summary import paragraph, summary
 from setpoint.reports.usage import usage_lines
+
+_SHOWN = ("final_error", "success_rate", "regret_median")
+_SHOWN_NAMES = ("error", "success", "regret")
+_LABEL = 31
+WIDTH = 80
+
+
+def wrapped(text: str) -> list[str]:
+    """Break a paragraph into lines that fit a terminal."""
+    return wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def render_text(report: Report, files: Files) -> str:
@@ -55,9 +71,11 @@ def _head(report: Report) -> list[str]:
         f"=== Experiment Report: {one_line(data.id)} ===",
         *([f"!! {interim}"] if interim else []),
         f"Date: {one_line(data.finished_at)}",
-        f"Experiment Type: {one_line(data.type)}",
+        f"Experiment Type: {type_text(data)}",
         f"Systems Tested: {', '.join(one_line(system) for system in data.systems)}",
         f"Parameter Space: {parameter_space(data)}",
+        "",
+        *wrapped(paragraph(summary(report))),
     ]
 
 
@@ -111,14 +129,9 @@ def _confidence(report: Report) -> str:
 
 
 def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str]:
-    """Explain the ranking, and compare it with the reference controllers."""
-    mode = report.data.analysis.judged.get(ranked.system, "")
-    seeds = max(len(result.runs) for result in ranked.configurations)
-    over_seeds = f", {mean_name(report.data, ranked)} over seeds" if seeds > 1 else ""
-    lines = [
-        f"{one_line(ranked.system)} ({mode.replace('_', ' ')}): error = final distance to the target, mean over test "
-        f"cases{over_seeds}."
-    ]
+    """Explain the ranking, and put it beside the base and the reference controllers, in every mode."""
+    mode = mode_text(report.data.analysis.mode(ranked.system).episodes)
+    lines = [f"{one_line(ranked.system)} ({mode}): {error_text(report, ranked)}."]
     more = len(ranked.with_result) - shown
     if more > 0:
         lines.append(f"{counted(more, 'more configuration')} in results.csv.")
@@ -126,13 +139,37 @@ def _below_the_top(report: Report, ranked: RankedSystem, shown: int) -> list[str
     if without:
         lines.append(f"{counted(without, 'configuration')} without a result.")
     if ranked.with_result and len(ranked.configurations) > 1:
-        lines.append(_ties(report, ranked))
+        lines.append(ties_text(report, ranked))
     lines.append(case_error_text(report.data, ranked.system) + ".")
     return [
         *lines,
-        *aligned([REFERENCE_COLUMNS, *reference_rows(report.data, ranked.system)]),
+        *_beside_baselines(report, ranked),
         *_by_condition(report, ranked),
     ]
+
+
+def _beside_baselines(report: Report, ranked: RankedSystem) -> list[str]:
+    """Return the results in every mode, at most two modes side by side so that the table fits a terminal."""
+    table = mode_table(report, ranked)
+    if table is None:
+        return []
+    lines = []
+    for k in range(0, len(table.modes), 2):
+        modes = table.modes[k : k + 2]
+        wide = [len(mode_text(mode)) for mode in modes]
+        rows = [[_cut(row.label), *(cell for mode in modes for cell in row.cells(mode, _SHOWN))] for row in table.rows]
+        body = aligned([["", *(_SHOWN_NAMES * len(modes))], *rows])
+        first = body[0].find(_SHOWN_NAMES[0])
+        second = body[0].find(_SHOWN_NAMES[0], first + 1)
+        head = " " * first + table.heading(modes[0])
+        if len(wide) == 2:
+            head = head.ljust(max(second, len(head) + 1)) + table.heading(modes[1])
+        lines += [head, *body]
+    return lines
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _LABEL else label[: _LABEL - 1] + "…"
 
 
 def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
@@ -140,25 +177,13 @@ def _by_condition(report: Report, ranked: RankedSystem) -> list[str]:
     return [] if found is None else ["", f"{one_line(found.title)}:", *aligned([COLUMNS, *found.rows]), NOTE]
 
 
-def _ties(report: Report, ranked: RankedSystem) -> str:
-    """Summarise the claim about the best configuration."""
-    claim = report.claim(ClaimKind.BEST_CONFIGURATIONS, system=ranked.system)
-    if claim is None or not isinstance(claim.evidence, BestSetEvidence):
-        return "Too few seeds to test which configuration is best; the list is sorted by the observed means."
-    if claim.status is Status.SUPPORTED:
-        others = counted(claim.evidence.tested - 1, "tested configuration")
-        return f"The best is significantly better than the other {others}."
-    tied = len(claim.evidence.possibly_best)
-    if tied == 1:
-        return f"The first has the best observed mean, but this is not established: {one_line(claim.reason)}."
-    return f"Near-best (statistically tied with the best): {tied} of {claim.evidence.tested} configurations."
-
-
 def _statistics(report: Report) -> list[str]:
-    lines = ["=== Statistical Analysis ==="]
+    lines = ["=== Statistical Analysis ===", *_confirmed(report)]
+    if len(report.data.runs) == 1:
+        lines.append("- One model: no parameter was varied, so nothing is compared.")
     lines += [f"- {heading}: {answer}" for heading, answer in statistical_lines(report)]
     headed = {heading for heading, _ in statistical_lines(report)}
-    others = [c for c in report.claims if c.heading not in headed and not isinstance(c.subject, OneCell)]
+    others = [c for c in shown_claims(report) if c.heading not in headed and not isinstance(c.subject, OneCell)]
     lines += [f"- {claim.heading}: {one_line(claim.statement)}{_in_cells(report, claim)}" for claim in others]
     lines += [f"Note: {one_line(text)}." for text in all_caveats(report.claims)]
     analysis = report.data.analysis
@@ -167,6 +192,13 @@ def _statistics(report: Report) -> list[str]:
         f"{number_text(analysis.alpha)}. Each trained run counts as one observation. Methods and details: claims.json."
     )
     return lines
+
+
+def _confirmed(report: Report) -> list[str]:
+    """Put the fresh scores of a confirmation beside those of the sweep."""
+    tables = confirmation_tables(report)
+    lines = [line for t in tables for line in (f"{t.title}:", *aligned([CONFIRMED, *t.rows]))]
+    return [*lines, OPTIMISM] if lines else []
 
 
 def _in_cells(report: Report, overall: Claim) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.analysis.data import claim as claims_module
+from setpoint.analysis.data.claim import Claim
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.reading import read_experiment
-from setpoint.artifacts import write_json, write_text
+from setpoint.artifacts import read_json, write_json, write_text
 from setpoint.errors import SetpointError
 from setpoint.reports.conditions import condition_rows
 from setpoint.reports.content import Report, build_report
@@ -15,8 +16,11 @@ from setpoint.reports.failures import render_failures
 from setpoint.reports.files import FIGURES, REPORTS, generated_files
 from setpoint.reports.html import render_html
 from setpoint.reports.markdown import render_markdown
+from setpoint.reports.modes import baseline_rows
 from setpoint.reports.results import csv_text, result_rows, write_parquet
 from setpoint.reports.text import render_text
+
+CLAIMS = "claims.json"
 
 
 def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool = False) -> Path:
@@ -40,8 +44,9 @@ def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool =
     rows = result_rows(report.data)
     write_text(folder / "results.csv", csv_text(rows))
     write_parquet(folder / "results.parquet", rows)
+    write_text(folder / "baselines.csv", csv_text(baseline_rows(report.data)))
     _write_conditions(report, folder / "conditions.csv")
-    write_json(folder / "claims.json", claims_json(report))
+    write_json(folder / CLAIMS, claims_json(report))
     write_text(folder / "report.md", render_markdown(report, files, drawn))
     write_text(folder / "report.html", render_html(report, files, rows))
     _write_failures(report.data, folder / "failures.md")
@@ -57,6 +62,17 @@ def claims_json(report: Report) -> dict[str, Any]:
         "primary_metric": report.data.analysis.primary_metric,
         "claims": [claims_module.to_json(claim) for claim in report.claims],
     }
+
+
+def read_claims_json(report: Path) -> dict[str, Any]:
+    """Return the content of the claims.json next to `report`, which `write_reports` returned."""
+    content: dict[str, Any] = read_json(report.with_name(CLAIMS))
+    return content
+
+
+def read_claims(report: Path) -> list[Claim]:
+    """Return the claims in the claims.json next to `report`, which `write_reports` returned."""
+    return [claims_module.from_json(fields) for fields in read_claims_json(report)["claims"]]
 
 
 def _write_conditions(report: Report, path: Path) -> None:

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations
 
 import numpy as np
 
@@ -18,14 +17,15 @@ from setpoint.analysis.data.evidence import (
 )
 from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.subject import ArmPair, OneFactor, TwoFactors
-from setpoint.analysis.statistics.effects import effect_projector, holm
 from setpoint.formatting import level_text
+from setpoint.truth.competitors import found_by_others
 from setpoint.truth.planted import Planted
 
 Grades = Mapping[str, float | None]
 Grade = Callable[[Planted, Sequence[Claim]], Grades]
 NOT_A_NUMBER = re.compile(r"\b(nan|NaN|inf|None)\b")
 SAME = 1e-9
+SURE, SEEN = frozenset({Status.SUPPORTED}), frozenset({Status.SUPPORTED, Status.SUGGESTIVE})
 P_VALUE = "p of "
 """Prefix of grades that are p-values; their distribution is tested, not their mean."""
 
@@ -58,12 +58,27 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         "differences covered": _share(_difference_covered(planted, *each) for each in effects),
         "level means covered": _share(held for each in levels for held in _means_covered(planted, *each)),
         "best level in its set": _share(_best_in_set(planted, *each) for each in levels if each[0].status.tested),
-        **{f"found {factor}": float(_effect_found(claims, factor)) for factor in _true_factors(planted)},
-        **{f"F test finds {f}": found for f, found in _reference_test(planted).items()},
+        **{f"found {factor}": _effect_found(claims, factor, SURE) for factor in _true_factors(planted)},
+        **{f"found or suggested {factor}": _effect_found(claims, factor, SEEN) for factor in _true_factors(planted)},
+        **found_by_others(planted),
+        "found the best level": _best_level_found(planted, claims, SURE),
+        "found or suggested the best level": _best_level_found(planted, claims, SEEN),
         "found interaction": float(bool(supported(of_kind(claims, ClaimKind.INTERACTION)))),
         **{P_VALUE + claim.id: p for claim in claims if (p := _p_unadjusted(claim)) is not None},
         **_configurations(planted, claims),
     }
+
+
+def _best_level_found(planted: Planted, claims: Sequence[Claim], statuses: frozenset[Status]) -> float | None:
+    """Whether the best level of the first factor that has a single best one is named; None where none has."""
+    for factor in planted.factors:
+        means = planted.marginal(factor)
+        best = min(means, key=lambda level: means[level])
+        if sum(mean < means[best] + SAME for mean in means.values()) == 1:
+            claim = find(claims, ClaimKind.OPTIMAL_LEVEL, subject=OneFactor(factor))
+            found = claim.evidence if claim is not None and claim.status in statuses else None
+            return float(isinstance(found, LevelEvidence) and found.observed_best == best)
+    return None
 
 
 def _any_null(
@@ -73,9 +88,9 @@ def _any_null(
     return float(any(false(planted, claim) for claim in supported(made))) if made else None
 
 
-def _effect_found(claims: Sequence[Claim], factor: str) -> bool:
+def _effect_found(claims: Sequence[Claim], factor: str, statuses: frozenset[Status]) -> float:
     claim = find(claims, ClaimKind.MAIN_EFFECT, subject=OneFactor(factor))
-    return claim is not None and claim.status is Status.SUPPORTED
+    return float(claim is not None and claim.status in statuses)
 
 
 def _p_unadjusted(claim: Claim) -> float | None:
@@ -136,7 +151,8 @@ def _gain_covered(planted: Planted, claim: Claim, found: LevelEvidence) -> bool 
     means = planted.marginal_here(claim.factor)
     best = found.observed_best
     compared = [means[level] for level in _levels_in(found, means) if level != best]
-    gain = 1.0 - math.exp(means[best] - float(np.mean(compared)))
+    difference = means[best] - float(np.mean(compared))
+    gain = -difference if planted.scale == "linear" else 1.0 - math.exp(difference)
     return claim.interval[0] <= gain <= claim.interval[1]
 
 
@@ -156,7 +172,8 @@ def _difference_covered(planted: Planted, claim: Claim, found: EffectEvidence) -
 
 def _means_covered(planted: Planted, claim: Claim, found: LevelEvidence) -> list[bool]:
     """Return, for each level, whether the interval of its mean covers the truth."""
-    means = {level_text(k): math.exp(v) for k, v in planted.marginal_here(claim.factor).items()}
+    natural = (lambda value: value) if planted.scale == "linear" else math.exp
+    means = {level_text(k): natural(v) for k, v in planted.marginal_here(claim.factor).items()}
     return [low <= means[name] <= high for name, (low, high) in found.level_intervals.items()]
 
 
@@ -168,36 +185,6 @@ def _best_in_set(planted: Planted, claim: Claim, found: LevelEvidence) -> bool:
 
 def _true_factors(planted: Planted) -> list[str]:
     return [f for f in planted.factors if float(np.ptp(list(planted.marginal(f).values()))) > SAME]
-
-
-def _reference_test(planted: Planted) -> dict[str, float]:
-    """Return what the F test on logarithms with Holm's correction finds; empty for incomplete designs."""
-    from scipy import special
-
-    cells = list(planted.truth)
-    values: dict[tuple[Level, ...], list[float]] = {}
-    for run in planted.runs:
-        if not run.state.ok:
-            return {}
-        levels = tuple(run.factors[factor] for factor in planted.factors)
-        values.setdefault(levels, []).append(math.log(run.mean_error(run.systems[0])))
-    table = np.array([values[cell] for cell in cells])
-    if table.shape[1] < 2:
-        return {}
-    shape = tuple(len(planted.marginal(factor)) for factor in planted.factors)
-    error_df = table.size - len(cells)
-    mean_square = float(((table - table.mean(axis=1, keepdims=True)) ** 2).sum()) / error_df
-    p_values = []
-    pairs = list(combinations(range(len(shape)), 2))
-    for axes in [*((axis,) for axis in range(len(shape))), *pairs]:
-        # Balanced design: the sum of squares of an effect is r · mᵀ P m, with cell means m, r replicates, projector P.
-        explained = table.mean(axis=1) @ effect_projector(shape, axes) @ table.mean(axis=1) * table.shape[1]
-        df = math.prod(shape[axis] - 1 for axis in axes)
-        p_values.append(float(special.fdtrc(float(df), float(error_df), float(explained) / df / mean_square)))
-    main, both = holm(p_values[: len(shape)]), holm(p_values[len(shape) :])
-    found = dict(zip(planted.factors, main, strict=True))
-    reference = {factor: float(found[factor] < 0.05) for factor in _true_factors(planted)}
-    return {**reference, **({"interaction": float(min(both) < 0.05)} if both else {})}
 
 
 def _configurations(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:

@@ -32,6 +32,7 @@ class PlantedRun:
         errors: system -> final errors of its cases, (cases,).
         state: ok, failed or planned.
         stage: name of the training stage; runs with equal names share it.
+        row: number of the run among those of one configuration and replicate, such as rows of a table within a block.
     """
 
     configuration: int
@@ -42,6 +43,7 @@ class PlantedRun:
     state: RunStatus = RunStatus.OK
     model_type: str = "specialist"
     stage: str = ""
+    row: int = 0
 
     def mean_error(self, system: str) -> float:
         """Return the mean over cases."""
@@ -52,7 +54,8 @@ class PlantedRun:
     def name(self) -> str:
         """Return a name that is unique within the experiment."""
         levels = "_".join(f"{name}={value}" for name, value in self.factors.items())
-        return f"{levels}_{'+'.join(self.systems)}_c{self.configuration}_s{self.replicate}"
+        row = f"_r{self.row}" if self.row else ""
+        return f"{levels}_{'+'.join(self.systems)}_c{self.configuration}_s{self.replicate}{row}"
 
 
 @dataclass(frozen=True)

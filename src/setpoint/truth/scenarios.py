@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal, Protocol
 
 import numpy as np
 
@@ -12,8 +11,24 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Status, find
 from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.records.state import RunStatus
-from setpoint.truth.grading import Grade, expect, grade_arms, grade_factorial, grade_informative_failures
+from setpoint.truth.field import field_scenarios
+from setpoint.truth.grading import expect, grade_arms, grade_factorial, grade_informative_failures
 from setpoint.truth.planted import Planted, PlantedRun
+from setpoint.truth.targets import (
+    ALL,
+    COVERAGE,
+    EXACT_FAILURES,
+    MEANS,
+    NAMING,
+    ONE_FACTOR,
+    ONE_SEED,
+    PAIR,
+    RIGHT,
+    TYPE_ONE,
+    Generator,
+    Scenario,
+    Target,
+)
 from setpoint.truth.worlds import (
     CUBE,
     GRID,
@@ -28,47 +43,6 @@ from setpoint.truth.worlds import (
 )
 
 
-class Generator(Protocol):
-    """Generator of simulated experiments."""
-
-    def sample(self, rng: np.random.Generator) -> Planted:
-        """Draw one experiment."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A bound on one quantity, which is the mean of its grades over the simulations.
-
-    Attributes:
-        relation: `near` means within 0.02. `uniform` and `conservative` test the distribution of a p-value: `uniform`
-            by a Kolmogorov–Smirnov test, `conservative` (stochastically larger than uniform) by P(p ≤ α) ≤ α on a grid
-            of α.
-        reference: for `of`: the quantity whose value times `bound` is the target.
-    """
-
-    quantity: str
-    relation: Literal["at most", "at least", "near", "of", "uniform", "conservative"]
-    bound: float
-    reference: str = ""
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One generator of experiments with its grade and targets.
-
-    Attributes:
-        name: starts with the number of its group, G0 to G20; also seeds the simulations.
-        statuses_only: check only the statuses of claims, for which a few simulations suffice.
-    """
-
-    name: str
-    title: str
-    world: Generator
-    grade: Grade
-    targets: tuple[Target, ...]
-    statuses_only: bool = False
-
-
 @dataclass(frozen=True)
 class Changed:
     """A generator whose experiments are changed after they were drawn."""
@@ -81,25 +55,6 @@ class Changed:
         return self.change(self.world.sample(rng))
 
 
-FAMILIES = ("false main effect", "false interaction", "false best level", "false best configuration")
-TYPE_ONE = tuple(Target(name, "at most", 0.06) for name in FAMILIES)
-COVERAGE = (
-    Target("gain covered", "at least", 0.94),
-    Target("differences covered", "at least", 0.94),
-    Target("best level in its set", "at least", 0.94),
-)
-MEANS = (Target("level means covered", "near", 0.95),)
-EXACT_FAILURES = (
-    Target("false failure claim", "at most", 0.06),
-    Target("p of failures:learning_rate", "conservative", 3.0),
-)
-NAMING = (Target("most impactful wrong", "at most", 0.05),)
-ALL = (*TYPE_ONE, *NAMING, *COVERAGE)
-NO_PAIRS = tuple(target for target in ALL if target.quantity != "false interaction")
-"""Targets for designs with one factor."""
-ONE_SEED = tuple(target for target in NO_PAIRS if target.quantity != "false best configuration")
-"""Targets for one seed per configuration, or for two seeds and too few configurations to pool variances."""
-RIGHT = (Target("correct status", "at least", 1.0), Target("any false claim", "at most", 0.0))
 POWER = Target("found learning_rate", "of", 0.95, "F test finds learning_rate")
 SEEDS = (2, 3, 5, 10)
 HETERO = (0.09, 0.09, 0.3, 0.9)
@@ -107,7 +62,8 @@ HETERO = (0.09, 0.09, 0.3, 0.9)
 
 def scenarios() -> list[Scenario]:
     """Return all scenarios, in order."""
-    return [*_nulls(), *_effects(), *_spreads(), *_failures(), *_dependence(), *_selection(), *_arms(), *_limits()]
+    found = [*_nulls(), *_effects(), *_spreads(), *_failures(), *_dependence(), *_selection(), *_arms(), *_limits()]
+    return [*found, *field_scenarios()]
 
 
 def _nulls() -> list[Scenario]:
@@ -126,8 +82,8 @@ def _nulls() -> list[Scenario]:
             World(levels=levels, replicates=r),
             grade_factorial,
             (
-                *(ALL if len(levels) > 1 else NO_PAIRS if r > 2 else ONE_SEED),
-                Target("most impactful named", "at most", 0.05),
+                *((*ALL, Target("most impactful named", "at most", 0.05)) if len(levels) > 1 else ONE_FACTOR),
+                *(PAIR if "batch_size" in levels and len(levels["batch_size"]) == 2 else ()),
                 *MEANS,
                 *_distribution(levels, r),
             ),
@@ -151,7 +107,7 @@ def _effects() -> list[Scenario]:
     for size in (0.5, 1.0, 2.0):
         for r in (3, 5):
             world = World(replicates=r, effects={"learning_rate": straight(4, size)})
-            targets = (*TYPE_ONE, Target("most impactful wrong", "at most", 0.01), *COVERAGE, *MEANS, POWER)
+            targets = (*TYPE_ONE, Target("most impactful wrong", "at most", 0.01), *COVERAGE, *PAIR, *MEANS, POWER)
             found.append(Scenario(f"G1 {size:g} sd r={r}", "one effect", world, grade_factorial, targets))
     for r in SEEDS:
         world = World(levels=ONE_WAY, replicates=r, effects={"learning_rate": straight(3, 1.0)})
@@ -252,7 +208,7 @@ def _dependence() -> list[Scenario]:
             world = World(levels=ONE_WAY, replicates=r, seed_correlation=correlation, blocks=blocks)
             title = f"seed correlation {correlation:g}, {'declared' if blocks else 'not declared'}"
             name = f"G9 ρ={correlation:g} r={r}{' blocks' if blocks else ''}"
-            targets = (*(NO_PAIRS if r > 2 else ONE_SEED), *MEANS)
+            targets = (*ONE_FACTOR, *MEANS)
             found.append(Scenario(name, title, world, grade_factorial, targets))
     for r in (2, 3, 5, 10):
         levels = GRID if r < 10 else ONE_WAY

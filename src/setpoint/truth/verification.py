@@ -15,7 +15,7 @@ from setpoint.seeding import generator
 from setpoint.truth.folders import write_folder
 from setpoint.truth.grading import P_VALUE, prose_is_finite
 from setpoint.truth.planted import as_data
-from setpoint.truth.scenarios import Scenario, Target
+from setpoint.truth.targets import Scenario, Target
 from setpoint.truth.worlds import ONE_WAY, World
 
 NEAR = 0.02
@@ -75,6 +75,7 @@ class TargetOutcome:
         target = self.target
         return {
             "of": f"≥ {target.bound:g} × {target.reference}",
+            "beside": f"beside {target.reference}",
             "at most": f"≤ {target.bound:g}",
             "at least": f"≥ {target.bound:g}",
             "near": f"{target.bound:g} ± {NEAR:g}",
@@ -92,6 +93,8 @@ class TargetOutcome:
         """Return whether the target was reached, as text."""
         if self.held is None:
             return "not measured"
+        if self.target.relation == "beside":
+            return "shown"
         if self.held:
             return "reached"
         return "**missed**" if self.missed else "within simulation error"
@@ -99,7 +102,7 @@ class TargetOutcome:
     @property
     def margin(self) -> float | None:
         """Return by how much the target was reached; negative if it was missed."""
-        if self.measured is None:
+        if self.measured is None or self.target.relation == "beside":
             return None
         bound, measured = self.target.bound, self.measured
         if self.target.relation in {"at most", "conservative"}:
@@ -130,8 +133,8 @@ class TargetOutcome:
     @property
     def held(self) -> bool | None:
         """Return whether the target was reached; None if nothing was measured."""
-        if self.measured is None:
-            return None
+        if self.measured is None or self.target.relation == "beside":
+            return None if self.measured is None else True
         if self.target.relation in {"at most", "conservative"}:
             return self.measured <= self.target.bound + 1e-12
         if self.target.relation == "at least":

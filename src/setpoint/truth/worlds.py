@@ -54,6 +54,7 @@ class World:
         configuration_case_sd: standard deviation of the configuration-by-case interaction.
         residual_sd: standard deviation of one run on one case.
         missing: probability that a run fails, independent of its result.
+        noisy_cell: standard deviation of the first cell, as a multiple of that of the others.
     """
 
     levels: Mapping[str, Sequence[Level]] = field(default_factory=lambda: GRID)
@@ -69,6 +70,7 @@ class World:
     configuration_case_sd: float = 0.0
     residual_sd: float = 0.0
     missing: float = 0.0
+    noisy_cell: float = 1.0
     noise: Noise = normal
     blocks: tuple[str, ...] = ()
     type: str = "hyperparameter_sweep"
@@ -102,7 +104,7 @@ class World:
         """Return the standard deviation of the runs of each cell, (cells,)."""
         cells = crossed(self.levels)
         if isinstance(self.run_sd, float):
-            return np.full(len(cells), self.run_sd)
+            return self.run_sd * np.where(np.arange(len(cells)) == 0, self.noisy_cell, 1.0)
         position = list(self.levels).index(self.spread_factor)
         levels = list(self.levels[self.spread_factor])
         return np.array([self.run_sd[levels.index(cell[position])] for cell in cells])
@@ -169,20 +171,27 @@ def straight(levels: int, size: float) -> list[float]:
 
 @dataclass(frozen=True)
 class ManyConfigurations:
-    """Selection of the best of many unstructured configurations: one factor with many levels."""
+    """Selection of the best of many unstructured configurations: one factor with many levels.
+
+    Attributes:
+        noisy_best: standard deviation of the best configuration, as a multiple of that of the others.
+    """
 
     configurations: int = 40
     replicates: int = 3
     between_sd: float = 0.5
     run_sd: float = 0.3
+    noisy_best: float = 1.0
 
     def sample(self, rng: np.random.Generator) -> Planted:
         """Draw one experiment with new configuration means; `between_sd` is in units of `run_sd`."""
         means = np.log(TYPICAL_ERROR) + self.run_sd * self.between_sd * rng.standard_normal(self.configurations)
+        spreads = np.full(self.configurations, self.run_sd)
+        spreads[int(np.argmin(means))] *= self.noisy_best
         runs = []
         for k in range(self.configurations):
             for replicate in range(self.replicates):
-                error = np.exp(means[k] + self.run_sd * rng.standard_normal(1))
+                error = np.exp(means[k] + spreads[k] * rng.standard_normal(1))
                 run = PlantedRun(k, replicate, {"recipe": k}, ("double_integrator",), {"double_integrator": error})
                 runs.append(run)
         cells = [(k,) for k in range(self.configurations)]
@@ -220,6 +229,121 @@ class InformativeFailures:
                 runs.append(PlantedRun(k, replicate, factors, ("double_integrator",), errors, state))
         means = np.log(TYPICAL_ERROR) + self.run_sd * np.array([0.0, self.worse_by])
         return Planted(("learning_rate",), tuple(runs), truth_of([(1e-4,), (5e-4,)], means))
+
+
+@dataclass(frozen=True)
+class EqualCentres:
+    """Informative missingness with equal medians: the second level has a larger variance, and runs beyond a bound fail.
+
+    Attributes:
+        spreads: standard deviation of most levels, and of the second.
+        bound: largest deviation from the median of a run that finishes.
+    """
+
+    replicates: int = 10
+    spreads: tuple[float, float] = (0.3, 1.5)
+    bound: float = 1.0
+    levels: int = 2
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """Draw one experiment."""
+        runs = []
+        for k in range(self.levels):
+            values = self.spreads[1 if k == 1 else 0] * rng.standard_normal(self.replicates)
+            for replicate, value in enumerate(values.tolist()):
+                errors = {"double_integrator": np.exp(np.array([np.log(TYPICAL_ERROR) + value]))}
+                state = RunStatus.FAILED if value > self.bound else RunStatus.OK
+                factors = {"learning_rate": (k + 1) * 1e-4}
+                runs.append(PlantedRun(k, replicate, factors, ("double_integrator",), errors, state))
+        cells = [((k + 1) * 1e-4,) for k in range(self.levels)]
+        return Planted(("learning_rate",), tuple(runs), truth_of(cells, np.full(self.levels, np.log(TYPICAL_ERROR))))
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Several rows per level and block, with a level-by-block interaction.
+
+    Attributes:
+        rows: number of rows per level and block.
+        block_sd: standard deviation of block effects, in units of `row_sd`.
+        level_by_block_sd: standard deviation of the level-by-block interaction, in units of `row_sd`.
+    """
+
+    levels: int = 3
+    blocks: int = 6
+    rows: int = 3
+    block_sd: float = 1.0
+    level_by_block_sd: float = 2.0
+    row_sd: float = 0.2
+    effects: tuple[float, ...] = ()
+    declared: tuple[str, ...] = ("seed",)
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """Draw one experiment; `effects` are in units of `row_sd`."""
+        effects = np.array(self.effects or (0.0,) * self.levels)
+        shared = self.block_sd * rng.standard_normal(self.blocks)
+        own = self.level_by_block_sd * rng.standard_normal((self.levels, self.blocks))
+        noise = rng.standard_normal((self.levels, self.blocks, self.rows))
+        values = self.row_sd * (effects[:, None, None] + shared[:, None] + own[:, :, None] + noise)
+        runs = tuple(
+            PlantedRun(
+                k,
+                block,
+                {"recipe": k},
+                ("double_integrator",),
+                {"double_integrator": np.exp(np.log(TYPICAL_ERROR) + values[k, block, [row]])},
+                row=row,
+            )
+            for k in range(self.levels)
+            for block in range(self.blocks)
+            for row in range(self.rows)
+        )
+        means = np.log(TYPICAL_ERROR) + self.row_sd * effects
+        cells = [(k,) for k in range(self.levels)]
+        return Planted(("recipe",), runs, truth_of(cells, means), blocks=self.declared)
+
+
+@dataclass(frozen=True)
+class RawLevels:
+    """Levels of one parameter with equal distributions, analysed on a linear scale.
+
+    Attributes:
+        draw: sampler of the distribution.
+        mean: mean of the distribution.
+    """
+
+    draw: Noise
+    mean: float
+    levels: int = 3
+    replicates: int = 5
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """Draw one experiment."""
+        values = self.draw(rng, self.levels * self.replicates).reshape(self.levels, self.replicates)
+        runs = tuple(
+            PlantedRun(
+                k, replicate, {"recipe": k}, ("double_integrator",), {"double_integrator": values[k, [replicate]]}
+            )
+            for k in range(self.levels)
+            for replicate in range(self.replicates)
+        )
+        cells = [(k,) for k in range(self.levels)]
+        return Planted(("recipe",), runs, truth_of(cells, np.full(self.levels, self.mean)), scale="linear")
+
+
+def zero_inflated(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw zeros with probability 0.4, otherwise exponential values with mean 1."""
+    return np.where(rng.random(count) < 0.4, 0.0, rng.exponential(size=count))
+
+
+def rates_near_one(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw success rates of 20 episodes with a success probability of 0.95."""
+    return np.asarray(rng.binomial(20, 0.95, size=count) / 20.0)
+
+
+def exponential(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw exponential values with mean 1."""
+    return np.asarray(rng.exponential(size=count))
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:

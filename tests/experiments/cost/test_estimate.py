@@ -234,7 +234,7 @@ def test_something_is_always_suggested() -> None:
         ({"systems": "di", "parameters": {"lora_rank": [4, 8]}, "replicates": 2}, "lora_rank, such as 6,"),
         (
             {"systems": "di", "parameters": {"lora_rank": [4, 8]}, "replicates": 2},
-            "2 seeds cannot separate",
+            "with 2 seeds per configuration, effects are hard to distinguish",
         ),
         ({"systems": "di", "parameters": {"lora_rank": [4, 5]}, "replicates": 3}, "none needed"),
         ({"systems": "di", "parameters": {"lora_rank": [4, 8, 16]}, "replicates": 3}, "none needed"),

@@ -9,7 +9,7 @@ from setpoint.errors import InputError, InputErrors
 from setpoint.experiments.planning.canonical import canonical_spec, spec_digest
 from setpoint.experiments.planning.changes import spec_changes
 from setpoint.experiments.planning.datasets import canonical_datasets
-from setpoint.experiments.planning.single_run import single_spec
+from setpoint.experiments.planning.single_run import single_fields
 from setpoint.experiments.planning.spec import (
     SPECS,
     AblationSpec,
@@ -363,7 +363,7 @@ def test_a_default_that_is_written_out_names_the_same_experiment() -> None:
 
 def test_the_type_of_a_specification_is_a_sweep_where_none_is_given() -> None:
     assert isinstance(make_spec({"systems": "di"}), SweepSpec)
-    assert isinstance(single_spec(["di"], "sft"), SingleSpec)
+    assert isinstance(make_spec(single_fields(systems=["di"], training_type="sft")), SingleSpec)
 
 
 def test_changes_name_what_differs() -> None:

@@ -19,7 +19,7 @@ from setpoint.analysis.data.experiment import ExperimentData, Level
 from setpoint.analysis.data.subject import ArmPair
 from setpoint.analysis.data.verdict import verdict
 from setpoint.analysis.runs.reliability import survivor_caveat
-from setpoint.analysis.runs.robustness import Robustness, contrast_doubts, robustness
+from setpoint.analysis.runs.robustness import Robustness, contrast_doubts
 from setpoint.analysis.statistics import effects
 from setpoint.analysis.statistics.cells import Cells, Contrast, level_weights
 from setpoint.analysis.statistics.family import family_of
@@ -169,7 +169,7 @@ def _difference(data: ExperimentData, factor: str, pair: Pair, metric: str, syst
         observed=_observed(design, factor, pair),
         runs=runs,
         paired=paired,
-        other=robustness(data, design, system=system) if tested else None,
+        other=Robustness(data, design, system) if tested else None,
         weights=tuple(_weights(design, factor, pair).tolist()) if tested else (),
     )
 

@@ -50,16 +50,18 @@ class RunOutcome:
     Attributes:
         base: metrics of the base model, or of the adapter from which the run continued.
         after_sft: metrics after SFT.
-        after_dagger: metrics after DAgger.
         final: metrics at the end of the run.
         cases: values of the single test cases behind `final`.
+        modes: mode of the episodes -> metrics at the end of the run, for every mode that was evaluated.
+        after_dagger: metrics after DAgger.
     """
 
     base: Metrics | None
     after_sft: Metrics | None
     final: Metrics | None
-    after_dagger: Metrics | None = None
     cases: CaseValues | None = None
+    modes: Mapping[str, Metrics] = field(default_factory=dict)
+    after_dagger: Metrics | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ class ExperimentData:
             older than the experiment).
         anchors: system -> controller -> metrics of the reference controllers.
         base: system -> metrics of the untrained base model.
+        modes: system -> mode of the episodes -> controller (`llm`: the untrained base model) -> metrics.
         cost: cost of every distinct stage once, including failed attempts.
         unmeasured_attempts: number of attempts without a resources file.
         quantities: name -> metric.
@@ -217,6 +220,7 @@ class ExperimentData:
     quantities: Mapping[str, Quantity] = field(default_factory=lambda: QUANTITIES)
     words: Words = field(default_factory=Words)
     forecast: Forecast | None = None
+    modes: Mapping[str, Mapping[str, Mapping[str, Metrics]]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -92,7 +92,26 @@ def _read_results(folder: Path, workspace: Workspace, plan: Plan, stages: Mappin
         cost=_all_costs(stages.values()),
         unmeasured_attempts=sum(stage.unmeasured for stage in stages.values()),
         forecast=_forecast(read_estimate(folder), stages),
+        modes=_modes_of_shared(plan, stages),
     )
+
+
+def _modes_of_shared(plan: Plan, stages: Mapping[str, "_Stage"]) -> dict[str, dict[str, dict[str, Metrics]]]:
+    """Return system -> mode -> controller -> metrics of the reference controllers and the untrained base model."""
+    found: dict[str, dict[str, dict[str, Metrics]]] = {}
+    for shared in (plan.shared.reference, plan.shared.evaluate_base):
+        for system, stage in shared.items():
+            episodes = stages[stage].episodes
+            if episodes is None:
+                continue
+            rows = episodes.where(episodes.system == system)
+            for mode in dict.fromkeys(rows.mode.tolist()):
+                here = rows.where(rows.mode == mode)
+                for name in dict.fromkeys(here.controller.tolist()):
+                    metrics = summarise(here.where(here.controller == name))
+                    if metrics is not None:
+                        found.setdefault(system, {}).setdefault(mode, {})[name] = metrics
+    return found
 
 
 _UNRECORDED = RunState(RunStatus.PLANNED)
@@ -331,24 +350,35 @@ class _RunReader:
         return cached.state, RunFailure(failure_class, cached.reason or "not recorded")
 
     def _outcome(self, run: PlannedRun, system: str) -> RunOutcome:
-        start, _ = self._metrics(run.stage(StageRole.EVALUATE_START, system), system)
-        after_sft, _ = self._metrics(run.stage(StageRole.EVALUATE_SFT, system), system)
-        after_dagger, _ = self._metrics(run.stage(StageRole.EVALUATE_DAGGER, system), system)
-        final, cases = self._metrics(run.stage(StageRole.EVALUATE, system), system)
+        start, _, _ = self._metrics(run.stage(StageRole.EVALUATE_START, system), system)
+        after_sft, _, _ = self._metrics(run.stage(StageRole.EVALUATE_SFT, system), system)
+        after_dagger, _, _ = self._metrics(run.stage(StageRole.EVALUATE_DAGGER, system), system)
+        final, cases, modes = self._metrics(run.stage(StageRole.EVALUATE, system), system, all_modes=True)
         if run.training_type == "sft":
             after_sft = final
         if run.training_type == "dagger":
             after_dagger = final
         before = start if run.start else self.base.get(system)
-        return RunOutcome(before, after_sft, final, after_dagger, cases)
+        return RunOutcome(before, after_sft, final, cases, modes, after_dagger)
 
-    def _metrics(self, stage_id: str | None, system: str) -> tuple[Metrics | None, CaseValues | None]:
+    def _metrics(
+        self, stage_id: str | None, system: str, *, all_modes: bool = False
+    ) -> tuple[Metrics | None, CaseValues | None, dict[str, Metrics]]:
+        """Return metrics and cases in the primary evaluation mode, and on request the metrics in every mode."""
         episodes = None if stage_id is None else self.stages[stage_id].episodes
         if episodes is None:
-            return None, None
+            return None, None, {}
         learned = episodes.where((episodes.system == system) & (episodes.controller == "llm"))
-        cases = episodes_in_mode(learned, self.plan.analysis.mode(system))
-        return summarise(cases), case_values(cases)
+        primary = self.plan.analysis.mode(system)
+        cases = episodes_in_mode(learned, primary)
+        metrics = summarise(cases)
+        modes: dict[str, Metrics] = {} if metrics is None else {primary.episodes: metrics}
+        others = all_modes and len(cases.case_id) < len(learned.case_id)
+        for mode in set(learned.mode.tolist()) - set(modes) if others else ():
+            found = summarise(learned.where(learned.mode == mode))
+            if found is not None:
+                modes[mode] = found
+        return metrics, case_values(cases), modes
 
 
 _CLASS_OF_STATUS = {

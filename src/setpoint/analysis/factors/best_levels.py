@@ -1,4 +1,4 @@
-"""The best level of each parameter: the set that may be best, and what the observed best gains."""
+"""The best level of each parameter: the set of near-best levels, and the gain of the observed best."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from setpoint.analysis.factors.claim_builder import Finding, build_claim, level_
 from setpoint.analysis.factors.factor_tests import SweepTests, two_level_difference
 from setpoint.analysis.factors.interactions import best_by, best_for_each
 from setpoint.analysis.factors.sensitivity import changes, sensitivity
-from setpoint.analysis.runs.robustness import NEAR
 from setpoint.analysis.statistics import levels
 from setpoint.analysis.statistics.intervals import mean_interval
 from setpoint.formatting import (
@@ -25,20 +24,20 @@ from setpoint.formatting import (
     percent_text,
 )
 
-_NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the levels show no spread to judge by")
-_TOO_FEW = Obstacle(Status.NOT_TESTABLE, "two observations per level are too few to show its spread")
+_NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the metric does not vary within levels: no variance estimate")
+_TOO_FEW = Obstacle(Status.NOT_TESTABLE, "two observations per level are too few to estimate its variance")
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """Which levels may be the best, what the observed best gains over the mean of the others, and one p-value.
+    """Near-best levels, the gain of the observed best over the mean of the others, and one p-value.
 
     Attributes:
         best: position of the observed best level.
-        possible: positions of the levels that may be the best: all of them where the parameter shows no effect.
-        gain: the observed best minus the mean of the others, on the analysed scale, with its interval.
-        p: of the weakest of all that is needed to name the level: every rival, the gain, and the parameter's effect.
-        rivals: p-values against every other level, by position.
+        possible: positions of the near-best levels; all levels if the parameter has no significant effect.
+        gain: the observed best minus the mean of the others, on the analysis scale, with its interval.
+        p: the largest of the p-values that naming the level needs: of every rival, the gain, and the main effect.
+        rivals: p-value against every other level, by position.
     """
 
     best: int
@@ -49,7 +48,7 @@ class _Verdict:
 
 
 def _verdict(sweep: SweepTests, factor: str) -> _Verdict | Obstacle:
-    """Of two levels the main effect says it all: it is the same comparison."""
+    """Return the verdict; with two levels, the main effect is the same comparison."""
     table, best = sweep.tables[factor], sweep.tables[factor].ranked[0]
     main = sweep.main_p[factor]
     if len(table.means) == 2:
@@ -71,7 +70,7 @@ def _verdict(sweep: SweepTests, factor: str) -> _Verdict | Obstacle:
 
 
 def level_claim(sweep: SweepTests, factor: str) -> Claim:
-    """The best level of a factor: the set that may be best, and the gain of the observed best over the others."""
+    """Make the claim about the best level of a factor."""
     found = _verdict(sweep, factor)
     if isinstance(found, Obstacle):
         return no_level_claim(sweep.design, factor, found)
@@ -113,12 +112,12 @@ def _mean_name(sweep: SweepTests) -> str:
 
 
 def _interval(sweep: SweepTests, factor: str, found: _Verdict) -> Interval | None:
-    """Of the gain, as an improvement; None where failed runs put it in doubt, of which survivors say nothing."""
+    """Return the interval of the improvement; None if failed runs cast doubt on it, because it excludes them."""
     return None if sweep.failure_doubts(factor) else sweep.design.scale.improvement_interval(found.gain.interval)
 
 
 def _facts(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitivity) -> str:
-    """Gain and p-value; of other parameters than the LoRA rank the significance is what a report is asked for."""
+    """Return gain and p-value as text; the significance comes first for parameters other than the LoRA rank."""
     names = [level_text(level) for level in sweep.levels_of(factor)]
     scale = sweep.design.scale
     improvement, reach = scale.improvement(found.gain.value), _interval(sweep, factor, found)
@@ -141,7 +140,7 @@ def _facts(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitiv
 
 
 def _status(sweep: SweepTests, factor: str, found: _Verdict) -> tuple[Status, str]:
-    """Whether the best level is separated from all others, and its parameter matters after all corrections."""
+    """Return whether the best level is significantly better than all others, and why."""
     if found.p < sweep.alpha:
         return Status.SUPPORTED, "better than every other level tried"
     names = [level_text(level) for level in sweep.levels_of(factor)]
@@ -152,7 +151,7 @@ def _status(sweep: SweepTests, factor: str, found: _Verdict) -> tuple[Status, st
 
 
 def _edge(tried: Sequence[Level], best: int) -> str:
-    """That the best of three numbers or more is the first or the last of them, beyond which nothing was tried."""
+    """Return a note if the best of at least three numeric levels is the smallest or the largest tried."""
     numbers = [level for level in tried if isinstance(level, int | float) and not isinstance(level, bool)]
     if len(numbers) < max(3, len(tried)):
         return ""
@@ -160,12 +159,12 @@ def _edge(tried: Sequence[Level], best: int) -> str:
 
 
 def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> dict[str, Interval]:
-    """The individual interval of each level's mean, in the metric's unit; None if the values are too skewed for t."""
+    """Return the individual interval of each level's mean, in the metric's unit; empty if the values are too skewed."""
     found: dict[str, Interval] = {}
     if sweep.mean_doubt:
         return found
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
-        mean = sweep.cells.mean_of(weights)
+        mean = (sweep.means_of_seeds or sweep.cells).mean_of(weights)
         if mean.estimable:
             ends = mean_interval(mean.value, mean.standard_error, mean.df, sweep.alpha)
             low, high = sorted(sweep.design.scale.natural(end) for end in ends)
@@ -174,7 +173,7 @@ def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> di
 
 
 def _weaknesses(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitivity) -> list[str]:
-    """What keeps the best level from being a recommendation although the test says so, the gravest first."""
+    """Return the reasons why a significant best level is not a recommendation, most serious first."""
     weaknesses = [*sweep.doubts(factor), *_otherwise(sweep, factor, found)]
     weaknesses += [
         f"{level_text(level)} could not be compared: too few of its {sweep.words.run}s have a result"
@@ -189,18 +188,17 @@ def _weaknesses(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sen
 
 
 def _otherwise(sweep: SweepTests, factor: str, found: _Verdict) -> list[str]:
-    """That another analysis has another best level, or does not separate it from the others."""
+    """Return the analyses that have another best level, or do not distinguish it from the others."""
     if found.p >= sweep.alpha:
         return []
     names = [level_text(level) for level in sweep.levels_of(factor)]
     weights, told = sweep.tables[factor].weights, []
-    near = found.p >= sweep.alpha / NEAR
     scales = [] if sweep.other.other_scale is None else [sweep.other.other_scale]
     for way in (*sweep.other.failures, *scales):
         there = levels.best_set(way.cells, weights, sweep.alpha)
         if there.ranked[0] != found.best:
             told.append(f"{way.name}, {names[there.ranked[0]]} is best")
-        elif len(names) > 2 and len(there.members) > 1 and (near or way not in scales):
+        elif len(names) > 2 and len(there.members) > 1 and way not in scales:
             rivals = listed([names[level] for level in there.members if level != found.best])
             told.append(f"{way.name}, it is not distinguishable from {rivals}")
     return told

@@ -1,8 +1,8 @@
-"""How much of a comparison belongs to the cases that happened to be tried.
+"""The configuration-by-case interaction as an additional variance of comparisons.
 
-All runs meet the same cases, so cases cancel out of comparisons, except where configurations do well on different
-ones. That part is estimated from the table of configurations and cases (expected mean squares, runs nested in
-configurations, cases crossed) and added to the variance of every mean: a claim that survives it holds for new cases.
+All runs use the same test cases, so case effects cancel in comparisons, but the configuration-by-case interaction does
+not. It is estimated from expected mean squares (runs nested in configurations, cases crossed) and added to the variance
+of every mean. A claim that is still significant holds for new cases.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ LEAST_CASES = 5
 
 
 def cells_for_new_cases(design: Factorial, cells: Cells) -> Cells | None:
-    """`cells` with the variance that a new draw of cases adds; None where single cases are not known."""
+    """Return `cells` with the variance that a new sample of cases adds; None without results of single cases."""
     if design.scale.quantity.name not in CASE_METRICS or not cells.independent or cells.pooled:
         return None
     profiles = _profiles(design)
@@ -37,10 +37,10 @@ def cells_for_new_cases(design: Factorial, cells: Cells) -> Cells | None:
 
 
 def _profiles(design: Factorial) -> np.ndarray | None:
-    """Each run's cases as deviations from its mean, on the analysed scale, (runs, cases).
+    """Return the deviations of each run's cases from their mean, on the analysis scale, (runs, cases).
 
-    Of a logarithm of a mean the deviations are the jackknife's pseudo-values: to first order they would be the ratios
-    to the mean, but these understate cases that make up most of it, and tests would reject too often.
+    For the logarithm of a mean they are jackknife pseudo-values. A first-order expansion (ratios to the mean) would
+    underestimate the influence of cases that dominate the mean, and tests would reject too often.
     """
     name = design.scale.quantity.name
     rows = []
@@ -60,7 +60,7 @@ def _profiles(design: Factorial) -> np.ndarray | None:
 
 
 def _deviations(values: np.ndarray, *, logarithmic: bool) -> np.ndarray:
-    """What each case adds to the mean of all, or to its logarithm; not finite where the others are all zero."""
+    """Return the influence of each case on the mean or its logarithm; not finite if all other cases are zero."""
     if not logarithmic:
         return np.asarray(values - values.mean())
     count, total = len(values), float(values.sum())

@@ -1,4 +1,4 @@
-"""Claims of one form: an answer where the test says so, what was observed and why it is open where it does not."""
+"""Claims of one form: the answer if the test supports it, otherwise the observation and why it is inconclusive."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from setpoint.formatting import factor_label, level_text
 
 
 def level_heading(factor: str) -> str:
-    """The heading of the claim about the best level of `factor`."""
+    """Return the heading of the claim about the best level of `factor`."""
     bare = factor.rpartition(".")[2]
     return f"{'Optimal' if bare == 'lora_rank' else 'Best'} {factor_label(factor)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a test found, as the parts of a claim.
+    """The result of a test, as the parts of a claim.
 
     Attributes:
-        answer: the statement where the claim is supported.
-        observed: what was seen, the statement where it is not.
-        facts: numbers for either statement.
-        verdict: how far the test alone carries the claim, and why.
-        weakened_by: reasons for which a supported claim is no more than suggestive.
+        answer: statement of a supported claim.
+        observed: statement of any other claim.
+        facts: numbers of both statements.
+        verdict: status by the test alone, and its reason.
+        weakened_by: reasons that turn a supported claim into a suggestive one.
     """
 
     kind: ClaimKind
@@ -49,7 +49,7 @@ class Finding:
 
 
 def build_claim(sweep: SweepTests, found: Finding) -> Claim:
-    """Compose a claim whose statement agrees with its status."""
+    """Make a claim whose statement agrees with its status."""
     status, reason = found.verdict
     weakened_by = (sweep.caveats[0], *found.weakened_by) if sweep.pending else tuple(found.weakened_by)
     if status is Status.SUPPORTED and weakened_by:
@@ -78,7 +78,7 @@ def build_claim(sweep: SweepTests, found: Finding) -> Claim:
 
 
 def no_level_claim(design: Factorial, factor: str, obstacle: Obstacle) -> Claim:
-    """The claim about the best level of `factor`, with why it is not made, and what was observed all the same."""
+    """Make the claim about the best level of `factor` that was not tested, with the observation and the reason."""
     return unanswered(
         ClaimKind.OPTIMAL_LEVEL,
         level_heading(factor),
@@ -90,7 +90,7 @@ def no_level_claim(design: Factorial, factor: str, obstacle: Obstacle) -> Claim:
 
 
 def _observed_best(design: Factorial, factor: str) -> str:
-    """`8 observed best, ` where runs allow to say so much."""
+    """Return the observed best level, such as `8 observed best, but `; empty with fewer than two levels."""
     by_level: dict[Level, list[float]] = {}
     for observation in design.observations:
         if observation.value is not None:

@@ -1,4 +1,4 @@
-"""A factorial that can be analysed, with the pre-declared tests that several claims share."""
+"""The pre-declared tests of a factorial, which several claims share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +12,9 @@ from setpoint.analysis.data.design import SYSTEM, Factorial
 from setpoint.analysis.data.experiment import ExperimentData, Level, Words
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
 from setpoint.analysis.runs.reliability import survivor_caveat
-from setpoint.analysis.runs.robustness import NEAR, Analysis, Robustness, robustness
+from setpoint.analysis.runs.robustness import CLEARLY, NEAR, VERY_NEAR, Analysis, Robustness
 from setpoint.analysis.statistics import effects, levels
+from setpoint.analysis.statistics.blocks import blocks_matter
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.family import inverted
 from setpoint.analysis.statistics.symmetry import doubt
@@ -21,8 +22,10 @@ from setpoint.formatting import counted, factor_label, p_text
 
 ATS = "mean-based ANOVA-type statistic with Box approximation"
 INTERACTION_ERROR = "F test against the interactions' mean square"
+ALIKE = 0.1
+"""Significance level at which runs that share a seed are treated as correlated."""
 Effect = str | tuple[str, str]
-"""A factor, or the interaction of two."""
+"""A factor, or a pair of interacting factors."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class LevelTable:
     """The levels of one parameter.
 
     Attributes:
-        weights: rows that average the cells of each level.
-        means: of the levels, on the analysed scale.
-        best: which of them may be the best.
+        weights: weights that average the cells of each level, (levels, C).
+        means: means of the levels on the analysis scale, (levels,).
+        best: near-best levels.
     """
 
     weights: Float[np.ndarray, "levels C"]
@@ -41,13 +44,23 @@ class LevelTable:
 
     @property
     def ranked(self) -> list[int]:
-        """Positions of the levels, the best observed first."""
+        """Return the positions of the levels, observed best first."""
         return self.best.ranked
 
 
 @dataclass(frozen=True)
 class SweepTests:
-    """A factorial that can be analysed, with the tests that several claims share."""
+    """A factorial with the tests that several claims share.
+
+    Attributes:
+        tables: level means and near-best levels of each parameter.
+        main_p: p-values of main effects, adjusted within their family.
+        interaction_p: p-values of interactions, adjusted over all pairs.
+        raw_p: unadjusted p-values of all effects.
+        table_p: p-values of all effects, adjusted over main effects and interactions together.
+        only_these_cases: effects that are significant on the tested cases, but not for new cases.
+        other: analyses that must confirm a significant effect.
+    """
 
     data: ExperimentData
     design: Factorial
@@ -57,34 +70,32 @@ class SweepTests:
     interaction_p: Mapping[tuple[str, str], float]
     raw_p: Mapping[Effect, float]
     table_p: Mapping[Effect, float]
-    """Of main effects and interactions alike, corrected for all effects of the table together."""
     only_these_cases: frozenset[Effect]
-    """Factors and pairs whose effect is significant on the cases that were tried, and would not be for new ones."""
     other: Robustness
 
     @property
     def parameters(self) -> list[str]:
-        """The factors that were swept."""
+        """Return the swept factors."""
         return [factor for factor in self.design.factors if factor != SYSTEM]
 
     @property
     def alpha(self) -> float:
-        """The declared level."""
+        """Return the declared significance level."""
         return self.data.analysis.alpha
 
     @property
     def words(self) -> Words:
-        """What observations are called."""
+        """Return the nouns for runs and replicates."""
         return self.data.words
 
     @property
     def variability(self) -> str:
-        """The variability that effects are compared with, as text."""
+        """Return the name of the error term, such as `seed-to-seed variability`."""
         return f"{self.words.replicate}-to-{self.words.replicate} variability"
 
     @property
     def sample(self) -> str:
-        """Number of observations per cell, as text: `3 seeds per configuration`, or `6 blocks`."""
+        """Return the number of observations per cell as text: `3 seeds per configuration`, or `6 blocks`."""
         low, high = self.design.replicates
         blocked = self.cells.parts is not None and self.words.run != "run"
         noun = "block" if blocked else self.words.replicate
@@ -92,28 +103,28 @@ class SweepTests:
         return f"{count} ({self.words.block})" if blocked else f"{count} per {self.words.configuration}"
 
     def position(self, factor: str) -> int:
-        """Which axis of the cells belongs to `factor`."""
+        """Return the axis of the cells that belongs to `factor`."""
         return self.design.factors.index(factor)
 
     def levels_of(self, factor: str) -> tuple[Level, ...]:
-        """The levels that are compared."""
+        """Return the levels that are compared."""
         return self.design.levels[self.position(factor)]
 
     def interacting(self, factor: str) -> list[str]:
-        """Parameters whose interaction with `factor` is supported."""
+        """Return the parameters whose interaction with `factor` is significant."""
         pairs = [pair for pair, p in self.interaction_p.items() if factor in pair and p < self.alpha]
         return [second if first == factor else first for first, second in pairs]
 
     def axes(self, effect: Effect) -> tuple[int, ...]:
-        """Which axes of the cells an effect belongs to."""
+        """Return the axes of the cells that an effect belongs to."""
         return tuple(self.position(factor) for factor in ((effect,) if isinstance(effect, str) else effect))
 
     def adjusted_p(self, effect: Effect) -> float:
-        """Corrected within the effect's family."""
+        """Return the p-value of an effect, adjusted within its family."""
         return self.main_p[effect] if isinstance(effect, str) else self.interaction_p[effect]
 
     def doubts(self, effect: Effect) -> list[str]:
-        """What keeps a significant effect from being supported, the gravest first; empty where nothing does."""
+        """Return the reasons why a significant effect is not supported, most serious first; empty if there are none."""
         adjusted = self.adjusted_p(effect)
         if adjusted >= self.alpha:
             return []
@@ -121,18 +132,18 @@ class SweepTests:
         found = self.failure_doubts(effect)
         if self.table_p[effect] >= self.alpha:
             found.append(f"{p_text(self.table_p[effect], self.alpha)} after Holm over all {len(self.raw_p)} effects")
-        near = adjusted >= self.alpha / NEAR
-        if self.other.other_scale is not None and (near or not isinstance(effect, str)):
-            found.append(self._unconfirmed(self.other.other_scale, effect, factor))
-        exact = self.other.exact
-        if near and exact is not None and exact.least * factor < self.alpha <= exact.p * factor:
+        strict = adjusted >= self.alpha / VERY_NEAR or not isinstance(effect, str)
+        if self.other.other_scale is not None:
+            found.append(self._unconfirmed(self.other.other_scale, effect, factor, at=1.0 if strict else CLEARLY))
+        exact = self.other.exact if adjusted >= self.alpha / NEAR else None
+        if exact is not None and exact.least * factor < self.alpha <= exact.p * factor:
             found.append(f"an exact test gives {p_text(min(1.0, exact.p * factor), self.alpha)}")
         if effect in self.only_these_cases:
             found.append("shown for these cases only: with new cases it may not hold")
         return [text for text in found if text]
 
     def failure_doubts(self, effect: Effect) -> list[str]:
-        """How a significant effect fares with failed runs as the worst outcomes; empty where it stays significant."""
+        """Return the analyses with failed runs as worst outcomes that do not confirm a significant effect."""
         if self.adjusted_p(effect) >= self.alpha:
             return []
         untestable = ["it cannot be tested with failed runs ranked worst"] if self.other.untestable else []
@@ -141,36 +152,50 @@ class SweepTests:
         return [*untestable, *(text for text in found if text)]
 
     def _correction(self, effect: Effect) -> float:
-        """What an effect's p-value was multiplied with."""
+        """Return the factor by which the correction multiplied an effect's p-value."""
         return self.adjusted_p(effect) / self.raw_p[effect] if self.raw_p[effect] > 0.0 else 1.0
 
-    def _unconfirmed(self, way: Analysis, effect: Effect, factor: float) -> str:
-        """That an effect is not significant in another analysis, with the same correction; empty where it is."""
+    def _unconfirmed(self, way: Analysis, effect: Effect, factor: float, at: float = 1.0) -> str:
+        """Return a note if another analysis does not find an effect at `at` × alpha, with the same correction."""
         p = min(1.0, factor * effects.anova_type_test(way.cells, self.axes(effect)).p)
-        return f"{way.name}, {p_text(p, self.alpha)}" if p >= self.alpha else ""
+        return f"{way.name}, {p_text(p, self.alpha)}" if p >= at * self.alpha else ""
 
     @cached_property
     def caveats(self) -> list[str]:
-        """What keeps any claim of this sweep from being final."""
+        """Return the limitations of all claims of this sweep."""
         interim = f"interim: {counted(self.pending, self.words.run)} of {len(self.data.runs)} still to come"
         uneven = [
-            f"{factor_label(self.design.factors[axis])} acts differently in different blocks, and is judged by how much"
+            f"{factor_label(self.design.factors[axis])} varies between blocks and is tested against that variation"
             for axis in self.cells.uneven
         ]
-        doubted = [f"intervals of level means are left out: {self.mean_doubt}"] if self.mean_doubt else []
+        alike = ["runs that share a seed are correlated; declare the seed as a block"] if self.means_of_seeds else []
+        doubted = [*alike, *([f"intervals of level means are left out: {self.mean_doubt}"] if self.mean_doubt else [])]
         interim_or_not = [interim] if self.pending else []
         return [*interim_or_not, *self.design.notes, *uneven, *doubted, *survivor_caveat(self.data)]
 
     @cached_property
+    def means_of_seeds(self) -> Cells | None:
+        """Return the cells with seeds as blocks if seeds are not declared as blocks, but runs that share one correlate.
+
+        Comparisons use the declared analysis, but the mean over cells that share seeds has a larger variance.
+        """
+        shared = self.cells.independent and not self.cells.pooled and self.data.type != "table"
+        if not shared or len(self.cells.means) < 2:
+            return None
+        seeded = [replace(o, cluster=f"seed {o.run.replicate}") for o in self.design.observations]
+        found = self.design.cells_of(seeded, self.cells.unit)
+        return found if found is not None and blocks_matter(found) < ALIKE else None
+
+    @cached_property
     def mean_doubt(self) -> str:
-        """Why t intervals of level means would not cover what they say; empty where nothing speaks against them."""
+        """Return why t intervals of level means may undercover; empty if there is no sign of it."""
         values, cell = self.design.values, self.design.own_cells
         largest = max((len(self.levels_of(factor)) for factor in self.parameters), default=1)
         return doubt(values, cell, len(values) // largest) if self.design.replicates[0] >= 2 else ""
 
     @cached_property
     def pending(self) -> int:
-        """Runs whose results may still come."""
+        """Return the number of runs without a result yet."""
         return sum(run.pending for run in self.data.runs)
 
 
@@ -199,13 +224,13 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> SweepTes
         interaction_p=both,
         raw_p=raw,
         table_p=dict(zip(raw, effects.holm(list(raw.values())), strict=True)),
-        other=robustness(data, design),
+        other=Robustness(data, design),
         only_these_cases=frozenset(only_these),
     )
 
 
 def _raw(cells: Cells, design: Factorial, pairs: Sequence[tuple[str, str]]) -> dict[Effect, float]:
-    """Uncorrected p-values of the main effects and of the interactions."""
+    """Return the unadjusted p-values of main effects and interactions."""
     position = {factor: k for k, factor in enumerate(design.factors)}
     found: dict[Effect, float] = {f: effects.anova_type_test(cells, (k,)).p for f, k in position.items() if f != SYSTEM}
     return found | {(a, b): effects.anova_type_test(cells, (position[a], position[b])).p for a, b in pairs}
@@ -214,7 +239,7 @@ def _raw(cells: Cells, design: Factorial, pairs: Sequence[tuple[str, str]]) -> d
 def _adjusted(
     raw: Mapping[Effect, float], data: ExperimentData
 ) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
-    """Adjusted p-values of the main effects and of the interactions."""
+    """Return the adjusted p-values of main effects and of interactions."""
     pairs = {effect: p for effect, p in raw.items() if isinstance(effect, tuple)}
     both = effects.holm(list(pairs.values()))
     single = {effect: p for effect, p in raw.items() if isinstance(effect, str)}
@@ -222,7 +247,7 @@ def _adjusted(
 
 
 def holm_by_family(p_values: Mapping[str, float], families: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Holm's correction within each family; factors of no family are one more."""
+    """Apply Holm's correction within each family; factors without a family form another one."""
     assigned = {factor for family in families for factor in family}
     rest = [factor for factor in p_values if factor not in assigned]
     adjusted: dict[str, float] = {}
@@ -239,9 +264,9 @@ def _level_table(cells: Cells, factor: int, alpha: float) -> LevelTable:
 
 
 def two_level_difference(sweep: SweepTests, factor: str) -> levels.Comparison | None:
-    """Of a factor with two levels the worse minus the better, as the test of its main effect has it.
+    """Compare the worse with the better level of a factor with two levels; None if not estimable.
 
-    The interval inverts that test with its correction. None where the data show no spread to judge by.
+    The interval inverts the adjusted test of the main effect.
     """
     table, axis = sweep.tables[factor], sweep.position(factor)
     best, worst = table.ranked[0], table.ranked[-1]
@@ -253,5 +278,5 @@ def two_level_difference(sweep: SweepTests, factor: str) -> levels.Comparison | 
 
 
 def method_of(sweep: SweepTests) -> str:
-    """The test of the main effects."""
+    """Return the name of the test of main effects."""
     return ATS if sweep.design.replicates[0] >= 2 else INTERACTION_ERROR

@@ -1,4 +1,4 @@
-"""Which parameter matters, and which matters most."""
+"""Main effects of the parameters, and the most impactful one."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ from setpoint.seeding import generator
 
 MOST_IMPACTFUL = "Most impactful parameter"
 NAMING_PROBABILITY = 0.975
-"""A parameter is named the most impactful only with this bootstrap probability; an exact tie then wins in about 5 %."""
+"""Bootstrap probability from which a parameter is named the most impactful; exact ties then win in about 5 %."""
 
 
 def most_impactful(sweep: SweepTests) -> Claim:
-    """Named only if its main effect is significant and it has the largest variance component almost surely."""
+    """Name the parameter with a significant main effect and, almost surely, the largest variance component."""
     if len(sweep.parameters) == 1:
         only = Obstacle(Status.NOT_TESTABLE, f"{sweep.parameters[0]} is the only parameter that was swept")
         return unanswered(ClaimKind.MOST_IMPACTFUL, MOST_IMPACTFUL, only, n_runs=sweep.cells.n_runs)
@@ -29,7 +29,7 @@ def most_impactful(sweep: SweepTests) -> Claim:
     best = int(np.argmax(components))
     factor = sweep.parameters[best]
     p = sweep.main_p[factor]
-    # Which is the largest is only asked where there is an effect.
+    # The bootstrap is needed only if there is an effect.
     top = None
     if p < sweep.alpha:
         top = effects.probability_of_largest(sweep.cells, mains, generator("most_impactful"))
@@ -70,7 +70,7 @@ def most_impactful(sweep: SweepTests) -> Claim:
 
 
 def main_effect(sweep: SweepTests, factor: str) -> Claim:
-    """Whether a parameter changes the metric at all."""
+    """Make the claim whether a parameter changes the metric."""
     p = sweep.main_p[factor]
     spread = spread_of(sweep, factor)
     significant = p < sweep.alpha
@@ -103,7 +103,7 @@ def main_effect(sweep: SweepTests, factor: str) -> Claim:
 
 @dataclass(frozen=True)
 class Spread:
-    """The largest observed difference between two levels, on the analysed scale and as text."""
+    """The largest observed difference between two levels, on the analysis scale and as text."""
 
     value: float
     interval: tuple[float, float] | None
@@ -111,10 +111,10 @@ class Spread:
 
 
 def spread_of(sweep: SweepTests, factor: str) -> Spread:
-    """Worst against best level of a factor; of two levels with the interval that inverts the test of the effect.
+    """Return the difference of the worst and the best level; with two levels also the interval that inverts the test.
 
-    Of more levels the test is one of all of them, which no interval of two inverts; and the finished runs say nothing
-    about a difference that failed runs put in doubt.
+    With more levels the test compares all of them, so no interval of two levels inverts it. There is no interval if
+    failed runs cast doubt on the difference.
     """
     table = sweep.tables[factor]
     value = float(table.means[table.ranked[-1]] - table.means[table.ranked[0]])

@@ -1,4 +1,4 @@
-"""Whether the effect of one parameter depends on another."""
+"""Claims about two-factor interactions."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from setpoint.formatting import factor_label, level_text, p_text
 
 
 def interactions(sweep: SweepTests) -> list[Claim]:
-    """Whether the effect of one parameter depends on another."""
+    """Make one claim per pair of factors."""
     return [_claim(sweep, first, second, p) for (first, second), p in sweep.interaction_p.items()]
 
 
@@ -37,7 +37,7 @@ def _claim(sweep: SweepTests, first: str, second: str, p: float) -> Claim:
 
 
 def best_by(sweep: SweepTests, factor: str, other: str) -> str:
-    """`by b: b 1: p, b 2: q`, the observed best level of `factor` for each level of `other`; or `for every b: p`."""
+    """Return the observed best level of `factor` for each level of `other`, such as `by b: b 1: p, b 2: q`."""
     best = best_for_each(sweep, factor, other)
     if len(set(best)) == 1:
         return f"for every {other}: {best[0]}"
@@ -46,7 +46,7 @@ def best_by(sweep: SweepTests, factor: str, other: str) -> str:
 
 
 def best_for_each(sweep: SweepTests, factor: str, other: str) -> list[str]:
-    """The observed best level of `factor` for each level of `other`, as text."""
+    """Return the observed best level of `factor` for each level of `other`."""
     table = sweep.cells.means.reshape(sweep.cells.shape)
     keep = tuple(sorted({sweep.position(factor), sweep.position(other)}))
     table = table.mean(axis=tuple(k for k in range(table.ndim) if k not in keep))

@@ -1,9 +1,8 @@
-"""How large a difference the design could show, and what more seeds would show.
+"""Minimum detectable differences of the design, and of the same design with more seeds.
 
-By the method that judges the levels, so that nothing is promised which its intervals would not keep: t against every
-other level, at the level that Holm's correction leaves to the parameter in the worst case. A level is called best when
-it is shown to be better than every other, and all of them may be as near as the nearest; so each may be missed only so
-seldom that all together are shown with the power that is promised (Bonferroni).
+They belong to the method that names the best level: t against every other level, at the smallest significance level
+that Holm's correction can leave. The best level must beat every other one, and all rivals may be as close as the
+nearest, so the power of each comparison is raised until all of them together have the nominal power (Bonferroni).
 """
 
 import math
@@ -26,7 +25,7 @@ SEEDS = (3, 5, 10, 20)
 
 
 def resolution(sweep: SweepTests) -> Claim:
-    """How large a difference between two levels this design could show, and how large with more seeds."""
+    """Make the claim about the minimum detectable difference of two levels, now and with more seeds."""
     seeds = sweep.design.replicates[0]
     parameters = {factor: _detectable(sweep, factor) for factor in sweep.parameters}
     now = [found.by_seeds[seeds] for found in parameters.values() if seeds in found.by_seeds]
@@ -38,21 +37,23 @@ def resolution(sweep: SweepTests) -> Claim:
     return Claim(
         kind=ClaimKind.RESOLUTION,
         heading="Minimum detectable difference",
-        statement="; ".join(shown) if now else "not resolved: the levels show no spread to judge by",
+        statement="; ".join(shown)
+        if now
+        else "not resolved: the metric does not vary within levels: no variance estimate",
         status=Status.DESCRIPTIVE if now else Status.NOT_TESTABLE,
-        reason=f"from the observed {sweep.variability}: a level better than all others by so much "
-        "is shown to be best in 80 % of experiments or more",
+        reason=f"from the observed {sweep.variability}: a level that is better than all others by "
+        "this much is named in at least 80 % of experiments",
         method="t against every other level with Bonferroni's correction, alpha divided by the number of effects; "
         "noncentral t power",
         n_runs=sweep.cells.n_runs,
         estimate=max(now, default=None),
-        estimate_of="the largest of the parameters' smallest differences, on the analysed scale",
+        estimate_of="largest minimum detectable difference of all parameters, on the analysis scale",
         evidence=ResolutionEvidence(parameters),
     )
 
 
 def _detectable(sweep: SweepTests, factor: str) -> Detectable:
-    """Which difference of two levels of `factor` is shown, and which is there, as far as is known."""
+    """Return the detectable, the observed and the largest plausible lead of the best level of `factor`."""
     smallest, observed, allowed = _by_seeds(sweep, factor), _observed(sweep, factor), _allowed(sweep, factor)
     return Detectable(
         by_seeds=smallest,
@@ -65,7 +66,7 @@ def _detectable(sweep: SweepTests, factor: str) -> Detectable:
 
 
 def _between(parameters: Mapping[str, Detectable], seeds: int) -> str:
-    """`12 % between levels of LoRA rank`, for every parameter that shows a spread; equal sizes are said once."""
+    """Return texts such as `12 % between levels of LoRA rank`; parameters with equal sizes are joined."""
     sizes: dict[str, list[str]] = {}
     for factor, found in parameters.items():
         if seeds in found.in_words:
@@ -74,7 +75,7 @@ def _between(parameters: Mapping[str, Detectable], seeds: int) -> str:
 
 
 def _by_seeds(sweep: SweepTests, factor: str) -> dict[int, float]:
-    """Seeds -> the smallest difference of two levels that would be shown; empty where no spread is seen."""
+    """Return number of seeds -> minimum detectable difference of two levels; empty without a variance estimate."""
     weights, best = sweep.tables[factor].weights, sweep.tables[factor].ranked[0]
     contrasts = [sweep.cells.contrast(row - weights[best]) for k, row in enumerate(weights) if k != best]
     if not all(contrast.estimable for contrast in contrasts):
@@ -87,7 +88,7 @@ def _by_seeds(sweep: SweepTests, factor: str) -> dict[int, float]:
     found = {seeds: detectable_difference(error, df, len(weights), alpha, power)}
     for count in SEEDS:
         if count > seeds:
-            # Seeds that runs share are blocks, of which there are as many as seeds.
+            # Shared seeds are blocks, so the degrees of freedom grow with their number.
             planned = planned_contrast(count, len(sweep.cells.means) // len(weights))[1]
             later = planned if sweep.cells.independent else df * (count - 1) / max(1, seeds - 1)
             found[count] = detectable_difference(error * math.sqrt(seeds / count), later, len(weights), alpha, power)
@@ -95,17 +96,17 @@ def _by_seeds(sweep: SweepTests, factor: str) -> dict[int, float]:
 
 
 def _observed(sweep: SweepTests, factor: str) -> float:
-    """How far the best level is from its nearest rival, as seen: what must be shown before it can be called best."""
+    """Return the observed lead of the best level over its nearest rival."""
     table = sweep.tables[factor]
     best, rival = table.ranked[:2]
     return float(table.means[rival] - table.means[best])
 
 
 def _allowed(sweep: SweepTests, factor: str) -> float | None:
-    """How far the best level may truly be from its nearest rival, whichever is best; None where no interval says.
+    """Return an upper confidence limit of the lead of the true best level over its nearest rival; None if unknown.
 
-    By the simultaneous intervals of every other level against the observed best: that one leads by no more than the
-    smallest of their upper ends, and any other leads it by no more than its own lower end.
+    From the simultaneous intervals of every other level minus the observed best: the lead of the observed best is at
+    most the smallest upper end, and the lead of any other level is at most minus its lower end.
     """
     pairs = list(sweep.tables[factor].best.against_best.values())
     intervals = [pair.interval for pair in pairs if pair is not None]
@@ -115,5 +116,5 @@ def _allowed(sweep: SweepTests, factor: str) -> float | None:
 
 
 def _in_words(sweep: SweepTests, difference: float) -> str:
-    """On logarithms the improvement of the better level on the worse one, else in the metric's unit."""
+    """Return a difference as text: relative on a logarithmic scale, else in the metric's unit."""
     return percent_text(1.0 - ratio(-difference)) if sweep.design.scale.logarithmic else number_text(difference)

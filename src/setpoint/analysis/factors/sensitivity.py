@@ -1,7 +1,4 @@
-"""Whether the best level stays the best when one thing is done differently.
-
-Failed runs ranked worst, the metric as it is instead of its logarithm, and every seed left out once.
-"""
+"""Sensitivity of the best level: failed runs ranked worst, the other scale, and each seed left out."""
 
 from collections.abc import Sequence
 
@@ -15,13 +12,13 @@ from setpoint.analysis.runs.reliability import failed_itself
 from setpoint.formatting import counted, level_text, listed
 
 MOST_SEEDS = 200
-"""Of more seeds no single one decides."""
+"""Number of seeds above which leave-one-out is skipped, because no single seed matters."""
 
 
 def changes(found: Sensitivity, best: Level, replicate: str, *, decided: bool) -> str:
-    """What other analyses change where `best` is the best of the main one; empty where nothing does.
+    """Return which other analyses have another best level than `best`; empty if none has.
 
-    Of a level that is `decided` to be best the other scale is a doubt, which is told as such.
+    The other scale is left out if the best level is `decided`: it is then among the reasons of the claim's status.
     """
     parts = []
     if not decided and found.arithmetic_means is not None and found.arithmetic_means != best:
@@ -34,7 +31,7 @@ def changes(found: Sensitivity, best: Level, replicate: str, *, decided: bool) -
 
 
 def sensitivity(sweep: SweepTests, factor: str) -> Sensitivity:
-    """The other analyses of `factor`."""
+    """Return the best level of `factor` by the other analyses."""
     scale = sweep.design.scale
     return Sensitivity(
         failed_runs_ranked_worst=worst_rank_best(sweep.data, factor, scale),
@@ -44,7 +41,7 @@ def sensitivity(sweep: SweepTests, factor: str) -> Sensitivity:
 
 
 def worst_rank_best(data: ExperimentData, factor: str, scale: Scale) -> Level:
-    """The best level by mean rank within systems, failed runs ranked worst; None where no run failed or levels tie."""
+    """Return the best level by mean rank within systems, failed runs ranked worst; None if tied or without failures."""
     if not any(map(failed_itself, data.runs)):
         return None
     ended = [o for o in observe(data, scale) if o.value is not None or failed_itself(o.run)]
@@ -61,14 +58,14 @@ def worst_rank_best(data: ExperimentData, factor: str, scale: Scale) -> Level:
 
 
 def _ranks(values: Sequence[float | None]) -> np.ndarray:
-    """Mid-ranks; a missing value is worse than every other."""
+    """Return mid-ranks; missing values are ranked worst."""
     finite = np.array([np.inf if value is None else value for value in values])
     order = np.sort(finite)
     return (np.searchsorted(order, finite, "left") + np.searchsorted(order, finite, "right") + 1) / 2.0
 
 
 def _raw_scale_best(sweep: SweepTests, factor: str) -> Level:
-    """By the means of the other scale; None where it has none."""
+    """Return the best level by means on the other scale; None if that scale does not apply."""
     if sweep.other.other_scale is None:
         return None
     means = sweep.tables[factor].weights @ sweep.other.other_scale.cells.means
@@ -90,7 +87,7 @@ def _without_each_seed(sweep: SweepTests, factor: str) -> dict[int, Level]:
 
 
 def _best(sweep: SweepTests, factor: str, cell: np.ndarray, values: np.ndarray) -> Level:
-    """The level with the smallest mean of cell means; None where a cell would be empty, or its sum overflows."""
+    """Return the level with the smallest mean of cell means; None if a cell is empty, or if a sum overflows."""
     size = len(sweep.cells.means)
     counts = np.bincount(cell, minlength=size)
     if counts.min() == 0:

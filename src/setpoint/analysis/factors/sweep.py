@@ -1,7 +1,7 @@
-"""What a factorial of swept parameters shows: what matters most, which levels are best, and what stays open.
+"""Claims about a factorial of swept parameters: the most impactful one, best levels, main effects and interactions.
 
-Every claim is about the training procedure: each trained run counts as one observation, and the tests were fixed
-before the results. Levels are compared on their means over all other parameters.
+All claims are about the training procedure: each trained run counts as one observation, and the tests are fixed before
+the results. Levels are compared on their means over all other parameters.
 """
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
@@ -16,7 +16,7 @@ from setpoint.analysis.factors.resolution import resolution
 
 
 def sweep_claims(data: ExperimentData) -> list[Claim]:
-    """The claims of the factorial, in the order of a report. The plan's `analysis` block says what is tested."""
+    """Return the claims of the factorial in the order of a report, as declared in the plan's `analysis` block."""
     design = factorial(data, data.analysis.primary_metric)
     if isinstance(design.cells, Obstacle):
         return _refusals(data, design, design.cells)
@@ -32,7 +32,7 @@ def sweep_claims(data: ExperimentData) -> list[Claim]:
 
 
 def _refusals(data: ExperimentData, design: Factorial, obstacle: Obstacle) -> list[Claim]:
-    """The claims that would be made, each with the reason why it is not."""
+    """Return the untested claims, each with the reason."""
     return [
         unanswered(ClaimKind.MOST_IMPACTFUL, MOST_IMPACTFUL, obstacle, n_runs=design.n_runs),
         *(no_level_claim(design, factor, obstacle) for factor in swept(data)),
@@ -40,7 +40,7 @@ def _refusals(data: ExperimentData, design: Factorial, obstacle: Obstacle) -> li
 
 
 def _dropped_factor_claims(data: ExperimentData, design: Factorial) -> list[Claim]:
-    """Claims about swept parameters of which fewer than two levels are left."""
+    """Return claims about swept parameters with fewer than two levels left."""
     reason = f"fewer than two levels have enough finished runs ({'; '.join(design.notes)})"
     return [
         no_level_claim(design, factor, Obstacle(Status.NOT_TESTABLE, reason))

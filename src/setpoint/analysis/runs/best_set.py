@@ -1,4 +1,4 @@
-"""Which configurations may be the best on a system: the set that holds the true best, and how to choose from it."""
+"""Near-best configurations of each system."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,16 +21,17 @@ from setpoint.formatting import (
 )
 
 SHOWN = 5
-NOTE = "the observed best's own score is too good on average; only fresh seeds give an unbiased one"
+NOTE = "the score of the observed best is biased by selection; only new seeds give an unbiased one"
 
 
 METHOD = "multiple comparisons with the best: Welch t against every other configuration, Bonferroni"
 
 
 def best_set_claims(data: ExperimentData, made: Sequence[Claim] = ()) -> list[Claim]:
-    """One claim for each system with two configurations or more.
+    """Make one claim for each system with at least two configurations.
 
-    Where a single factor makes the configurations of a single system, its best level is the answer, which `made` holds.
+    If a single factor defines the configurations of a single system, the claim about its best level in `made` is
+    restated.
     """
     factors = swept(data)
     level = find(made, ClaimKind.OPTIMAL_LEVEL, subject=OneFactor(factors[0])) if len(factors) == 1 else None
@@ -47,7 +48,7 @@ def best_set_claims(data: ExperimentData, made: Sequence[Claim] = ()) -> list[Cl
 
 
 def _as_the_level(data: ExperimentData, found: Ranking, system: str, level: Claim, evidence: LevelEvidence) -> Claim:
-    """What the claim about the best level of the only factor says, about configurations."""
+    """Restate the claim about the best level of the only factor as a claim about configurations."""
     factor = level.factor
     by_level = {result.levels[factor]: result.configuration for result in found.results}
     return replace(
@@ -66,12 +67,12 @@ def _as_the_level(data: ExperimentData, found: Ranking, system: str, level: Clai
 
 
 def configuration_name(result: ConfigurationResult) -> str:
-    """`lora_rank 8, learning_rate 1e-4`."""
+    """Return the levels of a configuration as text, such as `lora_rank 8, learning_rate 1e-4`."""
     return ", ".join(f"{name} {level_text(level)}" for name, level in result.levels.items()) or "all runs"
 
 
 def _obstacle(data: ExperimentData, ranked: list[ConfigurationResult]) -> Obstacle:
-    """Why configurations that have results were not compared."""
+    """Return why configurations with results were not compared."""
     quantity = data.quantity(ranking_metric(data))
     values = [value for result in ranked for value in result.values]
     without = sum(value <= 0.0 for value in values)
@@ -87,7 +88,7 @@ def _obstacle(data: ExperimentData, ranked: list[ConfigurationResult]) -> Obstac
 
 
 def _heading(data: ExperimentData, system: str) -> str:
-    """`Best configurations, pendulum`; a table has no system."""
+    """Return the heading, such as `Best configurations, pendulum`; a table has no system."""
     name = f"Best {data.words.configuration}s"
     return name if data.type == "table" else f"{name}, {system}"
 
@@ -147,7 +148,7 @@ def _lead_interval(found: Ranking) -> Interval | None:
 
 
 def _lead_text(found: Ranking) -> str:
-    """`12 % [2 %, 21 %] better than the next`; without the interval where failed runs put it in doubt."""
+    """Return the lead as text, such as `12 % [2 %, 21 %] better than the next`; no interval if failures cast doubt."""
     interval = None if found.doubts else _lead_interval(found)
     value = found.scale.improvement(-found.lead.value) if found.lead is not None else 0.0
     relative = found.scale.logarithmic
@@ -163,7 +164,7 @@ def _verdict(
     best: Sequence[ConfigurationResult],
     tested: Sequence[ConfigurationResult],
 ) -> tuple[Status, str]:
-    """Whether one configuration is left that may be the best, and why."""
+    """Return whether a single near-best configuration is left, and why."""
     interim = ["interim"] if any(run.pending for run in data.runs) else []
     untested = len(found.results) - len(tested)
     if len(best) == 1:

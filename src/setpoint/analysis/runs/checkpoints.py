@@ -1,4 +1,4 @@
-"""Single runs compared on the cases that they share: a statement about these checkpoints, not about their recipe."""
+"""Comparison of single trained models on shared test cases: a claim about these checkpoints, not their recipe."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ LEAST_CASES = 5
 
 
 def checkpoint_claims(data: ExperimentData) -> list[Claim]:
-    """For each system with one run per configuration, the best observed checkpoint against every other."""
+    """Compare the observed best checkpoint with every other, for each system with one run per configuration."""
     metric = data.analysis.primary_metric
     if metric not in CASE_METRICS or any(run.replicate for run in data.runs):
         return []
@@ -57,7 +57,7 @@ def _in_order(cases: CaseValues, metric: str, shared: Sequence[int]) -> np.ndarr
 
 
 def _compare(data: ExperimentData, system: str, runs: Sequence[RunResult], values: np.ndarray, scale: Scale) -> Claim:
-    """The observed best against the others, corrected for all pairs, since the best was chosen after looking."""
+    """Compare the observed best with the others, corrected for all pairs because it was selected by its result."""
     count, cases = values.shape
     best = int(np.argmin(values.mean(axis=1)))
     family = count * (count - 1) // 2
@@ -72,7 +72,7 @@ def _compare(data: ExperimentData, system: str, runs: Sequence[RunResult], value
     kind, heading = ClaimKind.CHECKPOINTS, f"These checkpoints, {system}"
     method = "paired t over shared cases, Bonferroni over all pairs of checkpoints"
     if not compared:
-        no_spread = Obstacle(Status.NOT_TESTABLE, "the cases show no spread")
+        no_spread = Obstacle(Status.NOT_TESTABLE, "the differences do not vary between cases")
         return unanswered(kind, heading, no_spread, system=system, method=method, n_runs=count)
     nearest = min(compared, key=lambda other: compared[other].value)
     closest = compared[nearest]

@@ -1,4 +1,4 @@
-"""Configurations: the runs that differ only in their replicate, ranked, with the set of those that may be best."""
+"""Ranking of configurations (sets of runs that differ only in their replicate), and the near-best ones."""
 
 import math
 from collections import Counter
@@ -17,7 +17,7 @@ from setpoint.analysis.statistics.levels import BestSet, Comparison, best_set_of
 from setpoint.formatting import p_text
 
 LEAST_RUNS = 3
-"""Runs of a configuration that give an interval of its mean."""
+"""Smallest number of runs of a configuration for an interval of its mean."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class ConfigurationResult:
     Attributes:
         levels: the swept parameters.
         runs: all its runs.
-        values: the ranking metric of each run that has it, in the metric's unit.
-        mean: their geometric mean (arithmetic where the plan's scale is not logarithmic); None without values.
-        interval: of the mean over training seeds; None where the seeds do not give one.
-        possibly_best: whether it is in the set that holds the true best; None where that cannot be tested.
+        values: ranking metric of each run that has one, in the metric's unit.
+        mean: geometric mean of `values` (arithmetic on a linear scale); None without values.
+        interval: confidence interval of the mean over training seeds; None with too few seeds.
+        possibly_best: whether it is near-best; None if not testable.
     """
 
     configuration: int
@@ -44,31 +44,31 @@ class ConfigurationResult:
 
     @property
     def failed(self) -> int:
-        """Runs that failed, were blocked or were lost."""
+        """Return the number of runs that failed, were blocked or were lost."""
         return sum(run.state.failed for run in self.runs)
 
     def average(self, metric: str) -> float | None:
-        """The arithmetic mean over successful runs of a metric of the final evaluation."""
+        """Return the arithmetic mean over finished runs of a metric of the final evaluation; None if not measured."""
         values = [(run.outcomes[self.system].final or {}).get(metric) for run in self.runs if run.state.ok]
         numbers = [value for value in values if value is not None]
         return float(np.mean(numbers)) if numbers else None
 
 
 def ranking_metric(data: ExperimentData) -> str:
-    """The metric that configurations are ranked by: the primary one where episodes give it, else the final error."""
+    """Return the ranking metric: the primary one if it is computed from episodes, else the final error."""
     primary = data.quantity(data.analysis.primary_metric)
     return primary.name if primary.source != "measured" else "final_error"
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The configurations of a system, and what sets the first apart.
+    """The ranked configurations of a system, and the lead of the first.
 
     Attributes:
-        results: the best first, those without a value last.
-        lead: of the observed best over its nearest rival, on the analysed scale; None where it cannot be tested.
-        doubts: why a significant lead is not yet a finding: other analyses in which it is none.
-        blocks: how many blocks the runs share; 0 where they share none.
+        results: best first, those without a value last.
+        lead: lead of the observed best over its nearest rival, on the analysis scale; None if not testable.
+        doubts: other analyses that do not confirm a significant lead.
+        blocks: number of blocks; 0 without blocks.
     """
 
     results: tuple[ConfigurationResult, ...]
@@ -79,12 +79,12 @@ class Ranking:
 
 
 def rank_configurations(data: ExperimentData, system: str, metric: str) -> list[ConfigurationResult]:
-    """The configurations of a system, the best first, those without a value last."""
+    """Return the configurations of a system, best first, those without a value last."""
     return list(ranking(data, system, metric).results)
 
 
 def ranking(data: ExperimentData, system: str, metric: str) -> Ranking:
-    """The configurations of a system, ranked and compared with the best."""
+    """Rank the configurations of a system and compare them with the best."""
     groups: dict[int, list[RunResult]] = {}
     for run in data.runs:
         if system in run.systems:
@@ -94,9 +94,9 @@ def ranking(data: ExperimentData, system: str, metric: str) -> Ranking:
     logarithmic = data.analysis.scale == "log" and all(value > 0.0 for value in everything)
     scale = Scale(data.quantity(metric), logarithmic)
     samples = {key: [scale.transform(value) for value in found] for key, found in values.items()}
-    with np.errstate(over="ignore", invalid="ignore"):  # of numbers too large to square nothing is said
+    with np.errstate(over="ignore", invalid="ignore"):  # values too large to square are not compared
         compared = None
-        if logarithmic or data.analysis.scale != "log":  # else the declared comparison cannot be made
+        if logarithmic or data.analysis.scale != "log":  # otherwise the declared analysis does not apply
             compared = _compare([o for o in observe(data, scale) if o.system == system], data, scale)
         means = {key: float(np.mean(found)) for key, found in samples.items() if found}
         intervals = {
@@ -136,7 +136,7 @@ def _position(result: ConfigurationResult, scale: Scale) -> tuple[bool, float, i
 
 
 def _interval(sample: Sequence[float], mean: float, scale: Scale, alpha: float) -> tuple[float, float] | None:
-    """The interval of one configuration's mean, from its own runs, of which there must be three."""
+    """Return the interval of a configuration's mean from its own runs; None with fewer than `LEAST_RUNS`."""
     if len(sample) < LEAST_RUNS:
         return None
     error = float(np.std(sample, ddof=1)) / len(sample) ** 0.5
@@ -146,7 +146,7 @@ def _interval(sample: Sequence[float], mean: float, scale: Scale, alpha: float) 
 
 @dataclass(frozen=True)
 class _Compared:
-    """Configurations with two runs or more: their means, which may be the best, and the lead of the observed best."""
+    """Configurations with at least two runs: their means, the near-best ones, and the lead of the observed best."""
 
     means: Mapping[int, float]
     members: frozenset[int]
@@ -156,7 +156,7 @@ class _Compared:
 
 
 def _compare(observations: Sequence[Observation], data: ExperimentData, scale: Scale) -> _Compared | None:
-    """Multiple comparisons with the best; None where there is nothing to test."""
+    """Return multiple comparisons with the best; None if not testable."""
     table = _Table.of(observations)
     cells = None if table is None else table.cells(scale.unit(table.values))
     if table is None or cells is None:
@@ -169,7 +169,7 @@ def _compare(observations: Sequence[Observation], data: ExperimentData, scale: S
 
 
 def _doubts(observations: Sequence[Observation], keys: Sequence[int], found: BestSet, alpha: float) -> tuple[str, ...]:
-    """What becomes of a significant lead with failed runs as the worst outcomes; empty where it stays."""
+    """Return the analyses with failed runs as worst outcomes that do not confirm a significant lead."""
     ended = [o for o in observations if o.value is not None or failed_itself(o.run)]
     if all(o.value is not None for o in ended):
         return ()
@@ -190,12 +190,12 @@ def _doubts(observations: Sequence[Observation], keys: Sequence[int], found: Bes
 
 @dataclass(frozen=True)
 class _Table:
-    """Runs of configurations that have two independent values or more; rows of one block are one, their mean.
+    """Values of configurations with at least two independent values; rows of one block are averaged.
 
     Attributes:
         keys: the configurations.
-        cell: the position of each value's configuration among them.
-        cluster: what the run of each value shares with others.
+        cell: position of each value's configuration in `keys`.
+        cluster: label of each value; values with equal labels are correlated.
     """
 
     keys: tuple[int, ...]
@@ -205,7 +205,7 @@ class _Table:
 
     @classmethod
     def of(cls, observations: Sequence[Observation]) -> "_Table | None":
-        """None where fewer than two configurations are left."""
+        """Build the table; None if fewer than two configurations are left."""
         groups: dict[tuple[int, str], list[float]] = {}
         for o in observations:
             if o.value is not None:
@@ -221,11 +221,11 @@ class _Table:
 
     @property
     def blocks(self) -> int:
-        """How many clusters the values come from, where they share some."""
+        """Return the number of clusters; 0 if no two values share one."""
         count = len(set(self.cluster))
         return count if count < len(self.cluster) else 0
 
     def cells(self, unit: float) -> Cells | None:
-        """The configurations as cells; None where they show no spread."""
+        """Return the configurations as cells; None if values do not vary within configurations."""
         cells = replace(cells_of_runs((len(self.keys),), self.cell, self.values, self.cluster), unit=unit)
         return cells if np.isfinite(cells.variances).all() and cells.has_spread else None

@@ -10,7 +10,7 @@ from setpoint.formatting import counted, interval_text, level_text, number_text
 
 
 def confirmation_claims(data: ExperimentData) -> list[Claim]:
-    """The score of each configuration that another experiment chose; nothing where none did."""
+    """Return the score of each configuration that another experiment selected; empty without a selection."""
     chosen_by = data.plan.confirms
     if not chosen_by:
         return []
@@ -28,7 +28,7 @@ def _claim(data: ExperimentData, chosen_by: str, result: ConfigurationResult) ->
     chosen = f"chosen by {chosen_by} before these seeds were drawn, so the score is unbiased"
     reason, status = chosen, Status.SUPPORTED
     if result.mean is None or result.interval is None:
-        reason, status = "too few fresh seeds have a result to show a spread", Status.NOT_TESTABLE
+        reason, status = "too few new seeds have a result: no variance estimate", Status.NOT_TESTABLE
     elif any(run.pending for run in data.runs):
         reason, status = "interim: not all fresh seeds have a result", Status.SUGGESTIVE
     elif result.failed:
@@ -44,7 +44,7 @@ def _claim(data: ExperimentData, chosen_by: str, result: ConfigurationResult) ->
         statement=f"{facts}; {chosen}" if status is Status.SUPPORTED else f"not resolved: {facts}; {reason}",
         status=status,
         reason=reason,
-        method="mean over fresh seeds with its t interval (pooled spread up to three seeds)",
+        method="mean over new seeds with its t interval (pooled variance up to three seeds)",
         n_runs=len(result.values),
         estimate=result.mean,
         estimate_of=f"{metric.name}, unbiased",

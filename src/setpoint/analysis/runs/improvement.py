@@ -1,7 +1,7 @@
-"""Whether a training stage improves on what it started from: SFT on the base, DAgger and GRPO on their parents.
+"""Improvement of a training stage on its starting point: SFT on the base, DAgger and GRPO on their parents.
 
-The base is one fixed model and is measured once, so the spread is that of the trained runs alone. An SFT stage that
-several runs share is one observation.
+The base is a single fixed model, so only trained runs contribute variance. An SFT stage that is shared by several runs
+is one observation.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,12 +28,12 @@ from setpoint.formatting import (
     p_text,
 )
 
-_NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the runs show no spread")
+_NO_SPREAD = Obstacle(Status.NOT_TESTABLE, "the differences do not vary between runs")
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """Runs of one recipe: differences of the analysed metric, after less before, one per independent run."""
+    """Runs of one recipe: differences of the metric, after minus before, one per independent run."""
 
     system: str
     label: str
@@ -54,7 +54,7 @@ GRPO = _Question(ClaimKind.GRPO_AGAINST_SFT, "GRPO against its SFT parent", "GRP
 
 
 def improvement_claims(data: ExperimentData) -> list[Claim]:
-    """For every stage the claim over all cells of a system, and one for each cell."""
+    """Make the claims over all cells of a system and for each cell, for every stage."""
     primary = data.quantity(data.analysis.primary_metric)
     metric = primary if primary.source != "measured" else data.quantity("final_error")
     scale = Scale(metric, data.analysis.scale == "log")
@@ -67,7 +67,7 @@ def improvement_claims(data: ExperimentData) -> list[Claim]:
 
 
 def _sft_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
-    """One cell for each set of configurations that share their SFT stages."""
+    """Return one cell for each set of configurations that share their SFT stages."""
     by_stage: dict[str, list[RunResult]] = {}
     for run in data.runs:
         if "sft" in run.stages:
@@ -89,7 +89,11 @@ def _later_cells(
     role: str,
     ends: Callable[[RunOutcome], tuple[Metrics | None, Metrics | None]],
 ) -> list[_Cell]:
-    """One cell for each configuration whose stage in `role` continues an SFT model; `ends`: before and after it."""
+    """Return one cell for each configuration whose stage in `role` continues an SFT model.
+
+    Args:
+        ends: metrics before and after that stage.
+    """
     by_configuration: dict[int, list[RunResult]] = {}
     for run in data.runs:
         if "sft" in run.stages and role in run.stages:
@@ -107,12 +111,12 @@ def _outcomes(runs: Iterable[RunResult], system: str) -> list[RunOutcome]:
 
 
 def _first_pair(runs: Sequence[RunResult], system: str) -> tuple[Metrics, Metrics] | None:
-    """Base and after-SFT metrics of the runs that share one SFT stage."""
+    """Return base and after-SFT metrics of the runs that share one SFT stage."""
     return next(((o.base, o.after_sft) for o in _outcomes(runs, system) if o.base and o.after_sft), None)
 
 
 def _common_label(runs: Sequence[RunResult], data: ExperimentData) -> str:
-    """The swept values that tell `runs` from the others."""
+    """Return the swept values that distinguish `runs` from the others."""
     told = []
     for factor in data.analysis.factors:
         own = list(dict.fromkeys(run.level(factor) for run in runs))
@@ -149,7 +153,7 @@ def _claims(question: _Question, cells: Sequence[_Cell], scale: Scale, data: Exp
 
 
 def _difference(cell: _Cell) -> Contrast | Obstacle:
-    """The mean difference of one cell with its standard error, by its own runs, or why there is none."""
+    """Return the mean difference of one cell with its own standard error, or why it is not testable."""
     count = len(cell.differences)
     if cell.without_logarithm:
         return _no_logarithm(cell.without_logarithm)
@@ -161,7 +165,7 @@ def _difference(cell: _Cell) -> Contrast | Obstacle:
 
 
 def _overall(cells: Sequence[_Cell]) -> Contrast | Obstacle:
-    """The mean over the cells of a system, each with its own variance."""
+    """Return the mean over the cells of a system, with unequal variances, or why it is not testable."""
     without = sum(cell.without_logarithm for cell in cells)
     if without:
         return _no_logarithm(without)
@@ -178,7 +182,7 @@ def _replicated(cells: Sequence[_Cell]) -> Cells:
 
 
 def _unevenness(cells: Sequence[_Cell], scale: Scale, alpha: float) -> str:
-    """That the effect differs between cells, and where it is largest; empty where they are not shown to differ."""
+    """Return a note if the effect differs significantly between cells, and where it is largest; else empty."""
     if len(cells) < 2 or isinstance(_overall(cells), Obstacle):
         return ""
     replicated = _replicated(cells)
@@ -196,9 +200,10 @@ def _no_logarithm(runs: int) -> Obstacle:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One comparison of a family; `cells` of them are taken together where it has no label.
+    """One comparison of a family.
 
     Attributes:
+        label: the cell; empty for the mean over all `cells`.
         uneven: note that those cells differ; empty if they do not.
     """
 
@@ -215,7 +220,7 @@ class _Entry:
 
 
 def _family_claims(question: _Question, entries: Sequence[_Entry], scale: Scale, data: ExperimentData) -> list[Claim]:
-    """Claims with Holm-adjusted p-values over the entries that can be tested, and the intervals that invert them."""
+    """Make the claims, with Holm's correction over testable entries, and intervals that invert the adjusted tests."""
     tested = {k: entry.difference for k, entry in enumerate(entries) if isinstance(entry.difference, Contrast)}
     results = family_of(tested, data.analysis.alpha)
     return [_claim(question, entry, results.get(k), scale, data) for k, entry in enumerate(entries)]
@@ -266,7 +271,7 @@ def _claim(
 
 
 def _observed_text(entry: _Entry, scale: Scale) -> str:
-    """The mean that was seen, where there is one, as the first half of a sentence."""
+    """Return the observed mean as the first half of a sentence; empty if there is none."""
     if not entry.observed:
         return ""
     improvement = scale.improvement(float(np.mean(entry.observed)))

@@ -1,6 +1,6 @@
-"""Axes along which nothing changed: runs that were asked for different things and gave the same, byte for byte.
+"""Inert parameters: runs that differ in them publish identical files.
 
-A swept parameter that the training never reads looks like a parameter that does not matter.
+A parameter that the training never reads would otherwise look like one without an effect.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ _WORDS = {"weights": "trained the same weights", "episodes": "behaved the same i
 
 
 def inert_parameter_claims(data: ExperimentData) -> list[Claim]:
-    """A claim for each set of factors in which runs differ without any difference in what they published."""
+    """Make a claim for each set of factors in which runs differ although their files are identical."""
     found: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
     groups: dict[tuple[object, ...], list[RunResult]] = {}
     for run in data.runs:

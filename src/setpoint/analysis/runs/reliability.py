@@ -1,4 +1,4 @@
-"""Failed runs are outcomes: how often levels fail, and what that does to comparisons of the runs that survive."""
+"""Failure rates of levels, and survivorship bias in comparisons of the finished runs."""
 
 from collections.abc import Mapping
 
@@ -27,15 +27,15 @@ _OF_FILES = frozenset({FailureClass.DATA, FailureClass.CORRUPT_ARTIFACT})
 
 
 def failed_itself(run: RunResult) -> bool:
-    """Whether the run failed in a way that may say something about its configuration.
+    """Return whether the run failed in a way that can depend on its configuration.
 
-    A blocked run never got its turn, and a damaged file is one of the disk's.
+    Blocked runs never started, and a damaged file is a problem of the disk.
     """
     return run.state in _OWN_FAILURES and (run.failure is None or run.failure.failure_class not in _OF_FILES)
 
 
 def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[int, int]]:
-    """For each level of `factor` the failed runs and the runs that ended."""
+    """Return, for each level of `factor`, the number of failed runs and of all runs that ended."""
     levels = ordered_levels(run.level(factor) for run in data.runs)
     failed, total = dict.fromkeys(levels, 0), dict.fromkeys(levels, 0)
     for run in data.runs:
@@ -46,7 +46,7 @@ def failures_by_level(data: ExperimentData, factor: str) -> dict[Level, tuple[in
 
 
 def survivor_caveat(data: ExperimentData) -> list[str]:
-    """One caveat where runs are missing from the comparison of means because they failed."""
+    """Return a caveat if failed runs are missing from the comparison of means."""
     failed = sum(map(failed_itself, data.runs))
     return (
         [f"means exclude {counted(failed, f'failed {data.words.run}')} (possible survivorship bias)"] if failed else []
@@ -54,7 +54,7 @@ def survivor_caveat(data: ExperimentData) -> list[str]:
 
 
 def failure_claims(data: ExperimentData) -> list[Claim]:
-    """For each swept parameter whether its levels fail equally often; nothing where no run failed, or all did."""
+    """Test for each swept parameter whether failure rates differ between levels; empty if no run failed, or all did."""
     if not any(run.state.ok for run in data.runs) or not any(map(failed_itself, data.runs)):
         return []
     tables = {factor: failures_by_level(data, factor) for factor in swept(data)}
@@ -70,7 +70,7 @@ def failure_claims(data: ExperimentData) -> list[Claim]:
 
 
 def _p_value(table: Mapping[Level, tuple[int, int]]) -> float:
-    failed, total = zip(*sorted(table.values()), strict=True)  # names choose nothing that is drawn
+    failed, total = zip(*sorted(table.values()), strict=True)  # sorted, so that draws do not depend on names
     return failure_test(failed, total, generator("failures"))
 
 
@@ -80,7 +80,7 @@ def _failure_claim(
     table: Mapping[Level, tuple[int, int]],
     p_values: tuple[float, float] | None,
 ) -> Claim:
-    """The claim about one parameter; `p_values` before and after Holm's correction."""
+    """Make the claim about one parameter; `p_values` are those before and after Holm's correction."""
     alpha = data.analysis.alpha
     p = None if p_values is None else p_values[1]
     rates = ", ".join(

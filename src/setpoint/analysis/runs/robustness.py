@@ -1,12 +1,13 @@
-"""The same tests done otherwise: failed runs as the worst outcome, the other scale, exact rearrangement.
+"""Alternative analyses of the same tests: failed runs as worst outcomes, the other scale, exact permutation tests.
 
-A claim that the main analysis supports and one of these does not is no more than suggestive. Failures must be confirmed
-whatever the p-value; the other scale decides about interactions, which it can make and remove, and about effects that
-are near the level; exact tests are asked near the level only.
+A significant claim that one of them does not confirm is suggestive. Failures must always be confirmed. The other scale
+must confirm interactions, which a transformation can create or remove, and effects close to the significance level; far
+from it, it must not clearly contradict. Exact tests are consulted close to the significance level only.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,8 +21,10 @@ from setpoint.analysis.statistics.levels import Comparison, t_comparison
 from setpoint.formatting import p_text
 from setpoint.seeding import generator
 
-NEAR = 5.0
-"""A p-value above alpha by this divisor is near the level."""
+NEAR, VERY_NEAR = 2.0, 1.25
+"""A p-value above alpha divided by this is close to the significance level (exact tests; other scale)."""
+CLEARLY = 4.0
+"""Multiple of alpha above which the p-value on the other scale contradicts an effect far from the level."""
 
 
 @dataclass(frozen=True)
@@ -34,34 +37,39 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Other analyses of a factorial.
+    """Alternative analyses of a factorial with cells, for all systems or for one; computed on demand."""
 
-    Attributes:
-        failures: with failed runs as the worst outcomes; empty where no run failed.
-        untestable: whether runs failed and those analyses cannot be made.
-        other_scale: without the logarithm, or with it; None where values have none.
-        exact: of the main effect of a single factor; None where there are several, or too many levels.
-    """
+    data: ExperimentData
+    design: Factorial
+    system: str | None = None
 
-    failures: tuple[Analysis, ...] = ()
-    untestable: bool = False
-    other_scale: Analysis | None = None
-    exact: ExactTest | None = None
+    @cached_property
+    def failures(self) -> tuple[Analysis, ...]:
+        """Return the analyses with failed runs as worst outcomes; empty if no run failed."""
+        return tuple(each for each in self._with_failures if each is not None)
 
+    @property
+    def untestable(self) -> bool:
+        """Return whether runs failed and such an analysis is impossible."""
+        return None in self._with_failures
 
-def robustness(data: ExperimentData, design: Factorial, *, system: str | None = None) -> Robustness:
-    """The other analyses of `design`, whose cells must exist, of all systems or of one."""
-    failures = _with_failures(data, design, system)
-    return Robustness(
-        failures=tuple(each for each in failures if each is not None),
-        untestable=None in failures,
-        other_scale=_other_scale(data, design, system),
-        exact=_exact(design),
-    )
+    @cached_property
+    def _with_failures(self) -> list[Analysis | None]:
+        return _with_failures(self.data, self.design, self.system)
+
+    @cached_property
+    def other_scale(self) -> Analysis | None:
+        """Return the analysis without (or with) logarithms; None if some values have none."""
+        return _other_scale(self.data, self.design, self.system)
+
+    @cached_property
+    def exact(self) -> ExactTest | None:
+        """Return the exact test of the main effect of a single factor; None if there is no such test."""
+        return _exact(self.design)
 
 
 def _with_failures(data: ExperimentData, design: Factorial, system: str | None) -> list[Analysis | None]:
-    """By ranks and with the worst value; nothing where no run failed, None where cells would be without spread."""
+    """Return the analyses by ranks and by worst value; empty without failures, None where values do not vary."""
     ended = [o for o in _observed(data, design.scale, design, system) if o.value is not None or failed_itself(o.run)]
     if all(o.value is not None for o in ended):
         return []
@@ -99,7 +107,7 @@ def _other_scale(data: ExperimentData, design: Factorial, system: str | None) ->
 
 
 def _exact(design: Factorial) -> ExactTest | None:
-    """Of a single factor: within blocks where all are complete, else of two levels that share nothing."""
+    """Return the exact test of a single factor: within complete blocks, or of two independent levels."""
     if len(design.factors) != 1 or design.replicates[0] < 2:
         return None
     cell, values = design.own_cells, design.values
@@ -119,14 +127,14 @@ def _exact(design: Factorial) -> ExactTest | None:
 def contrast_doubts(
     other: Robustness, weights: np.ndarray, compared: Comparison, raw_p: float, alpha: float
 ) -> tuple[list[str], list[str]]:
-    """What keeps a significant contrast from being supported: by failed runs, and by other scales and exact tests.
+    """Return the reasons why a significant contrast is not supported: failed runs, and other scales and exact tests.
 
     Args:
-        other: the other analyses of its cells.
-        weights: of the contrast.
+        other: alternative analyses of its cells.
+        weights: weights of the contrast, (C,).
         compared: its result in the main analysis.
-        raw_p: before correction.
-        alpha: the level.
+        raw_p: unadjusted p-value.
+        alpha: significance level.
     """
     if compared.p_adjusted >= alpha:
         return [], []
@@ -134,20 +142,21 @@ def contrast_doubts(
     failures = ["it cannot be tested with failed runs ranked worst"] if other.untestable else []
     failures += [_unconfirmed(way, weights, compared.value, factor, alpha) for way in other.failures]
     others: list[str] = []
-    if compared.p_adjusted >= alpha / NEAR:
-        if other.other_scale is not None:
-            others.append(_unconfirmed(other.other_scale, weights, compared.value, factor, alpha))
-        if other.exact is not None and other.exact.least * factor < alpha <= other.exact.p * factor:
-            others.append(f"an exact test gives {p_text(min(1.0, other.exact.p * factor), alpha)}")
+    if other.other_scale is not None:
+        at = 1.0 if compared.p_adjusted >= alpha / VERY_NEAR else CLEARLY
+        others.append(_unconfirmed(other.other_scale, weights, compared.value, factor, alpha, at))
+    exact = other.exact if compared.p_adjusted >= alpha / NEAR else None
+    if exact is not None and exact.least * factor < alpha <= exact.p * factor:
+        others.append(f"an exact test gives {p_text(min(1.0, exact.p * factor), alpha)}")
     return [text for text in failures if text], [text for text in others if text]
 
 
-def _unconfirmed(way: Analysis, weights: np.ndarray, value: float, factor: float, alpha: float) -> str:
-    """That a contrast is not significant in another analysis, or the other way round; empty where it is confirmed."""
+def _unconfirmed(way: Analysis, weights: np.ndarray, value: float, factor: float, alpha: float, at: float = 1.0) -> str:
+    """Return a note if a contrast is not significant at `at` × `alpha` in another analysis, or has the other sign."""
     contrast = way.cells.contrast(weights)
     if not contrast.estimable:
-        return f"{way.name}, the runs show no spread"
+        return f"{way.name}, the runs do not vary"
     p = min(1.0, factor * t_comparison(contrast, 1, alpha).p_adjusted)
-    if p >= alpha:
+    if p >= at * alpha:
         return f"{way.name}, {p_text(p, alpha)}"
     return f"{way.name}, the other is better" if contrast.value * value < 0.0 else ""

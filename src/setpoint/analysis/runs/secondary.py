@@ -1,4 +1,4 @@
-"""Secondary metrics: the same tests, corrected for all of them together, and never more than suggestive."""
+"""Secondary metrics: the same tests, corrected over all metrics, and suggestive at most."""
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status
 from setpoint.analysis.data.design import SYSTEM, factorial
@@ -11,7 +11,7 @@ from setpoint.formatting import factor_label, level_text, p_text
 
 
 def secondary_claims(data: ExperimentData) -> list[Claim]:
-    """For each secondary metric that varies and each swept parameter whether it changes the metric."""
+    """Test each swept parameter on each secondary metric that varies."""
     entries: list[tuple[str, str, Level, float, int]] = []
     for metric in data.analysis.secondary_metrics:
         quantity = data.quantity(metric)

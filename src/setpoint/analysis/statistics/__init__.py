@@ -1,1 +1,1 @@
-"""Estimators, tests and intervals as functions of arrays; nothing here knows an experiment."""
+"""Estimators, tests and confidence intervals as functions of arrays."""

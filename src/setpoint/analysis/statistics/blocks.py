@@ -1,13 +1,13 @@
 """Cell means of runs that share a block, such as a seed, a batch or a whole plot: the additive model.
 
-A block raises or lowers all its runs alike; the error is what is left after cells and blocks, and every cell keeps a
-spread of its own. With few blocks this resolves far more than a covariance of all cells, which r blocks estimate from
-r − 1 degrees of freedom alone. Blocks may hold all cells (randomised blocks), some of them (incomplete blocks), or one
-level of a factor only (split plots, whose whole-plot factor is then judged by the means of the blocks).
+The model is cell mean + block effect + error, with a separate error variance for each cell. With few blocks it has far
+more power than an unrestricted covariance of all cells, which r blocks estimate with only r − 1 degrees of freedom.
+Blocks may contain all cells (randomised blocks), some of them (incomplete blocks), or a single level of a factor (split
+plots, whose whole-plot factor is then tested against the variation of the block means).
 
-What the model takes for granted is looked at first. Where a factor acts differently from block to block, it is judged
-by that variation, as a whole-plot factor is. Where several factors are crossed and no cells spread more
-than others, their common spread weighs like some more degrees of freedom.
+Two assumptions are checked first. If the effect of a factor varies between blocks, the factor is tested against its
+interaction with blocks. If several factors are crossed and the variances of the cells do not differ significantly, each
+variance is shrunk towards the pooled one.
 """
 
 from collections.abc import Sequence
@@ -20,27 +20,27 @@ from setpoint.analysis.statistics.cells import Cells, connected_cells, replicate
 from setpoint.analysis.statistics.effects import effect_projector
 from setpoint.analysis.statistics.error_parts import ErrorParts, corrected_df, joined
 
-UNEVEN_BLOCKS_BELOW, UNEVEN_OF_TWO_BELOW = 0.1, 0.25
-"""A factor whose variation over blocks exceeds the rest at this level is judged by it; a factor of two levels, whose
-variation has few degrees of freedom to be seen by, at the second."""
+UNEVEN_BLOCKS_BELOW, UNEVEN_OF_TWO_BELOW = 0.05, 0.25
+"""Significance level at which a factor-by-block interaction replaces the error term of the factor. The second value is
+for factors with two levels, whose interaction has few degrees of freedom."""
 UNEQUAL_SPREADS_BELOW = 0.2
-"""Cells whose spreads differ at this level are not moderated."""
+"""Significance level of the test for unequal variances below which variances are not shrunk."""
 COMMON_DF = 4.0
-"""The weight of the common spread of a factorial's cells, as a number of degrees of freedom."""
+"""Weight of the pooled variance in shrinkage, as prior degrees of freedom."""
 LEAST_DF = 0.5
-"""Cells with fewer residual degrees of freedom borrow the common spread."""
+"""Cells with fewer residual degrees of freedom use the pooled variance."""
 
 
 @dataclass(frozen=True)
 class AdditiveFit:
-    """Cells and blocks fitted by least squares; the cells hold for the average block.
+    """Least-squares fit of cell and block effects.
 
     Attributes:
-        means: of the cells, (C,).
-        solver: the matrix that turns values into `means`, (C, runs).
-        residuals: (runs,).
-        freedom: the share of a degree of freedom that each residual has, (runs,).
-        blocks: the mean of each block, adjusted to all cells, (B,).
+        means: cell means for the average block, (C,).
+        solver: matrix that maps the values to `means`, (C, runs).
+        residuals: residuals, (runs,).
+        freedom: one minus the leverage of each run, (runs,); the sum is the residual degrees of freedom.
+        blocks: block means adjusted for cells, (B,).
     """
 
     means: Float[np.ndarray, " C"]
@@ -53,7 +53,7 @@ class AdditiveFit:
 def additive_fit(
     cell: Int[np.ndarray, " runs"], block: Int[np.ndarray, " runs"], value: Float[np.ndarray, " runs"]
 ) -> AdditiveFit:
-    """Fit cells and blocks, both numbered from 0, of a connected table: any cell can be reached from any other."""
+    """Fit cell and block effects, both numbered from 0; the design must be connected."""
     cells, blocks = int(cell.max()) + 1, int(block.max()) + 1
     design = np.zeros((len(value), cells + blocks - 1))
     design[np.arange(len(value)), cell] = 1.0
@@ -71,7 +71,7 @@ def additive_fit(
 def additive_parts(
     cell: Int[np.ndarray, " runs"], fit: AdditiveFit, moderation: float
 ) -> tuple[Float[np.ndarray, " C"], ErrorParts]:
-    """Means and error parts of one connected set of cells; `moderation` is the weight of the common spread, in df."""
+    """Return means and variance parts of connected cells; `moderation` is the prior df of the pooled variance."""
     count = len(fit.means)
     if count == 1:
         return fit.means, _of_mean(fit.blocks, 1)
@@ -84,7 +84,7 @@ def additive_parts(
 def _spreads(
     count: int, cell: Int[np.ndarray, " runs"], fit: AdditiveFit
 ) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"], Int[np.ndarray, " C"]]:
-    """Residual variances, their degrees of freedom, and which of them each cell has; poor cells share the common."""
+    """Return residual variances, their degrees of freedom, and which of them each cell uses."""
     squares = np.bincount(cell, weights=fit.residuals**2, minlength=count)
     df = np.bincount(cell, weights=fit.freedom, minlength=count)
     rich = df >= LEAST_DF
@@ -97,13 +97,13 @@ def _spreads(
 
 
 def _moderated(df: Float[np.ndarray, " P"], moderation: float) -> Float[np.ndarray, "P P"]:
-    """Each variance as a mean of itself and of the common one, which counts like `moderation` degrees of freedom."""
+    """Return weights that shrink each variance towards the pooled one, which has `moderation` prior df."""
     own = df / (df + moderation)
     return np.asarray(np.diag(own) + np.outer(1.0 - own, df / df.sum()))
 
 
 def spreads_differ(shape: tuple[int, ...], cell: Int[np.ndarray, " runs"], fit: AdditiveFit) -> float:
-    """The p-value that the cells, or the levels of a factor, have equal residual spreads (Bartlett, Bonferroni)."""
+    """Return the p-value of equal residual variances of cells and of factor levels (Bartlett's test, Bonferroni)."""
     count = int(np.prod(shape))
     squares = np.bincount(cell, weights=fit.residuals**2, minlength=count)
     df = np.bincount(cell, weights=fit.freedom, minlength=count)
@@ -117,7 +117,7 @@ def spreads_differ(shape: tuple[int, ...], cell: Int[np.ndarray, " runs"], fit: 
 
 
 def bartlett(variances: Float[np.ndarray, " P"], df: Float[np.ndarray, " P"]) -> float:
-    """Bartlett's test of equal variances, for estimates whose degrees of freedom may be fractions."""
+    """Return the p-value of Bartlett's test of equal variances; degrees of freedom may be fractional."""
     from scipy import special
 
     if len(variances) < 2 or not float(variances.max()) > 0.0:
@@ -136,7 +136,7 @@ def uneven_factors(
     block: Int[np.ndarray, " runs"],
     value: Float[np.ndarray, " runs"],
 ) -> list[int]:
-    """Factors whose effect varies over blocks by more than the rest of the table explains, by F tests."""
+    """Return the factors with a significant factor-by-block interaction (F tests)."""
     from scipy import special
 
     levels = np.array(np.unravel_index(cell, shape))
@@ -156,7 +156,7 @@ def uneven_factors(
 
 
 def _unexplained(labels: Sequence[Int[np.ndarray, " runs"]], value: Float[np.ndarray, " runs"]) -> tuple[float, int]:
-    """The residual sum of squares of a model with these groupings, and its degrees of freedom."""
+    """Return the residual sum of squares of the additive model of these groupings, and its degrees of freedom."""
     columns = np.hstack([(label[:, None] == np.unique(label)).astype(float) for label in labels])
     solution, _, rank, _ = np.linalg.lstsq(columns, value, rcond=1e-10)
     return float(np.sum((value - columns @ solution) ** 2)), len(value) - int(rank)
@@ -165,13 +165,13 @@ def _unexplained(labels: Sequence[Int[np.ndarray, " runs"]], value: Float[np.nda
 def stratified_parts(
     shape: tuple[int, ...], table: Float[np.ndarray, "C B"], uneven: Sequence[int], moderation: float
 ) -> ErrorParts:
-    """Error parts of a complete table, in which each factor of `uneven` is judged by its variation over blocks.
+    """Return the variance parts of a complete table if factors are tested against their interaction with blocks.
 
     Args:
-        shape: of the factorial.
-        table: cells by blocks.
-        uneven: positions of such factors.
-        moderation: as of `additive_parts`.
+        shape: number of levels of each factor.
+        table: values, cells by blocks.
+        uneven: positions of the factors that interact with blocks.
+        moderation: prior degrees of freedom of the pooled variance.
     """
     count, blocks = table.shape
     centred = table - table.mean(axis=1, keepdims=True)
@@ -191,7 +191,7 @@ def stratified_parts(
 
 
 def _of_mean(blocks: Float[np.ndarray, " B"], count: int) -> ErrorParts:
-    """The part of the mean of `count` cells, from the means of the blocks."""
+    """Return the variance part of the mean over all `count` cells, estimated from the block means."""
     variance = float(np.var(blocks, ddof=1)) / len(blocks)
     return ErrorParts(np.ones((count, 1)), np.ones((1, 1)), np.array([variance]), np.array([len(blocks) - 1.0]))
 
@@ -199,13 +199,13 @@ def _of_mean(blocks: Float[np.ndarray, " B"], count: int) -> ErrorParts:
 def blocked_cells(
     shape: tuple[int, ...], cell: Int[np.ndarray, " runs"], value: Float[np.ndarray, " runs"], cluster: Sequence[str]
 ) -> Cells:
-    """Cells of runs that share blocks, by the additive model.
+    """Return the cells of runs that share blocks, by the additive model.
 
     Args:
-        shape: levels of each factor.
-        cell: the cell of each run.
-        value: the observation of each run.
-        cluster: the block of each run; at most once in a cell.
+        shape: number of levels of each factor.
+        cell: cell index of each run.
+        value: observation of each run.
+        cluster: block label of each run; at most one run of a block per cell.
 
     Raises:
         ValueError: a cell has fewer than two runs.
@@ -226,11 +226,34 @@ def blocked_cells(
     moderation = COMMON_DF if crossed else 0.0
     means, joint = additive_parts(cell, fit, 0.0)
     parts = additive_parts(cell, fit, moderation)[1]
-    if uneven:
-        table = np.zeros((size, int(block.max()) + 1))
-        table[cell, block] = value
+    table = _table(size, cell, block, value) if complete else None
+    if uneven and table is not None:
         parts = stratified_parts(shape, table, uneven, moderation)
-    return replace(_cells_of(shape, means, len(value), parts, joint), uneven=tuple(uneven))
+    return replace(_cells_of(shape, means, len(value), parts, joint), uneven=tuple(uneven), table=table)
+
+
+def _table(
+    size: int, cell: Int[np.ndarray, " runs"], block: Int[np.ndarray, " runs"], value: Float[np.ndarray, " runs"]
+) -> Float[np.ndarray, "C B"]:
+    table = np.zeros((size, int(block.max()) + 1))
+    table[cell, block] = value
+    return table
+
+
+def blocks_matter(cells: Cells) -> float:
+    """Return the p-value of equal block means (F test of randomised blocks); 1 if blocks are incomplete."""
+    from scipy import special
+
+    if cells.table is None:
+        return 1.0
+    count, blocks = cells.table.shape
+    centred = cells.table - cells.table.mean(axis=1, keepdims=True)
+    by_block = centred.mean(axis=0)
+    error_df = (count - 1.0) * (blocks - 1.0)
+    error = float(np.sum((centred - by_block) ** 2)) / error_df
+    if not error > 0.0:
+        return 1.0
+    return float(special.fdtrc(blocks - 1.0, error_df, count * float(np.sum(by_block**2)) / (blocks - 1.0) / error))
 
 
 def _separate(
@@ -240,7 +263,7 @@ def _separate(
     value: Float[np.ndarray, " runs"],
     groups: Sequence[Int[np.ndarray, "members"]],
 ) -> Cells:
-    """Cells of several sets that share no block, such as the whole plots of a split plot: each set separately."""
+    """Return the cells of sets that share no block, such as whole plots of a split plot; each set has its own fit."""
     size = int(np.prod(shape))
     means, found = np.zeros(size), []
     for group in groups:

@@ -1,8 +1,8 @@
 """Cell means of a factorial experiment, their covariance, and contrasts of them.
 
-A cell is one combination of factor levels; a run is one observation. Runs in different cells may share something that
-was drawn once, such as the SFT parent of their replicate: they belong to one cluster and are correlated. Everything
-here takes that into account, and reduces to the textbook formulas where every run is its own cluster.
+A cell is one combination of factor levels; a run is one observation. Runs in different cells may share a random
+component, such as the SFT parent of their replicate: they belong to one cluster and are correlated. All formulas allow
+for this, and reduce to the textbook ones if every run is its own cluster.
 """
 
 import math
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from setpoint.analysis.statistics.error_parts import ErrorParts, corrected_df
 
 NO_SPREAD = 1e-12
-"""A standard error below this, relative to the unit and the means, is the rounding of equal numbers."""
+"""Relative size below which a standard error counts as round-off."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Contrast:
     """A weighted sum of cell means: its value, standard error and Satterthwaite degrees of freedom.
 
     Attributes:
-        unit: the size of a number of which rounding is known; 1 for logarithms.
+        unit: magnitude relative to which differences count as round-off; 1 for logarithms.
     """
 
     value: float
@@ -34,7 +34,7 @@ class Contrast:
 
     @property
     def estimable(self) -> bool:
-        """Whether the data show any spread to judge the value by."""
+        """Return whether the standard error is larger than round-off."""
         return self.standard_error > NO_SPREAD * max(self.unit, abs(self.value)) and self.df > 0
 
 
@@ -45,15 +45,16 @@ class Cells:
     Attributes:
         shape: number of levels of each factor; their product is the number of cells C.
         means: cell means, (C,).
-        covariance: estimated covariance of the means, (C, C); only its diagonal, (C,), where all means are independent.
+        covariance: estimated covariance of the means, (C, C); its diagonal, (C,), if all means are independent.
         groups: disjoint sets of cell indices; means of different groups are independent.
         df: degrees of freedom of each group's block of `covariance`.
-        n_runs: observations behind the means.
-        pooled: whether `covariance` is a known matrix times one estimated variance, instead of an estimate in itself.
-        unit: the size of a number of which rounding is known: 1 for logarithms, else that of the values.
-        parts: how estimates of variance make up `covariance`, where groups do not say it, as under blocks.
-        joint_parts: the same for effects of several factors, where those are judged by another error.
-        uneven: factors that act differently in different blocks, and are judged by that variation.
+        n_runs: number of observations.
+        pooled: True if `covariance` is a known matrix times one estimated variance.
+        unit: magnitude relative to which differences count as round-off; 1 for logarithms.
+        parts: variance estimates that make up `covariance`, for designs with blocks; otherwise None.
+        joint_parts: the same for interactions, if they have another error term.
+        uneven: factors that interact with blocks, and are tested against that interaction.
+        table: values, cells by blocks, (C, B); None if blocks are absent or incomplete.
     """
 
     shape: tuple[int, ...]
@@ -67,32 +68,33 @@ class Cells:
     parts: ErrorParts | None = None
     joint_parts: ErrorParts | None = None
     uneven: tuple[int, ...] = ()
+    table: Float[np.ndarray, "C B"] | None = None
 
     @property
     def independent(self) -> bool:
-        """Whether `covariance` holds the diagonal alone."""
+        """Return whether all means are independent, so that `covariance` is a diagonal."""
         return self.covariance.ndim == 1
 
     @cached_property
     def variances(self) -> Float[np.ndarray, " C"]:
-        """The estimated variance of each mean."""
+        """Return the estimated variance of each mean, (C,)."""
         return np.asarray(self.covariance if self.independent else np.diag(self.covariance))
 
     @cached_property
     def has_spread(self) -> bool:
-        """Whether equal runs differ at all; without, nothing can be tested."""
+        """Return whether the variance within cells is larger than round-off; otherwise nothing can be tested."""
         typical = math.sqrt(float(np.mean(self.variances)))
         return typical > NO_SPREAD * max(self.unit, float(np.abs(self.means).max()))
 
     @cached_property
     def total_df(self) -> float:
-        """Degrees of freedom of the average variance."""
+        """Return the degrees of freedom of the average variance."""
         if self.parts is not None:
             return corrected_df(self.parts.of_trace(np.eye(len(self.means))), self.parts.df)
         return satterthwaite(self.group_sums(self.variances), self.df)
 
     def group_sums(self, values: Float[np.ndarray, " C"]) -> Float[np.ndarray, "groups"]:
-        """The sum of `values` over each group."""
+        """Return the sum of `values` over each group."""
         if len(self.groups) == len(self.means):
             return np.asarray(values[self._group_order])
         return np.array([values[group].sum() for group in self.groups])
@@ -102,7 +104,7 @@ class Cells:
         return np.concatenate(self.groups)
 
     def contrast(self, weights: Float[np.ndarray, " C"]) -> Contrast:
-        """The contrast with `weights`. Where its own cells show no spread, the average spread of all cells is used."""
+        """Return the contrast with `weights`; if its own variance is zero, use the average variance of all cells."""
         blocks, df = self._variance_by_estimate(weights)
         variance = float(blocks.sum())
         value = float(weights @ self.means)
@@ -112,14 +114,18 @@ class Cells:
         return Contrast(value, math.sqrt(average * float(weights @ weights)), self.total_df, self.unit)
 
     def mean_of(self, weights: Float[np.ndarray, " C"]) -> Contrast:
-        """As `contrast`, for a mean over many cells, with less bias in the degrees of freedom.
+        """Return the contrast of a mean over many cells, with less biased degrees of freedom than `contrast`.
 
-        The square of a variance with ν degrees of freedom is too large by (ν + 2)/ν on average, which would cost a mean
-        over cells of two runs more than half of its degrees of freedom. An estimate without that bias varies more, and
-        quantiles of t rise faster for too few than they fall for too many; so the value lies between the two. Of one
-        group all are the same.
+        A squared variance estimate with ν degrees of freedom is too large by (ν + 2)/ν on average, which would cost a
+        mean over cells of two runs more than half of its degrees of freedom. The unbiased estimate has more variance,
+        and t quantiles are convex in the degrees of freedom; so the geometric mean of the two is used. With complete
+        blocks, every block gives one value of the mean, and the t interval of those values is used.
         """
         found = self.contrast(weights)
+        if self.table is not None:
+            by_block = weights @ self.table
+            error = float(np.std(by_block, ddof=1)) / math.sqrt(len(by_block))
+            return replace(found, standard_error=error, df=len(by_block) - 1.0)
         if self.parts is not None:
             return found
         unbiased = satterthwaite(self._variance_by_group(weights), self.df + 2.0) - 2.0
@@ -127,7 +133,7 @@ class Cells:
         return replace(found, df=min(float(self.df.sum()), between))
 
     def planned_df(self, weights: Float[np.ndarray, " C"]) -> float:
-        """The degrees of freedom that a contrast would have if all runs spread alike."""
+        """Return the degrees of freedom that a contrast would have if all cells had equal variances."""
         if self.pooled:
             return float(self.df[0])
         if self.parts is not None:
@@ -138,7 +144,7 @@ class Cells:
         return self.contrast(weights).df
 
     def _variance_by_estimate(self, weights: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, "estimates"], float]:
-        """What each estimate adds to the variance of a contrast, and the degrees of freedom of the sum."""
+        """Return the contribution of each variance estimate to a contrast, and the degrees of freedom of the sum."""
         if self.parts is not None:
             found = self.parts.of_contrast(weights)
             return found, corrected_df(found, self.parts.df)
@@ -151,13 +157,13 @@ class Cells:
         return np.array([float(weights[g] @ self.covariance[np.ix_(g, g)] @ weights[g]) for g in self.groups])
 
     def marginal_weights(self, factor: int) -> Float[np.ndarray, "levels C"]:
-        """Rows that average the cells of each level of `factor`."""
+        """Return the weights that average the cells of each level of `factor`, (levels, C)."""
         return level_weights(self.shape, factor)
 
 
 @lru_cache(maxsize=256)
 def level_weights(shape: tuple[int, ...], factor: int) -> Float[np.ndarray, "levels C"]:
-    """Rows that average the cells of each level of `factor`, of a complete factorial of this shape."""
+    """Return the weights that average the cells of each level of `factor` in a complete factorial, (levels, C)."""
     rows = [np.eye(n) if k == factor else np.full((1, n), 1.0 / n) for k, n in enumerate(shape)]
     weights = reduce(np.kron, rows)
     weights.flags.writeable = False
@@ -167,7 +173,7 @@ def level_weights(shape: tuple[int, ...], factor: int) -> Float[np.ndarray, "lev
 def satterthwaite(
     variances: Sequence[float] | Float[np.ndarray, "groups"], df: Sequence[float] | Float[np.ndarray, "groups"]
 ) -> float:
-    """Degrees of freedom of a sum of independent variance estimates."""
+    """Return Satterthwaite's degrees of freedom of a sum of independent variance estimates."""
     parts = np.asarray(variances, dtype=float)
     spread = float(np.sum(parts**2 / np.asarray(df, dtype=float)))
     return float(parts.sum()) ** 2 / spread if spread > 0.0 else 0.0
@@ -176,13 +182,13 @@ def satterthwaite(
 def replicated_cells(
     shape: tuple[int, ...], cell: Int[np.ndarray, " runs"], value: Float[np.ndarray, " runs"], cluster: Sequence[str]
 ) -> Cells:
-    """Cells with at least two runs each, every cell with a variance of its own.
+    """Return cells with at least two runs each and separate variances.
 
     Args:
-        shape: levels of each factor.
-        cell: the cell index of each run.
-        value: the observation of each run.
-        cluster: runs with equal labels are correlated; a label occurs at most once in a cell.
+        shape: number of levels of each factor.
+        cell: cell index of each run.
+        value: observation of each run.
+        cluster: label of each run; runs with equal labels are correlated. At most one run of a label per cell.
     """
     size = math.prod(shape)
     counts = np.bincount(cell, minlength=size)
@@ -208,9 +214,9 @@ def replicated_cells(
 
 
 def unreplicated_cells(shape: tuple[int, ...], value: Float[np.ndarray, " C"]) -> Cells | None:
-    """Cells of one run each, with the interactions' mean square as their variance; None below three error df.
+    """Return cells of one run each, with the interactions' mean square as variance; None below three error df.
 
-    Interactions that exist enlarge the variance, so main effects are tested conservatively.
+    True interactions inflate the variance, so tests of main effects are then conservative.
     """
     size = math.prod(shape)
     error_df = size - 1 - sum(n - 1 for n in shape)
@@ -229,7 +235,7 @@ def unreplicated_cells(shape: tuple[int, ...], value: Float[np.ndarray, " C"]) -
 def connected_cells(
     size: int, cell: Int[np.ndarray, " runs"], column: Int[np.ndarray, " runs"]
 ) -> tuple[Int[np.ndarray, "members"], ...]:
-    """Sets of cells that are linked by shared clusters, smallest index first."""
+    """Return the connected components of the cells, in which cells are linked by shared clusters."""
     label = np.arange(size)
     for shared in np.unique(column):
         members = np.unique(label[cell[column == shared]])

@@ -1,7 +1,7 @@
-"""Tests of main effects and interactions, and how much of the spread each factor explains.
+"""Tests of main effects and interactions, and variance components.
 
-The test is the mean-based ANOVA-type statistic with Box's approximation (Brunner, Dette and Munk 1997). Its variances
-may differ between cells, where the classical F test does not hold its level.
+The test is the mean-based ANOVA-type statistic with Box's approximation (Brunner, Dette and Munk 1997). It allows
+unequal variances, under which the classical F test exceeds its significance level.
 """
 
 import math
@@ -18,7 +18,7 @@ from setpoint.analysis.statistics.error_parts import ErrorParts, corrected_df, t
 
 @dataclass(frozen=True)
 class EffectTest:
-    """One effect's F-like statistic, its degrees of freedom and p-value."""
+    """F-like statistic of one effect, its degrees of freedom and p-value."""
 
     statistic: float
     df_effect: float
@@ -28,7 +28,7 @@ class EffectTest:
 
 @lru_cache(maxsize=256)
 def effect_projector(shape: tuple[int, ...], factors: tuple[int, ...]) -> Float[np.ndarray, "C C"]:
-    """The projector of cell means on the main effect (one factor) or interaction (several) of `factors`."""
+    """Return the projector of cell means on the main effect or interaction of `factors`, (C, C)."""
     parts = [np.eye(n) - 1.0 / n if k in factors else np.full((n, n), 1.0 / n) for k, n in enumerate(shape)]
     projector = reduce(np.kron, parts)
     projector.flags.writeable = False
@@ -36,9 +36,9 @@ def effect_projector(shape: tuple[int, ...], factors: tuple[int, ...]) -> Float[
 
 
 def anova_type_test(cells: Cells, factors: tuple[int, ...]) -> EffectTest:
-    """Whether the effect of `factors` is zero. `cells.has_spread` must hold.
+    """Test whether the effect of `factors` is zero; `cells.has_spread` must be True.
 
-    The error degrees of freedom use the blocks of cells that share clusters; with independent runs they are Box's.
+    The error degrees of freedom allow for correlated cells; with independent runs they are Box's.
     """
     from scipy import special
 
@@ -56,11 +56,11 @@ def anova_type_test(cells: Cells, factors: tuple[int, ...]) -> EffectTest:
 
 
 def _unbiased_df(cells: Cells, factors: tuple[int, ...], trace: float, squared: float) -> tuple[float, float]:
-    """Box's degrees of freedom with less bias where many cells have three runs or more.
+    """Return Box's degrees of freedom, with a bias correction if many cells have at least three runs.
 
-    The square of a variance estimate with ν degrees of freedom is too large by (ν + 2)/ν on average, which with many
-    cells of three runs alone would halve the degrees of freedom. How far the correction is applied depends on how many
-    cells carry the spread: with one or two, or with two runs a cell, the test would exceed its level (measured).
+    A squared variance estimate with ν degrees of freedom is too large by (ν + 2)/ν on average, which would halve the
+    degrees of freedom of many cells with three runs. The correction is weighted by the number of cells that dominate
+    the variance: with one or two of them, or with two runs per cell, the test would exceed its level (measured).
     """
     share = _share(cells, factors)
     df = np.empty(len(cells.means))
@@ -81,7 +81,7 @@ def _unbiased_df(cells: Cells, factors: tuple[int, ...], trace: float, squared: 
 
 
 def _df_of_parts(cells: Cells, factors: tuple[int, ...], parts: ErrorParts) -> tuple[float, float]:
-    """As `_unbiased_df`, for a covariance of parts."""
+    """Return the degrees of freedom of `_unbiased_df` for a covariance that is a sum of parts."""
     projector = effect_projector(cells.shape, factors)
     by_part = parts.of_trace(projector)
     trace, (squared, noise) = float(by_part.sum()), parts.squared_trace(projector)
@@ -94,17 +94,17 @@ def _df_of_parts(cells: Cells, factors: tuple[int, ...], parts: ErrorParts) -> t
 
 
 def _parts(cells: Cells, factors: tuple[int, ...]) -> ErrorParts | None:
-    """The error parts of an effect, where the covariance has some."""
+    """Return the variance parts that are the error term of an effect; None without parts."""
     return cells.joint_parts if len(factors) > 1 and cells.joint_parts is not None else cells.parts
 
 
 def _share(cells: Cells, factors: tuple[int, ...]) -> float:
-    """The diagonal of the effect's projector, which is the same for all cells."""
+    """Return the diagonal element of the effect's projector, which is equal for all cells."""
     return math.prod((n - 1 if k in factors else 1) / n for k, n in enumerate(cells.shape))
 
 
 def _traces(cells: Cells, factors: tuple[int, ...]) -> tuple[float, float]:
-    """tr(T S) and tr(T S T S) of the effect's projector T and the covariance S of the means."""
+    """Return tr(T S) and tr(T S T S) of the effect's projector T and the covariance S of the means."""
     parts = _parts(cells, factors)
     if parts is not None:
         projector = effect_projector(cells.shape, factors)
@@ -118,7 +118,7 @@ def _traces(cells: Cells, factors: tuple[int, ...]) -> tuple[float, float]:
 
 
 def _squared_projector_times(cells: Cells, factors: tuple[int, ...]) -> Float[np.ndarray, " C"]:
-    """(T∘T) v for the variances v, factor by factor, without the C × C matrix."""
+    """Return (T∘T) v for the variances v, factor by factor, without the C × C matrix."""
     table = cells.variances.reshape(cells.shape)
     for axis, n in enumerate(cells.shape):
         total = table.sum(axis=axis, keepdims=True)
@@ -132,9 +132,9 @@ def _squared_projector_times(cells: Cells, factors: tuple[int, ...]) -> Float[np
 def _explained(
     shape: tuple[int, ...], factors: tuple[int, ...], means: Float[np.ndarray, "draws C"]
 ) -> Float[np.ndarray, "draws"]:
-    """The squared length of the effect's part of each set of means, m' T m."""
+    """Return m' T m, the squared length of the effect in each set of means m."""
     size = math.prod(n for k, n in enumerate(shape) if k not in factors)
-    if len(factors) == 1:  # of thousands of draws much faster than sums over axes
+    if len(factors) == 1:  # a matrix product is much faster than sums over axes
         levels = means @ level_weights(shape, factors[0]).T
         levels -= levels.mean(axis=1, keepdims=True)
         return np.asarray(np.square(levels, out=levels).sum(axis=1) * size)
@@ -147,9 +147,9 @@ def _explained(
 
 
 def _error_df(cells: Cells, factors: tuple[int, ...], trace: float) -> float:
-    """Degrees of freedom of the estimated expectation of the statistic's numerator, tr(T S) = `trace`.
+    """Return the degrees of freedom of `trace` = tr(T S), the estimated expectation of the statistic's numerator.
 
-    Each group's block of S is a scaled Wishart matrix, whose trace with T has a known variance.
+    Each group's block of S is a scaled Wishart matrix, so the variance of its trace with T is known.
     """
     if cells.pooled:
         return float(cells.df[0])
@@ -165,7 +165,7 @@ def _error_df(cells: Cells, factors: tuple[int, ...], trace: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given."""
+    """Return Holm's adjusted p-values, in the given order."""
     adjusted = [0.0] * len(p_values)
     running = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
@@ -175,16 +175,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def variance_components(cells: Cells, effects: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "effects"]:
-    """For each effect the variance between its levels' means less what noise alone would put there; may be negative."""
+    """Return the bias-corrected variance component of each effect, (effects,); it can be negative."""
     return np.asarray(_components(cells, effects, cells.means[None, :], noise=1.0)[0])
 
 
 def probability_of_largest(
     cells: Cells, effects: Sequence[tuple[int, ...]], rng: np.random.Generator, draws: int = 4000
 ) -> Float[np.ndarray, "effects"]:
-    """For each effect the share of parametric-bootstrap draws in which its variance component is the largest.
+    """Return, for each effect, the share of parametric-bootstrap draws in which its variance component is the largest.
 
-    The drawn means carry the noise twice, once from the data and once from the draw; both are taken off.
+    The drawn means contain noise twice, from the data and from the draw; both are subtracted.
     """
     part = max(1, 4_000_000 // len(cells.means))
     drawn = [_redraw(cells, rng, min(part, draws - done)) for done in range(0, draws, part)]
@@ -193,9 +193,9 @@ def probability_of_largest(
 
 
 def _redraw(cells: Cells, rng: np.random.Generator, draws: int) -> Float[np.ndarray, "draws C"]:
-    """Cell means drawn around the observed ones, with heavier tails the fewer degrees of freedom the noise has.
+    """Draw cell means from a multivariate t distribution around the observed ones, (draws, C).
 
-    The draws go along when levels change their order, as names and the order of runs make them.
+    The draws are equivariant: if the levels are reordered, so are the draws.
     """
     noise = rng.standard_normal((draws, len(cells.means)))
     if cells.independent:
@@ -212,7 +212,7 @@ def _redraw(cells: Cells, rng: np.random.Generator, draws: int) -> Float[np.ndar
 
 
 def _by_level_means(cells: Cells) -> Int[np.ndarray, " C"]:
-    """The indices of the cells, as they stand where the levels of every factor are sorted by their mean."""
+    """Return the indices of the cells after the levels of every factor are sorted by their mean, (C,)."""
     orders = [np.argsort(cells.marginal_weights(k) @ cells.means, kind="stable") for k in range(len(cells.shape))]
     return np.arange(len(cells.means)).reshape(cells.shape)[np.ix_(*orders)].reshape(-1)
 
@@ -220,7 +220,7 @@ def _by_level_means(cells: Cells) -> Int[np.ndarray, " C"]:
 def _components(
     cells: Cells, effects: Sequence[tuple[int, ...]], means: Float[np.ndarray, "draws C"], noise: float
 ) -> Float[np.ndarray, "draws effects"]:
-    """Variance components of many sets of means; `noise` counts how often the noise is in them."""
+    """Return the variance components of many sets of means; `noise` is how many times they contain the noise."""
     columns = [
         (_explained(cells.shape, factors, means) - noise * _traces(cells, factors)[0]) / len(cells.means)
         for factors in effects

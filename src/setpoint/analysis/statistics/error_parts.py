@@ -1,7 +1,7 @@
-"""The covariance of cell means as a sum of parts: a known matrix times an estimated variance, each with its df.
+"""The covariance of cell means as a sum of parts, each a known matrix times an estimated variance with its df.
 
-Means of independent cells have one part a cell. Blocks, whole plots and incomplete tables have others; the formulas
-for contrasts and for the ANOVA-type statistic are the same.
+Independent cells have one part per cell. Designs with blocks or whole plots have other parts; the formulas for
+contrasts and for the ANOVA-type statistic are the same.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ import numpy as np
 from jaxtyping import Float
 
 CARRYING_FROM, CARRYING_SPAN = 2.0, 4.0
-"""Number of dominating variance estimates at which the correction of the degrees of freedom begins."""
+"""Number of dominant variance estimates from which the bias correction is applied, and over which it is phased in."""
 
 
 @dataclass(frozen=True)
 class ErrorParts:
-    """Independent estimates of variance and how they enter the covariance of C means.
+    """Independent variance estimates, and how they enter the covariance of C means.
 
     The covariance is the sum over columns q of `loadings[:, q]` `loadings[:, q]`ᵀ times the q-th element of `mixing` @
     `variances`.
 
     Attributes:
         loadings: (C, Q).
-        mixing: (Q, P), not negative.
-        variances: estimates of variance, (P,).
-        df: their degrees of freedom, (P,).
+        mixing: non-negative, (Q, P).
+        variances: variance estimates, (P,).
+        df: degrees of freedom of the estimates, (P,).
     """
 
     loadings: Float[np.ndarray, "C Q"]
@@ -36,20 +36,20 @@ class ErrorParts:
 
     @cached_property
     def covariance(self) -> Float[np.ndarray, "C C"]:
-        """The estimated covariance of the means."""
+        """Return the estimated covariance of the means, (C, C)."""
         return np.asarray((self.loadings * (self.mixing @ self.variances)) @ self.loadings.T)
 
     def of_contrast(self, weights: Float[np.ndarray, " C"]) -> Float[np.ndarray, " P"]:
-        """What each estimate adds to the variance of a weighted sum of means."""
+        """Return the contribution of each estimate to the variance of a weighted sum of means, (P,)."""
         return np.asarray((np.square(weights @ self.loadings) @ self.mixing) * self.variances)
 
     def of_trace(self, projector: Float[np.ndarray, "C C"]) -> Float[np.ndarray, " P"]:
-        """What each estimate adds to tr(T S) of a projector T and the covariance S."""
+        """Return the contribution of each estimate to tr(T S) of a projector T and the covariance S, (P,)."""
         own = np.einsum("cq,cq->q", self.loadings, projector @ self.loadings)
         return np.asarray((own @ self.mixing) * self.variances)
 
     def squared_trace(self, projector: Float[np.ndarray, "C C"]) -> tuple[float, float]:
-        """tr(T S T S), and how much of it is there on average because estimates vary."""
+        """Return tr(T S T S), and its expected excess due to the sampling variance of the estimates."""
         crossed = np.square(self.loadings.T @ projector @ self.loadings)
         spread = self.mixing @ self.variances
         own = np.einsum("qp,qp->p", self.mixing, crossed @ self.mixing)
@@ -57,16 +57,16 @@ class ErrorParts:
 
 
 def noise_of(variances: Float[np.ndarray, " P"], df: Float[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
-    """The unbiased estimate of the variance of each variance estimate: 2 v²/(ν + 2)."""
+    """Return the unbiased estimate of the sampling variance of each variance estimate, 2 v²/(ν + 2)."""
     return np.asarray(2.0 * np.square(variances) / (df + 2.0))
 
 
 def corrected_df(parts: Float[np.ndarray, " P"], df: Float[np.ndarray, " P"]) -> float:
-    """Satterthwaite's degrees of freedom of a sum of variance estimates, with less bias where many carry it.
+    """Return Satterthwaite's degrees of freedom of a sum of variance estimates, bias-corrected if many dominate it.
 
-    The square of an estimate with ν degrees of freedom is too large by (ν + 2)/ν on average, which of many estimates
-    with one or two degrees of freedom each would lose half. Where a few carry the sum the plain formula is kept, since
-    there the correction would exceed the level (measured).
+    A squared estimate with ν degrees of freedom is too large by (ν + 2)/ν on average, which would halve the degrees of
+    freedom of many estimates with one or two each. If few estimates dominate the sum, the plain formula is used,
+    because the corrected test would exceed its level (measured).
     """
     total, squares = float(parts.sum()), float(np.sum(parts**2))
     if squares <= 0.0:
@@ -83,7 +83,7 @@ def trust(carrying: float) -> float:
 
 
 def joined(found: Sequence[ErrorParts]) -> ErrorParts:
-    """Parts whose estimates are independent of each other, as one."""
+    """Join parts with independent estimates."""
     rows, columns = (sum(parts.mixing.shape[k] for parts in found) for k in (0, 1))
     mixing = np.zeros((rows, columns))
     row = column = 0

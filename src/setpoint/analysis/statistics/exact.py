@@ -1,7 +1,7 @@
-"""Exact tests by rearranging, to stand beside approximate ones where a p-value is near the level.
+"""Exact permutation tests, which check an approximate test whose p-value is close to the significance level.
 
-Each holds its level whatever the distribution, as long as runs could be exchanged if nothing mattered. With few runs
-the smallest p-value that they can give is above the usual level; `least` says so.
+Each is valid for any distribution, provided runs are exchangeable under the null hypothesis. With few runs the smallest
+attainable p-value, `least`, can exceed the significance level.
 """
 
 import math
@@ -17,24 +17,26 @@ from setpoint.analysis.statistics.permutation import DRAWS, MOST_EXACT
 
 @dataclass(frozen=True)
 class ExactTest:
-    """A p-value, and the smallest attainable one with this number of runs."""
+    """A p-value, and the smallest attainable p-value with this number of runs."""
 
     p: float
     least: float
 
 
 def two_samples(first: Sequence[float], second: Sequence[float], rng: np.random.Generator) -> ExactTest:
-    """Equal distributions of two samples, two-sided, by permuting the runs; the statistic is Welch's t."""
+    """Test two samples for equal distributions: two-sided permutation test with Welch's t."""
     values = np.concatenate([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
     size, count = len(first), len(values)
     deals = math.comb(count, size)
     observed = abs(_welch(values[None, :], size)[0])
     if deals <= MOST_EXACT:
         chosen = np.array(list(combinations(range(count), size)))
-        rest = np.array([np.setdiff1d(np.arange(count), one) for one in chosen])
+        left = np.ones((deals, count), dtype=bool)
+        left[np.arange(deals)[:, None], chosen] = False
+        rest = np.nonzero(left)[1].reshape(deals, count - size)
         dealt = values[np.hstack([chosen, rest])]
         return ExactTest(_share(np.abs(_welch(dealt, size)), observed), 2.0 / deals)
-    # Sorted, so that the order of runs does not choose what is drawn.
+    # Sorted, so that the draws do not depend on the order of runs.
     dealt = rng.permuted(np.tile(np.sort(values), (DRAWS, 1)), axis=1)
     return ExactTest(_with_data(np.abs(_welch(dealt, size)), observed), 1.0 / (DRAWS + 1))
 
@@ -47,7 +49,7 @@ def _welch(table: Float[np.ndarray, "deals runs"], size: int) -> Float[np.ndarra
 
 
 def paired(differences: Sequence[float], rng: np.random.Generator) -> ExactTest:
-    """A mean difference of zero, two-sided, by flipping signs."""
+    """Test a mean difference of zero: two-sided sign-flip test."""
     values = np.asarray(differences, dtype=float)
     count = len(values)
     observed = abs(float(values.sum()))
@@ -59,7 +61,7 @@ def paired(differences: Sequence[float], rng: np.random.Generator) -> ExactTest:
 
 
 def within_blocks(table: Float[np.ndarray, "levels B"], rng: np.random.Generator) -> ExactTest:
-    """Equal levels, by rearranging within blocks; the statistic is that of randomised blocks."""
+    """Test equal levels by permutation within blocks; the statistic is F of randomised blocks."""
     levels, blocks = table.shape
     if levels == 2:
         return paired((table[0] - table[1]).tolist(), rng)
@@ -76,10 +78,10 @@ def within_blocks(table: Float[np.ndarray, "levels B"], rng: np.random.Generator
 
 
 def _share(statistics: Float[np.ndarray, " ways"], observed: float) -> float:
-    """The share of all rearrangements that are at least as extreme as the data."""
+    """Return the share of all permutations that are at least as extreme as the data."""
     return float(np.mean(statistics >= observed * (1.0 - 1e-9)))
 
 
 def _with_data(statistics: Float[np.ndarray, " draws"], observed: float) -> float:
-    """As `_share`, for drawn rearrangements, to which the data are added."""
+    """Return the p-value of a random sample of permutations, to which the data are added."""
     return float((np.sum(statistics >= observed * (1.0 - 1e-9)) + 1) / (len(statistics) + 1))

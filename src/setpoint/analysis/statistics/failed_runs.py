@@ -1,8 +1,8 @@
-"""Failed runs as outcomes: analyses in which a run without a result is worse than every run with one.
+"""Failed runs as outcomes: analyses in which a failed run is worse than every finished run.
 
-Where the worse runs are the ones that fail, the mean of the others says nothing about the procedure (Lachin 1999). Two
-analyses of all runs say whether a difference stands: by ranks, in which failures are tied for the last place, and with
-the worst result that was seen in the place of every failure. Values are "smaller is better".
+If failures are informative, the mean of the finished runs is biased (Lachin 1999). Two analyses include all runs:
+ranks, with failed runs tied for the last place, and values, with the worst observed value for every failed run. Smaller
+values are better.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 
 def worst_ranks(values: Float[np.ndarray, " runs"]) -> Float[np.ndarray, " runs"]:
-    """Mid-ranks of all runs; NaN stands for a failed run, and all of them share the last place."""
+    """Return the mid-ranks of all runs; failed runs (NaN) are tied for the last place."""
     finite = np.where(np.isnan(values), np.inf, values)
     ordered = np.sort(finite)
     below, upto = np.searchsorted(ordered, finite, "left"), np.searchsorted(ordered, finite, "right")
@@ -18,7 +18,7 @@ def worst_ranks(values: Float[np.ndarray, " runs"]) -> Float[np.ndarray, " runs"
 
 
 def tied_worst(values: Float[np.ndarray, " runs"]) -> Float[np.ndarray, " runs"]:
-    """The values with the worst of them in the place of every NaN, of which there must be fewer than all."""
+    """Replace failed runs (NaN) by the worst value; at least one value must be finite."""
     return np.where(np.isnan(values), np.nanmax(values), values)
 
 
@@ -26,4 +26,4 @@ FAILURES_AS_OUTCOMES = (
     ("with failed runs ranked worst", worst_ranks),
     ("with failed runs as bad as the worst", tied_worst),
 )
-"""The analyses that must confirm a difference, by their names."""
+"""Name and transformation of the analyses that must confirm a difference."""

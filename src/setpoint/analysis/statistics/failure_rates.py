@@ -1,4 +1,4 @@
-"""Whether runs fail more often at some levels than at others."""
+"""Tests of equal failure rates."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,13 +7,13 @@ import numpy as np
 
 
 def failure_test(failed: Sequence[int], total: Sequence[int], rng: np.random.Generator, draws: int = 9999) -> float:
-    """The p-value of equal failure rates: Boschloo's exact test for two levels, permutation chi-square for more.
+    """Return the p-value of equal failure rates: Boschloo's exact test for two levels, permutation chi-square for more.
 
     Args:
-        failed: failed runs by level.
-        total: runs by level, each at least 1.
-        rng: used by the permutation test.
-        draws: permutations.
+        failed: number of failed runs per level.
+        total: number of runs per level, each at least 1.
+        rng: generator of the permutation test.
+        draws: number of permutations.
     """
     if sum(failed) in {0, sum(total)}:
         return 1.0
@@ -35,6 +35,6 @@ def _boschloo(first: int, second: int, of_first: int, of_second: int) -> float:
 
 
 def _imbalance(failed: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """The chi-square statistic up to a factor that is the same for all tables with these margins."""
+    """Return the chi-square statistic up to a constant factor for these margins."""
     expected = total * (failed.sum(axis=-1, keepdims=True) / total.sum())
     return np.asarray(((failed - expected) ** 2 / total).sum(axis=-1))

@@ -1,4 +1,4 @@
-"""Comparisons that are corrected together."""
+"""Families of t comparisons with a common multiplicity correction."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,9 +12,9 @@ Key = TypeVar("Key")
 
 
 def family_of(contrasts: Mapping[Key, Contrast], alpha: float) -> dict[Key, Comparison]:
-    """One t comparison for each contrast, with p-values corrected by Holm over all of them.
+    """Return one t comparison per contrast, with Holm's correction over all of them.
 
-    Each interval inverts its own corrected test: it excludes zero exactly where the p-value is below `alpha`.
+    Each interval inverts its own adjusted test: it excludes zero exactly if the p-value is below `alpha`.
     """
     raw = {key: t_comparison(contrast, 1, alpha).p_adjusted for key, contrast in contrasts.items()}
     adjusted = dict(zip(raw, holm(list(raw.values())), strict=True))
@@ -22,7 +22,7 @@ def family_of(contrasts: Mapping[Key, Contrast], alpha: float) -> dict[Key, Comp
 
 
 def inverted(contrast: Contrast, p_adjusted: float, alpha: float) -> Comparison:
-    """A t comparison whose p-value was corrected elsewhere, with the interval of that corrected test."""
+    """Return a t comparison with the adjusted p-value `p_adjusted` and the interval that inverts that adjusted test."""
     plain = t_comparison(contrast, 1, alpha)
     level = alpha * plain.p_adjusted / p_adjusted if p_adjusted > plain.p_adjusted > 0.0 else alpha
     return replace(t_comparison(contrast, 1, level), p_adjusted=p_adjusted)

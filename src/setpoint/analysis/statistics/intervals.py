@@ -1,4 +1,4 @@
-"""Intervals for means and shares, and the effect that a design can resolve."""
+"""Confidence intervals of means and proportions, and detectable differences."""
 
 import math
 from collections.abc import Sequence
@@ -10,24 +10,21 @@ Interval = tuple[float, float]
 
 
 def mean_interval(mean: float, standard_error: float, df: float, alpha: float) -> Interval:
-    """mean ± t · standard error."""
+    """Return mean ± t · standard error."""
     reach = t_quantile(df, 1.0 - alpha / 2.0) * standard_error
     return mean - reach, mean + reach
 
 
 @lru_cache(maxsize=1024)
 def t_quantile(df: float, probability: float) -> float:
-    """The quantile of Student's t."""
+    """Return the quantile of Student's t."""
     from scipy import special
 
     return float(special.stdtrit(df, probability))
 
 
 def pooled_deviation(samples: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """The standard deviation within samples, taken as equal in all of them, and its degrees of freedom.
-
-    Samples of one value add nothing; with nothing to pool the result is (0.0, 0).
-    """
+    """Return the pooled standard deviation of the samples and its degrees of freedom; (0.0, 0) without replicates."""
     by_size: dict[int, list[Sequence[float]]] = {}
     for sample in samples:
         if len(sample) >= 2:
@@ -41,7 +38,7 @@ def pooled_deviation(samples: Sequence[Sequence[float]]) -> tuple[float, int]:
 
 
 def share_interval(hits: int, total: int, alpha: float) -> Interval:
-    """The exact (Clopper–Pearson) interval of a share of `total` > 0."""
+    """Return the exact (Clopper–Pearson) interval of a proportion of `total` > 0."""
     from scipy import special
 
     lower = 0.0 if hits == 0 else float(special.betaincinv(hits, total - hits + 1, alpha / 2.0))
@@ -50,17 +47,17 @@ def share_interval(hits: int, total: int, alpha: float) -> Interval:
 
 
 def planned_contrast(seeds: int, cells: int) -> tuple[float, float]:
-    """What is to be expected of the difference of two levels: its standard error and its degrees of freedom.
+    """Return the expected standard error and degrees of freedom of the difference of two levels.
 
-    Those that Satterthwaite's formula will find are fewer than there are: the square of a variance estimate with ν
-    degrees of freedom is too large by (ν + 2)/ν on average. One seed is judged by the interactions instead.
+    Satterthwaite's formula underestimates the degrees of freedom: a squared variance estimate with ν degrees of freedom
+    is too large by (ν + 2)/ν on average. With one seed the error term is the interactions' mean square.
 
     Args:
-        seeds: runs of every cell.
-        cells: cells of each level; more than one where there is one seed.
+        seeds: number of runs per cell.
+        cells: number of cells per level; at least two with one seed.
 
     Returns:
-        The standard error in standard deviations of one run, and the degrees of freedom.
+        The standard error in units of the standard deviation of a run, and the degrees of freedom.
     """
     own = seeds - 1
     df = 2.0 * cells * own**2 / (own + 2.0) if own else 2.0 * (cells - 1)
@@ -68,22 +65,23 @@ def planned_contrast(seeds: int, cells: int) -> tuple[float, float]:
 
 
 def rival_level(levels: int, alpha: float) -> float:
-    """The one-sided level at which the best of `levels` is compared with each rival.
+    """Return the one-sided significance level of the comparison of the best of `levels` with each rival.
 
-    Bonferroni over the rivals; of two levels both sides count, since either might have been the best observed.
+    This is Bonferroni's correction over the rivals; for two levels the test is two-sided, because either could have
+    been observed best.
     """
     return alpha / max(2, levels - 1)
 
 
 def detectable_difference(standard_error: float, df: float, levels: int, alpha: float, power: float = 0.8) -> float:
-    """The smallest lead of the best of `levels` means over another that is shown with probability `power`.
+    """Return the smallest lead of the best of `levels` means over a rival that is detected with probability `power`.
 
     Args:
-        standard_error: of the difference.
-        df: its degrees of freedom, at least 1.
-        levels: how many means are compared.
-        alpha: of naming a level the best that is not.
-        power: the probability, above one half.
+        standard_error: standard error of the difference.
+        df: degrees of freedom of the standard error, at least 1.
+        levels: number of means that are compared.
+        alpha: significance level.
+        power: probability, above one half.
     """
     from scipy import special
 

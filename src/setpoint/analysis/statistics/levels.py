@@ -1,7 +1,7 @@
-"""Comparisons of the levels of one factor, or of whole configurations: which may be best, and by how much.
+"""Comparisons of the levels of one factor, or of configurations: the set of near-best ones, and their leads.
 
-All of them allow different variances and hold for the whole set of comparisons at once, so that looking first and
-naming the best afterwards is covered. Values are "smaller is better"; a caller negates what is not.
+All comparisons allow unequal variances and are simultaneous, so that they remain valid if the best is selected after
+looking at the data. Smaller values are better; a caller negates the others.
 """
 
 import math
@@ -16,12 +16,12 @@ from setpoint.analysis.statistics.intervals import rival_level
 
 WINNERS_AT_ONCE = 16
 LEAST_DF = 2.0
-"""Fewer degrees of freedom give no interval that says anything."""
+"""Smallest number of degrees of freedom for which an interval is computed."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One contrast with its simultaneous interval and adjusted p-value."""
+    """A contrast with its simultaneous interval and adjusted p-value."""
 
     value: float
     interval: tuple[float, float]
@@ -29,15 +29,16 @@ class Comparison:
 
 
 def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[Comparison | None]:
-    """Each level minus the mean of the other levels, simultaneous over the levels (Bonferroni t).
+    """Compare each level with the mean of the other levels, simultaneously over the levels (Bonferroni t).
 
-    None where the data show no spread, or where the degrees of freedom would be fewer than `LEAST_DF` if all runs
-    spread alike. Those are also the most that are used: Satterthwaite's of a level of two runs are many where its own
-    spread happens to be small, and the interval of a level that was chosen by looking would cover .88 (measured).
+    A comparison is None if the standard error is zero, or if equal variances would give fewer than `LEAST_DF` degrees
+    of freedom. The latter number is also an upper bound: for a level of two runs that happen to be close together,
+    Satterthwaite's degrees of freedom are too many, and the interval of a level selected by its result would cover .88
+    (measured).
     """
     count = len(weights)
     total = weights.sum(axis=0)
-    # Of two levels, each against the rest is the same comparison twice.
+    # With two levels both comparisons are the same.
     family = 1 if count == 2 else count
     found: list[Comparison | None] = []
     for row in weights:
@@ -50,7 +51,7 @@ def each_against_rest(cells: Cells, weights: Float[np.ndarray, "levels C"], alph
 
 
 def t_comparison(contrast: Contrast, family: int, alpha: float) -> Comparison:
-    """A two-sided t comparison as one of `family`, with Bonferroni's correction. `contrast` must be estimable."""
+    """Return a two-sided t comparison with Bonferroni's correction for `family` tests; `contrast` must be estimable."""
     from scipy import special
 
     reach = float(special.stdtrit(contrast.df, 1.0 - alpha / family / 2.0)) * contrast.standard_error
@@ -60,14 +61,14 @@ def t_comparison(contrast: Contrast, family: int, alpha: float) -> Comparison:
 
 @dataclass(frozen=True)
 class BestSet:
-    """Which of several levels may be the best, and what the observed best leads by.
+    """Levels that may be the best, and the lead of the observed best.
 
     Attributes:
-        ranked: positions of the levels, the best observed first.
-        members: positions of the levels that may be the best, in order; one exactly where `lead` is significant.
-        against_best: every other level minus the best observed one; None where the data show no spread.
-        lead: the nearest rival minus the best observed level; its p-value is that of the rival hardest to exclude.
-            None where there is no spread to judge by.
+        ranked: positions of the levels, observed best first.
+        members: positions of the levels that may be the best, in order; a single one exactly if `lead` is significant.
+        against_best: each other level minus the observed best; None if the standard error is zero.
+        lead: the nearest rival minus the observed best, with the largest p-value of all rivals; None if a standard
+            error is zero.
     """
 
     ranked: list[int]
@@ -77,11 +78,11 @@ class BestSet:
 
 
 def best_set(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> BestSet:
-    """The levels that may be the best, by multiple comparisons with the best that are two-sided for two levels.
+    """Return the levels that may be the best (multiple comparisons with the best; two-sided for two levels).
 
-    A level leaves the set where another is better at the one-sided level alpha / max(2, levels − 1): then the true best
-    stays with probability 1 − `alpha`, and of two equal levels one is preferred with probability `alpha`, whichever it
-    is. The interval of the lead excludes zero exactly where one level is left.
+    A level is excluded if another is better at the one-sided significance level alpha / max(2, levels − 1). The true
+    best then stays in the set with probability 1 − `alpha`, and two equal levels are distinguished with probability
+    `alpha`. The interval of the lead excludes zero exactly if one level is left.
     """
     ranked = order(weights @ cells.means)
     contrasts = {level: cells.contrast(weights[level] - weights[ranked[0]]) for level in ranked[1:]}
@@ -89,7 +90,7 @@ def best_set(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float)
 
 
 def best_set_of_cells(cells: Cells, alpha: float) -> BestSet:
-    """`best_set` of single cells; thousands of independent ones are no burden."""
+    """Return `best_set` of single cells, fast enough for thousands of independent ones."""
     if not cells.independent or cells.pooled:
         return best_set(cells, np.eye(len(cells.means)), alpha)
     ranked = order(cells.means)
@@ -120,7 +121,7 @@ def _best_set(ranked: list[int], contrasts: Mapping[int, Contrast], members: lis
 
 
 def _against_best(contrast: Contrast, count: int, alpha: float) -> Comparison | None:
-    """A level minus the best observed one, with the interval that inverts its one-sided test; None without spread."""
+    """Compare a level with the observed best; the interval inverts the one-sided test. None if not estimable."""
     from scipy import special
 
     if not contrast.estimable:
@@ -131,9 +132,9 @@ def _against_best(contrast: Contrast, count: int, alpha: float) -> Comparison | 
 
 
 def possibly_best(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: float) -> list[int]:
-    """Levels that may be the best: a set that holds the true best with probability 1 − `alpha` or more.
+    """Return a set of levels that contains the true best with probability 1 − `alpha` or more.
 
-    Multiple comparisons with the best: Welch t, at `rival_level`.
+    Multiple comparisons with the best by Welch's t, each at `rival_level`.
     """
     means, count = weights @ cells.means, len(weights)
     merged = _merged(cells, weights, means)
@@ -147,7 +148,7 @@ def possibly_best(cells: Cells, weights: Float[np.ndarray, "levels C"], alpha: f
 
 
 def _merged(cells: Cells, weights: Float[np.ndarray, "levels C"], means: Float[np.ndarray, "levels"]) -> Cells | None:
-    """The levels as cells of their own; None where they are not independent, or one shows no spread of its own."""
+    """Return the levels as cells; None if they are not independent, or if a level has zero variance."""
     if not cells.independent or cells.pooled or (np.count_nonzero(weights, axis=0) > 1).any():
         return None
     parts = np.square(weights) * cells.variances
@@ -163,7 +164,7 @@ def _merged(cells: Cells, weights: Float[np.ndarray, "levels C"], means: Float[n
 
 
 def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
-    """`possibly_best` of single cells that are independent; thousands of them are no burden."""
+    """Return `possibly_best` of independent single cells, fast enough for thousands of them."""
     from scipy import special
 
     means, variances, share = cells.means, cells.variances, 1.0 - rival_level(len(cells.means), alpha)
@@ -171,12 +172,12 @@ def possibly_best_cells(cells: Cells, alpha: float) -> list[int]:
     least, rounding = float(special.ndtri(share)), _rounding(cells)
     ordered = np.asarray(order(means))
     alive = np.ones(len(means), dtype=bool)
-    # The best first, and a few at once: what they beat need not be compared again.
+    # Best first and in batches: cells that are beaten need no further comparison.
     for start in range(0, len(means), WINNERS_AT_ONCE):
         winners, rivals = ordered[start : start + WINNERS_AT_ONCE], np.flatnonzero(alive)
         lead = means[rivals] - means[winners, None]
         squared = variances[rivals] + variances[winners, None]
-        # The normal quantile is the smallest of all t quantiles: most pairs need no exact one.
+        # The normal quantile is a lower bound of t quantiles, and rules out most pairs cheaply.
         w, r = np.nonzero((lead > np.maximum(least * np.sqrt(squared), rounding)) & (squared > 0.0))
         winner, rival, lead, squared = winners[w], rivals[r], lead[w, r], squared[w, r]
         spread = variances[rival] ** 2 / df[rival] + variances[winner] ** 2 / df[winner]
@@ -201,5 +202,5 @@ def _beats(cells: Cells, weights: Float[np.ndarray, "levels C"], winner: int, lo
 
 
 def order(values: Sequence[float] | Float[np.ndarray, "levels"]) -> list[int]:
-    """Indices from the smallest value to the largest; ties keep their order."""
+    """Return the indices that sort `values`, smallest first; ties keep their order."""
     return sorted(range(len(values)), key=lambda i: float(values[i]))

@@ -1,6 +1,6 @@
-"""Permutation tests: of all pairs of groups at once, and of methods ranked on several systems.
+"""Permutation tests: of all pairs of groups simultaneously, and of methods ranked on several systems.
 
-Every rearrangement is counted where there are few, else a random part of them with (b + 1)/(m + 1).
+All permutations are enumerated if there are few; otherwise a random sample gives the p-value (b + 1)/(m + 1).
 """
 
 import math
@@ -16,17 +16,17 @@ DRAWS = 9_999
 
 
 def max_t(groups: Sequence[Sequence[float]], rng: np.random.Generator) -> dict[tuple[int, int], float]:
-    """For every pair of groups the p-value of equal means, adjusted for all pairs (Westfall and Young's max-T).
+    """Return the adjusted p-value of equal means for every pair of groups (Westfall and Young's max-T).
 
     Args:
-        groups: at least two, each with two values or more.
-        rng: used where there are too many rearrangements to count.
+        groups: at least two groups with at least two values each.
+        rng: generator of the random permutations, used if there are too many to enumerate.
     """
     sizes = [len(group) for group in groups]
     values = np.concatenate([np.asarray(group, dtype=float) for group in groups])
     own = np.repeat(np.arange(len(groups)), sizes)
     observed = _pair_statistics(values, own[None, :], sizes)[0]
-    # Sorted, so that neither the order of runs nor that of groups chooses what is drawn.
+    # Sorted, so that the draws do not depend on the order of runs and groups.
     values, sizes = np.sort(values), sorted(sizes)
     own = np.repeat(np.arange(len(groups)), sizes)
     exact = rearrangements(sizes) <= MOST_EXACT
@@ -37,18 +37,18 @@ def max_t(groups: Sequence[Sequence[float]], rng: np.random.Generator) -> dict[t
 
 
 def rearrangements(sizes: Sequence[int]) -> int:
-    """In how many ways values can be dealt to groups of these sizes."""
+    """Return the number of ways to assign values to groups of these sizes."""
     return math.factorial(sum(sizes)) // math.prod(math.factorial(size) for size in sizes)
 
 
 def friedman(table: Float[np.ndarray, "systems methods"], rng: np.random.Generator) -> float:
-    """The p-value that methods have equal ranks on all systems, by rearranging within each system."""
+    """Return the p-value of equal ranks of the methods, by permutation within each system (Friedman's statistic)."""
     from scipy import stats
 
     ranks = np.asarray(stats.rankdata(table, axis=1))
     systems, methods = ranks.shape
     exact = math.factorial(methods) ** (systems - 1) <= MOST_EXACT
-    if exact:  # rearranging the first system as well would only repeat every total
+    if exact:  # permuting the first system as well would only repeat every total
         orders = np.array(list(permutations(range(methods))))
         chosen = np.array(list(product(range(len(orders)), repeat=systems - 1)), dtype=int)
         totals = ranks[0] + sum(
@@ -62,12 +62,12 @@ def friedman(table: Float[np.ndarray, "systems methods"], rng: np.random.Generat
 
 
 def least_friedman_p(systems: int, methods: int) -> float:
-    """The smallest attainable p-value with this number of systems, without ties."""
+    """Return the smallest attainable p-value with this number of systems, without ties."""
     return float(math.factorial(methods)) ** (1 - systems)
 
 
 def _share(statistics: Float[np.ndarray, " draws"], observed: float, *, exact: bool) -> float:
-    """The share of rearrangements at least as extreme as the data, which are one of them."""
+    """Return the share of permutations at least as extreme as the data, which are included."""
     extreme = int(np.sum(statistics >= observed - 1e-9 * max(1.0, abs(observed))))
     return extreme / len(statistics) if exact else (extreme + 1) / (len(statistics) + 1)
 
@@ -75,10 +75,10 @@ def _share(statistics: Float[np.ndarray, " draws"], observed: float, *, exact: b
 def _pair_statistics(
     values: Float[np.ndarray, " runs"], labels: Int[np.ndarray, "draws runs"], sizes: Sequence[int]
 ) -> Float[np.ndarray, "draws pairs"]:
-    """|t| of every pair, with the spread pooled over all groups."""
+    """Return |t| of every pair, with the variance pooled over all groups, (draws, pairs)."""
     counts = np.asarray(sizes, dtype=float)
     means = np.stack([(labels == k) @ values for k in range(len(sizes))], axis=1) / counts
-    # Up to a factor that is the same for all rearrangements: the sum of squares within groups.
+    # Sum of squares within groups, up to a factor that is equal for all permutations.
     within = np.maximum(float((values**2).sum()) - (means**2 @ counts), 0.0)
     error = np.sqrt(within)[:, None] + 1e-12 * max(1.0, float(np.abs(values).max()))
     pairs = list(combinations(range(len(sizes)), 2))
@@ -94,7 +94,7 @@ def _every_labelling(sizes: tuple[int, ...]) -> Int[np.ndarray, "draws runs"]:
 
 
 def _assignments(sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Every way to label the values so that each group keeps its size."""
+    """Generate every assignment of the values to groups of the given sizes."""
     total = sum(sizes)
     labels = [0] * total
 

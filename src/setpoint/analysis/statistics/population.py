@@ -1,4 +1,4 @@
-"""Claims about systems that were not tried, from the differences on those that were."""
+"""Inference on a population of systems, from the differences on a sample of them."""
 
 import math
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from setpoint.analysis.statistics.cells import Contrast, satterthwaite
 from setpoint.analysis.statistics.levels import t_comparison
 
 LARGEST_ENUMERATION = 16
-"""Number of systems up to which all sign patterns are enumerated; beyond, they are sampled in a fixed order."""
+"""Number of systems up to which all sign patterns are enumerated; above, they are sampled."""
 DRAWS = 20_000
 
 
 @dataclass(frozen=True)
 class Generalisation:
-    """The mean difference over systems, its interval, and the p-value of no difference."""
+    """Mean difference over systems, its confidence interval and p-value."""
 
     mean: float
     interval: tuple[float, float] | None
@@ -25,12 +25,12 @@ class Generalisation:
 
 
 def least_p(systems: int) -> float:
-    """The smallest attainable two-sided p-value of sign flips with this number of differences."""
+    """Return the smallest attainable two-sided p-value of the sign-flip test with this number of differences."""
     return float(2.0 ** (1 - systems))
 
 
 def least_systems(alpha: float) -> int:
-    """How many systems a two-sided claim at level `alpha` needs at least."""
+    """Return the smallest number of systems with which the sign-flip test can be significant at `alpha`."""
     count = 1
     while least_p(count) > alpha:
         count += 1
@@ -38,7 +38,7 @@ def least_systems(alpha: float) -> int:
 
 
 def sign_flip(differences: Sequence[float], alpha: float, rng: np.random.Generator) -> Generalisation:
-    """The sign-flip test of the mean of `differences`, one for each system, with the interval of its inversion."""
+    """Test the mean of `differences`, one per system, by sign flips; the interval inverts the test."""
     values = np.asarray(differences, dtype=float)
     signs = _signs(len(values), rng)
     p = _p(values, signs)
@@ -51,12 +51,12 @@ def sign_flip(differences: Sequence[float], alpha: float, rng: np.random.Generat
 def over_runs_and_systems(
     differences: Sequence[float], shared: Sequence[tuple[float, float]], alpha: float
 ) -> Generalisation:
-    """The t test of the mean of `differences` where runs are common to all systems.
+    """Test the mean of `differences` by t if runs are shared by all systems.
 
     Args:
-        differences: one for each system.
-        shared: for each arm with common runs the variance of its mean over them, and its degrees of freedom.
-        alpha: of the interval.
+        differences: one per system.
+        shared: variance of the mean over runs, and its degrees of freedom, of each arm whose runs are shared.
+        alpha: significance level of the interval.
     """
     values = np.asarray(differences, dtype=float)
     variances = [float(values.var(ddof=1)) / len(values), *(variance for variance, _ in shared)]
@@ -73,14 +73,14 @@ def _signs(count: int, rng: np.random.Generator) -> Float[np.ndarray, "patterns 
 
 
 def _p(values: Float[np.ndarray, " systems"], signs: Float[np.ndarray, "patterns systems"]) -> float:
-    """The share of sign patterns whose mean is at least as far from zero."""
+    """Return the share of sign patterns whose mean is at least as far from zero as the observed one."""
     means = np.abs(signs @ values)
     observed = abs(float(values.sum()))
     return float(np.mean(means >= observed - 1e-12 * max(1.0, observed)))
 
 
 def _end(values: np.ndarray, signs: np.ndarray, alpha: float, side: float) -> float:
-    """The shift furthest to one side that the test does not reject, by bisection."""
+    """Return the end of the interval on one side, by bisection: the furthest shift that the test does not reject."""
     inside = float(values.mean())
     outside = inside + side * (np.ptp(values) + 1.0)
     while _p(values - outside, signs) >= alpha:

@@ -65,7 +65,7 @@ def _canonical_sweep(spec: SweptSpec) -> SweptSpec:
         findings.errors += check_design(canonical)
     if not findings.errors:
         with findings.check():
-            design_runs(canonical)
+            design_runs(_one_replicate(canonical))
     findings.settle()
     return canonical
 
@@ -111,10 +111,15 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
         InputError: each incompatibility, once.
     """
     findings = Findings()
-    for run in (run for run in design_runs(spec) if run.replicate == 0):
+    for run in design_runs(_one_replicate(spec)):
         with findings.check():
             resolved_parameters(preset, run, spec, run_settings(preset, run, spec))
     findings.settle()
+
+
+def _one_replicate(spec: ExperimentSpec) -> ExperimentSpec:
+    """Return the same specification with one run per configuration: replicates differ in their seeds alone."""
+    return spec if isinstance(spec, SingleSpec) else spec.model_copy(update={"replicates": 1})
 
 
 def spec_digest(spec: ExperimentSpec) -> str:

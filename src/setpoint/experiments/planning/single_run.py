@@ -2,12 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from setpoint.artifacts import Workspace
-from setpoint.experiments.planning.spec import CrossSystemSpec, ExperimentSpec, SingleSpec, make_spec, planned_spec
+from setpoint.experiments.planning.spec import CrossSystemSpec, ExperimentSpec, SingleSpec, planned_spec
 from setpoint.records.plan import Plan, Value
 
 SPECIALIST = "scripts/train_single_system.py"
@@ -16,27 +17,10 @@ _LONGEST_ID = 120
 _IDENTITY = 40
 
 
-def single_spec(
-    systems: Sequence[str],
-    training_type: str,
-    *,
-    parameters: Mapping[str, Value] | None = None,
-    **fields: object,
-) -> ExperimentSpec:
-    """Return the specification of one run; `fields` are further fields of `SingleSpec`.
-
-    Raises:
-        InputError: all errors in the specification.
-    """
-    return make_spec(
-        {
-            "type": "single",
-            "systems": list(systems),
-            "training_types": [training_type],
-            "fixed": dict(parameters or {}),
-            **fields,
-        }
-    )
+def single_fields(*, training_type: str = "both", parameters: object = None, **fields: object) -> dict[str, object]:
+    """Return the specification fields of one run; `fields` are further fields of `SingleSpec`."""
+    fixed = {} if parameters is None else parameters
+    return {"type": "single", "training_types": [training_type], "fixed": fixed, **fields}
 
 
 def run_id(name: str) -> str:
@@ -86,7 +70,12 @@ class SingleRunCommand:
 
 def training_command(spec: ExperimentSpec, run: SingleRunCommand) -> str:
     """Return the command that trains a run alone, with the same stage ids, if called in the workspace folder."""
-    return shlex.join(["setpoint", "train", *run.options(spec, Workspace(Path()))])
+    words = ("setpoint", "train", *run.options(spec, Workspace(Path())))
+    return " ".join(map(_quoted, words))
+
+
+_quoted = lru_cache(4096)(shlex.quote)
+"""Quotes a word of a command once: the commands of one plan share nearly all their words."""
 
 
 def script_commands(plan: Plan, workspace: Workspace) -> list[str]:

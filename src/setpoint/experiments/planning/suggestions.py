@@ -32,7 +32,10 @@ def _improvements(plan: Plan, spec: SweptSpec) -> Iterator[str]:
         seeds = "one seed" if spec.replicates == 1 else f"{spec.replicates} seeds"
         least = "at least " if plan.adapters else ""
         option = "--seeds" if confirms else "--replicates"
-        yield f"{option} {ENOUGH_REPLICATES} would add {least}{more} runs; {seeds} cannot separate effects from noise."
+        yield (
+            f"{option} {ENOUGH_REPLICATES} would add {least}{more} runs; with {seeds} per configuration, effects are "
+            "hard to distinguish from seed-to-seed variability."
+        )
     if isinstance(spec, SweepSpec) and not plan.analysis.factors:
         yield (
             "there is nothing to compare yet; sweep --learning-rates 1e-4,2e-4,5e-4, which is usually the most "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from setpoint.artifacts import StageFolder, Workspace
-from setpoint.errors import InputError
+from setpoint.errors import InputError, did_you_mean
 from setpoint.experiments.running.lease import lease_holder
 from setpoint.records.failure import Failure, FailureClass, read_failure
 from setpoint.records.plan import Plan, PlannedRun, plan_path, read_plan
@@ -104,12 +104,18 @@ def require_plan(workspace: Workspace, experiment_id: str) -> Plan:
     """
     plan = read_plan(workspace.experiment(experiment_id))
     if plan is None:
-        known = ", ".join(experiment_ids(workspace)) or "none yet"
-        raise InputError(
-            f"there is no experiment {experiment_id!r} in workspace {str(workspace.root)!r}. Known: {known}. "
-            "Start one with `setpoint experiment run`."
-        )
+        raise no_experiment(workspace, experiment_id)
     return plan
+
+
+def no_experiment(workspace: Workspace, experiment_id: str) -> InputError:
+    """Return the error for an experiment that does not exist, with the nearest existing id."""
+    known = experiment_ids(workspace)
+    return InputError(
+        f"there is no experiment {experiment_id!r} in workspace {str(workspace.root)!r}."
+        f"{did_you_mean(experiment_id, known)} Known: {', '.join(known) or 'none yet'}. Start one with `setpoint "
+        "experiment run`."
+    )
 
 
 def experiment_ids(workspace: Workspace) -> list[str]:

@@ -1,4 +1,4 @@
-"""HTML tables for notebooks, and access to the optional package pandas."""
+"""Tables as text and as HTML for notebooks, and access to the optional package pandas."""
 
 import html
 from collections.abc import Iterable, Sequence

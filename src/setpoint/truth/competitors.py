@@ -1,0 +1,125 @@
+"""Textbook tests of the same simulated experiment: F, Welch's t with Holm, permutation, randomised blocks.
+
+Each reports which true main effects are significant, and whether the true best level of a factor is significantly
+better than every other level.
+"""
+
+import math
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+
+from setpoint.analysis.data.experiment import Level
+from setpoint.analysis.statistics.effects import effect_projector, holm
+from setpoint.analysis.statistics.permutation import max_t
+from setpoint.seeding import generator
+from setpoint.truth.planted import Planted
+
+ALPHA = 0.05
+SAME = 1e-9
+
+
+def complete_table(planted: Planted) -> np.ndarray | None:
+    """Return the logarithms of all runs, cells by replicates; None if runs are missing, or without replicates."""
+    values: dict[tuple[Level, ...], list[float]] = {cell: [] for cell in planted.truth}
+    for run in sorted(planted.runs, key=lambda run: run.replicate):
+        levels = tuple(run.factors[factor] for factor in planted.factors)
+        if not run.state.ok or levels not in values or run.row:
+            return None
+        values[levels].append(math.log(run.mean_error(run.systems[0])))
+    counts = {len(found) for found in values.values()}
+    return np.array(list(values.values())) if len(counts) == 1 and counts.pop() >= 2 else None
+
+
+def found_by_others(planted: Planted) -> dict[str, float]:
+    """Return what each test finds; empty for incomplete tables."""
+    table = complete_table(planted) if planted.scale == "log" else None
+    if table is None:
+        return {}
+    shape = tuple(len(planted.marginal(factor)) for factor in planted.factors)
+    if math.prod(shape) != len(table):
+        return {}
+    found = {f"F test finds {name}": value for name, value in _effects(planted, table, shape, blocked=False).items()}
+    if planted.blocks:
+        effects = _effects(planted, table, shape, blocked=True)
+        found |= {f"block ANOVA finds {name}": value for name, value in effects.items()}
+    return found | _best_levels(planted, table, shape)
+
+
+def _effects(planted: Planted, table: np.ndarray, shape: tuple[int, ...], *, blocked: bool) -> dict[str, float]:
+    """Return which true main effects, and whether an interaction, are significant by F with Holm over all effects."""
+    from scipy import special
+
+    residual = table - table.mean(axis=1, keepdims=True)
+    error_df = table.size - len(table)
+    if blocked:
+        residual = residual - residual.mean(axis=0)
+        error_df -= table.shape[1] - 1
+    mean_square = float((residual**2).sum()) / error_df
+    axes = [*((k,) for k in range(len(shape))), *combinations(range(len(shape)), 2)]
+    means, p_values = table.mean(axis=1), []
+    for own in axes:
+        explained = float(means @ effect_projector(shape, own) @ means) * table.shape[1]
+        df = math.prod(shape[k] - 1 for k in own)
+        p_values.append(float(special.fdtrc(float(df), float(error_df), explained / df / mean_square)))
+    adjusted = dict(zip(axes, holm(p_values), strict=True))
+    found = {
+        factor: float(adjusted[k,] < ALPHA)
+        for k, factor in enumerate(planted.factors)
+        if np.ptp(list(planted.marginal(factor).values())) > SAME
+    }
+    both = [p for own, p in adjusted.items() if len(own) == 2]
+    return found | ({"interaction": float(min(both) < ALPHA)} if both else {})
+
+
+def _best_levels(planted: Planted, table: np.ndarray, shape: tuple[int, ...]) -> dict[str, float]:
+    """Return, by test, whether the single best level of a factor is significantly better than each other level."""
+    truth = [list(planted.marginal(factor).values()) for factor in planted.factors]
+    unique = [axis for axis, means in enumerate(truth) if sum(mean < min(means) + SAME for mean in means) == 1]
+    if not unique:
+        return {}
+    axis = unique[0]
+    best = int(np.argmin(truth[axis]))
+    cells = np.moveaxis(np.arange(len(table)).reshape(shape), axis, 0).reshape(shape[axis], -1)
+    groups = [table[own].ravel() for own in cells]
+    found = {
+        "Tukey finds the best level": _tukey(table, cells, best, blocked=False),
+        "Welch-Holm finds the best level": _welch(groups, best),
+        "permutation finds the best level": _permutation(groups, best) if len(shape) == 1 else None,
+        "block Tukey finds the best level": _tukey(table, cells, best, blocked=True) if planted.blocks else None,
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _tukey(table: np.ndarray, cells: np.ndarray, best: int, *, blocked: bool) -> bool:
+    """Return whether Tukey's test separates the best level, with the error term of F or of randomised blocks."""
+    from scipy import stats
+
+    residual = table - table.mean(axis=1, keepdims=True)
+    df = table.size - len(table)
+    if blocked:
+        residual, df = residual - residual.mean(axis=0), df - (table.shape[1] - 1)
+    error = math.sqrt(float((residual**2).sum()) / df / (cells.shape[1] * table.shape[1]))
+    means = np.array([table[own].mean() for own in cells])
+    leads = np.delete(means, best) - means[best]
+    if leads.min() <= 0.0:
+        return False
+    return bool((stats.studentized_range.sf(leads.min() / error, len(means), df)) < ALPHA)
+
+
+def _welch(groups: list[np.ndarray], best: int) -> bool:
+    from scipy import stats
+
+    pairs = list(combinations(range(len(groups)), 2))
+    p_values = holm([float(stats.ttest_ind(groups[a], groups[b], equal_var=False).pvalue) for a, b in pairs])
+    return _all_beaten(groups, best, dict(zip(pairs, p_values, strict=True)))
+
+
+def _permutation(groups: list[np.ndarray], best: int) -> bool:
+    return _all_beaten(groups, best, max_t([group.tolist() for group in groups], generator("competitors")))
+
+
+def _all_beaten(groups: list[np.ndarray], best: int, p_values: Mapping[tuple[int, int], float]) -> bool:
+    means = [float(group.mean()) for group in groups]
+    return all(p < ALPHA for pair, p in p_values.items() if best in pair) and means[best] == min(means)
