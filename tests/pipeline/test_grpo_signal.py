@@ -75,7 +75,7 @@ def test_the_command_tells_a_signal_from_none_and_publishes_nothing(tmp_path, ca
     found = json.loads(capsys.readouterr().out)
     assert found["readable"] > 0.9
     assert found["groups_with_spread"] > 0.9
-    assert min(found["best"], found["greedy"]) > found["sampled"]
+    assert found["best"] > found["sampled"] + 0.1
     assert not list(Workspace(tmp_path).stages.glob("*/*"))
     # With almost no temperature, all samples of a prompt are the most likely answer.
     assert main([*given, "double_integrator", *few, "--set", "grpo.batch_size=8", "grpo.temperature=1e-4"]) == 3
