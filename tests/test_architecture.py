@@ -110,8 +110,8 @@ HEAVY = {
     "casadi": {"plants", "controllers"},
     "scipy": {"analysis", "truth", "experiments"},
     "sklearn": {"controllers"},
-    "matplotlib": {"reports", "api"},
     "gymnasium": {"bridges"},
+    "vl_convert": {"reports"},
 }
 
 MOST_DOORS = 8

@@ -85,7 +85,7 @@ def test_the_best_run_is_a_policy(experiment: sp.Experiment) -> None:
 
 def test_a_report_a_figure_and_a_notebook_page(experiment: sp.Experiment) -> None:
     assert experiment.report(figures=False).read_text().startswith("<!doctype html>")
-    assert experiment.plot().axes
+    assert experiment.plot().spec["layer"]
     page = experiment._repr_html_()
     assert "tiny" in page and "2 ok" in page
 

@@ -38,7 +38,13 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
 def test_systems_are_listed_and_described(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "systems")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == list(plants.names())
+    head, *lines, note = out.splitlines()
+    assert head.split() == ["system", "short", "n_x", "n_u", "linear", "stable", "primary", "mode"]
+    assert [line.split()[0] for line in lines] == list(plants.names())
+    assert "double_integrator        di         2    1    yes     marginal  open loop" in lines
+    assert "linear_oscillator        osc        2    1    yes     yes       open loop" in lines
+    assert "pendulum                 pend       2    1    no      no        closed loop only" in lines
+    assert max(map(len, (head, *lines))) <= 80 and note.startswith("stable: ")
     code, out, _ = run(capsys, "systems", "pend")
     assert code == 0
     for part in ("9.81*sin(x)", "rad/s^2", "-0.4 … 0.4", "50 steps of 0.05 s", "closed loop only"):
@@ -114,7 +120,7 @@ def test_rows_are_shown_as_a_model_reads_them(capsys: pytest.CaptureFixture[str]
         (["evaluate", "--controller", "lqr", "--model-path", "x"], "--controller cannot be combined with"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "0"], "at least one case"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "100001"], "at most 100000"),
-        (["evaluate", "--controller", "lqr", "--system", "di", "--mpc-horizon", "0"], "--mpc-horizon must be 1 to 50"),
+        (["evaluate", "--controller", "lqr", "--system", "di", "--mpc-horizon", "0"], "--replan-every must be 1 to 50"),
         (["evaluate", "--controller", "lqr", "--system", "di", "--test-type", "open"], "unknown test type 'open'"),
         (["evaluate", "--controller", "lqr", "--system", "pend", "--test-type", "standard"], "Use --test-type mpc"),
         (["evaluate", "--controller", "lqr", "--system", "pend", "--eval-dataset", "mini"], "but not pendulum"),
@@ -161,9 +167,12 @@ def test_the_table_always_shows_the_references(capsys: pytest.CaptureFixture[str
     words = ("evaluate", "--controller", "lqr", "--system", "di", "--num-test-cases", "2")
     code, out, err = run(capsys, *words, "--mpc-horizon", "10", "--quiet", "--save-plots", plots)
     assert (code, err) == (0, "")
-    assert out.count("optimum ") == out.count("lqr ") == out.count("zero ") == 2
-    assert "double_integrator, replan 10, 2 cases" in out
-    assert len(list(plots.glob("*.png"))) == 4
+    # Without a disturbance replanning changes no reference, so one table serves both modes.
+    assert out.count("optimum ") == out.count("clipped LQR ") == out.count("zero control ") == 1
+    assert "double_integrator, open loop and replan 10, 2 cases" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert len(list(plots.glob("*.svg"))) == 4
+    assert run(capsys, *words, "--replan-every", "10", "--quiet")[1] == out
     code, out, _ = run(capsys, *words, "--test-type", "mpc", "--json")
     (results,) = json.loads(out)["results"]["double_integrator"].values()
     assert results["lqr"]["success_rate"] == 1.0

@@ -62,8 +62,10 @@ def test_a_disturbed_table_says_so_and_keeps_the_optimum_of_open_loop(capsys: py
     code, out, _ = run(capsys, "--controller optimum --system di --num-test-cases 3 --mismatch 0.1")
     assert code == 0
     assert "disturbance: mismatch=0.1; regret is relative to the undisturbed optimum" in out
-    names = [line.split()[0] for line in out.splitlines()[2:] if line and not line.startswith((" ", "double"))]
-    assert names == ["optimum", "lqr", "zero", "tracking_lqr", "lqr", "zero"]
+    names = ("optimum", "clipped LQR", "zero control", "tracking LQR along the optimum")
+    found = [name for line in out.splitlines() for name in names if line.startswith(name)]
+    assert found == [*names[:3], names[3], *names[1:3]]
+    assert "an LQR that" in out and "stands in for it." in out
 
 
 def test_feedback_around_the_optimum_and_prediction_are_controllers_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,14 +88,20 @@ def test_suites_are_reached_by_name(capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_state_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--controller lqr --system di --initial-state -0.5 0.3")
     assert code == 0
-    assert "double_integrator, open loop, 1 case\n" in out
+    assert "double_integrator, open loop and replan 5, 1 case\n" in out
+
+
+def test_a_state_outside_the_initial_set_is_evaluated_with_a_remark(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "--controller lqr --system di --initial-state 0.9 0")
+    assert code == 0
+    assert "clipped LQR" in out
+    assert "remark: " in err and "must lie in its initial set (position -0.8 … 0.8" in err
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("--initial-state 0.9 0", "must lie in its initial set (position -0.8 … 0.8"),
-        ("--initial-state nan 0", "must lie in its initial set"),
+        ("--initial-state nan 0", "an initial state must be finite"),
         ("--initial-state 0.1", "an initial state of double_integrator needs 2 values (position, velocity), got 1"),
         ("--initial-state 0 0 --num-test-cases 3", "--num-test-cases has no effect with --initial-state"),
         ("--initial-state 0 0 --suite nominal", "--suite and --initial-state cannot be combined"),

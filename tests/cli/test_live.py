@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -35,18 +36,19 @@ def test_the_view_shows_stages_runs_and_the_training_curve(tmp_path: Path) -> No
     (tmp_path / "fail-grpo").write_text('"rank": 4')
     run_plan(tmp_path, plan, listeners=(listen,))
     total = len(plan.stages)
-    assert f"0 of {total} stages, 0 of 2 runs done" in shown[0]
-    assert any("sft " in text and " 0 s" in text for text in shown)
+    assert f"stages: 0 of {total}; 0 of 2 runs done" in shown[0]
+    assert any("SFT, double_integrator, LoRA rank 4, seed 0" in text and " 0 s" in text for text in shown)
+    assert any(re.search(rf"stages: \d+ of {total}, (less than 1|about \d+) min left", text) for text in shown)
     assert "1 failed, 1 ok" in shown[-1]
-    assert "failed (diverged): the loss is nan" in shown[-1]
+    assert "GRPO, double_integrator, LoRA rank 4, seed 0 failed (diverged): the loss is nan" in shown[-1]
     sft = next(name for name, stage in plan.stages.items() if stage.kind == "sft")
     view.listen(StageStarted(sft, StageKind.SFT, at=datetime(2026, 1, 1, tzinfo=UTC)))
-    assert f"sft {sft}" in drawn(view)
-    assert f"step 1/{plan.stages[sft].config['sft']['steps']}" in drawn(view)
+    assert "SFT, double_integrator, LoRA rank" in drawn(view)
+    assert f"step 1 of {plan.stages[sft].config['sft']['steps']}" in drawn(view)
     assert "loss 0.5" in drawn(view)
     curve = workspace.stage("sft", sft).attempts()[-1].metrics
     curve.write_text(curve.read_text() + '{"step": 2, "lo')  # a line that is just being written
-    assert "step 1/" in drawn(view)
+    assert "step 1 of" in drawn(view)
 
 
 def test_the_view_is_redrawn_on_a_terminal(tmp_path: Path) -> None:
@@ -54,7 +56,8 @@ def test_the_view_is_redrawn_on_a_terminal(tmp_path: Path) -> None:
     plan = make_plan()
     with live(plan, Workspace(tmp_path), console) as listener:
         run_plan(tmp_path, plan, listeners=(listener,))
-    assert f"{len(plan.stages)} of {len(plan.stages)} stages, 2 of 2 runs done (2 ok)" in console.file.getvalue()  # type: ignore[attr-defined]
+    total = len(plan.stages)
+    assert f"stages: {total} of {total}; 2 of 2 runs done (2 ok)" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_another_process_follows_to_the_end_and_writes_nothing(tmp_path: Path) -> None:

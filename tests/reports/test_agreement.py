@@ -52,7 +52,7 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in files] == first
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_only_what_is_declared_a_measurement_depends_on_the_clock(tmp_path: Path) -> None:
     slower = {**MEASURED, "wall_s": 400.0, "cpu_s": 380.0, "peak_rss_gb": 3.5, "gpu_hours": 0.5, "peak_gpu_gb": 20.0}
     fast, slow = (

@@ -11,7 +11,7 @@ from support.reports import check_form, effect
 from support.synthetic_experiment import Synthetic
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_failures_are_explained(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, failed={"lora_rank=16": "diverged"}, log_error=effect).write()
     failures = write_reports(folder).with_name("failures.md").read_text()
@@ -21,7 +21,7 @@ def test_failures_are_explained(tmp_path: Path) -> None:
     assert "&lt;NaN&gt;" in failures
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_a_failed_run_can_be_repeated_alone_under_the_limit_that_ended_it(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, failed={"lora_rank=16_learning_rate=0.0002": "host_oom"}).write()
     plan = read_plan(folder)
@@ -39,7 +39,7 @@ def test_a_failed_run_can_be_repeated_alone_under_the_limit_that_ended_it(tmp_pa
     assert all(line.endswith(" --again") for line in commands if line != changed)
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_failures_of_an_earlier_state_go_away(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path).write()
     (folder / "reports").mkdir()
@@ -47,7 +47,7 @@ def test_failures_of_an_earlier_state_go_away(tmp_path: Path) -> None:
     assert not write_reports(folder).with_name("failures.md").exists()
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_a_damaged_evaluation_is_a_failed_run(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path).write()
     run = json.loads((folder / "plan.json").read_text())["runs"][0]
@@ -60,7 +60,7 @@ def test_a_damaged_evaluation_is_a_failed_run(tmp_path: Path) -> None:
     assert "must be a Parquet file" in report.with_name("failures.md").read_text()
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 @pytest.mark.parametrize(
     ("failure_class", "change"),
     [

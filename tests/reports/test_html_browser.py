@@ -3,7 +3,9 @@
 import importlib
 import json
 import math
+import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,9 +49,80 @@ def browser(page: Path) -> Iterator[Any]:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(page.parent)})
     driver.get(page.as_uri())
+    driver.set_script_timeout(60)
+    draw_all(driver)
     yield driver
     driver.quit()
+
+
+def draw_all(driver: Any) -> None:
+    """Draw the figures that are below the window as well."""
+    driver.execute_async_script("const done = arguments[0]; drawAllFigures().then(done, done)")
+
+
+def test_every_figure_is_drawn_as_wide_as_its_place(browser: Any) -> None:
+    script = """return [...document.querySelectorAll('.plot')].map(p => {
+      const svg = p.querySelector('svg');
+      return svg ? [svg.getBoundingClientRect().width, p.clientWidth] : [0, 0]; })"""
+    sizes = browser.execute_script(script)
+    assert len(sizes) >= 6
+    assert all(0.5 * place < drawn <= place + 1 for drawn, place in sizes)
+
+
+def test_hovering_shows_values(browser: Any) -> None:
+    place = browser.find_element("css selector", ".plot[data-figure^=errors]")
+    point = place.find_elements("css selector", ".mark-symbol path")[0]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+    webdriver.ActionChains(browser).move_to_element(point).perform()
+    tip = browser.find_element("css selector", ".tip")
+    assert tip.is_displayed()
+    assert "configuration: " in tip.text and re.search(r"^value: [\d.]+$", tip.text, re.MULTILINE)
+    webdriver.ActionChains(browser).move_to_element(browser.find_element("tag name", "h1")).perform()
+    assert not tip.is_displayed()
+
+
+def test_buttons_zoom_and_reset_by_keyboard(browser: Any) -> None:
+    figure = browser.find_element("css selector", "figure:has(.plot[data-figure^=errors])")
+    ticks = "return [...arguments[0].querySelectorAll('.role-axis-label text')].map(t => t.textContent)"
+    keys = importlib.import_module("selenium.webdriver.common.keys").Keys
+
+    def press(label: str) -> None:
+        button = figure.find_element("css selector", f"button[aria-label^='{label}']")
+        browser.execute_script("arguments[0].focus()", button)
+        webdriver.ActionChains(browser).send_keys(keys.ENTER).perform()
+        browser.execute_async_script("const done = arguments[0]; setTimeout(done, 400)")
+
+    before = browser.execute_script(ticks, figure)
+    press("zoom in")
+    closer = browser.execute_script(ticks, figure)
+    assert closer != before
+    press("reset")
+    assert browser.execute_script(ticks, figure) == before
+
+
+def test_a_figure_is_downloaded(browser: Any, page: Path) -> None:
+    figure = browser.find_element("css selector", "figure:has(.plot[data-figure^=effects])")
+    for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        browser.execute_script(
+            "arguments[0].click()", figure.find_element("css selector", f"button[aria-label$='as {kind}']")
+        )
+        saved = page.parent / f"effects_double_integrator.{kind.lower()}"
+        for _ in range(100):
+            if saved.exists():
+                break
+            time.sleep(0.1)
+        assert saved.read_bytes().startswith(start)
+        saved.unlink()
+
+
+def test_the_values_of_a_figure_can_be_read(browser: Any) -> None:
+    details = browser.find_element("css selector", "figure:has(.plot[data-figure^=effects]) details")
+    browser.execute_script("arguments[0].open = true", details)
+    browser.execute_async_script("const done = arguments[0]; setTimeout(done, 200)")
+    table = details.find_element("tag name", "table")
+    assert "label" in table.text and "significant" in table.text
 
 
 def column(browser: Any, number: int) -> list[str]:
@@ -115,10 +188,10 @@ def test_names_are_inert(browser: Any) -> None:
 
 def test_figures_and_tables_have_text_alternatives(browser: Any) -> None:
     script = """return [
-      [...document.querySelectorAll('svg')].every(s => s.getAttribute('aria-label') && s.querySelector('title')),
+      [...document.querySelectorAll('.plot')].every(p => p.getAttribute('aria-label') && p.role === 'img'),
       [...document.querySelectorAll('table')].every(t => t.caption && t.caption.textContent),
       [...document.querySelectorAll('th')].every(h => h.scope),
-      document.querySelectorAll('svg').length,
+      document.querySelectorAll('.plot').length,
       [...document.querySelectorAll('[id]')].every(e => document.querySelectorAll('#' + e.id).length === 1)]"""
     svg, captions, scopes, figures, ids = browser.execute_script(script)
     assert svg and captions and scopes and ids and figures >= 6

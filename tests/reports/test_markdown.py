@@ -15,7 +15,7 @@ def test_markdown_is_escaped() -> None:
     assert code_block("```\nx").startswith("````\n")
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_every_format_shows_all_that_is_known_of_the_references(tmp_path: Path) -> None:
     report = write_reports(Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, replicates=1).write())
     short = ("zero control", "1.2", "0 %", "12.7 %")

@@ -16,7 +16,7 @@ from support.reports import effect
 from support.synthetic_experiment import Synthetic
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_recommendations_give_the_command_that_confirms(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, log_error=effect, replicates=4).write()).read_text()
     command = re.search(r"\(scores free of selection bias\): (setpoint experiment confirm .*)$", text, re.MULTILINE)
@@ -24,7 +24,7 @@ def test_recommendations_give_the_command_that_confirms(tmp_path: Path) -> None:
     assert re.fullmatch(r"setpoint experiment confirm sweep --top [1-6] --seeds 5", command[1])
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path: Path) -> None:
     def rank_8_is_better(levels: Mapping[str, Any]) -> float:
         return math.log(0.05) - 0.5 * (levels["lora_rank"] == 8)
@@ -45,7 +45,7 @@ def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path:
     assert "Do not add seeds" not in text
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_more_seeds_are_called_useless_only_where_the_interval_excludes_what_they_would_show(tmp_path: Path) -> None:
     factors = {"lora_rank": (4, 8)}
     few = Synthetic(tmp_path / "few", factors=factors, replicates=3, cases=2)
@@ -66,7 +66,7 @@ def advice_and_resolution(folder: Path) -> tuple[str, dict[str, Any]]:
     return text, details["parameters"]
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_before_the_end_nothing_statistical_is_recommended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Synthetic(tmp_path, factors={"lora_rank": (4, 8)}, unstarted=("lora_rank=8",)).write()
     command = ["report", "sweep", "--workspace", str(tmp_path), "--no-figures"]
@@ -84,7 +84,7 @@ def test_before_the_end_nothing_statistical_is_recommended(tmp_path: Path, capsy
         assert "(the experiment is running)" in (folder / "reports" / "report.txt").read_text().splitlines()[1]
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 @pytest.mark.parametrize(("failure_class", "helps"), [("diverged", False), ("timeout", True)])
 def test_a_retry_is_advised_only_where_it_can_help(tmp_path: Path, failure_class: str, helps: bool) -> None:
     for name, failed in (("some", "lora_rank=8"), ("all", "")):

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from setpoint.analysis.data.reading import read_experiment
 from setpoint.reports import write_reports
+from setpoint.reports.content import build_report
+from setpoint.reports.figures.report_figures import report_figures
 from setpoint.reports.results import csv_text
 from support.reports import effect, rows_of
 from support.synthetic_experiment import Synthetic
@@ -15,13 +18,11 @@ def test_everything_is_written_and_parquet_equals_csv(tmp_path: Path) -> None:
     report = write_reports(Synthetic(tmp_path, log_error=effect, systems=("double_integrator", "pendulum")).write())
     names = {path.relative_to(report.parent).as_posix() for path in report.parent.rglob("*") if path.is_file()}
     figures = {
-        f"figures/{kind}_{system}.png"
-        for kind in ("errors", "learning_curves", "trajectories")
-        for system in ("double_integrator", "pendulum")
+        f"figures/{figure.name}.svg" for figure in report_figures(build_report(read_experiment(report.parents[1]))).all
     }
-    assert (
-        names == {"report.txt", "report.md", "report.html", "results.csv", "results.parquet", "claims.json"} | figures
-    )
+    assert len(figures) >= 12
+    tables = {"results.csv", "results.parquet", "baselines.csv", "claims.json"}
+    assert names == {"report.txt", "report.md", "report.html", "report.tex"} | tables | figures
     table = pq.read_table(report.with_name("results.parquet")).to_pylist()
     for stored, read in zip(table, rows_of(report), strict=True):
         assert {name: "" if value is None else str(value) for name, value in stored.items()} == read

@@ -22,7 +22,7 @@ from support.reports import check_form, effect, rows_of, value_after
 from support.synthetic_experiment import Synthetic
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_all_runs_failed(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, failed={"": "gpu_oom"}).write()).read_text()
     check_form(text)
@@ -33,7 +33,7 @@ def test_all_runs_failed(tmp_path: Path) -> None:
     assert "certified optimum" in text
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_nothing_has_started(tmp_path: Path) -> None:
     report = write_reports(Synthetic(tmp_path, unstarted=("",)).write())
     text = report.read_text()
@@ -43,7 +43,7 @@ def test_nothing_has_started(tmp_path: Path) -> None:
         assert "18 planned; this report is interim" in report.with_name(name).read_text()
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_an_unfinished_report_says_so_before_anything_else(tmp_path: Path) -> None:
     started = Synthetic(tmp_path / "a", unstarted=("lora_rank=4",))
     report = write_reports(started.write())
@@ -56,7 +56,7 @@ def test_an_unfinished_report_says_so_before_anything_else(tmp_path: Path) -> No
     assert all("INTERIM" not in finished.with_name(f"report.{kind}").read_text() for kind in ("txt", "md", "html"))
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_stage_folders_are_gone(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path).write()
     (tmp_path / "stages").rename(tmp_path / "elsewhere")
@@ -73,7 +73,7 @@ def test_stage_folders_are_gone(tmp_path: Path) -> None:
     assert value_after("- Peak memory usage: ", text) == "not measured"
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_files_of_other_versions_are_named_and_nothing_breaks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,7 +102,7 @@ def test_files_of_other_versions_are_named_and_nothing_breaks(
     assert "schema must be 1, got 2" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_a_single_run(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, factors={}, replicates=1, title="single").write()).read_text()
     assert re.search(r"^1\. System: double_integrator, LoRA: 8, LR: 1e-4 -> Error: 0\.0", text, re.MULTILINE)
@@ -122,7 +122,7 @@ def test_a_single_run(tmp_path: Path) -> None:
         assert about_several not in text
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_printed_paths_are_there_and_those_on_disk_are_below_the_workspace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +147,7 @@ def is_best(run: Mapping[str, Any], folder: Path) -> bool:
     return bool(run["name"] == min(rows, key=lambda row: float(row["final_error"]))["run"])
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_the_date_is_that_of_the_experiment_where_its_stages_are_older(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, factors={}, replicates=1, failed={"": "diverged"}).write()
     plan = read_plan(folder)
@@ -161,7 +161,7 @@ def test_the_date_is_that_of_the_experiment_where_its_stages_are_older(tmp_path:
     assert value_after("Date: ", write_reports(folder).read_text()) == "2036-01-01T00:02:00+00:00"
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_cells_that_were_not_tested_are_not_counted_as_open(tmp_path: Path) -> None:
     one = write_reports(Synthetic(tmp_path / "a", factors={"lora_rank": (4, 8)}, replicates=1).write()).read_text()
     assert "; none of 2 cells testable (one run: no variance estimate" in one
@@ -171,7 +171,7 @@ def test_cells_that_were_not_tested_are_not_counted_as_open(tmp_path: Path) -> N
     )
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_every_swept_parameter_is_shown(tmp_path: Path) -> None:
     factors = {"lora_rank": (4, 8), "batch_size": (2, 4), "training_type": ("both",)}
     text = write_reports(Synthetic(tmp_path, factors=factors, replicates=2).write()).read_text()
@@ -183,13 +183,13 @@ def test_a_folder_without_a_plan(tmp_path: Path) -> None:
         write_reports(tmp_path / "experiments" / "none")
 
 
-@pytest.mark.usefixtures("without_matplotlib")
-def test_without_matplotlib_the_rest_is_written(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("without_figure_files")
+def test_without_figure_files_the_rest_is_written(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path).write()).read_text()
-    assert "matplotlib is not installed" in value_after("- Plots: ", text)
+    assert "vl-convert-python is not installed" in value_after("- Plots: ", text)
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_the_command_prints_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Synthetic(tmp_path, log_error=effect).write()
     assert main(["report", "sweep", "--workspace", str(tmp_path)]) == 0

@@ -37,14 +37,14 @@ def test_attempts_that_were_killed_count_as_far_as_they_were_measured(tmp_path: 
     assert re.search(r"; \d+ attempts not measured\)", value_after("- Cheapest near-best configuration: ", text))
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_the_front_of_error_and_cost_has_units(tmp_path: Path) -> None:
     text = write_reports(Synthetic(tmp_path, factors={"lora_rank": (4, 8)}).write()).read_text()
     front = value_after("- Pareto front: ", text)
     assert re.match(r"double_integrator: LoRA rank \d, final error \S+ at \S+ CPU core-hours per run", front)
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_predicted_and_actual_cost_are_compared(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, log_error=effect).write()
     assert (
@@ -70,7 +70,7 @@ def test_predicted_and_actual_cost_are_compared(tmp_path: Path) -> None:
     assert "Measured against predicted CPU time" in report.with_name("report.html").read_text()
 
 
-@pytest.mark.usefixtures("without_matplotlib")
+@pytest.mark.usefixtures("without_figure_files")
 def test_the_prediction_of_some_stages_counts_only_those_that_finished(tmp_path: Path) -> None:
     folder = Synthetic(tmp_path, failed={"lora_rank=16": "diverged"}, log_error=effect).write()
     stages = json.loads((folder / "plan.json").read_text())["stages"]

@@ -19,7 +19,7 @@ from setpoint.simulation import simulate as simulate_plant
 from setpoint.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from setpoint.reports.figures import Figure
 
 PLOTTED_CASES = 12
 """Number of optimal trajectories in the plot of a system."""
@@ -130,8 +130,8 @@ class Simulation:
         return require_pandas().DataFrame(columns)
 
     def plot(self) -> "Figure":
-        """Plot states, controls and their bounds over time in a matplotlib figure."""
-        from setpoint.reports.trajectory_figure import simulation_figure
+        """Draw states, controls and their bounds over time."""
+        from setpoint.reports.figures.episodes import simulation_figure
 
         return simulation_figure(self.problem.plant, self.batch)
 
@@ -277,18 +277,18 @@ def plot_system(problem: Problem, path: Path) -> None:
 
     Raises:
         InputError: no test case has a certified optimum.
-        ImportError: matplotlib is not installed.
+        InputError: vl-convert is not installed.
         OSError: the file cannot be written.
     """
     from setpoint.controllers.optimal import OptimalController
     from setpoint.evaluation.optima import solve_optima
-    from setpoint.reports.system_figure import save_system_figure
+    from setpoint.reports.figures.system import system_figure
 
     optimum = OptimalController(problem)
     unblocked = MoveBlocking.none(problem.steps)
     states = solve_optima(problem, suite_states(problem, "nominal", PLOTTED_CASES), unblocked, optimum).states
     plan = optimum.plan(0.0, states, problem.steps)
-    save_system_figure(path, problem, simulate_plant(problem.plant, states, plan.controls))
+    system_figure(problem, simulate_plant(problem.plant, states, plan.controls)).save(path)
 
 
 def _moves(problem: Problem, controls: Any, count: int) -> Float[np.ndarray, "B N n_u"]:

@@ -33,7 +33,7 @@ from setpoint.problems import (
 from setpoint.simulation import NO_DISTURBANCE, Disturbance
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from setpoint.reports.figures import Figure
 
 Notify = Callable[[str], None]
 """Receives progress messages, one line each."""
@@ -98,12 +98,12 @@ class Evaluation:
         return require_pandas().DataFrame([asdict(row) for row in self.episodes])
 
     def plot(self, case: int = 0, mode: str | None = None) -> "Figure":
-        """Plot states and controls of one of the first cases for every controller in a matplotlib figure.
+        """Draw states and controls of one of the first cases for every controller.
 
         Raises:
             InputError: the trajectories of this case were not kept.
         """
-        from setpoint.reports.trajectory_figure import trajectory_figure
+        from setpoint.reports.figures.episodes import episode_figure
 
         require_whole(case, "case", least=0)
         wanted = None if mode is None else require_text(mode, "mode")
@@ -115,7 +115,7 @@ class Evaluation:
         if not trajectories:
             kept = sorted({(each.case_id, each.mode) for each in self.evaluated.trajectories})
             raise InputError(f"no trajectories of case {case}. Kept: {', '.join(f'case {c} {m}' for c, m in kept)}.")
-        return trajectory_figure(trajectories)
+        return episode_figure(trajectories)
 
     def __repr__(self) -> str:
         """Return one line per system, mode and controller."""

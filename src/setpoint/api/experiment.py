@@ -32,7 +32,7 @@ from setpoint.reports.content import ordered_runs
 from setpoint.reports.results import result_rows
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from setpoint.reports.figures import Figure
 
 _SHOWN = ("run", "system", "state", "final_error", "success_rate", "regret_median", "training_time_s")
 
@@ -240,17 +240,17 @@ class Experiment:
         return write_reports(self.folder, figures=figures, running=running).with_name("report.html")
 
     def plot(self, system: str | None = None) -> "Figure":
-        """Plot the ranking metric of every seed, one row per configuration, in a matplotlib figure."""
+        """Draw the ranking metric of every seed, one row per configuration, in the primary evaluation mode."""
         from setpoint.reports.content import build_report
-        from setpoint.reports.figures import errors_figure
+        from setpoint.reports.figures.scores import seeds
 
         report = build_report(self.data())
         ranked = {each.system: each for each in report.ranked}
         wanted = self._system(report.data, system)
-        figure = errors_figure(report, ranked[wanted])
-        if figure is None:
+        figures = seeds(report, ranked[wanted])
+        if not figures:
             raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
-        return figure
+        return figures[0]
 
     def _system(self, data: ExperimentData, system: str | None) -> str:
         """Return the full name of the system.
@@ -289,12 +289,15 @@ def _progress(notify: Notify) -> Any:
     """Return a progress display that sends the events of a run to `notify` as text."""
     from contextlib import contextmanager
 
-    from setpoint.experiments.running.messages import event_text
+    from setpoint.experiments.running.messages import progress_text
+    from setpoint.experiments.running.watch import Watch
 
     @contextmanager
-    def progress(plan: Plan, _workspace: Workspace) -> Any:
+    def progress(plan: Plan, workspace: Workspace) -> Any:
+        watch = Watch(plan, workspace)
+
         def listen(event: Any) -> None:
-            text = event_text(plan, event)
+            text = progress_text(watch, event)
             if text:
                 notify(text)
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from setpoint.experiments.request import Request
 
 
+ALL_AVAILABLE = "all_available"
+
+
 def add_budget_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for a budget and for the choice of a design."""
     budget = parser.add_argument_group("within a budget")
@@ -21,7 +24,11 @@ def add_budget_options(parser: argparse.ArgumentParser) -> None:
         "--budget", metavar="N", help="propose designs within a budget, such as 12runs, 8core-hours or 40gpu-hours"
     )
     budget.add_argument("--choose", type=count, metavar="K", help="choose the K-th proposed design")
-    budget.add_argument("--yes", action="store_true", help="choose the first proposed design")
+    budget.add_argument(
+        "--yes",
+        action="store_true",
+        help="choose the first proposed design; take all adapters of --base-models all_available",
+    )
 
 
 def check_budget_options(arguments: argparse.Namespace) -> None:
@@ -30,7 +37,9 @@ def check_budget_options(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: --choose or --yes is given without --budget.
     """
-    given = [f"--{name}" for name in ("choose", "yes") if getattr(arguments, name, None)]
+    asked = getattr(arguments, "base_models", None) == ALL_AVAILABLE
+    options = ("choose",) if asked else ("choose", "yes")
+    given = [f"--{name}" for name in options if getattr(arguments, name, None)]
     if given and arguments.budget is None:
         verb = "have" if len(given) > 1 else "has"
         raise InputError(f"{' and '.join(given)} {verb} no effect without --budget. Add --budget.")

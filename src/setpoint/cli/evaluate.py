@@ -37,7 +37,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--num-test-cases", type=int, metavar="N", help="number of cases (default: 300, or the test split)"
     )
     cases.add_argument("--test-type", metavar="TYPE", help="standard (open loop), mpc (replanning) or both (default)")
-    cases.add_argument("--mpc-horizon", type=int, metavar="K", help="replan every K steps (default 5)")
+    cases.add_argument(
+        "--replan-every",
+        "--mpc-horizon",
+        dest="replan_every",
+        type=int,
+        metavar="K",
+        help="replan every K steps (default 5); --mpc-horizon is an alias: an interval, not a horizon, which is always "
+        "that of the system",
+    )
     add_disturbance_options(parser)
     parser.add_argument(
         "--save-plots", type=Path, metavar="FOLDER", help="save plots of the first cases to this folder"
@@ -52,17 +60,17 @@ def run(arguments: argparse.Namespace) -> int:
     from setpoint import problems
     from setpoint.api.evaluation import evaluate_groups, modes_of, summarise
 
+    notify = say_nothing if arguments.quiet else say
     disturbance = disturbance_of(arguments)
     subject = subject_of(arguments)
     wanted = []
     for problem in map(problems.get, subject.systems):
-        modes = modes_of(problem, arguments.test_type or "both", arguments.mpc_horizon, "--mpc-horizon")
-        wanted.append((modes, test_cases(arguments, problem)))
+        modes = modes_of(problem, arguments.test_type or "both", arguments.replan_every, "--replan-every")
+        wanted.append((modes, test_cases(arguments, problem, notify)))
     if arguments.save_plots is not None:
         _make_folder(arguments.save_plots)
     # Load the model before computing the references, so that an unusable model fails early.
     make = None if subject.load is None else subject.load()
-    notify = say_nothing if arguments.quiet else say
     found = evaluate_groups(make, wanted, subject.blocking, disturbance, label=subject.label, notify=notify)
     summary = summarise(found.episodes)
     plots = _save_plots(arguments, found.trajectories) if arguments.save_plots is not None else []
@@ -82,12 +90,11 @@ def _make_folder(path: Path) -> None:
 
 
 def _save_plots(arguments: argparse.Namespace, trajectories: Any) -> list[str]:
-    try:
-        from setpoint.reports.trajectory_figure import save_trajectory_figures
+    from setpoint.reports.figures.episodes import episode_figures
 
-        saved = save_trajectory_figures(arguments.save_plots, trajectories)
-    except ImportError as error:
-        raise InputError("--save-plots needs matplotlib. Install it with: pip install 'setpoint[report]'") from error
+    try:
+        figures = episode_figures(trajectories)
+        saved = [figure.save(arguments.save_plots / f"{figure.name}.svg") for figure in figures]
     except OSError as error:
         raise InputError(f"--save-plots must name a writable folder: {error}.") from error
     if not arguments.quiet:

@@ -1,6 +1,7 @@
 """Initial states and disturbances of `setpoint evaluate`."""
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from setpoint.cli.options import workspace_of
@@ -60,7 +61,9 @@ def disturbance_of(arguments: argparse.Namespace) -> "Disturbance":
     )
 
 
-def test_cases(arguments: argparse.Namespace, problem: "Problem") -> "tuple[TestCases, ...]":
+def test_cases(
+    arguments: argparse.Namespace, problem: "Problem", notify: "Callable[[str], None]"
+) -> "tuple[TestCases, ...]":
     """Return the test cases of one system: a suite, the test split of a dataset, or one state.
 
     Raises:
@@ -80,13 +83,14 @@ def test_cases(arguments: argparse.Namespace, problem: "Problem") -> "tuple[Test
     if arguments.initial_state is not None:
         if count is not None:
             raise InputError("--num-test-cases has no effect with --initial-state. Use one of them.")
-        return (TestCases(problem, _one_state(problem, arguments.initial_state)),)
+        return (TestCases(problem, _one_state(problem, arguments.initial_state, notify)),)
     if arguments.eval_dataset is not None:
         return (TestCases(problem, _test_split(arguments, problem)),)
     return suite_cases(arguments.suite or "nominal", problem.name, DEFAULT_CASES if count is None else count)
 
 
-def _one_state(problem: "Problem", values: list[float]) -> "np.ndarray":
+def _one_state(problem: "Problem", values: list[float], notify: "Callable[[str], None]") -> "np.ndarray":
+    """Return the state; one outside the initial set, in which test cases lie, is evaluated with a remark."""
     import numpy as np
 
     plant = problem.plant
@@ -94,7 +98,12 @@ def _one_state(problem: "Problem", values: list[float]) -> "np.ndarray":
         names = ", ".join(signal.name for signal in plant.states)
         raise InputError(f"an initial state of {problem.name} needs {plant.n_x} values ({names}), got {len(values)}.")
     states = np.array([values])
-    problem.require_initial(states)
+    if not np.isfinite(states).all():
+        raise InputError(f"an initial state must be finite, got {values}.")
+    try:
+        problem.require_initial(states)
+    except InputError as error:
+        notify(f"remark: {error} It is evaluated nevertheless; no test case starts there.")
     return states
 
 

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from setpoint.cli.budgeting import add_budget_options, check_budget_options, chosen, show_designs
-from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
+from setpoint.cli.naming import confirm_adapters, say_renamed_datasets
+from setpoint.cli.options import add_json, add_workspace, count, one_of, print_json, words, workspace_of
 from setpoint.cli.plan_view import show_plan
 from setpoint.cli.progress import progress, say
 from setpoint.cli.running import (
@@ -62,7 +63,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     status_parser.add_argument("--watch", action="store_true", help="follow the experiment until it ends")
     status_parser.add_argument("--check", action="store_true", help="read every stage instead of the last snapshot")
 
-    add("list", "list the experiments of the workspace", _list)
+    list_parser = add("list", "list the experiments of the workspace", _list)
+    list_parser.add_argument(
+        "--sort", type=one_of(*_SORTED), default="date", metavar="BY", help="date (default), name, state or score"
+    )
 
 
 _Add = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
@@ -133,6 +137,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(arguments)
     wanted = _requested(arguments)
+    confirm_adapters(wanted, yes=arguments.yes)
     if arguments.budget is not None and arguments.calibrate:
         _calibrated(wanted)
     return run_request(chosen(wanted, arguments), arguments)
@@ -158,6 +163,8 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         with findings.check():
             resolve_base(arguments.base_model or BUILTIN)
     findings.settle()
+    if not getattr(arguments, "quiet", False):
+        say_renamed_datasets(spec)
     if arguments.budget is not None:
         from setpoint.api.designs import chosen_before
 
@@ -298,18 +305,22 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.running.status import read_status
+    from setpoint.experiments.running.scores import best_so_far
+    from setpoint.experiments.running.status import read_status, require_plan
     from setpoint.formatting import counted
 
     workspace = workspace_of(arguments)
     if arguments.watch:
         _watch(workspace, arguments.experiment_id)
     status = read_status(workspace, arguments.experiment_id, check=arguments.check)
+    best = best_so_far(workspace, require_plan(workspace, arguments.experiment_id))
     if arguments.json:
-        print_json(status.to_json())
+        print_json({**status.to_json(), "best": [score.to_json() for score in best]})
         return 0
     counts = ", ".join(f"{count} {state}" for state, count in sorted(status.counts.items()))
     print(f"{status.experiment}: {status.state}; {counted(len(status.runs), 'run')}: {counts}")
+    for score in best:
+        print(f"best so far on {score.text}\n  ({score.run})")
     for name, run_state in status.runs.items():
         named = run_state.failure_class if (run_state.failure_class or "") not in (run_state.reason or "") else None
         detail = ": ".join(filter(None, [named, run_state.reason]))
@@ -326,21 +337,55 @@ def _watch(workspace: "Workspace", experiment_id: str) -> None:
         follow(plan, workspace, listener)
 
 
+_SORTED = ("date", "name", "state", "score")
+
+
 def _list(arguments: argparse.Namespace) -> int:
-    from setpoint.experiments.running.status import experiment_ids, read_status
+    from setpoint.experiments.running.status import experiment_ids
 
     workspace = workspace_of(arguments)
     found = []
     for name in experiment_ids(workspace):
         try:
-            found.append(read_status(workspace, name))
+            found.append(_listed(workspace, name))
         except (InputError, OSError) as error:  # an unreadable experiment must not hide the others
             print(f"setpoint: {error}", file=sys.stderr)
+    found.sort(key=lambda entry: _sort_key(entry, arguments.sort))
     if arguments.json:
-        print_json([status.to_json() for status in found])
+        print_json(found)
     elif not found:
         print(f"no experiments in workspace {str(workspace.root)!r}")
     else:
-        for status in found:
-            print(f"{status.state:<12} {status.counts.get('ok', 0)}/{len(status.runs)} ok  {status.experiment}")
+        print("\n".join(line for entry in found for line in _entry_lines(entry)))
     return 0
+
+
+def _listed(workspace: "Workspace", name: str) -> dict[str, Any]:
+    """Return the record of one experiment: its state, its date, its systems and its best scores."""
+    from setpoint.experiments.running.scores import best_so_far
+    from setpoint.experiments.running.status import read_status, require_plan
+
+    plan = require_plan(workspace, name)
+    status = read_status(workspace, name)
+    best = [score.to_json() | {"text": score.text} for score in best_so_far(workspace, plan)]
+    return {**status.to_json(), "created_at": plan.created_at, "systems": list(plan.systems), "best": best}
+
+
+def _sort_key(entry: dict[str, Any], by: str) -> tuple[Any, ...]:
+    keys: dict[str, Any] = {
+        "date": entry["created_at"],
+        "name": entry["experiment"],
+        "state": entry["state"],
+        "score": min((score["value"] for score in entry["best"]), default=float("inf")),
+    }
+    return keys[by], entry["experiment"]
+
+
+def _entry_lines(entry: dict[str, Any]) -> list[str]:
+    """Return an experiment in lines of at most 80 characters: its date and state, then the best run of each system."""
+    done = f"{entry['counts'].get('ok', 0)}/{len(entry['runs'])} ok"
+    scores = [f"    best on {score['text']}" for score in entry["best"]]
+    return [
+        f"{entry['created_at'][:10]}  {entry['state']:<11}  {done:<9}  {entry['experiment']}",
+        *(scores or [f"    {', '.join(entry['systems'])}: no score yet"]),
+    ]

@@ -1,7 +1,7 @@
 """`setpoint models list`: the trained models linked below `models/`."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,9 @@ from setpoint.cli.options import add_json, add_workspace, one_of, print_json, wo
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Manifest, StageFolder, Workspace
+    from setpoint.experiments.running.scores import Score
+
+_SORTED = ("date", "name", "system", "score")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,14 +22,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     list_parser.add_argument(
         "--format", type=one_of("text", "json"), default="text", metavar="FORM", help="text (default) or json"
     )
+    list_parser.add_argument(
+        "--sort", type=one_of(*_SORTED), default="date", metavar="BY", help="date (default), name, system or score"
+    )
     add_workspace(list_parser)
     add_json(list_parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List the models."""
+    from setpoint.experiments.running.scores import adapter_scores
+
     workspace = workspace_of(arguments)
-    found = [_describe(link, workspace, detailed=arguments.detailed) for link in _links(workspace)]
+    scores = adapter_scores(workspace)
+    found = [_describe(link, workspace, scores, detailed=arguments.detailed) for link in _links(workspace)]
+    found.sort(key=lambda model: _sort_key(model, arguments.sort))
     if arguments.json or arguments.format == "json":
         print_json(found)
     elif not found:
@@ -41,7 +51,19 @@ def _links(workspace: "Workspace") -> list[Path]:
     return sorted(links)
 
 
-def _describe(link: Path, workspace: "Workspace", *, detailed: bool) -> dict[str, Any]:
+def _sort_key(model: dict[str, Any], by: str) -> tuple[Any, ...]:
+    keys: dict[str, Any] = {
+        "date": model["finished_at"] or "",
+        "name": model["run_id"],
+        "system": "+".join(model["systems"]),
+        "score": next((score["value"] for score in model["scores"]), float("inf")),
+    }
+    return keys[by], model["run_id"], model["stage"]
+
+
+def _describe(
+    link: Path, workspace: "Workspace", scores: "Mapping[str, Sequence[Score]]", *, detailed: bool
+) -> dict[str, Any]:
     """Return the record of one model; a value missing from its stage folder is None."""
     from setpoint.artifacts import StageFolder
 
@@ -56,8 +78,18 @@ def _describe(link: Path, workspace: "Workspace", *, detailed: bool) -> dict[str
         "path": str(link),
         "finished_at": None if manifest is None else manifest.finished_at,
         "usable": stage.finished(),
+        "scores": [score.to_json() | {"text": score.text} for score in _primary_first(scores.get(stage.path.name, ()))],
     }
     return {**model, **_details(stage, manifest)} if detailed else model
+
+
+def _primary_first(scores: "Sequence[Score]") -> "list[Score]":
+    """Return the scores with those in the primary mode of their system first."""
+    from setpoint import plants, problems
+
+    known = plants.names()
+    primary = {s.system: problems.get(s.system).evaluation_mode.episodes for s in scores if s.system in known}
+    return sorted(scores, key=lambda score: primary.get(score.system) != score.mode)
 
 
 def _details(stage: "StageFolder", manifest: "Manifest | None") -> dict[str, Any]:
@@ -76,7 +108,11 @@ def _details(stage: "StageFolder", manifest: "Manifest | None") -> dict[str, Any
 
 def _lines(model: dict[str, Any]) -> Iterator[str]:
     note = "" if model["usable"] else "  (files missing: train again)"
-    yield f"{'+'.join(model['systems'])}  {model['stage']:<4}  {model['run_id']}  {model['finished_at'] or ''}{note}"
+    date = (model["finished_at"] or "")[:10]
+    yield f"{date:<10}  {model['stage']:<4}  {model['run_id']}{note}"
+    yield from (f"    {score['text']}" for score in model["scores"])
+    if not model["scores"]:
+        yield f"    {'+'.join(model['systems'])}: not evaluated"
     if "parameters" in model:
         yield f"    path: {model['path']}"
         for group, values in model["parameters"].items():

@@ -138,12 +138,14 @@ def _estimate_lines(prepared: "Preparation") -> list[str]:
     lines = []
     if expected.stages:
         low, high = expected.interval
-        lines.append(
-            f"Estimate: {_duration(expected.cpu_s)} of CPU time (90 % interval: {_duration(low)} to {_duration(high)}) "
-            f"for {counted(len(expected.stages), 'stage')}; about {_duration(expected.wall_s)} wall-clock with "
-            f"{counted(expected.workers, 'worker')} at the load seen so far; {expected.memory_gb:.2f} GB per stage; "
-            f"{expected.gpu_hours:.2f} GPU hours"
-        )
+        lines += [
+            f"Estimate for {counted(len(expected.stages), 'stage')}:",
+            f"  CPU time:   {_duration(expected.cpu_s)} (90 % interval: {_duration(low)} to {_duration(high)})",
+            f"  wall clock: about {_duration(expected.wall_s)} with {counted(expected.workers, 'worker')} at the load "
+            "seen so far",
+            f"  memory:     {expected.memory_gb:.2f} GB per stage",
+            f"  GPU:        {expected.gpu_hours:.2f} hours",
+        ]
     if expected.unknown:
         kinds = ", ".join(expected.unknown)
         lines.append(f"Estimate: no timings for {kinds}: none has run in this workspace. Use --calibrate to measure")

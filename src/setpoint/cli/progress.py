@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
+    from setpoint.experiments.running.watch import Watch
     from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
 
@@ -34,12 +35,15 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
         with live(plan, workspace, Console(stderr=True)) as listener:
             yield listener
     else:
-        yield lambda event: _log(plan, event)
+        from setpoint.experiments.running.watch import Watch
+
+        watch = Watch(plan, workspace)
+        yield lambda event: _log(watch, event)
 
 
-def _log(plan: "Plan", event: "Event") -> None:
-    from setpoint.experiments.running.messages import event_text
+def _log(watch: "Watch", event: "Event") -> None:
+    from setpoint.experiments.running.messages import progress_text
 
-    text = event_text(plan, event)
+    text = progress_text(watch, event)
     if text is not None:
         say(text)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from setpoint.cli.options import add_json, add_workspace, one_of, print_json, workspace_of
 
-SUFFIXES = {"text": ".txt", "markdown": ".md", "html": ".html"}
+SUFFIXES = {"text": ".txt", "markdown": ".md", "html": ".html", "latex": ".tex"}
+FIGURES = ("svg", "pdf", "png")
+"""Formats whose files are written, and their paths printed."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -13,10 +15,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help="id of the experiment")
     parser.add_argument(
         "--format",
-        type=one_of("text", "markdown", "html"),
+        type=one_of(*SUFFIXES, *FIGURES),
         default="text",
         metavar="FORM",
-        help="format to print: text (default), markdown or html",
+        help="what to print: text (default), markdown, html or latex; svg, pdf or png: the paths of the figures, drawn "
+        "in that format (latex includes pdf)",
     )
     parser.add_argument("--no-figures", action="store_true", help="skip the image files (faster)")
     parser.add_argument("--open", action="store_true", help="open the HTML report in a browser")
@@ -37,17 +40,27 @@ def run(args: argparse.Namespace) -> int:
     if not plan_path(experiment).exists():
         raise no_experiment(workspace, args.experiment)
     running = lease_holder(experiment) is not None
-    report = write_reports(experiment, figures=not args.no_figures, running=running)
+    report = write_reports(experiment, figures=_formats(args), running=running)
     if args.json:
         print_json(read_claims_json(report))
         return 0
     if args.open:
         _open(report.with_name("report.html"))
         return 0
+    if args.format in FIGURES:
+        print("\n".join(str(path) for path in sorted(report.parent.glob(f"figures/*.{args.format}"))))
+        return 0
     shown = report.with_suffix(SUFFIXES[args.format])
     text = shown.read_text(encoding="utf-8")
     print(seen_from(Path(), text, workspace.root) if args.format == "text" else text, end="")
     return 0
+
+
+def _formats(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the formats of the figure files: SVG for the reports, and what the printed format needs."""
+    if args.no_figures:
+        return ()
+    return ("svg", *{"latex": ("pdf",), "pdf": ("pdf",), "png": ("png",)}.get(args.format, ()))
 
 
 def _open(page: Path) -> None:

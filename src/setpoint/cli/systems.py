@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,22 +54,42 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([_record(problem) for problem in known])
     else:
-        for problem in known:
-            print(f"{problem.name:<24} {problem.plant.short_name:<10} {problem.plant.title}; {_mode_text(problem)}")
+        print("\n".join(_table(known)))
     for name, reason in plants.plugins().broken.items():
         print(f"{name}: broken plug-in, skipped ({reason})", file=sys.stderr)
     return 0
 
 
+def _table(known: "Sequence[Problem]") -> Iterator[str]:
+    """Yield one aligned line per system, at most 80 characters long."""
+    from setpoint.api.stability import stability
+
+    rows = [("system", "short", "n_x", "n_u", "linear", "stable", "primary mode")]
+    rows += [
+        (
+            problem.name,
+            problem.plant.short_name,
+            str(problem.plant.n_x),
+            str(problem.plant.n_u),
+            "yes" if problem.plant.linear else "no",
+            stability(problem),
+            problem.evaluation_mode.replace("_", " ") + ("" if problem.open_loop else " only"),
+        )
+        for problem in known
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield "stable: without control, near the target (linearised). Data sheet: setpoint systems NAME"
+
+
 def _plot(problem: "Problem", file: Path) -> Path:
     """Plot a few optimal trajectories, and return the path of the image."""
     path = _image_path(problem, file)
-    try:
-        from setpoint.api.control import plot_system
+    from setpoint.api.control import plot_system
 
+    try:
         plot_system(problem, path)
-    except ImportError as error:
-        raise InputError("--plot needs matplotlib. Install it with: pip install 'setpoint[report]'") from error
     except OSError as error:
         raise InputError(f"--plot must name a writable file, got {str(path)!r}: {error}.") from error
     return path
@@ -89,6 +109,8 @@ def _image_path(problem: "Problem", file: Path) -> Path:
 
 
 def _record(problem: "Problem") -> dict[str, Any]:
+    from setpoint.api.stability import stability
+
     plant = problem.plant
     return {
         **problem.definition(),
@@ -103,6 +125,10 @@ def _record(problem: "Problem") -> dict[str, Any]:
         "horizon_s": problem.horizon_s,
         "evaluation_mode": problem.evaluation_mode,
         "open_loop": problem.open_loop,
+        "n_x": plant.n_x,
+        "n_u": plant.n_u,
+        "linear": plant.linear,
+        "stable": stability(problem),
     }
 
 

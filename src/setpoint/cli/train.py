@@ -2,6 +2,7 @@
 
 import argparse
 
+from setpoint.cli.naming import say_renamed_datasets
 from setpoint.cli.options import add_json, add_workspace, print_json, words, workspace_of
 from setpoint.cli.plan_view import show_plan
 from setpoint.cli.progress import say
@@ -78,12 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
             if name in parameters:
                 raise InputError(f"{name!r} is set by --set and by --{name.replace('_', '-')}. Use one of them.")
             parameters[name] = getattr(arguments, name)
-    single = single_fields(
-        systems=arguments.systems, training_type=arguments.training_type, parameters=parameters, **fields
+    spec = make_spec(
+        single_fields(systems=arguments.systems, training_type=arguments.training_type, parameters=parameters, **fields)
     )
+    if not arguments.quiet:
+        say_renamed_datasets(spec)
     wanted = make_request(
         workspace_of(arguments),
-        make_spec(single),
+        spec,
         experiment_id=arguments.run_id,
         fresh=arguments.fresh,
         accept_changes=arguments.accept_changes,

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ from jaxtyping import Float
 
 from setpoint import problems
 from setpoint.artifacts import StageContext
-from setpoint.controllers import Controller
+from setpoint.controllers import Controller, ControlPlan
 from setpoint.episodes import EPISODES, TRAJECTORIES, condition_folder, write_episodes, write_trajectories
 from setpoint.errors import InputError, StageError
 from setpoint.evaluation.conditions import Condition
 from setpoint.evaluation.optima import OPTIMA, Optima, read_optima, write_optima
-from setpoint.evaluation.protocol import EvaluationConfig
+from setpoint.evaluation.protocol import EvaluationConfig, Mode
 from setpoint.evaluation.references import evaluate_references
 from setpoint.evaluation.run import Evaluated, evaluate
 from setpoint.evaluation.summary import summarise
@@ -75,16 +76,57 @@ def run_policy(context: StageContext) -> dict[str, Any]:
     problem = problems.get(config.system)
     optima = _planned_optima(config, context.needs["reference"])
     policy = _load_policy(context)
+    tally = _Tally(context, config.cases * len(config.modes) * (1 + len(config.conditions)))
     found = Evaluated()
     for mode in config.modes:
-        found.add(evaluate(problem, policy(problem), optima, mode))
+        found.add(evaluate(problem, tally.counted(policy(problem), problem, mode), optima, mode))
     elsewhere = {
-        condition.name: _under(condition, config, policy, context.needs["reference"]) for condition in config.conditions
+        condition.name: _under(condition, config, policy, context.needs["reference"], tally)
+        for condition in config.conditions
     }
     return _publish(context, found, elsewhere)
 
 
-def _under(condition: Condition, config: EvaluationConfig, policy: Policy, reference: Path) -> Evaluated:
+@dataclass
+class _Tally:
+    """Logs how many cases of all modes and conditions have been answered, after each plan of a controller.
+
+    Attributes:
+        total: number of cases, once for each mode and condition.
+    """
+
+    context: StageContext
+    total: int
+    done: float = 0.0
+
+    def add(self, cases: float) -> None:
+        self.done += cases
+        self.context.log({"step": round(self.done), "cases": self.total})
+
+    def counted(self, controller: Controller, problem: Problem, mode: Mode) -> "_Counted":
+        plans = -(-problem.steps // (mode.replan_interval or problem.steps))
+        return _Counted(controller, plans, self)
+
+
+@dataclass
+class _Counted:
+    """A controller whose plans are counted; an episode takes `plans` of them."""
+
+    controller: Controller
+    plans: int
+    tally: _Tally
+
+    @property
+    def name(self) -> str:
+        return self.controller.name
+
+    def plan(self, t: float, x: Float[np.ndarray, "B n_x"], steps: int) -> ControlPlan:
+        planned = self.controller.plan(t, x, steps)
+        self.tally.add(len(x) / self.plans)
+        return planned
+
+
+def _under(condition: Condition, config: EvaluationConfig, policy: Policy, reference: Path, tally: _Tally) -> Evaluated:
     """Evaluate the policy under one condition, on the cases for which the reference has optima."""
     found, solved = Evaluated(), 0
     for group, cases in enumerate(condition.groups(config.cases)):
@@ -94,7 +136,8 @@ def _under(condition: Condition, config: EvaluationConfig, policy: Policy, refer
             _require_cases(cases.states, optima, path)
             controller = policy(cases.problem)
             for mode in config.modes:
-                rows = evaluate(cases.problem, controller, optima, mode, condition.disturbance)
+                counted = tally.counted(controller, cases.problem, mode)
+                rows = evaluate(cases.problem, counted, optima, mode, condition.disturbance)
                 found.add(rows.numbered_from(solved))
             solved += len(optima)
     return found

@@ -136,6 +136,14 @@ def _adapters(request: Request) -> list[Adapter]:
     return []
 
 
+def available_adapters(request: Request) -> list[Adapter]:
+    """Return the existing adapters that a new experiment with `all_available` would train further."""
+    match request.spec:
+        case TransferSpec(base_models="all_available") if request.existing is None:
+            return _adapters(request)
+    return []
+
+
 def require_machine(request: Request, *, trains_here: bool = True) -> None:
     """Run the preflight checks of this machine. Writes nothing to disk.
 

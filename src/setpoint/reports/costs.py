@@ -56,6 +56,13 @@ def configuration_costs(ranked: RankedSystem) -> list[ConfigurationCost]:
     return []
 
 
+def cost_range(cost: ConfigurationCost) -> tuple[float, float]:
+    """Return the smallest and the largest cost of a run of the configuration, in its unit."""
+    attribute = "gpu_hours" if cost.unit == "GPU hours" else "cpu_core_hours"
+    known = [value for run in _ok(cost.result) if (value := getattr(run.cost, attribute)) is not None]
+    return min(known), max(known)
+
+
 def _mean_cost(result: ConfigurationResult, attribute: str) -> float | None:
     costs = [getattr(run.cost, attribute) for run in _ok(result)]
     known = [cost for cost in costs if cost is not None]

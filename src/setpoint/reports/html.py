@@ -1,6 +1,7 @@
-"""The report as one self-contained HTML file: no network access, no library, a strict content security policy.
+"""The report as one self-contained HTML file: no network access and a strict content security policy.
 
-Only sorting and filtering of runs need scripts. All text that comes from files is escaped by `text_of`.
+Scripts draw the figures, with the library that the page contains, and sort and filter the runs; everything else can be
+read without them. All text that comes from files is escaped by `text_of`.
 """
 
 import json
@@ -8,23 +9,14 @@ import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from setpoint.analysis.data.claim import Claim, all_caveats
 from setpoint.formatting import counted, interval_text, listed, number_text, p_text
-from setpoint.reports.charts import (
-    Chart,
-    failure_map,
-    forest,
-    levels,
-    pareto,
-    predicted_costs,
-    profiles,
-    seeds,
-    trajectories,
-)
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.confirmation import COLUMNS as CONFIRMED
 from setpoint.reports.confirmation import NOTE as OPTIMISM
@@ -50,16 +42,16 @@ from setpoint.reports.content import (
     type_text,
     unfinished_text,
 )
-from setpoint.reports.curve_charts import learning_curves
+from setpoint.reports.figures import Figure
+from setpoint.reports.figures.report_figures import ReportFigures
+from setpoint.reports.figures.spec import CONFIG
 from setpoint.reports.files import BELOW, Files
 from setpoint.reports.guide import OF_KIND, TOPICS
-from setpoint.reports.map_charts import maps
 from setpoint.reports.modes import HEADINGS, mode_table, mode_text
 from setpoint.reports.recommendations import recommendations
 from setpoint.reports.remedies import suggested_change
 from setpoint.reports.results import Cell
 from setpoint.reports.summary import summary
-from setpoint.reports.svg import text_of
 from setpoint.reports.usage import usage_lines
 
 STATIC_RUNS = 300
@@ -92,21 +84,21 @@ SECTIONS = {
 }
 
 
-def render_html(report: Report, generated: Files, results: Sequence[Mapping[str, Cell]]) -> str:
-    """Render the document with the table of `results`; the same data give the same bytes."""
-    style, script = (_asset(name) for name in ("report.css", "report.js"))
+def render_html(report: Report, generated: Files, results: Sequence[Mapping[str, Cell]], figures: ReportFigures) -> str:
+    """Render the document with the table of `results` and the figures; the same data give the same bytes."""
+    style, script, vega = (_asset(name) for name in ("report.css", "report.js", "vega.js"))
     title = f"Experiment Report: {report.data.id}"
     body = {
-        "results": "".join(_beside_baselines(report, ranked) for ranked in report.ranked),
-        "claims": _effects(report),
+        "results": "".join(_beside_baselines(report, ranked, figures) for ranked in report.ranked),
+        "claims": _effects(report, figures),
         "statistics": _statistics(report),
-        "usage": _usage(report),
+        "usage": _usage(report, figures),
         "recommendations": _list(recommendations(report), ordered=True),
-        "configurations": "".join(_configurations(report, ranked) for ranked in report.ranked),
-        "maps": _figures([*levels(report), *maps(report)]),
-        "failures": _failures(report),
-        "curves": _figures([c for r in report.ranked for c in learning_curves(report, r.system)]),
-        "trajectories": _figures([c for r in report.ranked for c in trajectories(report, r)]),
+        "configurations": "".join(_configurations(report, ranked, figures) for ranked in report.ranked),
+        "maps": _figures([*figures.levels, *figures.maps]),
+        "failures": _failures(report, figures),
+        "curves": _figures(figures.curves),
+        "trajectories": _figures(figures.trajectories),
         "runs": _runs(report, results),
         "files": _files(report, generated),
         "guide": _guide(),
@@ -118,12 +110,12 @@ def render_html(report: Report, generated: Files, results: Sequence[Mapping[str,
         for name, content in shown.items()
     )
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_policy(style, script)}'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_policy(style, [vega, script])}'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<title>{text_of(title)}</title><style>{style}</style></head><body>"
         f'<a class="skip" href="#results">Skip to the results</a><header><h1>{text_of(title)}</h1>{_summary(report)}'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header><main>{sections}</main>'
-        f"<script>{script}</script></body></html>\n"
+        f"{_figure_data(figures)}<script>{vega}</script><script>{script}</script></body></html>\n"
     )
 
 
@@ -131,14 +123,36 @@ def _asset(name: str) -> str:
     return (files("setpoint.reports") / "assets" / name).read_text(encoding="utf-8").strip()
 
 
-def _policy(style: str, script: str) -> str:
-    """Return the policy that allows only this style and this script, and no fetching, sending or framing."""
-    hashes = [b64encode(sha256(text.encode()).digest()).decode() for text in (style, script)]
+def _policy(style: str, scripts: Sequence[str]) -> str:
+    """Return the policy that allows only this style and these scripts, and no fetching, sending, framing or `eval`."""
+    style_hash, *hashes = [b64encode(sha256(text.encode()).digest()).decode() for text in (style, *scripts)]
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     policy = (
-        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:; "
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src {allowed}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
     return f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+
+
+def _figure_data(figures: ReportFigures) -> str:
+    """Return the specifications of all figures, which the script draws where their names are."""
+    specs = {each.name: {"spec": each.compact(), "reserve": each.reserve} for each in figures.all}
+    return _json_script("figures-data", {"config": CONFIG, "figures": specs})
+
+
+def _json_script(name: str, content: Any) -> str:
+    """Return JSON as an inert script element: in it, only `<` can close it or open another."""
+    data = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return f'<script type="application/json" id="{name}">{data.replace("<", LESS)}</script>'
+
+
+LESS = "\\u003c"
+"""The escape of `<` in JSON (HTML Standard, "Restrictions for contents of script elements")."""
+
+
+def text_of(value: str) -> str:
+    """Escape `value` for HTML, and put it on one line without control characters."""
+    return escape(one_line(value), quote=True)
 
 
 def _summary(report: Report) -> str:
@@ -188,7 +202,7 @@ def _list(items: Sequence[str], *, ordered: bool) -> str:
     return f"<{kind}>{''.join(f'<li>{text_of(item)}</li>' for item in items)}</{kind}>"
 
 
-def _beside_baselines(report: Report, ranked: RankedSystem) -> str:
+def _beside_baselines(report: Report, ranked: RankedSystem, figures: ReportFigures) -> str:
     """Render the best configurations beside base and references in every mode, then the figure of all configurations.
 
     The heading names the primary mode, in which configurations are ranked and compared.
@@ -215,12 +229,10 @@ def _beside_baselines(report: Report, ranked: RankedSystem) -> str:
         f'<thead><tr><th scope="col" rowspan="2">controller</th>{groups}</tr><tr>{names}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
-    chart = seeds(report, ranked)
-    figure = _figures([chart]) if chart is not None else ""
-    return f"{heading}{table}<p>{sure}</p>{figure}"
+    return f"{heading}{table}<p>{sure}</p>{_figures(figures.seeds.get(ranked.system, ()))}"
 
 
-def _effects(report: Report) -> str:
+def _effects(report: Report, figures: ReportFigures) -> str:
     """Render the questions that were asked with the answers of their claims, and the figure of the same claims."""
     shown = asked(report)
     lines = [
@@ -228,9 +240,8 @@ def _effects(report: Report) -> str:
         f'<a href="#how-{OF_KIND[claim.kind]}" aria-label="how it was tested">how?</a></span></li>'
         for claim in shown
     ]
-    chart = forest(report)
     answers = f'<ul class="claims">{"".join(lines)}</ul>' if lines else "<p>Nothing was compared.</p>"
-    return answers + _figures([chart] if chart is not None else [])
+    return answers + _figures(figures.effects)
 
 
 def _statistics(report: Report) -> str:
@@ -302,16 +313,17 @@ def _breakable(name: str) -> str:
     return text_of(name).replace("_", "_<wbr>")
 
 
-def _figures(charts: Sequence[Chart]) -> str:
-    if not charts:
-        return ""
+def _figures(figures: Sequence[Figure]) -> str:
+    """Return the places of figures, each with its caption as text alternative; scripts draw them."""
     drawn = "".join(
-        f"<figure>{chart.body}<figcaption>{text_of(chart.caption)}</figcaption></figure>" for chart in charts
+        f'<figure><div class="plot" data-figure="{text_of(each.name)}" role="img" aria-label="{text_of(each.caption)}">'
+        f"</div><figcaption>{text_of(each.caption)}</figcaption></figure>"
+        for each in figures
     )
-    return f'<div class="charts">{drawn}</div>'
+    return f'<div class="charts">{drawn}</div>' if figures else ""
 
 
-def _configurations(report: Report, ranked: RankedSystem) -> str:
+def _configurations(report: Report, ranked: RankedSystem, figures: ReportFigures) -> str:
     near_best = {True: "yes", False: "no", None: "not testable"}
     rows = [
         (
@@ -331,12 +343,9 @@ def _configurations(report: Report, ranked: RankedSystem) -> str:
     count = len(ranked.configurations)
     caption = f"{counted(count, 'configuration')} on {ranked.system}, best first"
     caption += f" (the first {SHOWN_ROWS} are shown)." if count > SHOWN_ROWS else "."
-    found = (profiles(report, ranked), pareto(report, ranked))
-    charts = [chart for chart in found if chart is not None]
-    return (
-        f"<h3>{text_of(ranked.system)}</h3>{_figures(charts)}{_table(columns, rows, caption)}"
-        f"{_by_condition(report, ranked)}"
-    )
+    drawn = _figures(figures.of_configurations.get(ranked.system, ()))
+    table = _table(columns, rows, caption)
+    return f"<h3>{text_of(ranked.system)}</h3>{drawn}{table}{_by_condition(report, ranked)}"
 
 
 def _by_condition(report: Report, ranked: RankedSystem) -> str:
@@ -344,9 +353,8 @@ def _by_condition(report: Report, ranked: RankedSystem) -> str:
     return "" if found is None else f"{_table(COLUMNS, found.rows, f'{found.title}.')}<p>{text_of(NOTE)}</p>"
 
 
-def _failures(report: Report) -> str:
-    chart = failure_map(report)
-    if chart is None:
+def _failures(report: Report, figures: ReportFigures) -> str:
+    if not figures.failures:
         return ""
     failed = [run for run in report.data.runs if run.failure is not None]
     rows = [
@@ -355,12 +363,11 @@ def _failures(report: Report) -> str:
         if run.failure is not None
     ]
     caption = "Failed runs. failures.md has the evidence and the commands that reproduce them."
-    return _figures([chart]) + _table(("run", "class", "reason", "suggested change"), rows, caption)
+    return _figures(figures.failures) + _table(("run", "class", "reason", "suggested change"), rows, caption)
 
 
-def _usage(report: Report) -> str:
-    chart = predicted_costs(report.data)
-    return _definitions(usage_lines(report)) + _figures([chart] if chart is not None else [])
+def _usage(report: Report, figures: ReportFigures) -> str:
+    return _definitions(usage_lines(report)) + _figures(figures.costs)
 
 
 def _runs(report: Report, rows: Sequence[Mapping[str, Cell]]) -> str:
@@ -373,9 +380,6 @@ def _runs(report: Report, rows: Sequence[Mapping[str, Cell]]) -> str:
         for name in names
     ]
     cells = [[_compact(name, row[name]) for name in names] for row in rows]
-    data = json.dumps({"columns": columns, "rows": cells}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    # In a script element only `<` can close it or open another (HTML Standard, "Restrictions for script contents").
-    inert = data.replace("<", "\\u003c")
     none = [str(column["none"]) for column in columns]
     static = [
         [blank if cell is None else str(cell) for cell, blank in zip(row, none, strict=True)]
@@ -393,7 +397,7 @@ def _runs(report: Report, rows: Sequence[Mapping[str, Cell]]) -> str:
         '<button id="runs-after" type="button">Next page</button><output id="runs-status" aria-live="polite"></output>'
         '</div><div class="scroll" tabindex="0" role="region" aria-label="All runs"><table><caption>One row per run '
         "and system. Click a column header to sort.</caption><thead><tr></tr></thead><tbody></tbody></table></div>"
-        f'</div><script type="application/json" id="runs-data">{inert}</script>'
+        f"</div>{_json_script('runs-data', {'columns': columns, 'rows': cells})}"
     )
 
 

@@ -20,6 +20,7 @@ from setpoint.reports.stage_effects import (
     cell_name,
     range_text,
     stage_effects,
+    worst_text,
 )
 
 LARGEST_CONFIRMATION = 6
@@ -218,7 +219,7 @@ def _against(report: Report, effect: StageEffect) -> str:
     change = (
         f"Lower {rate} on {system} {where}" if name.endswith("learning_rate") else f"Avoid {stage} on {system} {where}"
     )
-    return f"{change}, where it did most harm: {range_text(effect)}.{best}"
+    return f"{change}, where it did most harm ({worst_text(effect)}).{best}"
 
 
 def _gain_of_best(report: Report, effect: StageEffect) -> tuple[float | None, str]:

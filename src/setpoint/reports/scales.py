@@ -1,4 +1,4 @@
-"""Axis ranges, ticks and smoothing of curves, shared by PNG and SVG figures."""
+"""Which references fit on an axis, and the smoothing of curves."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,6 @@ import numpy as np
 
 ROOM = 3.0
 """An axis includes a reference if it then spans at most this multiple of the data's range."""
-_FEW_TICKS = 3
 _LEAST_RATIO = 2.0
 _LEAST_SHARE = 0.25
 
@@ -57,31 +56,6 @@ def place_references(
 
 def _scaled(value: float, logarithmic: bool) -> float:
     return math.log(value) if logarithmic else value
-
-
-def ticks(low: float, high: float, *, logarithmic: bool) -> list[float]:
-    """Return a few round values between `low` and `high`; at least three if possible."""
-    return _log_ticks(low, high) if logarithmic else _linear_ticks(low, high)
-
-
-def _linear_ticks(low: float, high: float) -> list[float]:
-    # Round steps of 1, 2, 2.5, 5 or 10 times a power of ten, the first that gives at most six intervals.
-    step = 10.0 ** math.floor(math.log10((high - low) / 3.0))
-    step *= next((m for m in (1.0, 2.0, 2.5, 5.0) if (high - low) / (step * m) <= 6.0), 10.0)
-    first = math.ceil(low / step)
-    return [float(f"{step * k:.12g}") for k in range(first, math.floor(high / step) + 1)]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    stride = max(1, math.ceil(len(exponents) / 8))
-    # Decades if at least three fit, else finer divisions of a decade; less than a decade gets linear ticks.
-    for steps in ((1,), (1, 3), (1, 2, 5)):
-        found = [float(f"{m}e{e}") for e in list(exponents)[::stride] for m in steps]
-        found = [tick for tick in found if low <= tick <= high]
-        if len(found) >= _FEW_TICKS:
-            return found
-    return _linear_ticks(low, high)
 
 
 def smoothing_width(count: int) -> int:

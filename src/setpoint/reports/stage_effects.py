@@ -131,6 +131,12 @@ def cells_text(effect: StageEffect) -> str:
     return "; ".join([*parts[:NAMED], *([f"{counted(rest, 'more configuration')} in report.md"] if rest > 0 else [])])
 
 
+def worst_text(effect: StageEffect) -> str:
+    """Return `worsened by 45 % with LoRA rank 8, learning rate 5e-4`: the cell with the worst effect."""
+    worst = min(effect.cells, key=lambda cell: cell.estimate or 0.0)
+    return f"{change_text(worst.estimate or 0.0, None, relative=effect.relative)} with {cell_label(str(worst.subject))}"
+
+
 def range_text(effect: StageEffect) -> str:
     """Return `from worsened by 45 % (LoRA rank 8, learning rate 5e-4) to improved by 1.4 % (…)`."""
     ordered = sorted(effect.cells, key=lambda cell: cell.estimate or 0.0)

@@ -153,11 +153,16 @@ def _beside_baselines(report: Report, ranked: RankedSystem) -> list[str]:
     table = mode_table(report, ranked)
     if table is None:
         return []
+    names = iter([configuration_label(report.data, result).partition(", ")[2] for result in ranked.with_result])
+    labels = [next(names) if row.trained else row.label for row in table.rows]
     lines = []
     for k in range(0, len(table.modes), 2):
         modes = table.modes[k : k + 2]
         wide = [len(mode_text(mode)) for mode in modes]
-        rows = [[_cut(row.label), *(cell for mode in modes for cell in row.cells(mode, _SHOWN))] for row in table.rows]
+        rows = [
+            [_cut(label), *(cell for mode in modes for cell in row.cells(mode, _SHOWN))]
+            for label, row in zip(labels, table.rows, strict=True)
+        ]
         body = aligned([["", *(_SHOWN_NAMES * len(modes))], *rows])
         first = body[0].find(_SHOWN_NAMES[0])
         second = body[0].find(_SHOWN_NAMES[0], first + 1)

@@ -1,6 +1,7 @@
 """Write all reports of an experiment from its result files."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ from setpoint.analysis.data.claim import Claim
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.artifacts import read_json, write_json, write_text
-from setpoint.errors import SetpointError
+from setpoint.errors import InputError, SetpointError
 from setpoint.reports.conditions import condition_rows
 from setpoint.reports.content import Report, build_report
 from setpoint.reports.failures import render_failures
+from setpoint.reports.figures.files import can_draw, save_all
+from setpoint.reports.figures.report_figures import ReportFigures, report_figures
 from setpoint.reports.files import FIGURES, REPORTS, generated_files
 from setpoint.reports.html import render_html
+from setpoint.reports.latex import render_latex
 from setpoint.reports.markdown import render_markdown
 from setpoint.reports.modes import baseline_rows
 from setpoint.reports.results import csv_text, result_rows, write_parquet
@@ -23,14 +27,15 @@ from setpoint.reports.text import render_text
 CLAIMS = "claims.json"
 
 
-def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool = False) -> Path:
+def write_reports(experiment_dir: Path, *, figures: bool | Sequence[str] = True, running: bool = False) -> Path:
     """Write `reports/` of the experiment in this folder, and return the path of report.txt.
 
     All numbers are computed from the plan and the result files, so writing again gives the same files.
 
     Args:
         experiment_dir: the experiment's folder.
-        figures: draw the PNG files. The HTML page always contains its own figures.
+        figures: formats of the figure files, of `svg`, `pdf` and `png`; True for `svg`, False for none. The HTML page
+            always contains its figures.
         running: mark the report as one of a running experiment, which files alone cannot tell.
 
     Raises:
@@ -39,7 +44,9 @@ def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool =
     report = build_report(read_experiment(experiment_dir), running=running)
     folder = experiment_dir / REPORTS
     folder.mkdir(exist_ok=True)
-    drawn, place = _write_figures(report, folder / FIGURES) if figures else _no_figures(folder / FIGURES)
+    found = report_figures(report)
+    formats = ("svg",) if figures is True else tuple(figures or ())
+    drawn, place = _write_figures(report, found, folder / FIGURES, formats)
     files = generated_files(report, place)
     rows = result_rows(report.data)
     write_text(folder / "results.csv", csv_text(rows))
@@ -47,8 +54,9 @@ def write_reports(experiment_dir: Path, *, figures: bool = True, running: bool =
     write_text(folder / "baselines.csv", csv_text(baseline_rows(report.data)))
     _write_conditions(report, folder / "conditions.csv")
     write_json(folder / CLAIMS, claims_json(report))
+    write_text(folder / "report.tex", render_latex(report, found))
     write_text(folder / "report.md", render_markdown(report, files, drawn))
-    write_text(folder / "report.html", render_html(report, files, rows))
+    write_text(folder / "report.html", render_html(report, files, rows, found))
     _write_failures(report.data, folder / "failures.md")
     write_text(folder / "report.txt", render_text(report, files))
     return folder / "report.txt"
@@ -91,23 +99,21 @@ def _write_failures(data: ExperimentData, path: Path) -> None:
         write_text(path, text)
 
 
-def _no_figures(folder: Path) -> tuple[list[str], str]:
-    shutil.rmtree(folder, ignore_errors=True)  # figures of an earlier report
-    return [], "skipped (--no-figures)"
-
-
-def _write_figures(report: Report, folder: Path) -> tuple[list[str], str]:
+def _write_figures(
+    report: Report, figures: ReportFigures, folder: Path, formats: Sequence[str]
+) -> tuple[list[str], str]:
     """Draw the figures into an empty folder; return their names, and their folder or why there are none."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        from setpoint.reports.figures import draw_figures
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("matplotlib"):
-            raise SetpointError(f"cannot draw the figures: {error}") from error
-        return [], "skipped: matplotlib is not installed (pip install 'setpoint[report]')"
-    folder.mkdir()
-    names = draw_figures(report, folder)
-    if not names:
-        folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)  # figures of an earlier report
+    if not formats:
+        return [], "skipped (--no-figures)"
+    if not figures.all:
         return [], "none (no results to draw yet)"
+    if not can_draw():
+        return [], "skipped: vl-convert-python is not installed (pip install 'setpoint[report]')"
+    try:
+        names = save_all(figures.all, folder, formats)
+    except InputError:
+        raise
+    except SetpointError as error:  # the page draws them itself
+        return [], f"none ({error})"
     return names, f"experiments/{report.data.folder.name}/{REPORTS}/{FIGURES}"

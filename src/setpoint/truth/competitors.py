@@ -44,7 +44,46 @@ def found_by_others(planted: Planted) -> dict[str, float]:
     if planted.blocks:
         effects = _effects(planted, table, shape, blocked=True)
         found |= {f"block ANOVA finds {name}": value for name, value in effects.items()}
+    if len(shape) == 1:
+        found |= _one_way(planted, table)
     return found | _best_levels(planted, table, shape)
+
+
+def _one_way(planted: Planted, table: np.ndarray) -> dict[str, float]:
+    """Return whether the effect of a single factor is significant by tests that allow unequal variances."""
+    if not np.ptp(list(planted.truth.values())) > SAME:
+        return {}
+    p = _greenhouse_geisser(table) if planted.blocks else _welch_anova(table)
+    name = "Greenhouse-Geisser" if planted.blocks else "Welch ANOVA"
+    return {f"{name} finds {planted.factors[0]}": float(p < ALPHA)}
+
+
+def _welch_anova(table: np.ndarray) -> float:
+    """Return the p-value of Welch's (1951) test of equal means."""
+    from scipy import special
+
+    groups, runs = table.shape
+    weights = runs / table.var(axis=1, ddof=1)
+    total = float(weights.sum())
+    centre = float(weights @ table.mean(axis=1)) / total
+    between = float(weights @ (table.mean(axis=1) - centre) ** 2) / (groups - 1)
+    spread = float(np.sum((1.0 - weights / total) ** 2)) / (runs - 1)
+    statistic = between / (1.0 + 2.0 * (groups - 2) / (groups**2 - 1) * spread)
+    return float(special.fdtrc(groups - 1.0, (groups**2 - 1) / (3.0 * spread), statistic))
+
+
+def _greenhouse_geisser(table: np.ndarray) -> float:
+    """Return the p-value of repeated-measures ANOVA with Greenhouse and Geisser's correction."""
+    from scipy import special
+
+    levels, blocks = table.shape
+    residual = table - table.mean(axis=1, keepdims=True)
+    residual = residual - residual.mean(axis=0)
+    covariance = residual @ residual.T / (blocks - 1)
+    rank = float(np.trace(covariance)) ** 2 / float(np.sum(covariance**2))
+    mean_square = float(np.trace(covariance)) / (levels - 1)
+    statistic = blocks * float(table.mean(axis=1).var(ddof=1)) / mean_square
+    return float(special.fdtrc(rank, rank * (blocks - 1), statistic))
 
 
 def _effects(planted: Planted, table: np.ndarray, shape: tuple[int, ...], *, blocked: bool) -> dict[str, float]:

@@ -208,7 +208,8 @@ def _dependence() -> list[Scenario]:
             world = World(levels=ONE_WAY, replicates=r, seed_correlation=correlation, blocks=blocks)
             title = f"seed correlation {correlation:g}, {'declared' if blocks else 'not declared'}"
             name = f"G9 ρ={correlation:g} r={r}{' blocks' if blocks else ''}"
-            targets = (*ONE_FACTOR, *MEANS)
+            # Two blocks leave one degree of freedom: single levels are then not testable.
+            targets = TYPE_ONE[:1] if blocks and r == 2 else (*ONE_FACTOR, *MEANS)
             found.append(Scenario(name, title, world, grade_factorial, targets))
     for r in (2, 3, 5, 10):
         levels = GRID if r < 10 else ONE_WAY

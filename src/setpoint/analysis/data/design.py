@@ -7,7 +7,7 @@ with the same SFT parent and, if the plan declares it, runs with the same seed.
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
@@ -15,13 +15,17 @@ import numpy as np
 
 from setpoint.analysis.data.claim import Obstacle, Status
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
+from setpoint.analysis.data.missing_combinations import MissingCombinations, missing_combinations
 from setpoint.analysis.data.quantities import Quantity
 from setpoint.analysis.statistics.blocks import blocked_cells
 from setpoint.analysis.statistics.cells import Cells, replicated_cells, unreplicated_cells
+from setpoint.analysis.statistics.incomplete import IncompleteDesign, incomplete_cells
 from setpoint.formatting import counted, level_text
 
 LARGEST = 1e100
 """Squares of larger values overflow, and squares of values below its inverse underflow."""
+MOST_COMBINATIONS = 20_000
+"""Number of combinations of levels above which a factorial with few runs is not analysed."""
 SYSTEM = "system"
 """Name of the factor whose levels are the systems."""
 
@@ -99,6 +103,8 @@ class Factorial:
         replicates: smallest and largest number of observations in a cell.
         dropped: factor and level of those that were left out because cells were empty.
         notes: explanation of what was left out.
+        incomplete: the cells with runs, if some combinations were never run; else None.
+        aliases: factor -> names of the effects that it is aliased with.
     """
 
     scale: Scale
@@ -109,6 +115,8 @@ class Factorial:
     replicates: tuple[int, int]
     dropped: tuple[tuple[str, Level], ...]
     notes: tuple[str, ...]
+    incomplete: IncompleteDesign | None = None
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def cell_indices(self, observations: Sequence[Observation]) -> np.ndarray:
         """Return the cell index of each observation; all their levels must be in `levels`."""
@@ -140,11 +148,19 @@ class Factorial:
         kept = [o for o in observations if o.value is not None and self.holds(o)]
         kept = _one_per_cluster(kept, self.factors)
         shape = tuple(len(levels) for levels in self.levels)
-        wanted = min(2, self.replicates[0])
-        if not kept or np.bincount(self.cell_indices(kept), minlength=math.prod(shape)).min() < wanted:
+        if not kept:
             return None
-        values = np.array([o.value for o in kept], dtype=float)
-        found = replicated_or_not(shape, self.cell_indices(kept), values, [o.cluster for o in kept])
+        values, cell = np.array([o.value for o in kept], dtype=float), self.cell_indices(kept)
+        labels, counts = [o.cluster for o in kept], np.bincount(cell, minlength=math.prod(shape))
+        if self.incomplete is not None:
+            places = self.incomplete.places
+            if counts[places].min() < 1 or counts.sum() > counts[places].sum():
+                return None
+            found = incomplete_cells(self.incomplete, np.searchsorted(places, cell), values, labels)
+        elif counts.min() < min(2, self.replicates[0]):
+            return None
+        else:
+            found = replicated_or_not(shape, cell, values, labels)
         found = None if found is None else replace(found, unit=unit)
         return found if found is not None and np.isfinite(found.variances).all() and found.has_spread else None
 
@@ -212,11 +228,20 @@ def factorial(
     factors = _factors(data, observations)
     obstacle = _obstacle(data, factors, finished, scale)
     levels = {factor: ordered_levels(o.level(factor) for o in observations) for factor in factors}
-    left = _complete(_one_per_cluster(usable, factors), levels)
-    notes = left.notes
+    missing = _missing(data, observations, levels)
+    if missing is not None:
+        levels = {factor: levels[factor] for factor in missing.factors}
+        factors = missing.factors
+        if missing.design is not None and obstacle is None:
+            found = _incomplete(scale, levels, _one_per_cluster(usable, factors), missing)
+            if found is not None:
+                return found
+    obstacle = obstacle or _too_many(levels, observations)
+    left = _complete(_one_per_cluster(usable, factors), {} if _too_many(levels, observations) else levels)
+    notes = [*left.notes, *(missing.notes if missing is not None else ())]
     if len(usable) < len(finished) and obstacle is None:
-        missing = counted(len(finished) - len(usable), "finished run")
-        notes = [f"{metric} is missing in {missing}, left out", *notes]
+        without = counted(len(finished) - len(usable), "finished run")
+        notes = [f"{metric} is missing in {without}, left out", *notes]
     return Factorial(
         scale=scale,
         factors=tuple(left.compared),
@@ -226,7 +251,60 @@ def factorial(
         replicates=left.replicates,
         dropped=tuple(left.dropped),
         notes=tuple(notes),
+        aliases={} if missing is None else missing.aliases,
     )
+
+
+def _missing(
+    data: ExperimentData, observations: Sequence[Observation], levels: Mapping[str, tuple[Level, ...]]
+) -> MissingCombinations | None:
+    """Return the combinations that a table or a full design never ran; None if there are none."""
+    if data.type not in {"table", "hyperparameter_sweep"} or data.plan.design != "full":
+        return None
+    return missing_combinations(_counts(observations, list(levels)), levels)
+
+
+def _too_many(levels: Mapping[str, tuple[Level, ...]], observations: Sequence[Observation]) -> Obstacle | None:
+    """Return the obstacle of a table with far more combinations of levels than rows."""
+    combinations = math.prod(len(found) for found in levels.values())
+    if combinations <= MOST_COMBINATIONS or len(observations) >= combinations:
+        return None
+    largest = max(levels, key=lambda factor: len(levels[factor]))
+    reason = (
+        f"only {len(observations)} observations for {combinations} combinations of levels; group the "
+        f"{len(levels[largest])} levels of {largest}, or leave factors out"
+    )
+    return Obstacle(Status.NOT_TESTABLE, reason)
+
+
+def _incomplete(
+    scale: Scale,
+    levels: Mapping[str, tuple[Level, ...]],
+    observations: Sequence[Observation],
+    missing: MissingCombinations,
+) -> Factorial | None:
+    """Return the factorial with missing combinations; None if runs of another combination have no value either."""
+    counts = _counts(observations, list(levels))
+    if missing.design is None or len(counts) < len(missing.design.present):
+        return None
+    design = Factorial(
+        scale=scale,
+        factors=tuple(levels),
+        levels=tuple(levels.values()),
+        cells=Obstacle(Status.NOT_TESTABLE, f"too few runs to estimate an error ({'; '.join(missing.notes)})"),
+        observations=tuple(observations),
+        replicates=(min(counts.values()), max(counts.values())),
+        dropped=(),
+        notes=missing.notes,
+        incomplete=missing.design,
+        aliases=missing.aliases,
+    )
+    values = design.values
+    unit = scale.unit(values)
+    if not scale.logarithmic and not (unit == 0.0 or 1.0 / LARGEST < unit < LARGEST):
+        return None
+    cells = design.cells_of(observations, unit)
+    return design if cells is None else replace(design, cells=cells)
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _mean_name(sweep: SweepTests) -> str:
 
 def _interval(sweep: SweepTests, factor: str, found: _Verdict) -> Interval | None:
     """Return the interval of the improvement; None if failed runs cast doubt on it, because it excludes them."""
-    return None if sweep.failure_doubts(factor) else sweep.design.scale.improvement_interval(found.gain.interval)
+    return None if sweep.biased_by_failures(factor) else sweep.design.scale.improvement_interval(found.gain.interval)
 
 
 def _facts(sweep: SweepTests, factor: str, found: _Verdict, other_ways: Sensitivity) -> str:
@@ -161,7 +161,7 @@ def _edge(tried: Sequence[Level], best: int) -> str:
 def _level_intervals(sweep: SweepTests, factor: str, names: Sequence[str]) -> dict[str, Interval]:
     """Return the individual interval of each level's mean, in the metric's unit; empty if the values are too skewed."""
     found: dict[str, Interval] = {}
-    if sweep.mean_doubt:
+    if sweep.mean_doubt or factor in sweep.unequal_failures:
         return found
     for name, weights in zip(names, sweep.tables[factor].weights, strict=True):
         mean = (sweep.means_of_seeds or sweep.cells).mean_of(weights)

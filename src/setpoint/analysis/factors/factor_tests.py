@@ -11,14 +11,14 @@ from jaxtyping import Float
 from setpoint.analysis.data.design import SYSTEM, Factorial
 from setpoint.analysis.data.experiment import ExperimentData, Level, Words
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
-from setpoint.analysis.runs.reliability import survivor_caveat
+from setpoint.analysis.runs.reliability import failure_rates_p, survivor_caveat
 from setpoint.analysis.runs.robustness import CLEARLY, NEAR, VERY_NEAR, Analysis, Robustness
 from setpoint.analysis.statistics import effects, levels
 from setpoint.analysis.statistics.blocks import blocks_matter
 from setpoint.analysis.statistics.cells import Cells
 from setpoint.analysis.statistics.family import inverted
 from setpoint.analysis.statistics.symmetry import doubt
-from setpoint.formatting import counted, factor_label, p_text
+from setpoint.formatting import counted, factor_label, listed, p_text
 
 ATS = "mean-based ANOVA-type statistic with Box approximation"
 INTERACTION_ERROR = "F test against the interactions' mean square"
@@ -97,7 +97,8 @@ class SweepTests:
     def sample(self) -> str:
         """Return the number of observations per cell as text: `3 seeds per configuration`, or `6 blocks`."""
         low, high = self.design.replicates
-        blocked = self.cells.parts is not None and self.words.run != "run"
+        shared = len({o.cluster for o in self.design.observations}) < len(self.design.observations)
+        blocked = shared and self.words.run != "run"
         noun = "block" if blocked else self.words.replicate
         count = counted(high, noun) if low == high else f"{low} to {high} {noun}s"
         return f"{count} ({self.words.block})" if blocked else f"{count} per {self.words.configuration}"
@@ -138,6 +139,8 @@ class SweepTests:
         exact = self.other.exact if adjusted >= self.alpha / NEAR else None
         if exact is not None and exact.least * factor < self.alpha <= exact.p * factor:
             found.append(f"an exact test gives {p_text(min(1.0, exact.p * factor), self.alpha)}")
+        if isinstance(effect, str) and effect in self.design.aliases:
+            found.append(f"aliased with {listed(self.design.aliases[effect])}")
         if effect in self.only_these_cases:
             found.append("shown for these cases only: with new cases it may not hold")
         return [text for text in found if text]
@@ -150,6 +153,16 @@ class SweepTests:
         factor = self._correction(effect)
         found = [self._unconfirmed(way, effect, factor) for way in self.other.failures]
         return [*untestable, *(text for text in found if text)]
+
+    @cached_property
+    def unequal_failures(self) -> frozenset[str]:
+        """Return the parameters whose levels fail at significantly different rates (unadjusted)."""
+        rates = {factor: failure_rates_p(self.data, factor) for factor in self.parameters}
+        return frozenset(factor for factor, p in rates.items() if p < self.alpha)
+
+    def biased_by_failures(self, factor: str) -> bool:
+        """Return whether the means of finished runs are no fair comparison of the levels, so have no intervals."""
+        return bool(self.failure_doubts(factor)) or factor in self.unequal_failures
 
     def _correction(self, effect: Effect) -> float:
         """Return the factor by which the correction multiplied an effect's p-value."""
@@ -170,8 +183,12 @@ class SweepTests:
         ]
         alike = ["runs that share a seed are correlated; declare the seed as a block"] if self.means_of_seeds else []
         doubted = [*alike, *([f"intervals of level means are left out: {self.mean_doubt}"] if self.mean_doubt else [])]
+        biased = [
+            f"failure rates differ between levels of {factor_label(factor)}: intervals of finished runs are left out"
+            for factor in sorted(self.unequal_failures)
+        ]
         interim_or_not = [interim] if self.pending else []
-        return [*interim_or_not, *self.design.notes, *uneven, *doubted, *survivor_caveat(self.data)]
+        return [*interim_or_not, *self.design.notes, *uneven, *doubted, *biased, *survivor_caveat(self.data)]
 
     @cached_property
     def means_of_seeds(self) -> Cells | None:
@@ -205,7 +222,11 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> SweepTes
     position = {factor: k for k, factor in enumerate(design.factors)}
     pairs: list[tuple[str, str]] = []
     if design.replicates[0] >= 2:
-        pairs = list(combinations(design.factors, 2))
+        pairs = [
+            (design.factors[a], design.factors[b])
+            for a, b in combinations(range(len(design.factors)), 2)
+            if design.incomplete is None or design.incomplete.estimable(a, b)
+        ]
     raw = _raw(cells, design, pairs)
     main, both = _adjusted(raw, data)
     for_new = cells_for_new_cases(design, cells)

@@ -118,7 +118,7 @@ def spread_of(sweep: SweepTests, factor: str) -> Spread:
     """
     table = sweep.tables[factor]
     value = float(table.means[table.ranked[-1]] - table.means[table.ranked[0]])
-    stated = len(table.means) == 2 and not sweep.failure_doubts(factor)
+    stated = len(table.means) == 2 and not sweep.biased_by_failures(factor)
     compared = two_level_difference(sweep, factor) if stated else None
     interval = None if compared is None else compared.interval
     if sweep.design.scale.logarithmic:

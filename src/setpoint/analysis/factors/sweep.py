@@ -13,6 +13,7 @@ from setpoint.analysis.factors.factor_tests import run_tests
 from setpoint.analysis.factors.impact import MOST_IMPACTFUL, main_effect, most_impactful
 from setpoint.analysis.factors.interactions import interactions
 from setpoint.analysis.factors.resolution import resolution
+from setpoint.formatting import listed
 
 
 def sweep_claims(data: ExperimentData) -> list[Claim]:
@@ -41,9 +42,7 @@ def _refusals(data: ExperimentData, design: Factorial, obstacle: Obstacle) -> li
 
 def _dropped_factor_claims(data: ExperimentData, design: Factorial) -> list[Claim]:
     """Return claims about swept parameters with fewer than two levels left."""
-    reason = f"fewer than two levels have enough finished runs ({'; '.join(design.notes)})"
-    return [
-        no_level_claim(design, factor, Obstacle(Status.NOT_TESTABLE, reason))
-        for factor in swept(data)
-        if factor not in design.factors
-    ]
+    few = f"fewer than two levels have enough finished runs ({'; '.join(design.notes)})"
+    dropped = [factor for factor in swept(data) if factor not in design.factors]
+    reasons = {f: f"aliased with {listed(design.aliases[f])}" if f in design.aliases else few for f in dropped}
+    return [no_level_claim(design, f, Obstacle(Status.NOT_TESTABLE, reason)) for f, reason in reasons.items()]

@@ -40,23 +40,27 @@ def best_set_claims(data: ExperimentData, made: Sequence[Claim] = ()) -> list[Cl
         found = ranking(data, system, ranking_metric(data))
         if len(found.results) < 2:
             continue
-        if level is not None and isinstance(level.evidence, LevelEvidence) and len(data.systems) == 1:
-            claims.append(_as_the_level(data, found, system, level, level.evidence))
+        if level is not None and len(data.systems) == 1:
+            claims.append(_as_the_level(data, found, system, level))
         else:
             claims.append(_claim(data, system, found))
     return claims
 
 
-def _as_the_level(data: ExperimentData, found: Ranking, system: str, level: Claim, evidence: LevelEvidence) -> Claim:
+def _as_the_level(data: ExperimentData, found: Ranking, system: str, level: Claim) -> Claim:
     """Restate the claim about the best level of the only factor as a claim about configurations."""
-    factor = level.factor
-    by_level = {result.levels[factor]: result.configuration for result in found.results}
+    evidence, heading = level.evidence, _heading(data, system)
+    if not isinstance(evidence, LevelEvidence):
+        return replace(
+            level, kind=ClaimKind.BEST_CONFIGURATIONS, subject=None, system=system, heading=heading, evidence=None
+        )
+    by_level = {result.levels[level.factor]: result.configuration for result in found.results}
     return replace(
         level,
         kind=ClaimKind.BEST_CONFIGURATIONS,
         subject=None,
         system=system,
-        heading=_heading(data, system),
+        heading=heading,
         evidence=BestSetEvidence(
             observed_best=by_level[evidence.observed_best],
             possibly_best=tuple(by_level[member] for member in evidence.possibly_best),

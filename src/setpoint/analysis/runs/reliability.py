@@ -69,6 +69,13 @@ def failure_claims(data: ExperimentData) -> list[Claim]:
     ]
 
 
+def failure_rates_p(data: ExperimentData, factor: str) -> float:
+    """Return the unadjusted p-value of equal failure rates of the levels of `factor`; 1 if no or all runs failed."""
+    table = {level: counts for level, counts in failures_by_level(data, factor).items() if counts[1]}
+    failed, total = (sum(counts[k] for counts in table.values()) for k in (0, 1))
+    return _p_value(table) if len(table) >= 2 and 0 < failed < total else 1.0
+
+
 def _p_value(table: Mapping[Level, tuple[int, int]]) -> float:
     failed, total = zip(*sorted(table.values()), strict=True)  # sorted, so that draws do not depend on names
     return failure_test(failed, total, generator("failures"))

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache, reduce
 import numpy as np
 from jaxtyping import Float, Int
 
+from setpoint.analysis.statistics.complete_blocks import contrast_variance, mean_square
 from setpoint.analysis.statistics.error_parts import ErrorParts, corrected_df
 
 NO_SPREAD = 1e-12
@@ -83,7 +84,8 @@ class Cells:
     @cached_property
     def has_spread(self) -> bool:
         """Return whether the variance within cells is larger than round-off; otherwise nothing can be tested."""
-        typical = math.sqrt(float(np.mean(self.variances)))
+        variances = self.variances if self.one_way_table is None else mean_square(self.one_way_table)
+        typical = math.sqrt(float(np.mean(variances)))
         return typical > NO_SPREAD * max(self.unit, float(np.abs(self.means).max()))
 
     @cached_property
@@ -105,8 +107,7 @@ class Cells:
 
     def contrast(self, weights: Float[np.ndarray, " C"]) -> Contrast:
         """Return the contrast with `weights`; if its own variance is zero, use the average variance of all cells."""
-        blocks, df = self._variance_by_estimate(weights)
-        variance = float(blocks.sum())
+        variance, df = self._variance(weights)
         value = float(weights @ self.means)
         if math.sqrt(max(variance, 0.0)) > NO_SPREAD * max(self.unit, abs(value)):
             return Contrast(value, math.sqrt(variance), df, self.unit)
@@ -136,6 +137,8 @@ class Cells:
         """Return the degrees of freedom that a contrast would have if all cells had equal variances."""
         if self.pooled:
             return float(self.df[0])
+        if self.one_way_table is not None:
+            return contrast_variance(self.one_way_table, weights)[1]
         if self.parts is not None:
             alike = self.parts.of_contrast(weights) / np.maximum(self.parts.variances, 1e-300)
             return satterthwaite(alike, self.parts.df)
@@ -143,13 +146,20 @@ class Cells:
             return satterthwaite(self.group_sums(weights**2) / (self.df + 1.0), self.df)
         return self.contrast(weights).df
 
-    def _variance_by_estimate(self, weights: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, "estimates"], float]:
-        """Return the contribution of each variance estimate to a contrast, and the degrees of freedom of the sum."""
+    def _variance(self, weights: Float[np.ndarray, " C"]) -> tuple[float, float]:
+        """Return the variance of a contrast and its degrees of freedom."""
+        if self.one_way_table is not None:
+            return contrast_variance(self.one_way_table, weights)
         if self.parts is not None:
             found = self.parts.of_contrast(weights)
-            return found, corrected_df(found, self.parts.df)
+            return float(found.sum()), corrected_df(found, self.parts.df)
         found = self._variance_by_group(weights)
-        return found, satterthwaite(found, self.df)
+        return float(found.sum()), satterthwaite(found, self.df)
+
+    @property
+    def one_way_table(self) -> Float[np.ndarray, "C B"] | None:
+        """Return the table of a single factor in complete blocks; otherwise None."""
+        return self.table if len(self.shape) == 1 else None
 
     def _variance_by_group(self, weights: Float[np.ndarray, " C"]) -> Float[np.ndarray, "groups"]:
         if self.independent:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from setpoint.analysis.statistics.cells import Cells, level_weights
+from setpoint.analysis.statistics.complete_blocks import mean_square, sphericity
 from setpoint.analysis.statistics.error_parts import ErrorParts, corrected_df, trust
 
 
@@ -43,6 +44,8 @@ def anova_type_test(cells: Cells, factors: tuple[int, ...]) -> EffectTest:
     from scipy import special
 
     explained = float(_explained(cells.shape, factors, cells.means[None, :])[0])
+    if cells.one_way_table is not None:
+        return _one_way_in_blocks(cells.one_way_table, explained)
     trace, squared = _traces(cells, factors)
     statistic = explained / trace
     parts = _parts(cells, factors)
@@ -52,6 +55,17 @@ def anova_type_test(cells: Cells, factors: tuple[int, ...]) -> EffectTest:
         df_effect, df_error = _unbiased_df(cells, factors, trace, squared)
     else:
         df_effect, df_error = trace**2 / squared, _error_df(cells, factors, trace)
+    return EffectTest(statistic, df_effect, df_error, float(special.fdtrc(df_effect, df_error, statistic)))
+
+
+def _one_way_in_blocks(table: Float[np.ndarray, "levels blocks"], explained: float) -> EffectTest:
+    """Test equal levels in complete blocks: F of randomised blocks, corrected for unequal variances."""
+    from scipy import special
+
+    rank, blocks = table.shape[0] - 1.0, float(table.shape[1])
+    statistic = explained * blocks / rank / mean_square(table)
+    correction = sphericity(table)
+    df_effect, df_error = correction * rank, correction * rank * (blocks - 1.0)
     return EffectTest(statistic, df_effect, df_error, float(special.fdtrc(df_effect, df_error, statistic)))
 
 

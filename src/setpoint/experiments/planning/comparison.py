@@ -99,6 +99,10 @@ class ArmSettings:
         trained += ["dagger"] if DAGGER in self.parts else []
         return canonical_fixed(self.fixed, (), trained or ["sft"])
 
+    def datasets(self) -> list[str]:
+        """Return the names of the datasets of optimal control, in the order of the systems."""
+        return [f"{self.prefix}_{system}" for system in self.systems]
+
     def experiment_id(self, part: str) -> str:
         """Return the experiment id of one part."""
         return f"{self.prefix}-{part}"
@@ -112,7 +116,20 @@ def specifications(
     Args:
         planned: returns the plan of a part that has already run.
     """
-    named = [f"{settings.prefix}_{system}" for system in settings.systems]
+    yield from independent_parts(settings)
+    if CONTROL in settings.parts:
+        steps = equal_compute_steps(planned(OPTIMAL), workspace)
+        control: dict[str, Value] = {
+            "sft.steps": steps,
+            "sft.validation_every": VALIDATION_EVERY,
+            "sft.patience": ceil(steps / VALIDATION_EVERY),  # never stops early, and keeps the best adapter
+        }
+        yield CONTROL, _spec(settings, control, training_types=["sft"], datasets=settings.datasets(), fixed={})
+
+
+def independent_parts(settings: ArmSettings) -> Iterator[tuple[str, ExperimentSpec]]:
+    """Yield the parts that do not depend on measurements of others, with their specifications."""
+    named = settings.datasets()
     fields: dict[str, dict[str, Any]] = {
         SFT_ALONE: {"training_types": ["sft"], "datasets": named, "fixed": SFT},
         DAGGER: {"training_types": ["dagger"], "datasets": named, "fixed": SFT},
@@ -129,20 +146,11 @@ def specifications(
     for part, part_fields in fields.items():
         if part in settings.parts and (part != UNIVERSAL or len(settings.systems) > 1):
             yield part, _spec(settings, **part_fields)
-    if CONTROL in settings.parts:
-        steps = equal_compute_steps(planned(OPTIMAL), workspace)
-        control: dict[str, Value] = {
-            "sft.steps": steps,
-            "sft.validation_every": VALIDATION_EVERY,
-            "sft.patience": ceil(steps / VALIDATION_EVERY),  # never stops early, and keeps the best adapter
-        }
-        yield CONTROL, _spec(settings, control, training_types=["sft"], datasets=named, fixed={})
 
 
 def make_datasets(settings: ArmSettings, workspace: Workspace, notify: Notify) -> None:
     """Generate the datasets of the arms that learn from optimal control, or reuse existing ones."""
-    for system in settings.systems:
-        name = f"{settings.prefix}_{system}"
+    for system, name in zip(settings.systems, settings.datasets(), strict=True):
         notify(f"dataset {name}: {settings.rows} rows")
         demonstrations.create(workspace, name, demonstrations.Recipe((system,), settings.rows))
 

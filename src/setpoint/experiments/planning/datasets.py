@@ -33,6 +33,17 @@ def canonical_datasets(spec: ExperimentSpec) -> ExperimentSpec:
     return spec.model_copy(update={"datasets": () if texts == list(spec.systems) else tuple(texts)})
 
 
+def renamed_datasets(spec: ExperimentSpec) -> dict[str, str]:
+    """Return given name -> canonical name, for the names of datasets that stand for another name.
+
+    Raises:
+        InputError: invalid names.
+    """
+    given = [spec.dataset_name] if spec.dataset_name is not None else list(spec.datasets)
+    parsed = {name: names.parse(name).of_expert(spec.expert).text for name in given if name is not None}
+    return {name: text for name, text in parsed.items() if text != name}
+
+
 def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking) -> dict[str, NamedDigest]:
     """Return system -> dataset without generating any. A missing one that can be generated has digest `NOT_GENERATED`.
 

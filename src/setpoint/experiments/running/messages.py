@@ -1,29 +1,46 @@
 """Journal events as lines of text."""
 
+from collections.abc import Mapping
+
+from setpoint.experiments.running.watch import Watch
 from setpoint.formatting import counted
 from setpoint.records import journal
 from setpoint.records.plan import Plan
 
 
-def event_text(plan: Plan, event: journal.Event) -> str | None:
-    """Return one line of text for people; None for events that only programs read."""
-    return _stage_text(plan, event) or _experiment_text(plan, event)
+def progress_text(watch: Watch, event: journal.Event) -> str | None:
+    """Update `watch`, and return the event as one line for people; None for events that only programs read.
+
+    The line begins with the position and the time left, and ends with the reward or loss of a finished stage.
+    """
+    reused_before = len(watch.reused)
+    watch.listen(event)
+    text = _stage_text(event, watch.names) or _experiment_text(watch.plan, event)
+    if text is None or isinstance(event, journal.Started):
+        return text
+    value = watch.value_text(event.stage) if isinstance(event, journal.StageFinished) else ""
+    reused = f" ({reused_before} reused)" if reused_before else ""
+    return f"{watch.position(event.at)}{reused}: {text}{f', {value}' if value else ''}"
 
 
-def _stage_text(plan: Plan, event: journal.Event) -> str | None:
+def failure_text(event: journal.StageFailed, name: str) -> str:
+    """Return why a stage failed, and whether it is retried; the id finds its folder."""
+    retrying = "; retrying" if event.retry else ""
+    return f"{name} failed ({event.failure_class}): {event.reason}{retrying} [{event.stage}]"
+
+
+def _stage_text(event: journal.Event, names: Mapping[str, str]) -> str | None:
     match event:
         case journal.StageStarted():
-            return f"{event.kind} {event.stage} started"
+            return f"{names.get(event.stage, event.stage)}: started"
         case journal.StageFinished():
-            return f"{event.kind} {event.stage} finished"
+            return f"{names.get(event.stage, event.stage)}: finished"
         case journal.StageWaiting():
-            return f"{event.kind} {event.stage}: waiting; {event.reason}"
+            return f"{names.get(event.stage, event.stage)}: waiting; {event.reason}"
         case journal.StageFailed():
-            kind = f"{plan.stages[event.stage].kind} " if event.stage in plan.stages else ""
-            again = "; retrying" if event.retry else ""
-            return f"{kind}{event.stage} failed ({event.failure_class}): {event.reason}{again}"
+            return failure_text(event, names.get(event.stage, event.stage))
         case journal.LeftBehind():
-            return f"{event.stage} finished but leaked: {event.reason}"
+            return f"{names.get(event.stage, event.stage)}: finished but leaked: {event.reason}"
     return None
 
 
