@@ -121,7 +121,7 @@ def _begin(recipe: BaseRecipe, rows: list[list[TextRow]], start: Path | None) ->
 
 
 def _checkpoints(folder: Path | None) -> tuple[Path | None, Path | None]:
-    """Return the checkpoints of both phases; the last phase always begins anew with the stable one's weights."""
+    """Return the checkpoints of both phases; the last phase has none and starts from the weights of the first."""
     if folder is None:
         return None, None
     folder.mkdir(parents=True, exist_ok=True)

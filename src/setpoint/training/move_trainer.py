@@ -1,4 +1,4 @@
-"""GRPO whose loss covers only the moves: the reasoning is sampled, but never rewarded by itself."""
+"""GRPO with the loss on the moves only, because the reward does not depend on the reasoning."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
