@@ -12,7 +12,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV)/: PyTorch and about a hundred packages, some 2.5 GB; this takes minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,gguf,report,baselines,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,gguf,constrained,report,baselines,dev]'
 	touch $(READY)
 
 setup: $(READY)  ## set up .venv/

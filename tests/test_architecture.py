@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"trajectory", "plants", "problems", "controllers"},
     "metrics": {"trajectory", "problems"},
     "references": {"trajectory", "problems", "controllers", "simulation", "metrics"},
-    "language": {"trajectory", "plants", "problems"},
+    "language": {"trajectory", "plants", "problems", "controllers"},
     "rewards": {"trajectory", "problems", "controllers", "simulation", "metrics", "language"},
     "episodes": {"trajectory"},
     "demonstrations": {"artifacts", "provenance", "plants", "problems", "controllers", "simulation"},
@@ -56,12 +56,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "execution": {"artifacts", "records", "provenance"},
     "experiments.planning": {
-        "artifacts", "records", "provenance", "plants", "problems", "demonstrations", "policies", "training",
-        "evaluation",
+        "artifacts", "records", "provenance", "plants", "problems", "demonstrations", "language", "policies",
+        "training", "evaluation",
     },
     "experiments.preflight": {"artifacts", "provenance", "policies"},
     "experiments.cost": {
-        "artifacts", "records", "policies", "training", "evaluation", "execution", "experiments.planning",
+        "artifacts", "records", "problems", "language", "policies", "training", "evaluation", "execution",
+        "experiments.planning",
         "experiments.preflight",
     },
     "experiments.running": {"artifacts", "records", "execution", "experiments.planning"},
@@ -101,10 +102,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 # heavy third-party package -> the only packages of ours that may import it at all
 HEAVY = {
     "gguf": {"policies"},
+    "llguidance": {"policies"},
     "torch": {"policies", "training", "pretraining"},
     "transformers": {"policies", "training", "pretraining"},
     "peft": {"policies", "training"},
-    "tokenizers": {"pretraining"},
+    "tokenizers": {"pretraining", "policies"},
     "trl": {"training"},
     "datasets": {"training"},
     "casadi": {"plants", "controllers"},

@@ -15,6 +15,7 @@ FOLDERS = ("configs", "experiments", "src/setpoint/experiments")
 SPECS = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.yaml"))
 
 DIGESTS = {
+    "configs/real_model.yaml": "463384cfbd3d",
     "configs/reward.yaml": "a7fbe70dddc3",
     "configs/screen.yaml": "fa22da306b50",
     "configs/strategies.yaml": "3be03fcf2273",

@@ -24,8 +24,9 @@ from setpoint.cli.main import VERBS, main
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import SPECS
 from setpoint.experiments.planning.spec_fields import Range
-from setpoint.language import messages, parse_answer
+from setpoint.language import PromptFormat, messages, parse_answer
 from setpoint.policies import PRESETS
+from setpoint.problems import MoveBlocking
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "setpoint"
@@ -186,8 +187,9 @@ def test_the_data_sheets_are_those_of_the_command(name: str, capsys: pytest.Capt
 def test_prompts_and_answers_are_those_of_the_code() -> None:
     shown = blocks(TEXT["docs/explanation/notation.md"], "text")
     problem = problems.get("double_integrator")
-    for preset in PRESETS.values():
-        for message in messages(problem, [-0.0915, -0.3522], preset.prompt_format):
+    english = PromptFormat("english", MoveBlocking.none(50), control_decimals=3, reasoning="full")
+    for prompt_format in (english, *(preset.prompt_format for preset in PRESETS.values())):
+        for message in messages(problem, [-0.0915, -0.3522], prompt_format):
             assert message["content"] + "\n" in shown
     (answer,) = [text for text in shown if text.startswith("<REASONING>")]
     lengths = PRESETS["tiny"].prompt_format.blocking.lengths
@@ -266,5 +268,5 @@ def test_the_conda_environment_is_what_doctor_expects() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["name"] == EXPECTED_ENVIRONMENT
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
-    assert pip == ["-c constraints.txt", "torch", "-e .[train,gguf,report,baselines,dev]"]
+    assert pip == ["-c constraints.txt", "torch", "-e .[train,gguf,constrained,report,baselines,dev]"]
     assert re.search(r"^torch==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)

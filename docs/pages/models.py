@@ -42,8 +42,8 @@ PARAMETERS = """\
 Every parameter can be swept (`--parameters lora_rank:4,8`) or set for all runs (`--set grpo.temperature=0.8`). A bare
 name such as `learning_rate` sets the parameter in every stage that has it; `sft.learning_rate` sets one.
 
-Defaults belong to the base model: the built-in base has those of the preset `tiny`, every other base has those of
-`general`."""
+Defaults belong to the base model: the built-in base has those of the preset `tiny`, another base has those of `small`
+if its weights take less than 1 GB on disk, else those of `general`."""
 
 _HEADER = ("field", "value", "default", "meaning")
 

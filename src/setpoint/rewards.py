@@ -82,7 +82,7 @@ class RewardRule:
 
     Attributes:
         prompt_format: format of the answers.
-        horizon: H; 0 scores the whole answer.
+        horizon: H, at most the steps that an answer covers; 0 scores the whole answer.
         tolerance: regret resolution; smaller regrets are not distinguished.
         cut_off: whether answers are truncated after the moves that cover the horizon.
     """
@@ -116,7 +116,7 @@ class RewardRule:
         return scores
 
     def _steps(self, problem: Problem) -> int:
-        return min(self.horizon, problem.steps) or problem.steps
+        return min(self.horizon or problem.steps, problem.steps, self.prompt_format.blocking.steps)
 
     def _read(self, text: str, problem: Problem) -> Float[np.ndarray, "M n_u"] | None:
         blocking = self.prompt_format.blocking
@@ -127,6 +127,7 @@ class RewardRule:
             problem.plant.n_u,
             complete=wanted == blocking.moves,
             decimals=self.prompt_format.decimals_of(problem),
+            tagged=self.prompt_format.tagged,
         )
         return None if isinstance(moves, ParseFailure) else moves
 

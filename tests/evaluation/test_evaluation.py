@@ -20,11 +20,19 @@ from setpoint.evaluation import stage as stages
 from setpoint.evaluation.optima import OPTIMA, Optima, read_optima, solve_optima, write_optima
 from setpoint.evaluation.run import evaluate
 from setpoint.evaluation.summary import summarise
-from setpoint.problems import COARSE_TO_FINE, Problem
+from setpoint.language import PromptFormat
+from setpoint.problems import COARSE_TO_FINE, MoveBlocking, Problem
 from setpoint.trajectory import Termination
 
 DI = problems.get("double_integrator")
-CONFIG = {"system": DI.name, "evaluation": "standard", "cases": 8, "blocks": list(COARSE_TO_FINE.lengths)}
+CONFIG: dict[str, Any] = {
+    "system": DI.name,
+    "evaluation": "standard",
+    "cases": 8,
+    "blocks": list(COARSE_TO_FINE.lengths),
+    "dialect": PromptFormat().definition(),
+    "generation": {"constrained": False},
+}
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +164,15 @@ def test_a_policy_is_evaluated_on_the_optima_of_its_reference(tmp_path: Path, mo
     costs = {row.case_id: row.optimal_cost for row in read_episodes(reference.output / "episodes.parquet")}
     assert all(row.optimal_cost == costs[row.case_id] for row in rows)
     assert {row.controller for row in rows} == {"llm"}
+
+
+def test_answers_of_a_few_moves_are_evaluated_in_closed_loop_only() -> None:
+    config = EvaluationConfig.named("replanning", DI.name)
+    assert [mode.name for mode in config.modes] == ["open_loop", "replan_5", "replan_1"]
+    short = MoveBlocking(COARSE_TO_FINE.lengths[:4])
+    assert [mode.name for mode in config.covered_by(short).modes] == ["replan_5", "replan_1"]
+    with pytest.raises(InputError, match="needs at least one mode"):
+        EvaluationConfig.named("standard", DI.name).covered_by(MoveBlocking((1, 1)))
 
 
 def test_comprehensive_tests_every_condition_that_a_system_has() -> None:

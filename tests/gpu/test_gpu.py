@@ -131,13 +131,12 @@ def test_when_memory_runs_out_training_goes_on_in_smaller_parts(
 
 def test_what_a_base_needs_is_foretold(workspace: Workspace, tmp_path: Path, unlimited: None) -> None:
     base = resolve_base(str(random_base(tmp_path / "base")))
-    create(workspace, "english", Recipe((DI,), 40, blocking=base.preset.prompt_format.blocking), workers=1)
     shape = read_shape(base)
     assert shape is not None
-    stage = context(workspace, tmp_path, "sft", base, "english", steps=2, batch_size=8)
+    stage = context(workspace, tmp_path, "sft", base, steps=2, batch_size=8)
     used = peak_gb(lambda: sft.run(stage))
     rows = LanguageModel.load(base)._encode(messages(get(DI), [0.1, 0.1], base.preset.prompt_format))
-    tokens = len(rows) + 50 * 7
+    tokens = len(rows) + 24
     foretold = training_gb(shape, 8, tokens, 8, "gpu")
     print(f"{shape.weights / 1e6:.0f} M weights, rows of {tokens} tokens: {used:.2f} GB, foretold {foretold:.2f} GB")
     assert 0.5 < used / foretold < 1.5

@@ -16,6 +16,8 @@ from setpoint.language import (
     compose_answer,
     format_moves,
     format_number,
+    has_moves,
+    longest_answer,
     messages,
     parse_answer,
 )
@@ -23,7 +25,7 @@ from setpoint.plants import SecondOrder
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
 from setpoint.trajectory import Termination
 
-ENGLISH = PromptFormat(template="english", blocking=MoveBlocking.none(50), control_decimals=3)
+ENGLISH = PromptFormat("english", MoveBlocking.none(50), control_decimals=3, reasoning="full")
 
 
 def wrapped(body: str) -> str:
@@ -211,11 +213,70 @@ def test_blocks_expand_average_and_cover() -> None:
     assert COARSE_TO_FINE.expand(moves[:3]).shape == (4, 1)
 
 
-def test_small_controls_have_more_decimals() -> None:
-    decimals = {name: PromptFormat().decimals_of(problems.get(name)) for name in plants.shipped_names()}
-    assert decimals.pop("orbit_raising") == 4  # 0.08 at most: two decimals would leave seventeen levels
-    assert set(decimals.values()) == {2}
-    problem = problems.get("orbit_raising")
-    moves = np.full((10, 2), 0.0712)
-    answer = compose_answer(problem, np.array([1.0, 0.0, 1.0]), moves, np.zeros(2), PromptFormat())
-    assert "<CONTROLS>0.0712 0.0712, " in answer
+STATE = PromptFormat("state", MoveBlocking(COARSE_TO_FINE.lengths[:4]), reasoning="none", state_decimals=3)
+
+
+def test_the_state_template_names_the_system_and_gives_the_state() -> None:
+    task, state = messages(problems.get("pendulum"), [0.0625, -1.0], STATE)
+    assert task == {
+        "role": "system",
+        "content": "You control: pendulum, stabilised upright. Reply with the control moves.",
+    }
+    assert state == {"role": "user", "content": "x = 0.062, -1.000"}
+
+
+@pytest.mark.parametrize("prompt_format", [STATE, ENGLISH], ids=lambda prompt_format: prompt_format.template)
+def test_the_task_can_be_folded_into_the_message_of_the_user(prompt_format: PromptFormat) -> None:
+    problem = problems.get("pendulum")
+    task, state = messages(problem, [0.1, 0.2], prompt_format)
+    (folded,) = messages(problem, [0.1, 0.2], replace(prompt_format, system_role="folded"))
+    assert folded == {"role": "user", "content": f"{task['content']}\n\n{state['content']}"}
+
+
+def test_a_bare_answer_is_the_moves_alone() -> None:
+    problem = problems.get("double_integrator")
+    moves = np.array([[1.0], [-0.25], [0.004], [3.0]])
+    text = compose_answer(problem, np.zeros(2), moves, np.zeros(1), STATE)
+    assert text == "1.00, -0.25, 0.00, 3.00"
+    assert parse_answer(text, 4, 1, tagged=False) == pytest.approx(moves, abs=0.0051)
+    for wrong in (
+        "",
+        "Moves: 1.00, -0.25, 0.00, 3.00",
+        "1.00, -0.25, 0.00",
+        f"<CONTROLS>{text}</CONTROLS>",
+        f"{text},",
+    ):
+        assert isinstance(parse_answer(wrong, 4, 1, tagged=False), ParseFailure), wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "complete"),
+    [("1.00, -0.25", False), ("1.00, -0.25,", True), ("<CONTROLS>1.00, 2.00,", True), ("1, 2, 3", True)],
+)
+def test_moves_are_complete_once_a_comma_follows(text: str, complete: bool) -> None:
+    assert has_moves(text, 2, tagged=text.startswith("<")) == complete
+
+
+@pytest.mark.parametrize("name", plants.names())
+def test_no_answer_is_longer_than_the_longest(name: str) -> None:
+    problem = problems.get(name)
+    plant, n_u = problem.plant, problem.plant.n_u
+    for prompt_format in (PromptFormat(), STATE):
+        count = prompt_format.blocking.moves
+        longest = longest_answer(problem, count, prompt_format)
+        for bound in (plant.control_lower, plant.control_upper):
+            moves = np.tile(bound, (count, 1))
+            text = compose_answer(problem, np.zeros(plant.n_x), moves, np.full(n_u, -1e3), prompt_format)
+            assert len(text) <= len(longest)
+
+
+def test_the_english_task_asks_for_the_answer_that_is_expected() -> None:
+    problem = problems.get("double_integrator")
+    bare = replace(ENGLISH, reasoning="none", blocking=STATE.blocking)
+    task = messages(problem, [0.0, 0.0], bare)[0]["content"]
+    assert task.endswith(
+        "Reply with exactly 4 moves for the first 6 steps, held for 1, 1, 2, 2 time steps in turn, each move one "
+        "number with 3 decimals, separated by commas, and with nothing else."
+    )
+    feedback = messages(problem, [0.0, 0.0], replace(ENGLISH, reasoning="feedback"))[0]["content"]
+    assert "Write the control of a linear-quadratic regulator between <REASONING>" in feedback

@@ -25,10 +25,10 @@ from setpoint.demonstrations.label import Labeller
 from setpoint.errors import InputError, StageError
 from setpoint.fingerprint import file_digest
 from setpoint.language import messages
-from setpoint.policies import BUILTIN, resolve_base
+from setpoint.policies import BUILTIN, PRESETS, resolve_base
 from setpoint.policies.language_model import LanguageModel, load_base
 from setpoint.policies.runtime import Runtime
-from setpoint.problems import COARSE_TO_FINE
+from setpoint.problems import COARSE_TO_FINE, MoveBlocking
 from setpoint.training import dagger, grpo, sft
 from setpoint.training.batches import BatchLayout
 from setpoint.training.checkpoints import newest_complete, seal
@@ -425,9 +425,25 @@ def test_layouts_shrink_to_single_rows_in_whole_groups(
     assert [each.generation_batch for each in found] == generation_batches
 
 
+def example(system: str, number: int) -> Example:
+    controls = np.arange(50.0)[:, None]
+    moves = COARSE_TO_FINE.average(controls)
+    return Example(system, np.array([number, 0.0]), moves, controls, COARSE_TO_FINE, np.zeros(1), 1.0)
+
+
+def test_one_dataset_serves_every_format() -> None:
+    row = example("double_integrator", 0)
+    np.testing.assert_array_equal(row.answered(COARSE_TO_FINE), row.moves)
+    np.testing.assert_array_equal(row.answered(MoveBlocking(COARSE_TO_FINE.lengths[:4])), row.moves[:4])
+    np.testing.assert_array_equal(row.answered(MoveBlocking.none(50)), row.controls)
+    np.testing.assert_array_equal(row.answered(MoveBlocking((5, 5)))[:, 0], [2.0, 7.0])
+    short = replace(PRESETS["small"].prompt_format, control_decimals=1)
+    assert row.answer(short) == [{"role": "assistant", "content": "0.0, 1.0, 2.5, 4.5"}]
+
+
 def test_systems_have_equal_shares_and_every_pass_has_every_row() -> None:
     examples = {
-        system: [Example(system, np.array([i, 0.0]), np.zeros((1, 1)), np.zeros(1), 1.0) for i in range(count)]
+        system: [example(system, i) for i in range(count)]
         for system, count in (("double_integrator", 5), ("pendulum", 3))
     }
     seen = schedule(examples, 30, "sft", 0)

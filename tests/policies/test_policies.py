@@ -1,6 +1,8 @@
 """A language model as a controller, and the checks before one is loaded. No model is needed here."""
 
+import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +14,11 @@ from setpoint import problems
 from setpoint.artifacts import Manifest, Measured, PublishedFile, read_json, write_json
 from setpoint.errors import InputError
 from setpoint.fingerprint import file_digest
-from setpoint.language import Message, PromptFormat
+from setpoint.language import Grammar, Message, PromptFormat
 from setpoint.policies import BUILTIN, PRESETS, BaseModel, builtin_path, resolve_base
 from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter, read_record
 from setpoint.policies.controller import LLMController, moves_to_generate
-from setpoint.policies.language_model import Completion, shared_prefix
+from setpoint.policies.language_model import Completion, ignore, shared_prefix
 from setpoint.simulation import run_controller
 from setpoint.trajectory import Termination
 
@@ -33,11 +35,25 @@ class Scripted:
         self.completion = Completion(text, tokens=7, ended=ended)
         self.chats: list[list[Message]] = []
         self.limits: list[int] = []
+        self.done: Callable[[str], bool] | None = None
 
-    def complete(self, chats: list[list[Message]], max_new_tokens: int, temperature: float = 0.0) -> list[Completion]:
+    def complete(
+        self,
+        chats: list[list[Message]],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        done: Callable[[str], bool] | None = None,
+        progress: Callable[[int], None] = ignore,
+        grammar: Grammar | None = None,
+    ) -> list[Completion]:
+        progress(len(chats))
         self.chats = chats
         self.limits.append(max_new_tokens)
+        self.done = done
         return [self.completion] * len(chats)
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
 
 
 def states(count: int) -> np.ndarray:
@@ -57,7 +73,8 @@ def test_a_whole_plan_is_expanded_to_the_grid_of_the_plant() -> None:
 def test_generation_stops_after_the_moves_that_are_needed() -> None:
     model = Scripted("<REASONING>feedback 1.00</REASONING><CONTROLS>1.00, -0.50, 0.25", ended=False)
     plan = LLMController(PROBLEM, model, TINY).plan(0.0, states(2), 4)
-    assert model.limits == [TINY.answer_tokens(PROBLEM.plant, 3)]
+    assert model.limits == [TINY.answer_tokens(PROBLEM.plant, TINY.prompt_format, 3)]
+    assert model.done is None
     np.testing.assert_array_equal(plan.controls[0, :, 0], [1.0, -0.5, 0.25, 0.25])
     assert plan.outcomes == (Termination.COMPLETED,) * 2
 
@@ -66,12 +83,41 @@ def test_generation_stops_after_the_moves_that_are_needed() -> None:
     ("steps", "moves"), [(1, 1), (2, 2), (4, 3), (5, 4), (37, 9), (38, None), (50, None), (80, None)]
 )
 def test_moves_to_generate(steps: int, moves: int | None) -> None:
-    assert moves_to_generate(TINY, steps) == moves
+    assert moves_to_generate(TINY, TINY.prompt_format, steps) == moves
 
 
-def test_without_a_known_layout_the_whole_answer_is_generated() -> None:
-    assert moves_to_generate(GENERAL, 1) is None
-    assert moves_to_generate(replace(TINY, header_tokens=None), 1) is None
+def test_without_a_known_layout_no_number_of_tokens_ends_the_moves() -> None:
+    assert moves_to_generate(GENERAL, GENERAL.prompt_format, 1) is None
+    assert moves_to_generate(replace(TINY, header_tokens=None), TINY.prompt_format, 1) is None
+    assert moves_to_generate(TINY, GENERAL.prompt_format, 1) is None
+
+
+BARE = replace(GENERAL.prompt_format, control_decimals=2)
+
+
+def test_an_answer_of_another_base_ends_after_the_move_that_is_needed() -> None:
+    model = Scripted("1.00, -0.50,", ended=False)
+    plan = LLMController(PROBLEM, model, GENERAL, BARE).plan(0.0, states(2), 2)
+    np.testing.assert_array_equal(plan.controls[0, :, 0], [1.0, -0.5])
+    assert model.done is not None
+    assert [model.done(text) for text in ("1.00, -0.50", "1.00, -0.50,")] == [False, True]
+    assert model.limits == [math.ceil(len("-1.00, -1.00") * 1.1) + 2]
+
+
+def test_an_answer_without_reasoning_is_the_moves_alone() -> None:
+    model = Scripted("1.00, -0.50, 0.25, 0.00")
+    plan = LLMController(PROBLEM, model, GENERAL, BARE).plan(0.0, states(2), 5)
+    np.testing.assert_array_equal(plan.controls[0, :, 0], [1.0, -0.5, 0.25, 0.25, 0.0, 0.0])
+    assert model.done is None
+    wrong = Scripted("The moves are 1.00, -0.50, 0.25, 0.00")
+    assert LLMController(PROBLEM, wrong, GENERAL, BARE).plan(0.0, states(1), 5).outcomes == (Termination.PARSE_FAILURE,)
+
+
+def test_a_plan_beyond_the_moves_of_an_answer_is_refused() -> None:
+    controller = LLMController(PROBLEM, Scripted("1.00, -0.50, 0.25, 0.00"), GENERAL, BARE)
+    assert controller.covered_steps == 6
+    with pytest.raises(InputError, match="answers of 4 moves cover 6 steps of double_integrator, but 50 are needed"):
+        controller.plan(0.0, states(1), 50)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +148,13 @@ def test_the_prompt_shows_the_state_of_each_episode_and_the_whole_horizon_at_any
         assert "N=50" in chat[-1]["content"]
 
 
+def test_progress_names_the_step_and_the_cases() -> None:
+    lines: list[str] = []
+    controller = LLMController(PROBLEM, Scripted(WHOLE), TINY, progress=lines.append)
+    run_controller(PROBLEM, controller, states(3), replan_interval=25)
+    assert lines == [f"double_integrator, plans of step {step} of 50: 3 of 3 cases" for step in (0, 25)]
+
+
 def test_a_language_model_runs_in_the_loop_like_any_controller() -> None:
     rollout = run_controller(PROBLEM, LLMController(PROBLEM, Scripted(WHOLE), TINY), states(4), replan_interval=5)
     assert rollout.plans == 10
@@ -115,7 +168,8 @@ def test_a_language_model_runs_in_the_loop_like_any_controller() -> None:
         ([[1, 2, 3, 4], [1, 2, 5, 4]], 2),
         ([[1, 2, 3], [1, 2, 3]], 2),
         ([[1, 2], [3, 4]], 0),
-        ([[1, 2], [1, 2, 3]], 0),
+        ([[1, 2], [1, 2, 3]], 1),
+        ([[1, 2, 3, 4], [1, 2, 5]], 2),
         ([[1, 2, 3]], 0),
     ],
 )
@@ -277,7 +331,7 @@ def test_a_base_that_does_not_generate_is_refused_before_it_is_loaded(
     copy = shutil.copytree(builtin_path(), tmp_path / "base")
     write_json(copy / "config.json", config)
     if says is None:
-        assert resolve_base(str(copy)).preset.name == "general"
+        assert resolve_base(str(copy)).preset.name == "small"
         return
     with pytest.raises(InputError, match=says):
         resolve_base(str(copy))

@@ -117,11 +117,10 @@ def test_strong_controls_have_room_too(tokenizer) -> None:  # type: ignore[no-un
 def require_layout(preset, problem, answer, moves, tokenizer) -> None:  # type: ignore[no-untyped-def]
     """The whole answer and its end, and its first four moves, fit into the tokens that are generated."""
     whole = tokenizer(answer)["input_ids"]
-    assert len(whole) + 1 <= preset.answer_tokens(problem.plant)
-    decimals = preset.prompt_format.decimals_of(problem)
-    head = tokenizer.decode(whole[: preset.answer_tokens(problem.plant, 4)])
-    parsed = parse_answer(head, 4, problem.plant.n_u, complete=False, decimals=decimals)
-    np.testing.assert_allclose(parsed, np.round(moves[:4], decimals), atol=1e-9)
+    assert len(whole) + 1 <= preset.answer_tokens(problem.plant, preset.prompt_format)
+    head = tokenizer.decode(whole[: preset.answer_tokens(problem.plant, preset.prompt_format, 4)])
+    parsed = parse_answer(head, 4, problem.plant.n_u, complete=False, decimals=preset.prompt_format.control_decimals)
+    np.testing.assert_allclose(parsed, np.round(moves[:4], 2), atol=1e-9)
 
 
 @pytest.mark.parametrize("name", plants.shipped_names())

@@ -17,8 +17,7 @@ from setpoint.reports import write_reports
 from setpoint.reports.content import Report, build_report, curve_labels, run_at, stages_of
 from setpoint.reports.figures import Figure
 from setpoint.reports.figures.curves import learning_curves
-from setpoint.reports.figures.files import save_all
-from setpoint.reports.figures.report_figures import report_figures
+from setpoint.reports.figures.report_figures import report_figures, save_all
 from setpoint.reports.figures.scores import seeds
 from setpoint.reports.figures.spec import FILE_WIDTH
 from setpoint.reports.modes import mode_table

@@ -233,10 +233,13 @@ def test_nothing_is_wider_than_a_narrow_window(browser: Any) -> None:
 
 
 def test_printing_hides_the_controls(browser: Any) -> None:
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    script = "return getComputedStyle(document.querySelector('.controls')).display"
-    assert browser.execute_script(script) == "none"
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    script = "return getComputedStyle(document.querySelector(arguments[0])).display"
+    assert all(browser.execute_script(script, place) == "none" for place in (".controls", ".tools", "figure details"))
+    ink = browser.execute_script("return getComputedStyle(document.querySelector('.plot svg text')).fill")
+    assert contrast(ink, "rgb(255, 255, 255)") > 7  # dark on paper, whatever the screen shows
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
 def test_nothing_was_requested_and_nothing_went_wrong(browser: Any, page: Path) -> None:

@@ -14,17 +14,29 @@ from typing import Any
 import pytest
 
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
+from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.reading import read_experiment
 from setpoint.analysis.data.subject import OneCell
+from setpoint.artifacts import Workspace
 from setpoint.reports import write_reports
-from setpoint.reports.content import Report, asked, build_report, run_at
+from setpoint.reports.content import Report, asked, build_report, one_line, run_at
+from setpoint.reports.figures.report_figures import report_figures
+from setpoint.reports.files import generated_files
+from setpoint.reports.html import render_html
 from setpoint.reports.modes import mode_table
 from setpoint.reports.recommendations import recommendations
+from setpoint.reports.results import result_rows
 from setpoint.reports.stage_effects import stage_effects
 from setpoint.reports.summary import summary
+from setpoint.reports.text import render_text
+from setpoint.seeding import generator
+from setpoint.truth.consistency import contradictions
+from setpoint.truth.folders import write_folder
+from setpoint.truth.worlds import World
 from support.reports import rows_of
 from support.synthetic_experiment import Synthetic
 
+BADGE = re.compile(r'<span class="status (\w+)">[^<]*</span><span><strong>([^<]*):</strong>')
 RATES = {"lora_rank": (2, 8), "learning_rate": (1e-4, 5e-4)}
 
 
@@ -70,9 +82,45 @@ def grpo(report: Report) -> Claim:
 def test_where_a_stage_differs_between_cells_they_come_before_the_mean(report: Report) -> None:
     claim = grpo(report)
     assert claim.status is Status.SUGGESTIVE
-    assert claim.statement.startswith("differs between configurations: worsened by ")
+    assert claim.statement.startswith("not resolved: the effect differs between configurations: worsened by ")
+    assert "GRPO harms" not in claim.statement
     assert claim.statement.index("learning rate 5e-4") < claim.statement.index("mean of all: ")
     assert "mean of all cells" not in claim.heading
+
+
+def test_qualified_claims_contradict_neither_each_other_nor_their_numbers(report: Report) -> None:
+    assert contradictions(report.claims, report.data.analysis.alpha) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_page_figures_tables_and_text_agree_on_random_worlds(seed: int, tmp_path: Path) -> None:
+    """Effects, interactions and failures at random: each status and each set is the same wherever it is shown."""
+    rng = generator("page", seed)
+    levels = {"lora_rank": (4, 8, 16), "learning_rate": (1e-4, 2e-4)}
+    effects = {"learning_rate": (0.0, float(rng.normal(0, 3))), "lora_rank": tuple(rng.normal(0, 2, 3).tolist())}
+    world = World(levels, int(rng.integers(1, 6)), effects, crossover=float(rng.choice([0.0, 2.0])), missing=0.05)
+    data = read_experiment(write_folder(world.sample(rng), Workspace(tmp_path), "page"))
+    report = build_report(data)
+    assert contradictions(report.claims, data.analysis.alpha) == []
+    figures = report_figures(report)
+    page = unescape(render_html(report, generated_files(report, "none"), result_rows(data), figures))
+    text = render_text(report, generated_files(report, "none"))
+    badges = {heading: status for status, heading in BADGE.findall(page)}
+    by_heading = {claim.heading: claim for claim in report.claims}
+    for claim in asked(report):
+        assert badges[claim.heading] == claim.status
+        assert one_line(claim.statement) in page and one_line(claim.statement) in text
+    for figure in figures.effects:
+        for row in figure.spec["layer"][0]["data"]["values"]:
+            shown = by_heading.get(row["label"].removesuffix(" (mean of all)"))
+            if shown is not None:
+                assert (row["status"] == "significant") is (shown.status is Status.SUPPORTED)
+    for ranked in report.ranked:
+        best = report.claim(ClaimKind.BEST_CONFIGURATIONS, system=ranked.system)
+        if best is not None and isinstance(best.evidence, BestSetEvidence):
+            marked = {r.configuration for r in ranked.configurations if r.possibly_best}
+            assert marked == set(best.evidence.possibly_best)
+            assert ranked.with_result[0].configuration == best.evidence.observed_best
 
 
 def test_the_recommendation_names_the_parameter_and_spares_the_best_configuration(report: Report) -> None:
@@ -109,8 +157,7 @@ def test_badges_sentences_and_tables_show_the_status_of_one_claim(report: Report
     page = unescape(written.with_name("report.html").read_text())
     stored = json.loads(written.with_name("claims.json").read_text())["claims"]
     by_id = {claim["id"]: claim for claim in stored}
-    badge = re.compile(r'<span class="status (\w+)">[^<]*</span><span><strong>([^<]*):</strong>')
-    badges = {heading: status for status, heading in badge.findall(page)}
+    badges = {heading: status for status, heading in BADGE.findall(page)}
     for claim in asked(report):
         assert badges[claim.heading] == claim.status == by_id[claim.id]["status"]
         assert by_id[claim.id]["statement"] == claim.statement

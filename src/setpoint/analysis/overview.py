@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from setpoint.analysis.arms.ablation import ablation_claims
+from setpoint.analysis.arms.block_ranks import block_rank_claims
 from setpoint.analysis.arms.comparisons import arm_claims
 from setpoint.analysis.arms.transfer import transfer_claims
 from setpoint.analysis.data.claim import Claim, Status
@@ -40,6 +41,7 @@ def experiment_claims(data: ExperimentData) -> list[Claim]:
     claims = [
         *of_sweep,
         *(own(data) if own is not None else []),
+        *block_rank_claims(data),
         *best_set_claims(data, of_sweep),
         *confirmation_claims(data),
         *checkpoint_claims(data),

@@ -24,7 +24,6 @@ from setpoint.evaluation.summary import Summary, summarise
 from setpoint.modes import CLOSED_LOOP_REPLANNING
 from setpoint.problems import (
     DEFAULT_CASES,
-    MoveBlocking,
     Problem,
     TestCases,
     suite_cases,
@@ -171,17 +170,19 @@ def evaluate(
     require_instance(disturbance, Disturbance, "disturbance")
     if controller.name in REFERENCES and type(controller) is not controller_class(controller.name):
         raise InputError(f"{controller.name!r} is the name of a reference controller. Give yours another name.")
-    modes = standard_modes(posed) if replan_every == "standard" else (Mode(require_interval(posed, replan_every)),)
+    if replan_every == "standard":
+        covered = getattr(controller, "covered_steps", posed.steps)
+        modes = tuple(mode for mode in standard_modes(posed) if mode.needs(posed) <= covered)
+    else:
+        modes = (Mode(require_interval(posed, replan_every)),)
     groups = _groups(posed, cases, suite)
-    blocking = usual_blocking(posed.steps)
-    found = evaluate_groups(lambda _problem: controller, [(modes, groups)], blocking, disturbance)
+    found = evaluate_groups(lambda _problem: controller, [(modes, groups)], disturbance)
     return Evaluation(controller.name, {posed.name: _primary(posed, modes)}, found)
 
 
 def evaluate_groups(
     make: Callable[[Problem], Controller] | None,
     wanted: Sequence[tuple[Sequence[Mode], Sequence[TestCases]]],
-    blocking: MoveBlocking,
     disturbance: Disturbance = NO_DISTURBANCE,
     *,
     label: str = "controller",
@@ -192,7 +193,6 @@ def evaluate_groups(
     Args:
         make: returns the controller of a problem; None to evaluate only the references.
         wanted: modes and groups of cases of each system.
-        blocking: move blocking of the answers, to compute its cost.
         label: name of the controller in messages.
 
     Raises:
@@ -204,6 +204,7 @@ def evaluate_groups(
         for group in groups:
             problem, count = group.problem, len(group.states)
             notify(f"{_title(problem)}: {count} cases, optimum, lqr and zero")
+            blocking = usual_blocking(problem.steps)
             optima, rows = evaluate_references(problem, group.states, modes, blocking, disturbance)
             if optima.rejected:
                 notify(f"{problem.name}: {optima.rejected} of {count} cases have no certified optimum and are skipped")
@@ -221,16 +222,22 @@ def evaluate_groups(
 TEST_TYPES = ("standard", "mpc", "both")
 
 
-def modes_of(problem: Problem, test_type: str, interval: int | None, name: str) -> tuple[Mode, ...]:
+def modes_of(
+    problem: Problem, test_type: str | None, interval: int | None, name: str, covered: int | None = None
+) -> tuple[Mode, ...]:
     """Return open loop (`standard`), replanning (`mpc`), or both where open loop is meaningful.
 
     Args:
+        test_type: None for both, as far as answers are long enough.
+        covered: number of steps that an answer covers; None for the whole horizon.
         interval: replanning interval in steps; None for the default, or the horizon if that is shorter.
         name: name of the interval in the error message.
 
     Raises:
         InputError: the test type is unknown, the interval is invalid, or the plant is unstable in open loop.
     """
+    if test_type is None:
+        test_type = "both" if covered is None or covered >= problem.steps else "mpc"
     if test_type not in TEST_TYPES:
         raise unknown_name("test type", test_type, TEST_TYPES)
     usual = min(CLOSED_LOOP_REPLANNING, problem.steps)
@@ -240,8 +247,16 @@ def modes_of(problem: Problem, test_type: str, interval: int | None, name: str) 
             f"{problem.name} is unstable in open loop, so open-loop results are not meaningful. Use --test-type mpc."
         )
     if test_type == "mpc" or not problem.open_loop:
-        return (replanning,)
-    return (OPEN_LOOP,) if test_type == "standard" else (OPEN_LOOP, replanning)
+        found: tuple[Mode, ...] = (replanning,)
+    else:
+        found = (OPEN_LOOP,) if test_type == "standard" else (OPEN_LOOP, replanning)
+    longest = max(mode.needs(problem) for mode in found)
+    if covered is not None and longest > covered:
+        raise InputError(
+            f"answers of this model cover {covered} steps of {problem.name}, but {longest} are needed. Use --test-type "
+            f"mpc, with --mpc-horizon of at most {covered}."
+        )
+    return found
 
 
 REFERENCES = ("optimum", "lqr", "zero")

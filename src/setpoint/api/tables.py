@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from setpoint.analysis.data import report_wise
 from setpoint.analysis.data.claim import all_caveats
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.tables import TableQuestion, read_table, remarks, table_experiment
@@ -31,6 +32,16 @@ class TableAnalysis:
     data: ExperimentData
     claims: ClaimList
     notes: tuple[str, ...]
+
+    def strict(self) -> "TableAnalysis":
+        """Return the analysis corrected for all families of tests together.
+
+        The significance level then bounds the probability of any false supported claim in the report.
+        """
+        alpha = self.question.alpha
+        error_rate = report_wise.error_note(self.claims, alpha)
+        claims = ClaimList(report_wise.strict(self.claims, alpha))
+        return replace(self, claims=claims, notes=tuple(note for note in self.notes if note != error_rate))
 
     def __repr__(self) -> str:
         """Return claims and notes, one line each."""
@@ -90,6 +101,8 @@ def _notes(
     rows: Sequence[Mapping[str, str]], question: TableQuestion, data: ExperimentData, claims: ClaimList
 ) -> list[str]:
     notes = list(all_caveats(claims))
+    error_rate = report_wise.error_note(claims, question.alpha)
+    notes += [error_rate] if error_rate else []
     if any("has no logarithm" in claim.reason for claim in claims):
         notes.append(
             "zero and negative values have no logarithm; use scale linear to compare differences instead of ratios"

@@ -28,6 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="earlier results decided which rows were run, as in a search: every claim is exploratory",
     )
     parser.add_argument("--alpha", type=float, default=0.05, help="significance level of all tests (default: 0.05)")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="correct for all families of tests together: alpha bounds the rate of any false finding in the report",
+    )
     add_json(parser)
 
 
@@ -48,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         alpha=arguments.alpha,
         adaptive=arguments.adaptive,
     )
+    found = found.strict() if arguments.strict else found
     if arguments.json:
         claims = [to_json(claim) for claim in found.claims]
         print_json({"schema": SCHEMA, "table": arguments.table.name, "claims": claims})

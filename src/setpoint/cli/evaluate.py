@@ -65,13 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
     subject = subject_of(arguments)
     wanted = []
     for problem in map(problems.get, subject.systems):
-        modes = modes_of(problem, arguments.test_type or "both", arguments.replan_every, "--replan-every")
-        wanted.append((modes, test_cases(arguments, problem, notify)))
+        modes = modes_of(problem, arguments.test_type, arguments.replan_every, "--replan-every", subject.covered)
+        wanted.append((modes, test_cases(arguments, problem)))
     if arguments.save_plots is not None:
         _make_folder(arguments.save_plots)
     # Load the model before computing the references, so that an unusable model fails early.
     make = None if subject.load is None else subject.load()
-    found = evaluate_groups(make, wanted, subject.blocking, disturbance, label=subject.label, notify=notify)
+    found = evaluate_groups(make, wanted, disturbance, label=subject.label, notify=notify)
     summary = summarise(found.episodes)
     plots = _save_plots(arguments, found.trajectories) if arguments.save_plots is not None else []
     if arguments.json:

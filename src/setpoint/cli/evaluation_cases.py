@@ -1,10 +1,10 @@
 """Initial states and disturbances of `setpoint evaluate`."""
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from setpoint.cli.options import workspace_of
+from setpoint.cli.progress import say
 from setpoint.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def disturbance_of(arguments: argparse.Namespace) -> "Disturbance":
     )
 
 
-def test_cases(
-    arguments: argparse.Namespace, problem: "Problem", notify: "Callable[[str], None]"
-) -> "tuple[TestCases, ...]":
+def test_cases(arguments: argparse.Namespace, problem: "Problem") -> "tuple[TestCases, ...]":
     """Return the test cases of one system: a suite, the test split of a dataset, or one state.
 
     Raises:
@@ -83,13 +81,13 @@ def test_cases(
     if arguments.initial_state is not None:
         if count is not None:
             raise InputError("--num-test-cases has no effect with --initial-state. Use one of them.")
-        return (TestCases(problem, _one_state(problem, arguments.initial_state, notify)),)
+        return (TestCases(problem, _one_state(problem, arguments.initial_state)),)
     if arguments.eval_dataset is not None:
         return (TestCases(problem, _test_split(arguments, problem)),)
     return suite_cases(arguments.suite or "nominal", problem.name, DEFAULT_CASES if count is None else count)
 
 
-def _one_state(problem: "Problem", values: list[float], notify: "Callable[[str], None]") -> "np.ndarray":
+def _one_state(problem: "Problem", values: list[float]) -> "np.ndarray":
     """Return the state; one outside the initial set, in which test cases lie, is evaluated with a remark."""
     import numpy as np
 
@@ -103,7 +101,7 @@ def _one_state(problem: "Problem", values: list[float], notify: "Callable[[str],
     try:
         problem.require_initial(states)
     except InputError as error:
-        notify(f"remark: {error} It is evaluated nevertheless; no test case starts there.")
+        say(f"remark: {error} It is evaluated nevertheless; no test case starts there.")
     return states
 
 

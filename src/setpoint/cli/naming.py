@@ -1,4 +1,4 @@
-"""What names on the command line stand for, said before it matters: data sets, and adapters to start from."""
+"""Messages about names on the command line: renamed datasets, and the adapters that `all_available` takes."""
 
 import sys
 from typing import TYPE_CHECKING

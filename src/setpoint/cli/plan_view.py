@@ -1,5 +1,6 @@
 """Plan as text: runs and stages, finished work, estimate, warnings and suggestions."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from setpoint.cli.options import print_json
 if TYPE_CHECKING:
     from setpoint.api.planning import Preparation
     from setpoint.artifacts import Workspace
+    from setpoint.policies import BaseModel
     from setpoint.records.plan import Plan
 
 
@@ -52,6 +54,7 @@ def plan_text(prepared: "Preparation") -> str:
         f" ({shared} saved by sharing, {_finished_stages(plan, workspace)} already finished)",
         *(f"  {run.name}" for run in plan.runs),
         *_start_lines(plan),
+        *_token_lines(plan, base),
     ]
     lines += [*_estimate_lines(prepared), *(f"Warning: {text}" for text in inert_parameters(plan))]
     lines += [
@@ -83,6 +86,26 @@ def _start_lines(plan: "Plan") -> list[str]:
         run.start: str(run.factors["start"]) for run in plan.runs if run.start in places and "start" in run.factors
     }
     return [f"Start {label}: adapter {places[start]}" for start, label in named.items() if start is not None]
+
+
+def _token_lines(plan: "Plan", base: "BaseModel") -> list[str]:
+    """Return one line per prompt format and system: tokens of a prompt and of its answer."""
+    from setpoint import problems
+    from setpoint.language import PromptFormat
+    from setpoint.policies.token_counts import token_counts
+
+    formats = {json.dumps(found): found for stage in plan.stages.values() if (found := stage.config.get("dialect"))}
+    lines = []
+    for definition in formats.values():
+        prompt_format = PromptFormat.from_definition(dict(definition))
+        for system in plan.systems:
+            found = token_counts(base, problems.get(system), prompt_format)
+            if found is not None:
+                lines.append(
+                    f"Tokens: {system}, {prompt_format.describe(problems.get(system))}: about {found.prompt} per "
+                    f"prompt, at most {found.answer} per answer"
+                )
+    return list(dict.fromkeys(lines))
 
 
 def _design_lines(plan: "Plan") -> list[str]:

@@ -1,6 +1,7 @@
 """Progress of an experiment on stderr: a live view on a terminal, log lines elsewhere, nothing when quiet."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from setpoint.experiments.running.watch import Watch
     from setpoint.records.journal import Event, Listener
     from setpoint.records.plan import Plan
+
+
+QUIET_S = 20.0
+"""Time without an event after which the progress of the running stages is printed."""
 
 
 def say(text: str) -> None:
@@ -37,13 +42,36 @@ def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[
     else:
         from setpoint.experiments.running.watch import Watch
 
-        watch = Watch(plan, workspace)
-        yield lambda event: _log(watch, event)
+        with _log_lines(Watch(plan, workspace)) as listener:
+            yield listener
 
 
-def _log(watch: "Watch", event: "Event") -> None:
-    from setpoint.experiments.running.messages import progress_text
+@contextmanager
+def _log_lines(watch: "Watch") -> "Iterator[Listener]":
+    """Yield a listener that prints events, and the progress of the running stages when nothing happens for a while."""
+    from setpoint.experiments.running.messages import progress_text, running_texts
 
-    text = progress_text(watch, event)
-    if text is not None:
-        say(text)
+    happened, ended = threading.Event(), threading.Event()
+
+    def listen(event: "Event") -> None:
+        text = progress_text(watch, event)
+        if text is not None:
+            happened.set()
+            say(text)
+
+    def repeat() -> None:
+        while not ended.is_set():
+            if happened.wait(QUIET_S):
+                happened.clear()
+            elif not ended.is_set():
+                for line in running_texts(watch, datetime.now().astimezone()):
+                    say(line)
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield listen
+    finally:
+        ended.set()
+        happened.set()
+        thread.join()

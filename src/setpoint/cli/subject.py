@@ -10,7 +10,7 @@ from setpoint.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.controllers import Controller
-    from setpoint.problems import MoveBlocking, Problem
+    from setpoint.problems import Problem
 
     Maker = Callable[[Problem], Controller]
 
@@ -22,14 +22,14 @@ class Subject:
     Attributes:
         label: display name.
         systems: full names.
-        blocking: move blocking of its plans, to compute the cost of blocking.
+        covered: number of steps that its plans cover; None for the whole horizon.
         load: loads the model, which takes time, and returns a function from a problem to its controller; None for a
             reference, which every table includes.
     """
 
     label: str
     systems: tuple[str, ...]
-    blocking: "MoveBlocking"
+    covered: int | None
     load: "Callable[[], Maker] | None"
 
 
@@ -69,30 +69,22 @@ def _require_one(arguments: argparse.Namespace) -> None:
 
 
 def _function(arguments: argparse.Namespace) -> Subject:
-    from setpoint import problems
     from setpoint.cli.policy_function import load_function
     from setpoint.controllers import FeedbackController
-    from setpoint.problems import usual_blocking
 
     systems, label = _given_system(arguments), str(arguments.policy)
     function = load_function(label)
-    blocking = usual_blocking(problems.get(systems[0]).steps)
-    return Subject(
-        label, systems, blocking, lambda: lambda problem: FeedbackController(problem, function, name="policy")
-    )
+    return Subject(label, systems, None, lambda: lambda problem: FeedbackController(problem, function, name="policy"))
 
 
 def _reference(arguments: argparse.Namespace) -> Subject:
-    from setpoint import problems
     from setpoint.api.evaluation import CONTROLLERS, REFERENCES, controller_class
-    from setpoint.problems import usual_blocking
 
     name: str = arguments.controller
     if name not in CONTROLLERS:
         raise unknown_name("controller", name, CONTROLLERS)
     systems = _given_system(arguments)
-    blocking = usual_blocking(problems.get(systems[0]).steps)
-    return Subject(name, systems, blocking, None if name in REFERENCES else lambda: controller_class(name))
+    return Subject(name, systems, None, None if name in REFERENCES else lambda: controller_class(name))
 
 
 def _base(arguments: argparse.Namespace) -> Subject:
@@ -102,7 +94,8 @@ def _base(arguments: argparse.Namespace) -> Subject:
     base = resolve_base(arguments.base_model)
     prompt_format = base.preset.prompt_format
     label = f"{base.name} (untrained)"
-    return Subject(label, _given_system(arguments), prompt_format.blocking, lambda: load_model(base, prompt_format))
+    covered = prompt_format.blocking.steps
+    return Subject(label, _given_system(arguments), covered, lambda: load_model(base, prompt_format))
 
 
 def _adapter(arguments: argparse.Namespace) -> Subject:
@@ -112,7 +105,7 @@ def _adapter(arguments: argparse.Namespace) -> Subject:
     adapter = open_adapter(path, arguments.base_model)
     _check_model_type(arguments.model_type, adapter.systems)
     wanted = adapter.systems if arguments.system is None else _given_system(arguments)
-    return Subject(_path_text(path), wanted, adapter.blocking, adapter.load)
+    return Subject(_path_text(path), wanted, adapter.blocking.steps, adapter.load)
 
 
 def _path_text(path: Path) -> str:

@@ -21,7 +21,8 @@ def assemble_rows(recipe: Recipe, system: str, draws: Sequence[Draw], first_id: 
     problem = problems.get(system)
     solutions = [solution for draw in draws for solution in (draw.initial, draw.visited)]
     states = np.array([solution.state for solution in solutions])
-    moves = _expert_moves(recipe, problem, states, solutions)
+    controls = _expert_controls(recipe, problem, states, solutions)
+    moves = _expert_moves(recipe, controls, solutions)
     trajectory = simulate(problem.plant, states, recipe.blocking.expand(moves))
     costs = problem.cost(trajectory.states, trajectory.controls)
     # Unconstrained LQR about the target, u = -K(x - x_target), with the gain of the first step.
@@ -36,6 +37,7 @@ def assemble_rows(recipe: Recipe, system: str, draws: Sequence[Draw], first_id: 
             trajectory_id=trajectory_id,
             state=tuple(states[index].tolist()),
             moves=tuple(tuple(move) for move in moves[index].tolist()),
+            controls=tuple(tuple(control) for control in controls[index].tolist()),
             feedback=tuple(feedback[index].tolist()),
             cost=float(costs[index]),
             optimal_cost=solution.optimum.cost,
@@ -44,9 +46,17 @@ def assemble_rows(recipe: Recipe, system: str, draws: Sequence[Draw], first_id: 
         )
 
 
-def _expert_moves(
+def _expert_controls(
     recipe: Recipe, problem: Problem, states: Float[np.ndarray, "R n_x"], solutions: Sequence[Solution]
+) -> Float[np.ndarray, "R N n_u"]:
+    if recipe.expert == "detuned":
+        return DetunedLqr(problem).plan(0.0, states, problem.steps).controls
+    return np.array([solution.optimum.controls for solution in solutions])
+
+
+def _expert_moves(
+    recipe: Recipe, controls: Float[np.ndarray, "R N n_u"], solutions: Sequence[Solution]
 ) -> Float[np.ndarray, "R M n_u"]:
     if recipe.expert == "detuned":
-        return recipe.blocking.average(DetunedLqr(problem).plan(0.0, states, problem.steps).controls)
+        return recipe.blocking.average(controls)
     return np.array([solution.blocked.moves for solution in solutions])

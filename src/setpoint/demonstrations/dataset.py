@@ -75,6 +75,7 @@ class Rows:
     kinds: tuple[str, ...]
     states: Float[np.ndarray, "R n_x"]
     moves: Float[np.ndarray, "R M n_u"]
+    controls: Float[np.ndarray, "R N n_u"]
     feedback: Float[np.ndarray, "R n_u"]
     costs: Float[np.ndarray, " R"]
     optimal_costs: Float[np.ndarray, " R"]
@@ -178,6 +179,7 @@ def load_rows(info: DatasetInfo, split: Split, system: str) -> Rows:
         kinds=tuple(columns["kind"]),
         states=np.array(columns["state"], dtype=float),
         moves=np.array(columns["moves"], dtype=float),
+        controls=np.array(columns["controls"], dtype=float),
         feedback=np.array(columns["feedback"], dtype=float),
         costs=np.array(columns["cost"], dtype=float),
         optimal_costs=np.array(columns["optimal_cost"], dtype=float),

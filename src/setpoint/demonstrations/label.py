@@ -40,7 +40,7 @@ class Labeller:
     def __init__(self, problem: Problem, blocking: MoveBlocking, expert: Expert) -> None:
         """Build the expert: certified optima, or the deliberately detuned regulator."""
         self.problem = problem
-        self._blocking = blocking
+        self.blocking = blocking
         self._gain = solve_riccati(problem).gains[0]
         self._detuned = DetunedLqr(problem) if expert == "detuned" else None
         self._optimizer = None if self._detuned else TrajectoryOptimizer(problem, blocking)
@@ -50,10 +50,10 @@ class Labeller:
         problem = self.problem
         x = np.asarray(np.round(np.nan_to_num(states, nan=1e6), STATE_DECIMALS) + 0.0)
         found = self._near_bounds(x)
-        moves = np.zeros((len(x), self._blocking.moves, problem.plant.n_u))
+        moves = np.zeros((len(x), self.blocking.moves, problem.plant.n_u))
         if self._detuned is not None:
             planned = self._detuned.plan(0.0, np.where(found[:, None], x, problem.target), problem.steps)
-            moves = np.where(found[:, None, None], self._blocking.average(planned.controls), 0.0)
+            moves = np.where(found[:, None, None], self.blocking.average(planned.controls), 0.0)
         elif self._optimizer is not None:
             for row in np.flatnonzero(found):
                 optimum = self._optimizer.solve(x[row])

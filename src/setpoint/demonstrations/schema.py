@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Kind = Literal["initial", "visited"]
 KINDS: tuple[Kind, ...] = ("initial", "visited")
@@ -26,6 +26,7 @@ class Row:
         trajectory_id: numbered per system; rows of one trajectory stay in one split.
         state: (n_x,), SI units, rounded exactly as in the prompt.
         moves: the expert's moves, (M, n_u).
+        controls: the expert's controls with one move per step, (N, n_u).
         feedback: control of the unconstrained linear-quadratic regulator, (n_u,).
         cost: simulated cost J of the moves.
         optimal_cost: optimal cost J* with one move per step.
@@ -40,6 +41,7 @@ class Row:
     trajectory_id: int
     state: tuple[float, ...]
     moves: tuple[tuple[float, ...], ...]
+    controls: tuple[tuple[float, ...], ...]
     feedback: tuple[float, ...]
     cost: float
     optimal_cost: float
@@ -66,6 +68,7 @@ def row_schema() -> "pa.Schema":
         "trajectory_id": pa.int64(),
         "state": vector,
         "moves": pa.list_(vector),
+        "controls": pa.list_(vector),
         "feedback": vector,
         "cost": number,
         "optimal_cost": number,

@@ -11,7 +11,7 @@ from setpoint import problems
 from setpoint.errors import InputError, unknown_name
 from setpoint.evaluation.conditions import Condition, conditions_of
 from setpoint.modes import CLOSED_LOOP_REPLANNING, mode_name
-from setpoint.problems import DEFAULT_CASES, Problem, require_cases, suite_states
+from setpoint.problems import DEFAULT_CASES, MoveBlocking, Problem, require_cases, suite_states
 
 Evaluation = Literal["standard", "replanning", "comprehensive"]
 EVALUATIONS: tuple[Evaluation, ...] = ("standard", "replanning", "comprehensive")
@@ -27,6 +27,10 @@ class Mode:
     def name(self) -> str:
         """`open_loop`, or `replan_<steps>`."""
         return mode_name(self.replan_interval)
+
+    def needs(self, problem: Problem) -> int:
+        """Return the number of steps that a plan must cover."""
+        return self.replan_interval or problem.steps
 
 
 OPEN_LOOP = Mode(0)
@@ -80,6 +84,16 @@ class EvaluationConfig:
             return cls(problem.name, modes, cases)
         conditions = conditions_of(problem) if evaluation == "comprehensive" else ()
         return cls(problem.name, (*modes, _EVERY_STEP), cases, conditions=conditions)
+
+    def covered_by(self, blocking: MoveBlocking) -> "EvaluationConfig":
+        """Return the evaluation without the modes that need longer answers than those with this blocking.
+
+        Raises:
+            InputError: no mode is left.
+        """
+        problem = problems.get(self.system)
+        modes = tuple(mode for mode in self.modes if mode.needs(problem) <= blocking.steps)
+        return replace(self, modes=modes)
 
     def states(self) -> Float[np.ndarray, "C n_x"]:
         """Return the initial states of the cases."""

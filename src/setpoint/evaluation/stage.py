@@ -1,6 +1,7 @@
 """Evaluation stages: `reference` for each system and suite, `evaluate` for each model on them."""
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,11 @@ from setpoint.evaluation.references import evaluate_references
 from setpoint.evaluation.run import Evaluated, evaluate
 from setpoint.evaluation.summary import summarise
 from setpoint.language import PromptFormat
+from setpoint.modes import CLOSED_LOOP_REPLANNING
 from setpoint.problems import MoveBlocking, Problem
 
 _ADAPTER = "adapter"
+_LOG_EVERY_S = 2.0
 
 Policy = Callable[[Problem], Controller]
 
@@ -72,7 +75,8 @@ def run_policy(context: StageContext) -> dict[str, Any]:
         InputError: the base or the adapter cannot be used.
         StageError: the base model or the reference differs from the planned one.
     """
-    config = EvaluationConfig.of_stage(context.config)
+    prompt_format = PromptFormat.from_definition(context.config["dialect"])
+    config = EvaluationConfig.of_stage(context.config).covered_by(prompt_format.blocking)
     problem = problems.get(config.system)
     optima = _planned_optima(config, context.needs["reference"])
     policy = _load_policy(context)
@@ -84,7 +88,17 @@ def run_policy(context: StageContext) -> dict[str, Any]:
         condition.name: _under(condition, config, policy, context.needs["reference"], tally)
         for condition in config.conditions
     }
-    return _publish(context, found, elsewhere)
+    summary = _publish(context, found, elsewhere)
+    if not _constrained(context):
+        return summary
+    return {**summary, "unconstrained_parse_rate": _parse_rate(policy(problem), optima)}
+
+
+def _parse_rate(controller: Any, optima: Optima) -> float:
+    """Return the share of first answers that can be read without constraint."""
+    steps = min(CLOSED_LOOP_REPLANNING, controller.problem.steps)
+    plan = controller.unconstrained().plan(0.0, optima.states, steps)
+    return float(np.mean([outcome.parsed for outcome in plan.outcomes]))
 
 
 @dataclass
@@ -181,8 +195,26 @@ def _load_policy(context: StageContext) -> Policy:
             suggestion="plan the experiment again, or restore the model",
         )
     trained = context.needs.get("adapter")
+    adapter = None if trained is None else trained / _ADAPTER
     prompt_format = PromptFormat.from_definition(context.config["dialect"])
-    return load_controllers(base, prompt_format, None if trained is None else trained / _ADAPTER)
+    return load_controllers(base, prompt_format, adapter, _Progress(context), constrained=_constrained(context))
+
+
+def _constrained(context: StageContext) -> bool:
+    return bool(context.config["generation"]["constrained"])
+
+
+class _Progress:
+    """Logs the progress of an evaluation, at most every few seconds."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._last = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._last >= _LOG_EVERY_S:
+            self._last = time.monotonic()
+            self._context.log({"stage": "evaluate", "progress": text})
 
 
 def _publish(context: StageContext, found: Evaluated, elsewhere: Mapping[str, Evaluated]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def preview(request: Request) -> Preparation:
     Raises:
         InputError: a dataset is missing and cannot be generated.
     """
-    datasets = find_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking)
+    datasets = find_datasets(request.workspace, request.spec)
     inputs = _inputs(request, datasets)
     plan = request.existing or build_plan(request.spec, request.experiment_id, inputs)
     return Preparation(request, plan, datasets, tuple(inputs.adapters))
@@ -180,7 +180,7 @@ def prepare(
     """
     require_machine(request, trains_here=trains_here)
     request.workspace.require_writable()
-    datasets = ensure_datasets(request.workspace, request.spec, request.base.preset.prompt_format.blocking, notify)
+    datasets = ensure_datasets(request.workspace, request.spec, notify)
     inputs = _inputs(request, datasets)
     prepared = Preparation(
         request, build_plan(request.spec, request.experiment_id, inputs), datasets, tuple(inputs.adapters)

@@ -84,7 +84,7 @@ def make_request(
         with findings.check():
             check_values(spec, base.preset)
         with findings.check():
-            find_datasets(workspace, spec, base.preset.prompt_format.blocking)
+            find_datasets(workspace, spec)
     findings.settle()
     assert base is not None
     if isinstance(spec, SingleSpec) and spec.start_from is not None:

@@ -2,8 +2,8 @@
 
     <REASONING>…</REASONING><CONTROLS>1.00, -0.25, …</CONTROLS>
 
-Commas separate moves; spaces separate the components of a move. Parsing is strict: no padding, no truncation, no
-guessing.
+Without reasoning, an answer is the moves alone. Commas separate moves; spaces separate the components of a move.
+Parsing is strict: no padding, no truncation, no guessing.
 """
 
 import re
@@ -49,9 +49,22 @@ def compose_answer(
     prompt_format: PromptFormat,
 ) -> str:
     """Compose the answer text for `moves` from state `x`; `feedback` is the control of the unconstrained LQR in `x`."""
+    text = format_moves(moves, prompt_format.decimals_of(problem))
+    if not prompt_format.tagged:
+        return text
+    reasoning = _REASONING[prompt_format.reasoning](problem, x, moves, feedback)
+    return f"<REASONING>{reasoning}</REASONING>{_OPEN}{text}{_CLOSE}"
+
+
+def longest_answer(problem: Problem, moves: int, prompt_format: PromptFormat) -> str:
+    """Return an answer of `moves` moves that is as long as answers get: every control at its longest bound."""
+    plant = problem.plant
+    bounds = (plant.control_lower, plant.control_upper)
     decimals = prompt_format.decimals_of(problem)
-    reasoning = _REASONING[prompt_format.template](problem, x, moves, feedback, decimals)
-    return f"<REASONING>{reasoning}</REASONING>{_OPEN}{format_moves(moves, decimals)}{_CLOSE}"
+    longest = max(bounds, key=lambda bound: sum(len(format_number(value, decimals)) for value in bound))
+    extreme = np.array(problem.initial_centre) - np.array(problem.half_width)
+    feedback = np.full(plant.n_u, -REASONING_LIMIT)
+    return compose_answer(problem, extreme, np.tile(longest, (moves, 1)), feedback, prompt_format)
 
 
 def format_moves(moves: Float[np.ndarray, "M n_u"], decimals: int) -> str:
@@ -59,13 +72,12 @@ def format_moves(moves: Float[np.ndarray, "M n_u"], decimals: int) -> str:
     return ", ".join(" ".join(format_number(value, decimals) for value in move) for move in moves)
 
 
-def _short_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray, decimals: int) -> str:
+def _feedback(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray) -> str:
     """Return the control of the unconstrained LQR in this state, as text."""
-    clipped = np.clip(feedback, -REASONING_LIMIT, REASONING_LIMIT)
-    return "feedback " + " ".join(format_number(value, decimals) for value in clipped)
+    return "feedback " + " ".join(format_number(v, 2) for v in np.clip(feedback, -REASONING_LIMIT, REASONING_LIMIT))
 
 
-def _english_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray, decimals: int) -> str:
+def _explanation(problem: Problem, x: np.ndarray, moves: np.ndarray, feedback: np.ndarray) -> str:
     """Describe distance, LQR control, saturation and first move, all computed for this state."""
     plant = problem.plant
     distance = float(np.abs((x - np.array(problem.target)) / np.array(problem.half_width)).max())
@@ -83,33 +95,42 @@ def _english_reasoning(problem: Problem, x: np.ndarray, moves: np.ndarray, feedb
     )
 
 
-_REASONING: dict[str, Callable[[Problem, np.ndarray, np.ndarray, np.ndarray, int], str]] = {
-    "short": _short_reasoning,
-    "english": _english_reasoning,
+_REASONING: dict[str, Callable[[Problem, np.ndarray, np.ndarray, np.ndarray], str]] = {
+    "feedback": _feedback,
+    "full": _explanation,
 }
 
 
+def has_moves(text: str, moves: int, *, tagged: bool) -> bool:
+    """Return whether the answer that begins with `text` has `moves` complete moves: a comma or its end follows each."""
+    body = text.partition(_OPEN)[2] if tagged else text
+    return body.count(",") >= moves or (tagged and _CLOSE in body)
+
+
 def parse_answer(
-    text: str, moves: int, n_u: int, *, complete: bool = True, decimals: int = 0
+    text: str, moves: int, n_u: int, *, complete: bool = True, decimals: int = 0, tagged: bool = True
 ) -> Float[np.ndarray, "M n_u"] | ParseFailure:
     """Parse the moves (moves, n_u) of an answer, or return the reason why it cannot be parsed.
 
     With `complete=False`, `text` may be a deliberately truncated answer. Its first `moves` moves are parsed; the last
-    one must show at least `decimals` decimals or be followed by a comma or the closing tag.
+    one must show at least `decimals` decimals or be followed by a comma or the closing tag. With `tagged=False`, the
+    whole text is the moves.
     """
-    opened = text.count(_OPEN)
-    if opened != 1:
-        return ParseFailure(Termination.PARSE_FAILURE, f"expected one {_OPEN}, found {opened}")
-    body, closing, _ = text.split(_OPEN, 1)[1].partition(_CLOSE)
-    if complete and not closing:
-        return ParseFailure(Termination.PARSE_FAILURE, f"{_CLOSE} is missing")
+    body, closing = text, ""
+    if tagged:
+        opened = text.count(_OPEN)
+        if opened != 1:
+            return ParseFailure(Termination.PARSE_FAILURE, f"expected one {_OPEN}, found {opened}")
+        body, closing, _ = text.split(_OPEN, 1)[1].partition(_CLOSE)
+        if complete and not closing:
+            return ParseFailure(Termination.PARSE_FAILURE, f"{_CLOSE} is missing")
     parts = body.split(",")
     if complete and len(parts) != moves:
         return ParseFailure(Termination.WRONG_LENGTH, f"expected {moves} moves, found {len(parts)}")
     if len(parts) < moves:
         return ParseFailure(Termination.WRONG_LENGTH, f"expected at least {moves} moves, found {len(parts)}")
     # A number at the very end may lack digits: "1.2" could have become "1.25".
-    cut_off = not closing and len(parts) == moves
+    cut_off = not complete and not closing and len(parts) == moves
     last_number = (parts[-1].split() or [""])[-1]
     if cut_off and len(last_number.partition(".")[2]) < decimals:
         return ParseFailure(Termination.WRONG_LENGTH, f"move {moves} is cut off: {parts[-1].strip()!r}")

@@ -17,7 +17,10 @@ _SMALLEST_COEFFICIENT = 0.01
 
 def messages(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) -> list[Message]:
     """Return the chat messages that request controls from state `x` (n_x,)."""
-    return _TEMPLATES[prompt_format.template](problem, x, prompt_format)
+    found = _TEMPLATES[prompt_format.template](problem, x, prompt_format)
+    if prompt_format.system_role == "system" or len(found) == 1:
+        return found
+    return [{"role": "user", "content": "\n\n".join(message["content"] for message in found)}]
 
 
 def _short(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) -> list[Message]:
@@ -106,11 +109,12 @@ def _english_task(problem: Problem, prompt_format: PromptFormat) -> str:
     plant, blocking = problem.plant, prompt_format.blocking
     states = ", ".join(signal.name for signal in plant.states)
     weights = _shortest(problem.q, 2), _shortest(problem.r, 2)
-    if blocking.moves == blocking.steps:
-        moves = f"exactly {blocking.moves} moves, one per time step"
-    else:
-        held = ", ".join(str(length) for length in blocking.lengths)
-        moves = f"exactly {blocking.moves} moves, held for {held} time steps in turn"
+    count = f"exactly {blocking.moves} moves"
+    if not prompt_format.covers(problem.steps):
+        count += f" for the first {blocking.steps} steps"
+    held = ", ".join(str(length) for length in blocking.lengths)
+    every = blocking.moves == blocking.steps
+    moves = f"{count}, one per time step" if every else f"{count}, held for {held} time steps in turn"
     inputs = "one number" if plant.n_u == 1 else f"{plant.n_u} numbers separated by a space"
     return "\n".join(
         (
@@ -123,9 +127,22 @@ def _english_task(problem: Problem, prompt_format: PromptFormat) -> str:
             f"Target: {_shortest(problem.target, 2)}. Cost: the sum over all steps of e'Qe + u'Ru with Q = "
             f"diag{weights[0]}, R = diag{weights[1]}, plus {problem.terminal_weight:g} e'Qe at the end, where e is the "
             "distance from the target.",
-            f"Explain briefly between <REASONING> and </REASONING>. Then give {moves}, each move {inputs} with "
-            f"{prompt_format.decimals_of(problem)} decimals, separated by commas, between <CONTROLS> and </CONTROLS>.",
+            _english_answer(prompt_format, f"{moves}, each move {inputs} with {prompt_format.decimals_of(problem)}"),
         )
+    )
+
+
+def _english_answer(prompt_format: PromptFormat, moves: str) -> str:
+    """Describe the answer; `moves` says how many moves, up to the number of decimals."""
+    if not prompt_format.tagged:
+        return f"Reply with {moves} decimals, separated by commas, and with nothing else."
+    before = {
+        "feedback": "Write the control of a linear-quadratic regulator",
+        "full": "Explain briefly",
+    }[prompt_format.reasoning]
+    return (
+        f"{before} between <REASONING> and </REASONING>. Then give {moves} decimals, separated by commas, between "
+        "<CONTROLS> and </CONTROLS>."
     )
 
 
@@ -141,7 +158,17 @@ def _english_state(problem: Problem, x: Sequence[float], prompt_format: PromptFo
     return f"Present state: {named}. Give the control moves."
 
 
+def _state(problem: Problem, x: Sequence[float], prompt_format: PromptFormat) -> list[Message]:
+    """Return the name of the system and its state; what the system does is left to training."""
+    state = ", ".join(format_number(value, prompt_format.state_decimals) for value in x)
+    return [
+        {"role": "system", "content": f"You control: {problem.plant.title}. Reply with the control moves."},
+        {"role": "user", "content": f"x = {state}"},
+    ]
+
+
 _TEMPLATES: dict[str, Callable[[Problem, Sequence[float], PromptFormat], list[Message]]] = {
     "short": _short,
     "english": _english,
+    "state": _state,
 }

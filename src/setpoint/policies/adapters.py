@@ -7,7 +7,7 @@ from pathlib import Path
 from setpoint.artifacts import DamagedError, Fields, StageFolder, is_identifier, read_json
 from setpoint.errors import InputError
 from setpoint.language import PromptFormat
-from setpoint.language.prompt_format import TEMPLATES
+from setpoint.language.config import AUTO, REASONINGS, SYSTEM_ROLES, TEMPLATES
 from setpoint.policies.bases import BaseModel
 from setpoint.problems import MoveBlocking
 
@@ -62,6 +62,7 @@ def read_record(adapter: Path) -> AdapterRecord:
     path = adapter / ADAPTER_RECORD
     fields = Fields(read_json(path), path)
     prompts, systems = fields.inner("dialect"), fields.texts("systems")
+    decimals = fields.table("dialect").get("control_decimals")
     if not systems or not all(map(is_identifier, systems)):
         raise fields.wrong("systems", "a list of names of systems")
     return AdapterRecord(
@@ -70,8 +71,10 @@ def read_record(adapter: Path) -> AdapterRecord:
         prompt_format=PromptFormat(
             template=prompts.one_of("template", TEMPLATES),
             blocking=MoveBlocking(prompts.wholes("blocks", least=1)),
-            control_decimals=prompts.whole("control_decimals"),
+            control_decimals=prompts.whole("control_decimals") if decimals != AUTO else AUTO,
             state_decimals=prompts.whole("state_decimals"),
+            reasoning=prompts.one_of("reasoning", REASONINGS),
+            system_role=prompts.one_of("system_role", SYSTEM_ROLES),
         ),
     )
 

@@ -9,7 +9,7 @@ from setpoint.artifacts import Fields, read_json
 from setpoint.errors import InputError
 from setpoint.fingerprint import digest, file_digest
 from setpoint.policies.library import FETCHABLE, is_library_name, require_fetched
-from setpoint.policies.presets import GENERAL, TINY, BasePreset
+from setpoint.policies.presets import GENERAL, TINY, BasePreset, preset_of
 
 BUILTIN = "builtin:tiny"
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -62,11 +62,10 @@ def resolve_base(name: str) -> BaseModel:
         path = builtin_path()
         return BaseModel(name, str(path), _folder_digest(path), TINY)
     if is_library_name(name):
-        path = require_fetched(name)
-        return BaseModel(name, str(path), _folder_digest(path), GENERAL)
+        return _of_folder(name, require_fetched(name))
     path = Path(name).expanduser()
     if name and path.exists():
-        return BaseModel(name, str(path.resolve()), _folder_digest(path), GENERAL)
+        return _of_folder(name, path.resolve())
     if name.startswith("builtin:") or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(
             f"base model {name!r} is neither {BUILTIN!r}, nor a model folder, nor a GGUF file, nor a hub id such as "
@@ -74,6 +73,12 @@ def resolve_base(name: str) -> BaseModel:
             "--base-model."
         )
     return BaseModel(name, name, digest({"hub": name}), GENERAL)
+
+
+def _of_folder(name: str, path: Path) -> BaseModel:
+    identity = _folder_digest(path)
+    stored = sum(file.stat().st_size for pattern in _WEIGHTS for file in path.glob(pattern))
+    return BaseModel(name, str(path), identity, preset_of(stored))
 
 
 def _folder_digest(path: Path) -> str:

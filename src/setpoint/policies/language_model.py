@@ -1,19 +1,31 @@
 """Load a language model with its adapter and complete chats in batches."""
 
+import copy
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import StoppingCriteria
 
 from setpoint.errors import InputError
-from setpoint.language import Message
+from setpoint.language import Grammar, Message
 from setpoint.policies.adapters import check_adapter
 from setpoint.policies.bases import BaseModel, missing_template
+from setpoint.policies.constraint import Answer, AnswerGrammar
 from setpoint.policies.runtime import Runtime
+
+TEMPLATE_OPTIONS = {"enable_thinking": False}
+"""Options of chat templates: no thinking block before an answer. Templates without thinking ignore it."""
+
+
+def ignore(_finished: int) -> None:
+    """Report no progress."""
+
 
 _LIBRARIES = ("transformers", "peft", "accelerate", "trl")
 
@@ -42,6 +54,7 @@ class LanguageModel:
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._runtime = runtime
+        self._kept_prefix: tuple[list[int], Any] = ([], None)
 
     @classmethod
     def load(cls, base: BaseModel, adapter: Path | None = None, runtime: Runtime | None = None) -> "LanguageModel":
@@ -66,35 +79,72 @@ class LanguageModel:
         """Return the adapter and the base model."""
         return self._source or type(self).__name__
 
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of `text`."""
+        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
     def complete(
-        self, chats: Sequence[Sequence[Message]], max_new_tokens: int, temperature: float = 0.0
+        self,
+        chats: Sequence[Sequence[Message]],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        done: Callable[[str], bool] | None = None,
+        progress: Callable[[int], None] = ignore,
+        grammar: Grammar | None = None,
     ) -> list[Completion]:
         """Return one completion per chat, in order: greedy, or sampled if `temperature` > 0.
 
         Chats are batched by prompt length to reduce padding.
+
+        Args:
+            grammar: only completions that match it are generated, greedily, whatever their length.
+            done: a completion ends early once its text is done.
+            progress: called with the number of finished completions after every batch.
         """
         prompts = [self._encode(chat) for chat in chats]
         by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         completions: dict[int, Completion] = {}
         size = self._runtime.generation_batch_size
+        if grammar is not None and not self._fits_window(max(map(len, prompts), default=0) + max_new_tokens):
+            size = 1  # rows of a batch are padded within, see `_prefix`
         for start in range(0, len(by_length), size):
             rows = by_length[start : start + size]
-            found = self._generate([prompts[row] for row in rows], max_new_tokens, temperature)
+            batch = [prompts[row] for row in rows]
+            if grammar is not None:
+                found = self._generate_constrained(batch, grammar, done)
+            else:
+                found = self._generate(batch, max_new_tokens, temperature, done)
             completions.update(zip(rows, found, strict=True))
+            progress(len(completions))
         return [completions[index] for index in range(len(prompts))]
 
     def _encode(self, chat: Sequence[Message]) -> list[int]:
-        encoded = self._tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=True)
+        encoded = self._tokenizer.apply_chat_template(
+            list(chat), add_generation_prompt=True, return_dict=True, **TEMPLATE_OPTIONS
+        )
         ids: list[int] = encoded["input_ids"]
         return ids
 
     @torch.inference_mode()
-    def _generate(self, prompts: Sequence[list[int]], max_new_tokens: int, temperature: float) -> list[Completion]:
+    def _generate(
+        self,
+        prompts: Sequence[list[int]],
+        max_new_tokens: int,
+        temperature: float,
+        done: Callable[[str], bool] | None,
+    ) -> list[Completion]:
         pad, ends = self._tokenizer.pad_token_id, self._end_tokens()
         width = max(len(prompt) for prompt in prompts)
-        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=self._model.device)
+        aligned = len({len(prompt) for prompt in prompts}) == 1
+        shared, cache = self._prefix(prompts) if aligned or self._fits_window(width + max_new_tokens) else (0, None)
+        # Padding lies between the shared prefix and the rest, so that the cache of the prefix serves every row.
+        gaps = [width - len(prompt) for prompt in prompts]
+        ids = torch.tensor(
+            [prompt[:shared] + [pad] * gap + prompt[shared:] for prompt, gap in zip(prompts, gaps, strict=True)],
+            device=self._model.device,
+        )
         mask = torch.tensor(
-            [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self._model.device
+            [[1] * shared + [0] * gap + [1] * (width - shared - gap) for gap in gaps], device=self._model.device
         )
         sampling: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
@@ -102,33 +152,101 @@ class LanguageModel:
         output = self._model.generate(
             input_ids=ids,
             attention_mask=mask,
-            past_key_values=self._shared_cache(prompts),
+            past_key_values=cache,
             max_new_tokens=max_new_tokens,
             pad_token_id=pad,
             eos_token_id=sorted(ends),
+            stopping_criteria=None if done is None else [_StopWhenDone(self._tokenizer, width, done)],
             **sampling,
         )
         return [self._completion(row, ends) for row in output[:, width:].tolist()]
 
-    def _shared_cache(self, prompts: Sequence[list[int]]) -> Any:
-        """Return the key-value cache of the common prompt prefix, computed once; None if the prompts differ in length.
+    @torch.inference_mode()
+    def _generate_constrained(
+        self, prompts: Sequence[list[int]], grammar: Grammar, done: Callable[[str], bool] | None
+    ) -> list[Completion]:
+        """Return the most likely tokens that match `grammar`, one at a time; forced tokens are appended unasked."""
+        answers = [self._grammar.new_answer(grammar) for _ in prompts]
+        shared, cache = self._prefix(prompts)
+        found = [answer.forced() for answer in answers]
+        unread = [prompt[shared:] + tokens for prompt, tokens in zip(prompts, found, strict=True)]
+        mask = torch.ones(len(prompts), shared, dtype=torch.long, device=self._model.device)
+        while any(unread):
+            logits, mask, cache = self._read(unread, mask, cache)
+            for row, answer in enumerate(answers):
+                unread[row] = [] if answer.ended else self._choose(answer, logits[row])
+                found[row] += unread[row]
+                if answer.ended or (done is not None and done(self._text(found[row]))):
+                    answer.end()
+                    unread[row] = []
+        return [Completion(self._text(tokens), len(tokens), True) for tokens in found]
 
-        Prompts of one plant differ only in the state at their end, and prefilling dominates the computation.
+    def _choose(self, answer: Answer, logits: torch.Tensor) -> list[int]:
+        """Append the most likely token that may follow, and those that it forces, to `answer`; return them."""
+        token = int(logits.masked_fill(~answer.allowed().to(logits.device), -torch.inf).argmax())
+        answer.take(token)
+        return [token, *answer.forced()]
+
+    def _read(
+        self, unread: Sequence[list[int]], mask: torch.Tensor, cache: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """Feed the unread tokens of every row; return the next logits, the attention mask so far, and the cache."""
+        pad, width = self._tokenizer.pad_token_id, max(map(len, unread))
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in unread], device=mask.device)
+        new = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in unread], device=mask.device)
+        mask = torch.cat([mask, new], dim=1)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -width:]
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].float(), mask, output.past_key_values
+
+    def _fits_window(self, tokens: int) -> bool:
+        """Return whether every layer attends to this many tokens."""
+        window = getattr(self._model.config.get_text_config(), "sliding_window", None)
+        return window is None or tokens <= window
+
+    @cached_property
+    def _grammar(self) -> AnswerGrammar:
+        vocabulary = self._model.get_output_embeddings().weight.shape[0]
+        return AnswerGrammar(self._tokenizer, vocabulary, sorted(self._end_tokens()))
+
+    def _text(self, tokens: list[int]) -> str:
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        return text
+
+    def _prefix(self, prompts: Sequence[list[int]]) -> tuple[int, Any]:
+        """Return the length of the common prefix of `prompts` and its key-value cache for every row; (0, None) without.
+
+        Prompts of one plant differ only in the state at their end, and prefilling dominates the computation. The cache
+        of the latest prefix is kept for the next batch. Prompts of different lengths are padded after the prefix; a
+        sliding window would count that padding, so it must hold whole sequences.
         """
         shared = shared_prefix(prompts)
+        kept, cache = self._kept_prefix
+        if len(prompts) == 1 and kept and len(kept) < len(prompts[0]) and prompts[0][: len(kept)] == kept:
+            shared = len(kept)
+        if shared and kept != prompts[0][:shared]:
+            kept = prompts[0][:shared]
+            ids = torch.tensor([kept], device=self._model.device)
+            cache = self._model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+            self._kept_prefix = (kept, cache)
         if not shared:
-            return None
-        prefix = torch.tensor([prompts[0][:shared]], device=self._model.device)
-        cache = self._model(input_ids=prefix, use_cache=True, logits_to_keep=1).past_key_values
+            return 0, None
+        cache = copy.deepcopy(cache)
         cache.batch_repeat_interleave(len(prompts))
-        return cache
+        return shared, cache
 
     def _completion(self, generated: list[int], ends: frozenset[int]) -> Completion:
         """Truncate `generated` at its first end-of-sequence token; the rest is padding."""
         end = next((index for index, token in enumerate(generated) if token in ends), None)
         answer = generated if end is None else generated[:end]
-        text = self._tokenizer.decode(answer, skip_special_tokens=True)
-        return Completion(text, len(answer) + (end is not None), end is not None)
+        return Completion(self._text(answer), len(answer) + (end is not None), end is not None)
 
     def _end_tokens(self) -> frozenset[int]:
         declared = self._model.generation_config.eos_token_id
@@ -136,12 +254,28 @@ class LanguageModel:
         return frozenset(token for token in (*declared, self._tokenizer.eos_token_id) if token is not None)
 
 
+class _StopWhenDone(StoppingCriteria):
+    """Ends each row of a batch once its text is done."""
+
+    def __init__(self, tokenizer: Any, width: int, done: Callable[[str], bool]) -> None:
+        """Judge the tokens after the first `width` ones."""
+        self._tokenizer = tokenizer
+        self._width = width
+        self._done = done
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """Return which rows have ended."""
+        texts = self._tokenizer.batch_decode(input_ids[:, self._width :], skip_special_tokens=True)
+        return torch.tensor([self._done(text) for text in texts], device=input_ids.device)
+
+
 def shared_prefix(prompts: Sequence[list[int]]) -> int:
-    """Return the length of the common prefix, shorter than a prompt; 0 if the prompts differ in length."""
-    if len(prompts) < 2 or len({len(prompt) for prompt in prompts}) > 1:
+    """Return the length of the common prefix of several prompts, shorter than the shortest of them."""
+    if len(prompts) < 2:
         return 0
-    different = (position for position, column in enumerate(zip(*prompts, strict=True)) if len(set(column)) > 1)
-    return next(different, len(prompts[0]) - 1)
+    shortest = min(map(len, prompts)) - 1
+    columns = zip(*(prompt[:shortest] for prompt in prompts), strict=True)
+    return next((position for position, column in enumerate(columns) if len(set(column)) > 1), shortest)
 
 
 def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, Any]:

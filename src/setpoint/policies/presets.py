@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.language import PromptFormat
-from setpoint.language.prompt_format import sufficient_decimals
+from setpoint.language import AnswerParameters, PromptFormat, PromptParameters
 from setpoint.plants import Plant
-from setpoint.problems import MoveBlocking
 
 ONE_DIGIT = 10.0
 """Controls below this fit the token layout of a preset; larger ones need up to one more token per digit and sign."""
@@ -20,45 +18,58 @@ class BasePreset:
     """Defaults of a base model, which are resolved into the recorded configuration of each stage.
 
     Attributes:
-        name: `tiny` or `general`.
-        prompt_format: template, moves and decimals.
+        name: `tiny`, `small` or `general`.
+        prompt, answer: default format of prompts and answers.
         lora, sft, dagger, grpo: default parameters of the training stages.
         header_tokens: tokens before the first move of an answer, if answers have a fixed layout; else None.
         tokens_per_move: tokens per control of a move below `ONE_DIGIT`, if constant; else None. With both values,
             generation stops after the required moves.
-        max_answer_tokens: maximum tokens of a complete answer, per control of the plant.
+        max_answer_tokens: maximum tokens of a complete answer of a fixed layout, per control of the plant.
     """
 
     name: str
-    prompt_format: PromptFormat
+    prompt: Mapping[str, Any]
+    answer: Mapping[str, Any]
     lora: Mapping[str, Any]
     sft: Mapping[str, Any]
     dagger: Mapping[str, Any]
     grpo: Mapping[str, Any]
-    max_answer_tokens: int
+    max_answer_tokens: int | None = None
     header_tokens: int | None = None
     tokens_per_move: int | None = None
 
-    def answer_tokens(self, plant: Plant, moves: int | None = None) -> int:
+    @property
+    def generation(self) -> Mapping[str, Any]:
+        """Default generation of answers: unconstrained."""
+        return {}
+
+    @property
+    def prompt_format(self) -> PromptFormat:
+        """The default format of prompts and answers."""
+        return PromptFormat.of(PromptParameters(**self.prompt), AnswerParameters(**self.answer))
+
+    def answer_tokens(self, plant: Plant, prompt_format: PromptFormat, moves: int | None = None) -> int | None:
         """Return the number of tokens for the first `moves` moves of `plant` (None: the complete answer).
 
-        The reasoning before the moves also contains one number per control.
+        None unless answers in `prompt_format` have the fixed layout of this base. The reasoning before the moves also
+        contains one number per control.
         """
-        n_u, largest = plant.n_u, float(np.abs([plant.control_lower, plant.control_upper]).max())
+        if prompt_format != self.prompt_format or self.max_answer_tokens is None:
+            return None
         if self.header_tokens is None or self.tokens_per_move is None:
-            return self.max_answer_tokens * n_u
+            return None
+        n_u, largest = plant.n_u, float(np.abs([plant.control_lower, plant.control_upper]).max())
         spare = 0 if largest < ONE_DIGIT else len(f"-{largest:.0f}")
-        spare += sufficient_decimals(plant, self.prompt_format.control_decimals) - self.prompt_format.control_decimals
         if moves is None:
-            return (self.max_answer_tokens + (self.prompt_format.blocking.moves + 1) * spare) * n_u
+            return (self.max_answer_tokens + prompt_format.blocking.moves * spare) * n_u
         # The header is counted for one control: n_u - 1 further numbers in the reasoning, then `moves` * n_u controls.
-        numbers = n_u - 1 + moves * n_u
-        return self.header_tokens + numbers * self.tokens_per_move + (numbers + 1) * spare
+        return self.header_tokens + (n_u - 1 + moves * n_u) * self.tokens_per_move + moves * n_u * spare
 
 
 TINY = BasePreset(
     name="tiny",
-    prompt_format=PromptFormat(),
+    prompt={"template": "short", "reasoning": "feedback", "state_decimals": 4},
+    answer={"moves": 0, "decimals": 2},
     lora={"rank": 8, "scale": 20.0},
     sft={"learning_rate": 2e-4, "steps": 200, "batch_size": 16},
     dagger={"learning_rate": 2e-4, "steps": 300, "batch_size": 16},
@@ -67,15 +78,31 @@ TINY = BasePreset(
     tokens_per_move=2,
     max_answer_tokens=32,
 )
+_COMPACT_PROMPT = {"template": "state", "reasoning": "none", "state_decimals": 3}
+_COMPACT_ANSWER = {"moves": 4, "decimals": "auto"}
+SMALL = BasePreset(
+    name="small",
+    prompt=_COMPACT_PROMPT,
+    answer=_COMPACT_ANSWER,
+    lora={"rank": 16, "scale": 2.0},
+    sft={"learning_rate": 1e-3, "steps": 400, "batch_size": 8, "validation_every": 100},
+    dagger={"learning_rate": 5e-4, "steps": 300, "batch_size": 8},
+    grpo={"learning_rate": 5e-5, "steps": 100, "batch_size": 64},
+)
 GENERAL = BasePreset(
     name="general",
-    prompt_format=PromptFormat(
-        template="english", blocking=MoveBlocking.none(50), control_decimals=3, state_decimals=4
-    ),
+    prompt=_COMPACT_PROMPT,
+    answer=_COMPACT_ANSWER,
     lora={"rank": 16, "scale": 2.0},
     sft={"learning_rate": 2e-4, "steps": 250, "batch_size": 16},
     dagger={"learning_rate": 1e-4, "steps": 150, "batch_size": 16},
     grpo={"learning_rate": 1e-5, "steps": 200, "batch_size": 64},
-    max_answer_tokens=1024,
 )
-PRESETS = {preset.name: preset for preset in (TINY, GENERAL)}
+PRESETS = {preset.name: preset for preset in (TINY, SMALL, GENERAL)}
+SMALL_BYTES = 1_000_000_000
+"""Weights on disk below which a base has the preset `small`: up to 500 million weights in 16 bits."""
+
+
+def preset_of(weight_bytes: int) -> BasePreset:
+    """Return the preset of a base other than the built-in one, by the size of its weights on disk."""
+    return SMALL if weight_bytes < SMALL_BYTES else GENERAL

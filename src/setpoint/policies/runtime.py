@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 
-from setpoint.policies.presets import TINY, BasePreset
+from setpoint.policies.presets import SMALL, TINY, BasePreset
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,12 @@ class Runtime:
         tiny, cuda = preset.name == TINY.name, torch.cuda.is_available()
         if tiny:
             return cls("cuda" if cuda else "cpu", "float32", 1, 300, None)
+        small = preset.name == SMALL.name
         if cuda:
-            return cls("cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float32", None, 64, 8, recompute=True)
-        return cls("cpu", "float32", None, 8, 4)
+            precision: Literal["float32", "bfloat16"] = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+            return cls("cuda", precision, None, 256 if small else 64, None if small else 8, recompute=not small)
+        # Generation reads all weights once per token and batch: on a CPU, large batches are several times as fast.
+        return cls("cpu", "float32", None, 32 if small else 16, 8 if small else 4)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -32,6 +32,8 @@ _TIGHT_SHARE = 0.35
 _MARGIN = 0.995
 _REACHED = 0.3
 """A suitable optimum ends within this distance of the target, relative to the half-width."""
+_FINE_ENOUGH = 0.2
+"""Smallest bound of a control with two decimals; below, rounding costs more than 0.1 % of regret."""
 _LARGEST_CONTROL = 25.0
 _ONE_DIGIT = 9.995
 """Answers with larger moves are left out: they take more tokens."""
@@ -241,7 +243,8 @@ def _as_text(group: _Group, solved: _Solved, rng: np.random.Generator) -> list[T
         mine = rng.permutation(np.flatnonzero(solved.plant == k))
         if not len(mine):
             continue
-        problem, prompt_format = _problem(group, k, rng), PromptFormat()
+        problem = _problem(group, k, rng)
+        prompt_format = replace(PromptFormat(), control_decimals=_decimals(group.problems.u_bound[k]))
         shift = np.array(problem.target)
         for row in mine:
             if np.abs(solved.labels.moves[row]).max() >= _ONE_DIGIT:
@@ -252,6 +255,11 @@ def _as_text(group: _Group, solved: _Solved, rng: np.random.Generator) -> list[T
             answer = compose_answer(problem, x, solved.labels.moves[row], feedback, prompt_format)
             rows.append(TextRow(prompt, answer, group.numbers[k]))
     return rows
+
+
+def _decimals(u_bound: Float[np.ndarray, " n_u"]) -> int:
+    """Return two decimals, or four where 0.01 is a large part of a bound, since digits are read in pairs."""
+    return 2 if u_bound.min() >= _FINE_ENOUGH else 4
 
 
 def _problem(group: _Group, k: int, rng: np.random.Generator) -> Problem:

@@ -14,8 +14,8 @@ from setpoint.errors import InputError, SetpointError
 from setpoint.reports.conditions import condition_rows
 from setpoint.reports.content import Report, build_report
 from setpoint.reports.failures import render_failures
-from setpoint.reports.figures.files import can_draw, save_all
-from setpoint.reports.figures.report_figures import ReportFigures, report_figures
+from setpoint.reports.figures.files import can_draw
+from setpoint.reports.figures.report_figures import ReportFigures, report_figures, save_all
 from setpoint.reports.files import FIGURES, REPORTS, generated_files
 from setpoint.reports.html import render_html
 from setpoint.reports.latex import render_latex

@@ -45,7 +45,7 @@ class SystemContract:
         """The short and the English prompt format."""
         steps = self.problem.steps
         return PromptFormat(blocking=usual_blocking(steps)), PromptFormat(
-            "english", MoveBlocking.none(steps), control_decimals=3
+            "english", MoveBlocking.none(steps), control_decimals=3, reasoning="full"
         )
 
     def states(self, count: int = _STATES) -> np.ndarray:

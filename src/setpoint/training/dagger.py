@@ -16,19 +16,20 @@ from jaxtyping import Float
 from setpoint import problems
 from setpoint.artifacts import StageContext
 from setpoint.controllers import ControlPlan, ProblemController
+from setpoint.demonstrations.dataset import DatasetInfo
 from setpoint.demonstrations.label import Labeller, StateLabels, fresh_states
 from setpoint.errors import StageError
 from setpoint.fingerprint import digest
 from setpoint.policies.controller import LLMController
 from setpoint.policies.language_model import LanguageModel
-from setpoint.problems import MoveBlocking
+from setpoint.problems import MoveBlocking, Problem
 from setpoint.seeding import generator
 from setpoint.simulation import run_controller
 from setpoint.training.adapters import trainable_tensors
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import TrainingCurve, validation_losses
 from setpoint.training.config import DaggerParameters
-from setpoint.training.rows import Example, Examples, dataset_experts, load_examples, schedule
+from setpoint.training.rows import Example, Examples, dataset_infos, load_examples, schedule
 from setpoint.training.session import Session
 from setpoint.training.sft import supervised_trainer, training_losses
 
@@ -45,11 +46,21 @@ class _Visits:
     labels: StateLabels
     plans_parsed: float
 
-    def examples(self, system: str) -> list[Example]:
+    def examples(self, system: str, blocking: MoveBlocking) -> list[Example]:
         """Return the labelled states as examples; their optimal cost is not needed and therefore NaN."""
-        rows = np.flatnonzero(self.labels.found)
-        found = (self.labels.states[rows], self.labels.moves[rows], self.labels.feedback[rows])
-        return [Example(system, *values, float("nan")) for values in zip(*found, strict=True)]
+        labels = self.labels
+        return [
+            Example(
+                system=system,
+                state=labels.states[row],
+                moves=labels.moves[row],
+                controls=blocking.expand(labels.moves[row]),
+                blocking=blocking,
+                feedback=labels.feedback[row],
+                optimal_cost=float("nan"),
+            )
+            for row in np.flatnonzero(labels.found)
+        ]
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -65,10 +76,9 @@ def run(context: StageContext) -> dict[str, Any]:
     demonstrations = load_examples(context.workspace, context.config, "train")
     validation = load_examples(context.workspace, context.config, "validation")
     session = Session.open(context)
-    experts = dataset_experts(context.workspace, context.config)
     labellers = {
-        system: Labeller(problems.get(system), session.prompt_format.blocking, experts[system])
-        for system in demonstrations
+        system: _labeller(problems.get(system), session.prompt_format.blocking, info)
+        for system, info in dataset_infos(context.workspace, context.config).items()
     }
     visited: dict[str, list[_Visits]] = {system: [] for system in demonstrations}
     trainer: Any = None
@@ -77,7 +87,9 @@ def run(context: StageContext) -> dict[str, Any]:
     for number in range(parameters.rounds):
         for system, found in visited.items():
             found.append(_visit(session, parameters, labellers[system], number))
-        trainer, layout = _train_round(session, parameters, number, demonstrations, visited, validation, layout)
+        trainer, layout = _train_round(
+            session, parameters, number, demonstrations, _labelled(visited, labellers), validation, layout
+        )
         losses.append(training_losses(trainer))
         steps += trainer.state.global_step
     trainer.evaluate()
@@ -99,6 +111,12 @@ def run(context: StageContext) -> dict[str, Any]:
     }
 
 
+def _labeller(problem: Problem, blocking: MoveBlocking, info: DatasetInfo) -> Labeller:
+    """Return the expert of the demonstrations; other blockings than theirs are answered with means of single steps."""
+    leading = blocking.lengths == info.blocking.lengths[: blocking.moves]
+    return Labeller(problem, info.blocking if leading else MoveBlocking.none(problem.steps), info.expert)
+
+
 def _visit(session: Session, parameters: DaggerParameters, labeller: Labeller, number: int) -> _Visits:
     """Roll the model out and label the states that it visits, or read what an earlier attempt stored."""
     problem, context = labeller.problem, session.context
@@ -107,11 +125,9 @@ def _visit(session: Session, parameters: DaggerParameters, labeller: Labeller, n
     if stored is not None:
         return stored
     model = LanguageModel(session.model, session.tokenizer, session.runtime)
-    preset = replace(session.base.preset, prompt_format=session.prompt_format)
     controller = _Labelling(
-        LLMController(problem, model, preset),
+        LLMController(problem, model, session.base.preset, session.prompt_format),
         labeller,
-        session.prompt_format.blocking,
         parameters.expert_share * 0.5**number,
         generator("dagger", "expert", problem.name, context.seed, number),
     )
@@ -138,14 +154,12 @@ class _Labelling(ProblemController):
         self,
         model: LLMController,
         labeller: Labeller,
-        blocking: MoveBlocking,
         expert_share: float,
         random: np.random.Generator,
     ) -> None:
         super().__init__(model.problem)
         self._model = model
         self._labeller = labeller
-        self._blocking = blocking
         self._expert_share = expert_share
         self._random = random
         self._labels: list[StateLabels] = []
@@ -161,8 +175,16 @@ class _Labelling(ProblemController):
         plan = self._model.plan(t, x, steps)
         by_expert = labels.found & (self._random.random(len(x)) < self._expert_share)
         length = plan.controls.shape[1]
-        expert = self._blocking.expand(labels.moves)[:, :length]
+        expert = self._labeller.blocking.expand(labels.moves)[:, :length]
         return replace(plan, controls=np.where(by_expert[:, None, None], expert, plan.controls))
+
+
+def _labelled(visited: dict[str, list[_Visits]], labellers: dict[str, Labeller]) -> Examples:
+    """Return the labelled states of all rounds so far, by system."""
+    return {
+        system: [example for visits in found for example in visits.examples(system, labellers[system].blocking)]
+        for system, found in visited.items()
+    }
 
 
 def _train_round(
@@ -170,7 +192,7 @@ def _train_round(
     parameters: DaggerParameters,
     number: int,
     demonstrations: Examples,
-    visited: dict[str, list[_Visits]],
+    labelled: Examples,
     validation: Examples,
     layout: BatchLayout,
 ) -> tuple[Any, BatchLayout]:
@@ -184,7 +206,6 @@ def _train_round(
         initial=trainable_tensors(session.model),
         fingerprint=digest([session.fingerprint, number]),
     )
-    labelled = {system: [e for visits in found for e in visits.examples(system)] for system, found in visited.items()}
     seen = _mixture(parameters, of_round.steps * parameters.batch_size, demonstrations, labelled, session, number)
     curve = TrainingCurve("dagger", session.context.log, sum(parameters.of_round(k).steps for k in range(number)))
 

@@ -10,12 +10,15 @@ import numpy as np
 from setpoint.artifacts import StageContext, read_json, write_json
 from setpoint.errors import StageError
 from setpoint.language import PromptFormat
+from setpoint.policies.language_model import TEMPLATE_OPTIONS
+from setpoint.policies.presets import TINY
 from setpoint.rewards import RewardRule
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import TrainingCurve
 from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import GrpoParameters
 from setpoint.training.held_out import HeldOutRewards
+from setpoint.training.label_positions import score_labels_only
 from setpoint.training.rows import Example, Examples, load_examples, schedule
 from setpoint.training.scoring import Preflight, Scoring, preflight
 from setpoint.training.session import Session, mean_at_ends
@@ -109,6 +112,8 @@ def _trainer(
     from setpoint.training.move_trainer import MoveTrainer
 
     disable_progress_bars()
+    if session.base.preset.name != TINY.name:
+        score_labels_only()
     context, prompt_format = session.context, session.prompt_format
     # A prompt gives one group of completions, so a step uses batch_size / group_size prompts.
     prompts = parameters.steps * parameters.batch_size // parameters.group_size
@@ -123,6 +128,7 @@ def _trainer(
         beta=parameters.beta,
         loss_type=parameters.loss,  # dr_grpo: without length normalisation (Liu et al. 2025)
         scale_rewards=parameters.scale_rewards,
+        chat_template_kwargs=TEMPLATE_OPTIONS,
     )
     return MoveTrainer(
         moves_only=parameters.scored_tokens == "moves",

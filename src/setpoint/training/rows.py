@@ -9,10 +9,11 @@ from jaxtyping import Float
 
 from setpoint import problems
 from setpoint.artifacts import Workspace
-from setpoint.demonstrations import Expert, Split, load_rows
+from setpoint.demonstrations import Split, load_rows
 from setpoint.demonstrations.dataset import DatasetInfo, read_info
 from setpoint.errors import InputError, StageError
 from setpoint.language import Message, PromptFormat, compose_answer, messages
+from setpoint.problems import MoveBlocking
 from setpoint.seeding import generator
 
 
@@ -23,7 +24,9 @@ class Example:
     Attributes:
         system: name of the plant.
         state: initial state, (n_x,).
-        moves: the expert's moves, (M, n_u).
+        moves: the expert's moves with the blocking of the dataset, (M, n_u).
+        controls: the expert's controls with one move per step, (N, n_u).
+        blocking: the blocking of `moves`.
         feedback: control of the unconstrained linear-quadratic regulator in `state`, (n_u,).
         optimal_cost: optimal cost J* with one move per step.
     """
@@ -31,6 +34,8 @@ class Example:
     system: str
     state: Float[np.ndarray, " n_x"]
     moves: Float[np.ndarray, "M n_u"]
+    controls: Float[np.ndarray, "N n_u"]
+    blocking: MoveBlocking
     feedback: Float[np.ndarray, " n_u"]
     optimal_cost: float
 
@@ -40,8 +45,18 @@ class Example:
 
     def answer(self, prompt_format: PromptFormat) -> list[Message]:
         """Return the chat message with the expert's answer."""
-        text = compose_answer(problems.get(self.system), self.state, self.moves, self.feedback, prompt_format)
+        moves = self.answered(prompt_format.blocking)
+        text = compose_answer(problems.get(self.system), self.state, moves, self.feedback, prompt_format)
         return [{"role": "assistant", "content": text}]
+
+    def answered(self, blocking: MoveBlocking) -> Float[np.ndarray, "K n_u"]:
+        """Return the expert's moves with another blocking, which may cover the first steps only.
+
+        Moves of the dataset's own blocking are those of its optimum; others are means of the optimal controls.
+        """
+        if blocking.lengths == self.blocking.lengths[: blocking.moves]:
+            return self.moves[: blocking.moves]
+        return blocking.average(self.controls[: blocking.steps])
 
 
 Examples = dict[str, list[Example]]
@@ -55,30 +70,32 @@ def load_examples(workspace: Workspace, config: Mapping[str, Any], split: Split)
         InputError: a dataset is missing, damaged or does not contain its system.
         StageError: a dataset differs from the one the stage was planned with.
     """
-    blocks = tuple(config["dialect"]["blocks"])
     found: Examples = {}
     for system, source in zip(config["systems"], config["datasets"], strict=True):
-        rows = load_rows(_planned_dataset(workspace, source, blocks), split, system)
-        columns = (rows.states, rows.moves, rows.feedback, rows.optimal_costs.tolist())
-        found[system] = [Example(system, *values) for values in zip(*columns, strict=True)]
+        info = _planned_dataset(workspace, source)
+        rows = load_rows(info, split, system)
+        columns = zip(rows.states, rows.moves, rows.controls, rows.feedback, rows.optimal_costs.tolist(), strict=True)
+        found[system] = [
+            Example(system, state, moves, controls, info.blocking, feedback, cost)
+            for state, moves, controls, feedback, cost in columns
+        ]
         if not found[system]:
             raise InputError(f"dataset {source['name']!r} has no {split} rows of {system!r}. Generate a larger one.")
     return found
 
 
-def dataset_experts(workspace: Workspace, config: Mapping[str, Any]) -> dict[str, Expert]:
-    """Return system -> expert of its dataset.
+def dataset_infos(workspace: Workspace, config: Mapping[str, Any]) -> dict[str, DatasetInfo]:
+    """Return system -> its dataset.
 
     Raises:
         InputError: a dataset is missing or damaged.
         StageError: a dataset differs from the one the stage was planned with.
     """
-    blocks = tuple(config["dialect"]["blocks"])
     pairs = zip(config["systems"], config["datasets"], strict=True)
-    return {system: _planned_dataset(workspace, source, blocks).expert for system, source in pairs}
+    return {system: _planned_dataset(workspace, source) for system, source in pairs}
 
 
-def _planned_dataset(workspace: Workspace, source: Mapping[str, str], blocks: tuple[int, ...]) -> DatasetInfo:
+def _planned_dataset(workspace: Workspace, source: Mapping[str, str]) -> DatasetInfo:
     path = workspace.datasets / source["name"]
     if not path.is_dir():
         raise InputError(
@@ -86,14 +103,11 @@ def _planned_dataset(workspace: Workspace, source: Mapping[str, str], blocks: tu
             "to generate it."
         )
     info = read_info(path)
-    if info.digest != source["digest"] or info.blocking.lengths != blocks:
+    if info.digest != source["digest"]:
         raise StageError(
             "data",
             f"dataset {source['name']!r} differs from the one this stage was planned with",
-            evidence={
-                "planned": {"digest": source["digest"], "blocks": list(blocks)},
-                "found": {"digest": info.digest, "blocks": list(info.blocking.lengths)},
-            },
+            evidence={"planned": source["digest"], "found": info.digest},
             suggestion="plan the experiment again, or restore the dataset",
         )
     return info

@@ -1,7 +1,7 @@
 """Generation and scoring of answers as in GRPO, and the pre-flight that tells whether there is anything to learn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from setpoint import problems
 from setpoint.errors import StageError
-from setpoint.policies.controller import moves_to_generate
+from setpoint.policies.controller import answer_limit, moves_to_generate
 from setpoint.policies.language_model import LanguageModel
 from setpoint.rewards import RewardRule, Scores
 from setpoint.seeding import derive_seed
@@ -36,13 +36,15 @@ class Scoring:
     @classmethod
     def of(cls, session: Session, parameters: GrpoParameters, systems: Sequence[str]) -> "Scoring":
         prompt_format = session.prompt_format
-        preset = replace(session.base.preset, prompt_format=prompt_format)
-        moves = moves_to_generate(preset, parameters.reward_horizon or prompt_format.blocking.steps)
+        preset = session.base.preset
+        moves = moves_to_generate(preset, prompt_format, parameters.reward_horizon or prompt_format.blocking.steps)
         cut_off = moves is not None
         return cls(
             session,
             RewardRule(prompt_format, parameters.reward_horizon, parameters.reward_tolerance, cut_off=cut_off),
-            max(preset.answer_tokens(problems.get(name).plant, moves) for name in systems),
+            max(
+                answer_limit(preset, problems.get(name), prompt_format, moves, session.count_tokens) for name in systems
+            ),
         )
 
     def greedy_rewards(self, examples: Sequence[Example]) -> Float[np.ndarray, " R"]:

@@ -98,6 +98,10 @@ class Session:
             fingerprint=_fingerprint(context, runtime),
         )
 
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of `text`."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
     def arguments(self, parameters: SftParameters | GrpoParameters, layout: BatchLayout) -> dict[str, Any]:
         """Return the trainer arguments shared by SFT and GRPO."""
         seed = derive_seed("sampling", self.context.kind, self.context.seed) % _SEED_RANGE

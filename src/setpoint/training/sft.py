@@ -8,10 +8,13 @@ from transformers import TrainerCallback
 
 from setpoint.artifacts import StageContext
 from setpoint.language import PromptFormat
+from setpoint.policies.language_model import TEMPLATE_OPTIONS
+from setpoint.policies.presets import TINY
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import KeepBest, TrainingCurve, best_index, diverged, validation_losses
 from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import SftParameters
+from setpoint.training.label_positions import score_labels_only
 from setpoint.training.rows import Example, Examples, load_examples, schedule
 from setpoint.training.session import Session, mean_at_ends
 
@@ -89,6 +92,8 @@ def supervised_trainer(
     from trl import SFTConfig, SFTTrainer
 
     disable_progress_bars()
+    if session.base.preset.name != TINY.name:
+        score_labels_only()
     held_out = schedule(validation, min(_VALIDATION_ROWS, sum(map(len, validation.values()))), "validation")
     arguments = SFTConfig(
         **session.arguments(parameters, layout),
@@ -119,7 +124,14 @@ def _chats(examples: list[Example], prompt_format: PromptFormat) -> Any:
     from datasets import Dataset
 
     return Dataset.from_list(
-        [{"prompt": e.prompt(prompt_format), "completion": e.answer(prompt_format)} for e in examples]
+        [
+            {
+                "prompt": example.prompt(prompt_format),
+                "completion": example.answer(prompt_format),
+                "chat_template_kwargs": TEMPLATE_OPTIONS,
+            }
+            for example in examples
+        ]
     )
 
 

@@ -53,12 +53,12 @@ def _one_way(planted: Planted, table: np.ndarray) -> dict[str, float]:
     """Return whether the effect of a single factor is significant by tests that allow unequal variances."""
     if not np.ptp(list(planted.truth.values())) > SAME:
         return {}
-    p = _greenhouse_geisser(table) if planted.blocks else _welch_anova(table)
+    p = greenhouse_geisser(table) if planted.blocks else welch_anova(table)
     name = "Greenhouse-Geisser" if planted.blocks else "Welch ANOVA"
     return {f"{name} finds {planted.factors[0]}": float(p < ALPHA)}
 
 
-def _welch_anova(table: np.ndarray) -> float:
+def welch_anova(table: np.ndarray) -> float:
     """Return the p-value of Welch's (1951) test of equal means."""
     from scipy import special
 
@@ -72,7 +72,7 @@ def _welch_anova(table: np.ndarray) -> float:
     return float(special.fdtrc(groups - 1.0, (groups**2 - 1) / (3.0 * spread), statistic))
 
 
-def _greenhouse_geisser(table: np.ndarray) -> float:
+def greenhouse_geisser(table: np.ndarray) -> float:
     """Return the p-value of repeated-measures ANOVA with Greenhouse and Geisser's correction."""
     from scipy import special
 

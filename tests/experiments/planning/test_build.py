@@ -3,6 +3,7 @@
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.build import stage_id
 from setpoint.experiments.planning.canonical import spec_digest
 from setpoint.experiments.planning.spec import planned_spec
+from setpoint.language import PromptFormat
 from setpoint.records.plan import Plan, read_plan, write_plan
 from support.plans import change_plan
 from support.sweeps import BASE, make_plan
@@ -161,3 +163,51 @@ def test_a_plan_of_a_system_that_is_gone_names_it(tmp_path: Path) -> None:
     assert plan is not None
     with pytest.raises(InputError, match=r"unknown system 'two_carts'.*If a plug-in provides it, install the plug-in"):
         planned_spec(plan)
+
+
+def dialects(plan: Plan, kind: str) -> list[dict[str, Any]]:
+    return [stage.config["dialect"] for stage in plan.stages.values() if stage.kind == kind]
+
+
+def test_the_prompt_format_is_swept_like_any_parameter() -> None:
+    plan = make_plan(systems="di", parameters={"answer.decimals": [1, 2, "auto"]}, training_types=["sft"])
+    assert [run.factors for run in plan.runs] == [{"answer.decimals": value} for value in (1, 2, "auto")]
+    assert [each["control_decimals"] for each in dialects(plan, "sft")] == [1, 2, "auto"]
+    assert [each["control_decimals"] for each in dialects(plan, "evaluate")] == [2, 1, 2, "auto"]
+    for run in plan.runs:  # an adapter is evaluated in the format in which it was trained
+        trained, evaluated = (plan.stages[run.stages[role]].config for role in ("sft", "evaluate"))
+        assert trained["dialect"] == evaluated["dialect"]
+
+
+def test_formats_share_the_data_and_the_reference() -> None:
+    plan = make_plan(systems="di", parameters={"answer.moves": [0, 4], "prompt.template": ["short", "english"]})
+    assert len({json.dumps(s.config["datasets"]) for s in plan.stages.values() if s.kind == "sft"}) == 1
+    assert sum(stage.kind == "reference" for stage in plan.stages.values()) == 1
+
+
+def test_answers_that_do_not_cover_the_horizon_are_judged_in_closed_loop() -> None:
+    assert make_plan(systems="di").analysis.judged["double_integrator"] == "open_loop"
+    plan = make_plan(systems="di", parameters={"answer.moves": [0, 4]})
+    assert plan.analysis.judged["double_integrator"] == "closed_loop"
+
+
+def test_the_base_is_evaluated_in_the_format_that_all_runs_share() -> None:
+    plan = make_plan(systems="di", fixed={"prompt.template": "state"}, parameters={"answer.decimals": [1, 3]})
+    (base,) = plan.shared.evaluate_base.values()
+    assert plan.stages[base].config["dialect"] == {**PromptFormat().definition(), "template": "state"}
+
+
+def test_the_built_in_base_keeps_its_format() -> None:
+    assert dialects(make_plan(systems="di"), "sft")[0] == PromptFormat().definition()
+
+
+@pytest.mark.parametrize(
+    ("fixed", "words"),
+    [
+        ({"answer.moves": 2}, "answer.moves 2 covers 2 steps, but closed loop replans every 5"),
+        ({"answer.moves": 11}, "answer.moves must be at most 10 with answer.blocking coarse_to_fine, got 11"),
+    ],
+)
+def test_answers_that_are_too_short_or_too_long_are_refused(fixed: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make_plan(systems="di", fixed=fixed)

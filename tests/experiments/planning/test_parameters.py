@@ -109,7 +109,7 @@ def test_a_bare_name_sets_every_trained_stage() -> None:
     assert both["sft"]["learning_rate"] == both["grpo"]["learning_rate"] == 3e-4
     assert both["lora"]["rank"] == 4
     assert both["lora"]["scale"] == TINY.lora["scale"]
-    assert set(resolve(TINY, "sft", {"learning_rate": 3e-4}, DI)) == {"lora", "sft"}
+    assert set(resolve(TINY, "sft", {"learning_rate": 3e-4}, DI)) == {"prompt", "answer", "generation", "lora", "sft"}
     one = resolve(TINY, "both", {"grpo.learning_rate": 3e-4}, DI)
     assert one["sft"]["learning_rate"] == TINY.sft["learning_rate"]
 

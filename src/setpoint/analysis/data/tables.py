@@ -33,6 +33,8 @@ _DAY = "1970-01-01T00:00:00+00:00"
 _SEEDS = ("seed", "replicate")
 _LABELS = frozenset({*_SEEDS, "run", "index", "configuration", "state", "failure_class", "failure_reason"})
 """Columns of results.csv that identify rows or record their state, and so are no parameters."""
+MANY_LEVELS = 6
+"""Number of levels of a numeric factor from which a trend would be the better question."""
 MISSING = frozenset({"", "na", "n/a", "null", "none"})
 """Spellings of a missing value, in lower case."""
 
@@ -147,8 +149,9 @@ def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[
     """Return remarks on columns that the analysis ignores but that may matter: other parameters, and seeds."""
     used = {*question.factors, question.response, question.block}
     others = [name for name in rows[0] if name not in used]
+    structure = _structure(rows, question)
     pooled = [name for name in others if name.lower() not in _LABELS and _pooled(rows, question.factors, name)]
-    notes = []
+    notes = [*structure]
     if pooled:
         vary, one = ("varies", pooled[0]) if len(pooled) == 1 else ("vary", "one of them")
         notes.append(f"rows were pooled over {listed(pooled)}, which {vary} at equal factors")
@@ -172,6 +175,30 @@ def remarks(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[
             f"--block {seeds[0]}"
         )
     return notes
+
+
+def _structure(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> list[str]:
+    """Return remarks on numeric factors with many levels, and on factors that vary between blocks only."""
+    notes = []
+    for factor in question.factors:
+        levels = set(_levels([row[factor] for row in rows]))
+        if len(levels) >= MANY_LEVELS and not any(isinstance(level, str) for level in levels):
+            notes.append(
+                f"{factor} is numeric with {len(levels)} levels, which are compared as unordered groups; a linear or "
+                "curved trend is not tested"
+            )
+        if question.block is not None and _nested(rows, factor, question.block):
+            notes.append(
+                f"every {question.block} has a single {factor}, so {factor} is tested against the variation between "
+                f"values of {question.block} (whole plots)"
+            )
+    return notes
+
+
+def _nested(rows: Sequence[Mapping[str, str]], factor: str, block: str) -> bool:
+    """Return whether a factor does not vary within blocks, at least one of which has several rows."""
+    pairs = {(row[block].strip(), row[factor].strip()) for row in rows}
+    return len(pairs) == len({name for name, _ in pairs}) < len(rows)
 
 
 def _pooled(rows: Sequence[Mapping[str, str]], factors: Sequence[str], name: str) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from setpoint.artifacts import TRAINING_KINDS, Fields, Measured, StageFolder, StageKind, Workspace
 from setpoint.errors import InputError
 from setpoint.evaluation import CONDITION_CASES
+from setpoint.fingerprint import digest
 from setpoint.records.estimate import ActualCost, EstimateRecord, StageEstimate, TotalEstimate
 from setpoint.records.plan import Plan
 from setpoint.training.config import training_units
@@ -155,31 +156,32 @@ def work_of(kind: StageKind, config: Mapping[str, Any]) -> Work:
     """
     fields = Fields(config, f"the configuration of a stage of kind {kind}")
     base = fields.inner("base", {}).text("digest", "")
+    # Lengths of prompts and answers determine the cost of a large base more than anything else.
+    form = digest([dict(fields.table(name, {})) for name in ("dialect", "generation")])
     if kind.trains:
-        return _training_work(kind, base, fields)
+        return _training_work(kind, (base, form), fields)
     cases = fields.number("cases")
     units = cases
     for condition in fields.inners("conditions", []):
         weight = _HELD_OUT_WEIGHT if condition.text("suite") == "held_out" else 1.0
         units += weight * min(cases, CONDITION_CASES)
-    return Work(kind, (base, fields.text("evaluation"), fields.text("system")), units)
+    return Work(kind, (base, form, fields.text("evaluation"), fields.text("system")), units)
 
 
-def _training_work(kind: StageKind, base: str, config: Fields) -> Work:
+def _training_work(kind: StageKind, model: tuple[str, str], config: Fields) -> Work:
     fields = config.inner(kind)
     steps, batch = fields.whole("steps"), fields.whole("batch_size", least=1)
     if kind is StageKind.GRPO:
-        return Work(kind, (base, str(fields.whole("reward_horizon", 0)), str(batch)), steps * batch)
+        return Work(kind, (*model, str(fields.whole("reward_horizon", 0)), str(batch)), steps * batch)
     if kind is StageKind.DAGGER:
         try:
-            return Work(
-                kind, (base, str(batch)), training_units(kind, config.table(kind), len(config.texts("systems")))
-            )
+            units = training_units(kind, config.table(kind), len(config.texts("systems")))
         except ValueError as error:
             raise InputError(f"invalid parameters of a stage of kind {kind}: {error}.") from error
+        return Work(kind, (*model, str(batch)), units)
     every = fields.whole("validation_every", 0)
     validations = 1 + (steps // every if every else 0)
-    return Work(kind, (base, str(batch)), steps * batch + validations * _VALIDATION_ROWS * _FORWARD_SHARE)
+    return Work(kind, (*model, str(batch)), steps * batch + validations * _VALIDATION_ROWS * _FORWARD_SHARE)
 
 
 def observations(workspace: Workspace) -> list[StageTiming]:

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from setpoint import problems
 from setpoint.artifacts import Fields, StageKind, read_json
 from setpoint.errors import InputError
 from setpoint.execution import gpus
 from setpoint.experiments.preflight import Check, free_gpu_gb, free_memory_gb
+from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel
+from setpoint.policies.token_counts import token_counts
 from setpoint.records.plan import PlannedStage
 
 _GB = 1e9
@@ -28,10 +31,11 @@ _SAMPLING_BYTES = 12
 _ADAPTER_BYTES = 16
 """Bytes per adapter weight: the weight, its gradient and Adam's two moments, in float32."""
 _FIXED_GB = {"cpu": 0.6, "gpu": 1.5}
-_PROMPT_TOKENS = {"tiny": 160, "general": 500}
+_USUAL_TOKENS = 1500
+"""Tokens of prompt and answer of a base whose tokenizer is not on this disk."""
 _FIRST_MICRO_BATCH: Mapping[str, Mapping[str, int | None]] = {
-    "cpu": {"tiny": None, "general": 4},
-    "gpu": {"tiny": None, "general": 8},
+    "cpu": {"tiny": None, "small": 8, "general": 4},
+    "gpu": {"tiny": None, "small": None, "general": 8},
 }
 """Initial upper limit of the micro-batch, as in `policies.runtime`; None: the whole batch."""
 
@@ -112,13 +116,20 @@ def check_memory(base: BaseModel, stages: Iterable[PlannedStage]) -> list[Check]
     return check_batches(base, stages, free_memory_gb(), "cpu")
 
 
+def _tokens(base: BaseModel, stage: PlannedStage) -> int:
+    """Return the tokens of the longest prompt with its answer."""
+    prompt_format = PromptFormat.from_definition(dict(stage.config["dialect"]))
+    counted = [token_counts(base, problems.get(system), prompt_format) for system in stage.config["systems"]]
+    return max((found.prompt + found.answer for found in counted if found), default=_USUAL_TOKENS)
+
+
 _SEVERITY = {"ok": 0, "remark": 1, "problem": 2}
 
 
 def _check(base: BaseModel, shape: Shape, stage: PlannedStage, free_gb: float, device: str) -> Check:
     parameters = stage.fields().inner(stage.kind)
     batch, rank = parameters.whole("batch_size", least=1), stage.fields().inner("lora").whole("rank", least=1)
-    tokens = _PROMPT_TOKENS[base.preset.name] + base.preset.max_answer_tokens
+    tokens = _tokens(base, stage)
     limit = min(batch, _FIRST_MICRO_BATCH[device][base.preset.name] or batch)
     generations = parameters.optional_whole("num_generations") or min(8, batch)
     group = generations if stage.kind is StageKind.GRPO else 0

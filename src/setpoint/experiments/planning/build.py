@@ -13,16 +13,17 @@ from setpoint.evaluation import EvaluationConfig
 from setpoint.experiments.planning.canonical import resolved_parameters, run_settings, spec_digest
 from setpoint.experiments.planning.designs import joint_levels
 from setpoint.experiments.planning.experiment_types import CANDIDATE, RunDesign, design_runs
-from setpoint.experiments.planning.parameters import (
-    TRAINED,
-)
+from setpoint.experiments.planning.parameters import TRAINED, find, format_of
 from setpoint.experiments.planning.single_run import SingleRunCommand, training_command
 from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec
 from setpoint.experiments.planning.spec_fields import METRICS
 from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.fingerprint import canonical_json, digest, text_digest
-from setpoint.policies import BaseModel
+from setpoint.language import GenerationParameters
+from setpoint.modes import EvaluationMode
+from setpoint.policies import BaseModel, BasePreset
+from setpoint.problems import usual_blocking
 from setpoint.problems.suites import DEFAULT_CASES
 from setpoint.processes import uncollected
 from setpoint.records.plan import (
@@ -76,7 +77,7 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec),
-        analysis=_plan_analysis(spec, designs),
+        analysis=_plan_analysis(spec, designs, stages.formats()),
         systems=spec.systems,
         base=NamedDigest(name=inputs.base.name, digest=inputs.base.digest),
         datasets=dict(inputs.datasets),
@@ -132,19 +133,30 @@ class _Stages:
 
     def __post_init__(self) -> None:
         base = self.inputs.base
-        self._model = {
-            "base": {"name": base.name, "digest": base.digest},
-            "preset": base.preset.name,
-            "dialect": base.preset.prompt_format.definition(),
-        }
+        self._model = {"base": {"name": base.name, "digest": base.digest}, "preset": base.preset.name}
         self._encoded: dict[int, str] = {}
         self._encode_shared(self._model)
+        self._formats: dict[str, dict[str, Any]] = {}
+        fixed = fixed_groups(self.spec, base.preset)
+        self.base_format = format_of(fixed).definition()
+        self.base_generation = GenerationParameters(**fixed["generation"]).model_dump()
 
     def _encode_shared(self, fields: dict[str, T]) -> dict[str, T]:
         """Encode the values of `fields`, which many configurations share, once; return `fields`."""
         # Entries are keyed by id(): the values must not change and must outlive the planning.
         self._encoded |= {id(value): canonical_json(_content(name, value)) for name, value in fields.items()}
         return fields
+
+    def model(self, prompt_format: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that describe base model and prompt format; equal formats share one object."""
+        key = canonical_json(prompt_format)
+        if key not in self._formats:
+            self._formats[key] = self._encode_shared({"dialect": dict(prompt_format)})
+        return {**self._model, **self._formats[key]}
+
+    def formats(self) -> list[dict[str, Any]]:
+        """Return the prompt formats used so far."""
+        return [shared["dialect"] for shared in self._formats.values()]
 
     def parameters(self, run: RunDesign) -> tuple[dict[str, Value], dict[str, dict[str, Any]]]:
         """Return the run's settings and all its resolved parameters. Replicates of a configuration share them."""
@@ -162,7 +174,7 @@ class _Stages:
             data = [self.inputs.datasets[system].model_dump() for system in run.systems]
             self.trained[run.systems] = self._encode_shared({"systems": list(run.systems), "datasets": data})
         config = {
-            **self._model,
+            **self.model(run_format(run, resolved)),
             **self.trained[run.systems],
             "lora": resolved["lora"],
             kind.value: resolved[kind],
@@ -175,25 +187,31 @@ class _Stages:
             self.planned.setdefault(name, stage)
         return adapter.id
 
-    def add_evaluation(self, system: str, adapter: str | None = None) -> str:
+    def add_evaluation(
+        self, system: str, adapter: str | None = None, generation: Mapping[str, Any] | None = None
+    ) -> str:
         """Add the evaluation of an adapter, or of the base model. Its seed is fixed: all runs use the same cases."""
-        config = {**self._model, **self._suite(system)}
+        prompt_format = self.base_format if adapter is None else self.planned[adapter].config["dialect"]
+        generation = self.base_generation if generation is None else generation
+        config = {**self.model(prompt_format), **self._suite(system), "generation": dict(generation)}
         needs = {"reference": self.add_reference(system)}
         needs |= {} if adapter is None else {"adapter": adapter}
         return self._add(
             PlannedStage(kind=StageKind.EVALUATE, config=config, needs=dict(sorted(needs.items())), seed=0)
         )
 
-    def add_evaluations(self, role: StageRole, systems: Sequence[str], adapter: str) -> dict[str, str]:
+    def add_evaluations(
+        self, role: StageRole, systems: Sequence[str], adapter: str, generation: Mapping[str, Any]
+    ) -> dict[str, str]:
         """Return role -> stage id; with several systems the keys are `role:system`."""
         if len(systems) == 1:
-            return {role.value: self.add_evaluation(systems[0], adapter)}
-        return {f"{role}:{system}": self.add_evaluation(system, adapter) for system in systems}
+            return {role.value: self.add_evaluation(systems[0], adapter, generation)}
+        return {f"{role}:{system}": self.add_evaluation(system, adapter, generation) for system in systems}
 
     def add_reference(self, system: str) -> str:
         if system not in self.references:
-            blocks = self.inputs.base.preset.prompt_format.definition()["blocks"]
-            config = {**self._suite(system), "blocks": blocks}
+            blocks = usual_blocking(problems.get(system).steps).lengths
+            config = {**self._suite(system), "blocks": list(blocks)}
             self.references[system] = self._add(PlannedStage(kind=StageKind.REFERENCE, config=config, seed=0))
         return self.references[system]
 
@@ -217,18 +235,19 @@ def _plan_run(
     design: RunDesign, spec: ExperimentSpec, stages: _Stages, earlier: Sequence[PlannedRun], name: str | None = None
 ) -> PlannedRun:
     settings, resolved = stages.parameters(design)
+    generation = resolved["generation"]
     start = _start(design, stages, earlier)
     planned: dict[str, str] = {}
     if start is not None:
-        planned |= stages.add_evaluations(StageRole.EVALUATE_START, design.systems, start)
+        planned |= stages.add_evaluations(StageRole.EVALUATE_START, design.systems, start, generation)
     trained = start
     for kind in TRAINED[design.training_type]:
         trained = planned[kind.value] = stages.add_training(kind, design, resolved, trained)
         if kind in _EVALUATED_BETWEEN and kind is not TRAINED[design.training_type][-1]:
             # The baseline for the gain from the next stage; an arm that ends here shares this evaluation.
-            planned |= stages.add_evaluations(_EVALUATED_BETWEEN[kind], design.systems, trained)
+            planned |= stages.add_evaluations(_EVALUATED_BETWEEN[kind], design.systems, trained, generation)
     assert trained is not None
-    planned |= stages.add_evaluations(StageRole.EVALUATE, design.systems, trained)
+    planned |= stages.add_evaluations(StageRole.EVALUATE, design.systems, trained, generation)
     name = name or _run_name(design, spec, resolved)
     place = None if start is None else f"{stages.planned[start].kind}/{start}"
     command = SingleRunCommand(name, design.systems, design.training_type, _seed(spec, design), settings, place)
@@ -277,7 +296,31 @@ def _run_name(design: RunDesign, spec: ExperimentSpec, resolved: dict[str, dict[
     return "_".join([*([label] if label else []), *trained, f"s{seed}-{identity}"])
 
 
-def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> AnalysisPlan:
+def fixed_groups(spec: ExperimentSpec, preset: BasePreset) -> dict[str, dict[str, Any]]:
+    """Return the parameters with which the untrained base is evaluated: the preset's, and those fixed for all runs."""
+    groups = {name: dict(getattr(preset, name)) for name in ("prompt", "answer", "generation")}
+    for name, value in spec.fixed.items():
+        for group, name_there in find(name).places:
+            if group in groups:
+                groups[group][name_there] = value
+    return groups
+
+
+def run_format(run: RunDesign, resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the prompt format of a run; an existing adapter keeps its own."""
+    return run.adapter.stage.config["dialect"] if run.adapter is not None else format_of(resolved).definition()
+
+
+def _judged(system: str, formats: Sequence[Mapping[str, Any]]) -> EvaluationMode:
+    """Return the primary mode of a system: closed loop if the answers of a run do not cover the whole horizon."""
+    problem = problems.get(system)
+    whole = all(sum(each["blocks"]) >= problem.steps for each in formats)
+    return problem.evaluation_mode if whole else EvaluationMode.CLOSED_LOOP
+
+
+def _plan_analysis(
+    spec: ExperimentSpec, designs: Sequence[RunDesign], formats: Sequence[Mapping[str, Any]]
+) -> AnalysisPlan:
     levels: dict[str, set[Value]] = {}
     for design in designs:
         for name, value in {**design.arms, **design.factors, **joint_levels(spec, design.factors)}.items():
@@ -294,5 +337,5 @@ def _plan_analysis(spec: ExperimentSpec, designs: Sequence[RunDesign]) -> Analys
         factors=factors,
         families=(factors,) if factors else (),
         blocks=("system",) if len(spec.systems) > 1 else (),
-        judged={system: problems.get(system).evaluation_mode for system in spec.systems},
+        judged={system: _judged(system, formats) for system in spec.systems},
     )

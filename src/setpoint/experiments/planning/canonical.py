@@ -5,7 +5,7 @@ from typing import Any
 
 from setpoint import plants
 from setpoint.artifacts import TRAINING_KINDS, StageKind
-from setpoint.errors import Findings, collect, unknown_name
+from setpoint.errors import Findings, InputError, collect, unknown_name
 from setpoint.experiments.planning.designs import check_design
 from setpoint.experiments.planning.experiment_types import RunDesign, design_runs
 from setpoint.experiments.planning.parameters import (
@@ -172,12 +172,18 @@ def _shared_reward(design: RunDesign) -> dict[str, Value]:
 def resolved_parameters(
     preset: BasePreset, design: RunDesign, spec: ExperimentSpec, settings: Mapping[str, Value]
 ) -> dict[str, dict[str, Any]]:
-    """Return every parameter of the run. An existing adapter keeps its rank and scale.
+    """Return every parameter of the run. An existing adapter keeps its rank, scale and prompt format.
 
     A universal model takes as many steps per system as a specialist, unless `match` is `total`.
+
+    Raises:
+        InputError: incompatible values, or a prompt format for a run that starts from an existing adapter.
     """
     resolved = resolve(preset, design.training_type, settings, design.systems)
     if design.adapter is not None:
+        formats = [name for name in settings if {"prompt", "answer"} & {group for group, _ in find(name).places}]
+        if formats:
+            raise InputError(f"an existing adapter keeps its prompt format. Remove {', '.join(formats)}.")
         resolved["lora"] = dict(design.adapter.stage.config["lora"])
     total = isinstance(spec, CrossSystemSpec | SingleSpec) and spec.match == "total"
     for kind in () if total else TRAINED[design.training_type]:

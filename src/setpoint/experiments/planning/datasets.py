@@ -7,7 +7,7 @@ from setpoint.artifacts import Workspace
 from setpoint.demonstrations import names
 from setpoint.errors import InputError, collect
 from setpoint.experiments.planning.spec import ExperimentSpec
-from setpoint.problems import MoveBlocking
+from setpoint.problems import COARSE_TO_FINE
 from setpoint.records.plan import NamedDigest
 
 NOT_GENERATED = "not generated yet"
@@ -44,7 +44,7 @@ def renamed_datasets(spec: ExperimentSpec) -> dict[str, str]:
     return {name: text for name, text in parsed.items() if text != name}
 
 
-def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking) -> dict[str, NamedDigest]:
+def find_datasets(workspace: Workspace, spec: ExperimentSpec) -> dict[str, NamedDigest]:
     """Return system -> dataset without generating any. A missing one that can be generated has digest `NOT_GENERATED`.
 
     Raises:
@@ -54,15 +54,15 @@ def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBloc
     errors: list[InputError] = []
     for name, wanted in _requests(spec):
         parsed = (names.joined(wanted) if name is None else names.parse(name)).of_expert(spec.expert)
-        folder = parsed.folder(blocking)
+        folder = parsed.folder(COARSE_TO_FINE)
         missing = parsed.systems and not (workspace.datasets / folder).is_dir()
         try:
             for system in wanted:
-                blocking.require_horizon(system, problems.get(system).steps)
+                COARSE_TO_FINE.require_horizon(system, problems.get(system).steps)
             if missing and set(wanted) <= set(parsed.systems):
                 found |= dict.fromkeys(wanted, NamedDigest(name=folder, digest=NOT_GENERATED))
                 continue
-            info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert, blocks=blocking)
+            info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert)
             found |= dict.fromkeys(wanted, NamedDigest(name=info.name, digest=info.digest))
         except InputError as error:
             errors.append(error)
@@ -70,20 +70,18 @@ def find_datasets(workspace: Workspace, spec: ExperimentSpec, blocking: MoveBloc
     return found
 
 
-def ensure_datasets(
-    workspace: Workspace, spec: ExperimentSpec, blocking: MoveBlocking, notify: Notify
-) -> dict[str, NamedDigest]:
+def ensure_datasets(workspace: Workspace, spec: ExperimentSpec, notify: Notify) -> dict[str, NamedDigest]:
     """Return system -> dataset, after generating the missing ones.
 
     Raises:
         InputError: see `find_datasets`; nothing has been generated then.
     """
-    for system, data in find_datasets(workspace, spec, blocking).items():
+    for system, data in find_datasets(workspace, spec).items():
         if data.digest == NOT_GENERATED:
             notify(f"generating dataset {data.name} for {system}")
     made: dict[str, NamedDigest] = {}
     for name, wanted in _requests(spec):
-        info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert, blocks=blocking)
+        info = demonstrations.ensure(workspace, name, wanted, expert=spec.expert)
         made |= dict.fromkeys(wanted, NamedDigest(name=info.name, digest=info.digest))
     return made
 

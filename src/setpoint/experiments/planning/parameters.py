@@ -17,6 +17,8 @@ from setpoint import problems
 from setpoint.artifacts import StageKind
 from setpoint.errors import Findings, InputError, collect, shown, unknown_name
 from setpoint.experiments.planning.spec_fields import Range, plain_number
+from setpoint.language import AnswerParameters, GenerationParameters, PromptFormat, PromptParameters
+from setpoint.modes import CLOSED_LOOP_REPLANNING
 from setpoint.policies import BasePreset
 from setpoint.problems import reward_horizon
 from setpoint.records.plan import Value
@@ -24,11 +26,16 @@ from setpoint.training.config import DaggerParameters, GrpoParameters, LoraParam
 from setpoint.validation import sentence
 
 MODELS: dict[str, type[BaseModel]] = {
+    "prompt": PromptParameters,
+    "answer": AnswerParameters,
+    "generation": GenerationParameters,
     "lora": LoraParameters,
     "sft": SftParameters,
     "dagger": DaggerParameters,
     "grpo": GrpoParameters,
 }
+ALWAYS = ("prompt", "answer", "generation", "lora")
+"""Groups that every run uses, whatever it trains."""
 
 # training type -> its training stages, in order
 TRAINED: dict[str, tuple[StageKind, ...]] = {
@@ -54,7 +61,7 @@ class Parameter:
 
     def places_in(self, training_type: str) -> tuple[Place, ...]:
         """Return the fields that a run of this training type uses."""
-        groups = ("lora", *TRAINED[training_type])
+        groups = (*ALWAYS, *TRAINED[training_type])
         return tuple(place for place in self.places if place[0] in groups)
 
 
@@ -201,7 +208,7 @@ def resolve(
         InputError: incompatible values.
     """
     resolved: dict[str, dict[str, Any]] = {
-        group: dict(getattr(preset, group)) for group in ("lora", *TRAINED[training_type])
+        group: dict(getattr(preset, group)) for group in (*ALWAYS, *TRAINED[training_type])
     }
     if "grpo" in resolved:
         resolved["grpo"]["reward_horizon"] = usual_reward_horizon(tuple(systems))
@@ -217,7 +224,34 @@ def resolve(
                 InputError(f"{group}: {detail['msg'].removeprefix('Value error, ')}.") for detail in error.errors()
             ]
     collect(found)
+    require_format(format_of(resolved), systems)
     return resolved
+
+
+def format_of(resolved: Mapping[str, Mapping[str, Any]]) -> PromptFormat:
+    """Return the prompt format of resolved parameters.
+
+    Raises:
+        InputError: more moves are asked for than the horizon has.
+    """
+    return PromptFormat.of(PromptParameters(**resolved["prompt"]), AnswerParameters(**resolved["answer"]))
+
+
+def require_format(prompt_format: PromptFormat, systems: Iterable[str]) -> None:
+    """Check that answers cover the horizon of each system, or at least one interval of closed loop.
+
+    Raises:
+        InputError: they do not.
+    """
+    blocking = prompt_format.blocking
+    if not prompt_format.covers(CLOSED_LOOP_REPLANNING):
+        raise InputError(
+            f"answer.moves {blocking.moves} covers {blocking.steps} steps, but closed loop replans every "
+            f"{CLOSED_LOOP_REPLANNING}. Raise answer.moves."
+        )
+    for system in systems:
+        if blocking.steps > problems.get(system).steps:
+            blocking.require_horizon(system, problems.get(system).steps)
 
 
 @cache

@@ -146,7 +146,7 @@ def _require_training(config: Fields, kind: str) -> None:
 
 def _fits(adapter: Adapter, base: BaseModel) -> bool:
     config = adapter.stage.config
-    return bool(config["base"]["digest"] == base.digest and config["dialect"] == base.preset.prompt_format.definition())
+    return bool(config["base"]["digest"] == base.digest)
 
 
 def _content(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Journal events as lines of text."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from setpoint.experiments.running.watch import Watch
 from setpoint.formatting import counted
@@ -21,6 +22,16 @@ def progress_text(watch: Watch, event: journal.Event) -> str | None:
     value = watch.value_text(event.stage) if isinstance(event, journal.StageFinished) else ""
     reused = f" ({reused_before} reused)" if reused_before else ""
     return f"{watch.position(event.at)}{reused}: {text}{f', {value}' if value else ''}"
+
+
+def running_texts(watch: Watch, now: datetime) -> list[str]:
+    """Return one line per running stage: its name, how far it is, its latest value and its time so far."""
+    lines = []
+    for stage, since in list(watch.running.items()):  # the coordinator changes it from another thread
+        elapsed = f"{max(0.0, (now - since).total_seconds()):.0f} s"
+        detail = ", ".join(filter(None, [watch.step_text(stage), watch.value_text(stage), elapsed]))
+        lines.append(f"{watch.names[stage]}: {detail}")
+    return lines
 
 
 def failure_text(event: journal.StageFailed, name: str) -> str:

@@ -113,8 +113,10 @@ class Watch:
         return mean(same or self._took_s.values()) if self._took_s else None
 
     def step_text(self, stage: str) -> str:
-        """Return `step 30 of 40`, or `150 of 600 cases`; empty if the stage has logged nothing."""
+        """Return `step 30 of 40`, `150 of 600 cases` or what else the stage has logged as its progress, if anything."""
         record, planned = self.last_record(stage), self.plan.stages[stage]
+        if isinstance(record.get("progress"), str):
+            return str(record["progress"])
         at, cases = finite(record.get("step")), finite(record.get("cases"))
         if at is None:
             return ""

@@ -62,7 +62,7 @@ def _curves(report: Report, system: str, kind: _Kind, stages: Mapping[str, Seque
     rows: list[Row] = []
     checks: list[Row] = []
     width = 1
-    points = max(16, min(POINTS, MOST_ROWS // len(shown)))
+    points = max(16, min(POINTS, MOST_ROWS // max(1, len(shown))))
     for label, of_label in shown.items():
         curves = [c for s in of_label[:SHOWN_SEEDS] if len(c := _points(records[s], kind.key)) >= 2]
         if curves:

@@ -3,14 +3,13 @@
 import json
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from setpoint.errors import InputError, SetpointError
 from setpoint.reports.figures import converter
-from setpoint.reports.figures.spec import Figure
 
 FORMATS = ("svg", "pdf", "png")
 SCALE = 2
@@ -25,47 +24,21 @@ def can_draw() -> bool:
         return False
 
 
-def svg_text(figure: Figure) -> str:
-    """Return the figure as an SVG document.
+def draw(jobs: Sequence[tuple[Mapping[str, Any], Path]]) -> None:
+    """Draw each specification to its path, in the format of its suffix.
 
     Raises:
-        InputError: vl-convert is not installed.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        return save(figure, Path(folder) / "figure.svg").read_text(encoding="utf-8")
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Save the figure in the format of the suffix of `path`.
-
-    Raises:
-        InputError: the suffix is none of `FORMATS`, or vl-convert is not installed.
+        InputError: a suffix is none of `FORMATS`, or vl-convert is not installed.
         SetpointError: the library failed.
     """
-    if path.suffix.removeprefix(".") not in FORMATS:
-        raise InputError(f"a figure is saved as .{', .'.join(FORMATS)}, got {str(path)!r}.")
-    _convert([(figure, path)])
-    return path
-
-
-def save_all(figures: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[str]:
-    """Save every figure in every format; return the file names.
-
-    Raises:
-        InputError: vl-convert is not installed.
-        SetpointError: the library failed.
-    """
-    jobs = [(each, folder / f"{each.name}.{form}") for each in figures for form in formats]
-    _convert(jobs)
-    return [path.name for _, path in jobs]
-
-
-def _convert(jobs: Sequence[tuple[Figure, Path]]) -> None:
+    for _, path in jobs:
+        if path.suffix.removeprefix(".") not in FORMATS:
+            raise InputError(f"a figure is saved as .{', .'.join(FORMATS)}, got {str(path)!r}.")
     if not can_draw():
         raise InputError("figures as files need vl-convert-python. Install it with: pip install 'setpoint[report]'")
     for folder in {path.parent for _, path in jobs}:
         folder.mkdir(parents=True, exist_ok=True)
-    work = [{"spec": each.sized(), "path": str(path.resolve()), "scale": SCALE} for each, path in jobs]
+    work = [{"spec": spec, "path": str(path.resolve()), "scale": SCALE} for spec, path in jobs]
     command = [sys.executable, "-I", converter.__file__]
     done = subprocess.run(command, input=json.dumps(work), text=True, capture_output=True, check=False)
     if done.returncode:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from setpoint.reports.content import Report
 from setpoint.reports.figures.costs import pareto, predicted_costs
 from setpoint.reports.figures.curves import learning_curves
 from setpoint.reports.figures.effects import effects, levels
 from setpoint.reports.figures.episodes import trajectories
+from setpoint.reports.figures.files import draw
 from setpoint.reports.figures.scores import profiles, seeds
 from setpoint.reports.figures.spec import Figure
 from setpoint.reports.figures.tables import failure_map, maps
@@ -59,3 +61,15 @@ def report_figures(report: Report) -> ReportFigures:
 
 def _known(*figures: Figure | None) -> list[Figure]:
     return [figure for figure in figures if figure is not None]
+
+
+def save_all(figures: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[str]:
+    """Save every figure in every format; return the file names.
+
+    Raises:
+        InputError: vl-convert is not installed.
+        SetpointError: the library failed.
+    """
+    names = {f"{each.name}.{form}": each for each in figures for form in formats}
+    draw([(each.sized(), folder / name) for name, each in names.items()])
+    return list(names)

@@ -6,6 +6,7 @@ be as narrow as a telephone.
 """
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,15 +94,16 @@ class Figure:
 
     def save(self, path: str | Path) -> Path:
         """Save the figure as `.svg`, `.pdf` or `.png`; return the path."""
-        from setpoint.reports.figures.files import save
+        from setpoint.reports.figures.files import draw
 
-        return save(self, Path(path))
+        draw([(self.sized(), Path(path))])
+        return Path(path)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return the figure for a notebook: interactive where that is possible, else as SVG."""
-        from setpoint.reports.figures.files import svg_text
-
-        return {"image/svg+xml": svg_text(self), "text/plain": self.caption}
+        with tempfile.TemporaryDirectory() as folder:
+            text = self.save(Path(folder) / "figure.svg").read_text(encoding="utf-8")
+        return {"image/svg+xml": text, "text/plain": self.caption}
 
 
 def _apart(value: Any, tables: dict[str, str]) -> Any:
