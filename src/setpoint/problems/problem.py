@@ -233,22 +233,23 @@ class Problem:
             return "global optimum"
         return "optimum" if self.starts == 1 else "best known"
 
-    def as_states(self, x: ArrayLike, name: str) -> tuple[Float[np.ndarray, "B n_x"], bool]:
+    def as_states(self, x: ArrayLike, name: str, *, batch: bool = True) -> tuple[Float[np.ndarray, "B n_x"], bool]:
         """Return `x`, one state (n_x,) or a batch (B, n_x), as a batch, and whether it was one state.
 
         Args:
             name: the caller's name of this argument, for messages.
+            batch: whether a batch is allowed.
 
         Raises:
             InputError: `x` has another shape or non-finite values.
         """
         n_x, names = self.plant.n_x, ", ".join(signal.name for signal in self.plant.states)
-        expected = f"of shape ({n_x},) or (B, {n_x}): {names}"
+        expected = f"of shape ({n_x},){f' or (B, {n_x})' if batch else ''}: {names}"
         try:
             states = np.asarray(x, dtype=float)
         except (TypeError, ValueError) as error:
             raise InputError(f"{name} must be numeric, {expected}; got {shown(x)}.") from error
-        if states.ndim not in {1, 2} or states.shape[-1] != n_x:
+        if states.ndim not in ({1, 2} if batch else {1}) or states.shape[-1] != n_x:
             raise InputError(f"{name} must be {expected}; got shape {states.shape}.")
         if not np.isfinite(states).all():
             raise InputError(f"{name} must be finite, but contains NaN or infinite values.")
