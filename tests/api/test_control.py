@@ -1,6 +1,6 @@
 """Simulation, optimal control and evaluation from Python, for one state or a batch, lists or arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -209,3 +209,21 @@ def test_simulations_and_evaluations_print_as_tables() -> None:
     assert len(repr(sp.optimal("di", [0.1, 0.0])).splitlines()) == 3
     text = repr(sp.evaluate(sp.ClippedLqr(sp.problem("di")), cases=2))
     assert "regret_median" in text and "optimum" in text
+
+
+@dataclass(frozen=True)
+class Unregistered(Cart):
+    name = "unregistered_cart"
+    short_name = "unregistered"
+
+
+def test_a_problem_that_is_not_registered_is_evaluated() -> None:
+    problem = replace(cart(), plant=Unregistered())
+    result = sp.evaluate(sp.ClippedLqr(problem), cases=2, replan_every=None)
+    assert result.summary(system="unregistered_cart")["regret_median"] >= -1e-9
+    with pytest.raises(sp.InputError, match="is defined for registered systems"):
+        sp.evaluate(sp.ClippedLqr(problem), cases=2, suite="tight")
+    with pytest.raises(sp.InputError, match="unknown suite"):
+        sp.evaluate(sp.ClippedLqr(problem), cases=2, suite="tigt")
+    with pytest.raises(sp.InputError, match=r"not a registered system, .*register_system\(problem\)"):
+        result.plot()
