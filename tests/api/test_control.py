@@ -227,3 +227,27 @@ def test_a_problem_that_is_not_registered_is_evaluated() -> None:
         sp.evaluate(sp.ClippedLqr(problem), cases=2, suite="tigt")
     with pytest.raises(sp.InputError, match=r"not a registered system, .*register_system\(problem\)"):
         result.plot()
+
+
+def test_a_plant_that_is_no_dataclass_is_refused() -> None:
+    class Forgotten(sp.Plant):
+        name, short_name, title, source = "forgotten", "forgot", "a plant", "textbook"
+        states, controls, dt_s = Cart.states, Cart.controls, 0.1
+        derivative, equations = Cart.derivative, ("x' = v", "v' = u")
+
+    with pytest.raises(sp.InputError, match=r"Forgotten is none. Decorate it with @dataclass\(frozen=True\)"):
+        replace(cart(), plant=Forgotten())
+
+
+@pytest.mark.parametrize("slopes", [None, 1.0, (1.0,), np.array(1.0)])
+def test_a_derivative_has_one_value_per_state(slopes: Any) -> None:
+    @dataclass(frozen=True)
+    class Wrong(Cart):
+        def derivative(self, t: Any, x: Any, u: Any, xp: Any) -> Any:
+            return slopes
+
+    problem = replace(cart(), plant=Wrong())
+    with pytest.raises(sp.InputError, match=r"derivative must return a tuple with one value per state \(2\), got"):
+        sp.simulate(problem, [0.1, 0.0], np.zeros((50, 1)))
+    with pytest.raises(sp.InputError, match=r"derivative must return a tuple with one value per state \(2\), got"):
+        sp.ClippedLqr(problem)
