@@ -173,6 +173,7 @@ class Experiment:
         Raises:
             InputError: the experiment has not been started.
         """
+        self._require_started()
         return read_status(self._request.workspace, self.id)
 
     def data(self) -> ExperimentData:
@@ -181,9 +182,12 @@ class Experiment:
         Raises:
             InputError: the experiment has not been started.
         """
+        self._require_started()
+        return read_experiment(self.folder)
+
+    def _require_started(self) -> None:
         if not (self.folder / "plan.json").exists():
             raise InputError(f"experiment {self.id!r} has not been started. Call run() first.")
-        return read_experiment(self.folder)
 
     def claims(self) -> ClaimList:
         """Return the claims that the results support, and those that remain open, as in claims.json.
@@ -235,7 +239,11 @@ class Experiment:
 
         Args:
             figures: also write image files; report.html always contains the figures.
+
+        Raises:
+            InputError: the experiment has not been started.
         """
+        self._require_started()
         running = lease_holder(self.folder) is not None
         return write_reports(self.folder, figures=figures, running=running).with_name("report.html")
 

@@ -16,9 +16,11 @@ from setpoint.display import html_table
 from setpoint.errors import InputError, collect, unknown_name
 from setpoint.experiments.planning.canonical import checked_spec
 from setpoint.experiments.planning.single_run import single_fields
-from setpoint.experiments.planning.spec import SPECS, ExperimentSpec
+from setpoint.experiments.planning.spec import SPECS, ExperimentSpec, SingleSpec, SweepSpec
 from setpoint.experiments.planning.spec_fields import Design, Evaluation, Match, ModelType, Strategy, TrainingType
-from setpoint.experiments.request import make_request
+from setpoint.experiments.planning.start_adapters import named_adapter
+from setpoint.experiments.request import Request, make_request
+from setpoint.experiments.running.status import require_plan
 from setpoint.formatting import listed
 from setpoint.records.plan import Value
 
@@ -170,9 +172,11 @@ class Specification:
             accept_changes: if the id belongs to another specification, start a new experiment that follows it.
 
         Raises:
-            InputError: the specification is invalid, or the id belongs to another one.
+            InputError: the specification is invalid, the id belongs to another one, the workspace is a file, or the
+                adapter or the experiment that the specification names does not exist.
         """
         root = Workspace(require_path(workspace, "workspace"))
+        root.require_folder()
         spec = self.spec()
         local = sorted({*spec.systems} & {*plants.registered_names()})
         if local:
@@ -187,6 +191,8 @@ class Specification:
             fresh=require_flag(fresh, "fresh"),
             accept_changes=require_flag(accept_changes, "accept_changes"),
         )
+        if request.existing is None:
+            _require_sources(request)
         return Experiment(request, accept_changes=accept_changes)
 
     def __repr__(self) -> str:
@@ -195,6 +201,19 @@ class Specification:
 
     def _repr_html_(self) -> str:
         return html_table(type(self).__name__, ("field", "value"), list(self.fields.items()))
+
+
+def _require_sources(request: Request) -> None:
+    """Check that the adapter to start from, or the sweep to confirm, is in the workspace.
+
+    Raises:
+        InputError: it is not.
+    """
+    match request.spec:
+        case SingleSpec(start_from=str(place)):
+            named_adapter(request.workspace, place, request.base)
+        case SweepSpec(confirms=str(confirmed)):
+            require_plan(request.workspace, confirmed)
 
 
 class Sweep(Specification):

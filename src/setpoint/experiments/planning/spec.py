@@ -223,7 +223,7 @@ class SingleSpec(_SpecOfSystems):
     type: Literal["single"] = "single"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """Training stages: SFT, GRPO, or SFT followed by GRPO, by DAgger, or by DAgger and GRPO; exactly one entry."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO, by DAgger, or by DAgger and GRPO; `single` takes one."""
     match: Match = "per_system"
     """Whether a universal model trains for as many steps per system as a specialist, or for as many in total."""
     start_from: str | None = None
