@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SITE_READY := $(VENV)/.site-ready
 
-.PHONY: setup demo test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion clean
+.PHONY: setup demo test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion fuzz lock clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -60,6 +60,15 @@ chaos: $(READY)  ## kill coordinator and workers a hundred times; nothing may be
 
 confusion: $(READY)  ## inject every fault into real training; each must be recognised
 	PYTHONPATH=tests $(BIN)/python -m support.confusion
+
+fuzz: $(READY)  ## damaged files and odd arguments for four minutes; every one must be refused in words
+	PYTHONPATH=tests $(BIN)/python -m support.fuzz
+
+lock: $(READY)  ## write requirements.lock, the tested set with hashes, and docs/reference/licences.md
+	mkdir -p build
+	$(BIN)/pip install --quiet --dry-run --ignore-installed --report build/report.json -c constraints.txt \
+		'.[train,report,baselines]'
+	$(BIN)/python dev/lock.py build/report.json
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache

@@ -14,7 +14,7 @@ SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
 BOTTOM = {
     "errors", "arguments", "display", "seeding", "fingerprint", "processes", "validation", "yaml_files", "modes",
-    "formatting",
+    "formatting", "regular_files", "plain_text",
 }  # fmt: skip
 
 WINGED = {"analysis", "experiments"}
@@ -32,6 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "yaml_files": set(),
     "modes": set(),
     "formatting": set(),
+    "regular_files": set(),
+    "plain_text": set(),
     "provenance": set(),
     "artifacts": set(),
     "records": {"artifacts"},

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setpoint.errors import InputError
+from setpoint.regular_files import read_regular
 from setpoint.trajectory import Termination
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def _read_table(path: Path, names: Sequence[str]) -> "pa.Table":
     try:
         # Read the file once: pyarrow's reader seeks several times, which is slow for thousands of files, and
         # `parquet.read_table` imports pandas.
-        whole = pa.BufferReader(path.read_bytes())
+        whole = pa.BufferReader(read_regular(path))
         table = parquet.ParquetFile(whole).read(columns=["schema_version", *names], use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} must be a Parquet file, but cannot be read: {error}") from error

@@ -12,6 +12,8 @@ from difflib import get_close_matches
 
 _LONGEST = 100
 """Maximum number of characters of a user's text in a message."""
+_LONGEST_LIST = 250
+"""Maximum number of characters of a list of known names."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LONGEST
 _SHORT.maxlevel = 3
@@ -74,7 +76,16 @@ def unknown_name(
     choices = sorted(map(str, known))  # the repr of an enum member would include its class
     nearest = did_you_mean(name, [*choices, *sorted(map(str, aliases))])
     remedy = f" {hint}" if hint else ""
-    return InputError(f"unknown {kind} {shown(name)}.{nearest} Known: {', '.join(choices)}.{remedy}")
+    return InputError(f"unknown {kind} {shown(name)}.{nearest} Known: {_few(choices)}.{remedy}")
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return as many of `names` as fit into a message, and the number of the others."""
+    text = ", ".join(map(legible, names))
+    if len(text) <= _LONGEST_LIST:
+        return text
+    fitting = text[:_LONGEST_LIST].count(", ")
+    return f"{', '.join(map(legible, names[:fitting]))} and {len(names) - fitting} more"
 
 
 def did_you_mean(name: str, names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.errors import InputError
+from setpoint.regular_files import open_regular
 
 DIGEST_LENGTH = 12
 SEAL = "digest"
@@ -47,5 +48,5 @@ def seal_broken(content: Mapping[str, Any]) -> bool:
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

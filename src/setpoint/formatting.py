@@ -1,5 +1,6 @@
 """Text formats of levels, shares, p-values and intervals, shared by all messages and reports."""
 
+import math
 from collections.abc import Sequence
 
 _LABELS = {"lora_rank": "LoRA rank", "learning_rate": "learning rate"}
@@ -15,6 +16,8 @@ def level_text(level: str | float | None) -> str:
 def number_text(value: float, digits: int = 3, exponent_below: float = 1e-3) -> str:
     """Format `value` with `digits` significant digits, no trailing zeros; below `exponent_below` as `2.5e-4`."""
     text = f"{value:.{digits}g}"
+    if not math.isfinite(value):
+        return text
     if value != 0.0 and (abs(value) < exponent_below or abs(value) >= 1e6):
         mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"

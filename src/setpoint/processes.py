@@ -3,14 +3,19 @@
 import gc
 import multiprocessing
 import os
+import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+from setpoint.errors import InputError, shown
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -60,7 +65,19 @@ def ordered_map(workers: int) -> "Iterator[OrderedMap]":
             with main_module_hidden():  # all processes start here, when items are submitted
                 return pool.map(function, items)
 
-        yield run_all
+        try:
+            yield run_all
+        except BaseException:
+            _stop(pool)
+            raise
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the processes of `pool` without waiting for what they compute."""
+    processes = list((pool._processes or {}).values())  # no public access before Python 3.14
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
 
 
 @contextmanager
@@ -80,8 +97,35 @@ def main_module_hidden() -> Iterator[None]:
         vars(main).update(kept)
 
 
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+_LONGEST_FOLDER = 70
+"""Bytes of a folder whose sockets still have names within the 108 bytes of Linux (unix(7))."""
+
+
+def make_sockets_short() -> None:
+    """Make sockets of `multiprocessing` possible where the folder for temporary files has a long name.
+
+    Raises:
+        InputError: no folder with a short name is writable.
+    """
+    if len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_FOLDER:
+        return
+    usable = [folder for folder in _SHORT_FOLDERS if os.access(folder, os.W_OK | os.X_OK)]
+    if not usable:
+        raise InputError(
+            f"worker processes need a writable temporary folder with a name of at most {_LONGEST_FOLDER} bytes, got "
+            f"{shown(tempfile.gettempdir())}. Set TMPDIR to another one."
+        )
+    given, tempfile.tempdir = tempfile.tempdir, usable[0]
+    try:
+        util.get_temp_dir()  # made now, and kept for every later socket of this process
+    finally:
+        tempfile.tempdir = given
+
+
 def _end_with_parent() -> None:
-    """Exit when the parent process is killed; an idle worker would not notice."""
+    """Exit when the parent process is killed, which an idle worker would not notice, and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()

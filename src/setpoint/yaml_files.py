@@ -15,6 +15,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from setpoint.errors import InputError, shown
+from setpoint.regular_files import read_regular
 
 MOST_BYTES = 1_000_000
 MOST_LEVELS = 32
@@ -40,24 +41,21 @@ def read_table(path: Path, example: str) -> dict[str, Any]:
     try:
         return _Document(text).table(example)
     except _RefusedError as error:
-        raise InputError(f"{str(path)!r}, line {error.line}: {error.rule}") from error
+        raise InputError(f"{shown(str(path))}, line {error.line}: {error.rule}") from error
 
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
+        content = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise InputError(
-            f"cannot read {str(path)!r}: {(error.strerror or 'error').lower()}. Check the path."
+            f"cannot read {shown(str(path))}: {(error.strerror or 'error').lower()}. Check the path."
         ) from error
-    if len(content) > MOST_BYTES:
-        raise InputError(f"{str(path)!r} is larger than {MOST_BYTES // 1000} kB. Check that it is the right file.")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{str(path)!r}, line {line}: not UTF-8 text. Save the file as UTF-8.") from error
+        raise InputError(f"{shown(str(path))}, line {line}: not UTF-8 text. Save the file as UTF-8.") from error
 
 
 class _RefusedError(Exception):

@@ -4,15 +4,18 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from setpoint.artifacts import Workspace
+from setpoint.cli.main import main
 from setpoint.demonstrations import Recipe, create
 from setpoint.records.plan import Plan, read_plan
 from support import TESTS
@@ -194,3 +197,159 @@ def test_a_command_that_is_ended_while_it_reports_says_how_to_go_on(root: Path) 
     done = setpoint(root, *RUN)
     assert done.returncode == 130
     assert said(done).endswith(f"write it with: setpoint report e --workspace {shlex.quote(str(root))}")
+
+
+def everything(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+HOSTILE = (
+    "stages/sft/STAGE/checkpoints/0000",
+    "stages/sft/STAGE/checkpoints",
+    "stages/sft/STAGE/attempts/0002",
+    "stages/sft/STAGE/attempts",
+    "stages/sft/STAGE/value.txt",
+    "stages/sft/STAGE",
+    "stages/sft",
+    "models/single_system/double_integrator/sft",
+    "models/single_system",
+    "models",
+    "experiments/e/journal",
+    "experiments/e/leases",
+    "experiments/e/reports",
+    "experiments/e/state.json",
+    "experiments/e",
+)
+"""Places of a workspace that lead out of it."""
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("finished")
+    shutil.copytree(data, root / "datasets")
+    assert setpoint(root, *RUN).returncode == 0
+    return root
+
+
+@pytest.mark.parametrize(
+    "place", [place if place in HOSTILE[:2] else pytest.param(place, marks=pytest.mark.slow) for place in HOSTILE]
+)
+def test_a_workspace_with_links_is_read_and_resumed_without_effect_outside(
+    finished: Path, tmp_path: Path, place: str
+) -> None:
+    root = shutil.copytree(finished, tmp_path / "work", symlinks=True)
+    stage = next(name for name, each in plan_of(root).stages.items() if each.kind == "sft")
+    (root / "stages" / "sft" / stage / "manifest.json").unlink()
+    link = root / place.replace("STAGE", stage)
+    outside = tmp_path / "outside"
+    if link.is_dir() and not link.is_symlink():
+        link.rename(outside)
+    else:
+        outside.mkdir()
+        link.unlink(missing_ok=True)
+    for name in ("checkpoint-5/state", "precious.txt", ".g.0123"):
+        (outside / name).parent.mkdir(exist_ok=True)
+        (outside / name).write_text("precious")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside)
+    before = everything(outside)
+    for words in ("experiment list", "experiment status e --check", "models list", "data list", "report e"):
+        assert main([*words.split(), "--workspace", str(root)]) in {0, 3}
+    done = setpoint(root, "experiment", "resume", "e")
+    assert done.returncode in {0, 3}
+    if done.returncode == 3:
+        assert "is a link" in said(done)
+    assert everything(outside) == before
+
+
+def test_texts_of_a_hostile_workspace_do_not_reach_the_terminal(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = shutil.copytree(finished, tmp_path / "work", symlinks=True)
+    evil = "\x1b]0;owned\x07\x1b[2J\nsetpoint: all is well\u202e" + "x" * 5000
+    stage = next(name for name, each in plan_of(root).stages.items() if each.kind == "sft")
+    folder = root / "stages" / "sft" / stage
+    (folder / "manifest.json").unlink()
+    failure = {"schema": 1, "failure_class": "crash", "message": evil, "suggestion": evil, "evidence": {"a": evil}}
+    (next(folder.glob("attempts/*")) / "failure.json").write_text(json.dumps(failure))
+    (root / "experiments" / "e" / "state.json").unlink()
+    for words in ("experiment status e --check", "experiment recover e --dry-run", "experiment list", "slurm status e"):
+        assert main([*words.split(), "--workspace", str(root)]) in {0, 3}
+        text = "".join(capsys.readouterr())
+        assert not set("\x1b\x07\u202e") & set(text) and "\nsetpoint: all is well" not in text
+        assert max(map(len, text.splitlines())) < 1500
+
+
+def test_leftovers_of_a_killed_command_are_removed_by_the_next(finished: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib; from setpoint.artifacts.leftovers import temporary_path\n"
+        "for path in map(pathlib.Path, sys.argv[1:]): temporary_path(path).mkdir(parents=True)\n"
+    )
+    work = shutil.copytree(finished, tmp_path / "own", symlinks=True)
+    places = [work / "experiments/e/reports/report.md", work / "models/x/latest", work / "datasets/small"]
+    subprocess.run([sys.executable, "-c", script, *map(str, places)], check=True)
+    assert len(list(work.rglob(".*-*"))) == 3
+    assert setpoint(work, "experiment", "resume", "e").returncode == 0
+    command = ["data", "generate", "--systems", "di", "--dataset-name", "small", "--total-samples", "8"]
+    assert main([*command, "--workspace", str(work)]) == 0
+    assert list(work.rglob(".*-*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_every_signal_that_ends_a_command_ends_it_as_interrupted(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-P", "-m", "setpoint", "data", "generate", "--systems", "di", "--workers", "2"]
+    generating = subprocess.Popen(
+        [*command, "--total-samples", "4000", "--workspace", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not psutil.Process(generating.pid).children():
+        assert generating.poll() is None
+        time.sleep(0.05)
+    os.killpg(generating.pid, number)  # as a terminal does
+    _, messages = generating.communicate(timeout=60)
+    assert (generating.returncode, messages) == (130, "setpoint: interrupted\n")
+
+
+def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
+    script = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from setpoint.cli.main import main; from setpoint.cli import systems\n"
+        "run = systems.run\n"
+        "systems.run = lambda arguments: (os.kill(os.getpid(), signal.SIGHUP), run(arguments))[1]\n"
+        "raise SystemExit(main(['systems']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "double_integrator" in done.stdout
+
+
+@pytest.mark.parametrize(("closed", "code"), [("systems >&-", 0), ("systems --nope 2>&-", 2), ("systems <&- | cat", 0)])
+def test_a_closed_stream_is_no_traceback(tmp_path: Path, closed: str, code: int) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.quote(sys.executable)} -P -m setpoint {closed}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr + done.stdout and "error" not in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--workspace", "--model-path", "--save-plots"])
+@pytest.mark.parametrize("path", ["x" * 300, "~nobody1/x", "", "a\0b", "/".join(["x" * 200] * 30)])
+def test_a_path_that_cannot_be_is_refused(option: str, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--controller", "lqr", "--system", "di", f"{option}={path}"]) == 3
+    assert f"{option} must be a path" in capsys.readouterr().err
+
+
+def test_a_long_folder_for_temporary_files_stops_no_worker(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = root / ("x" * 90)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    assert setpoint(root, *RUN).returncode == 0
+
+
+def test_a_negative_number_with_an_exponent_is_a_value() -> None:
+    words = ("evaluate", "--controller", "lqr", "--system", "di", "--initial-state", "-0.5", "-1e-3", "--quiet")
+    assert main(words) == 0

@@ -90,7 +90,7 @@ def test_a_gguf_file_is_converted_once_and_then_used_like_any_base(
     assert [path.name for path in cache_folder().iterdir()] == [fetched_path(str(file)).name]
     base = resolve_base(str(file))
     model = LanguageModel.load(base)
-    assert model._tokenizer.eos_token == "<|im_end|>"
+    assert model._chat.tokenizer.eos_token == "<|im_end|>"
     assert [len(each.text) > 0 for each in model.complete([[{"role": "user", "content": "x"}]], 4)] == [True]
     listed = {each.state: each for each in listed_bases()}
     assert listed["converted"].context == 512

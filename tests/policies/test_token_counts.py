@@ -22,7 +22,7 @@ def test_the_counts_are_about_those_of_the_model(prompt_format: object) -> None:
     model = LanguageModel.load(base)
     found = token_counts(base, DI, prompt_format)  # type: ignore[arg-type]
     assert found is not None
-    asked = len(model._encode(messages(DI, [-0.8, -0.8], prompt_format)))  # type: ignore[arg-type]
+    asked = len(model._chat.prompt(messages(DI, [-0.8, -0.8], prompt_format)))  # type: ignore[arg-type]
     assert abs(found.prompt - asked) <= 12
     whole = longest_answer(DI, prompt_format.blocking.moves, prompt_format)  # type: ignore[attr-defined, arg-type]
     assert found.answer == model.count_tokens(whole) + 1

@@ -12,6 +12,7 @@ from setpoint.errors import InputError
 from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel, resolve_base
 from setpoint.policies.adapters import AdapterRecord, check_adapter, read_record
+from setpoint.policies.base_report import require_served
 from setpoint.problems import MoveBlocking, Problem
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def load_model(
         raise InputError(
             f"language models need the package {error.name!r}. Install it with: pip install 'setpoint[train]'"
         ) from error
+    require_served(base)
     return load_controllers(base, prompt_format, adapter)
 
 

@@ -140,6 +140,10 @@ class RunInterrupted(KeyboardInterrupt):
         )
 
 
+class PreparationInterrupted(KeyboardInterrupt):
+    """Preparation was interrupted before there was a plan; the same call starts over, with finished datasets kept."""
+
+
 class ReportInterrupted(KeyboardInterrupt):
     """The run has ended, but writing its report was interrupted."""
 
@@ -157,18 +161,22 @@ def run_experiment(request: Request, options: RunOptions) -> FinishedRun:
 
     Raises:
         InputError: a requirement is missing, or another process runs the experiment.
-        RunInterrupted: SIGINT or SIGTERM was received.
+        PreparationInterrupted: SIGINT or SIGTERM was received before the experiment was planned.
+        RunInterrupted: likewise, later.
         ReportInterrupted: likewise, while the report was being written.
     """
     here = options.on is None
     make_executor = None if options.on is None else slurm_executor(request, options.on)
-    prepared = launch.start_or_resume(
-        request,
-        options.notify,
-        calibration=options.calibrate,
-        accept_changes=options.accept_changes,
-        trains_here=here,
-    )
+    try:
+        prepared = launch.start_or_resume(
+            request,
+            options.notify,
+            calibration=options.calibrate,
+            accept_changes=options.accept_changes,
+            trains_here=here,
+        )
+    except KeyboardInterrupt as error:
+        raise (PreparationInterrupted() if request.existing is None else RunInterrupted(request)) from error
     request, plan = prepared.request, prepared.plan
     if here:
         _require_memory(prepared, options)
@@ -248,7 +256,7 @@ def _require_memory(prepared: launch.Preparation, options: RunOptions) -> None:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM as an interrupt. Only the main thread receives signals."""
+    """Treat SIGTERM and SIGHUP as an interrupt. Only the main thread receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -256,8 +264,12 @@ def _terminated_as_interrupted() -> Iterator[None]:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    heard = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup does
+        heard.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,21 +1,44 @@
 """Atomic file writes: temporary name, fsync, then rename or link, so that a file is complete or absent."""
 
+import contextlib
+import errno
 import json
 import os
 import re
-import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from setpoint.artifacts.leftovers import temporary_path
+from setpoint.regular_files import read_regular
 
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB]")
 _MAX_DEPTH = 64
 _SMALL_BYTES = 1_000_000
+_UNUSABLE = {
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.EFBIG,
+    errno.ENAMETOOLONG,
+}  # fmt: skip
+"""Errors of files that are missing, larger than any of ours, or no regular files."""
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace the content of `path` with `text` atomically; parent folders are created."""
     temporary = _write_temporary(path, text)
     temporary.replace(path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` for the body to write, and rename it to `path` if the body succeeds."""
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        sync_file(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
@@ -40,13 +63,21 @@ def create_json(path: Path, value: Any) -> bool:
     return True
 
 
-def read_json(path: Path | str) -> Any:
-    """Read the JSON in `path`; None if the file is missing or invalid, see `parse_json`."""
+def read_json(path: Path | str, *, links: bool = False) -> Any:
+    """Read the JSON in `path`; None if the file is missing, too large or invalid, see `parse_json`.
+
+    Args:
+        links: whether the file may be a link; otherwise, and if it is not a regular file, it is invalid.
+
+    Raises:
+        OSError: the file exists, but cannot be read.
+    """
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123 (building a `Path` for thousands of files is slow)
-            return parse_json(stream.read())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
+        return parse_json(read_regular(path, links=links))
+    except OSError as error:
+        if error.errno in _UNUSABLE:
+            return None
+        raise
 
 
 def parse_json(data: bytes) -> Any:
@@ -98,7 +129,7 @@ sync_folder = sync_file
 
 def _write_temporary(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    temporary = temporary_path(path)
     try:
         with temporary.open("x", encoding="utf-8") as stream:
             stream.write(text)

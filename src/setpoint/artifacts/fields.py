@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from setpoint.errors import InputError
+from setpoint.plain_text import message_line
 
 _LARGEST_WHOLE = 2**53
 LARGEST = 1e300
@@ -48,6 +49,14 @@ class Fields:
     def optional_text(self, name: str) -> str | None:
         """Return a text, or None if the field is missing or null."""
         return None if self._content.get(name) is None else self.text(name)
+
+    def line(self, name: str) -> str:
+        """Return a text for people as one line of limited length, without control characters."""
+        return message_line(self.text(name))
+
+    def optional_line(self, name: str) -> str | None:
+        """Return the same, or None if the field is missing or null."""
+        return None if self._content.get(name) is None else self.line(name)
 
     def whole(self, name: str, default: object = _REQUIRED, *, least: int = 0) -> int:
         """Return an integer from `least` to 2**53."""

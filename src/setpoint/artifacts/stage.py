@@ -8,7 +8,9 @@ checkpoints/0001/           private to an attempt; moved to the next attempt; de
 manifest.json               written last; the stage is finished if it exists and all files have their recorded sizes
 """
 
+import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.artifacts.atomic import create_json, sync_file, sync_folder
+from setpoint.artifacts.leftovers import remove_leftovers
 from setpoint.artifacts.locks import Lock, read_lock
 from setpoint.artifacts.manifest import (
     SCHEMA,
@@ -27,6 +30,7 @@ from setpoint.artifacts.manifest import (
     read_manifest,
 )
 from setpoint.artifacts.names import is_file_path
+from setpoint.artifacts.places import links_below, remove, require_real
 from setpoint.errors import SetpointError
 from setpoint.fingerprint import file_digest
 
@@ -118,8 +122,13 @@ class StageFolder:
 
     def attempts(self) -> list[Attempt]:
         """Return all claimed attempts, oldest first."""
-        locks = sorted(self.attempts_folder.glob("*/claim.json"))
-        return [Attempt(path.parent) for path in locks if path.parent.name.isdecimal()]
+        try:
+            with os.scandir(self.attempts_folder) as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        found = [Attempt(self.attempts_folder / name) for name in sorted(names) if name.isdecimal()]
+        return [attempt for attempt in found if attempt.lock.exists()]
 
     def latest_attempt(self) -> Attempt | None:
         """Return the newest attempt, which is the valid one; None before the first."""
@@ -134,11 +143,9 @@ class StageFolder:
         return read_config(self.config)
 
     def finished(self) -> bool:
-        """Return whether the manifest exists and every listed file has its recorded size."""
+        """Return whether the manifest exists and every listed file has its recorded size. Links are no files."""
         manifest = self.read_manifest()
-        return manifest is not None and all(
-            _size(self.path / name) == file.bytes for name, file in manifest.files.items()
-        )
+        return manifest is not None and all(self._size(name) == file.bytes for name, file in manifest.files.items())
 
     def verified(self) -> bool:
         """Return whether the stage is finished and all checksums match; reads every file."""
@@ -150,23 +157,45 @@ class StageFolder:
         return [
             name
             for name, file in (manifest.files if manifest else {}).items()
-            if not (self.path / name).is_file() or file_digest(self.path / name) != file.sha256
+            if self._size(name) is None or file_digest(self.path / name) != file.sha256
         ]
+
+    def _size(self, name: str) -> int | None:
+        """Return the size of a published file; None if it is missing, or reached through a link."""
+        path = str(self.path)
+        try:
+            for part in name.split("/"):
+                path = f"{path}/{part}"
+                status = os.lstat(path)
+                if stat.S_ISLNK(status.st_mode):
+                    return None
+        except OSError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def claim_attempt(self, config: StageConfig) -> Attempt | None:
         """Start the next attempt; None if the stage is finished or another process is computing it.
 
         Args:
             config: content of `config.json`, written by the first attempt.
+
+        Raises:
+            InputError: a folder of the stage is a link.
         """
         latest = self.latest_attempt()
         if self.verified() or (latest is not None and latest.running()):
             return None
         attempt = Attempt(self.attempts_folder / f"{1 if latest is None else latest.number + 1:04d}")
+        for folder in (attempt.path, self.checkpoints):
+            require_real(folder, self.path.parents[2])
         if not Lock.of_this_process().create(attempt.lock):
             return None
+        remove_leftovers(self.path, below=True)
+        for entry in attempt.path.iterdir():
+            if entry != attempt.lock:  # only a copied workspace can have something here
+                remove(entry)
         create_json(self.config, config.to_json())
-        if self.manifest.exists():  # some listed files are missing or damaged; the claim gives exclusive access
+        if os.path.lexists(self.manifest):  # some listed files are missing or damaged; the claim gives exclusive access
             self.manifest.rename(attempt.path / "damaged_manifest.json")
         return attempt
 
@@ -174,10 +203,12 @@ class StageFolder:
         """Return the attempt's checkpoint folder, with the checkpoints of the last attempt that saved any.
 
         They are moved, not copied: the earlier attempt may still run on an unreachable node, and the two must not
-        write to the same files or delete each other's.
+        write to the same files or delete each other's. Links are not followed but removed.
         """
         own = self.checkpoints / attempt.path.name
         self.checkpoints.mkdir(exist_ok=True)
+        for link in list(links_below(self.checkpoints)):
+            link.unlink()
         saved = [each.parent for each in self.checkpoints.glob("*/*") if each.parent.name < own.name]
         if saved:
             max(saved).rename(own)
@@ -229,7 +260,7 @@ class StageFolder:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
+    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def _published(path: Path) -> PublishedFile:
@@ -239,13 +270,5 @@ def _published(path: Path) -> PublishedFile:
 
 def _replace(source: Path, target: Path) -> None:
     """Rename `source` to `target`, replacing what an unfinished publication may have left there."""
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
+    remove(target)
     source.replace(target)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None

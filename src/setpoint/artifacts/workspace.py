@@ -5,9 +5,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from setpoint.artifacts.leftovers import remove_leftovers
 from setpoint.artifacts.names import check_identifier
+from setpoint.artifacts.places import require_no_links
 from setpoint.artifacts.stage import StageFolder
-from setpoint.errors import InputError
+from setpoint.errors import InputError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Workspace:
         existing = next((path for path in (self.root, *self.root.absolute().parents) if os.path.lexists(path)), None)
         if existing is not None and not existing.is_dir():
             raise InputError(
-                f"the workspace must be a folder, but {str(existing)!r} is not a folder. Set --workspace or "
+                f"the workspace must be a folder, but {shown(str(existing))} is not a folder. Set --workspace or "
                 "SETPOINT_WORKSPACE to another one."
             )
 
@@ -71,11 +73,21 @@ class Workspace:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.root, self.datasets, self.stages, self.experiments, self.models):
-                if folder.exists():
+                if folder.exists() and (folder == self.root or not folder.is_symlink()):  # a linked one is only read
                     with tempfile.TemporaryFile(dir=folder):
                         pass
         except OSError as error:
             raise InputError(
-                f"the workspace must be a writable folder, but {str(folder)!r} is not ({error.strerror}). Set "
+                f"the workspace must be a writable folder, but {shown(str(folder))} is not ({error.strerror}). Set "
                 "--workspace or SETPOINT_WORKSPACE to another one."
             ) from error
+
+
+def open_for_writing(experiment: Path) -> None:
+    """Check that the folder of an experiment can be changed, and remove what killed processes left in it.
+
+    Raises:
+        InputError: the folder, its parent or something in it is a link.
+    """
+    require_no_links(experiment, experiment.absolute().parents[1])
+    remove_leftovers(experiment, below=True)

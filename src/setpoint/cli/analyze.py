@@ -1,14 +1,15 @@
 """`setpoint analyze FILE.csv --response y --factors a,b`: statistical analysis of a table of results."""
 
 import argparse
-from pathlib import Path
 
-from setpoint.cli.options import add_json, one_of, print_json, words
+from setpoint.cli.options import add_json, file_path, one_of, print_json, words
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("table", type=Path, metavar="FILE.csv", help="CSV file with a header line and one row per run")
+    parser.add_argument(
+        "table", type=file_path, metavar="FILE.csv", help="CSV file with a header line and one row per run"
+    )
     parser.add_argument("--response", required=True, metavar="COLUMN", help="the metric")
     parser.add_argument("--factors", required=True, metavar="A,B", help="columns with the swept parameters")
     parser.add_argument(

@@ -4,10 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from setpoint.cli.options import add_json, count, print_json
+from setpoint.cli.options import add_json, count, file_path, print_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,17 +26,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = add("show", "describe the built-in base and how it was trained", _show)
     add_json(show)
     build = add("build", "rebuild the built-in base, or continue one (some hours on one core)", _build)
-    build.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write it; must not exist")
+    build.add_argument(
+        "--output", type=file_path, required=True, metavar="FOLDER", help="where to write it; must not exist"
+    )
     build.add_argument(
         "--workers", type=count, default=os.cpu_count() or 1, metavar="N", help="processes for the corpus"
     )
     build.add_argument("--chunks", type=count, metavar="N", help="chunks of the corpus, with 250 plants each")
     build.add_argument("--steps", type=count, metavar="N", help="optimizer steps with constant rates")
     build.add_argument("--settling-steps", type=count, metavar="N", help="optimizer steps with decaying rates")
-    build.add_argument("--start-from", type=Path, metavar="FOLDER", help="base to begin with")
+    build.add_argument("--start-from", type=file_path, metavar="FOLDER", help="base to begin with")
     build.add_argument(
         "--checkpoints",
-        type=Path,
+        type=file_path,
         metavar="FOLDER",
         help="keep the state of the training here, and continue from it; more --steps continue a finished build",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from setpoint.cli.options import add_json, add_workspace, count, print_json, words, workspace_of
 from setpoint.cli.progress import say
 from setpoint.errors import InputError, unknown_name
+from setpoint.plain_text import unescaped
 
 if TYPE_CHECKING:
     from setpoint.demonstrations import DatasetInfo, Rows
@@ -89,7 +90,8 @@ def _progress(clock_s: Callable[[], float] = time.monotonic) -> Callable[[int, i
     def report(done: int, total: int) -> None:
         nonlocal last_s
         if sys.stderr.isatty():
-            print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr, flush=True)
+            end = "\n" if done == total else ""
+            print(f"\r{done} of {total} rows", end=end, file=unescaped(sys.stderr), flush=True)
         elif done == total:
             print(f"{total} rows solved and certified", file=sys.stderr)
         elif clock_s() - last_s >= _PROGRESS_EVERY_S:

@@ -41,6 +41,7 @@ def _check_base(name: str) -> "tuple[BaseModel | None, list[Check]]":
     """Return the base of this name, and the checks of it that `check_machine` does not cover."""
     from setpoint.experiments.preflight import Check
     from setpoint.policies import resolve_base
+    from setpoint.policies.base_report import examine_base
 
     try:
         base = resolve_base(name)
@@ -48,7 +49,11 @@ def _check_base(name: str) -> "tuple[BaseModel | None, list[Check]]":
         return None, [Check("base model", "problem", str(error))]
     if base.on_hub:
         return base, []
-    return base, [Check("base model", "ok", f"{base.name} at {base.location}, digest {base.digest}")]
+    report = examine_base(base)
+    if report.problem:
+        return None, [Check("base model", "problem", f"{base.name} cannot be used: {report.problem}")]
+    facts = "".join(f"; {fact}" for fact in report.facts)
+    return base, [Check("base model", "ok", f"{base.name} at {base.location}, digest {base.digest}{facts}")]
 
 
 def _check_datasets(workspace: "Workspace") -> "list[Check]":

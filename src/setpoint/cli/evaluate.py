@@ -6,7 +6,7 @@ from typing import Any
 
 from setpoint.cli.evaluation_cases import add_disturbance_options, disturbance_of, test_cases
 from setpoint.cli.evaluation_table import table
-from setpoint.cli.options import add_json, add_workspace, print_json
+from setpoint.cli.options import add_json, add_workspace, file_path, print_json
 from setpoint.cli.progress import say, say_nothing
 from setpoint.cli.subject import subject_of
 from setpoint.errors import InputError
@@ -15,7 +15,7 @@ from setpoint.errors import InputError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setpoint evaluate`."""
     subject = parser.add_argument_group("what to evaluate")
-    subject.add_argument("--model-path", type=Path, metavar="FOLDER", help="a trained adapter, or a link to one")
+    subject.add_argument("--model-path", type=file_path, metavar="FOLDER", help="a trained adapter, or a link to one")
     subject.add_argument("--model-type", metavar="TYPE", help="single_system or universal; checked against the adapter")
     subject.add_argument(
         "--base-model", metavar="BASE", help="base model of the adapter; without --model-path, the untrained base"
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_disturbance_options(parser)
     parser.add_argument(
-        "--save-plots", type=Path, metavar="FOLDER", help="save plots of the first cases to this folder"
+        "--save-plots", type=file_path, metavar="FOLDER", help="save plots of the first cases to this folder"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_workspace(parser)

@@ -6,7 +6,6 @@ failed; 5 all runs failed; 130 interrupted. Results go to stdout, messages to st
 
 import errno
 import importlib
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,12 +13,22 @@ from dataclasses import dataclass
 
 from setpoint import __version__
 from setpoint.cli.parsing import Parser
-from setpoint.errors import InputError, InputErrors, SetpointError
+from setpoint.cli.streams import abandon_stdout, ended_as_interrupted, safe_streams, tell
+from setpoint.errors import InputError, InputErrors, SetpointError, shown
 
 EXIT_INTERRUPTED = 130
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
-_PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY}
-"""The path cannot be read or written: missing permissions, or a file where a folder is expected."""
+_PATH_ERRORS = {
+    errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENOENT,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EFBIG, errno.EIO, errno.ESTALE,
+}  # fmt: skip
+"""The path cannot be read or written: missing permissions, a file where a folder is expected, a damaged disk."""
+_EXTRAS = {
+    "train": {"accelerate", "datasets", "peft", "torch", "transformers", "trl", "safetensors", "tokenizers"},
+    "report": {"matplotlib"},
+    "baselines": {"sklearn"},
+}
+"""Optional dependency group -> modules that come with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +65,12 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # escape what the terminal cannot encode
-        sys.stdout.reconfigure(errors="backslashreplace")
+    with safe_streams(), ended_as_interrupted():
+        return _guarded(words)
+
+
+def _guarded(words: list[str]) -> int:
+    """Run one command, and turn its errors into messages and exit codes."""
     try:
         try:
             return _run(words)
@@ -71,27 +84,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("setpoint: interrupted", file=sys.stderr)
+        tell("interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of stdout, such as `head`, has exited
-        _abandon_stdout()
+        abandon_stdout()
         return 0
+    except ModuleNotFoundError as error:
+        _complain(_missing_package(error))
+        return InputError.exit_code
     except OSError as error:
         if error.errno not in _STORAGE_ERRORS | _PATH_ERRORS:
             raise
         try:
             sys.stdout.flush()
         except OSError:
-            _abandon_stdout()
-        full = error.errno in _STORAGE_ERRORS
-        fix = "Free some space or use another disk" if full else "Check the path and its permissions"
-        _complain(InputError(f"{error}. {fix}, then run the same command again."))
+            abandon_stdout()
+        _complain(_unusable_path(error))
         return InputError.exit_code
 
 
-def _abandon_stdout() -> None:
-    """Redirect stdout to the null device, because Python flushes it once more at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _unusable_path(error: OSError) -> InputError:
+    full = error.errno in _STORAGE_ERRORS
+    fix = "Free some space or use another disk" if full else "Check the path and its permissions"
+    place = "" if error.filename is None else f": {shown(os.fsdecode(error.filename))}"
+    return InputError(f"{error.strerror}{place}. {fix}, then run the same command again.")
+
+
+def _missing_package(error: ModuleNotFoundError) -> InputError:
+    """Return the error for an optional package that is not installed.
+
+    Raises:
+        ModuleNotFoundError: the module belongs to no optional package.
+    """
+    package = (error.name or "").partition(".")[0]
+    extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)
+    if extra is None:
+        raise error
+    return InputError(f"this command needs the package {package!r}. Install it with: pip install 'setpoint[{extra}]'")
 
 
 def _run(words: list[str]) -> int:
@@ -113,7 +142,7 @@ def _run(words: list[str]) -> int:
 
 
 def _complain(error: SetpointError) -> None:
-    print(f"setpoint: error: {' '.join(str(error).split())}", file=sys.stderr)
+    tell(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from setpoint.errors import InputError, unknown_name
+from setpoint.errors import InputError, shown, unknown_name
 
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
@@ -19,7 +19,7 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
     """Add `--workspace`, by default SETPOINT_WORKSPACE or the current folder."""
     parser.add_argument(
         "--workspace",
-        type=Path,
+        type=file_path,
         default=Path(os.environ.get("SETPOINT_WORKSPACE") or "."),
         metavar="FOLDER",
         help="folder of all results (default: SETPOINT_WORKSPACE, or the current folder)",
@@ -62,6 +62,26 @@ def finite(value: Any) -> Any:
 def words(text: str) -> list[str]:
     """Split `a,b,c` into a list."""
     return [word.strip() for word in text.split(",")]
+
+
+_LONGEST_NAME = 255
+_LONGEST_PATH = 4096
+
+
+def file_path(text: str) -> Path:
+    """Parse a path, as the type of an option; a leading `~` is the home folder."""
+    try:
+        found = Path(text).expanduser()
+    except RuntimeError:
+        user = text.partition("/")[0]
+        raise InputError(f"must be a path, but {shown(user)} is no home folder. Write the path out") from None
+    if not text or "\0" in text:
+        raise InputError(f"must be a path, got {shown(text)}")
+    if len(os.fsencode(found)) >= _LONGEST_PATH or any(len(os.fsencode(n)) > _LONGEST_NAME for n in found.parts):
+        raise InputError(
+            f"must be a path with names of at most {_LONGEST_NAME} bytes and {_LONGEST_PATH} in all, got {shown(text)}"
+        )
+    return found
 
 
 def count(text: str) -> int:

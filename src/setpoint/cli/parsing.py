@@ -8,8 +8,11 @@ from itertools import takewhile
 from typing import Any, NoReturn
 
 from setpoint.errors import InputError, legible, shown
+from setpoint.plain_text import message_line
 
 EXIT_SYNTAX = 2
+_NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+"""Numbers that argparse takes for values and not for options; its own pattern has no exponent."""
 _KINDS = {"int": "an integer", "float": "a number"}
 
 
@@ -19,6 +22,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         """Make errors reach `parse_known_args`, which classifies them."""
         super().__init__(**settings, exit_on_error=False)
+        self._negative_number_matcher = _NEGATIVE_NUMBER
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse the arguments; exit on a syntax error, such as an option unknown to the innermost verb.
@@ -40,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with one line; the long usage text of a verb would hide it."""
-        self.exit(EXIT_SYNTAX, f"{self.prog}: error: {message.rstrip('.?')}. See {self.prog} --help\n")
+        self.exit(EXIT_SYNTAX, f"{self.prog}: error: {message_line(message).rstrip('.?')}. See {self.prog} --help\n")
 
     def _refuse_repetition(self, words: Sequence[str]) -> None:
         """Reject an option given twice, under any of its names: argparse would keep only the last value."""

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from setpoint.plain_text import unescaped
+
 if TYPE_CHECKING:
     from setpoint.artifacts import Workspace
     from setpoint.experiments.running.watch import Watch
@@ -30,20 +32,31 @@ def say_nothing(_text: str) -> None:
 @contextmanager
 def progress(plan: "Plan", workspace: "Workspace", *, quiet: bool) -> "Iterator[Listener]":
     """Yield a listener that shows the journal's events."""
+    from setpoint.experiments.running.watch import Watch
+
+    watch = Watch(plan, workspace)
     if quiet:
-        yield lambda _event: None
+        yield lambda event: _answer(watch, event)
     elif sys.stderr.isatty():
         from rich.console import Console
 
         from setpoint.cli.live import live
 
-        with live(plan, workspace, Console(stderr=True)) as listener:
+        with live(plan, workspace, Console(file=unescaped(sys.stderr))) as listener:
             yield listener
     else:
-        from setpoint.experiments.running.watch import Watch
-
-        with _log_lines(Watch(plan, workspace)) as listener:
+        with _log_lines(watch) as listener:
             yield listener
+
+
+def _answer(watch: "Watch", event: "Event") -> None:
+    """Print what happens after an interrupt, which is always answered."""
+    from setpoint.experiments.running.messages import progress_text
+    from setpoint.records.journal import Draining
+
+    text = progress_text(watch, event) if isinstance(event, Draining) else None
+    if text is not None:
+        say(text)
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from setpoint.cli.main import EXIT_INTERRUPTED
-from setpoint.cli.options import count, one_of, print_json
+from setpoint.cli.options import count, file_path, one_of, print_json
 from setpoint.cli.progress import progress, say, say_nothing
 from setpoint.cli.spec_options import assignments
+from setpoint.cli.streams import tell
 from setpoint.errors import Findings, InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for a SLURM cluster."""
     cluster = parser.add_argument_group("on a SLURM cluster")
-    cluster.add_argument("--profile", type=Path, metavar="FILE.yaml", help="cluster profile, as in configs/slurm/")
+    cluster.add_argument("--profile", type=file_path, metavar="FILE.yaml", help="cluster profile, as in configs/slurm/")
     cluster.add_argument(
         "--resource-limits",
         metavar="R:V,R:V",
@@ -184,16 +184,19 @@ def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: "Callable[[FailureClass], bool]" = lambda _: False
 ) -> int:
     """Run or resume the experiment, write and print its report, and return the exit code."""
-    from setpoint.api.running import ReportInterrupted, RunInterrupted, run_experiment
+    from setpoint.api.running import PreparationInterrupted, ReportInterrupted, RunInterrupted, run_experiment
 
     options = run_options(arguments, retry=retry)
     try:
         finished = run_experiment(request, options)
+    except PreparationInterrupted:
+        tell("interrupted before the experiment was planned; run the same command again")
+        return EXIT_INTERRUPTED
     except RunInterrupted as interrupted:
         return _interrupted(interrupted.request, on_slurm=options.on is not None)
     except ReportInterrupted as interrupted:
         report = _command(interrupted.request, "report")
-        print(f"setpoint: interrupted while writing the report; write it with: {report}", file=sys.stderr)
+        tell(f"interrupted while writing the report; write it with: {report}")
         return EXIT_INTERRUPTED
     _print_result(finished, as_json=arguments.json)
     if not (arguments.quiet or arguments.json):
@@ -204,10 +207,10 @@ def run_request(
 
 def _interrupted(request: "Request", *, on_slurm: bool) -> int:
     resume = resume_command(request) + (" --on slurm" if on_slurm else "")
-    print(f"setpoint: interrupted; resume with: {resume}", file=sys.stderr)
+    tell(f"interrupted; resume with: {resume}")
     if on_slurm:
         cancel = f"setpoint slurm cancel {request.experiment_id}"
-        print(f"setpoint: the jobs keep running; cancel them with: {cancel}", file=sys.stderr)
+        tell(f"the jobs keep running; cancel them with: {cancel}")
     return EXIT_INTERRUPTED
 
 
@@ -218,7 +221,7 @@ def _advise(finished: "FinishedRun") -> None:
 
     status, request = finished.status, finished.request
     if status.state is ExperimentStatus.INTERRUPTED:
-        print(f"setpoint: stopped early; resume with: {resume_command(request)}", file=sys.stderr)
+        tell(f"stopped early; resume with: {resume_command(request)}")
     failed = status.counts.get("failed", 0) + status.counts.get("lost", 0)
     if failed:
         lost = [run for run in status.runs.values() if run.state in {RunStatus.FAILED, RunStatus.LOST}]
@@ -226,7 +229,7 @@ def _advise(finished: "FinishedRun") -> None:
         if all(map(_is_final, lost)):
             suggestions = finished.report.with_name("failures.md")
             advice = f"a retry would fail again; start a new experiment as suggested in {suggestions}"
-        print(f"setpoint: {counted(failed, 'run')} failed; {advice}", file=sys.stderr)
+        tell(f"{counted(failed, 'run')} failed; {advice}")
 
 
 def _is_final(run: "RunState") -> bool:

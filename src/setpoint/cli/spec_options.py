@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from setpoint.cli.options import words
+from setpoint.cli.options import file_path, words
 from setpoint.errors import Findings, InputError, shown
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         *("--spec", "--experiment-config"),
         dest="spec",
-        type=Path,
+        type=file_path,
         metavar="FILE.yaml",
         help="specification file; options override it",
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from setpoint.cli.options import add_json, print_json
+from setpoint.cli.options import add_json, file_path, print_json
 from setpoint.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--plot",
         nargs="?",
         const=Path(),
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="plot phase portrait, optimal trajectories and bounds (default: SYSTEM.png)",
     )

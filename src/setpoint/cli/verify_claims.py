@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from setpoint.artifacts.atomic import write_json, write_text
-from setpoint.cli.options import add_json, finite, print_json, words
+from setpoint.cli.options import add_json, file_path, finite, print_json, words
 from setpoint.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="parallel processes (default: 1)")
     parser.add_argument(
         "--collect",
-        type=Path,
+        type=file_path,
         metavar="FILE.json",
         help="add the results of each finished scenario to this file",
     )
     parser.add_argument(
-        "--write", type=Path, metavar="FILE", help=f"replace the text between {BEGIN} and {END} in this file"
+        "--write", type=file_path, metavar="FILE", help=f"replace the text between {BEGIN} and {END} in this file"
     )
     add_json(parser)
 

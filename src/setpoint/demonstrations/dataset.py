@@ -4,7 +4,6 @@ datasets/<name>/train.parquet validation.parquet test.parquet
 datasets/<name>/manifest.json     written last; the folder is renamed into place once complete
 """
 
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +14,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from setpoint import problems
-from setpoint.artifacts import DamagedError, Fields, PublishedFile, Workspace, is_identifier, read_json, write_json
+from setpoint.artifacts import (
+    DamagedError,
+    Fields,
+    PublishedFile,
+    Workspace,
+    is_identifier,
+    read_json,
+    temporary_path,
+    write_json,
+)
 from setpoint.artifacts.atomic import sync_file, sync_folder
 from setpoint.demonstrations import names
 from setpoint.demonstrations.generate import GeneratedRows
@@ -219,7 +227,7 @@ def _verify(info: DatasetInfo, path: Path) -> None:
 
 def publish(path: Path, recipe: Recipe, generated: GeneratedRows) -> None:
     """Write a dataset to a hidden folder and rename it to `path`; an existing dataset at `path` is kept."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    temporary = temporary_path(path)
     temporary.mkdir(parents=True)
     try:
         for split in SPLITS:

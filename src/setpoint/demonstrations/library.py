@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import Workspace, remove_leftovers, require_real
 from setpoint.demonstrations import names
 from setpoint.demonstrations.dataset import DatasetInfo, publish, read_info, verify_files
 from setpoint.demonstrations.generate import Progress, generate
@@ -76,7 +76,8 @@ def create(
     """Generate the dataset of `recipe` as `name`, or reuse an identical one, even if another process has just made it.
 
     Raises:
-        InputError: the name is used by another recipe, or is the default name of other systems.
+        InputError: the name is used by another recipe, or is the default name of other systems; the folder of the
+            datasets is a link.
     """
     parsed = _parse_name(name, recipe.systems, recipe.expert)
     if parsed.systems and (set(parsed.systems), parsed.expert) != (set(recipe.systems), recipe.expert):
@@ -86,7 +87,9 @@ def create(
         )
     workspace.require_writable()
     path = workspace.datasets / parsed.folder(recipe.blocking)
+    remove_leftovers(workspace.datasets)
     if not path.is_dir():
+        require_real(path, workspace.root)
         publish(path, recipe, generate(recipe, workers=workers, progress=progress))
     info = read_info(path)
     verify_files(info)

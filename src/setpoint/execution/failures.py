@@ -27,11 +27,12 @@ def describe_failure(error: BaseException) -> Failure:
     """Return the failure record for an exception raised by a stage."""
     failure_class = classify(error)
     stage_error = error if isinstance(error, StageError) else None
+    suggestion = stage_error.suggestion if stage_error else _limit_to_raise(error)
     return Failure(
         failure_class=failure_class,
         message=str(error) or type(error).__name__,
         evidence=stage_error.evidence if stage_error else {},
-        suggestion=(stage_error.suggestion if stage_error else "") or failure_class.policy.suggestion,
+        suggestion=suggestion or failure_class.policy.suggestion,
         exception=f"{type(error).__module__}.{type(error).__qualname__}",
         traceback="".join(traceback.format_exception(error)),
     )
@@ -81,11 +82,26 @@ def classify(error: BaseException) -> FailureClass:
             return FailureClass.STORAGE
         if isinstance(link, ConnectionError | TimeoutError):
             return FailureClass.TRANSIENT
-        if isinstance(link, OSError) and link.errno in TRANSIENT_ERRORS:
+        if (isinstance(link, OSError) and link.errno in TRANSIENT_ERRORS) or _limit_to_raise(link):
             return FailureClass.TRANSIENT
         if type(link).__name__ in _CLASS_OF_TYPE:
             return _CLASS_OF_TYPE[type(link).__name__]
     return FailureClass.CRASH
+
+
+_LIMITS = {
+    errno.EAGAIN: "use fewer --workers, or raise the limit on processes and threads (ulimit -u)",
+    errno.EMFILE: "use fewer --workers, or raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "use fewer --workers; the machine has too many open files",
+}
+_NO_THREAD = "can't start new thread"
+
+
+def _limit_to_raise(error: BaseException) -> str:
+    """Return what to do if a limit of the system on threads or files was reached; empty otherwise."""
+    if isinstance(error, RuntimeError) and str(error).startswith(_NO_THREAD):  # CPython gives no error number
+        return _LIMITS[errno.EAGAIN]
+    return _LIMITS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -24,7 +24,7 @@ from setpoint.execution.machine import device_variables, oom_kills, worker_varia
 from setpoint.execution.sampling import GpuCounters
 from setpoint.execution.task import Outcome, Task
 from setpoint.execution.worker import work
-from setpoint.processes import main_module_hidden
+from setpoint.processes import main_module_hidden, make_sockets_short
 from setpoint.records.failure import Failure, read_failure
 
 _PR_SET_PDEATHSIG = 1
@@ -94,6 +94,7 @@ class LocalExecutor:
         for _ in range(_MAX_SERVER_STARTS):
             process = context.Process(target=_main, args=(task, environment), name=f"{task.kind}-{task.stage_id}")
             with _environment(self._server_environment):  # libraries read thread counts when the server loads them
+                make_sockets_short()
                 forkserver.ensure_running()
             try:
                 with main_module_hidden():

@@ -99,6 +99,6 @@ def _kill_descendants() -> None:
 def _redirect_output(attempt: Attempt) -> None:
     """Redirect descriptors 1 and 2 to the attempt's logs, to capture output of C libraries and subprocesses."""
     for descriptor, path in ((1, attempt.stdout), (2, attempt.stderr)):
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
         os.dup2(log, descriptor)
         os.close(log)

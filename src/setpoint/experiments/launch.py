@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from setpoint.artifacts import StageKind, Workspace, create_json
+from setpoint.artifacts import StageKind, Workspace, create_json, require_real
 from setpoint.errors import InputError
 from setpoint.execution import Executor, Limits, LocalExecutor, gpus
 from setpoint.experiments.cost.calibration import calibrate
@@ -40,7 +40,7 @@ from setpoint.experiments.preflight import check_machine, require_fit
 from setpoint.experiments.request import Lineage, Request, successor
 from setpoint.experiments.running.coordinator import Coordinator
 from setpoint.experiments.running.lease import lease
-from setpoint.experiments.running.links import link_models
+from setpoint.experiments.running.links import link_models, model_folders
 from setpoint.experiments.running.status import read_stages
 from setpoint.records.estimate import ESTIMATE, read_estimate, write_actual_cost, write_estimate
 from setpoint.records.failure import FailureClass
@@ -263,11 +263,12 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
 
     Raises:
         InputError: another coordinator holds the experiment.
-        KeyboardInterrupt: after SIGINT, when the running stages have finished; after a second SIGINT or SIGTERM, when
-            they have been stopped. The experiment can be resumed.
+        KeyboardInterrupt: after SIGINT, when the running stages have finished; after a second SIGINT, a SIGTERM or a
+            SIGHUP, when they have been stopped. The experiment can be resumed.
     """
     request, plan = prepared.request, prepared.plan
     with lease(request.folder) as token:
+        _require_real_folders(request.workspace, plan)
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(
                 f"experiment {request.experiment_id!r} was planned by another process. Run the command again."
@@ -298,6 +299,16 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
         if interrupts and status.state is ExperimentStatus.INTERRUPTED:
             raise KeyboardInterrupt
         return status
+
+
+def _require_real_folders(workspace: Workspace, plan: Plan) -> None:
+    """Check before the first stage that no folder to be written is a link."""
+    for name, stage in plan.stages.items():
+        folder = workspace.stage(stage.kind, name)
+        for place in (folder.attempts_folder, folder.checkpoints):
+            require_real(place, workspace.root)
+    for models in model_folders(workspace, plan):
+        require_real(models, workspace.root)
 
 
 def write_prediction(prepared: Preparation, workers: int) -> None:
@@ -351,7 +362,7 @@ def _settled(
 
 @contextlib.contextmanager
 def _interrupts(coordinator: Coordinator, *, drain: bool) -> Iterator[list[int]]:
-    """Graceful shutdown: the first SIGINT lets running stages finish; the second, or a SIGTERM, stops them.
+    """Graceful shutdown: the first SIGINT lets running stages finish; the second, a SIGTERM or a SIGHUP stops them.
 
     Yields the list of signals received so far. Does nothing outside the main thread, where Python delivers signals.
     """
@@ -362,11 +373,14 @@ def _interrupts(coordinator: Coordinator, *, drain: bool) -> Iterator[list[int]]
 
     def on_interrupt(number: int, _frame: object) -> None:
         received.append(number)
-        if number == signal.SIGTERM or len(received) > 1 or not drain:
+        if number != signal.SIGINT or len(received) > 1 or not drain:
             raise KeyboardInterrupt
         coordinator.drain()
 
-    previous = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup does
+        heard.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, on_interrupt) for number in heard}
     try:
         yield received
     finally:

@@ -94,21 +94,26 @@ def _check_packages() -> list[Check]:
     """Check the installed version of every requirement; only packages of optional extras may be missing."""
     checks = []
     for requirement in importlib.metadata.requires("setpoint") or []:
-        match = re.match(r"([\w.-]+)\s*>=\s*([\d.]+)", requirement)
+        name, bound = re.match(r"[\w.-]+", requirement), re.search(r">=\s*([\d.]+)", requirement)
+        below = re.search(r"<\s*([\d.]+)", requirement)
         extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
         group = extra[1] if extra else ""
-        if match is None or group == "dev":
+        if name is None or bound is None or group == "dev":
             continue
-        name, bound = match.groups()
-        installed = provenance.package_versions([name])[name]
-        if installed is None:
-            remedy = f"pip install 'setpoint[{group}]'" if group else "pip install setpoint"
-            checks.append(Check(name, "problem" if group in _NEEDED else "remark", f"not installed; run {remedy}"))
-        elif _release(installed) < _release(bound):
-            checks.append(Check(name, "problem", f"needs {bound} or newer, has {installed}; run pip install -U {name}"))
-        else:
-            checks.append(Check(name, "ok", f"{installed} (>= {bound})"))
+        checks.append(_check_package(name[0], bound[1], below[1] if below else None, group))
     return checks
+
+
+def _check_package(name: str, bound: str, below: str | None, group: str) -> Check:
+    installed = provenance.package_versions([name])[name]
+    if installed is None:
+        remedy = f"pip install 'setpoint[{group}]'" if group else "pip install setpoint"
+        return Check(name, "problem" if group in _NEEDED else "remark", f"not installed; run {remedy}")
+    if _release(installed) < _release(bound):
+        return Check(name, "problem", f"needs {bound} or newer, has {installed}; run pip install -U {name}")
+    if below is not None and _release(installed) >= _release(below):
+        return Check(name, "remark", f"{installed} is newer than tested; run pip install '{name}<{below}' if it fails")
+    return Check(name, "ok", f"{installed} (>= {bound})")
 
 
 def _check_gpus(base_gb: float | None) -> list[Check]:

@@ -13,6 +13,7 @@ from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, Sweep
 from setpoint.experiments.planning.start_adapters import canonical_place
 from setpoint.experiments.running.status import require_plan
 from setpoint.policies import BaseModel, resolve_base
+from setpoint.policies.base_report import require_served
 from setpoint.records.plan import Plan, read_plan
 
 
@@ -87,12 +88,15 @@ def make_request(
             find_datasets(workspace, spec)
     findings.settle()
     assert base is not None
+    spec = spec.model_copy(update={"base_model": base.name})
     if isinstance(spec, SingleSpec) and spec.start_from is not None:
         spec = spec.model_copy(update={"start_from": canonical_place(workspace, spec.start_from)})
     identifier = experiment_id or f"{_kind(spec)}-{spec_digest(spec)}"
     if fresh:
         identifier = _free_id(workspace, identifier)
     existing = read_plan(workspace.experiment(identifier))
+    if existing is None:
+        require_served(base, spec.systems)
     wanted = Request(workspace, identifier, spec, base, existing)
     changes = [] if existing is None else spec_changes(planned_spec(existing), spec)
     if not changes:

@@ -62,7 +62,7 @@ def read_record(adapter: Path) -> AdapterRecord:
     path = adapter / ADAPTER_RECORD
     if not path.is_file():
         raise InputError(f"it has no {ADAPTER_RECORD}.")
-    fields = Fields(read_json(path), path)
+    fields = Fields(read_json(path, links=True), path)
     prompts, systems = fields.inner("dialect"), fields.texts("systems")
     decimals = fields.table("dialect").get("control_decimals")
     if not systems or not all(map(is_identifier, systems)):
@@ -85,7 +85,7 @@ def _recorded_base(adapter: Path) -> tuple[str, str]:
     """Name and digest of the base that an adapter was trained on; empty where its record does not say."""
     path = adapter / ADAPTER_RECORD
     try:
-        base = Fields(read_json(path), path).inner("base")
+        base = Fields(read_json(path, links=True), path).inner("base")
         return base.text("name"), base.text("digest")
     except DamagedError:
         return "", ""
@@ -106,7 +106,7 @@ def read_adapter_config(adapter: Path) -> AdapterConfig:
         InputError: PEFT's file is missing, damaged, or describes no LoRA adapter.
     """
     path = adapter / "adapter_config.json"
-    fields = Fields(read_json(path), path)
+    fields = Fields(read_json(path, links=True), path)
     fields.one_of("peft_type", ("LORA",))
     fields.texts("target_modules")
     rank = fields.whole("r", least=1)

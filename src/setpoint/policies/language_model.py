@@ -12,15 +12,13 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria
 
-from setpoint.errors import InputError
+from setpoint.errors import InputError, shown
 from setpoint.language import Grammar, Message
 from setpoint.policies.adapters import check_adapter
-from setpoint.policies.bases import BaseModel, missing_template
+from setpoint.policies.bases import BUILTIN, BaseModel, missing_template
+from setpoint.policies.chat import ChatTokens
 from setpoint.policies.constraint import Answer, AnswerGrammar
 from setpoint.policies.runtime import Runtime
-
-TEMPLATE_OPTIONS = {"enable_thinking": False}
-"""Options of chat templates: no thinking block before an answer. Templates without thinking ignore it."""
 
 
 def ignore(_finished: int) -> None:
@@ -48,11 +46,12 @@ class Completion:
 class LanguageModel:
     """A causal language model with its tokenizer, ready to complete batches of chats."""
 
-    def __init__(self, model: Any, tokenizer: Any, runtime: Runtime, source: str = "") -> None:
+    def __init__(self, model: Any, chat: ChatTokens, runtime: Runtime, source: str = "") -> None:
         """Wrap a loaded model; use `load` to load one. `source` names it and its adapter."""
         self._source = source
         self._model = model.eval()
-        self._tokenizer = tokenizer
+        self._chat = chat
+        self._tokenizer = chat.tokenizer
         self._runtime = runtime
         self._kept_prefix: tuple[list[int], Any] = ([], None)
 
@@ -68,12 +67,10 @@ class LanguageModel:
         runtime.apply()
         if adapter is not None:
             check_adapter(adapter, base)
-        model, tokenizer = load_base(base, runtime)
+        model, chat = load_base(base, runtime)
         if adapter is not None:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(adapter))
-        return cls(model, tokenizer, runtime, base.name if adapter is None else f"{adapter} on {base.name}")
+            model = add_adapter(model, adapter)
+        return cls(model, chat, runtime, base.name if adapter is None else f"{adapter} on {base.name}")
 
     def __repr__(self) -> str:
         """Return the adapter and the base model."""
@@ -101,7 +98,7 @@ class LanguageModel:
             done: a completion ends early once its text is done.
             progress: called with the number of finished completions after every batch.
         """
-        prompts = [self._encode(chat) for chat in chats]
+        prompts = [self._chat.prompt(chat) for chat in chats]
         by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         completions: dict[int, Completion] = {}
         size = self._runtime.generation_batch_size
@@ -118,13 +115,6 @@ class LanguageModel:
             progress(len(completions))
         return [completions[index] for index in range(len(prompts))]
 
-    def _encode(self, chat: Sequence[Message]) -> list[int]:
-        encoded = self._tokenizer.apply_chat_template(
-            list(chat), add_generation_prompt=True, return_dict=True, **TEMPLATE_OPTIONS
-        )
-        ids: list[int] = encoded["input_ids"]
-        return ids
-
     @torch.inference_mode()
     def _generate(
         self,
@@ -133,7 +123,7 @@ class LanguageModel:
         temperature: float,
         done: Callable[[str], bool] | None,
     ) -> list[Completion]:
-        pad, ends = self._tokenizer.pad_token_id, self._end_tokens()
+        pad, ends = self._tokenizer.pad_token_id, self._chat.ends
         width = max(len(prompt) for prompt in prompts)
         aligned = len({len(prompt) for prompt in prompts}) == 1
         shared, cache = self._prefix(prompts) if aligned or self._fits_window(width + max_new_tokens) else (0, None)
@@ -153,7 +143,7 @@ class LanguageModel:
             input_ids=ids,
             attention_mask=mask,
             past_key_values=cache,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=room_for_answer(self._model, width, max_new_tokens),
             pad_token_id=pad,
             eos_token_id=sorted(ends),
             stopping_criteria=None if done is None else [_StopWhenDone(self._tokenizer, width, done)],
@@ -214,7 +204,7 @@ class LanguageModel:
     @cached_property
     def _grammar(self) -> AnswerGrammar:
         vocabulary = self._model.get_output_embeddings().weight.shape[0]
-        return AnswerGrammar(self._tokenizer, vocabulary, sorted(self._end_tokens()))
+        return AnswerGrammar(self._tokenizer, vocabulary, sorted(self._chat.ends))
 
     def _text(self, tokens: list[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
@@ -248,10 +238,11 @@ class LanguageModel:
         answer = generated if end is None else generated[:end]
         return Completion(self._text(answer), len(answer) + (end is not None), end is not None)
 
-    def _end_tokens(self) -> frozenset[int]:
-        declared = self._model.generation_config.eos_token_id
-        declared = declared if isinstance(declared, list) else [declared]
-        return frozenset(token for token in (*declared, self._tokenizer.eos_token_id) if token is not None)
+
+def room_for_answer(model: Any, prompt_tokens: int, wanted: int) -> int:
+    """Return how many of the `wanted` tokens fit after a prompt into the context of the model, at least one."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    return wanted if context is None else max(1, min(wanted, context - prompt_tokens))
 
 
 class _StopWhenDone(StoppingCriteria):
@@ -278,31 +269,67 @@ def shared_prefix(prompts: Sequence[list[int]]) -> int:
     return next((position for position, column in enumerate(columns) if len(set(column)) > 1), shortest)
 
 
-def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, Any]:
+def load_base(base: BaseModel, runtime: Runtime) -> tuple[Any, ChatTokens]:
     """Load the model and tokenizer of `base`, in the precision and on the device of `runtime`.
 
-    The hub is contacted only for hub ids, and never with HF_HUB_OFFLINE=1.
+    The hub is contacted only for hub ids, and never with HF_HUB_OFFLINE=1. Code of a model is never run, and weights
+    are only read as safetensors. Of its generation settings only the end and padding tokens are used, so that greedy is
+    greedy, and training and evaluation sample alike.
 
     Raises:
-        InputError: the base cannot be loaded or has no chat template.
+        InputError: the base cannot be loaded or its chat template cannot be used.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     silence_libraries()
-    local = {"local_files_only": True} if Path(base.location).exists() else {}
+    safely: dict[str, Any] = {"trust_remote_code": False, "local_files_only": Path(base.location).exists()}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base.location, padding_side="left", **local)
-        model = AutoModelForCausalLM.from_pretrained(base.location, dtype=runtime.dtype, **local)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(base.location, padding_side="left", **safely)
+        model = AutoModelForCausalLM.from_pretrained(base.location, dtype=runtime.dtype, use_safetensors=True, **safely)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         raise InputError(
             f"base model {base.name!r} cannot be loaded: {_first_line(error)} Choose another with --base-model, or "
             "download it first if the hub is not reachable (HF_HUB_OFFLINE=1)."
         ) from error
     if not tokenizer.chat_template:
         raise missing_template(base.name)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model.to(runtime.device), tokenizer
+    declared = model.generation_config.eos_token_id
+    try:
+        chat = ChatTokens.of(tokenizer, declared if isinstance(declared, list) else [declared])
+    except InputError as error:
+        raise InputError(
+            f"base model {base.name!r} cannot be used: {error}. Choose another with --base-model."
+        ) from error
+    model.generation_config = _plain_generation(model, chat, base)
+    return model.to(runtime.device), chat
+
+
+def _plain_generation(model: Any, chat: ChatTokens, base: BaseModel) -> Any:
+    """Return generation settings with nothing but the end and padding tokens of the base."""
+    from transformers import GenerationConfig
+
+    # The built-in base was pretrained on prompts and answers with different tokens, and must not mix them.
+    confined = {"suppress_tokens": model.generation_config.suppress_tokens} if base.name == BUILTIN else {}
+    return GenerationConfig(eos_token_id=sorted(chat.ends), pad_token_id=chat.tokenizer.pad_token_id, **confined)
+
+
+def add_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
+    """Return `model` with the adapter in `folder`.
+
+    Raises:
+        InputError: PEFT cannot use its files.
+    """
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # PEFT checks little, so that a wrong value fails anywhere
+        raise InputError(
+            f"adapter {shown(str(folder))} cannot be loaded ({type(error).__name__}: {_first_line(error)}). Copy it "
+            "again."
+        ) from error
 
 
 def silence_libraries() -> None:

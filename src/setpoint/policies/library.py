@@ -98,4 +98,9 @@ def require_fetched(name: str) -> Path:
 
 def is_library_name(name: str) -> bool:
     """Return whether `name` is a fetchable base or an existing GGUF file."""
-    return name in FETCHABLE or (name.endswith(GGUF_SUFFIX) and Path(name).expanduser().is_file())
+    if name in FETCHABLE or not name.endswith(GGUF_SUFFIX):
+        return name in FETCHABLE
+    try:
+        return Path(name).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # a name that is too long, of an unknown user, or with a null byte
+        return False

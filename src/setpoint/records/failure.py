@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from setpoint.artifacts import DamagedError, Fields, read_json
+from setpoint.plain_text import message_line
 
 SCHEMA = 1
 
@@ -159,7 +160,7 @@ class Failure:
     def evidence_text(self, name: str) -> str:
         """Return a text of the evidence; empty if missing."""
         found = self.evidence.get(name)
-        return found if isinstance(found, str) else ""
+        return message_line(found) if isinstance(found, str) else ""
 
 
 def failure_of(failure_class: FailureClass, message: str, evidence: Mapping[str, Any]) -> Failure:
@@ -176,10 +177,10 @@ def read_failure(path: Path) -> Failure | None:
         fields = Fields(content, path)
         return Failure(
             failure_class=_class(fields, path),
-            message=fields.text("message"),
+            message=fields.line("message"),
             evidence=fields.table("evidence", {}),
-            suggestion=fields.optional_text("suggestion") or "",
-            exception=fields.optional_text("exception"),
+            suggestion=fields.optional_line("suggestion") or "",
+            exception=fields.optional_line("exception"),
             traceback=fields.optional_text("traceback"),
         )
     except DamagedError as error:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from setpoint.artifacts import Fields, StageKind, is_file_name, is_identifier, parse_json
 from setpoint.records.failure import FailureClass
 from setpoint.records.state import RunStatus
+from setpoint.regular_files import read_regular
 
 
 class EventKind(StrEnum):
@@ -217,10 +218,18 @@ def read_events(experiment: Path, kind: EventKind | None = None) -> Iterator[Eve
     """
     sign = b"" if kind is None else kind.encode()
     for path in sorted((experiment / "journal").glob("*.jsonl")):
-        for line in path.read_bytes().splitlines() if path.is_file() else ():
+        for line in _lines(path):
             event = _event(parse_json(line), path) if sign in line else None
             if event is not None and kind in {None, event.event}:
                 yield event
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Return the lines of one file of the journal; none if it is a link, or no regular file."""
+    try:
+        return read_regular(path, links=False).splitlines()
+    except OSError:
+        return []
 
 
 def _event(content: object, path: Path) -> Event | None:
@@ -263,6 +272,6 @@ _READ: Mapping[str, Callable[[Fields], object]] = {
     "run": _run,
     "state": lambda line: RunStatus(line.text("state")),
     "failure_class": _failure_class,
-    "reason": lambda line: line.optional_text("reason"),
+    "reason": lambda line: line.optional_line("reason"),
     "retry": lambda line: line.flag("retry"),
 }

@@ -1,6 +1,6 @@
 """Plan of an experiment: its runs and the stages they share. plan.json is written once and then only read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -365,5 +365,14 @@ def _require_planned(plan: Plan, run: PlannedRun, position: int) -> None:
             raise DamagedError(f"run {run.name} has an evaluation on {shown(system)}, which is not one of its systems")
     if run.start is not None and run.start not in plan.stages:
         raise DamagedError(f"run {run.name} starts from a stage that is not planned")
-    if any(type(value) is int and finite(value) is None for value in run.factors.values()):
-        raise DamagedError(f"a factor of run {run.name} is too large")
+    if any(type(value) is int and finite(value) is None for value in _leaves([run.factors, run.resolved])):
+        raise DamagedError(f"a value of run {run.name} is too large")
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """Yield the values inside nested tables and lists."""
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(inner)
+    else:
+        yield value

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.artifacts import Fields, is_file_name, read_json, write_json
+from setpoint.plain_text import message_line
 from setpoint.records.failure import FailureClass
 
 SCHEMA = 1
@@ -157,6 +158,7 @@ def _run(name: str, content: Any) -> RunState:
     failure_class, reason = content.get("failure_class"), content.get("reason")
     if not (reason is None or isinstance(reason, str)):
         raise TypeError(reason)
+    reason = None if reason is None else message_line(reason)
     return RunState(bare.state, None if failure_class is None else FailureClass(failure_class), reason)
 
 

@@ -6,6 +6,7 @@ from statistics import mean
 
 from setpoint import problems
 from setpoint.analysis.data.evaluations import Arm
+from setpoint.artifacts import write_text
 from setpoint.formatting import share_text
 from setpoint.modes import CLOSED_LOOP_REPLANNING, mode_name
 from setpoint.reports.content import REFERENCES
@@ -71,8 +72,7 @@ def _success_and_regret(arm: Arm) -> str:
 def write_arms(arms: Sequence[Arm], path: Path) -> str:
     """Write the tables to `path` and return them."""
     text = render_arms(arms)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return text
 
 

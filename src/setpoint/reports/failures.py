@@ -7,10 +7,12 @@ from setpoint.analysis.data.experiment import ExperimentData, RunFailure, RunRes
 from setpoint.artifacts.fields import finite
 from setpoint.formatting import level_text
 from setpoint.records.failure import FailureClass
+from setpoint.regular_files import read_end
 from setpoint.reports.markdown import code_block, escape
 from setpoint.reports.remedies import suggested_change
 
 LOG_LINES = 20
+_LOG_BYTES = 100_000
 LIMITS = (
     ("memory_limit_gb", "--memory-limit-gb", 1),
     ("time_limit_s", "--time-limit-min", 60),
@@ -104,7 +106,7 @@ def _last_lines(failure: RunFailure) -> str:
     if failure.attempt is None:
         return ""
     try:
-        text = (failure.attempt / "stderr.log").read_text(encoding="utf-8", errors="replace")
+        text = read_end(failure.attempt / "stderr.log", _LOG_BYTES).decode("utf-8", errors="replace")
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-LOG_LINES:])

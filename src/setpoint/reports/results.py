@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
+from setpoint.artifacts import replacing
 from setpoint.reports.content import one_line
 
 Cell = str | int | float | bool | None
@@ -126,7 +127,8 @@ def write_parquet(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
 
     names = list(rows[0]) if rows else []
     columns = {name: _column([row[name] for row in rows]) for name in names}
-    parquet.write_table(pa.table(columns), path)
+    with replacing(path) as beside:
+        parquet.write_table(pa.table(columns), beside)
 
 
 def _column(values: list[Cell]) -> list[Cell]:

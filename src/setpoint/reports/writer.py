@@ -1,6 +1,5 @@
 """Write all reports of an experiment from its result files."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from setpoint.analysis.data import claim as claims_module
 from setpoint.analysis.data.claim import Claim
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.data.reading import read_experiment
-from setpoint.artifacts import read_json, write_json, write_text
+from setpoint.artifacts import open_for_writing, read_json, remove, temporary_path, write_json, write_text
 from setpoint.errors import InputError, SetpointError
 from setpoint.reports.conditions import condition_rows
 from setpoint.reports.content import Report, build_report
@@ -39,8 +38,9 @@ def write_reports(experiment_dir: Path, *, figures: bool | Sequence[str] = True,
         running: mark the report as one of a running experiment, which files alone cannot tell.
 
     Raises:
-        InputError: the folder holds no experiment.
+        InputError: the folder holds no experiment, or has links.
     """
+    open_for_writing(experiment_dir)
     report = build_report(read_experiment(experiment_dir), running=running)
     folder = experiment_dir / REPORTS
     folder.mkdir(exist_ok=True)
@@ -102,18 +102,40 @@ def _write_failures(data: ExperimentData, path: Path) -> None:
 def _write_figures(
     report: Report, figures: ReportFigures, folder: Path, formats: Sequence[str]
 ) -> tuple[list[str], str]:
-    """Draw the figures into an empty folder; return their names, and their folder or why there are none."""
-    shutil.rmtree(folder, ignore_errors=True)  # figures of an earlier report
+    """Draw the figures; return their names, and their folder or why there are none.
+
+    They are drawn beside the earlier ones and then replace them one by one, so that no moment is without figures.
+    """
+    names, place = [], ""
     if not formats:
-        return [], "skipped (--no-figures)"
-    if not figures.all:
-        return [], "none (no results to draw yet)"
-    if not can_draw():
-        return [], "skipped: vl-convert-python is not installed (pip install 'setpoint[report]')"
+        place = "skipped (--no-figures)"
+    elif not figures.all:
+        place = "none (no results to draw yet)"
+    elif not can_draw():
+        place = "skipped: vl-convert-python is not installed (pip install 'setpoint[report]')"
+    else:
+        try:
+            names = _replace_figures(figures, folder, formats)
+            place = f"experiments/{report.data.folder.name}/{REPORTS}/{FIGURES}"
+        except InputError:
+            raise
+        except SetpointError as error:  # the page draws them itself
+            place = f"none ({error})"
+    for earlier in folder.glob("*"):
+        if earlier.name not in names:
+            remove(earlier)
+    if not names:
+        remove(folder)
+    return names, place
+
+
+def _replace_figures(figures: ReportFigures, folder: Path, formats: Sequence[str]) -> list[str]:
+    drawn = temporary_path(folder)
     try:
-        names = save_all(figures.all, folder, formats)
-    except InputError:
-        raise
-    except SetpointError as error:  # the page draws them itself
-        return [], f"none ({error})"
-    return names, f"experiments/{report.data.folder.name}/{REPORTS}/{FIGURES}"
+        names = save_all(figures.all, drawn, formats)
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (drawn / name).replace(folder / name)
+        return names
+    finally:
+        remove(drawn)

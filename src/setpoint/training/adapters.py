@@ -12,6 +12,7 @@ from setpoint.artifacts import write_json, write_text
 from setpoint.errors import InputError, SetpointError
 from setpoint.policies.adapters import ADAPTER_RECORD, check_adapter, read_adapter_config
 from setpoint.policies.bases import BaseModel
+from setpoint.policies.language_model import add_adapter
 from setpoint.training.config import LoraParameters
 
 ADAPTER_FOLDER = "adapter"
@@ -42,8 +43,6 @@ def continued_adapter(model: Any, folder: Path, base: BaseModel, lora: LoraParam
     Raises:
         InputError: there is no adapter for this base, or its rank or scale differs from `lora`.
     """
-    from peft import PeftModel
-
     check_adapter(folder, base)
     config = read_adapter_config(folder)
     if (config.rank, config.scale) != (lora.rank, lora.scale):
@@ -51,7 +50,7 @@ def continued_adapter(model: Any, folder: Path, base: BaseModel, lora: LoraParam
             f"the adapter has rank {config.rank} and scale {config.scale:g}, but rank {lora.rank} and scale "
             f"{lora.scale:g} were requested. Use the adapter's values, or train a new adapter."
         )
-    return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    return add_adapter(model, folder, trainable=True)
 
 
 def trainable_tensors(model: Any) -> Tensors:

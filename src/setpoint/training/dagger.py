@@ -124,7 +124,7 @@ def _visit(session: Session, parameters: DaggerParameters, labeller: Labeller, n
     stored = _stored_visits(file, session.fingerprint)
     if stored is not None:
         return stored
-    model = LanguageModel(session.model, session.tokenizer, session.runtime)
+    model = LanguageModel(session.model, session.chat, session.runtime)
     controller = _Labelling(
         LLMController(problem, model, session.base.preset, session.prompt_format),
         labeller,

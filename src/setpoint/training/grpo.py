@@ -9,8 +9,8 @@ import numpy as np
 
 from setpoint.artifacts import StageContext, read_json, write_json
 from setpoint.errors import StageError
-from setpoint.language import PromptFormat
-from setpoint.policies.language_model import TEMPLATE_OPTIONS
+from setpoint.policies.chat import TEMPLATE_OPTIONS
+from setpoint.policies.language_model import room_for_answer
 from setpoint.policies.presets import TINY
 from setpoint.rewards import RewardRule
 from setpoint.training.batches import BatchLayout
@@ -114,7 +114,7 @@ def _trainer(
     disable_progress_bars()
     if session.base.preset.name != TINY.name:
         score_labels_only()
-    context, prompt_format = session.context, session.prompt_format
+    context = session.context
     # A prompt gives one group of completions, so a step uses batch_size / group_size prompts.
     prompts = parameters.steps * parameters.batch_size // parameters.group_size
     seen = schedule(examples, prompts, "grpo", context.seed)
@@ -122,7 +122,7 @@ def _trainer(
         **session.arguments(parameters, layout),
         steps_per_generation=layout.steps_per_generation,
         num_generations=parameters.group_size,
-        max_completion_length=scoring.tokens,
+        max_completion_length=_longest_answer(session, seen, scoring.tokens),
         mask_truncated_completions=False,  # answers are truncated on purpose, after the moves that are scored
         temperature=parameters.temperature,
         beta=parameters.beta,
@@ -135,8 +135,8 @@ def _trainer(
         model=session.model,
         reward_funcs=_reward_function(scoring.rule),
         args=arguments,
-        train_dataset=Dataset.from_list([_problem_row(example, prompt_format) for example in seen]),
-        processing_class=session.tokenizer,
+        train_dataset=Dataset.from_list([_problem_row(example, session) for example in seen]),
+        processing_class=session.chat.tokenizer,
         callbacks=[
             TrainingCurve("grpo", context.log),
             held_out,
@@ -145,9 +145,15 @@ def _trainer(
     )
 
 
-def _problem_row(example: Example, prompt_format: PromptFormat) -> dict[str, Any]:
+def _longest_answer(session: Session, seen: Sequence[Example], wanted: int) -> int:
+    """Return the limit on sampled tokens: what answers need, within the context of the base."""
+    longest = max(len(session.chat.prompt(example.prompt(session.prompt_format))) for example in seen)
+    return room_for_answer(session.model, longest, wanted)
+
+
+def _problem_row(example: Example, session: Session) -> dict[str, Any]:
     return {
-        "prompt": example.prompt(prompt_format),
+        "prompt": session.chat.folded(example.prompt(session.prompt_format)),
         "system": example.system,
         "state": example.state.tolist(),
         "optimal_cost": example.optimal_cost,

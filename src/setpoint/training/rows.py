@@ -43,11 +43,10 @@ class Example:
         """Return the chat messages of the prompt."""
         return messages(problems.get(self.system), self.state.tolist(), prompt_format)
 
-    def answer(self, prompt_format: PromptFormat) -> list[Message]:
-        """Return the chat message with the expert's answer."""
+    def answer(self, prompt_format: PromptFormat) -> str:
+        """Return the text of the expert's answer."""
         moves = self.answered(prompt_format.blocking)
-        text = compose_answer(problems.get(self.system), self.state, moves, self.feedback, prompt_format)
-        return [{"role": "assistant", "content": text}]
+        return compose_answer(problems.get(self.system), self.state, moves, self.feedback, prompt_format)
 
     def answered(self, blocking: MoveBlocking) -> Float[np.ndarray, "K n_u"]:
         """Return the expert's moves with another blocking, which may cover the first steps only.

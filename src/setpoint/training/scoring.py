@@ -53,7 +53,7 @@ class Scoring:
 
     def scores(self, examples: Sequence[Example], temperature: float = 0.0) -> Scores:
         """Score one answer of the current adapter to each prompt; temperature 0 is greedy."""
-        model = LanguageModel(self.session.model, self.session.tokenizer, self.session.runtime)
+        model = LanguageModel(self.session.model, self.session.chat, self.session.runtime)
         prompts = [example.prompt(self.session.prompt_format) for example in examples]
         return self.rule.score(
             [completion.text for completion in model.complete(prompts, self.tokens, temperature)],

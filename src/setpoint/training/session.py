@@ -14,6 +14,7 @@ from setpoint.errors import InputError, StageError
 from setpoint.fingerprint import digest
 from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel, resolve_base
+from setpoint.policies.chat import ChatTokens
 from setpoint.policies.language_model import load_base
 from setpoint.policies.runtime import Runtime
 from setpoint.seeding import derive_seed
@@ -48,7 +49,7 @@ class Session:
         prompt_format: prompt and answer format.
         runtime: device and numerical settings.
         model: the base with the adapter to train.
-        tokenizer: tokenizer of the base.
+        chat: tokenizer of the base, with its encoding of chats.
         initial: the adapter's tensors before training.
         fingerprint: digest of everything a checkpoint must share with this run to be resumed exactly.
     """
@@ -58,7 +59,7 @@ class Session:
     prompt_format: PromptFormat
     runtime: Runtime
     model: Any
-    tokenizer: Any
+    chat: ChatTokens
     initial: Tensors
     fingerprint: str
 
@@ -78,7 +79,7 @@ class Session:
             )
         runtime = Runtime.detect(base.preset)
         runtime.apply()
-        model, tokenizer = load_base(base, runtime)
+        model, chat = load_base(base, runtime)
         lora = LoraParameters.model_validate(config["lora"])
         parent = context.needs.get("parent")
         if parent is None:
@@ -93,14 +94,14 @@ class Session:
             prompt_format=PromptFormat.from_definition(config["dialect"]),
             runtime=runtime,
             model=model,
-            tokenizer=tokenizer,
+            chat=chat,
             initial=trainable_tensors(model),
             fingerprint=_fingerprint(context, runtime),
         )
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of `text`."""
-        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return len(self.chat.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def arguments(self, parameters: SftParameters | GrpoParameters, layout: BatchLayout) -> dict[str, Any]:
         """Return the trainer arguments shared by SFT and GRPO."""

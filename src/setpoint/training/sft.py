@@ -7,8 +7,6 @@ from typing import Any
 from transformers import TrainerCallback
 
 from setpoint.artifacts import StageContext
-from setpoint.language import PromptFormat
-from setpoint.policies.language_model import TEMPLATE_OPTIONS
 from setpoint.policies.presets import TINY
 from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import KeepBest, TrainingCurve, best_index, diverged, validation_losses
@@ -71,7 +69,7 @@ def _select_adapter(session: Session, trainer: Any, keep_best: KeepBest | None) 
         kept = best_index(losses)
         session.model.load_state_dict(keep_best.best(), strict=False)
     step, loss = losses[kept]
-    guessing = math.log(len(session.tokenizer))
+    guessing = math.log(len(session.chat.tokenizer))
     trained = training_losses(trainer)
     if loss > _COLLAPSED * guessing and trained["final_loss"] > trained["first_loss"]:
         message = f"the validation loss of {loss:.3g} is close to that of uniform guessing ({guessing:.3g})"
@@ -109,9 +107,9 @@ def supervised_trainer(
     trainer = SFTTrainer(
         model=session.model,
         args=arguments,
-        train_dataset=_chats(list(distinct.values()), session.prompt_format),
-        eval_dataset=_chats(held_out, session.prompt_format),
-        processing_class=session.tokenizer,
+        train_dataset=_encoded(list(distinct.values()), session),
+        eval_dataset=_encoded(held_out, session),
+        processing_class=session.chat.tokenizer,
         callbacks=[*callbacks, SealCheckpoints(session.fingerprint, session.context.must_end)],
     )
     # Repeat examples only after tokenisation, so that each is tokenised once.
@@ -120,19 +118,16 @@ def supervised_trainer(
     return trainer
 
 
-def _chats(examples: list[Example], prompt_format: PromptFormat) -> Any:
+def _encoded(examples: list[Example], session: Session) -> Any:
+    """Return the tokens of the examples: those that evaluation asks with, then those of the answer."""
     from datasets import Dataset
 
-    return Dataset.from_list(
-        [
-            {
-                "prompt": example.prompt(prompt_format),
-                "completion": example.answer(prompt_format),
-                "chat_template_kwargs": TEMPLATE_OPTIONS,
-            }
-            for example in examples
-        ]
-    )
+    rows = []
+    for example in examples:
+        chat = example.prompt(session.prompt_format)
+        prompt, answer = session.chat.prompt(chat), session.chat.answer(chat, example.answer(session.prompt_format))
+        rows.append({"input_ids": prompt + answer, "completion_mask": [0] * len(prompt) + [1] * len(answer)})
+    return Dataset.from_list(rows)
 
 
 def training_losses(trainer: Any) -> dict[str, float]:

@@ -2,15 +2,21 @@
 
 import json
 import math
+import random
 import re
+from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from setpoint.analysis.data.design import _complete_levels
 from setpoint.analysis.statistics.effects import holm
 from setpoint.analysis.statistics.intervals import detectable_difference, share_interval
+from setpoint.api.tables import analyze
 from setpoint.cli.main import main
+from setpoint.errors import InputError
 
 HEADER = "rate,rank,seed,y\n"
 
@@ -334,3 +340,67 @@ def test_means_that_overflow_say_nothing(tmp_path: Path, capsys: pytest.CaptureF
     lines = [line.rsplit(",", 1) for line in rows()]
     path = table(tmp_path / "t.csv", [f"{a},{float(y) * 1e308!r}" for a, y in lines if float(y) < 1.7])
     assert "by arithmetic means" not in json.dumps(analyse(path, capsys))
+
+
+def claims_of(tmp_path: Path, text: str) -> list[str]:
+    (tmp_path / "t.csv").write_text(text)
+    found = analyze(tmp_path / "t.csv", response="y", factors="x")
+    return [repr(claim) for claim in found.claims]
+
+
+@pytest.mark.parametrize(
+    ("cells", "same"), [(["8", "8.0", "auto"], ["8", "8", "auto"]), (["1e1", " 10", "x"], ["10"] * 2 + ["x"])]
+)
+def test_equal_numbers_are_one_level_beside_text(tmp_path: Path, cells: list[str], same: list[str]) -> None:
+    values = [1.0, 1.2, 3.0, 1.1, 1.3, 3.3]
+    texts = ["x,y\n" + "".join(f"{c},{v}\n" for c, v in zip(2 * each, values, strict=True)) for each in (cells, same)]
+    assert claims_of(tmp_path, texts[0]) == claims_of(tmp_path, texts[1])
+
+
+@pytest.mark.parametrize(
+    ("cell", "column", "says"),
+    [
+        ("1_5", "y", "must hold numbers"),
+        ("١٥", "y", "must hold numbers"),
+        ("0x10", "y", "must hold numbers"),
+        ('"0,5"', "y", "decimal point"),
+        ('"0,0001"', "x", "decimal point"),
+        ('"-1,5e-3"', "x", "decimal point"),
+    ],
+)
+def test_cells_that_would_be_misread_are_refused(tmp_path: Path, cell: str, column: str, says: str) -> None:
+    row = f"{cell},1" if column == "x" else f"1,{cell}"
+    with pytest.raises(InputError, match=says):
+        claims_of(tmp_path, f"x,y\n{row}\n2,2\n1,2\n2,3\n")
+
+
+def test_an_underscore_makes_a_level_text(tmp_path: Path) -> None:
+    assert claims_of(tmp_path, "x,y\n1_5,1\n15,2\n1_5,1.1\n15,2.2\n") != claims_of(
+        tmp_path, "x,y\n15,1\n15,2\n15,1.1\n15,2.2\n"
+    )
+
+
+def test_levels_are_dropped_as_by_counting_every_cell() -> None:
+    rng = random.Random(0)
+    for _ in range(200):
+        levels = {name: tuple(range(rng.randint(1, 4))) for name in "abc"}
+        cells = list(product(*levels.values()))
+        counts = Counter(rng.choice(cells) for _ in range(rng.randint(0, 60)))
+        assert _complete_levels(counts, levels, 2) == by_enumeration(counts, levels, 2)
+
+
+def by_enumeration(counts, levels, wanted):  # type: ignore[no-untyped-def]
+    kept, dropped = dict(levels), []
+    while True:
+        deficient = [cell for cell in product(*kept.values()) if counts.get(cell, 0) < wanted]
+        if not deficient or not all(kept.values()):
+            return kept, dropped
+        size = math.prod(map(len, kept.values()))
+        shares = [
+            (sum(cell[position] == level for cell in deficient) * len(values) / size, factor, level)
+            for position, (factor, values) in enumerate(kept.items())
+            for level in values
+        ]
+        _, factor, level = max(shares, key=lambda share: share[0])
+        kept[factor] = tuple(value for value in kept[factor] if value != level)
+        dropped.append((factor, level))

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 
@@ -484,22 +483,33 @@ def _complete_levels(
     # Greedy, because the largest complete subdesign is a hard combinatorial problem (maximum biclique for two factors).
     kept = dict(levels)
     dropped: list[tuple[str, Level]] = []
+    complete = [cell for cell, count in counts.items() if count >= wanted]
     while True:
-        deficient = [cell for cell in product(*kept.values()) if counts.get(cell, 0) < wanted]
-        if not deficient or not all(kept.values()) or not kept:
+        complete = [cell for cell in complete if all(map(_holds, kept.values(), cell))]
+        size = math.prod(len(values) for values in kept.values())
+        if len(complete) == size or not kept:
             return kept, dropped
-        factor, level = _emptiest_level(kept, deficient)
+        factor, level = _emptiest_level(kept, complete, size)
         kept[factor] = tuple(value for value in kept[factor] if value != level)
         dropped.append((factor, level))
 
 
-def _emptiest_level(kept: Mapping[str, tuple[Level, ...]], deficient: list[tuple[Level, ...]]) -> tuple[str, Level]:
-    """Return the level with the largest share of deficient cells; ties go to the first."""
-    size = math.prod(len(values) for values in kept.values())
-    shares = [
-        (sum(cell[position] == level for cell in deficient) * len(values) / size, factor, level)
-        for position, (factor, values) in enumerate(kept.items())
-        for level in values
-    ]
+def _holds(values: tuple[Level, ...], level: Level) -> bool:
+    return level in values
+
+
+def _emptiest_level(
+    kept: Mapping[str, tuple[Level, ...]], complete: Sequence[tuple[Level, ...]], size: int
+) -> tuple[str, Level]:
+    """Return the level with the largest share of deficient cells; ties go to the first.
+
+    Args:
+        complete: the cells with enough observations; only they are counted, because there may be far more others.
+        size: number of all cells.
+    """
+    shares = []
+    for position, (factor, values) in enumerate(kept.items()):
+        found = Counter(cell[position] for cell in complete)
+        shares += [((size // len(values) - found[level]) * len(values) / size, factor, level) for level in values]
     _, factor, level = max(shares, key=lambda share: share[0])
     return factor, level

@@ -49,6 +49,7 @@ from setpoint.records.failure import FailureClass, read_failure
 from setpoint.records.journal import EventKind, read_events
 from setpoint.records.plan import Plan, PlannedRun, StageRole, read_plan
 from setpoint.records.state import RunState, RunStatus, read_state
+from setpoint.regular_files import read_regular
 
 DAMAGED = "result files of this finished run are missing or damaged; resume the experiment to recompute them"
 
@@ -449,7 +450,7 @@ def _sum(numbers: Iterable[float | None]) -> float | None:
 def _json_lines(path: Path) -> list[dict[str, Any]]:
     """Read the objects of a JSON-lines file; skip a line that a crash has truncated."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_regular(path, links=False).splitlines()
     except OSError:
         return []
     records = [parse_json(line) for line in lines]

@@ -5,7 +5,9 @@ column are compared with each other.
 """
 
 import csv
+import io
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +24,12 @@ from setpoint.analysis.data.experiment import (
 )
 from setpoint.analysis.data.quantities import QUANTITIES, Quantity
 from setpoint.artifacts import Workspace
-from setpoint.errors import InputError, unknown_name
+from setpoint.errors import InputError, legible, shown, unknown_name
 from setpoint.formatting import counted, listed
 from setpoint.records.failure import FailureClass
 from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, Shared
 from setpoint.records.state import RunStatus
+from setpoint.regular_files import read_regular
 
 _NO_COST = MeasuredCost(None, None, None, None, None)
 _DAY = "1970-01-01T00:00:00+00:00"
@@ -37,6 +40,12 @@ MANY_LEVELS = 6
 """Number of levels of a numeric factor from which a trend would be the better question."""
 MISSING = frozenset({"", "na", "n/a", "null", "none"})
 """Spellings of a missing value, in lower case."""
+
+
+_NOT_FINITE = frozenset({f"{sign}{word}" for sign in ("", "+", "-") for word in ("nan", "inf", "infinity")})
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?")
+_MOST_BYTES = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -68,28 +77,30 @@ def read_table(path: Path) -> list[dict[str, str]]:
     Raises:
         InputError: the file cannot be read, has no rows, or is not a table.
     """
+    name = legible(str(path))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            delimiter = max(",;\t", key=first.count)
-            header, *lines = [line for line in csv.reader(stream, delimiter=delimiter) if line] or [[]]
+        text = read_regular(path, _MOST_BYTES).decode("utf-8-sig")
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        header, *lines = [line for line in reader if line] or [[]]
     except OSError as error:
         raise InputError(
-            f"{path}: {(error.strerror or 'unreadable').lower()}. Give the path of a CSV file with a header line."
+            f"{name}: {(error.strerror or 'unreadable').lower()}. Give the path of a CSV file with a header line."
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({error}). Give a CSV file with a header line.") from error
+        raise InputError(f"{name}: not a CSV file in UTF-8 ({error}). Give a CSV file with a header line.") from error
     if not lines:
-        raise InputError(f"{path}: no rows. Give a CSV file with a header line and at least one row.")
+        raise InputError(f"{name}: no rows. Give a CSV file with a header line and at least one row.")
     names = [name.strip() for name in header]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InputError(f"{path}: duplicate column {', '.join(repeated)}. Give every column a unique name.")
+        raise InputError(
+            f"{name}: duplicate column {listed([*map(legible, repeated)])}. Give every column a unique name."
+        )
     uneven = next(((k, len(line)) for k, line in enumerate(lines) if len(line) != len(names)), None)
     if uneven is not None:
         raise InputError(
-            f"{path}: row {uneven[0] + 1} has {counted(uneven[1], 'cell')}, but the header has {len(names)}. Give all "
+            f"{name}: row {uneven[0] + 1} has {counted(uneven[1], 'cell')}, but the header has {len(names)}. Give all "
             "rows the same number of cells."
         )
     return [dict(zip(names, line, strict=True)) for line in lines]
@@ -106,13 +117,15 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
         if column not in rows[0]:
             raise unknown_name("column", column, list(rows[0]))
     if len(set(columns)) < len(columns):
-        raise InputError(f"response, factors and block must be different columns, got {', '.join(columns)}.")
+        raise InputError(
+            f"response, factors and block must be different columns, got {listed([*map(legible, columns)])}."
+        )
     for column in (*question.factors, *([question.block] if question.block else [])):
         empty = next((k for k, row in enumerate(rows) if not row[column].strip()), None)
         if empty is not None:
-            raise InputError(f"column {column!r} is empty in row {empty + 1}. Fill it in, or remove the row.")
+            raise InputError(f"column {shown(column)} is empty in row {empty + 1}. Fill it in, or remove the row.")
     _refuse_copies(rows)
-    levels = {factor: _levels([row[factor] for row in rows]) for factor in question.factors}
+    levels = {factor: _levels([row[factor] for row in rows], factor) for factor in question.factors}
     blocks = [row[question.block].strip() for row in rows] if question.block else []
     label = {block: k for k, block in enumerate(dict.fromkeys(blocks))}
     configurations: dict[tuple[Level, ...], int] = {}
@@ -181,7 +194,7 @@ def _structure(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> li
     """Return remarks on numeric factors with many levels, and on factors that vary between blocks only."""
     notes = []
     for factor in question.factors:
-        levels = set(_levels([row[factor] for row in rows]))
+        levels = set(_levels([row[factor] for row in rows], factor))
         if len(levels) >= MANY_LEVELS and not any(isinstance(level, str) for level in levels):
             notes.append(
                 f"{factor} is numeric with {len(levels)} levels, which are compared as unordered groups; a linear or "
@@ -287,21 +300,40 @@ def _run(
 
 def _number(text: str, column: str, index: int) -> float | None:
     """Parse a response; None if it is missing or not finite."""
-    if text.strip().lower() in MISSING:
+    if text.strip().lower() in MISSING | _NOT_FINITE:
         return None
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InputError(f"column {column!r} must hold numbers, got {text!r} in row {index + 1}.") from error
+    value = _parsed(text)
+    if value is None:
+        raise InputError(
+            f"column {shown(column)} must hold numbers, got {shown(text)} in row {index + 1}.{_comma(text)}"
+        )
     return value if math.isfinite(value) else None
 
 
-def _levels(texts: Sequence[str]) -> list[Level]:
-    """Parse the cells of a factor: as numbers if all of them are."""
-    try:
-        numbers = [float(text) for text in texts]
-    except ValueError:
-        return [text.strip() for text in texts]
-    if not all(math.isfinite(number) for number in numbers):
-        return [text.strip() for text in texts]
-    return [int(number) if number.is_integer() and abs(number) < 1e15 else number for number in numbers]
+def _levels(texts: Sequence[str], column: str) -> list[Level]:
+    """Parse the cells of a factor: as numbers if all of them are, else as text. Equal numbers are one level either way.
+
+    Raises:
+        InputError: a cell has a decimal comma, so that its order among the levels would be lost.
+    """
+    for index, text in enumerate(texts):
+        if remedy := _comma(text):
+            raise InputError(f"column {shown(column)} has {shown(text)} in row {index + 1}.{remedy}")
+    levels: list[Level] = [_level(text) for text in texts]
+    return list(map(str, levels)) if any(isinstance(level, str) for level in levels) else levels
+
+
+def _level(text: str) -> Level:
+    number = _parsed(text)
+    if number is None or not math.isfinite(number):
+        return text.strip()
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number
+
+
+def _parsed(text: str) -> float | None:
+    """Parse a decimal number. `float` would also accept `1_5`, and digits of other scripts."""
+    return float(text) if _NUMBER.fullmatch(text.strip()) else None
+
+
+def _comma(text: str) -> str:
+    return " Write numbers with a decimal point." if _DECIMAL_COMMA.fullmatch(text.strip()) else ""

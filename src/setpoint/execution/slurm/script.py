@@ -26,6 +26,7 @@ from setpoint.execution.attempt import EXIT_SAVED
 from setpoint.execution.machine import worker_variables
 from setpoint.execution.slurm.profile import Profile
 from setpoint.execution.slurm.resources import Resources
+from setpoint.regular_files import read_end
 
 MARKS = "marks"
 LOGS = "logs"
@@ -100,7 +101,7 @@ class Batch:
 def read_jobs(path: Path) -> list[str]:
     """Return the job ids in a `.jobs` file; empty if it is missing."""
     try:
-        return [word for word in path.read_text(encoding="utf-8").split() if word.isdecimal()]
+        return [word for word in read_end(path, 100_000).decode("ascii", "replace").split() if word.isdecimal()]
     except OSError:
         return []
 

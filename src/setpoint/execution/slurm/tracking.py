@@ -25,11 +25,13 @@ from setpoint.execution.slurm.parsing import QueueEntry, control
 from setpoint.execution.slurm.script import LOGS, MARKS, Batch, read_batches, read_jobs
 from setpoint.execution.task import Outcome
 from setpoint.records.failure import FailureClass, failure_of, read_failure
+from setpoint.regular_files import read_end
 
 RECORDS = "records"
 _NO_LOG = "0:53"
 """Exit code that SLURM reports for a job whose log cannot be opened."""
 _LOG_TAIL = 4000
+_MOST_RECORDED = 10_000_000
 _OOM_LINE = re.compile(r"^slurmstepd(-\S+)?: error: .*(exceeded ((job|step) )?memory limit|oom[-_ ]kill)", re.I | re.M)
 
 
@@ -388,7 +390,7 @@ def _logged_oom(seen: QueueEntry, log: Path) -> bool:
     if seen.state != "FAILED" or not seen.exit_code.endswith(":9"):
         return False
     try:
-        tail = log.read_bytes()[-_LOG_TAIL:].decode("utf-8", errors="replace")
+        tail = read_end(log, _LOG_TAIL).decode("utf-8", errors="replace")
     except OSError:
         return False
     return _OOM_LINE.search(tail) is not None
@@ -419,7 +421,7 @@ def _exit_code(path: Path) -> int | None:
 def _recorded(folder: Path, array: str) -> list[QueueEntry]:
     """Return the entries that the recorder job saved for an array."""
     try:
-        return control((folder / RECORDS / array).read_text(encoding="utf-8", errors="replace"))
+        return control(read_end(folder / RECORDS / array, _MOST_RECORDED).decode("utf-8", errors="replace"))
     except OSError:
         return []
 

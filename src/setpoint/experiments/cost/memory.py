@@ -57,7 +57,7 @@ def read_shape(base: BaseModel) -> Shape | None:
     folder = Path(base.location)
     files = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
     try:
-        config = Fields(read_json(folder / "config.json"), folder / "config.json")
+        config = Fields(read_json(folder / "config.json", links=True), folder / "config.json")
         hidden, layers = config.whole("hidden_size", least=1), config.whole("num_hidden_layers", least=1)
         heads = config.whole("num_attention_heads", least=1)
         kept_heads = config.optional_whole("num_key_value_heads") or heads

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from setpoint.artifacts import Lock, read_lock, write_text
+from setpoint.artifacts import Lock, open_for_writing, read_lock, write_text
 from setpoint.errors import InputError
 
 
@@ -22,8 +22,9 @@ def lease(experiment: Path) -> Iterator[str]:
     """Hold the experiment, and yield a token for this lease. Tokens sort in the order of leases.
 
     Raises:
-        InputError: another coordinator holds it.
+        InputError: another coordinator holds it, or its folder has links.
     """
+    open_for_writing(experiment)
     holder = lease_holder(experiment)
     latest = _latest(experiment)
     number = 1 if latest is None else int(latest.stem) + 1

@@ -6,17 +6,23 @@ models/universal/<system>+<system>/{sft,dagger,grpo}/<run> one adapter for sever
 """
 
 import os
-import secrets
 from pathlib import Path
 
-from setpoint.artifacts import TRAINING_KINDS, Workspace
+from setpoint.artifacts import TRAINING_KINDS, Workspace, remove_leftovers, require_real, temporary_path
 from setpoint.records.plan import Plan, PlannedRun
 
 LATEST = "latest"
 
 
 def link_models(workspace: Workspace, plan: Plan) -> list[Path]:
-    """Link the adapter of every finished training stage of the plan; return the links in the order of the runs."""
+    """Link the adapter of every finished training stage of the plan; return the links in the order of the runs.
+
+    Raises:
+        InputError: a folder of the models is a link.
+    """
+    for place in model_folders(workspace, plan):
+        require_real(place, workspace.root)
+    remove_leftovers(workspace.models, below=True)
     made = []
     for run in plan.runs:
         for kind in TRAINING_KINDS:
@@ -28,6 +34,12 @@ def link_models(workspace: Workspace, plan: Plan) -> list[Path]:
     return made
 
 
+def model_folders(workspace: Workspace, plan: Plan) -> list[Path]:
+    """Return the folders that hold the links of the plan's runs."""
+    found = {_family(workspace, run) / kind for run in plan.runs for kind in TRAINING_KINDS if kind in run.stages}
+    return sorted(found)
+
+
 def _family(workspace: Workspace, run: PlannedRun) -> Path:
     if run.model_type == "specialist":
         return workspace.models / "single_system" / run.systems[0]
@@ -37,6 +49,6 @@ def _family(workspace: Workspace, run: PlannedRun) -> Path:
 def _link(link: Path, target: Path) -> Path:
     """Point `link` at `target` atomically, so that readers never find it missing."""
     link.parent.mkdir(parents=True, exist_ok=True)
-    temporary = link.with_name(f".{secrets.token_hex(6)}")
+    temporary = temporary_path(link)
     temporary.symlink_to(os.path.relpath(target, link.parent))
     return temporary.replace(link)

@@ -16,6 +16,7 @@ from setpoint.experiments.running.stage_names import stage_names
 from setpoint.records import journal
 from setpoint.records.estimate import read_estimate
 from setpoint.records.plan import Plan
+from setpoint.regular_files import read_end
 
 _TAIL = 4096
 SHOWN: Mapping[StageKind, tuple[str, ...]] = {
@@ -136,9 +137,7 @@ class Watch:
         if attempt is None:
             return {}
         try:
-            with attempt.metrics.open("rb") as curve:
-                curve.seek(max(0, attempt.metrics.stat().st_size - _TAIL))
-                whole = curve.read().rpartition(b"\n")[0]
+            whole = read_end(attempt.metrics, _TAIL).rpartition(b"\n")[0]
         except OSError:
             return {}
         record = parse_json(whole.rpartition(b"\n")[2])

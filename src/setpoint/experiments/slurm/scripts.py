@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from setpoint.artifacts import StageKind, Workspace, create_json, write_json, write_text
+from setpoint.artifacts import StageKind, Workspace, create_json, open_for_writing, write_json, write_text
 from setpoint.errors import InputError, SetpointError
 from setpoint.execution.slurm import (
     Batch,
@@ -69,7 +69,7 @@ class Cluster:
     def site(self, workspace: Workspace, experiment: str) -> Site:
         """Return the site on which the experiment's jobs run."""
         activated = self.profile.venv or self.profile.conda
-        here = ("setpoint",) if activated else (sys.executable, "-m", "setpoint")
+        here = ("setpoint",) if activated else (sys.executable, "-P", "-m", "setpoint")
         return Site(workspace.root.absolute(), experiment, self.profile, self.command or here)
 
 
@@ -135,6 +135,7 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Cluster
     Raises:
         InputError: every stage has finished.
     """
+    open_for_writing(workspace.experiment(plan.experiment))
     site = cluster.site(workspace, plan.experiment)
     folder = _new_folder(site.folder)
     open_stages = {
