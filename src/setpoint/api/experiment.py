@@ -15,7 +15,7 @@ from setpoint.api.policies import Policy, load_policy
 from setpoint.api.results import ClaimList, Table
 from setpoint.api.running import Notify, RunOptions, Slurm, run_experiment
 from setpoint.arguments import require_flag, require_path, require_text, require_whole
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import TRAINING_KINDS, Workspace
 from setpoint.display import html_table
 from setpoint.episodes import EPISODES, read_episodes
 from setpoint.errors import InputError
@@ -229,7 +229,7 @@ class Experiment:
             runs = ordered_runs(ranked.runs, wanted, metric, smallest=smallest)
             if runs and ranked.mean is not None:
                 best = runs[0]
-                role = "grpo" if "grpo" in best.stages else "sft"
+                role = next(kind for kind in reversed(TRAINING_KINDS) if kind in best.stages)
                 adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"
                 return BestRun(best, wanted, metric, ranked.mean, adapter)
         raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")

@@ -219,8 +219,9 @@ def _require_sources(request: Request) -> None:
 class Sweep(Specification):
     """A hyperparameter sweep: every combination of the listed values, on every system.
 
-    The main fields are `systems`, `parameters` (name -> values), `training_types` (`sft`, `grpo` or `both`, the
-    default) and `replicates` (training seeds per configuration). The reference of specification files explains all.
+    The main fields are `systems`, `parameters` (name -> values), `training_types` (`sft`, `grpo`, `both`, `dagger` or
+    `dagger_grpo`; default: `both`) and `replicates` (training seeds per configuration). The reference of specification
+    files explains all.
 
     >>> Sweep(systems=["double_integrator"], parameters={"lora_rank": [4, 8, 16]}, replicates=3)
     Sweep(systems=['double_integrator'], parameters={'lora_rank': [4, 8, 16]}, replicates=3)
@@ -256,10 +257,11 @@ class CrossSystem(Specification):
 
 
 class Ablation(Specification):
-    """Comparison of training strategies: SFT, SFT then GRPO, GRPO from scratch.
+    """Comparison of training strategies: SFT, SFT then GRPO, GRPO from scratch, and DAgger.
 
-    The main fields are `systems`, `strategies` (`sft_only`, `sft_then_grpo`, `grpo_from_scratch`; default: all),
-    `equal_compute_control` and `replicates`. The reference of specification files explains all.
+    The main fields are `systems`, `strategies` (by default `sft_only`, `sft_then_grpo`, `grpo_from_scratch`; also
+    `sft_then_dagger`, `dagger_then_grpo`), `equal_compute_control` and `replicates`. The reference of specification
+    files explains all.
 
     Raises:
         InputError: a field is unknown or missing.
@@ -294,8 +296,9 @@ class Transfer(Specification):
 class Train(Specification):
     """Training of one model, as an experiment with one run. With several systems, the model is universal.
 
-    The main fields are `systems`, `training_type` (`sft`, `grpo` or `both`, the default), `parameters` (name -> value,
-    such as `{"lora_rank": 8}`) and `seed`. The reference of specification files explains all.
+    The main fields are `systems`, `training_type` (`sft`, `grpo`, `both`, the default, `dagger` or `dagger_grpo`),
+    `parameters` (name -> value, such as `{"lora_rank": 8}`) and `seed`. The reference of specification files explains
+    all.
 
     Raises:
         InputError: a field is unknown or missing.

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from setpoint.errors import InputError, SetpointError
-from setpoint.reports.figures import converter
 
 FORMATS = ("svg", "pdf", "png")
+_CONVERTER = Path(__file__).with_name("converter.py")
 SCALE = 2
 """Pixels of a PNG per pixel of the figure."""
 
@@ -25,10 +25,10 @@ def can_draw() -> bool:
 
 
 def draw(jobs: Sequence[tuple[Mapping[str, Any], Path]]) -> None:
-    """Draw each specification to its path, in the format of its suffix.
+    """Draw complete specifications, each into the file that is named with it, in the format of its suffix.
 
     Raises:
-        InputError: a suffix is none of `FORMATS`, or vl-convert is not installed.
+        InputError: the suffix is none of `FORMATS`, or vl-convert is not installed.
         SetpointError: the library failed.
     """
     for _, path in jobs:
@@ -39,7 +39,7 @@ def draw(jobs: Sequence[tuple[Mapping[str, Any], Path]]) -> None:
     for folder in {path.parent for _, path in jobs}:
         folder.mkdir(parents=True, exist_ok=True)
     work = [{"spec": spec, "path": str(path.resolve()), "scale": SCALE} for spec, path in jobs]
-    command = [sys.executable, "-I", converter.__file__]
+    command = [sys.executable, "-I", str(_CONVERTER)]
     done = subprocess.run(command, input=json.dumps(work), text=True, capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]

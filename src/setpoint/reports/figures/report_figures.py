@@ -59,17 +59,17 @@ def report_figures(report: Report) -> ReportFigures:
     )
 
 
-def _known(*figures: Figure | None) -> list[Figure]:
-    return [figure for figure in figures if figure is not None]
-
-
 def save_all(figures: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[str]:
     """Save every figure in every format; return the file names.
 
     Raises:
         InputError: vl-convert is not installed.
-        SetpointError: the library failed.
+        SetpointError: the drawing library failed.
     """
-    names = {f"{each.name}.{form}": each for each in figures for form in formats}
-    draw([(each.sized(), folder / name) for name, each in names.items()])
-    return list(names)
+    jobs = [(each.sized(), folder / f"{each.name}.{form}") for each in figures for form in formats]
+    draw(jobs)
+    return [path.name for _, path in jobs]
+
+
+def _known(*figures: Figure | None) -> list[Figure]:
+    return [figure for figure in figures if figure is not None]

@@ -6,14 +6,15 @@ be as narrow as a telephone.
 """
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import Any
 
 from setpoint.reports.content import one_line
+from setpoint.reports.figures.files import draw
 
 Spec = dict[str, Any]
 Row = dict[str, Any]
@@ -93,17 +94,20 @@ class Figure:
         return {**spec, "datasets": {name: json.loads(rows) for rows, name in tables.items()}}
 
     def save(self, path: str | Path) -> Path:
-        """Save the figure as `.svg`, `.pdf` or `.png`; return the path."""
-        from setpoint.reports.figures.files import draw
+        """Save the figure as `.svg`, `.pdf` or `.png`; return the path.
 
-        draw([(self.sized(), Path(path))])
-        return Path(path)
+        Raises:
+            InputError: another suffix, or vl-convert is not installed.
+        """
+        place = Path(path)
+        draw([(self.sized(), place)])
+        return place
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """Return the figure for a notebook: interactive where that is possible, else as SVG."""
-        with tempfile.TemporaryDirectory() as folder:
-            text = self.save(Path(folder) / "figure.svg").read_text(encoding="utf-8")
-        return {"image/svg+xml": text, "text/plain": self.caption}
+        """Return the figure for a notebook, as SVG."""
+        with TemporaryDirectory() as folder:
+            svg = self.save(Path(folder) / "figure.svg").read_text(encoding="utf-8")
+        return {"image/svg+xml": svg, "text/plain": self.caption}
 
 
 def _apart(value: Any, tables: dict[str, str]) -> Any:
