@@ -42,7 +42,7 @@ def _calls(folder: Path) -> dict[str, tuple[Callable[..., Any], Mapping[str, Any
     evaluation = sp.evaluate(lqr, cases=1, replan_every=None)
     return {
         "problem": (sp.problem, {"name": DI}),
-        "register_system": (sp.register_system, {"problem": sp.register_system(cart())}),
+        "register_system": (sp.register_system, {"problem": cart()}),
         "simulate": (
             sp.simulate,
             {"problem": DI, "x0": [0.1, 0.0], "controls": lqr, "replan_every": 5, "disturbance": sp.Disturbance()},

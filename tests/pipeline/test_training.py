@@ -438,7 +438,7 @@ def test_one_dataset_serves_every_format() -> None:
     np.testing.assert_array_equal(row.answered(MoveBlocking.none(50)), row.controls)
     np.testing.assert_array_equal(row.answered(MoveBlocking((5, 5)))[:, 0], [2.0, 7.0])
     short = replace(PRESETS["small"].prompt_format, control_decimals=1)
-    assert row.answer(short) == [{"role": "assistant", "content": "0.0, 1.0, 2.5, 4.5"}]
+    assert row.answer(short) == "0.0, 1.0, 2.5, 4.5"
 
 
 def test_systems_have_equal_shares_and_every_pass_has_every_row() -> None:
