@@ -9,8 +9,8 @@ from setpoint.plants import registry
 
 @pytest.fixture(autouse=True)
 def _systems_of_this_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget at the end of a test the systems that it registered in this process."""
+    """Start without systems that were registered in this process, and forget those of the test at its end."""
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "_registered", dict(registry._registered))
+        patch.setattr(registry, "_registered", {})
         yield
     registry.get.cache_clear()

@@ -48,9 +48,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rewards": {"trajectory", "problems", "controllers", "simulation", "metrics", "language"},
     "episodes": {"trajectory"},
     "demonstrations": {"artifacts", "provenance", "plants", "problems", "controllers", "simulation"},
-    "pretraining": {"artifacts", "provenance", "plants", "problems", "controllers", "language"},
+    "pretraining": {"artifacts", "provenance", "plants", "problems", "language"},
     "policies": {"artifacts", "trajectory", "plants", "problems", "controllers", "language"},
-    "training": {"artifacts", "problems", "rewards", "language", "demonstrations", "policies"},
+    "training": {
+        "artifacts", "problems", "controllers", "simulation", "rewards", "language", "demonstrations", "policies",
+    },
     "evaluation": {
         "artifacts", "plants", "problems", "controllers", "simulation", "metrics", "episodes", "language", "policies",
     },
@@ -61,7 +63,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiments.preflight": {"artifacts", "provenance", "policies"},
     "experiments.cost": {
-        "artifacts", "records", "problems", "language", "policies", "evaluation", "execution", "experiments.planning",
+        "artifacts", "records", "problems", "language", "policies", "training", "evaluation", "execution",
+        "experiments.planning",
         "experiments.preflight",
     },
     "experiments.running": {"artifacts", "records", "execution", "experiments.planning"},

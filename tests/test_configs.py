@@ -18,7 +18,7 @@ DIGESTS = {
     "configs/real_model.yaml": "463384cfbd3d",
     "configs/reward.yaml": "a7fbe70dddc3",
     "configs/screen.yaml": "fa22da306b50",
-    "configs/strategies.yaml": "98d90b4ffc87",
+    "configs/strategies.yaml": "3be03fcf2273",
     "experiments/config.yaml": "f545ea656146",
     "src/setpoint/experiments/demo.yaml": "00d5aff55971",
 }

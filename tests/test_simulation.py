@@ -8,6 +8,7 @@ import pytest
 from setpoint import plants, problems
 from setpoint.controllers import ClippedLqr, Controller, ControlPlan, DetunedLqr, ZeroControl
 from setpoint.controllers.optimal import OptimalController
+from setpoint.errors import InputError
 from setpoint.plants import SecondOrder
 from setpoint.problems import Problem
 from setpoint.simulation import DIVERGENCE_LIMIT, run_controller, simulate
@@ -97,3 +98,20 @@ def test_an_answer_that_cannot_be_read_is_zero_control_and_is_counted() -> None:
     assert rollout.tokens.tolist() == [12, 20]
     assert rollout.trajectory.controls[1, :13].tolist() == [[1.0]] * 13
     assert rollout.trajectory.controls[1, 13:39].tolist() == [[0.0]] * 26
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("interval", [0, 5])
+def test_a_plan_that_is_not_finite_is_refused(value: float, interval: int) -> None:
+    controller = Scripted(value, [Termination.COMPLETED] * 10)
+    with pytest.raises(
+        InputError, match=rf"plan\(\) of controller 'scripted' must return finite controls, got \[{value}\]"
+    ):
+        run_controller(problems.get("double_integrator"), controller, np.zeros((2, 2)), interval)
+
+
+@pytest.mark.parametrize("name", ["pendulum", "cart_pole", "van_der_pol", "orbit_raising"])
+@pytest.mark.parametrize("make", [ClippedLqr, ZeroControl], ids=lambda make: make.name)
+def test_regulators_plan_finite_controls_from_every_state(make: type[ClippedLqr], name: str) -> None:
+    problem = problems.get(name)
+    assert np.isfinite(make(problem).plan(0.0, np.full((1, problem.plant.n_x), DIVERGENCE_LIMIT)).controls).all()

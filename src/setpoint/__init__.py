@@ -95,7 +95,9 @@ __all__ = [*_PLACES]  # noqa: PLE0604  # the keys are text
 
 def __getattr__(name: str) -> object:
     if name not in _PLACES:
-        raise AttributeError(f"module 'setpoint' has no attribute {name!r}")
+        from setpoint.errors import did_you_mean
+
+        raise AttributeError(f"module 'setpoint' has no attribute {name!r}.{did_you_mean(name, __all__)}")
     from importlib import import_module
 
     value: object = getattr(import_module(f"setpoint.{_PLACES[name]}"), name)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from setpoint.arguments import require_number, require_whole
 from setpoint.controllers import Controller, ControlPlan
-from setpoint.errors import InputError
+from setpoint.errors import InputError, shown
 from setpoint.plants import Plant
 from setpoint.problems import Problem
 from setpoint.seeding import generator
@@ -152,7 +152,7 @@ def run_controller(
     rows of `x0` are its cases 0, 1, …; commanded controls are recorded at the step at which they take effect.
 
     Raises:
-        InputError: the delay is as long as the horizon.
+        InputError: the delay is as long as the horizon, or a plan has another shape or is not finite.
     """
     if disturbance.delay_steps >= problem.steps:
         raise InputError(
@@ -218,15 +218,25 @@ def _require_plan(controller: Controller, plan: object, wanted: tuple[int, int, 
     """Check what a controller returned against B states, S steps and n_u controls.
 
     Raises:
-        InputError: it is not a plan, or its controls have another shape.
+        InputError: it is not a plan, or its controls have another shape or are not finite.
     """
     rows, steps, n_u = wanted
     right = f"ControlPlan.of(controls) with controls of shape ({rows}, S, {n_u}) and S at least {steps}"
     if not isinstance(plan, ControlPlan):
         raise InputError(f"plan() of controller {controller.name!r} must return {right}, got {type(plan).__name__}.")
-    shape = np.shape(plan.controls)
+    if not isinstance(plan.controls, np.ndarray) or plan.controls.dtype.kind not in "fiu":
+        found = shown(plan.controls)
+        raise InputError(f"plan() of controller {controller.name!r} must return {right}, got controls {found}.")
+    shape = plan.controls.shape
     if len(shape) != 3 or (shape[0], shape[2]) != (rows, n_u) or shape[1] < steps:
         raise InputError(f"plan() of controller {controller.name!r} must return {right}, got shape {shape}.")
+    wrong = ~np.isfinite(plan.controls)
+    if wrong.any():
+        row, step, _ = np.argwhere(wrong)[0]
+        raise InputError(
+            f"plan() of controller {controller.name!r} must return finite controls, got "
+            f"{plan.controls[row, step].tolist()} in row {row}, step {step}. Return zeros where it has none."
+        )
 
 
 def _first(one: Termination, other: Termination) -> Termination:

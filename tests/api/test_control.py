@@ -1,6 +1,6 @@
 """Simulation, optimal control and evaluation from Python, for one state or a batch, lists or arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -209,3 +209,45 @@ def test_simulations_and_evaluations_print_as_tables() -> None:
     assert len(repr(sp.optimal("di", [0.1, 0.0])).splitlines()) == 3
     text = repr(sp.evaluate(sp.ClippedLqr(sp.problem("di")), cases=2))
     assert "regret_median" in text and "optimum" in text
+
+
+@dataclass(frozen=True)
+class Unregistered(Cart):
+    name = "unregistered_cart"
+    short_name = "unregistered"
+
+
+def test_a_problem_that_is_not_registered_is_evaluated() -> None:
+    problem = replace(cart(), plant=Unregistered())
+    result = sp.evaluate(sp.ClippedLqr(problem), cases=2, replan_every=None)
+    assert result.summary(system="unregistered_cart")["regret_median"] >= -1e-9
+    with pytest.raises(sp.InputError, match="is defined for registered systems"):
+        sp.evaluate(sp.ClippedLqr(problem), cases=2, suite="tight")
+    with pytest.raises(sp.InputError, match="unknown suite"):
+        sp.evaluate(sp.ClippedLqr(problem), cases=2, suite="tigt")
+    with pytest.raises(sp.InputError, match=r"not a registered system, .*register_system\(problem\)"):
+        result.plot()
+
+
+def test_a_plant_that_is_no_dataclass_is_refused() -> None:
+    class Forgotten(sp.Plant):
+        name, short_name, title, source = "forgotten", "forgot", "a plant", "textbook"
+        states, controls, dt_s = Cart.states, Cart.controls, 0.1
+        derivative, equations = Cart.derivative, ("x' = v", "v' = u")
+
+    with pytest.raises(sp.InputError, match=r"Forgotten is none. Decorate it with @dataclass\(frozen=True\)"):
+        replace(cart(), plant=Forgotten())
+
+
+@pytest.mark.parametrize("slopes", [None, 1.0, (1.0,), np.array(1.0)])
+def test_a_derivative_has_one_value_per_state(slopes: Any) -> None:
+    @dataclass(frozen=True)
+    class Wrong(Cart):
+        def derivative(self, t: Any, x: Any, u: Any, xp: Any) -> Any:
+            return slopes
+
+    problem = replace(cart(), plant=Wrong())
+    with pytest.raises(sp.InputError, match=r"derivative must return a tuple with one value per state \(2\), got"):
+        sp.simulate(problem, [0.1, 0.0], np.zeros((50, 1)))
+    with pytest.raises(sp.InputError, match=r"derivative must return a tuple with one value per state \(2\), got"):
+        sp.ClippedLqr(problem)

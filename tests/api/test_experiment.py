@@ -107,8 +107,9 @@ def test_the_nearest_experiment_is_named(verb: str, workspace: Path, capsys: pyt
 
 def test_an_experiment_that_was_never_started_says_so(tmp_path: Path) -> None:
     planned = sp.Sweep(systems="di", parameters={"lora_rank": [4, 8]}).plan(tmp_path)
-    with pytest.raises(sp.InputError, match=r"has not been started. Call run\(\) first"):
-        planned.claims()
+    for call in (planned.claims, planned.status, planned.report, planned.best):
+        with pytest.raises(sp.InputError, match=r"has not been started. Call run\(\) first"):
+            call()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(sp.InputError, match="no experiment 'nothing'"):
         sp.load_experiment(tmp_path, "nothing")

@@ -42,7 +42,7 @@ def _calls(folder: Path) -> dict[str, tuple[Callable[..., Any], Mapping[str, Any
     evaluation = sp.evaluate(lqr, cases=1, replan_every=None)
     return {
         "problem": (sp.problem, {"name": DI}),
-        "register_system": (sp.register_system, {"problem": sp.register_system(cart())}),
+        "register_system": (sp.register_system, {"problem": cart()}),
         "simulate": (
             sp.simulate,
             {"problem": DI, "x0": [0.1, 0.0], "controls": lqr, "replan_every": 5, "disturbance": sp.Disturbance()},
@@ -163,6 +163,66 @@ def test_options_of_a_run_are_checked_before_it_starts(options: dict[str, Any], 
 def test_messages_name_the_argument_and_the_remedy(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(sp.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("lqr", r"a controller must be an object .* got 'lqr'. A trained adapter is loaded by load_policy\(path\)"),
+        (Path("models"), r"loaded by load_policy\(path\)"),
+        (sp.ClippedLqr, r"Make an object of it: ClippedLqr\(problem\)"),
+        ([sp.ClippedLqr(sp.problem(DI))], r"a controller must be an object with a text attribute `name`"),
+    ],
+)
+def test_what_is_no_controller_is_told_what_one_is(given: Any, message: str) -> None:
+    with pytest.raises(sp.InputError, match=message):
+        sp.evaluate(given)
+
+
+def test_a_controller_without_a_problem_is_named() -> None:
+    class Mine:
+        name = "mine"
+
+        def plan(self, t: float, x: np.ndarray, steps: int) -> sp.ControlPlan:
+            return sp.ControlPlan.of(np.zeros((len(x), steps, 1)))
+
+    with pytest.raises(sp.InputError, match=r"controller 'mine' has no attribute `problem`. Pass one"):
+        sp.evaluate(Mine())
+
+
+@pytest.mark.parametrize("cases", [5.5, np.float64(2.0), 0, -3])
+def test_cases_are_counted_in_whole_numbers(cases: Any) -> None:
+    with pytest.raises(sp.InputError, match=r"whole number of cases|at least one case"):
+        sp.evaluate(sp.ClippedLqr(sp.problem(DI)), cases=cases)
+
+
+def test_a_folder_without_an_adapter_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(sp.InputError, match=r"not an adapter trained by setpoint: it has no setpoint\.json\. Give the"):
+        sp.load_policy(tmp_path)
+
+
+def test_the_nearest_public_name_is_suggested() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'simulat'\. Did you mean 'simulate'\?"):
+        sp.simulat  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("specification", "message"),
+    [
+        (sp.Train(systems=DI, start_from="x"), "no finished adapter 'x'"),
+        (sp.Sweep(systems=DI, parameters={"lora_rank": [4, 8]}, confirms="foo"), "no experiment 'foo'"),
+    ],
+)
+def test_a_plan_needs_what_it_starts_from(specification: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(sp.InputError, match=message):
+        specification.plan(tmp_path)
+
+
+def test_a_workspace_is_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(sp.InputError, match="the workspace must be a folder"):
+        sp.Train(systems=DI).plan(file)
 
 
 def test_a_frame_with_two_columns_of_one_name_is_refused() -> None:

@@ -70,12 +70,24 @@ def test_equal_seeds_give_equal_episodes() -> None:
     assert not np.array_equal(runs[0], runs[2])
 
 
+def _begun() -> ControlEnvironment:
+    environment = ControlEnvironment("di")
+    environment.reset(seed=0)
+    return environment
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
         (lambda: ControlEnvironment("nope"), "unknown system 'nope'"),
         (lambda: ControlEnvironment("di", sp.Disturbance(delay_steps=50)), "shorter than the horizon"),
-        (lambda: ControlEnvironment("di").step(np.zeros(1)), r"Call reset\(\) first"),
+        (lambda: ControlEnvironment("di").step(np.zeros(1)), r"no episode has begun. Call reset\(\) first"),
+        (lambda: ControlEnvironment(None), "problem must be a Problem or the name of a system, got None"),
+        (lambda: ControlEnvironment("di", 0.1), r"disturbance must be a Disturbance, got 0\.1"),
+        (lambda: _begun().step("a"), r"an action must be numbers of shape \(1,\), got 'a'"),
+        (lambda: _begun().step([float("nan")]), r"an action must be finite, got \[nan\]"),
+        (lambda: _begun().reset(options={"initial_state": [0.1]}), r"of shape \(2,\): .*got shape \(1,\)"),
+        (lambda: _begun().reset(options={"initial_state": 0.1}), r"of shape \(2,\): .*got shape \(\)"),
         (lambda: ControlEnvironment("di").reset(options={"x0": [0.0, 0.0]}), "initial_state, got"),
         (lambda: ControlEnvironment("di").reset(options={"initial_state": [[0.0, 0.0]] * 2}), r"\(2, 2\)"),
         (lambda: ControlEnvironment("di").reset(options={"initial_state": [9.0, 0.0]}), "initial set"),

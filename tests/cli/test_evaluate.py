@@ -164,6 +164,9 @@ def proportional(observation):
 def breaks(observation):
     return "left"
 
+def raises(observation):
+    return 1 / 0
+
 NUMBER = 3
 """
 
@@ -182,7 +185,8 @@ def test_a_function_is_evaluated_as_a_controller(
         ("absent_module:f", "cannot import module 'absent_module'"),
         ("my_policies:absent", "has no function 'absent'"),
         ("my_policies:NUMBER", "has no function 'NUMBER'"),
-        ("my_policies:breaks", "must return 1 finite control"),
+        ("my_policies:breaks", "my_policies:breaks must return 1 finite control for"),
+        ("my_policies:raises", "my_policies:raises of --policy raises ZeroDivisionError: division by zero. It must"),
     ):
         assert main([*line.split(), name]) == 3
         assert says in capsys.readouterr().err

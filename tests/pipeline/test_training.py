@@ -1,4 +1,4 @@
-"""SFT and GRPO as stages on the built-in base: a few steps each, with the properties that long runs rely on."""
+"""SFT, DAgger and GRPO as stages on the built-in base: a few steps each, with the properties that long runs rely on."""
 
 import json
 import math
@@ -19,7 +19,9 @@ import torch
 
 from setpoint import problems
 from setpoint.artifacts import StageContext, Workspace, read_json
+from setpoint.controllers import DetunedLqr
 from setpoint.demonstrations import Recipe, create
+from setpoint.demonstrations.label import Labeller
 from setpoint.errors import InputError, StageError
 from setpoint.fingerprint import file_digest
 from setpoint.language import messages
@@ -27,14 +29,15 @@ from setpoint.policies import BUILTIN, PRESETS, resolve_base
 from setpoint.policies.language_model import LanguageModel, load_base
 from setpoint.policies.runtime import Runtime
 from setpoint.problems import COARSE_TO_FINE, MoveBlocking
-from setpoint.training import grpo, sft
+from setpoint.training import dagger, grpo, sft
 from setpoint.training.batches import BatchLayout
 from setpoint.training.checkpoints import newest_complete, seal
 from setpoint.training.rows import Example, schedule
 
-RUN: dict[str, Callable[[StageContext], dict[str, Any]]] = {"sft": sft.run, "grpo": grpo.run}
+RUN: dict[str, Callable[[StageContext], dict[str, Any]]] = {"sft": sft.run, "dagger": dagger.run, "grpo": grpo.run}
 SHORT: dict[str, dict[str, Any]] = {
     "sft": {"learning_rate": 5e-4, "steps": 6, "batch_size": 4, "warmup_steps": 1, "validation_every": 2},
+    "dagger": {"learning_rate": 5e-4, "steps": 6, "batch_size": 4, "warmup_steps": 1, "rounds": 2, "episodes": 3},
     "grpo": {"learning_rate": 5e-5, "steps": 6, "batch_size": 8, "num_generations": 4, "warmup_steps": 1},
 }
 SYSTEMS = ("double_integrator", "van_der_pol")
@@ -132,12 +135,13 @@ def fatal(context: StageContext) -> StageContext:
     return FatalContext(**{name: getattr(context, name) for name in context.__dataclass_fields__})
 
 
-@pytest.mark.parametrize("kind", ["sft", "grpo"])
+@pytest.mark.parametrize("kind", ["sft", "dagger", "grpo"])
 def test_a_stage_publishes_an_adapter_a_curve_and_a_summary(kind: str, make: Make, capfd: Any) -> None:
     context = make(kind, systems=SYSTEMS)
     summary = RUN[kind](context)
     printed = capfd.readouterr()
-    assert printed.out == ""
+    # Every tenth step is printed: here only the scores of GRPO before its first step.
+    assert [line.partition(":")[0] for line in printed.out.splitlines()] == (["step 0"] * 2 if kind == "grpo" else [])
     assert printed.err == ""
     folder = context.output / "adapter"
     assert {path.name for path in folder.iterdir()} == {
@@ -158,7 +162,7 @@ def test_a_stage_publishes_an_adapter_a_curve_and_a_summary(kind: str, make: Mak
     assert {"learning_rate"} | ({"reward", "reward_std", "readable"} if kind == "grpo" else set()) <= trained[-1].keys()
 
 
-@pytest.mark.parametrize("kind", ["sft", "grpo"])
+@pytest.mark.parametrize("kind", ["sft", "dagger", "grpo"])
 def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bytes(kind: str, make: Make, finished: Finish) -> None:
     resumed = killed_and_resumed(kind, make, {}, finished(kind))
     logged = (resumed.attempt / "metrics.jsonl").read_text().splitlines()
@@ -185,14 +189,16 @@ def killed_and_resumed(kind: str, make: Make, parameters: dict[str, Any], whole:
     with pytest.raises(Killed):
         RUN[kind](fatal(make(kind, "killed", parameters=parameters)))
     resumed = make(kind, "killed", parameters=parameters)
-    assert [path.name for path in resumed.checkpoints.glob("checkpoint-*")] == ["checkpoint-3"]
+    # Three steps are also the first of two rounds of DAgger.
+    places = [path.relative_to(resumed.checkpoints).as_posix() for path in resumed.checkpoints.rglob("checkpoint-*")]
+    assert places == ["round-1/checkpoint-3" if kind == "dagger" else "checkpoint-3"]
     assert RUN[kind](resumed) == whole.summary
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert file_digest(resumed.output / "adapter" / name) == file_digest(whole.context.output / "adapter" / name)
     return resumed
 
 
-@pytest.mark.parametrize("kind", ["sft", "grpo"])
+@pytest.mark.parametrize("kind", ["sft", "dagger", "grpo"])
 def test_another_seed_is_another_run(kind: str, make: Make, finished: Finish) -> None:
     other = make(kind, seed=1)
     assert RUN[kind](other) != finished(kind).summary
@@ -206,6 +212,52 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(make: Make) -> N
     fresh = make("sft", "fresh", parameters={"learning_rate": 1e-3})
     assert sft.run(changed) == sft.run(fresh)
     assert adapter_digest(changed) == adapter_digest(fresh)
+
+
+def test_dagger_labels_what_it_visits_and_repeats_no_round(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = make("dagger", "visits", systems=SYSTEMS, parameters={"expert_share": 1.0})
+    summary = dagger.run(context)
+    assert summary["states_visited"] == 2 * 2 * 3 * 10  # rounds, systems, episodes, plans of an episode
+    assert 0.5 * summary["states_visited"] < summary["states_labelled"] <= summary["states_visited"]
+    stored = sorted(path.name for path in context.checkpoints.glob("*.npz"))
+    assert stored == sorted(f"round-{number}-{system}.npz" for number in (1, 2) for system in SYSTEMS)
+    with np.load(context.checkpoints / "round-1-double_integrator.npz") as visits:
+        states, moves, found = visits["states"], visits["moves"], visits["found"]
+    problem = problems.get("double_integrator")
+    assert found[:3].all()  # the expert leads from states in the initial set
+    from setpoint.controllers.shooting import TrajectoryOptimizer
+
+    blocking = resolve_base(BUILTIN).preset.prompt_format.blocking
+    optimum = TrajectoryOptimizer(problem, blocking).solve(states[4])
+    assert optimum is not None
+    np.testing.assert_allclose(moves[4], optimum.moves, atol=1e-7)
+
+    def solved_again(*_: Any) -> Any:
+        raise AssertionError("a finished round was labelled again")
+
+    monkeypatch.setattr("setpoint.demonstrations.label.Labeller.label", solved_again)
+    again = make("dagger", "visits", systems=SYSTEMS, parameters={"expert_share": 1.0})
+    assert dagger.run(again) == summary
+
+
+def test_dagger_labels_with_the_expert_of_the_demonstrations(workspace: Workspace, make: Make) -> None:
+    create(workspace, "weak", Recipe(("pendulum",), 20, expert="detuned", split_ratio=0.6), workers=1)
+    config = {"datasets": [{"name": "weak", "digest": dataset_digest(workspace, "weak")}], "systems": ["pendulum"]}
+    context = make("dagger", "weak", parameters={"steps": 2, "rounds": 1}, config=config)
+    dagger.run(context)
+    problem = problems.get("pendulum")
+    with np.load(context.checkpoints / "round-1-pendulum.npz") as visits:
+        state, moves = visits["states"][:1], visits["moves"][0]
+    planned = DetunedLqr(problem).plan(0.0, state, problem.steps).controls[0]
+    np.testing.assert_allclose(moves, resolve_base(BUILTIN).preset.prompt_format.blocking.average(planned))
+
+
+def test_states_without_a_label_are_left_out() -> None:
+    problem = problems.get("double_integrator")
+    labels = Labeller(problem, COARSE_TO_FINE, "optimal").label(np.array([[0.2, 0.1], [40.0, 0.0], [np.nan, 0.0]]))
+    assert labels.found.tolist() == [True, False, False]
+    assert np.isfinite(labels.moves).all()
+    assert not labels.moves[1:].any()
 
 
 def test_grpo_goes_on_from_its_parent(make: Make, finished: Finish) -> None:
@@ -308,7 +360,7 @@ def test_answers_that_are_all_alike_are_no_learning_signal(
     with pytest.raises(StageError) as caught:
         grpo.run(make("grpo", parameters={"steps": 2}))
     assert caught.value.failure_class == "no_learning_signal"
-    assert caught.value.evidence["readable_share"] == 0.0
+    assert caught.value.evidence["preflight_readable"] == 0.0
 
 
 def test_a_data_set_or_base_other_than_planned_is_refused(make: Make) -> None:
@@ -425,7 +477,7 @@ def test_only_whole_checkpoints_of_this_stage_are_continued(tmp_path: Path) -> N
     assert newest_complete(tmp_path, "another") is None
 
 
-@pytest.mark.parametrize("kind", ["sft", "grpo"])
+@pytest.mark.parametrize("kind", ["sft", "dagger", "grpo"])
 def test_a_stage_that_is_asked_to_end_saves_its_state_and_is_continued_exactly(
     kind: str, make: Make, finished: Finish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,14 +492,14 @@ def test_a_stage_that_is_asked_to_end_saves_its_state_and_is_continued_exactly(
         with pytest.raises(StageError, match="asked to end by SIGUSR1, after saving step") as ended:
             RUN[kind](asked)
     assert ended.value.failure_class == "preempted"
-    assert len(list(asked.checkpoints.glob("checkpoint-*"))) == 1
+    assert len(list(asked.checkpoints.rglob("checkpoint-*"))) == (2 if kind == "dagger" else 1)
     resumed = make(kind, "asked")
     RUN[kind](resumed)
     assert adapter_digest(resumed) == adapter_digest(finished(kind).context)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sft", "grpo"])
+@pytest.mark.parametrize("kind", ["sft", "dagger", "grpo"])
 def test_a_worker_ended_by_sigkill_is_continued_exactly(kind: str, make: Make, tmp_path: Path) -> None:
     parameters = {"steps": 40}
     whole = make(kind, "whole", parameters=parameters)
@@ -475,6 +527,6 @@ paths = {{name: Path(fields[name]) for name in ("output", "checkpoints", "attemp
     worker.send_signal(signal.SIGKILL)
     assert worker.wait() == -signal.SIGKILL
     resumed = make(kind, "killed", parameters=parameters)
-    assert list(resumed.checkpoints.glob("checkpoint-*"))
+    assert list(resumed.checkpoints.rglob("checkpoint-*"))
     RUN[kind](resumed)
     assert adapter_digest(resumed) == adapter_digest(whole)

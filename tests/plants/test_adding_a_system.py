@@ -81,6 +81,22 @@ BROKEN = {
         "VDP = get('van_der_pol')\nPROBLEM = replace(VDP, plant=replace(VDP.plant, mu=float('nan')))\n"
     ),
     "bad_slopes": own("bad_slopes", "    def derivative(self, t, x, u, xp):\n        return (x[1],)"),
+    **{
+        name: own(
+            name,
+            f"    linear = False\n    def derivative(self, t, x, u, xp):\n        return {slopes}",
+            f", target={target}",
+        )
+        for name, slopes, target in (
+            ("scalar_slopes", "x[1]", (0.0, 0.0)),
+            ("no_slopes", "None", (0.0, 0.0)),
+            ("nan_slopes", "(x[1], u[0] * float('nan'))", (0.0, 0.0)),
+            ("kink_abs", "(x[1], u[0] - 0.2 * abs(x[1]))", (0.0, 0.0)),
+            ("kink_max", "(x[1], u[0] + xp.fmax(u[0], 0.0))", (0.0, 0.0)),
+            ("kink_root", "(x[1], u[0] + xp.sqrt(x[1] ** 2))", (0.0, 0.0)),
+            ("kink_aside", "(x[1], u[0] + abs(x[0]) - 0.1)", (0.1, 0.0)),
+        )
+    },
     "bad_equations": own("bad_equations", "    equations = ('one',)"),
     "raises": "import nothing_of_this_name\n",
     "other_name": "from setpoint.problems import get\nPROBLEM = get('pendulum')\n",
@@ -234,16 +250,20 @@ def test_broken_plugins_are_listed_with_the_reason_and_the_others_work(capsys: p
     assert "No module named 'nothing_of_this_name'" in reasons["raises"]
     assert "must be named after its plant, 'pendulum'" in reasons["other_name"]
     assert "must refer to a Problem" in reasons["no_problem"]
-    assert "horizon and starts must be integers of at least 1" in reasons["infinite"]
+    assert "steps must be an integer of at least 1, got 0" in reasons["infinite"]
     assert "SystemExit: 7" in reasons["exits"]
     assert "parameter mu of van_der_pol must be finite" in reasons["not_finite"]
-    assert "derivative must return 2 finite numbers" in reasons["bad_slopes"]
+    for name in ("bad_slopes", "scalar_slopes", "no_slopes"):
+        assert "derivative must return a tuple with one value per state (2), got" in reasons[name]
+    assert "the target must be an equilibrium" in reasons["nan_slopes"]
+    for name in ("kink_abs", "kink_max", "kink_root", "kink_aside"):
+        assert "the derivative of velocity has a kink in" in reasons[name]
     assert "equations must have 2 entries" in reasons["bad_equations"]
     assert "derivative must accept CasADi symbols" in reasons["branches"]
     assert "the bounds of force must be finite and in order, got 1 and -1" in reasons["reversed"]
     assert "must be finite and in order, got -inf and inf" in reasons["unbounded"]
     assert "must be finite and in order, got nan and 1" in reasons["nan_bound"]
-    assert "horizon and starts must be integers of at least 1, got 50.0 and 1" in reasons["half_a_step"]
+    assert "steps must be an integer of at least 1, got 50.0" in reasons["half_a_step"]
     assert "initial states must lie within the state bounds" in reasons["too_wide"]
     assert "evaluation_mode must be open_loop or closed_loop, got 'sometimes'" in reasons["judged_badly"]
     assert "the target must be an equilibrium" in reasons["drifts"]

@@ -16,6 +16,7 @@ from setpoint.plants.double_integrator import DoubleIntegrator
 from setpoint.policies import BUILTIN, PRESETS, builtin_path, resolve_base
 from setpoint.pretraining import families
 from setpoint.pretraining.corpus import generate_corpus
+from setpoint.pretraining.packing import Pack, collate
 from setpoint.pretraining.pretrain import Architecture, TokenKinds, answer_loss, build_model
 from setpoint.pretraining.tokenizer import prompt_only_tokens
 
@@ -32,14 +33,14 @@ def tokenizer():  # type: ignore[no-untyped-def]
 
 def test_no_training_plant_was_close_to_a_named_one() -> None:
     assert RECORD["exclusion"] == families.EXCLUSION == 0.2
-    assert set(RECORD["corpus"]["nearest_to_named"]) == set(NAMED) >= {"double_integrator", "van_der_pol", "pendulum"}
+    assert set(RECORD["corpus"]["nearest_to_named"]) >= set(NAMED) >= {"double_integrator", "van_der_pol", "pendulum"}
     assert min(RECORD["corpus"]["nearest_to_named"].values()) > families.EXCLUSION
     assert sum(RECORD["corpus"]["rejected_near_named"].values()) > 0
     assert RECORD["plant_name"] not in plants.names()
 
 
 def test_the_record_is_of_a_recipe_within_its_budget() -> None:
-    assert RECORD["cpu_s"]["total"] <= 3600
+    assert RECORD["cpu_s"]["total"] <= 4 * 3600
     for phase in ("pretraining", "settling"):
         entries = [entry for entry in RECORD["log"] if entry["phase"] == phase]
         assert entries[-1]["step"] == RECORD["recipe"][phase]["steps"]
@@ -75,11 +76,11 @@ def test_chunks_of_the_corpus_depend_on_seed_and_index_alone() -> None:
 def test_answers_of_the_corpus_are_read_back() -> None:
     rows, _ = next(iter(generate_corpus(3, range(1))))
     prompt_format = PromptFormat()
-    for row in rows[:50]:
-        moves = parse_answer(row.answer, prompt_format.blocking.moves, 1)
+    for row in rows[:200]:
+        bounds = np.array(json.loads(f"[{row.prompt.split('umax=')[1].split(' r=')[0].split(' x')[0].strip('[]')}]"))
+        moves = parse_answer(row.answer, prompt_format.blocking.moves, len(bounds))
         assert isinstance(moves, np.ndarray)
-        bound = float(row.prompt.split("umax=")[1].split()[0])
-        assert np.abs(moves).max() <= bound + 0.005
+        assert (np.abs(moves).max(axis=0) <= bounds + 0.005).all()
 
 
 def test_a_control_is_two_tokens_whatever_its_sign(tokenizer) -> None:  # type: ignore[no-untyped-def]
@@ -151,10 +152,10 @@ def test_a_margin_weighs_the_probability_of_other_kinds(tokenizer) -> None:  # t
     kinds = TokenKinds.of(tokenizer)
     model = build_model(Architecture(), tokenizer, seed=0)
     pair = tokenizer.convert_tokens_to_ids("37")
-    ids, spans = torch.tensor([[5, 6, pair]]), torch.tensor([[2, 3]])
+    pack = Pack(*(np.array(part) for part in ([5, 6, pair], [0, 0, 1], [0, 1, 2], [0, 0, 1])))
     with torch.no_grad():
-        loss = answer_loss(model, ids, spans, kinds, margin=2.0)
-        share = torch.softmax(model(input_ids=ids).logits[0, 1].double(), dim=-1)
+        loss = answer_loss(model, collate([pack]), kinds, margin=2.0)
+        share = torch.softmax(model(input_ids=torch.tensor([[5, 6, pair]])).logits[0, 1].double(), dim=-1)
     same = kinds.of_token == kinds.of_token[pair]
     expected = -torch.log(share[pair] / (share[same].sum() + np.exp(2.0) * share[~same].sum()))
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)

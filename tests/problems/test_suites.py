@@ -67,5 +67,13 @@ def test_everything_that_is_wrong_with_a_problem_is_said_at_once() -> None:
     problem = problems.get("pendulum")
     with pytest.raises(InputError) as caught:
         replace(problem, steps=0, q=(1.0,), target=(float("nan"), 0.0))
-    for part in ("horizon and starts must be integers of at least 1", "q must have 2 values", "target must be finite"):
+    for part in ("steps must be an integer of at least 1, got 0", "q must have 2 values", "target must be finite"):
         assert part in str(caught.value)
+
+
+def test_one_number_for_several_is_told_how_many_there_are() -> None:
+    problem = problems.get("pendulum")
+    with pytest.raises(InputError, match=r"q must be a tuple of 2 numbers, got 10\.0"):
+        replace(problem, q=10.0)
+    with pytest.raises(InputError, match=r"r must have 1 value, got 2"):
+        replace(problem, r=(0.1, 0.1))

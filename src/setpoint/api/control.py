@@ -1,6 +1,7 @@
 """Systems, problems, simulation and optimal control, for one state or a batch."""
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -43,7 +44,7 @@ def problem(name: str) -> Problem:
 
 
 def register_system(problem: Problem) -> Problem:
-    """Register the problem of your own plant under its name in this process.
+    """Register the problem of your own plant under its name in this process, in place of an earlier one of that name.
 
     Simulation, optimal control and evaluation then accept the name. Training runs in other processes, which cannot
     import from a notebook: for experiments, install the plant as a plug-in (entry-point group `setpoint.systems`).
@@ -52,7 +53,7 @@ def register_system(problem: Problem) -> Problem:
         The same problem.
 
     Raises:
-        InputError: the plant or the problem is invalid, or its name is taken.
+        InputError: the plant or the problem is invalid, or its name belongs to a built-in system or a plug-in.
     """
     plants.register(problem)
     return problem
@@ -178,7 +179,8 @@ def simulate(
     states, single = posed.as_states(x0, "x0")
     require_instance(disturbance, Disturbance, "disturbance")
     if _is_controller(controls):
-        require_controller(controls, posed)
+        require_controller(controls)
+        require_control_of(controls, posed)
         interval = require_interval(posed, replan_every)
         found = run_controller(posed, controls, states, interval, disturbance)
         return Simulation(posed, found.trajectory, single, found.plans_parsed == found.plans)
@@ -207,19 +209,33 @@ def as_problem(problem: Problem | str) -> Problem:
     return problem
 
 
-def require_controller(controller: Any, problem: Problem) -> None:
-    """Check that `controller` can control `problem`.
+def require_controller(controller: Any) -> None:
+    """Check that `controller` is a controller.
 
     Raises:
-        InputError: it has no name or no method `plan`, or controls another problem.
+        InputError: it has no name or no method `plan`.
     """
-    if isinstance(controller, type) or not isinstance(getattr(controller, "name", None), str):
+    if isinstance(controller, type | PathLike) or not isinstance(getattr(controller, "name", None), str):
         raise InputError(
             "a controller must be an object with a text attribute `name` and a method plan(t, x, steps), such as "
-            f"ClippedLqr(problem), got {shown(controller)}."
+            f"ClippedLqr(problem), got {shown(controller)}.{_controller_remedy(controller)}"
         )
     if not callable(getattr(controller, "plan", None)):
         raise InputError(f"controller {controller.name!r} has no method plan(t, x, steps).")
+
+
+def _controller_remedy(found: Any) -> str:
+    if isinstance(found, str | PathLike):
+        return " A trained adapter is loaded by load_policy(path)."
+    return f" Make an object of it: {found.__name__}(problem)." if isinstance(found, type) else ""
+
+
+def require_control_of(controller: Controller, problem: Problem) -> None:
+    """Check that `controller` is not the controller of another problem.
+
+    Raises:
+        InputError: it is.
+    """
     own = getattr(controller, "problem", None)
     if isinstance(own, Problem) and own.plant != problem.plant:
         raise InputError(f"controller {controller.name!r} controls {own.name}, not {problem.name}. Make one for it.")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from setpoint import plants, problems
-from setpoint.api.control import as_problem, require_controller, require_interval
-from setpoint.arguments import require_instance, require_text, require_whole
+from setpoint.api.control import as_problem, require_control_of, require_controller, require_interval
+from setpoint.arguments import is_number, require_instance, require_text, require_whole
 from setpoint.controllers import ClippedLqr, Controller, ZeroControl
 from setpoint.display import html_table, require_pandas, text_table
 from setpoint.episodes import EpisodeResult
@@ -26,7 +26,9 @@ from setpoint.problems import (
     DEFAULT_CASES,
     Problem,
     TestCases,
+    require_cases,
     suite_cases,
+    suite_states,
     usual_blocking,
 )
 from setpoint.simulation import NO_DISTURBANCE, Disturbance
@@ -34,6 +36,8 @@ from setpoint.simulation import NO_DISTURBANCE, Disturbance
 if TYPE_CHECKING:
     from setpoint.reports.figures import Figure
 
+DEFAULT_SUITE = "nominal"
+"""The suite that every problem has, registered or not."""
 Notify = Callable[[str], None]
 """Receives progress messages, one line each."""
 
@@ -86,7 +90,8 @@ class Evaluation:
         found = self.metrics
         if system is None and len(found) > 1:
             raise InputError(f"several systems were evaluated. Name one of {', '.join(found)}.")
-        name = next(iter(found)) if system is None else plants.canonical(require_text(system, "system"))
+        name = next(iter(found)) if system is None else require_text(system, "system")
+        name = name if name in found else plants.canonical(name)
         modes = _entry(found, name, "system")
         usual = self.primary[name] if self.primary[name] in modes else next(iter(modes))
         controllers = _entry(modes, usual if mode is None else mode, "mode")
@@ -100,10 +105,16 @@ class Evaluation:
         """Draw states and controls of one of the first cases for every controller.
 
         Raises:
-            InputError: the trajectories of this case were not kept.
+            InputError: the trajectories of this case were not kept, or the system is not registered.
         """
         from setpoint.reports.figures.episodes import episode_figure
 
+        unknown = {*self.metrics} - {*plants.names()}
+        if unknown:
+            raise InputError(
+                f"{', '.join(sorted(unknown))} is not a registered system, so it cannot be drawn. Call "
+                "register_system(problem) first."
+            )
         require_whole(case, "case", least=0)
         wanted = None if mode is None else require_text(mode, "mode")
         trajectories = [
@@ -145,7 +156,7 @@ def evaluate(
     *,
     problem: Problem | str | None = None,
     cases: int | ArrayLike = DEFAULT_CASES,
-    suite: str = "nominal",
+    suite: str = DEFAULT_SUITE,
     replan_every: int | Literal["standard"] | None = "standard",
     disturbance: Disturbance = NO_DISTURBANCE,
 ) -> Evaluation:
@@ -165,8 +176,9 @@ def evaluate(
     Raises:
         InputError: an argument is invalid, or no case has a certified optimum.
     """
+    require_controller(controller)
     posed = _problem_of(controller, problem)
-    require_controller(controller, posed)
+    require_control_of(controller, posed)
     require_instance(disturbance, Disturbance, "disturbance")
     if controller.name in REFERENCES and type(controller) is not controller_class(controller.name):
         raise InputError(f"{controller.name!r} is the name of a reference controller. Give yours another name.")
@@ -284,20 +296,34 @@ def _problem_of(controller: Controller, problem: Problem | str | None) -> Proble
         return as_problem(problem)
     found = getattr(controller, "problem", None)
     if not isinstance(found, Problem):
-        raise InputError("the controller has no attribute `problem`. Name one, as in problem='pendulum'.")
+        raise InputError(
+            f"controller {controller.name!r} has no attribute `problem`. Pass one, as in problem='pendulum'."
+        )
     return found
 
 
 def _groups(problem: Problem, cases: int | ArrayLike, suite: str) -> Sequence[TestCases]:
     require_text(suite, "suite")
     if isinstance(cases, int | np.integer) and not isinstance(cases, bool):
-        if problem is problems.get(problem.name):
+        if _is_registered(problem):
             return suite_cases(suite, problem.name, int(cases))
-        return (TestCases(problem, problem.initial_states(int(cases), suite)),)
-    if isinstance(cases, str | bool):
-        raise InputError(f"cases must be a number of cases, or initial states, got {shown(cases)}.")
+        require_cases(int(cases))
+        states = suite_states(problem, suite, int(cases))
+        if suite != DEFAULT_SUITE:
+            raise InputError(
+                f"suite {suite!r} is defined for registered systems, and this problem of {problem.name} is not one. "
+                f"Use suite={DEFAULT_SUITE!r}, or pass initial states as cases."
+            )
+        return (TestCases(problem, states),)
+    if is_number(cases) or isinstance(cases, str | bool):
+        raise InputError(f"cases must be a whole number of cases, or initial states, got {shown(cases)}.")
     states, _ = problem.as_states(cases, "cases")
     return (TestCases(problem, states),)
+
+
+def _is_registered(problem: Problem) -> bool:
+    """Return whether this is the problem that its name denotes."""
+    return problem.name in plants.names() and problem is problems.get(problem.name)
 
 
 def _primary(problem: Problem, modes: Sequence[Mode]) -> str:
@@ -309,6 +335,7 @@ def _primary(problem: Problem, modes: Sequence[Mode]) -> str:
 
 def _title(problem: Problem) -> str:
     """Return the name of the system, with the parameters that differ from the nominal ones."""
-    nominal = plants.get(problem.name).parameters
-    changed = [f"{name}={value:g}" for name, value in problem.plant.parameters.items() if value != nominal.get(name)]
+    parameters = problem.plant.parameters
+    nominal = plants.get(problem.name).parameters if problem.name in plants.names() else parameters
+    changed = [f"{name}={value:g}" for name, value in parameters.items() if value != nominal.get(name)]
     return " ".join([problem.name, *changed])

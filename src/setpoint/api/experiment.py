@@ -15,7 +15,7 @@ from setpoint.api.policies import Policy, load_policy
 from setpoint.api.results import ClaimList, Table
 from setpoint.api.running import Notify, RunOptions, Slurm, run_experiment
 from setpoint.arguments import require_flag, require_path, require_text, require_whole
-from setpoint.artifacts import Workspace
+from setpoint.artifacts import TRAINING_KINDS, Workspace
 from setpoint.display import html_table
 from setpoint.episodes import EPISODES, read_episodes
 from setpoint.errors import InputError
@@ -173,6 +173,7 @@ class Experiment:
         Raises:
             InputError: the experiment has not been started.
         """
+        self._require_started()
         return read_status(self._request.workspace, self.id)
 
     def data(self) -> ExperimentData:
@@ -181,9 +182,12 @@ class Experiment:
         Raises:
             InputError: the experiment has not been started.
         """
+        self._require_started()
+        return read_experiment(self.folder)
+
+    def _require_started(self) -> None:
         if not (self.folder / "plan.json").exists():
             raise InputError(f"experiment {self.id!r} has not been started. Call run() first.")
-        return read_experiment(self.folder)
 
     def claims(self) -> ClaimList:
         """Return the claims that the results support, and those that remain open, as in claims.json.
@@ -225,7 +229,7 @@ class Experiment:
             runs = ordered_runs(ranked.runs, wanted, metric, smallest=smallest)
             if runs and ranked.mean is not None:
                 best = runs[0]
-                role = "grpo" if "grpo" in best.stages else "sft"
+                role = next(kind for kind in reversed(TRAINING_KINDS) if kind in best.stages)
                 adapter = data.workspace.stage(role, best.stages[role]).path / "adapter"
                 return BestRun(best, wanted, metric, ranked.mean, adapter)
         raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
@@ -235,7 +239,11 @@ class Experiment:
 
         Args:
             figures: also write image files; report.html always contains the figures.
+
+        Raises:
+            InputError: the experiment has not been started.
         """
+        self._require_started()
         running = lease_holder(self.folder) is not None
         return write_reports(self.folder, figures=figures, running=running).with_name("report.html")
 

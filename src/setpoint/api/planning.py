@@ -4,7 +4,7 @@ from setpoint.api.running import Notify
 from setpoint.experiments.launch import Preparation, available_adapters, prepare, preview, require_machine
 from setpoint.experiments.request import Request
 
-__all__ = ["Preparation", "available_adapters", "calibrated", "preview", "require_machine"]
+__all__ = ["Preparation", "available_adapters", "calibrated", "prepare", "preview", "require_machine"]
 
 
 def calibrated(request: Request, notify: Notify) -> Preparation:

@@ -109,8 +109,8 @@ def _read_record(path: Path) -> AdapterRecord:
         return read_record(path)
     except InputError as error:
         raise InputError(
-            f"{str(path)!r} is not an adapter trained by setpoint: {error} List the trained ones with "
-            "`setpoint models list`."
+            f"{str(path)!r} is not an adapter trained by setpoint: {error} Give the folder of one, such as "
+            "models/single_system/pendulum/sft/latest; `setpoint models list` shows them."
         ) from error
 
 

@@ -16,9 +16,11 @@ from setpoint.display import html_table
 from setpoint.errors import InputError, collect, unknown_name
 from setpoint.experiments.planning.canonical import checked_spec
 from setpoint.experiments.planning.single_run import single_fields
-from setpoint.experiments.planning.spec import SPECS, ExperimentSpec
+from setpoint.experiments.planning.spec import SPECS, ExperimentSpec, SingleSpec, SweepSpec
 from setpoint.experiments.planning.spec_fields import Design, Evaluation, Match, ModelType, Strategy, TrainingType
-from setpoint.experiments.request import make_request
+from setpoint.experiments.planning.start_adapters import named_adapter
+from setpoint.experiments.request import Request, make_request
+from setpoint.experiments.running.status import require_plan
 from setpoint.formatting import listed
 from setpoint.records.plan import Value
 
@@ -170,9 +172,11 @@ class Specification:
             accept_changes: if the id belongs to another specification, start a new experiment that follows it.
 
         Raises:
-            InputError: the specification is invalid, or the id belongs to another one.
+            InputError: the specification is invalid, the id belongs to another one, the workspace is a file, or the
+                adapter or the experiment that the specification names does not exist.
         """
         root = Workspace(require_path(workspace, "workspace"))
+        root.require_folder()
         spec = self.spec()
         local = sorted({*spec.systems} & {*plants.registered_names()})
         if local:
@@ -187,6 +191,8 @@ class Specification:
             fresh=require_flag(fresh, "fresh"),
             accept_changes=require_flag(accept_changes, "accept_changes"),
         )
+        if request.existing is None:
+            _require_sources(request)
         return Experiment(request, accept_changes=accept_changes)
 
     def __repr__(self) -> str:
@@ -197,11 +203,25 @@ class Specification:
         return html_table(type(self).__name__, ("field", "value"), list(self.fields.items()))
 
 
+def _require_sources(request: Request) -> None:
+    """Check that the adapter to start from, or the sweep to confirm, is in the workspace.
+
+    Raises:
+        InputError: it is not.
+    """
+    match request.spec:
+        case SingleSpec(start_from=str(place)):
+            named_adapter(request.workspace, place, request.base)
+        case SweepSpec(confirms=str(confirmed)):
+            require_plan(request.workspace, confirmed)
+
+
 class Sweep(Specification):
     """A hyperparameter sweep: every combination of the listed values, on every system.
 
-    The main fields are `systems`, `parameters` (name -> values), `training_types` (`sft`, `grpo` or `both`, the
-    default) and `replicates` (training seeds per configuration). The reference of specification files explains all.
+    The main fields are `systems`, `parameters` (name -> values), `training_types` (`sft`, `grpo`, `both`, `dagger` or
+    `dagger_grpo`; default: `both`) and `replicates` (training seeds per configuration). The reference of specification
+    files explains all.
 
     >>> Sweep(systems=["double_integrator"], parameters={"lora_rank": [4, 8, 16]}, replicates=3)
     Sweep(systems=['double_integrator'], parameters={'lora_rank': [4, 8, 16]}, replicates=3)
@@ -237,10 +257,11 @@ class CrossSystem(Specification):
 
 
 class Ablation(Specification):
-    """Comparison of training strategies: SFT, SFT then GRPO, GRPO from scratch.
+    """Comparison of training strategies: SFT, SFT then GRPO, GRPO from scratch, and DAgger.
 
-    The main fields are `systems`, `strategies` (`sft_only`, `sft_then_grpo`, `grpo_from_scratch`; default: all),
-    `equal_compute_control` and `replicates`. The reference of specification files explains all.
+    The main fields are `systems`, `strategies` (by default `sft_only`, `sft_then_grpo`, `grpo_from_scratch`; also
+    `sft_then_dagger`, `dagger_then_grpo`), `equal_compute_control` and `replicates`. The reference of specification
+    files explains all.
 
     Raises:
         InputError: a field is unknown or missing.
@@ -275,8 +296,9 @@ class Transfer(Specification):
 class Train(Specification):
     """Training of one model, as an experiment with one run. With several systems, the model is universal.
 
-    The main fields are `systems`, `training_type` (`sft`, `grpo` or `both`, the default), `parameters` (name -> value,
-    such as `{"lora_rank": 8}`) and `seed`. The reference of specification files explains all.
+    The main fields are `systems`, `training_type` (`sft`, `grpo`, `both`, the default, `dagger` or `dagger_grpo`),
+    `parameters` (name -> value, such as `{"lora_rank": 8}`) and `seed`. The reference of specification files explains
+    all.
 
     Raises:
         InputError: a field is unknown or missing.

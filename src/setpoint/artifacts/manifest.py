@@ -19,8 +19,10 @@ class StageKind(StrEnum):
 
     SFT = "sft"
     """Supervised fine-tuning on expert demonstrations."""
+    DAGGER = "dagger"
+    """Supervised fine-tuning on states that the model itself visits in closed loop, relabelled by the expert."""
     GRPO = "grpo"
-    """Reinforcement learning from simulated rewards, starting from the base model or an SFT adapter."""
+    """Reinforcement learning from simulated rewards, starting from the base model or another adapter."""
     EVALUATE = "evaluate"
     """Evaluation of a model on the test cases of a system."""
     REFERENCE = "reference"
@@ -32,7 +34,7 @@ class StageKind(StrEnum):
         return self in TRAINING_KINDS
 
 
-TRAINING_KINDS = (StageKind.SFT, StageKind.GRPO)
+TRAINING_KINDS = (StageKind.SFT, StageKind.DAGGER, StageKind.GRPO)
 """Kinds of training stages, in the order in which they run."""
 
 

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from jaxtyping import Float
 
 from setpoint import metrics, plants, problems
+from setpoint.arguments import require_instance
 from setpoint.errors import InputError, shown
 from setpoint.problems import Problem
 from setpoint.simulation import NO_DISTURBANCE, Disturbance, simulate
@@ -40,9 +41,14 @@ class ControlEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
             problem: a problem, or the name of its system.
 
         Raises:
-            InputError: the system is unknown, or the delay is as long as the horizon.
+            InputError: the system is unknown, the delay is as long as the horizon, or an argument has another type.
         """
-        self.problem = problem if isinstance(problem, Problem) else problems.get(problem)
+        if not isinstance(problem, Problem):
+            if not isinstance(problem, str):
+                raise InputError(f"problem must be a Problem or the name of a system, got {shown(problem)}.")
+            problem = problems.get(problem)
+        self.problem = problem
+        require_instance(disturbance, Disturbance, "disturbance")
         if disturbance.delay_steps >= self.problem.steps:
             raise InputError(
                 f"a delay must be shorter than the horizon, got {disturbance.delay_steps} of the {self.problem.steps} "
@@ -52,7 +58,7 @@ class ControlEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         plant = self.problem.plant
         self.observation_space = spaces.Box(-np.inf, np.inf, (plant.n_x + 1,), np.float64)
         self.action_space = spaces.Box(plant.control_lower, plant.control_upper, dtype=np.float64)
-        self._step = self.problem.steps  # `step` needs `reset` first
+        self._begun = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -74,7 +80,7 @@ class ControlEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         self._commanded = [np.zeros(problem.plant.n_u)] * drawn.delay_steps
         self._applied: list[np.ndarray] = []
         self._diverged = False
-        self._step = 0
+        self._step, self._begun = 0, True
         return self._observation(), {}
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -85,13 +91,21 @@ class ControlEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
             `cost`, `final_error`, `normalised_error`, `success` and `diverged`.
 
         Raises:
-            InputError: the episode is over, or the action has another shape.
+            InputError: no episode has begun or it is over, or the action has another shape or is not finite.
         """
+        if not self._begun:
+            raise InputError("no episode has begun. Call reset() first.")
         if self._step >= self.problem.steps:
-            raise InputError("the episode is over. Call reset() first.")
-        control = np.asarray(action, dtype=float)
+            raise InputError("the episode is over. Call reset() to begin the next one.")
+        try:
+            control = np.asarray(action, dtype=float)
+        except (TypeError, ValueError) as error:
+            shape = self.action_space.shape
+            raise InputError(f"an action must be numbers of shape {shape}, got {shown(action)}.") from error
         if control.shape != self.action_space.shape:
             raise InputError(f"an action must have shape {self.action_space.shape}, got {control.shape}.")
+        if not np.isfinite(control).all():
+            raise InputError(f"an action must be finite, got {control.tolist()}.")
         self._commanded.append(control)
         before = self._states[-1]
         self._advance(self._commanded[self._step] + self._control_errors[self._step])
@@ -121,9 +135,7 @@ class ControlEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         if given is None:
             spread = self.np_random.uniform(-1.0, 1.0, problem.plant.n_x) * np.array(problem.half_width)
             return np.asarray(problem.initial_centre + spread)
-        states, single = problem.as_states(given, "initial_state")
-        if not single:
-            raise InputError(f"an episode has one initial_state of shape ({problem.plant.n_x},), got {states.shape}.")
+        states, _ = problem.as_states(given, "initial_state", batch=False)
         problem.require_initial(states)
         return np.asarray(states[0])
 

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--parts",
         type=words,
         metavar="A,B",
-        help="optimal, detuned, universal, equal-compute (default: all of these), or sft: SFT on optimal control only",
+        help="optimal, detuned, universal, equal-compute (default: these); sft or dagger: on optimal control only",
     )
     parser.add_argument(
         "--evaluation", default="replanning", metavar="KIND", help="standard, replanning (default) or comprehensive"

@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     path.add_argument("name", metavar="NAME", nargs="?", help="name of the base (default: the built-in one)")
     show = add("show", "describe the built-in base and how it was trained", _show)
     add_json(show)
-    build = add("build", "rebuild the built-in base (about an hour on one core)", _build)
+    build = add("build", "rebuild the built-in base, or continue one (some hours on one core)", _build)
     build.add_argument(
         "--output", type=file_path, required=True, metavar="FOLDER", help="where to write it; must not exist"
     )
@@ -33,7 +33,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--workers", type=count, default=os.cpu_count() or 1, metavar="N", help="processes for the corpus"
     )
     build.add_argument("--chunks", type=count, metavar="N", help="chunks of the corpus, with 250 plants each")
-    build.add_argument("--steps", type=count, metavar="N", help="optimizer steps")
+    build.add_argument("--steps", type=count, metavar="N", help="optimizer steps with constant rates")
+    build.add_argument("--settling-steps", type=count, metavar="N", help="optimizer steps with decaying rates")
+    build.add_argument("--start-from", type=file_path, metavar="FOLDER", help="base to begin with")
+    build.add_argument(
+        "--checkpoints",
+        type=file_path,
+        metavar="FOLDER",
+        help="keep the state of the training here, and continue from it; more --steps continue a finished build",
+    )
     build.add_argument("--seed", type=int, default=0, metavar="N", help="seed of corpus and training (default 0)")
 
 
@@ -109,7 +117,15 @@ def _build(arguments: argparse.Namespace) -> int:
         raise InputError(f"--seed must be at least 0, got {arguments.seed}.")
     recipe = BaseRecipe(seed=arguments.seed)
     training = replace(recipe.pretraining, seed=arguments.seed, steps=arguments.steps or recipe.pretraining.steps)
-    recipe = replace(recipe, pretraining=training, chunks=arguments.chunks or recipe.chunks)
-    build_base(arguments.output, recipe, arguments.workers, lambda line: print(line, file=sys.stderr, flush=True))
+    settling = replace(recipe.settling, steps=arguments.settling_steps or recipe.settling.steps)
+    recipe = replace(recipe, pretraining=training, settling=settling, chunks=arguments.chunks or recipe.chunks)
+    build_base(
+        arguments.output,
+        recipe,
+        arguments.workers,
+        lambda line: print(line, file=sys.stderr, flush=True),
+        start=arguments.start_from,
+        checkpoints=arguments.checkpoints,
+    )
     print(arguments.output)
     return 0

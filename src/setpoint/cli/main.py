@@ -42,6 +42,7 @@ class Verb:
 VERBS = {
     "experiment": Verb("setpoint.cli.experiment", "run, plan, resume and watch experiments"),
     "train": Verb("setpoint.cli.train", "train and evaluate one model"),
+    "grpo": Verb("setpoint.cli.grpo", "check whether GRPO has a signal to learn from"),
     "arms": Verb("setpoint.cli.arms", "train every arm on every system and compare them in one table"),
     "evaluate": Verb("setpoint.cli.evaluate", "evaluate a model or a reference controller on test states"),
     "report": Verb("setpoint.cli.report", "regenerate the reports of an experiment"),

@@ -100,7 +100,7 @@ def _details(stage: "StageFolder", manifest: "Manifest | None") -> dict[str, Any
         "seed": None if stored is None else stored.seed,
         "base": config.get("base"),
         "datasets": config.get("datasets"),
-        "parameters": {group: config[group] for group in ("lora", "sft", "grpo") if group in config},
+        "parameters": {group: config[group] for group in ("lora", "sft", "dagger", "grpo") if group in config},
         "summary": None if manifest is None else manifest.summary,
         "measured": None if manifest is None else manifest.measured.to_json(),
     }

@@ -153,7 +153,8 @@ def _resolution_text(resolution: int | None) -> str:
 
 
 def _estimate_lines(prepared: "Preparation") -> list[str]:
-    from setpoint.experiments.planning.spec import needs_compute_ratio, planned_spec
+    from setpoint.experiments.planning.canonical import measured_kinds
+    from setpoint.experiments.planning.spec import planned_spec
     from setpoint.formatting import counted
 
     plan, expected = prepared.plan, prepared.estimate()
@@ -171,7 +172,7 @@ def _estimate_lines(prepared: "Preparation") -> list[str]:
     if expected.unknown:
         kinds = ", ".join(expected.unknown)
         lines.append(f"Estimate: no timings for {kinds}: none has run in this workspace. Use --calibrate to measure")
-    if needs_compute_ratio(planned_spec(plan)) and plan.compute_ratio is None:
+    if measured_kinds(planned_spec(plan)) and plan.compute_ratios is None:
         lines.append("The steps of the equal-compute control are provisional; they are measured before the launch.")
     return lines or ["Estimate: nothing left to do"]
 

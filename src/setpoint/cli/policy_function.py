@@ -30,4 +30,19 @@ def load_function(name: str) -> Callable[[Any], Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         raise InputError(f"module {module_name!r} has no function {function_name!r}. Define it there.")
-    return function  # type: ignore[no-any-return]
+    return _guarded(function, name)
+
+
+def _guarded(function: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
+    """Return the function with its exceptions as input errors."""
+
+    def guarded(observation: Any) -> Any:
+        try:
+            return function(observation)
+        except Exception as error:  # a function of the user may raise anything
+            raise InputError(
+                f"{name} of --policy raises {type(error).__name__}: {error}. It must take one observation, the state "
+                f"and the share of the horizon that is left, such as {shown(observation)}."
+            ) from error
+
+    return guarded

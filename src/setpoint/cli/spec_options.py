@@ -60,7 +60,11 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     for option, name in _AXES.items():
         parser.add_argument(f"--{option.replace('_', '-')}", type=words, metavar="V,V", help=f"sweep {name}")
     parser.add_argument(
-        "--training-types", "--training-type", type=words, metavar="A,B", help="sft, grpo, both (default both)"
+        "--training-types",
+        "--training-type",
+        type=words,
+        metavar="A,B",
+        help="sft, grpo, both, dagger, dagger_grpo (default both)",
     )
     parser.add_argument("--datasets", type=words, metavar="A,B", help="datasets, in the order of --systems")
     parser.add_argument("--dataset-name", metavar="NAME", help="one dataset with all systems")
@@ -88,13 +92,13 @@ def _add_options_of_types(parser: argparse.ArgumentParser) -> None:
         "--strategies",
         type=words,
         metavar="A,B",
-        help="training_ablation: sft_only, sft_then_grpo, grpo_from_scratch (default all)",
+        help="training_ablation: sft_only, sft_then_grpo, grpo_from_scratch, sft_then_dagger, dagger_then_grpo",
     )
     types.add_argument(
         "--equal-compute-control",
         action="store_const",
         const=True,
-        help="training_ablation: add SFT only, with the compute of SFT and GRPO together (measured first)",
+        help="training_ablation: add SFT only, with the compute of every longer strategy (measured first)",
     )
     types.add_argument("--source-system", metavar="A", help="transfer_learning: the system of the source models")
     types.add_argument(

@@ -74,7 +74,11 @@ def _function(arguments: argparse.Namespace) -> Subject:
 
     systems, label = _given_system(arguments), str(arguments.policy)
     function = load_function(label)
-    return Subject(label, systems, None, lambda: lambda problem: FeedbackController(problem, function, name="policy"))
+
+    def controller(problem: "Problem") -> "Controller":
+        return FeedbackController(problem, function, name="policy", label=label)
+
+    return Subject(label, systems, None, lambda: controller)
 
 
 def _reference(arguments: argparse.Namespace) -> Subject:

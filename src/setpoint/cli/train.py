@@ -34,7 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dataset-name", metavar="NAME", help="dataset of demonstrations (default: that of the systems)"
     )
     parser.add_argument("--datasets", type=words, metavar="A,B", help="datasets, in the order of --systems")
-    parser.add_argument("--training-type", default="both", metavar="TYPE", help="sft, grpo or both (default both)")
+    parser.add_argument(
+        "--training-type",
+        default="both",
+        metavar="TYPE",
+        help="sft, grpo, both (SFT then GRPO), dagger (SFT then DAgger) or dagger_grpo (default both)",
+    )
     parser.add_argument(
         "--run-id", metavar="ID", help="name of the run (default: single-<digest of the specification>)"
     )

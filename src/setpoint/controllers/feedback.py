@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from setpoint.controllers.interface import ControlPlan, ProblemController
 from setpoint.controllers.riccati import plan_feedback
 from setpoint.errors import InputError, shown
+from setpoint.formatting import counted
 from setpoint.problems import Problem
 
 Feedback = Callable[[np.ndarray], ArrayLike]
@@ -22,10 +23,17 @@ class FeedbackController(ProblemController):
 
     Attributes:
         function: observation (n_x+1,) -> control (n_u,) in SI units; it is clipped to the bounds.
+        label: name of the function in messages.
     """
 
-    def __init__(self, problem: Problem, function: Feedback, *, name: str = "feedback") -> None:
+    def __init__(
+        self, problem: Problem, function: Feedback, *, name: str = "feedback", label: str | None = None
+    ) -> None:
         """Store the function.
+
+        Args:
+            name: name of the controller in tables.
+            label: name of the function in messages; default: the name of the controller.
 
         Raises:
             InputError: `function` cannot be called.
@@ -35,6 +43,7 @@ class FeedbackController(ProblemController):
             raise InputError(f"a feedback must be a function of the observation, got {shown(function)}.")
         self.function = function
         self.name = name
+        self.label = repr(name) if label is None else label
 
     def feedback(self, step: int, x: Float[np.ndarray, "B n_x"]) -> Float[np.ndarray, "B n_u"]:
         """Return the clipped controls at grid step `step`.
@@ -55,7 +64,7 @@ class FeedbackController(ProblemController):
             control = np.empty(0)
         if control.size != n_u or not np.isfinite(control).all():
             raise InputError(
-                f"{self.name!r} must return {n_u} finite control(s) for a state of {self.problem.name}, got "
+                f"{self.label} must return {counted(n_u, 'finite control')} for a state of {self.problem.name}, got "
                 f"{shown(found)}."
             )
         return control.reshape(n_u)

@@ -91,12 +91,17 @@ def plan_feedback(
     x: Float[np.ndarray, "B n_x"],
     steps: int,
 ) -> ControlPlan:
-    """Simulate `feedback(step, x)` on the undisturbed plant from time `t` (s) and return the applied controls."""
+    """Simulate `feedback(step, x)` on the undisturbed plant from time `t` (s) and return the applied controls.
+
+    A state whose next one would not be finite stays where it is.
+    """
     plant = problem.plant
     start = round(t / plant.dt_s)  # rounded, because t is a multiple of dt_s only up to rounding
     controls = []
     for step in range(start, start + steps):
         u = feedback(step, x)
         controls.append(u)
-        x = plant.step(step * plant.dt_s, x, u)
+        with np.errstate(over="ignore", invalid="ignore"):
+            reached = plant.step(step * plant.dt_s, x, u)
+        x = np.where(np.isfinite(reached).all(axis=-1, keepdims=True), reached, x)
     return ControlPlan.of(np.stack(controls, axis=1))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from setpoint.artifacts import TRAINING_KINDS, StageKind, Workspace, create_json, require_real
+from setpoint.artifacts import StageKind, Workspace, create_json, require_real
 from setpoint.errors import InputError
 from setpoint.execution import Executor, Limits, LocalExecutor, gpus
 from setpoint.experiments.cost.calibration import calibrate
@@ -17,17 +17,18 @@ from setpoint.experiments.cost.estimate import (
     Estimate,
     StageTiming,
     actual_cost,
-    compute_ratio,
+    compute_ratios,
     estimate,
     observations,
 )
 from setpoint.experiments.cost.workers import fitting_workers
 from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.canonical import measured_kinds
 from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
 from setpoint.experiments.planning.datasets import Notify, ensure_datasets, find_datasets
 from setpoint.experiments.planning.experiment_types import design_runs
 from setpoint.experiments.planning.parameters import TRAINED
-from setpoint.experiments.planning.spec import SingleSpec, TransferSpec, needs_compute_ratio
+from setpoint.experiments.planning.spec import SingleSpec, TransferSpec
 from setpoint.experiments.planning.stages import PRELOAD
 from setpoint.experiments.planning.start_adapters import (
     Adapter,
@@ -111,12 +112,12 @@ def preview(request: Request) -> Preparation:
 
 def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
     """Return the inputs of the runs; an existing experiment keeps the ones that it was planned with."""
-    ratio: float | None = None
+    ratios: Mapping[StageKind, float] | None = None
     if request.existing is not None:
-        ratio = request.existing.compute_ratio
-    elif needs_compute_ratio(request.spec):
-        ratio = compute_ratio(request.workspace, request.base.digest)
-    return Inputs(request.base, datasets, _adapters(request), ratio)
+        ratios = request.existing.compute_ratios
+    elif kinds := measured_kinds(request.spec):
+        ratios = compute_ratios(request.workspace, request.base.digest, kinds)
+    return Inputs(request.base, datasets, _adapters(request), ratios)
 
 
 def _adapters(request: Request) -> list[Adapter]:
@@ -243,8 +244,9 @@ def _calibrated(prepared: Preparation, notify: Notify, *, everything: bool) -> P
     Only an equal-compute control depends on the measurements; its plan is then built again.
     """
     request = prepared.request
-    provisional = needs_compute_ratio(request.spec) and prepared.plan.compute_ratio is None
-    wanted = set(TRAINING_KINDS) if provisional else set[StageKind]()
+    measured = measured_kinds(request.spec)
+    provisional = bool(measured) and prepared.plan.compute_ratios is None
+    wanted = {StageKind.SFT, *measured} if provisional else set[StageKind]()
     if everything:
         expected = prepared.estimate(workers=1)
         wanted |= {*expected.unknown, *expected.unlike}

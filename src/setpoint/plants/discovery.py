@@ -25,6 +25,10 @@ GROUP = "setpoint.systems"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NUMBERS = (int, float, np.float64, np.int64)
 _STEEPEST = 1e9
+_TINY, _SMALL, _FAR = 1e-30, 1e-6, 0.37
+"""Shares of the half width: complex step, one-sided differences, and the distance that shows how large a change is."""
+_KINK, _ROUNDING = 0.01, 1e-6
+"""Tolerance of a slope as a share of its own size, and of the largest one."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,6 @@ def require_usable(problem: Any, taken: set[str]) -> None:
             )
     if len(plant.equations) != plant.n_x:
         raise InputError(f"equations must have {plant.n_x} entries, one per state, got {plant.equations}.")
-    slopes = plant.derivative(0.0, tuple(problem.target), (0.0,) * plant.n_u, np)
-    if len(slopes) != plant.n_x or not np.isfinite(slopes).all():
-        raise InputError(
-            f"derivative must return {plant.n_x} finite numbers at the target with zero control, got {slopes}."
-        )
     require_symbolic(plant)
     _require_smooth(problem)
 
@@ -152,3 +151,35 @@ def _require_smooth(problem: Any) -> None:
             f"the dynamics must be differentiable at the target, but a derivative there is {np.abs(slopes).max():.3g}. "
             "Move the target to a point where they are smooth."
         )
+    _require_no_kink(problem)
+
+
+def _require_no_kink(problem: Any) -> None:
+    """Compare the slopes on both sides of the target with the complex step, which ignores abs, max and the like.
+
+    Raises:
+        InputError: they differ, in a state or a control.
+    """
+    plant, n_x = problem.plant, problem.plant.n_x
+    centre = np.concatenate([problem.target, np.zeros(plant.n_u)])
+    widths = np.concatenate([problem.half_width, (plant.control_upper - plant.control_lower) / 2])
+
+    def slopes(point: np.ndarray) -> np.ndarray:
+        return np.array([complex(each) for each in plant.derivative(0.0, tuple(point[:n_x]), tuple(point[n_x:]), np)])
+
+    there = slopes(centre).real
+    for number, signal in enumerate((*plant.states, *plant.controls)):
+        shift = np.where(np.arange(len(centre)) == number, widths, 0.0)
+        exact = slopes(centre + 1j * _TINY * shift).imag / _TINY
+        right = (slopes(centre + _SMALL * shift).real - there) / _SMALL
+        left = (there - slopes(centre - _SMALL * shift).real) / _SMALL
+        with np.errstate(all="ignore"):
+            far = np.nan_to_num(slopes(centre + _FAR * shift).real - there, posinf=0.0, neginf=0.0)
+        size = np.abs([exact, right, left, far]).max(axis=0)
+        wrong = np.maximum(np.abs(right - exact), np.abs(left - exact)) > _KINK * size + _ROUNDING * size.max()
+        if wrong.any():
+            raise InputError(
+                f"the dynamics must be smooth at the target, but the derivative of {plant.states[wrong.argmax()].name} "
+                f"has a kink in {signal.name} there. Replace abs, max and min by smooth forms, such as "
+                "xp.sqrt(x**2 + 0.01) for abs(x)."
+            )

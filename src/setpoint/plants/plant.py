@@ -90,6 +90,23 @@ class Plant(ABC):
     ) -> tuple[Component, ...]:
         """Return the n_x components of x' at time `t` (s) for state components `x` and control components `u`."""
 
+    def checked_derivative(
+        self, t: Component, x: Sequence[Component], u: Sequence[Component], xp: Any
+    ) -> tuple[Component, ...]:
+        """Return `derivative` of these arguments.
+
+        Raises:
+            InputError: it does not have one value per state.
+        """
+        slopes: Any = self.derivative(t, x, u, xp)
+        scalar = isinstance(slopes, np.ndarray) and slopes.ndim == 0
+        if scalar or not isinstance(slopes, tuple | list | np.ndarray) or len(slopes) != self.n_x:
+            raise InputError(
+                f"{self.name}: derivative must return a tuple with one value per state ({self.n_x}), got "
+                f"{shown(slopes)}."
+            )
+        return slopes if isinstance(slopes, tuple) else tuple(slopes)
+
     @property
     def coefficients(self) -> Mapping[str, float]:
         """Coefficients in the second-order family (`setpoint.plants.second_order`); empty for plants outside it.
@@ -142,7 +159,7 @@ class Plant(ABC):
         self, t: Component, x: Sequence[Component], u: Sequence[Component], xp: Any
     ) -> tuple[Component, ...]:
         """Return the state components one grid interval later, with `u` held constant."""
-        return rk4_step(self.derivative, t, tuple(x), tuple(u), self.dt_s, xp, self.substeps)
+        return rk4_step(self.checked_derivative, t, tuple(x), tuple(u), self.dt_s, xp, self.substeps)
 
     def step(self, t: float, x: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Advance the states `x` (..., n_x) by one grid interval under the held controls `u` (..., n_u)."""

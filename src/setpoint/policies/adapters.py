@@ -60,6 +60,8 @@ def read_record(adapter: Path) -> AdapterRecord:
         InputError: there is none, or a damaged one.
     """
     path = adapter / ADAPTER_RECORD
+    if not path.is_file():
+        raise InputError(f"it has no {ADAPTER_RECORD}.")
     fields = Fields(read_json(path, links=True), path)
     prompts, systems = fields.inner("dialect"), fields.texts("systems")
     decimals = fields.table("dialect").get("control_decimals")

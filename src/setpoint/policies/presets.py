@@ -20,7 +20,7 @@ class BasePreset:
     Attributes:
         name: `tiny`, `small` or `general`.
         prompt, answer: default format of prompts and answers.
-        lora, sft, grpo: default parameters of the training stages.
+        lora, sft, dagger, grpo: default parameters of the training stages.
         header_tokens: tokens before the first move of an answer, if answers have a fixed layout; else None.
         tokens_per_move: tokens per control of a move below `ONE_DIGIT`, if constant; else None. With both values,
             generation stops after the required moves.
@@ -32,6 +32,7 @@ class BasePreset:
     answer: Mapping[str, Any]
     lora: Mapping[str, Any]
     sft: Mapping[str, Any]
+    dagger: Mapping[str, Any]
     grpo: Mapping[str, Any]
     max_answer_tokens: int | None = None
     header_tokens: int | None = None
@@ -71,6 +72,7 @@ TINY = BasePreset(
     answer={"moves": 0, "decimals": 2},
     lora={"rank": 8, "scale": 20.0},
     sft={"learning_rate": 2e-4, "steps": 200, "batch_size": 16},
+    dagger={"learning_rate": 2e-4, "steps": 300, "batch_size": 16},
     grpo={"learning_rate": 1e-4, "steps": 60, "batch_size": 64},
     header_tokens=6,
     tokens_per_move=2,
@@ -84,6 +86,7 @@ SMALL = BasePreset(
     answer=_COMPACT_ANSWER,
     lora={"rank": 16, "scale": 2.0},
     sft={"learning_rate": 1e-3, "steps": 400, "batch_size": 8, "validation_every": 100},
+    dagger={"learning_rate": 5e-4, "steps": 300, "batch_size": 8},
     grpo={"learning_rate": 5e-5, "steps": 100, "batch_size": 64},
 )
 GENERAL = BasePreset(
@@ -92,6 +95,7 @@ GENERAL = BasePreset(
     answer=_COMPACT_ANSWER,
     lora={"rank": 16, "scale": 2.0},
     sft={"learning_rate": 2e-4, "steps": 250, "batch_size": 16},
+    dagger={"learning_rate": 1e-4, "steps": 150, "batch_size": 16},
     grpo={"learning_rate": 1e-5, "steps": 200, "batch_size": 64},
 )
 PRESETS = {preset.name: preset for preset in (TINY, SMALL, GENERAL)}

@@ -1,32 +1,24 @@
-"""Random second-order plants for pre-training the built-in base, none of them close to a named plant.
+"""Distances between drawn and named plants: no drawn plant may come close to a named one.
 
-Plants are compared by the Taylor coefficients of their acceleration, so that g sin(x) and g x − g x³/6 are equivalent.
-A drawn plant is rejected if every coefficient is within 20 % of a named plant's; coefficients below one are compared
-by absolute difference, which rejects more plants than a purely relative rule.
+Plants are compared by the slopes x' at probe points in the initial set of the named plant and its range of controls. A
+drawn plant of equal size is rejected if, in every equation, the largest difference is within 20 % of the named plant's
+largest slope. Members of the second-order family are also compared by the Taylor coefficients of their acceleration, so
+that g sin(x) and g x − g x³/6 are equivalent; coefficients below one are compared by absolute difference, which rejects
+more plants than a purely relative rule.
 """
 
-from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from jaxtyping import Float
 
-from setpoint import plants
+from setpoint import plants, problems
+from setpoint.plants import Plant, components_of
+from setpoint.pretraining.random_plants import RandomPlant, slopes
+from setpoint.seeding import generator
 
 EXCLUSION = 0.2
-TERMINAL_WEIGHT = 10.0
-POSITION_WEIGHT = 10.0
-CONTROL_WEIGHT = 0.1
-STEPS = 50
-
-
-@dataclass(frozen=True)
-class DrawnPlant:
-    """A random plant with its problem: coefficients by name, time step, bounds, weights and initial set."""
-
-    coefficients: dict[str, float]
-    dt_s: float
-    control_bound: float
-    velocity_weight: float
-    half_width: tuple[float, float]
+_PROBES = 64
 
 
 def taylor_coefficients(coefficients: dict[str, float]) -> np.ndarray:
@@ -43,38 +35,44 @@ def distance(coefficients: dict[str, float], other: dict[str, float]) -> float:
     return float((difference / np.maximum(np.abs(reference), 1.0)).max())
 
 
-def named_coefficients() -> dict[str, dict[str, float]]:
-    """Return the coefficients of all built-in plants of the second-order family.
+def slope_distance(drawn: RandomPlant, named: str) -> float:
+    """Return the largest difference of the slopes in any equation, relative to the largest slope of `named`."""
+    points, controls, reference = _probes(named)
+    found = np.stack(slopes(drawn, components_of(points), components_of(controls), np), axis=-1)
+    largest = np.maximum(np.abs(reference).max(axis=0), 1e-9)
+    return float((np.abs(found - reference).max(axis=0) / largest).max())
+
+
+def distances(drawn: RandomPlant) -> dict[str, float]:
+    """Return the distance of `drawn` from every named plant of the same size.
 
     Plug-ins are excluded: the corpus must not depend on the packages that happen to be installed.
     """
+    named = {name: plants.get(name) for name in plants.shipped_names()}
+    alike = {name: plant for name, plant in named.items() if (plant.n_x, plant.n_u) == drawn.shape}
+    return {name: _distance(drawn, plant) for name, plant in alike.items()}
+
+
+def named_coefficients() -> dict[str, dict[str, float]]:
+    """Return the coefficients of all built-in plants of the second-order family."""
     found = {name: dict(plants.get(name).coefficients) for name in plants.shipped_names()}
     return {name: coefficients for name, coefficients in found.items() if coefficients}
 
 
-def draw_plant(rng: np.random.Generator) -> DrawnPlant:
-    """Draw a plant of the family; the caller rejects plants close to a named one."""
-    stiffness = rng.uniform(-4, 4) if rng.random() < 0.6 else rng.uniform(4, 12)
-    share = rng.choice([0.0, 1.0, rng.random()], p=[0.5, 0.25, 0.25])
-    coefficients = {
-        "a": _sparse(rng, stiffness * (1 - share)),
-        "b": _sparse(rng, rng.uniform(-1.5, 1.5)),
-        "c": _sparse(rng, rng.uniform(-2, 2)),
-        "d": _sparse(rng, rng.uniform(-1.5, 1.5)),
-        "g": _sparse(rng, stiffness * share, 0.1),
-        "e": 1.0 if rng.random() < 0.3 else round(rng.uniform(0.5, 1.5), 2),
-    }
-    fast = coefficients["a"] + coefficients["g"] > 5 or rng.random() < 0.5
-    half_width = rng.uniform(0.3, 1.6, 2)
-    return DrawnPlant(
-        coefficients=coefficients,
-        dt_s=0.05 if fast else 0.1,
-        control_bound=round(rng.uniform(2, 7), 1),
-        velocity_weight=1.0 if rng.random() < 0.5 else 10.0,
-        half_width=(float(half_width[0]), float(half_width[1])),
-    )
+def _distance(drawn: RandomPlant, named: Plant) -> float:
+    if drawn.coefficients and named.coefficients:
+        return distance(drawn.coefficients, dict(named.coefficients))
+    return slope_distance(drawn, named.name)
 
 
-def _sparse(rng: np.random.Generator, value: float, zero_share: float = 0.3) -> float:
-    """Return `value` rounded to two decimals, as in the prompt, or zero with probability `zero_share`."""
-    return 0.0 if rng.random() < zero_share else round(float(value), 2)
+@cache
+def _probes(
+    name: str,
+) -> tuple[Float[np.ndarray, "P n_x"], Float[np.ndarray, "P n_u"], Float[np.ndarray, "P n_x"]]:
+    """Return states, controls and slopes x' of a named plant at its probe points."""
+    problem = problems.get(name)
+    plant, rng = problem.plant, generator("probes", name)
+    states = problem.initial_centre + rng.uniform(-1, 1, (_PROBES, plant.n_x)) * np.array(problem.half_width)
+    controls = rng.uniform(plant.control_lower, plant.control_upper, (_PROBES, plant.n_u))
+    found = plant.derivative(0.0, components_of(states), components_of(controls), np)
+    return states, controls, np.stack([np.broadcast_to(part, _PROBES) for part in found], axis=-1)

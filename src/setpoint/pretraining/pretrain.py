@@ -1,12 +1,14 @@
 """Pre-training of the built-in base on the corpus: all weights, loss on the answers only.
 
-Muon (Jordan et al. 2024) on the hidden matrices and AdamW on the rest, with a constant learning rate followed by linear
-decay. The decay matters most: an undecayed checkpoint has a good likelihood but controls poorly.
+Muon (Jordan et al. 2024) on the hidden matrices and AdamW on the rest. The rate is constant in the first phase, whose
+end is a checkpoint from which training can continue, and decays linearly in the last. The decay matters most: an
+undecayed checkpoint has a good likelihood but controls poorly.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from setpoint.pretraining.packing import Batch, Pack, batches, collate
 from setpoint.pretraining.tokenizer import NUMBER_SHAPES, prompt_only_tokens
 
 
@@ -31,27 +34,32 @@ class Architecture:
     num_attention_heads: int = 4
     num_key_value_heads: int = 2
     head_dim: int = 16
-    max_position_embeddings: int = 512
+    max_position_embeddings: int = 768
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Optimiser settings of one phase."""
+    """Optimiser settings of one phase.
 
-    steps: int = 16_000
-    batch_size: int = 32
+    Attributes:
+        steps: optimizer steps; 0 leaves the phase out.
+        batch_size: plants per step, with all their rows.
+        decay_share: last share of the steps in which the rates decay linearly; 0 keeps them constant.
+        margin: margin of the correct token kind over all others, in nats; see `TokenKinds`.
+    """
+
+    steps: int
+    batch_size: int = 8
     muon_rate: float = 0.02
     adam_rate: float = 4e-3
     warmup_steps: int = 100
-    decay_share: float = 0.6
+    decay_share: float = 0.0
     seed: int = 0
     margin: float = 0.0
-    """Margin of the correct token kind over all others, in nats; see `TokenKinds`."""
 
 
-SETTLING = Pretraining(steps=2_500, muon_rate=0.006, adam_rate=1.2e-3, decay_share=1.0, seed=1, margin=6.0)
-"""Last phase. Likelihood alone does not determine how far invalid tokens rank below valid ones, so that fine-tuning
-occasionally makes an invalid token the most likely one. A margin between token kinds prevents this."""
+_EVALUATED = 16
+"""Packs per forward pass of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -76,18 +84,6 @@ class TokenKinds:
             )
             kinds.append(names.setdefault(shape, len(names)))
         return cls(torch.tensor(kinds))
-
-
-@dataclass(frozen=True)
-class EncodedCorpus:
-    """Token ids, (n, T), right-padded, and the start and end of the answer in each row, (n, 2)."""
-
-    ids: np.ndarray
-    spans: np.ndarray
-
-    def head(self, rows: int) -> "EncodedCorpus":
-        """Return the first `rows` rows."""
-        return EncodedCorpus(self.ids[:rows], self.spans[:rows])
 
 
 def build_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
@@ -116,21 +112,27 @@ def build_model(architecture: Architecture, tokenizer: Any, seed: int) -> Any:
 
 def pretrain(
     model: Any,
-    corpus: EncodedCorpus,
-    held_out: EncodedCorpus,
+    corpus: Sequence[Pack],
+    held_out: Sequence[Pack],
     kinds: TokenKinds,
     recipe: Pretraining,
     log: Callable[[dict[str, Any]], None],
+    checkpoint: Path | None = None,
 ) -> None:
-    """Train `model` in place; `log` receives step, losses (nats per token) and CPU time (s) about 100 times."""
+    """Train `model` in place; `log` receives step, losses (nats per token) and CPU time (s) about 50 times.
+
+    With `checkpoint`, the state of the training is written there regularly and at the end, and training continues from
+    a file that is already there, also with more steps than it was written with.
+    """
     torch.manual_seed(recipe.seed)
     optimizers = _optimizers(model, recipe)
-    batches = _batches(corpus, recipe)
-    started, recent, every = process_time(), list[float](), max(1, recipe.steps // 100)
+    done, spent = _restore(checkpoint, model, optimizers)
+    started, recent, every = process_time(), list[float](), max(1, recipe.steps // 50)
+    stream = batches(corpus, recipe.batch_size, recipe.seed, done)
     model.train()
-    for step in range(recipe.steps):
+    for step in range(done, recipe.steps):
         _set_rates(optimizers, recipe, step)
-        loss = answer_loss(model, *next(batches), kinds, recipe.margin)
+        loss = answer_loss(model, next(stream), kinds, recipe.margin)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, _ in optimizers:
@@ -138,49 +140,75 @@ def pretrain(
             optimizer.zero_grad()
         recent.append(loss.item())
         if (step + 1) % every == 0 or step + 1 == recipe.steps:
+            cpu_s = spent + process_time() - started
             log(
                 {
                     "step": step + 1,
                     "train_nll": round(float(np.mean(recent)), 4),
                     "validation_nll": round(evaluate(model, held_out, kinds), 4),
-                    "cpu_s": round(process_time() - started, 1),
+                    "cpu_s": round(cpu_s, 1),
                 }
             )
             recent.clear()
+            if checkpoint is not None:
+                _save(checkpoint, model, optimizers, step + 1, cpu_s)
 
 
-def answer_loss(
-    model: Any, ids: torch.Tensor, spans: torch.Tensor, kinds: TokenKinds, margin: float = 0.0
-) -> torch.Tensor:
+def answer_loss(model: Any, batch: Batch, kinds: TokenKinds, margin: float = 0.0) -> torch.Tensor:
     """Return the mean negative log-likelihood of the answer tokens, in nats.
 
     With a margin, the logits of all tokens of a kind other than the target's are raised by it first, as in the additive
     margin softmax (Wang et al. 2018). Likelihood ratios within a kind do not change.
-
-    Args:
-        ids: token ids, (B, T), right-padded; attention is causal, so the padding needs no mask.
-        spans: start and end of each answer, (B, 2).
     """
-    # The hidden state at position t - 1 predicts the token at t; logits are computed for answer tokens only.
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-    position = torch.arange(1, ids.shape[1])[None]
-    in_answer = (position >= spans[:, :1]) & (position < spans[:, 1:])
-    targets = ids[:, 1:][in_answer]
-    logits = model.lm_head(hidden[in_answer])
+    hidden = model.model(
+        input_ids=batch.ids, attention_mask=batch.attention, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    # The hidden state before a token predicts it; an answer never begins a segment, so that state is of the same row.
+    in_answer = batch.answers[:, 1:]
+    targets = batch.ids[:, 1:][in_answer]
+    logits = model.lm_head(hidden[:, :-1][in_answer])
     if margin > 0:
         logits = logits + margin * (kinds.of_token[targets][:, None] != kinds.of_token)
     return F.cross_entropy(logits, targets)
 
 
 @torch.no_grad()
-def evaluate(model: Any, held_out: EncodedCorpus, kinds: TokenKinds) -> float:
-    """Return the mean loss over the held-out rows."""
+def evaluate(model: Any, held_out: Sequence[Pack], kinds: TokenKinds) -> float:
+    """Return the mean loss per answer token over the held-out rows."""
     model.eval()
-    losses = [
-        answer_loss(model, *_tensors(held_out, rows), kinds) for rows in _split(np.arange(len(held_out.ids)), 128)
-    ]
+    total, tokens = 0.0, 0
+    ordered = sorted(held_out, key=len)
+    for start in range(0, len(ordered), _EVALUATED):
+        batch = collate(ordered[start : start + _EVALUATED])
+        count = int(batch.answers.sum())
+        total, tokens = total + count * answer_loss(model, batch, kinds).item(), tokens + count
     model.train()
-    return float(torch.stack(losses).mean())
+    return total / tokens
+
+
+def _save(
+    path: Path, model: Any, optimizers: list[tuple[torch.optim.Optimizer, float]], step: int, cpu_s: float
+) -> None:
+    state = {
+        "step": step,
+        "cpu_s": cpu_s,
+        "model": model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer, _ in optimizers],
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(path)
+
+
+def _restore(path: Path | None, model: Any, optimizers: list[tuple[torch.optim.Optimizer, float]]) -> tuple[int, float]:
+    """Load a checkpoint, if there is one; return its step and CPU time."""
+    if path is None or not path.exists():
+        return 0, 0.0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    for (optimizer, _), saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    return state["step"], state["cpu_s"]
 
 
 def _optimizers(model: Any, recipe: Pretraining) -> list[tuple[torch.optim.Optimizer, float]]:
@@ -194,27 +222,8 @@ def _optimizers(model: Any, recipe: Pretraining) -> list[tuple[torch.optim.Optim
 
 def _set_rates(optimizers: list[tuple[torch.optim.Optimizer, float]], recipe: Pretraining, step: int) -> None:
     left = 1 - step / recipe.steps
-    factor = min(1.0, (step + 1) / recipe.warmup_steps, max(left / recipe.decay_share, 0.01))
+    decay = max(left / recipe.decay_share, 0.01) if recipe.decay_share else 1.0
+    factor = min(1.0, (step + 1) / recipe.warmup_steps, decay)
     for optimizer, rate in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate * factor
-
-
-def _batches(corpus: EncodedCorpus, recipe: Pretraining) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield shuffled batches endlessly, reshuffled every epoch."""
-    rng = np.random.default_rng(recipe.seed)
-    while True:
-        order = rng.permutation(len(corpus.ids))
-        whole = len(order) - len(order) % recipe.batch_size
-        for rows in order[:whole].reshape(-1, recipe.batch_size):
-            yield _tensors(corpus, rows)
-
-
-def _tensors(corpus: EncodedCorpus, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    spans = corpus.spans[rows]
-    ids = corpus.ids[rows, : spans[:, 1].max()]
-    return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(spans.astype(np.int64))
-
-
-def _split(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]

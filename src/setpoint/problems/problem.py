@@ -15,6 +15,7 @@ from setpoint.arguments import is_number
 from setpoint.display import html_table
 from setpoint.errors import InputError, collect, shown
 from setpoint.fingerprint import file_digest
+from setpoint.formatting import counted
 from setpoint.modes import CLOSED_LOOP_REPLANNING, EvaluationMode
 from setpoint.plants import Plant, components_of
 from setpoint.seeding import generator
@@ -68,14 +69,12 @@ class Problem:
         """Reject ill-posed problems, with all errors at once."""
         self._require_types()
         plant = self.plant
-        wrong: list[InputError] = []
-        if not all(type(count) is int and count >= 1 for count in (self.steps, self.starts)):
-            wrong.append(
-                InputError(
-                    f"{self.name}: horizon and starts must be integers of at least 1, got {self.steps} and "
-                    f"{self.starts}."
-                )
-            )
+        counts = {"steps": self.steps, "starts": self.starts}
+        wrong = [
+            InputError(f"{self.name}: {field} must be an integer of at least 1, got {count}.")
+            for field, count in counts.items()
+            if type(count) is not int or count < 1
+        ]
         if self.evaluation_mode not in list(EvaluationMode):
             wrong.append(InputError(f"{self.name}: evaluation_mode must be {_MODES}, got {self.evaluation_mode!r}."))
         elif self.evaluation_mode == EvaluationMode.OPEN_LOOP and not self.open_loop:
@@ -94,7 +93,8 @@ class Problem:
         for field, length in lengths.items():
             values = getattr(self, field)
             if len(values) != length:
-                wrong.append(InputError(f"{self.name}: {field} must have {length} values, got {len(values)}."))
+                needed = counted(length, "value")
+                wrong.append(InputError(f"{self.name}: {field} must have {needed}, got {len(values)}."))
             elif not _finite(values):
                 wrong.append(InputError(f"{self.name}: {field} must be finite, got {values}."))
         if not _finite((self.terminal_weight,)):
@@ -118,11 +118,19 @@ class Problem:
         open_loop: object = self.open_loop
         if not isinstance(plant, Plant):
             raise InputError(f"plant must be a Plant, got {shown(plant)}.")
+        if not hasattr(plant, "__dataclass_fields__"):
+            raise InputError(
+                f"the class of a plant must be a dataclass, and {type(plant).__name__} is none. Decorate it with "
+                "@dataclass(frozen=True)."
+            )
         wrong = []
         vectors = ("q", "r", "target", "half_width", *(() if self.centre is None else ("centre",)))
         for field in vectors:
             values: object = getattr(self, field)
-            if not isinstance(values, list | tuple | np.ndarray) or not all(map(_is_component, values)):
+            if not isinstance(values, list | tuple | np.ndarray):
+                length = counted(plant.n_u if field == "r" else plant.n_x, "number")
+                wrong.append(InputError(f"{self.name}: {field} must be a tuple of {length}, got {shown(values)}."))
+            elif not all(map(_is_component, values)):
                 wrong.append(InputError(f"{self.name}: {field} must be numeric, got {shown(values)}."))
         for field in ("terminal_weight", "detuned_gain"):
             if not _is_component(getattr(self, field)):
@@ -158,7 +166,7 @@ class Problem:
                 )
         if not any(weight > 0 for weight in _numbers(self.q)) and len(_numbers(self.q)) == len(self.q):
             wrong.append(InputError(f"{self.name}: at least one weight in q must be positive."))
-        slopes = plant.derivative(0.0, self.target, (0.0,) * plant.n_u, np)
+        slopes = plant.checked_derivative(0.0, self.target, (0.0,) * plant.n_u, np)
         for signal, slope, width in zip(plant.states, slopes, self.half_width, strict=False):
             # `not <=` rather than `>`, so that NaN is rejected too.
             if _numbers((slope,)) and not abs(slope) * self.horizon_s <= _LARGEST_DRIFT * width:
@@ -233,22 +241,23 @@ class Problem:
             return "global optimum"
         return "optimum" if self.starts == 1 else "best known"
 
-    def as_states(self, x: ArrayLike, name: str) -> tuple[Float[np.ndarray, "B n_x"], bool]:
+    def as_states(self, x: ArrayLike, name: str, *, batch: bool = True) -> tuple[Float[np.ndarray, "B n_x"], bool]:
         """Return `x`, one state (n_x,) or a batch (B, n_x), as a batch, and whether it was one state.
 
         Args:
             name: the caller's name of this argument, for messages.
+            batch: whether a batch is allowed.
 
         Raises:
             InputError: `x` has another shape or non-finite values.
         """
         n_x, names = self.plant.n_x, ", ".join(signal.name for signal in self.plant.states)
-        expected = f"of shape ({n_x},) or (B, {n_x}): {names}"
+        expected = f"of shape ({n_x},){f' or (B, {n_x})' if batch else ''}: {names}"
         try:
             states = np.asarray(x, dtype=float)
         except (TypeError, ValueError) as error:
             raise InputError(f"{name} must be numeric, {expected}; got {shown(x)}.") from error
-        if states.ndim not in {1, 2} or states.shape[-1] != n_x:
+        if states.ndim not in ({1, 2} if batch else {1}) or states.shape[-1] != n_x:
             raise InputError(f"{name} must be {expected}; got shape {states.shape}.")
         if not np.isfinite(states).all():
             raise InputError(f"{name} must be finite, but contains NaN or infinite values.")

@@ -38,7 +38,11 @@ class StageRole(StrEnum):
     SFT = "sft"
     """Supervised fine-tuning."""
     EVALUATE_SFT = "evaluate_sft"
-    """Evaluation between SFT and GRPO."""
+    """Evaluation after SFT, before the next training stage."""
+    DAGGER = "dagger"
+    """Supervised fine-tuning on visited states."""
+    EVALUATE_DAGGER = "evaluate_dagger"
+    """Evaluation between DAgger and GRPO."""
     GRPO = "grpo"
     """Reinforcement learning."""
     EVALUATE = "evaluate"
@@ -47,7 +51,7 @@ class StageRole(StrEnum):
     @property
     def kind(self) -> StageKind:
         """Kind of a stage in this role."""
-        return StageKind(self.value) if self in {StageRole.SFT, StageRole.GRPO} else StageKind.EVALUATE
+        return StageKind(self.value) if self.value in TRAINING_KINDS else StageKind.EVALUATE
 
 
 _POSITION = {role: position for position, role in enumerate(StageRole)}
@@ -188,8 +192,9 @@ class Plan(_Record):
     runs: tuple[PlannedRun, ...]
     stages: dict[str, PlannedStage]
     shared: Shared
-    compute_ratio: float | None = None
-    """Measured CPU time of a GRPO completion relative to an SFT row; only with equal-compute controls."""
+    compute_ratios: dict[StageKind, float] | None = None
+    """Kind of training stage -> measured CPU time of a unit of its work relative to an SFT row; only with equal-compute
+    controls."""
     adapters: tuple[str, ...] = ()
     """Existing adapters that the experiment trains further, as `kind/id`."""
     provenance: dict[str, Any]

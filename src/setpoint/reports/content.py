@@ -13,6 +13,7 @@ from setpoint.analysis.data.subject import OneCell, Subject
 from setpoint.analysis.factors.claim_builder import level_heading
 from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
+from setpoint.artifacts import TRAINING_KINDS
 from setpoint.formatting import (
     counted,
     factor_label,
@@ -222,7 +223,7 @@ def configuration_label(data: ExperimentData, result: ConfigurationResult) -> st
     words = [
         f"System: {one_line(result.system)}",
         f"LoRA: {_setting(run, 'lora_rank', ('lora', 'rank'))}",
-        f"LR: {_setting(run, 'learning_rate', ('sft', 'learning_rate'), ('grpo', 'learning_rate'))}",
+        f"LR: {_setting(run, 'learning_rate', *((kind, 'learning_rate') for kind in TRAINING_KINDS))}",
     ]
     shown = {"lora_rank", "learning_rate", "system"}
     words += [f"{factor}: {level_text(run.level(factor))}" for factor in data.analysis.factors if factor not in shown]
@@ -269,7 +270,7 @@ def stages_of(runs: Iterable[RunResult], role: str) -> dict[str, list[RunResult]
 def curve_names(data: ExperimentData, system: str) -> list[str]:
     """Return all curve labels of the system in the order of their colours, which PNG and SVG figures share."""
     runs = [run for run in data.runs if system in run.systems]
-    labels = [name for role in ("sft", "grpo") for name in curve_labels(data, stages_of(runs, role)).values()]
+    labels = [name for role in TRAINING_KINDS for name in curve_labels(data, stages_of(runs, role)).values()]
     return list(dict.fromkeys(labels))
 
 
@@ -360,6 +361,7 @@ _ASKED = frozenset(
         ClaimKind.BEST_CONFIGURATIONS,
         ClaimKind.CONFIRMATION,
         ClaimKind.SFT_AGAINST_BASE,
+        ClaimKind.DAGGER_AGAINST_SFT,
         ClaimKind.GRPO_AGAINST_SFT,
         ClaimKind.FAILURES,
     }
@@ -372,7 +374,7 @@ def _line(claim: Claim) -> tuple[str, str]:
 
 def _fixed(data: ExperimentData, factor: str) -> str:
     """Say that a parameter was not swept, and which value it had."""
-    places = {"lora_rank": [("lora", "rank")]}.get(factor, [("sft", factor), ("grpo", factor)])
+    places = {"lora_rank": [("lora", "rank")]}.get(factor, [(kind, factor) for kind in TRAINING_KINDS])
     values = sorted({_setting(run, factor, *places) for run in data.runs})
     if len(values) > 1:
         return f"{factor} is confounded with other parameters ({', '.join(values)})"

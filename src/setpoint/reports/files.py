@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
+from setpoint.artifacts import TRAINING_KINDS
 from setpoint.reports.content import Report, run_at
 
 REPORTS = "reports"
@@ -95,7 +96,7 @@ def _trained(data: ExperimentData, run: RunResult) -> list[str]:
     """Return the finished training stages of a run; all of a successful run's are."""
     return [
         role
-        for role in ("sft", "grpo")
+        for role in TRAINING_KINDS
         if role in run.stages and (run.state.ok or data.workspace.stage(role, run.stages[role]).finished())
     ]
 

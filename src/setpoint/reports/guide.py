@@ -113,6 +113,7 @@ OF_KIND = {
     ClaimKind.RANKS: "arms",
     ClaimKind.SOURCE: "arms",
     ClaimKind.SFT_AGAINST_BASE: "stages",
+    ClaimKind.DAGGER_AGAINST_SFT: "stages",
     ClaimKind.GRPO_AGAINST_SFT: "stages",
     ClaimKind.SECONDARY: "many",
     ClaimKind.FAILURES: "many",

@@ -40,7 +40,7 @@ def _from_values(run: RunResult, failure_class: FailureClass) -> str:
 
 def _found(run: RunResult, field: str) -> tuple[str, float] | None:
     """Return stage and value of a numeric resolved parameter, of the last stage that has it."""
-    for name in ("grpo", "sft", "lora"):
+    for name in ("grpo", "dagger", "sft", "lora"):
         block: Any = run.resolved.get(name)
         if isinstance(block, Mapping) and isinstance(block.get(field), int | float) and block[field]:
             return name, float(block[field])

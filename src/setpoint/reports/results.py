@@ -29,7 +29,7 @@ EPISODE_METRICS = (
 )
 MODE_METRICS = ("final_error", "success_rate", "regret_median", "parse_rate", "control_cost")
 """Metrics of the modes that are not primary, in columns such as `replan_5_final_error`."""
-PHASES = {"base_": "base", "sft_": "after_sft", "": "final"}
+PHASES = {"base_": "base", "sft_": "after_sft", "dagger_": "after_dagger", "": "final"}
 """Column prefix -> the outcome in the primary evaluation mode; the final one has no prefix."""
 
 
@@ -50,7 +50,7 @@ def _parameters(run: RunResult) -> dict[str, Cell]:
     """Return all resolved training parameters, swept or not, by the names that a sweep uses."""
     return {
         f"{group}{'_' if group == 'lora' else '.'}{name}": value
-        for group in ("lora", "sft", "grpo")
+        for group in ("lora", "sft", "dagger", "grpo")
         for name, value in (run.resolved.get(group) or {}).items()
         if isinstance(value, str | int | float | bool)
     }

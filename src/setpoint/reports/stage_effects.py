@@ -13,7 +13,11 @@ from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.subject import OneCell
 from setpoint.formatting import change_text, counted, factor_label, level_text
 
-STAGES = {ClaimKind.SFT_AGAINST_BASE: "SFT", ClaimKind.GRPO_AGAINST_SFT: "GRPO"}
+STAGES = {
+    ClaimKind.SFT_AGAINST_BASE: "SFT",
+    ClaimKind.DAGGER_AGAINST_SFT: "DAgger",
+    ClaimKind.GRPO_AGAINST_SFT: "GRPO",
+}
 UNLIKE = 3.0
 """Cells are unlike if the largest effect is this many times the median effect, or if signs differ."""
 SMALL = 0.02

@@ -32,10 +32,11 @@ def curve_record(step: int, kind: str, logs: Mapping[str, Any]) -> dict[str, Any
 class TrainingCurve(TrainerCallback):
     """Writes the training curve and stops a run whose loss or gradient is not finite."""
 
-    def __init__(self, kind: str, log: Callable[[Mapping[str, Any]], None]) -> None:
-        """Pass each line to `log`."""
+    def __init__(self, kind: str, log: Callable[[Mapping[str, Any]], None], first_step: int = 0) -> None:
+        """Pass each line to `log`; `first_step` is the number of steps of the stage before this training."""
         self._kind = kind
         self._log = log
+        self._first_step = first_step
 
     def on_log(
         self,
@@ -51,7 +52,7 @@ class TrainingCurve(TrainerCallback):
             StageError: the run has diverged.
         """
         logs = logs or {}
-        record = curve_record(state.global_step, self._kind, logs)
+        record = curve_record(self._first_step + state.global_step, self._kind, logs)
         if record.keys() > {"step", "stage"}:
             self._log(record)
         for name in ("loss", "grad_norm", "eval_loss"):

@@ -1,15 +1,15 @@
 """Group relative policy optimisation (GRPO, Shao et al. 2024) with rewards from simulation."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from setpoint import problems
-from setpoint.artifacts import StageContext
+from setpoint.artifacts import StageContext, read_json, write_json
 from setpoint.errors import StageError
 from setpoint.policies.chat import TEMPLATE_OPTIONS
-from setpoint.policies.controller import answer_limit, moves_to_generate
 from setpoint.policies.language_model import room_for_answer
 from setpoint.policies.presets import TINY
 from setpoint.rewards import RewardRule
@@ -17,9 +17,15 @@ from setpoint.training.batches import BatchLayout
 from setpoint.training.callbacks import TrainingCurve
 from setpoint.training.checkpoints import SealCheckpoints
 from setpoint.training.config import GrpoParameters
+from setpoint.training.held_out import HeldOutRewards
 from setpoint.training.label_positions import score_labels_only
 from setpoint.training.rows import Example, Examples, load_examples, schedule
+from setpoint.training.scoring import Preflight, Scoring, preflight
 from setpoint.training.session import Session, mean_at_ends
+
+_HELD_OUT = 64
+"""Held-out states that are scored during training."""
+_PREFLIGHT_PROMPTS = 16
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -33,34 +39,82 @@ def run(context: StageContext) -> dict[str, Any]:
     """
     parameters = GrpoParameters.model_validate(context.config["grpo"])
     examples = load_examples(context.workspace, context.config, "train")
+    validation = load_examples(context.workspace, context.config, "validation")
     session = Session.open(context)
+    scoring = Scoring.of(session, parameters, list(examples))
+    before = _preflight_once(scoring, parameters, examples, context)
+    before.require_signal()
+    scored = schedule(validation, min(_HELD_OUT, sum(map(len, validation.values()))), "grpo")
+    greedy = partial(scoring.greedy_rewards, scored)
+    held_out = HeldOutRewards(greedy, parameters.validation_every, context.checkpoints, context.log)
 
     def build(layout: BatchLayout) -> Any:
-        return _trainer(session, parameters, layout, examples)
+        return _trainer(session, parameters, layout, examples, scoring, held_out)
 
     initial = BatchLayout.of(session.runtime, parameters.batch_size, parameters.group_size)
     trainer, layout = session.train(build, initial)
     rewards = _rewards(trainer)
+    gain = held_out.gain(trainer.state)
+    session.model.load_state_dict(held_out.best(), strict=False)
     return {
         **session.publish(trainer, layout),
         **rewards,
+        **gain.summary(),
+        **before.summary(),
         "rows": sum(map(len, examples.values())),
         "rows_seen": trainer.state.global_step * parameters.batch_size // parameters.group_size,
         "completions": trainer.state.global_step * parameters.batch_size,
     }
 
 
-def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, examples: Examples) -> Any:
+def run_preflight(context: StageContext) -> dict[str, Any]:
+    """Return what a stage would find before its first step, without training; nothing is refused.
+
+    Raises:
+        InputError: the configuration, the base, the data or the parent's adapter is invalid.
+    """
+    parameters = GrpoParameters.model_validate(context.config["grpo"])
+    examples = load_examples(context.workspace, context.config, "train")
+    scoring = Scoring.of(Session.open(context), parameters, list(examples))
+    return dict(_preflight(scoring, parameters, examples, context).summary())
+
+
+def _preflight(scoring: Scoring, parameters: GrpoParameters, examples: Examples, context: StageContext) -> Preflight:
+    return preflight(scoring, parameters, schedule(examples, _PREFLIGHT_PROMPTS, "preflight", context.seed))
+
+
+def _preflight_once(
+    scoring: Scoring, parameters: GrpoParameters, examples: Examples, context: StageContext
+) -> Preflight:
+    """Return the pre-flight of this stage; an earlier attempt has left it beside its checkpoints."""
+    file = context.checkpoints / "preflight.json"
+    stored = read_json(file)
+    fingerprint = scoring.session.fingerprint
+    if isinstance(stored, dict) and stored.get("fingerprint") == fingerprint:
+        return Preflight(**stored["found"])
+    found = _preflight(scoring, parameters, examples, context)
+    context.log({"step": 0, "stage": "grpo", **found.summary()})
+    write_json(file, {"fingerprint": fingerprint, "found": asdict(found)})
+    return found
+
+
+def _trainer(
+    session: Session,
+    parameters: GrpoParameters,
+    layout: BatchLayout,
+    examples: Examples,
+    scoring: Scoring,
+    held_out: HeldOutRewards,
+) -> Any:
     from datasets import Dataset, disable_progress_bars
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
+
+    from setpoint.training.move_trainer import MoveTrainer
 
     disable_progress_bars()
     if session.base.preset.name != TINY.name:
         score_labels_only()
-    context, prompt_format = session.context, session.prompt_format
-    preset = session.base.preset
-    horizon = parameters.reward_horizon or prompt_format.blocking.steps
-    moves = moves_to_generate(preset, prompt_format, horizon)
+    context = session.context
     # A prompt gives one group of completions, so a step uses batch_size / group_size prompts.
     prompts = parameters.steps * parameters.batch_size // parameters.group_size
     seen = schedule(examples, prompts, "grpo", context.seed)
@@ -68,7 +122,7 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         **session.arguments(parameters, layout),
         steps_per_generation=layout.steps_per_generation,
         num_generations=parameters.group_size,
-        max_completion_length=_longest_answer(session, examples, seen, moves),
+        max_completion_length=_longest_answer(session, seen, scoring.tokens),
         mask_truncated_completions=False,  # answers are truncated on purpose, after the moves that are scored
         temperature=parameters.temperature,
         beta=parameters.beta,
@@ -76,24 +130,24 @@ def _trainer(session: Session, parameters: GrpoParameters, layout: BatchLayout, 
         scale_rewards=parameters.scale_rewards,
         chat_template_kwargs=TEMPLATE_OPTIONS,
     )
-    rule = RewardRule(prompt_format, parameters.reward_horizon, parameters.reward_tolerance, cut_off=moves is not None)
-    return GRPOTrainer(
+    return MoveTrainer(
+        moves_only=parameters.scored_tokens == "moves",
         model=session.model,
-        reward_funcs=_reward_function(rule),
+        reward_funcs=_reward_function(scoring.rule),
         args=arguments,
         train_dataset=Dataset.from_list([_problem_row(example, session) for example in seen]),
         processing_class=session.chat.tokenizer,
-        callbacks=[TrainingCurve("grpo", context.log), SealCheckpoints(session.fingerprint, context.must_end)],
+        callbacks=[
+            TrainingCurve("grpo", context.log),
+            held_out,
+            SealCheckpoints(session.fingerprint, context.must_end),
+        ],
     )
 
 
-def _longest_answer(session: Session, examples: Examples, seen: Sequence[Example], moves: int | None) -> int:
+def _longest_answer(session: Session, seen: Sequence[Example], wanted: int) -> int:
     """Return the limit on sampled tokens: what answers need, within the context of the base."""
-    preset, prompt_format = session.base.preset, session.prompt_format
-    wanted = max(
-        answer_limit(preset, problems.get(name), prompt_format, moves, session.count_tokens) for name in examples
-    )
-    longest = max(len(session.chat.prompt(example.prompt(prompt_format))) for example in seen)
+    longest = max(len(session.chat.prompt(example.prompt(session.prompt_format))) for example in seen)
     return room_for_answer(session.model, longest, wanted)
 
 

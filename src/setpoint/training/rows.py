@@ -83,6 +83,17 @@ def load_examples(workspace: Workspace, config: Mapping[str, Any], split: Split)
     return found
 
 
+def dataset_infos(workspace: Workspace, config: Mapping[str, Any]) -> dict[str, DatasetInfo]:
+    """Return system -> its dataset.
+
+    Raises:
+        InputError: a dataset is missing or damaged.
+        StageError: a dataset differs from the one the stage was planned with.
+    """
+    pairs = zip(config["systems"], config["datasets"], strict=True)
+    return {system: _planned_dataset(workspace, source) for system, source in pairs}
+
+
 def _planned_dataset(workspace: Workspace, source: Mapping[str, str]) -> DatasetInfo:
     path = workspace.datasets / source["name"]
     if not path.is_dir():

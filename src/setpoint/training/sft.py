@@ -1,7 +1,10 @@
 """Supervised fine-tuning: LoRA on optimal answers, with the loss on the answer tokens only."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+from transformers import TrainerCallback
 
 from setpoint.artifacts import StageContext
 from setpoint.policies.presets import TINY
@@ -31,20 +34,23 @@ def run(context: StageContext) -> dict[str, Any]:
     session = Session.open(context)
     keep_best = KeepBest(parameters.patience, context.checkpoints) if parameters.patience else None
 
+    seen = schedule(examples, parameters.steps * parameters.batch_size, "sft", context.seed)
+    callbacks = [TrainingCurve("sft", context.log), *([keep_best] if keep_best else [])]
+
     def build(layout: BatchLayout) -> Any:
-        return _trainer(session, parameters, layout, examples, validation, keep_best)
+        return supervised_trainer(session, parameters, layout, seen, validation, callbacks)
 
     trainer, layout = session.train(build, BatchLayout.of(session.runtime, parameters.batch_size))
     kept_step, validation_loss = _select_adapter(session, trainer, keep_best)
-    seen = trainer.state.global_step * parameters.batch_size
+    rows_seen = trainer.state.global_step * parameters.batch_size
     return {
         **session.publish(trainer, layout),
-        **_training_losses(trainer),
+        **training_losses(trainer),
         "validation_loss": validation_loss,
         "kept_step": kept_step,
         "rows": sum(map(len, examples.values())),
-        "rows_seen": seen,
-        "tokens": sum(map(len, trainer.train_dataset[:seen]["input_ids"])),
+        "rows_seen": rows_seen,
+        "tokens": sum(map(len, trainer.train_dataset[:rows_seen]["input_ids"])),
     }
 
 
@@ -64,29 +70,28 @@ def _select_adapter(session: Session, trainer: Any, keep_best: KeepBest | None) 
         session.model.load_state_dict(keep_best.best(), strict=False)
     step, loss = losses[kept]
     guessing = math.log(len(session.chat.tokenizer))
-    trained = _training_losses(trainer)
+    trained = training_losses(trainer)
     if loss > _COLLAPSED * guessing and trained["final_loss"] > trained["first_loss"]:
         message = f"the validation loss of {loss:.3g} is close to that of uniform guessing ({guessing:.3g})"
         raise diverged(message, trainer.state)
     return step, loss
 
 
-def _trainer(
+def supervised_trainer(
     session: Session,
     parameters: SftParameters,
     layout: BatchLayout,
-    examples: Examples,
+    seen: list[Example],
     validation: Examples,
-    keep_best: KeepBest | None,
+    callbacks: Sequence[TrainerCallback],
 ) -> Any:
+    """Return a trainer that sees the examples `seen` once, in order, and seals its checkpoints."""
     from datasets import disable_progress_bars
     from trl import SFTConfig, SFTTrainer
 
     disable_progress_bars()
     if session.base.preset.name != TINY.name:
         score_labels_only()
-    context = session.context
-    seen = schedule(examples, parameters.steps * parameters.batch_size, "sft", context.seed)
     held_out = schedule(validation, min(_VALIDATION_ROWS, sum(map(len, validation.values()))), "validation")
     arguments = SFTConfig(
         **session.arguments(parameters, layout),
@@ -98,8 +103,6 @@ def _trainer(
         eval_steps=parameters.validation_every or None,
         per_device_eval_batch_size=session.runtime.generation_batch_size,
     )
-    curve = TrainingCurve("sft", context.log)
-    callbacks = [curve, *([keep_best] if keep_best else []), SealCheckpoints(session.fingerprint, context.must_end)]
     distinct = {id(example): example for example in seen}
     trainer = SFTTrainer(
         model=session.model,
@@ -107,7 +110,7 @@ def _trainer(
         train_dataset=_encoded(list(distinct.values()), session),
         eval_dataset=_encoded(held_out, session),
         processing_class=session.chat.tokenizer,
-        callbacks=callbacks,
+        callbacks=[*callbacks, SealCheckpoints(session.fingerprint, session.context.must_end)],
     )
     # Repeat examples only after tokenisation, so that each is tokenised once.
     position = {key: index for index, key in enumerate(distinct)}
@@ -127,7 +130,8 @@ def _encoded(examples: list[Example], session: Session) -> Any:
     return Dataset.from_list(rows)
 
 
-def _training_losses(trainer: Any) -> dict[str, float]:
+def training_losses(trainer: Any) -> dict[str, float]:
+    """Return the mean losses at both ends of the training, and the smallest loss."""
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     first, final = mean_at_ends(losses)
     return {"first_loss": first, "final_loss": final, "min_loss": min(losses)}

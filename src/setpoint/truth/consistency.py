@@ -17,6 +17,7 @@ TESTED_ESTIMATES = frozenset(
         ClaimKind.DIFFERENCE,
         ClaimKind.THESE_SYSTEMS,
         ClaimKind.SFT_AGAINST_BASE,
+        ClaimKind.DAGGER_AGAINST_SFT,
         ClaimKind.GRPO_AGAINST_SFT,
     }
 )

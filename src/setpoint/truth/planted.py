@@ -193,7 +193,8 @@ def _outputs(run: PlantedRun) -> dict[str, str]:
 def _outcome(run: PlantedRun, system: str) -> RunOutcome:
     errors, mean = run.errors[system], run.mean_error(system)
     metrics = {"final_error": mean if math.isfinite(mean) else None, "cases": float(len(errors))}
-    return RunOutcome(None, None, metrics, CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors)))
+    cases = CaseValues(_case_ids(len(errors)), dict.fromkeys(CASE_METRICS, errors))
+    return RunOutcome(None, None, metrics, cases=cases)
 
 
 @lru_cache(maxsize=64)

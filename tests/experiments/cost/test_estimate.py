@@ -7,19 +7,22 @@ from typing import Any
 
 import pytest
 
-from setpoint.artifacts import Measured, Workspace, read_json, write_json
+from setpoint.artifacts import Measured, StageKind, Workspace, read_json, write_json
 from setpoint.execution import Outcome, Task
 from setpoint.execution.slurm import Profile, Resources
 from setpoint.execution.slurm.client import ClusterLimits
 from setpoint.execution.slurm.profile import read_profile
 from setpoint.experiments.cost.calibration import LENGTHS, calibrate
 from setpoint.experiments.cost.cluster import estimated_needs
-from setpoint.experiments.cost.estimate import StageTiming, compute_ratio, estimate, observations, work_of
+from setpoint.experiments.cost.estimate import StageTiming, compute_ratios, estimate, observations, work_of
+from setpoint.experiments.planning.build import Inputs, build_plan
+from setpoint.experiments.planning.canonical import canonical_spec
+from setpoint.experiments.planning.spec import make_spec
 from setpoint.experiments.planning.suggestions import suggestions
 from setpoint.experiments.running.recovery import RECOVERABLE, recovery_steps, recovery_text
 from setpoint.experiments.slurm import scripts
-from setpoint.records.plan import Plan, PlannedStage
-from support.sweeps import make_plan, run_plan
+from setpoint.records.plan import NamedDigest, Plan, PlannedStage
+from support.sweeps import BASE, make_plan, run_plan
 
 SWEEP: dict[str, Any] = {"systems": "di", "parameters": {"sft.steps": [40, 80, 160], "batch_size": [8, 32]}}
 RATES = {"sft": (2.0, 0.004), "grpo": (3.0, 0.02), "evaluate": (1.0, 0.01), "reference": (0.3, 0.005)}
@@ -154,7 +157,7 @@ def test_a_damaged_stage_teaches_nothing_and_the_others_do(tmp_path: Path, name:
 
 
 def test_equal_compute_is_counted_from_measured_costs(tmp_path: Path) -> None:
-    assert compute_ratio(Workspace(tmp_path), "b0") is None
+    assert compute_ratios(Workspace(tmp_path), "b0", (StageKind.GRPO,)) is None
     plan = make_plan(type="training_ablation", systems="di", equal_compute_control=True, replicates=2)
     control = [run for run in plan.runs if run.factors["strategy"] == "sft_equal_compute"]
     both = next(run for run in plan.runs if run.factors["strategy"] == "sft_then_grpo").resolved
@@ -163,6 +166,30 @@ def test_equal_compute_is_counted_from_measured_costs(tmp_path: Path) -> None:
     assert control[0].resolved["sft"]["steps"] == both["sft"]["steps"] + round(rows / both["sft"]["batch_size"])
     assert control[0].settings == {"sft.steps": control[0].resolved["sft"]["steps"]}
     assert f"sft.steps={control[0].resolved['sft']['steps']}" in control[0].command
+
+
+def test_every_longer_strategy_has_a_control_of_its_own_compute(tmp_path: Path) -> None:
+    strategies = ["sft_only", "sft_then_grpo", "sft_then_dagger", "dagger_then_grpo"]
+    spec = {"type": "training_ablation", "systems": "di", "strategies": strategies, "equal_compute_control": True}
+    datasets = {"double_integrator": NamedDigest(name="di", digest="d0")}
+    inputs = Inputs(BASE, datasets, compute_ratios={StageKind.GRPO: 2.0, StageKind.DAGGER: 1.5})
+    plan = build_plan(canonical_spec(make_spec(spec)), "sweep", inputs)
+    assert compute_ratios(Workspace(tmp_path), "b0", (StageKind.DAGGER,)) is None
+    by_strategy = {run.factors["strategy"]: run.resolved for run in plan.runs}
+    longest = by_strategy["dagger_then_grpo"]
+    sft, dagger, grpo = longest["sft"], longest["dagger"], longest["grpo"]
+    labels = dagger["rounds"] * dagger["episodes"] * 10
+    cost = {
+        "": 2.0 * grpo["steps"] * grpo["batch_size"],
+        "_dagger": 1.5 * (dagger["steps"] * dagger["batch_size"] + labels),
+    }
+    cost["_dagger_grpo"] = cost[""] + cost["_dagger"]
+    for ending, rows in cost.items():
+        steps = by_strategy[f"sft_equal_compute{ending}"]["sft"]["steps"]
+        assert steps == sft["steps"] + round(rows / sft["batch_size"])
+    # All strategies share one SFT stage, and DAgger is trained once for both of its strategies.
+    kinds = [stage.kind for stage in plan.stages.values()]
+    assert (kinds.count(StageKind.SFT), kinds.count(StageKind.DAGGER), kinds.count(StageKind.GRPO)) == (4, 1, 2)
 
 
 ASKED = Resources(gpus=1, mem_mb=32768, time_min=1440)

@@ -15,11 +15,15 @@ DI = ("double_integrator",)
         ("lora.rank", "lora_rank", [("lora", "rank")]),
         ("lora_rank", "lora_rank", [("lora", "rank")]),
         ("rank", "lora_rank", [("lora", "rank")]),
-        ("learning_rate", "learning_rate", [("sft", "learning_rate"), ("grpo", "learning_rate")]),
+        (
+            "learning_rate",
+            "learning_rate",
+            [("sft", "learning_rate"), ("dagger", "learning_rate"), ("grpo", "learning_rate")],
+        ),
         ("sft.learning_rate", "sft.learning_rate", [("sft", "learning_rate")]),
         ("sft_learning_rate", "sft.learning_rate", [("sft", "learning_rate")]),
         ("temperature", "grpo.temperature", [("grpo", "temperature")]),
-        ("batch_size", "batch_size", [("sft", "batch_size"), ("grpo", "batch_size")]),
+        ("batch_size", "batch_size", [("sft", "batch_size"), ("dagger", "batch_size"), ("grpo", "batch_size")]),
     ],
 )
 def test_names(name: str, canonical: str, places: list[tuple[str, str]]) -> None:

@@ -40,7 +40,10 @@ def test_single_values_need_no_brackets_and_short_names_are_resolved() -> None:
         ({"systems": []}, "systems"),
         ({}, "systems"),
         ({"systems": "di", "metrics": ["final_eror"]}, "Did you mean 'final_error'"),
-        ({"systems": "di", "training_types": ["rlhf"]}, "unknown training type 'rlhf'. Known: both, grpo, sft."),
+        (
+            {"systems": "di", "training_types": ["rlhf"]},
+            "unknown training type 'rlhf'. Known: both, dagger, dagger_grpo, grpo",
+        ),
         ({"systems": "di", "training_types": []}, "training_types"),
         ({"systems": "di", "replicates": 0}, "replicates must be at least 1 and at most 1000, got 0"),
         ({"systems": "di", "replicates": "many"}, "replicates must be an integer, got 'many'"),
@@ -241,7 +244,7 @@ def test_what_follows_from_other_fields_is_not_given_as_well() -> None:
         ({"type": "single", "systems": "di", "training_types": ["sft", "grpo"]}, "one training type, got sft, grpo."),
         (
             {"type": "training_ablation", "systems": "di", "strategies": "sft_only", "equal_compute_control": True},
-            "needs the strategy sft_then_grpo as its counterpart",
+            "needs a strategy as its counterpart: sft_then_grpo or sft_then_dagger or dagger_then_grpo",
         ),
         ({"type": "transfer_learning", "source_system": "di", "target_systems": "vdp", "datasets": "a"}, "1 for 2"),
         ({"systems": "di", "retries": {"transient": -1}}, "retries.transient must be at least 0, got -1."),

@@ -13,9 +13,14 @@ from setpoint.formatting import counted, number_text, p_text
 
 STRATEGY = "strategy"
 NOTES = {
-    "sft_equal_compute": [
-        "sft_equal_compute matches the training compute of SFT and GRPO; start-up of the GRPO stage is not counted"
+    f"sft_equal_compute{ending}": [
+        f"sft_equal_compute{ending} matches the training compute of {stages}; start-up of {later} is not counted"
     ]
+    for ending, stages, later in (
+        ("", "SFT and GRPO", "the GRPO stage"),
+        ("_dagger", "SFT and DAgger", "the DAgger stage"),
+        ("_dagger_grpo", "SFT, DAgger and GRPO", "the later stages"),
+    )
 }
 """Caveats of single strategies."""
 

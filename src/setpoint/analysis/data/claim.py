@@ -89,8 +89,10 @@ class ClaimKind(StrEnum):
     """Which single trained model is best on the shared test cases?"""
     SFT_AGAINST_BASE = "sft_against_base"
     """Does SFT improve on the base model?"""
+    DAGGER_AGAINST_SFT = "dagger_against_sft"
+    """Does DAgger improve on the SFT model that it started from?"""
     GRPO_AGAINST_SFT = "grpo_against_sft"
-    """Does GRPO improve on the SFT model that it started from?"""
+    """Does GRPO improve on the model that it started from?"""
     FAILURES = "failures"
     """Does the failure rate depend on the level of a parameter?"""
     SECONDARY = "secondary"
@@ -123,6 +125,7 @@ FORMS: Mapping[ClaimKind, Form] = {
     ClaimKind.CONFIRMATION: Form((OneConfiguration,), forms.ConfirmationEvidence),
     ClaimKind.CHECKPOINTS: Form((NoneType,), forms.CheckpointEvidence),
     ClaimKind.SFT_AGAINST_BASE: Form((OneCell, NoneType), forms.StageEvidence),
+    ClaimKind.DAGGER_AGAINST_SFT: Form((OneCell, NoneType), forms.StageEvidence),
     ClaimKind.GRPO_AGAINST_SFT: Form((OneCell, NoneType), forms.StageEvidence),
     ClaimKind.FAILURES: Form((OneFactor,), forms.FailureEvidence),
     ClaimKind.SECONDARY: Form((MetricByFactor,), forms.SecondaryEvidence),

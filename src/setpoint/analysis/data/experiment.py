@@ -53,6 +53,7 @@ class RunOutcome:
         final: metrics at the end of the run.
         cases: values of the single test cases behind `final`.
         modes: mode of the episodes -> metrics at the end of the run, for every mode that was evaluated.
+        after_dagger: metrics after DAgger.
     """
 
     base: Metrics | None
@@ -60,6 +61,7 @@ class RunOutcome:
     final: Metrics | None
     cases: CaseValues | None = None
     modes: Mapping[str, Metrics] = field(default_factory=dict)
+    after_dagger: Metrics | None = None
 
 
 @dataclass(frozen=True)

@@ -353,10 +353,14 @@ class _RunReader:
     def _outcome(self, run: PlannedRun, system: str) -> RunOutcome:
         start, _, _ = self._metrics(run.stage(StageRole.EVALUATE_START, system), system)
         after_sft, _, _ = self._metrics(run.stage(StageRole.EVALUATE_SFT, system), system)
+        after_dagger, _, _ = self._metrics(run.stage(StageRole.EVALUATE_DAGGER, system), system)
         final, cases, modes = self._metrics(run.stage(StageRole.EVALUATE, system), system, all_modes=True)
         if run.training_type == "sft":
             after_sft = final
-        return RunOutcome(start if run.start else self.base.get(system), after_sft, final, cases, modes)
+        if run.training_type == "dagger":
+            after_dagger = final
+        before = start if run.start else self.base.get(system)
+        return RunOutcome(before, after_sft, final, cases, modes, after_dagger)
 
     def _metrics(
         self, stage_id: str | None, system: str, *, all_modes: bool = False

@@ -1,10 +1,10 @@
-"""Improvement of a training stage on its starting point: SFT on the base, GRPO on its SFT parent.
+"""Improvement of a training stage on its starting point: SFT on the base, DAgger and GRPO on their parents.
 
 The base is a single fixed model, so only trained runs contribute variance. An SFT stage that is shared by several runs
 is one observation.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,15 +49,20 @@ class _Question:
 
 
 SFT = _Question(ClaimKind.SFT_AGAINST_BASE, "SFT against the base", "SFT")
+DAGGER = _Question(ClaimKind.DAGGER_AGAINST_SFT, "DAgger against its SFT parent", "DAgger")
 GRPO = _Question(ClaimKind.GRPO_AGAINST_SFT, "GRPO against its SFT parent", "GRPO")
 
 
 def improvement_claims(data: ExperimentData) -> list[Claim]:
-    """Make the claims over all cells of a system and for each cell, for both stages."""
+    """Make the claims over all cells of a system and for each cell, for every stage."""
     primary = data.quantity(data.analysis.primary_metric)
     metric = primary if primary.source != "measured" else data.quantity("final_error")
     scale = Scale(metric, data.analysis.scale == "log")
-    cells = {SFT: _sft_cells(data, scale), GRPO: _grpo_cells(data, scale)}
+    cells = {
+        SFT: _sft_cells(data, scale),
+        DAGGER: _later_cells(data, scale, "dagger", lambda o: (o.after_sft, o.after_dagger)),
+        GRPO: _later_cells(data, scale, "grpo", lambda o: (o.after_dagger or o.after_sft, o.final)),
+    }
     return [claim for question, found in cells.items() for claim in _claims(question, found, scale, data)]
 
 
@@ -78,17 +83,26 @@ def _sft_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
     ]
 
 
-def _grpo_cells(data: ExperimentData, scale: Scale) -> list[_Cell]:
-    """Return one cell for each configuration that continues from an SFT parent."""
+def _later_cells(
+    data: ExperimentData,
+    scale: Scale,
+    role: str,
+    ends: Callable[[RunOutcome], tuple[Metrics | None, Metrics | None]],
+) -> list[_Cell]:
+    """Return one cell for each configuration whose stage in `role` continues an SFT model.
+
+    Args:
+        ends: metrics before and after that stage.
+    """
     by_configuration: dict[int, list[RunResult]] = {}
     for run in data.runs:
-        if run.training_type == "both":
+        if "sft" in run.stages and role in run.stages:
             by_configuration.setdefault(run.configuration, []).append(run)
     return [
         _cell(system, _common_label(runs, data), pairs, scale)
         for runs in by_configuration.values()
         for system in data.systems
-        if (pairs := [(o.after_sft, o.final) for o in _outcomes(runs, system) if o.after_sft and o.final])
+        if (pairs := [(b, a) for b, a in map(ends, _outcomes(runs, system)) if b and a])
     ]
 
 

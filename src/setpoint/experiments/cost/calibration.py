@@ -13,6 +13,7 @@ from setpoint.records.plan import Plan, PlannedStage
 
 LENGTHS = {
     StageKind.SFT: (4, 24),
+    StageKind.DAGGER: (4, 24),
     StageKind.GRPO: (2, 6),
     StageKind.EVALUATE: (8, 40),
     StageKind.REFERENCE: (8, 40),
@@ -84,6 +85,9 @@ def _shortened(stage: PlannedStage, length: int) -> PlannedStage:
     config = dict(stage.config)
     if stage.kind.trains:
         config[stage.kind.value] = {**config[stage.kind], "steps": length}
+        if stage.kind is StageKind.DAGGER:
+            # With the expert's plans executed, an untrained model cannot leave the region of states with labels.
+            config[stage.kind.value] |= {"episodes": length, "expert_share": 1.0}
     else:
         config["cases"] = length
     return stage.model_copy(update={"config": config})

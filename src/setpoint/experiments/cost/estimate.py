@@ -20,8 +20,9 @@ from setpoint.evaluation import CONDITION_CASES
 from setpoint.fingerprint import digest
 from setpoint.records.estimate import ActualCost, EstimateRecord, StageEstimate, TotalEstimate
 from setpoint.records.plan import Plan
+from setpoint.training.config import training_units
 
-KINDS = (StageKind.REFERENCE, StageKind.EVALUATE, StageKind.SFT, StageKind.GRPO)
+KINDS = (StageKind.REFERENCE, StageKind.EVALUATE, *TRAINING_KINDS)
 """Stage kinds, in the order in which a calibration runs them."""
 CALIBRATION = "calibration"
 """Subfolder of a workspace with the calibration runs; it is a workspace itself."""
@@ -158,7 +159,7 @@ def work_of(kind: StageKind, config: Mapping[str, Any]) -> Work:
     # Lengths of prompts and answers determine the cost of a large base more than anything else.
     form = digest([dict(fields.table(name, {})) for name in ("dialect", "generation")])
     if kind.trains:
-        return _training_work(kind, (base, form), fields.inner(kind))
+        return _training_work(kind, (base, form), fields)
     cases = fields.number("cases")
     units = cases
     for condition in fields.inners("conditions", []):
@@ -167,10 +168,17 @@ def work_of(kind: StageKind, config: Mapping[str, Any]) -> Work:
     return Work(kind, (base, form, fields.text("evaluation"), fields.text("system")), units)
 
 
-def _training_work(kind: StageKind, model: tuple[str, str], fields: Fields) -> Work:
+def _training_work(kind: StageKind, model: tuple[str, str], config: Fields) -> Work:
+    fields = config.inner(kind)
     steps, batch = fields.whole("steps"), fields.whole("batch_size", least=1)
     if kind is StageKind.GRPO:
         return Work(kind, (*model, str(fields.whole("reward_horizon", 0)), str(batch)), steps * batch)
+    if kind is StageKind.DAGGER:
+        try:
+            units = training_units(kind, config.table(kind), len(config.texts("systems")))
+        except ValueError as error:
+            raise InputError(f"invalid parameters of a stage of kind {kind}: {error}.") from error
+        return Work(kind, (*model, str(batch)), units)
     every = fields.whole("validation_every", 0)
     validations = 1 + (steps // every if every else 0)
     return Work(kind, (*model, str(batch)), steps * batch + validations * _VALIDATION_ROWS * _FORWARD_SHARE)
@@ -250,13 +258,15 @@ def actual_cost(workspace: Workspace, plan: Plan, predicted: Mapping[str, StageE
     )
 
 
-def compute_ratio(workspace: Workspace, base_digest: str) -> float | None:
-    """Return the CPU time of a GRPO completion relative to an SFT row; None if either has no observations."""
+def compute_ratios(workspace: Workspace, base_digest: str, kinds: Iterable[StageKind]) -> dict[StageKind, float] | None:
+    """Return the CPU time of a unit of work of each kind relative to an SFT row; None if any has no observations."""
     seen = observations(workspace)
-    sft, grpo = (_fit(Work(kind, (base_digest,), 0.0), seen) for kind in TRAINING_KINDS)
-    if sft is None or grpo is None or not sft.per_unit_s:
+    sft = _fit(Work(StageKind.SFT, (base_digest,), 0.0), seen)
+    fits = {kind: _fit(Work(kind, (base_digest,), 0.0), seen) for kind in kinds}
+    if sft is None or not sft.per_unit_s:
         return None
-    return round(grpo.per_unit_s / sft.per_unit_s, 4)
+    found = {kind: round(fit.per_unit_s / sft.per_unit_s, 4) for kind, fit in fits.items() if fit is not None}
+    return found if found.keys() == fits.keys() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from setpoint.records.plan import (
 T = TypeVar("T")
 
 _LONGEST_LABEL = 160
+_EVALUATED_BETWEEN = {StageKind.SFT: StageRole.EVALUATE_SFT, StageKind.DAGGER: StageRole.EVALUATE_DAGGER}
 _NOTHING: Mapping[int, str] = MappingProxyType({})
 
 
@@ -50,13 +51,13 @@ class Inputs:
     Attributes:
         datasets: system -> dataset with its demonstrations.
         adapters: existing adapters that runs train further.
-        compute_ratio: see `Plan`; None until measured.
+        compute_ratios: see `Plan`; None until measured.
     """
 
     base: BaseModel
     datasets: Mapping[str, NamedDigest]
     adapters: Sequence[Adapter] = ()
-    compute_ratio: float | None = None
+    compute_ratios: Mapping[StageKind, float] | None = None
 
 
 @uncollected()
@@ -83,7 +84,7 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         runs=tuple(runs),
         stages=stages.planned,
         shared=Shared(reference=reference, evaluate_base=evaluate_base),
-        compute_ratio=inputs.compute_ratio,
+        compute_ratios=None if inputs.compute_ratios is None else dict(inputs.compute_ratios),
         adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
         provenance={**provenance.collect(), "code": {kind: stage.origins() for kind, stage in STAGES.items()}},
     )
@@ -162,7 +163,7 @@ class _Stages:
         key = run.configuration, run.adapter.id if run.adapter else None
         if key not in self.resolved:
             preset = self.inputs.base.preset
-            settings = run_settings(preset, run, self.spec, self.inputs.compute_ratio)
+            settings = run_settings(preset, run, self.spec, self.inputs.compute_ratios)
             self.resolved[key] = settings, self._encode_shared(resolved_parameters(preset, run, self.spec, settings))
         return self.resolved[key]
 
@@ -242,9 +243,9 @@ def _plan_run(
     trained = start
     for kind in TRAINED[design.training_type]:
         trained = planned[kind.value] = stages.add_training(kind, design, resolved, trained)
-        if kind is StageKind.SFT and design.training_type == "both":
-            # The baseline for the gain from GRPO; an SFT-only arm shares this stage.
-            planned |= stages.add_evaluations(StageRole.EVALUATE_SFT, design.systems, trained, generation)
+        if kind in _EVALUATED_BETWEEN and kind is not TRAINED[design.training_type][-1]:
+            # The baseline for the gain from the next stage; an arm that ends here shares this evaluation.
+            planned |= stages.add_evaluations(_EVALUATED_BETWEEN[kind], design.systems, trained, generation)
     assert trained is not None
     planned |= stages.add_evaluations(StageRole.EVALUATE, design.systems, trained, generation)
     name = name or _run_name(design, spec, resolved)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from setpoint import plants
+from setpoint.artifacts import TRAINING_KINDS, StageKind
 from setpoint.errors import Findings, InputError, collect, unknown_name
 from setpoint.experiments.planning.designs import check_design
 from setpoint.experiments.planning.experiment_types import RunDesign, design_runs
@@ -17,11 +18,19 @@ from setpoint.experiments.planning.parameters import (
     resolve,
     usual_reward_horizon,
 )
-from setpoint.experiments.planning.spec import CrossSystemSpec, ExperimentSpec, SingleSpec, SweptSpec, make_spec
-from setpoint.experiments.planning.spec_fields import TRAINING_TYPE, Range
+from setpoint.experiments.planning.spec import (
+    AblationSpec,
+    CrossSystemSpec,
+    ExperimentSpec,
+    SingleSpec,
+    SweptSpec,
+    make_spec,
+)
+from setpoint.experiments.planning.spec_fields import CONTROLLED, STRATEGIES, TRAINING_TYPE, Range
 from setpoint.fingerprint import digest
 from setpoint.policies import BasePreset
 from setpoint.records.plan import Value
+from setpoint.training.config import training_units
 
 PROVISIONAL_RATIO = 1.0
 """Compute ratio of a preview; a launch measures the real one first."""
@@ -119,7 +128,10 @@ def spec_digest(spec: ExperimentSpec) -> str:
 
 
 def run_settings(
-    preset: BasePreset, design: RunDesign, spec: ExperimentSpec, compute_ratio: float | None = None
+    preset: BasePreset,
+    design: RunDesign,
+    spec: ExperimentSpec,
+    compute_ratios: Mapping[StageKind, float] | None = None,
 ) -> dict[str, Value]:
     """Return the parameters that the run uses and that its preset does not determine.
 
@@ -128,13 +140,25 @@ def run_settings(
     """
     given = {**_shared_reward(design), **spec.fixed, **design.factors}
     settings = {name: value for name, value in given.items() if find(name).places_in(design.training_type)}
-    if not design.equal_compute:
+    if design.equal_compute is None:
         return settings
-    read = {name: value for name, value in given.items() if find(name).places_in("both")}
-    both = resolve(preset, "both", read, design.systems)
-    rows = both["grpo"]["steps"] * both["grpo"]["batch_size"] * (compute_ratio or PROVISIONAL_RATIO)
+    read = {name: value for name, value in given.items() if find(name).places_in(design.equal_compute)}
+    matched = resolve(preset, design.equal_compute, read, design.systems)
+    rows = sum(
+        training_units(kind, matched[kind], len(design.systems)) * (compute_ratios or {}).get(kind, PROVISIONAL_RATIO)
+        for kind in TRAINED[design.equal_compute]
+        if kind is not StageKind.SFT
+    )
     settings = {name: v for name, v in settings.items() if ("sft", "steps") not in find(name).places}
-    return {**settings, "sft.steps": both["sft"]["steps"] + max(1, round(rows / both["sft"]["batch_size"]))}
+    return {**settings, "sft.steps": matched["sft"]["steps"] + max(1, round(rows / matched["sft"]["batch_size"]))}
+
+
+def measured_kinds(spec: ExperimentSpec) -> tuple[StageKind, ...]:
+    """Return the kinds of stages whose measured cost decides the steps of equal-compute controls; usually none."""
+    if not isinstance(spec, AblationSpec) or not spec.equal_compute_control:
+        return ()
+    matched = [TRAINED[STRATEGIES[strategy]] for strategy in spec.strategies if strategy in CONTROLLED]
+    return tuple(kind for kind in TRAINING_KINDS if kind is not StageKind.SFT and any(kind in each for each in matched))
 
 
 def _shared_reward(design: RunDesign) -> dict[str, Value]:

@@ -1,4 +1,4 @@
-"""Comparison of training arms: SFT, SFT + GRPO, an equal-compute control, a detuned expert and a universal model.
+"""Comparison of training arms: SFT, DAgger, SFT + GRPO, an equal-compute control, a detuned expert, a universal model.
 
 Each part is an ordinary experiment, so equal stages are trained once and an interrupted comparison can be resumed. The
 equal-compute control is planned last, because its number of steps follows from the measured cost of the other arms.
@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Any
 
 from setpoint import demonstrations
-from setpoint.artifacts import TRAINING_KINDS, Workspace
+from setpoint.artifacts import StageKind, Workspace
 from setpoint.errors import Findings, InputError, StageError, unknown_name
 from setpoint.evaluation import Evaluation
 from setpoint.experiments.planning.datasets import Notify
@@ -20,11 +20,12 @@ from setpoint.experiments.planning.spec import ExperimentSpec, make_spec
 from setpoint.records.plan import Plan, Value
 
 OPTIMAL, CONTROL, DETUNED, UNIVERSAL = "optimal", "equal-compute", "detuned", "universal"
-SFT_ALONE = "sft"
+SFT_ALONE, DAGGER = "sft", "dagger"
 PARTS = (OPTIMAL, DETUNED, UNIVERSAL, CONTROL)
-"""All parts, in the order in which they must run; `SFT_ALONE` is the first half of `OPTIMAL`."""
+"""The usual parts, in the order in which they must run; `SFT_ALONE` is the first half of `OPTIMAL` and of `DAGGER`."""
 ROLES = {
     SFT_ALONE: {"evaluate": "SFT"},
+    DAGGER: {"evaluate_sft": "SFT", "evaluate": "SFT + DAgger"},
     OPTIMAL: {"evaluate_sft": "SFT", "evaluate": "SFT + GRPO"},
     CONTROL: {"evaluate": "SFT, equal compute"},
     UNIVERSAL: {"evaluate": "universal SFT"},
@@ -52,7 +53,7 @@ class ArmSettings:
         cases: test states per system.
         rows: demonstrations per system; more than the default, so that long training rarely repeats them.
         prefix: prefix of the experiment ids.
-        parts: which of `PARTS`, or `SFT_ALONE`.
+        parts: which of `PARTS`, `SFT_ALONE` or `DAGGER`.
         evaluation: see `EvaluationConfig.named`.
         fixed: parameters that replace the defaults of this module in every arm.
     """
@@ -94,8 +95,9 @@ class ArmSettings:
         Raises:
             InputError: unknown names, invalid values, and parameters that no part uses.
         """
-        trained = "both" if {OPTIMAL, DETUNED} & set(self.parts) else "sft"
-        return canonical_fixed(self.fixed, (), (trained,))
+        trained = ["both"] if {OPTIMAL, DETUNED} & set(self.parts) else []
+        trained += ["dagger"] if DAGGER in self.parts else []
+        return canonical_fixed(self.fixed, (), trained or ["sft"])
 
     def datasets(self) -> list[str]:
         """Return the names of the datasets of optimal control, in the order of the systems."""
@@ -130,6 +132,7 @@ def independent_parts(settings: ArmSettings) -> Iterator[tuple[str, ExperimentSp
     named = settings.datasets()
     fields: dict[str, dict[str, Any]] = {
         SFT_ALONE: {"training_types": ["sft"], "datasets": named, "fixed": SFT},
+        DAGGER: {"training_types": ["dagger"], "datasets": named, "fixed": SFT},
         OPTIMAL: {"training_types": ["both"], "datasets": named, "fixed": {**SFT, **GRPO}},
         DETUNED: {"training_types": ["both"], "expert": "detuned", "fixed": {**DETUNED_SFT, **DETUNED_GRPO}},
         UNIVERSAL: {
@@ -161,7 +164,8 @@ def equal_compute_steps(plan: Plan, workspace: Workspace) -> int:
     per_step: list[float] = []
     both: list[float] = []
     for run in plan.runs:
-        sft, grpo = (workspace.stage(kind, run.stages[kind]).read_manifest() for kind in TRAINING_KINDS)
+        kinds = (StageKind.SFT, StageKind.GRPO)
+        sft, grpo = (workspace.stage(kind, run.stages[kind]).read_manifest() for kind in kinds)
         if sft is None or grpo is None or sft.measured.cpu_s is None or grpo.measured.cpu_s is None:
             continue
         per_step.append(sft.measured.cpu_s / sft.number("steps"))

@@ -16,13 +16,12 @@ from setpoint.experiments.planning.spec import (
     SweptSpec,
     TransferSpec,
 )
-from setpoint.experiments.planning.spec_fields import STRATEGIES, TrainingType
+from setpoint.experiments.planning.spec_fields import CONTROLLED, STRATEGIES, TrainingType
 from setpoint.experiments.planning.start_adapters import Adapter
 from setpoint.records.plan import Value
 
 BASE = "base"
 SOURCE = "source"
-EQUAL_COMPUTE = "sft_equal_compute"
 CANDIDATE = "candidate"
 
 
@@ -34,7 +33,7 @@ class RunDesign:
         configuration: runs with the same number are replicates of each other.
         arms: factors that are not parameters, such as `strategy`.
         factors: swept parameters by canonical name.
-        equal_compute: whether its SFT uses as much compute as SFT and GRPO together.
+        equal_compute: training type whose compute its SFT uses; None for other runs.
         source: index of the run whose adapter it trains further.
         adapter: existing adapter that it trains further.
         rewarded_with: systems that share its reward horizon; empty if it uses the default of its own systems.
@@ -47,7 +46,7 @@ class RunDesign:
     training_type: TrainingType
     arms: dict[str, Value] = field(default_factory=dict)
     factors: dict[str, Value] = field(default_factory=dict)
-    equal_compute: bool = False
+    equal_compute: TrainingType | None = None
     source: int | None = None
     adapter: Adapter | None = None
     rewarded_with: tuple[str, ...] = ()
@@ -113,10 +112,12 @@ def training_ablation(spec: AblationSpec) -> list[RunDesign]:
             for factors in configurations(spec, STRATEGIES[strategy]):
                 run = RunDesign(0, 0, "specialist", (system,), STRATEGIES[strategy], arms, factors)
                 runs += _replicates(spec, runs, run)
-        for factors in configurations(spec, "both") if spec.equal_compute_control else ():
-            arms = {"strategy": EQUAL_COMPUTE}
-            run = RunDesign(0, 0, "specialist", (system,), "sft", arms, factors, equal_compute=True)
-            runs += _replicates(spec, runs, run)
+        for strategy in spec.strategies if spec.equal_compute_control else ():
+            matched = STRATEGIES[strategy]
+            for factors in configurations(spec, matched) if strategy in CONTROLLED else ():
+                arms = {"strategy": CONTROLLED[strategy]}
+                run = RunDesign(0, 0, "specialist", (system,), "sft", arms, factors, equal_compute=matched)
+                runs += _replicates(spec, runs, run)
     return runs
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from setpoint import problems
-from setpoint.artifacts import TRAINING_KINDS, StageKind
+from setpoint.artifacts import StageKind
 from setpoint.errors import Findings, InputError, collect, shown, unknown_name
 from setpoint.experiments.planning.spec_fields import Range, plain_number
 from setpoint.language import AnswerParameters, GenerationParameters, PromptFormat, PromptParameters
@@ -22,7 +22,7 @@ from setpoint.modes import CLOSED_LOOP_REPLANNING
 from setpoint.policies import BasePreset
 from setpoint.problems import reward_horizon
 from setpoint.records.plan import Value
-from setpoint.training.config import GrpoParameters, LoraParameters, SftParameters
+from setpoint.training.config import DaggerParameters, GrpoParameters, LoraParameters, SftParameters
 from setpoint.validation import sentence
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -31,6 +31,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "generation": GenerationParameters,
     "lora": LoraParameters,
     "sft": SftParameters,
+    "dagger": DaggerParameters,
     "grpo": GrpoParameters,
 }
 ALWAYS = ("prompt", "answer", "generation", "lora")
@@ -40,7 +41,9 @@ ALWAYS = ("prompt", "answer", "generation", "lora")
 TRAINED: dict[str, tuple[StageKind, ...]] = {
     "sft": (StageKind.SFT,),
     "grpo": (StageKind.GRPO,),
-    "both": TRAINING_KINDS,
+    "both": (StageKind.SFT, StageKind.GRPO),
+    "dagger": (StageKind.SFT, StageKind.DAGGER),
+    "dagger_grpo": (StageKind.SFT, StageKind.DAGGER, StageKind.GRPO),
 }
 
 _SEEDS = frozenset({"seed", "seeds", "replicate", "replicates"})

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from setpoint.errors import InputError, collect
 from setpoint.experiments.planning.spec_fields import (
+    CONTROLLED,
     LARGEST_SEED,
     STRATEGIES,
+    USUAL_STRATEGIES,
     Design,
     Evaluation,
     Groups,
@@ -119,7 +121,7 @@ class SweepSpec(_SpecOfDesign, _SpecOfSystems):
     type: Literal["hyperparameter_sweep"] = "hyperparameter_sweep"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """Training stages: SFT, GRPO, or SFT followed by GRPO."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO, by DAgger, or by DAgger and GRPO."""
     only: tuple[dict[str, Value], ...] = ()
     """Configurations to run, identified by factor levels; if empty, all combinations."""
     confirms: str | None = None
@@ -134,7 +136,7 @@ class CrossSystemSpec(_SpecOfDesign, _SpecOfSystems):
     type: Literal["cross_system"] = "cross_system"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """Training stages: SFT, GRPO, or SFT followed by GRPO."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO, by DAgger, or by DAgger and GRPO."""
     model_types: ModelTypes = ("specialist", "universal")
     """Model types to compare."""
     match: Match = "per_system"
@@ -157,18 +159,19 @@ class AblationSpec(_SpecOfDesign, _SpecOfSystems):
 
     type: Literal["training_ablation"] = "training_ablation"
     """The experiment type."""
-    strategies: Strategies = tuple(STRATEGIES)
+    strategies: Strategies = USUAL_STRATEGIES
     """Strategies to compare."""
     equal_compute_control: bool = False
-    """Whether to add an SFT-only control with the compute of SFT and GRPO together."""
+    """Whether to add an SFT-only control with the compute of each strategy that continues after SFT."""
 
     _always: ClassVar[frozenset[str]] = frozenset({"type", "strategies"})
 
     @model_validator(mode="after")
     def _control_has_a_counterpart(self) -> "AblationSpec":
-        if self.equal_compute_control and "sft_then_grpo" not in self.strategies:
+        if self.equal_compute_control and not set(CONTROLLED) & set(self.strategies):
             raise InputError(
-                "`equal_compute_control` needs the strategy sft_then_grpo as its counterpart. Add it to --strategies."
+                f"`equal_compute_control` needs a strategy as its counterpart: {' or '.join(CONTROLLED)}. Add it to "
+                "--strategies."
             )
         return self
 
@@ -189,7 +192,7 @@ class TransferSpec(_SpecOfDesign):
     type: Literal["transfer_learning"] = "transfer_learning"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """Training stages: SFT, GRPO, or SFT followed by GRPO."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO, by DAgger, or by DAgger and GRPO."""
     source_system: SystemName
     """System of the source models."""
     target_systems: Systems
@@ -220,7 +223,7 @@ class SingleSpec(_SpecOfSystems):
     type: Literal["single"] = "single"
     """The experiment type."""
     training_types: TrainingTypes = ("both",)
-    """Training stages: SFT, GRPO, or SFT followed by GRPO; exactly one entry."""
+    """Training stages: SFT, GRPO, or SFT followed by GRPO, by DAgger, or by DAgger and GRPO; `single` takes one."""
     match: Match = "per_system"
     """Whether a universal model trains for as many steps per system as a specialist, or for as many in total."""
     start_from: str | None = None
@@ -301,8 +304,3 @@ def read_spec_file(path: Path) -> dict[str, Any]:
     if not fields:
         raise InputError(f"{str(path)!r} is empty. Add specification fields such as 'systems: [double_integrator]'.")
     return fields
-
-
-def needs_compute_ratio(spec: ExperimentSpec) -> bool:
-    """Return whether a run's number of steps depends on the measured cost of SFT and GRPO."""
-    return isinstance(spec, AblationSpec) and spec.equal_compute_control

@@ -9,9 +9,9 @@ from setpoint import plants
 from setpoint.errors import InputError, collect, shown, unknown_name
 from setpoint.records.failure import RETRYABLE
 
-TrainingType = Literal["sft", "grpo", "both"]
+TrainingType = Literal["sft", "grpo", "both", "dagger", "dagger_grpo"]
 ModelType = Literal["specialist", "universal"]
-Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch"]
+Strategy = Literal["sft_only", "sft_then_grpo", "grpo_from_scratch", "sft_then_dagger", "dagger_then_grpo"]
 Evaluation = Literal["standard", "replanning", "comprehensive"]
 Design = Literal["full", "fractional", "random", "sobol"]
 Match = Literal["per_system", "total"]
@@ -19,8 +19,22 @@ LARGEST_SEED = 2**32 - 1
 TRAINING_TYPE = "training_type"
 """The one name besides parameters that a condition may refer to."""
 
-STRATEGIES: dict[Strategy, TrainingType] = {"sft_only": "sft", "sft_then_grpo": "both", "grpo_from_scratch": "grpo"}
+STRATEGIES: dict[Strategy, TrainingType] = {
+    "sft_only": "sft",
+    "sft_then_grpo": "both",
+    "grpo_from_scratch": "grpo",
+    "sft_then_dagger": "dagger",
+    "dagger_then_grpo": "dagger_grpo",
+}
 """Ablation strategy -> training type."""
+CONTROLLED: dict[Strategy, str] = {
+    "sft_then_grpo": "sft_equal_compute",
+    "sft_then_dagger": "sft_equal_compute_dagger",
+    "dagger_then_grpo": "sft_equal_compute_dagger_grpo",
+}
+"""Strategy that continues after SFT -> name of the SFT-only control with equal compute."""
+USUAL_STRATEGIES: tuple[Strategy, ...] = ("sft_only", "sft_then_grpo", "grpo_from_scratch")
+"""Strategies of an ablation that names none."""
 
 # metric -> scale of its effects: multiplicative ("log") or additive ("linear")
 METRICS: dict[str, Literal["log", "linear"]] = {

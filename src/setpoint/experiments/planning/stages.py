@@ -55,6 +55,12 @@ STAGES: dict[StageKind, StageCode] = {
     StageKind.SFT: StageCode(
         "setpoint.training.sft:run", 1, (*_MODEL, "demonstrations", "training"), _TRAINING_PACKAGES
     ),
+    StageKind.DAGGER: StageCode(
+        "setpoint.training.dagger:run",
+        1,
+        (*_MODEL, "controllers", "demonstrations", "training"),
+        (*_TRAINING_PACKAGES, "numpy", "casadi"),
+    ),
     StageKind.GRPO: StageCode(
         "setpoint.training.grpo:run", 1, (*_MODEL, "controllers", "rewards", "training"), _TRAINING_PACKAGES
     ),

@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import TypeGuard
 
 from setpoint.experiments.planning.spec import AblationSpec, SingleSpec, SweepSpec, SweptSpec, planned_spec
+from setpoint.experiments.planning.spec_fields import CONTROLLED
 from setpoint.records.plan import Plan, PlannedRun
 
 ENOUGH_REPLICATES = 3
@@ -45,10 +46,10 @@ def _improvements(plan: Plan, spec: SweptSpec) -> Iterator[str]:
     for name, values in spec.parameters.items():
         numbers = [value for value in values if _is_number(value)]
         yield from _levels(name, numbers, more=every_value and name not in fixed_levels)
-    if isinstance(spec, AblationSpec) and not spec.equal_compute_control and "sft_then_grpo" in spec.strategies:
+    if isinstance(spec, AblationSpec) and not spec.equal_compute_control and set(CONTROLLED) & set(spec.strategies):
         yield (
-            "--equal-compute-control shows whether GRPO is worth its compute: it adds an SFT-only arm with the compute "
-            "of SFT and GRPO together."
+            "--equal-compute-control shows whether the stage after SFT is worth its compute: it adds an SFT-only arm "
+            "with the compute of both together."
         )
 
 

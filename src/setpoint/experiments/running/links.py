@@ -1,7 +1,7 @@
 """Readable names for trained adapters: relative links from `models/` into the stage folders.
 
-models/single_system/<system>/{sft,grpo}/<run>      a specialist
-models/universal/<system>+<system>/{sft,grpo}/<run> one adapter for several systems
+models/single_system/<system>/{sft,dagger,grpo}/<run>      a specialist
+models/universal/<system>+<system>/{sft,dagger,grpo}/<run> one adapter for several systems
 …/latest                                            the newest of its folder
 """
 

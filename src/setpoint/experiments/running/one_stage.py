@@ -1,6 +1,11 @@
-"""Run one attempt at one stage of a plan in this process, as cluster jobs do."""
+"""One stage of a plan in this process: an attempt, as cluster jobs make it, or an examination before it runs."""
 
-from setpoint.artifacts import StageFolder, Workspace
+import importlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from setpoint.artifacts import StageContext, StageFolder, Workspace
 from setpoint.errors import InputError, SetpointError
 from setpoint.execution import planned_task
 from setpoint.execution.attempt import EXIT_NOT_READY, attempt_task
@@ -36,6 +41,36 @@ def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
             "them, or plan the experiment again with --fresh."
         )
     return attempt_task(planned_task(workspace, plan.stages, name, STAGES[stage.kind].target))
+
+
+def examine_stage(workspace: Workspace, plan: Plan, name: str, target: str) -> dict[str, Any]:
+    """Call `target` (`module:function`) with the context of a planned stage; nothing is published.
+
+    Raises:
+        InputError: an upstream stage is not finished.
+    """
+    task = planned_task(workspace, plan.stages, name, target)
+    missing = [path.name for path in task.needs.values() if not StageFolder(path).finished()]
+    if missing:
+        raise InputError(f"stage {' and '.join(missing)} is not finished. Finish it first.")
+    module, _, function = target.partition(":")
+    with TemporaryDirectory(prefix="setpoint-") as scratch:
+        output, checkpoints, attempt = (Path(scratch) / part for part in ("output", "checkpoints", "attempt"))
+        for folder in (output, checkpoints, attempt):
+            folder.mkdir()
+        context = StageContext(
+            workspace=workspace,
+            kind=task.kind,
+            stage_id=name,
+            config=task.config,
+            seed=task.seed,
+            needs=task.needs,
+            output=output,
+            checkpoints=checkpoints,
+            attempt=attempt,
+        )
+        found: dict[str, Any] = getattr(importlib.import_module(module), function)(context)
+    return found
 
 
 def _folder(workspace: Workspace, plan: Plan, name: str) -> StageFolder:

@@ -31,13 +31,17 @@ class _Kind:
     title: str
 
 
-KINDS = (_Kind("sft", "loss", "SFT loss"), _Kind("grpo", "reward", "GRPO reward"))
+KINDS = (
+    _Kind("sft", "loss", "SFT loss"),
+    _Kind("dagger", "loss", "DAgger loss"),
+    _Kind("grpo", "reward", "GRPO reward"),
+)
 
 Points = list[tuple[float, float]]
 
 
 def learning_curves(report: Report, system: str) -> list[Figure]:
-    """Draw SFT loss and GRPO reward over optimizer steps."""
+    """Draw losses and GRPO reward over optimizer steps."""
     runs = [run for run in report.data.runs if system in run.systems]
     found = [_curves(report, system, kind, stages_of(runs, kind.role)) for kind in KINDS]
     return [figure for figure in found if figure is not None]

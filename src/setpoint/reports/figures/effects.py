@@ -37,6 +37,7 @@ IMPROVEMENTS = frozenset(
         ClaimKind.SYSTEMS_IN_GENERAL,
         ClaimKind.BEST_CONFIGURATIONS,
         ClaimKind.SFT_AGAINST_BASE,
+        ClaimKind.DAGGER_AGAINST_SFT,
         ClaimKind.GRPO_AGAINST_SFT,
     }
 )
