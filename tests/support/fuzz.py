@@ -33,7 +33,7 @@ EXIT_CODES = {0, 2, 3, 4, 5}
 CHECK_EVERY = 25
 RUN = (
     "experiment", "run", "--systems", "di", "--dataset-name", "small", "--lora-ranks", "2,4", "--training-type", "both",
-    "--set", "sft.steps=2", "grpo.steps=1", "grpo.batch_size=4", "grpo.num_generations=2", "--evaluation-cases", "2",
+    "--set", "sft.steps=2", "grpo.steps=3", "grpo.batch_size=16", "grpo.num_generations=8", "--evaluation-cases", "2",
     "--experiment-id", "base", "--quiet",
 )  # fmt: skip
 ODD = (

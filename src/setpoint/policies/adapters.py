@@ -1,6 +1,5 @@
 """Check trained adapters on disk: their files, and the base model they were trained on."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +90,14 @@ def _recorded_base(adapter: Path) -> tuple[str, str]:
         return "", ""
 
 
+_OTHER_KINDS = (
+    "alora_invocation_tokens", "arrow_config", "auto_mapping", "corda_config", "eva_config", "kasa_config",
+    "layer_replication", "lora_ga_config", "modules_to_save", "target_parameters", "trainable_token_indices",
+    "use_bdlora", "use_dora", "use_qalora", "velora_config",
+)  # fmt: skip
+"""Settings of PEFT that make another kind of adapter than this package trains."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterConfig:
     """The shape of an adapter, from PEFT's own description of it."""
@@ -109,6 +116,9 @@ def read_adapter_config(adapter: Path) -> AdapterConfig:
     fields = Fields(read_json(path, links=True), path)
     fields.one_of("peft_type", ("LORA",))
     fields.texts("target_modules")
+    for name in _OTHER_KINDS:
+        if fields.has(name):
+            raise fields.wrong(name, "empty, because only plain LoRA adapters are used")
     rank = fields.whole("r", least=1)
     return AdapterConfig(rank, fields.number("lora_alpha") / rank)
 
@@ -131,7 +141,6 @@ def _require_readable(adapter: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
         with safe_open(adapter / "adapter_model.safetensors", framework="np") as weights:
             weights.keys()
     except (ValueError, SafetensorError) as error:

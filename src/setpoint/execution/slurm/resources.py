@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from setpoint.errors import Findings, InputError, unknown_name
+from setpoint.errors import Findings, InputError, shown, unknown_name
 
 _MB_OF_UNIT = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 _FIELDS = {"gpu": ("gpus", "gpu_type"), "mem": ("mem_mb",), "time": ("time_min",), "cpus": ("cpus",)}
@@ -112,7 +112,7 @@ def duration(minutes: int) -> str:
 
 def minutes(text: str) -> int | None:
     """Parse `minutes`, `mm:ss`, `h:mm:ss`, `d-h`, `d-h:mm` or `d-h:mm:ss` into minutes, rounded up; None if invalid."""
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::([0-5]?\d))?(?::([0-5]?\d))?", text.strip())
+    match = re.fullmatch(r"(?:(\d{1,6})-)?(\d{1,9})(?::([0-5]?\d))?(?::([0-5]?\d))?", text.strip(), re.ASCII)
     if match is None:
         return None
     days, first, second, third = (None if part is None else int(part) for part in match.groups())
@@ -126,32 +126,35 @@ def minutes(text: str) -> int | None:
     return -(-seconds // 60)
 
 
+_COUNT = re.compile(r"[0-9]{1,6}")
+
+
 def _gpu(value: str) -> dict[str, int | str]:
     kind, _, number = value.rpartition(":")
-    if not number.isdecimal() or (kind and re.fullmatch(r"[\w.-]+", kind) is None):
-        raise InputError(f"gpu must be a number, or type:number as in gpu:a100:2, but is {value!r}.")
+    if _COUNT.fullmatch(number) is None or (kind and re.fullmatch(r"[\w.-]+", kind) is None):
+        raise InputError(f"gpu must be a number, or type:number as in gpu:a100:2, but is {shown(value)}.")
     return {"gpus": int(number), "gpu_type": kind}
 
 
 def _mem(value: str) -> dict[str, int | str]:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])i?B?", value, re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)([KMGT])i?B?", value, re.IGNORECASE)
     size = 0 if match is None else int(float(match[1]) * _MB_OF_UNIT[match[2].upper()])
     if size < 1:
         unit = " Give it a unit." if value.isdecimal() else ""
-        raise InputError(f"mem must be a size such as 32GB or 500M, but is {value!r}.{unit}")
+        raise InputError(f"mem must be a size such as 32GB or 500M, but is {shown(value)}.{unit}")
     return {"mem_mb": size}
 
 
 def _time(value: str) -> dict[str, int | str]:
     found = minutes(value)
     if not found:
-        raise InputError(f"time must be hours:minutes:seconds, days-hours or minutes, but is {value!r}.")
+        raise InputError(f"time must be hours:minutes:seconds, days-hours or minutes, but is {shown(value)}.")
     return {"time_min": found}
 
 
 def _cpus(value: str) -> dict[str, int | str]:
-    if not value.isdecimal() or int(value) < 1:
-        raise InputError(f"cpus must be a whole number of at least 1, but is {value!r}.")
+    if _COUNT.fullmatch(value) is None or int(value) < 1:
+        raise InputError(f"cpus must be a whole number of at least 1, but is {shown(value)}.")
     return {"cpus": int(value)}
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from setpoint.artifacts import StageFolder, StageKind, Workspace
+from setpoint.artifacts.fields import finite
 from setpoint.formatting import number_text, share_text
 from setpoint.modes import mode_name
 from setpoint.records.plan import Plan, PlannedRun
@@ -73,10 +74,12 @@ def stage_scores(folder: StageFolder, metric: str = FINAL_ERROR, run: str = "") 
     scores = []
     for system, modes in ({} if manifest is None else manifest.summary).items():
         for mode, controllers in modes.items() if isinstance(modes, dict) else ():
-            values = controllers.get("llm", {})
+            found = controllers.get("llm") if isinstance(controllers, dict) else None
+            values = found if isinstance(found, dict) else {}
             name = metric if metric in values else FINAL_ERROR
-            if name in values:
-                scores.append(Score(system, mode, name, values[name], values.get(SUCCESS), run))
+            value = finite(values.get(name))
+            if value is not None:  # a damaged number is no score
+                scores.append(Score(system, mode, name, value, finite(values.get(SUCCESS)), run))
     return scores
 
 
