@@ -21,7 +21,7 @@ demo: $(READY)  ## set up, run a real sweep on the built-in base, end with its r
 	$(BIN)/setpoint experiment run --demo --workspace demo
 
 test: $(READY)  ## set up, pass the tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow"
 
 test-slow: $(READY)  ## the long tests; the claims are graded on experiments whose truth is known
 	$(BIN)/pytest -m slow
