@@ -125,7 +125,6 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("- a\n- b\n", "line 1: expected a table such as 'a: 1', got ['a', 'b']."),
         ("text", "line 1: expected a table such as 'a: 1', got 'text'."),
         ("a: " + "9" * 5000, "line 1: a number with 5000 digits is too long. Give a smaller one, or quote it."),
-        ("x" * (MOST_BYTES + 1), " is larger than 1000 kB. Check that it is the right file."),
     ],
     ids=lambda value: repr(value[:20]),
 )
@@ -133,6 +132,14 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path: Path, text: str | 
     message = refusal(tmp_path, text)
     assert message.startswith(says)
     assert len(message) < 300
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_bytes(b"x" * (MOST_BYTES + 1))
+    with pytest.raises(InputError) as caught:
+        read_table(path, "a: 1")
+    assert str(caught.value) == f"cannot read {str(path)!r}: larger than 1 MB. Check the path."
 
 
 def test_a_message_cuts_what_was_written(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from setpoint.analysis.data.claim import from_json, to_json
+from setpoint.api.results import answer
 from setpoint.api.tables import analyze
 from setpoint.seeding import generator
 from setpoint.truth.consistency import contradictions
@@ -57,7 +58,9 @@ def found_in(seed: int) -> list[str]:
         written = [from_json(json.loads(json.dumps(to_json(claim)))) for claim in claims]
         found += contradictions(written, each.question.alpha)
         found += [f"{a.id}: changed by its file" for a, b in zip(claims, written, strict=True) if a != b]
-        found += [f"{claim.id}: not in the text" for claim in claims if claim.statement not in repr(each)]
+        found += [
+            f"{claim.id}: not in the text" for claim in claims if f"{claim.heading}: {answer(claim)}" not in repr(each)
+        ]
     return found
 
 

@@ -181,7 +181,10 @@ def test_wrong_syntax_is_2_and_one_line(words: list[str], complaint: str, capsys
         ("train --on slrum", "--on: unknown value 'slrum'. Did you mean 'slurm'? Known: local, slurm."),
         ("evaluate --num-test-cases few", "--num-test-cases must be an integer, got 'few'."),
         ("data generate --split-ratio most", "--split-ratio must be a number, got 'most'."),
-        ("report x --format pdf", "--format: unknown value 'pdf'. Known: html, markdown, text."),
+        (
+            "report x --format docx",
+            "--format: unknown value 'docx'. Known: html, latex, markdown, pdf, png, svg, text.",
+        ),
     ],
 )
 def test_a_value_that_an_option_does_not_take_is_3(

@@ -59,6 +59,7 @@ class Unreadable:
 def context(root: Path, kind: str, config: Mapping[str, Any], **needs: Path) -> StageContext:
     output = root / kind
     output.mkdir(parents=True)
+    (root / "a").mkdir(exist_ok=True)
     return StageContext(Workspace(root), kind, "a1b2", dict(config), 0, needs, output, root / "c", root / "a")
 
 

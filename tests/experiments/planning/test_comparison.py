@@ -77,7 +77,7 @@ def test_what_cannot_be_compared_is_refused_at_once(fields: dict[str, Any], says
 
 
 def test_a_mistake_on_the_command_line_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["arms", "--workspace", str(tmp_path), "--systems", "di", "--parts", "sft", "--retries", "crash=x"]
+    words = ["arms", "--workspace", str(tmp_path), "--systems", "di", "--parts", "sft", "--retries", "crash=x", "--yes"]
     assert main(words) == 3
     assert "retries of crash must be an integer" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
