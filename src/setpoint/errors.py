@@ -135,3 +135,9 @@ def collect(errors: Sequence[InputError]) -> None:
         raise errors[0]
     if errors:
         raise InputErrors(errors)
+
+
+def refusal_of(error: OSError) -> str:
+    """Return why the system refused, as the end of a sentence: `no such file or directory`, `larger than 1 MB`."""
+    reason = error.strerror or "unreadable"
+    return reason[:1].lower() + reason[1:]

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from setpoint.errors import InputError, shown
+from setpoint.errors import InputError, refusal_of, shown
 from setpoint.regular_files import read_regular
 
 MOST_BYTES = 1_000_000
@@ -48,18 +48,12 @@ def _text(path: Path) -> str:
     try:
         content = read_regular(path, MOST_BYTES)
     except OSError as error:
-        raise InputError(f"cannot read {shown(str(path))}: {_reason(error)}. Check the path.") from error
+        raise InputError(f"cannot read {shown(str(path))}: {refusal_of(error)}. Check the path.") from error
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{shown(str(path))}, line {line}: not UTF-8 text. Save the file as UTF-8.") from error
-
-
-def _reason(error: OSError) -> str:
-    """Return why the system refused, as the end of a sentence."""
-    reason = error.strerror or "error"
-    return reason[:1].lower() + reason[1:]
 
 
 class _RefusedError(Exception):

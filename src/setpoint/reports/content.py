@@ -125,11 +125,6 @@ def _position(place: str, count: int) -> int:
     return {"best": 0, "median": (count - 1) // 2, "worst": count - 1}[place]
 
 
-def run_at_text(place: str) -> str:
-    """Return what `run_at` selects: `best seed of the best configuration`."""
-    return f"{place} seed of the {place} configuration"
-
-
 def mean_name(data: ExperimentData, ranked: RankedSystem) -> str:
     """Return `geometric mean` or `mean`: how the seeds of a configuration were averaged."""
     positive = all(value > 0.0 for result in ranked.configurations for value in result.values)

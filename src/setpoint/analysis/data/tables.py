@@ -24,7 +24,7 @@ from setpoint.analysis.data.experiment import (
 )
 from setpoint.analysis.data.quantities import QUANTITIES, Quantity
 from setpoint.artifacts import Workspace
-from setpoint.errors import InputError, legible, shown, unknown_name
+from setpoint.errors import InputError, legible, refusal_of, shown, unknown_name
 from setpoint.formatting import counted, listed
 from setpoint.records.failure import FailureClass
 from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, Shared
@@ -84,9 +84,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         header, *lines = [line for line in reader if line] or [[]]
     except OSError as error:
-        raise InputError(
-            f"{name}: {(error.strerror or 'unreadable').lower()}. Give the path of a CSV file with a header line."
-        ) from error
+        raise InputError(f"{name}: {refusal_of(error)}. Give the path of a CSV file with a header line.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{name}: not a CSV file in UTF-8 ({error}). Give a CSV file with a header line.") from error
     if not lines:
