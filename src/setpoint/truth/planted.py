@@ -134,7 +134,7 @@ def planted_plan(
             factors=planted.factors,
             families=(planted.factors,),
             blocks=planted.blocks,
-            judged=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
+            evaluation_modes=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
         ),
         systems=planted.systems,
         base=NamedDigest(name="planted", digest="0" * 12),
