@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -168,6 +168,35 @@ class AnalysisPlan(_Record):
         return self.evaluation_modes.get(system, EvaluationMode.OPEN_LOOP)
 
 
+class CodeIdentity(_Record):
+    """What the identity of a kind of stage was computed from."""
+
+    version: int
+    layers: dict[str, str]
+    """Layer -> digest of its sources."""
+    packages: dict[str, str | None]
+    """Package -> installed version."""
+
+    @classmethod
+    def read(cls, content: object) -> Self | None:
+        """Return the identity that a plan recorded; None if it is damaged."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError:
+            return None
+
+    def changes(self, new: Self) -> str:
+        """Return what differs in `new`, such as `training; torch 2.12.0, now 2.13.0`."""
+        layers = [name for name, found in new.layers.items() if self.layers.get(name) != found]
+        packages = [
+            f"{name} {self.packages.get(name)}, now {found}"
+            for name, found in new.packages.items()
+            if self.packages.get(name) != found
+        ]
+        changed = "; ".join(filter(None, [", ".join(layers), *packages]))
+        return changed or f"version {self.version}, now {new.version}"
+
+
 class Shared(_Record):
     """Stages shared by all runs: system -> stage id."""
 
@@ -211,9 +240,10 @@ class Plan(_Record):
         return found if isinstance(found, str) and found else None
 
     @property
-    def code(self) -> Mapping[str, Any]:
-        """Stage kind -> version of its code at planning time."""
-        return self._recorded("code")
+    def code(self) -> Mapping[str, CodeIdentity]:
+        """Stage kind -> identity of its code at planning time, as far as the plan recorded it."""
+        read = {kind: CodeIdentity.read(content) for kind, content in self._recorded("code").items()}
+        return {kind: found for kind, found in read.items() if found is not None}
 
     @property
     def origin(self) -> str:
