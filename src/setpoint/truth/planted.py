@@ -76,6 +76,7 @@ class Planted:
     scale: Literal["log", "linear"] = "log"
     metric: str = "final_error"
     blocks: tuple[str, ...] = ()
+    trends: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     here: Mapping[tuple[Level, ...], float] | None = None
 
@@ -134,6 +135,7 @@ def planted_plan(
             factors=planted.factors,
             families=(planted.factors,),
             blocks=planted.blocks,
+            trends=planted.trends,
             judged=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
         ),
         systems=planted.systems,
