@@ -61,6 +61,7 @@ def analyze(
     scale: Literal["log", "linear"] = "log",
     alpha: float = 0.05,
     adaptive: bool = False,
+    trend: str | Sequence[str] | None = None,
 ) -> TableAnalysis:
     """Test which factors affect a response, and which levels and combinations are best.
 
@@ -74,6 +75,8 @@ def analyze(
         scale: `log` compares ratios, `linear` differences.
         alpha: significance level of all tests.
         adaptive: True if earlier results decided which rows were run; every claim is then exploratory.
+        trend: numeric factors that are tested for a linear and a curved trend, instead of for any difference between
+            their levels.
 
     Raises:
         InputError: a column is missing, the response is not numeric, or the table has no rows.
@@ -90,6 +93,7 @@ def analyze(
         scale == "log",
         alpha,
         require_flag(adaptive, "adaptive"),
+        () if trend is None else tuple(dict.fromkeys(require_texts(trend, "trend"))),
     )
     name, rows = _rows(table)
     data = table_experiment(rows, question, name)

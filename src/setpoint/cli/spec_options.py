@@ -21,7 +21,7 @@ _BASE_HELP = "base model: builtin:tiny, a model folder, or owner/model on the Hu
 _AXES = {"lora_ranks": "lora_rank", "learning_rates": "learning_rate", "batch_sizes": "batch_size"}
 
 # options with a list of words, which is the value of the field of the same name
-_LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "target_systems")
+_LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "target_systems", "trend")
 
 # options whose value is that of the field of the same name
 _PLAIN = (
@@ -79,6 +79,12 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--configurations", metavar="N", help="number of sampled points; upper limit for fractional designs"
     )
     parser.add_argument("--replicates", metavar="N", help="runs per configuration, each with its own seed (default 1)")
+    parser.add_argument(
+        "--trend",
+        type=words,
+        metavar="A,B",
+        help="numeric parameters to test for a linear and a curved trend instead of for any difference of their levels",
+    )
     _add_options_of_types(parser)
     add_training_options(parser)
 

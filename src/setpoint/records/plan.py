@@ -1,6 +1,6 @@
 """Plan of an experiment: its runs and the stages they share. plan.json is written once and then only read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +27,8 @@ from setpoint.processes import uncollected
 SCHEMA = 1
 Value = bool | int | float | str
 """Type of a parameter value."""
+LEAST_TREND_LEVELS = 3
+"""Smallest number of levels of a trend; two levels have a difference."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -150,6 +152,8 @@ class AnalysisPlan(_Record):
     factors: tuple[str, ...]
     families: tuple[tuple[str, ...], ...] = ()
     """Families of factors whose p-values are adjusted together; the remaining factors form one further family."""
+    trends: tuple[str, ...] = ()
+    """Numeric factors that are tested for a linear and a curved trend, in place of any difference of their levels."""
     blocks: tuple[str, ...] = ()
     """Blocking factors: `seed` (or `replicate`) if equal seeds share a real effect; `system` is always a stratum."""
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
@@ -162,6 +166,11 @@ class AnalysisPlan(_Record):
     def blocked_by_seed(self) -> bool:
         """Whether runs are compared within seeds."""
         return not {"seed", "replicate"}.isdisjoint(self.blocks)
+
+    def has_trend(self, factor: str, levels: Sequence[object]) -> bool:
+        """Return whether a factor with these levels is tested for trends: declared, numeric, and with enough levels."""
+        numeric = all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
+        return factor in self.trends and numeric and len(levels) >= LEAST_TREND_LEVELS
 
     def mode(self, system: str) -> EvaluationMode:
         """Return the primary evaluation mode of `system`."""
@@ -260,7 +269,8 @@ class Plan(_Record):
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        unsaid = None if self.analysis.adaptive else {"analysis": {"adaptive"}}
+        given = {"adaptive": self.analysis.adaptive, "trends": bool(self.analysis.trends)}
+        unsaid = {"analysis": {name for name, present in given.items() if not present}}
         return self.model_dump(mode="json", by_alias=True, exclude=unsaid)
 
     def to_file(self) -> dict[str, Any]:

@@ -347,6 +347,7 @@ _ASKED = frozenset(
     {
         ClaimKind.MOST_IMPACTFUL,
         ClaimKind.OPTIMAL_LEVEL,
+        ClaimKind.TREND,
         ClaimKind.DIFFERENCE,
         ClaimKind.THESE_SYSTEMS,
         ClaimKind.SYSTEMS_IN_GENERAL,

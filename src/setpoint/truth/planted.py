@@ -76,6 +76,7 @@ class Planted:
     scale: Literal["log", "linear"] = "log"
     metric: str = "final_error"
     blocks: tuple[str, ...] = ()
+    trends: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     here: Mapping[tuple[Level, ...], float] | None = None
 
@@ -135,6 +136,7 @@ def planted_plan(
             families=(planted.factors,),
             blocks=planted.blocks,
             evaluation_modes=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
+            trends=planted.trends,
         ),
         systems=planted.systems,
         base=NamedDigest(name="planted", digest="0" * 12),

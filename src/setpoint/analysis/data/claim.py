@@ -15,6 +15,7 @@ from setpoint.analysis.data.evidence import Evidence
 from setpoint.analysis.data.subject import (
     ArmPair,
     FactorSet,
+    FactorTrend,
     MetricByFactor,
     OneCell,
     OneConfiguration,
@@ -65,6 +66,8 @@ class ClaimKind(StrEnum):
     """Which level of a parameter is best?"""
     MAIN_EFFECT = "main_effect"
     """Does a parameter change the metric?"""
+    TREND = "trend"
+    """Does the metric rise or fall with a numeric parameter, and is the trend curved?"""
     INTERACTION = "interaction"
     """Does the effect of one parameter depend on another?"""
     RESOLUTION = "resolution"
@@ -113,6 +116,7 @@ FORMS: Mapping[ClaimKind, Form] = {
     ClaimKind.MOST_IMPACTFUL: Form((NoneType,), forms.ImpactEvidence),
     ClaimKind.OPTIMAL_LEVEL: Form((OneFactor,), forms.LevelEvidence),
     ClaimKind.MAIN_EFFECT: Form((OneFactor,), forms.EffectEvidence),
+    ClaimKind.TREND: Form((FactorTrend,), forms.TrendEvidence),
     ClaimKind.INTERACTION: Form((TwoFactors,), forms.InteractionEvidence),
     ClaimKind.RESOLUTION: Form((NoneType,), forms.ResolutionEvidence),
     ClaimKind.SEED_CORRELATION: Form((NoneType,), forms.SeedEvidence),
@@ -190,7 +194,9 @@ class Claim:
     @property
     def factor(self) -> str:
         """Return the factor that the claim is about; empty if it is not about a single factor."""
-        return self.subject.factor if isinstance(self.subject, OneFactor | MetricByFactor | ArmPair) else ""
+        return (
+            self.subject.factor if isinstance(self.subject, OneFactor | FactorTrend | MetricByFactor | ArmPair) else ""
+        )
 
 
 E = TypeVar("E")

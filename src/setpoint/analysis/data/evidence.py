@@ -73,6 +73,23 @@ class EffectEvidence:
 
 
 @dataclass(frozen=True)
+class TrendEvidence:
+    """Trend over the levels of a numeric parameter.
+
+    Attributes:
+        p_unadjusted: unadjusted p-value.
+        logarithmic_axis: the levels are spaced by their logarithms.
+        lowest: smallest level.
+        highest: largest level.
+    """
+
+    p_unadjusted: float
+    logarithmic_axis: bool
+    lowest: Level
+    highest: Level
+
+
+@dataclass(frozen=True)
 class InteractionEvidence:
     """Interaction of two parameters: the unadjusted p-value."""
 
@@ -249,6 +266,7 @@ Evidence = (
     ImpactEvidence
     | LevelEvidence
     | EffectEvidence
+    | TrendEvidence
     | InteractionEvidence
     | ResolutionEvidence
     | BestSetEvidence

@@ -10,7 +10,7 @@ from dataclasses import replace
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.formatting import p_text, percent_text
 
-OF_PARAMETERS = frozenset({ClaimKind.MOST_IMPACTFUL, ClaimKind.OPTIMAL_LEVEL, ClaimKind.MAIN_EFFECT})
+OF_PARAMETERS = frozenset({ClaimKind.MOST_IMPACTFUL, ClaimKind.OPTIMAL_LEVEL, ClaimKind.MAIN_EFFECT, ClaimKind.TREND})
 """Kinds that require a significant main effect, and so belong to the family of main effects."""
 NEVER_SUPPORTED = frozenset({ClaimKind.SECONDARY, ClaimKind.RESOLUTION, ClaimKind.INERT_PARAMETERS})
 PER_SYSTEM = frozenset({ClaimKind.BEST_CONFIGURATIONS, ClaimKind.CHECKPOINTS})

@@ -337,6 +337,7 @@ def _plan_analysis(
         scale=METRICS[primary],
         factors=factors,
         families=(factors,) if factors else (),
+        trends=() if isinstance(spec, SingleSpec) else tuple(name for name in spec.trend if name in factors),
         blocks=("system",) if len(spec.systems) > 1 else (),
         evaluation_modes={system: _evaluation_mode(system, formats) for system in spec.systems},
     )
