@@ -55,6 +55,7 @@ class _DesignFields(_Fields, total=False):
     design: Design
     configurations: int | None
     replicates: int
+    equivalence: str | float | None
 
 
 class SweepFields(_DesignFields, total=False):

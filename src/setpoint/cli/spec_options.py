@@ -26,7 +26,7 @@ _LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "
 # options whose value is that of the field of the same name
 _PLAIN = (
     *("datasets", "dataset_name", "replicates", "evaluation", "evaluation_cases", "base_model", "expert", "seed"),
-    *("zipped", "design", "configurations"),
+    *("zipped", "design", "configurations", "equivalence"),
     *("match", "source_system", "base_models", "start_from", "equal_compute_control"),
 )
 
@@ -79,6 +79,12 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--configurations", metavar="N", help="number of sampled points; upper limit for fractional designs"
     )
     parser.add_argument("--replicates", metavar="N", help="runs per configuration, each with its own seed (default 1)")
+    parser.add_argument(
+        "--equivalence",
+        metavar="X",
+        help="test for equivalence: X is the largest difference that does not matter, such as 5%% (log scale) or 0.02 "
+        "(linear)",
+    )
     _add_options_of_types(parser)
     add_training_options(parser)
 

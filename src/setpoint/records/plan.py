@@ -1,5 +1,6 @@
 """Plan of an experiment: its runs and the stages they share. plan.json is written once and then only read."""
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -157,6 +158,15 @@ class AnalysisPlan(_Record):
     """System -> primary evaluation mode."""
     adaptive: bool = False
     """Whether results decided which runs came next, so that tests do not hold their level."""
+    equivalence: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    """Largest difference between two levels that does not matter: a share of the smaller value on a log scale, else in
+    units of the metric. None: equivalence is not tested."""
+
+    @property
+    def margin(self) -> float | None:
+        """Equivalence margin on the analysis scale; None if equivalence is not tested."""
+        logarithmic = self.scale == "log" and self.equivalence is not None
+        return math.log1p(self.equivalence or 0.0) if logarithmic else self.equivalence
 
     @property
     def blocked_by_seed(self) -> bool:
@@ -230,7 +240,8 @@ class Plan(_Record):
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        unsaid = None if self.analysis.adaptive else {"analysis": {"adaptive"}}
+        absent = {"adaptive": not self.analysis.adaptive, "equivalence": self.analysis.equivalence is None}
+        unsaid = {"analysis": {name for name, without in absent.items() if without}}
         return self.model_dump(mode="json", by_alias=True, exclude=unsaid)
 
     def to_file(self) -> dict[str, Any]:

@@ -73,6 +73,23 @@ class EffectEvidence:
 
 
 @dataclass(frozen=True)
+class EquivalenceEvidence:
+    """The largest difference between levels, or arms, on the analysis scale.
+
+    Attributes:
+        margin: largest difference that does not matter, as declared in the plan.
+        limit: upper confidence limit of the largest difference.
+        limit_in_words: the same as text.
+        p_unadjusted: unadjusted p-value of a difference as large as the margin.
+    """
+
+    margin: float
+    limit: float
+    limit_in_words: str
+    p_unadjusted: float
+
+
+@dataclass(frozen=True)
 class InteractionEvidence:
     """Interaction of two parameters: the unadjusted p-value."""
 
@@ -249,6 +266,7 @@ Evidence = (
     ImpactEvidence
     | LevelEvidence
     | EffectEvidence
+    | EquivalenceEvidence
     | InteractionEvidence
     | ResolutionEvidence
     | BestSetEvidence

@@ -60,6 +60,7 @@ class TableQuestion:
         logarithmic: analyse the response on a logarithmic scale.
         alpha: significance level.
         adaptive: earlier results decided which rows were run.
+        equivalence: largest difference that does not matter, see `AnalysisPlan`.
     """
 
     response: str
@@ -69,6 +70,7 @@ class TableQuestion:
     logarithmic: bool = True
     alpha: float = 0.05
     adaptive: bool = False
+    equivalence: float | None = None
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -260,6 +262,7 @@ def _plan(question: TableQuestion, name: str) -> Plan:
             judged={},
             blocks=("seed",) if question.block else (),
             adaptive=question.adaptive,
+            equivalence=question.equivalence,
         ),
         systems=("table",),
         base=NamedDigest(name="", digest=""),

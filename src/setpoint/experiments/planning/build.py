@@ -26,6 +26,7 @@ from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems import usual_blocking
 from setpoint.problems.suites import DEFAULT_CASES
 from setpoint.processes import uncollected
+from setpoint.records.margin import margin_of
 from setpoint.records.plan import (
     AnalysisPlan,
     NamedDigest,
@@ -330,6 +331,7 @@ def _plan_analysis(
     if CANDIDATE in factors:  # selected configurations are compared as wholes: they do not form a factorial
         factors = (CANDIDATE,)
     primary, *secondary = spec.metrics
+    margin = None if isinstance(spec, SingleSpec) else spec.equivalence
     return AnalysisPlan(
         primary_metric=primary,
         secondary_metrics=tuple(secondary),
@@ -338,4 +340,5 @@ def _plan_analysis(
         families=(factors,) if factors else (),
         blocks=("system",) if len(spec.systems) > 1 else (),
         judged={system: _judged(system, formats) for system in spec.systems},
+        equivalence=None if margin is None else margin_of(margin, logarithmic=METRICS[primary] == "log"),
     )
