@@ -26,6 +26,7 @@ from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems import usual_blocking
 from setpoint.problems.suites import DEFAULT_CASES
 from setpoint.processes import uncollected
+from setpoint.records.margin import margin_of
 from setpoint.records.plan import (
     AnalysisPlan,
     NamedDigest,
@@ -331,6 +332,7 @@ def _plan_analysis(
     if CANDIDATE in factors:  # selected configurations are compared as wholes: they do not form a factorial
         factors = (CANDIDATE,)
     primary, *secondary = spec.metrics
+    margin = None if isinstance(spec, SingleSpec) else spec.equivalence
     return AnalysisPlan(
         primary_metric=primary,
         secondary_metrics=tuple(secondary),
@@ -340,4 +342,5 @@ def _plan_analysis(
         trends=() if isinstance(spec, SingleSpec) else tuple(name for name in spec.trend if name in factors),
         blocks=("system",) if len(spec.systems) > 1 else (),
         evaluation_modes={system: _evaluation_mode(system, formats) for system in spec.systems},
+        equivalence=None if margin is None else margin_of(margin, logarithmic=METRICS[primary] == "log"),
     )

@@ -102,6 +102,12 @@ def _known_classes(limits: dict[str, int]) -> dict[str, int]:
     return limits
 
 
+def _as_text(value: Any) -> Any:
+    """Return a number as text; in files, `0.02` is a number and `5%` is text."""
+    return f"{plain_number(value):g}" if isinstance(value, int | float) else value
+
+
+Margin = Annotated[str, BeforeValidator(_as_text), AfterValidator(lambda text: "".join(text.split()))]
 Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
 """List of items; a single item may be written without brackets."""
 Whole = Annotated[int, BeforeValidator(plain_number)]
