@@ -15,7 +15,7 @@ import generate
 import pytest
 import yaml
 from pages.markdown import attribute_docstrings
-from pages.python_api import undocumented
+from pages.python_api import undocumented, unlisted
 from pydantic import BaseModel
 
 from setpoint import plants, problems
@@ -147,6 +147,7 @@ def test_generated_pages_are_those_of_the_code() -> None:
 
 def test_every_public_name_has_a_docstring() -> None:
     assert undocumented() == []
+    assert unlisted() == []
 
 
 @pytest.mark.parametrize("model", [*SPECS.values(), Range, *MODELS.values()])

@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from pages.markdown import attribute_docstrings, first_paragraph, page, table
-from setpoint.experiments.planning.parameters import MODELS
+from setpoint.experiments.planning.parameters import MODELS, RATE_RATIO
 from setpoint.experiments.planning.spec import SPECS, SweepSpec
 from setpoint.experiments.planning.spec_fields import METRICS as METRIC_SCALES
 from setpoint.experiments.planning.spec_fields import Range
-from setpoint.policies import PRESETS
+from setpoint.policies import PRESETS, BasePreset
 
 SPECIFICATION = """\
 # Specification file
@@ -40,7 +40,9 @@ PARAMETERS = """\
 # Training parameters
 
 Every parameter can be swept (`--parameters lora_rank:4,8`) or set for all runs (`--set grpo.temperature=0.8`). A bare
-name such as `learning_rate` sets the parameter in every stage that has it; `sft.learning_rate` sets one.
+name such as `batch_size` sets the parameter in every stage that has it, `sft.batch_size` in one. A bare `learning_rate`
+is the peak rate of the first stage that a run trains. After SFT, the rates of DAgger and GRPO follow from it by
+`dagger.learning_rate_ratio` and `grpo.learning_rate_ratio`; `grpo.learning_rate` sets one of them directly.
 
 Defaults belong to the base model: the built-in base has those of the preset `tiny`, another base has those of `small`
 if its weights take less than 1 GB on disk, else those of `general`."""
@@ -63,11 +65,19 @@ def parameters() -> str:
         lines += ["", f"## {group}", "", f"{first_paragraph(inspect.getdoc(model))}.", ""]
         about, rows = attribute_docstrings(model), []
         for name, schema in model.model_json_schema()["properties"].items():
-            defaults = [_value(getattr(preset, group).get(name, schema.get("default"))) for preset in PRESETS.values()]
+            defaults = [_value(_default(preset, group, name, schema)) for preset in PRESETS.values()]
             written = f"lora_{name}" if group == "lora" else f"{group}.{name}"
             rows.append([f"`{written}`", _kind(schema), *defaults, about.get(name, "")])
         lines += table(["name", "value", *(f"default, {name}" for name in PRESETS), "meaning"], rows)
     return page(*lines)
+
+
+def _default(preset: BasePreset, group: str, name: str, schema: Mapping[str, Any]) -> object:
+    """Return the preset's value of a parameter, or else that of the model."""
+    if name == RATE_RATIO:
+        return float(f"{preset.rate_ratio(group):.3g}")
+    found: object = getattr(preset, group).get(name, schema.get("default"))
+    return found
 
 
 def _by_type() -> Iterator[str]:

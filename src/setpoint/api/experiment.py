@@ -60,8 +60,9 @@ class BestRun:
         return load_policy(self.adapter, problem=self.system)
 
     def __repr__(self) -> str:
-        """Return the run, its system and its score."""
-        return f"BestRun({self.run.name!r}, system={self.system!r}, {self.metric}={self.mean:.4g})"
+        """Return the run, its system, and the mean by which its configuration was ranked."""
+        ranked = f"mean {self.metric} of its configuration: {self.mean:.4g}"
+        return f"BestRun({self.run.name!r}, system={self.system!r}, {ranked})"
 
 
 class Experiment:

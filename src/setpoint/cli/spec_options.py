@@ -198,14 +198,14 @@ def _merged_tables(fields: Mapping[str, Any], given: Mapping[str, Mapping[str, A
     Raises:
         InputError: a parameter that does not exist.
     """
-    from setpoint.experiments.planning.parameters import find, is_parameter
+    from setpoint.experiments.planning.parameters import find, is_parameter, replaced
 
-    places = {place for table in given.values() for name in table for place in find(name).places}
+    set_here = [find(name) for table in given.values() for name in table]
     found: dict[str, Any] = {}
     for table, ours in given.items():
         file = fields.get(table)
         if isinstance(file, Mapping):  # other values are rejected when the specification is checked
-            kept = {k: v for k, v in file.items() if not (is_parameter(str(k)) and places >= set(find(str(k)).places))}
+            kept = {k: v for k, v in file.items() if not (is_parameter(str(k)) and replaced(find(str(k)), set_here))}
             found[table] = {**kept, **ours}
         elif ours:
             found[table] = dict(ours)

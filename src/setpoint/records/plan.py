@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -157,7 +157,7 @@ class AnalysisPlan(_Record):
     blocks: tuple[str, ...] = ()
     """Blocking factors: `seed` (or `replicate`) if equal seeds share a real effect; `system` is always a stratum."""
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
-    judged: dict[str, EvaluationMode]
+    evaluation_modes: dict[str, EvaluationMode]
     """System -> primary evaluation mode."""
     adaptive: bool = False
     """Whether results decided which runs came next, so that tests do not hold their level."""
@@ -174,7 +174,36 @@ class AnalysisPlan(_Record):
 
     def mode(self, system: str) -> EvaluationMode:
         """Return the primary evaluation mode of `system`."""
-        return self.judged.get(system, EvaluationMode.OPEN_LOOP)
+        return self.evaluation_modes.get(system, EvaluationMode.OPEN_LOOP)
+
+
+class CodeIdentity(_Record):
+    """What the identity of a kind of stage was computed from."""
+
+    version: int
+    layers: dict[str, str]
+    """Layer -> digest of its sources."""
+    packages: dict[str, str | None]
+    """Package -> installed version."""
+
+    @classmethod
+    def read(cls, content: object) -> Self | None:
+        """Return the identity that a plan recorded; None if it is damaged."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError:
+            return None
+
+    def changes(self, new: Self) -> str:
+        """Return what differs in `new`, such as `training; torch 2.12.0, now 2.13.0`."""
+        layers = [name for name, found in new.layers.items() if self.layers.get(name) != found]
+        packages = [
+            f"{name} {self.packages.get(name)}, now {found}"
+            for name, found in new.packages.items()
+            if self.packages.get(name) != found
+        ]
+        changed = "; ".join(filter(None, [", ".join(layers), *packages]))
+        return changed or f"version {self.version}, now {new.version}"
 
 
 class Shared(_Record):
@@ -220,9 +249,10 @@ class Plan(_Record):
         return found if isinstance(found, str) and found else None
 
     @property
-    def code(self) -> Mapping[str, Any]:
-        """Stage kind -> version of its code at planning time."""
-        return self._recorded("code")
+    def code(self) -> Mapping[str, CodeIdentity]:
+        """Stage kind -> identity of its code at planning time, as far as the plan recorded it."""
+        read = {kind: CodeIdentity.read(content) for kind, content in self._recorded("code").items()}
+        return {kind: found for kind, found in read.items() if found is not None}
 
     @property
     def origin(self) -> str:

@@ -230,7 +230,7 @@ def _structure(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> li
 
 
 def _nested(rows: Sequence[Mapping[str, str]], factor: str, block: str) -> bool:
-    """Return whether a factor does not vary within blocks, at least one of which has several rows."""
+    """Return whether a factor does not vary within blocks, and some block has several rows."""
     pairs = {(row[block].strip(), row[factor].strip()) for row in rows}
     return len(pairs) == len({name for name, _ in pairs}) < len(rows)
 
@@ -281,7 +281,7 @@ def _plan(question: TableQuestion, name: str) -> Plan:
             factors=question.factors,
             trends=question.trend,
             alpha=question.alpha,
-            judged={},
+            evaluation_modes={},
             blocks=("seed",) if question.block else (),
             adaptive=question.adaptive,
         ),

@@ -19,6 +19,7 @@ from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel
 from setpoint.policies.token_counts import token_counts
 from setpoint.records.plan import PlannedStage
+from setpoint.records.training_config import TrainingConfig
 
 _GB = 1e9
 _FILE_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -118,8 +119,9 @@ def check_memory(base: BaseModel, stages: Iterable[PlannedStage]) -> list[Check]
 
 def _tokens(base: BaseModel, stage: PlannedStage) -> int:
     """Return the tokens of the longest prompt with its answer."""
-    prompt_format = PromptFormat.from_definition(dict(stage.config["dialect"]))
-    counted = [token_counts(base, problems.get(system), prompt_format) for system in stage.config["systems"]]
+    config = TrainingConfig.of(stage)
+    prompt_format = PromptFormat.from_definition(dict(config.prompt_format))
+    counted = [token_counts(base, problems.get(system), prompt_format) for system in config.systems]
     return max((found.prompt + found.answer for found in counted if found), default=_USUAL_TOKENS)
 
 
@@ -143,12 +145,15 @@ def _check(base: BaseModel, shape: Shape, stage: PlannedStage, free_gb: float, d
         return max(training_gb(shape, rows, tokens, rank, device), sampling)
 
     name = f"memory for {stage.kind}"
-    needs = f"batch_size {batch} in micro-batches of {start} needs about {need_gb(start):.1f} GB, has {free_gb:.1f} GB"
+    needs = (
+        f"batch_size {batch} in micro-batches of {start} requires about {need_gb(start):.1f} GB, "
+        f"{free_gb:.1f} GB available"
+    )
     if need_gb(start) <= free_gb:
         return Check(name, "ok", needs)
     fitting = [rows for rows in range(1, start) if batch % rows == 0 and need_gb(rows) <= free_gb]
     if not fitting:
-        least = f"needs about {need_gb(1):.1f} GB for a micro-batch of 1, has {free_gb:.1f} GB"
+        least = f"a micro-batch of 1 requires about {need_gb(1):.1f} GB, {free_gb:.1f} GB available"
         return Check(name, "problem", f"{least}. Use a smaller --base-model, or a machine with more memory.")
     best = max(fitting)
     parts = math.ceil(batch / best)

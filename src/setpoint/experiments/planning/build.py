@@ -86,7 +86,8 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         shared=Shared(reference=reference, evaluate_base=evaluate_base),
         compute_ratios=None if inputs.compute_ratios is None else dict(inputs.compute_ratios),
         adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
-        provenance={**provenance.collect(), "code": {kind: stage.origins() for kind, stage in STAGES.items()}},
+        provenance=provenance.collect()
+        | {"code": {kind: stage.origins().model_dump() for kind, stage in STAGES.items()}},
     )
 
 
@@ -191,7 +192,7 @@ class _Stages:
         self, system: str, adapter: str | None = None, generation: Mapping[str, Any] | None = None
     ) -> str:
         """Add the evaluation of an adapter, or of the base model. Its seed is fixed: all runs use the same cases."""
-        prompt_format = self.base_format if adapter is None else self.planned[adapter].config["dialect"]
+        prompt_format = self.base_format if adapter is None else self.planned[adapter].fields().table("dialect")
         generation = self.base_generation if generation is None else generation
         config = {**self.model(prompt_format), **self._suite(system), "generation": dict(generation)}
         needs = {"reference": self.add_reference(system)}
@@ -308,10 +309,10 @@ def fixed_groups(spec: ExperimentSpec, preset: BasePreset) -> dict[str, dict[str
 
 def run_format(run: RunDesign, resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the prompt format of a run; an existing adapter keeps its own."""
-    return run.adapter.stage.config["dialect"] if run.adapter is not None else format_of(resolved).definition()
+    return dict(run.adapter.config.prompt_format) if run.adapter is not None else format_of(resolved).definition()
 
 
-def _judged(system: str, formats: Sequence[Mapping[str, Any]]) -> EvaluationMode:
+def _evaluation_mode(system: str, formats: Sequence[Mapping[str, Any]]) -> EvaluationMode:
     """Return the primary mode of a system: closed loop if the answers of a run do not cover the whole horizon."""
     problem = problems.get(system)
     whole = all(sum(each["blocks"]) >= problem.steps for each in formats)
@@ -338,5 +339,5 @@ def _plan_analysis(
         families=(factors,) if factors else (),
         trends=() if isinstance(spec, SingleSpec) else tuple(name for name in spec.trend if name in factors),
         blocks=("system",) if len(spec.systems) > 1 else (),
-        judged={system: _judged(system, formats) for system in spec.systems},
+        evaluation_modes={system: _evaluation_mode(system, formats) for system in spec.systems},
     )

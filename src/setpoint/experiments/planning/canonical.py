@@ -185,7 +185,7 @@ def resolved_parameters(
         formats = [name for name in settings if {"prompt", "answer"} & {group for group, _ in find(name).places}]
         if formats:
             raise InputError(f"an existing adapter keeps its prompt format. Remove {', '.join(formats)}.")
-        resolved["lora"] = dict(design.adapter.stage.config["lora"])
+        resolved["lora"] = dict(design.adapter.config.lora)
     total = isinstance(spec, CrossSystemSpec | SingleSpec) and spec.match == "total"
     for kind in () if total else TRAINED[design.training_type]:
         resolved[kind]["steps"] *= len(design.systems)
