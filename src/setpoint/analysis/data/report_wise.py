@@ -49,6 +49,20 @@ def error_note(claims: Sequence[Claim], alpha: float) -> str:
     )
 
 
+def strict_note(claims: Sequence[Claim], alpha: float) -> str:
+    """Return one sentence about the error rate of a report with corrected claims; empty with fewer than two families.
+
+    A correction leaves the number of families as it is.
+    """
+    count = families(claims)
+    if count < 2:
+        return ""
+    rate = percent_text(alpha)
+    return (
+        f"{count} families of tests, corrected together: a false finding in at most {rate} of reports without effects"
+    )
+
+
 def strict(claims: Sequence[Claim], alpha: float) -> list[Claim]:
     """Return the claims with a correction for all families: supported ones need a p-value below alpha / families."""
     count = families(claims)
