@@ -1,6 +1,6 @@
 """Predicted against actual cost of three different sweeps, each predicted before it ran.
 
-Processor seconds, for they do not depend on what else the machine is doing.
+CPU seconds, for they do not depend on what else the machine is doing.
 """
 
 import subprocess

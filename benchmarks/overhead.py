@@ -1,6 +1,6 @@
 """What the experiment runner itself costs: planning, status, and coordinating stages that do nothing.
 
-Processor time where it can be, for it does not depend on what else the machine is doing.
+CPU time where it can be, for it does not depend on what else the machine is doing.
 """
 
 import resource
@@ -72,15 +72,15 @@ def status_s(root: Path) -> float:
 
 
 def command_s(count: int) -> float:
-    """Processor seconds of one external command that does nothing, its start included."""
-    started = _processor_s()
+    """CPU seconds of one external command that does nothing, its start included."""
+    started = _cpu_s()
     for _ in range(count):
         subprocess.run(["true"], check=True)
-    return (_processor_s() - started) / count
+    return (_cpu_s() - started) / count
 
 
 def coordinating_s(root: Path, values: int) -> float:
-    """Processor seconds of the coordinator for each stage that runs such a command in a worker."""
+    """CPU seconds of the coordinator for each stage that runs such a command in a worker."""
     plan = make_plan(values, 1)
     write_plan(root / "experiments" / "benchmark", plan)
     executor = LocalExecutor(preload=["setpoint.experiments.launch", "setpoint.artifacts"])
@@ -115,7 +115,7 @@ def sharing(arms: int, replicates: int) -> int:
     return sum(stage.kind == "sft" for stage in plan.stages.values())
 
 
-def _processor_s() -> float:
+def _cpu_s() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 

@@ -31,7 +31,7 @@ def write_experiment(root: Path, runs: int) -> Path:
     return write_folder(world.sample(generator("benchmark", runs)), Workspace(root), "many")
 
 
-def processor_seconds() -> float:
+def cpu_seconds() -> float:
     """What finished child processes have used, which other programs on the machine do not change much."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -83,9 +83,9 @@ def main() -> None:
         print(f"{runs} runs written")
         command = [sys.executable, "-m", "setpoint", "report", "many", "--workspace", root]
         for _ in range(2):  # the first one reads a cold disk
-            started, before = perf_counter(), processor_seconds()
+            started, before = perf_counter(), cpu_seconds()
             subprocess.run(command, check=True, capture_output=True)
-            print(f"report in {perf_counter() - started:.1f} s, {processor_seconds() - before:.1f} s of processor time")
+            print(f"report in {perf_counter() - started:.1f} s, {cpu_seconds() - before:.1f} s of CPU time")
         page = folder / "reports" / "report.html"
         print(f"page of {page.stat().st_size / 1000:.0f} kB")
         drive(page)

@@ -31,7 +31,7 @@ mkdir -p "$workspace/stages/sft/$stage" && echo '{"files": {}}' >"$workspace/sta
 
 
 def cpu_s() -> float:
-    """Processor seconds of this process and of every command that it ran."""
+    """CPU seconds of this process and of every command that it ran."""
     both = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(used.ru_utime + used.ru_stime for used in both)
 

@@ -210,7 +210,7 @@ def test_two_systems_become_a_factor(tmp_path: Path) -> None:
 def test_a_single_run_is_not_compared(tmp_path: Path) -> None:
     claim = claims_of(Synthetic(tmp_path, factors={}, replicates=1))["most_impactful"]
     assert claim.status is Status.NOT_TESTABLE
-    assert "no parameter was swept" in claim.reason
+    assert "no parameter has several values" in claim.reason
 
 
 def test_claims_repeat(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_more_seeds_are_advised_only_where_they_would_settle_something(tmp_path:
     assert (
         f"Run the same design with --replicates {max(enough, possible)}: {max(enough, possible)} seeds detect" in text
     )
-    observed = f"observed: {rate['observed_in_words']}, upper confidence limit {rate['allowed_in_words']}"
+    observed = f"observed: {rate['observed_text']}, upper confidence limit {rate['allowed_text']}"
     assert f"between levels of learning rate ({observed})" in text
     assert "Do not add seeds" not in text
 
@@ -54,7 +54,7 @@ def test_more_seeds_are_called_useless_only_where_the_interval_excludes_what_the
     assert "Do not add seeds" not in text and "Run the same design with --replicates" in text
     many = Synthetic(tmp_path / "many", factors=factors, replicates=20, cases=2)
     text, resolution = advice_and_resolution(many.write())
-    assert f"upper confidence limit {resolution['lora_rank']['allowed_in_words']}) with 80 % power" in text
+    assert f"upper confidence limit {resolution['lora_rank']['allowed_text']}) with 80 % power" in text
     assert "Do not add seeds to find the best LoRA rank: even " in text and "Run the same design" not in text
 
 

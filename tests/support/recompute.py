@@ -28,7 +28,7 @@ def recompute(folder: Path) -> dict[str, Any]:
             continue
         system = run["systems"][0]
         rows = pq.read_table(paths[run["stages"]["evaluate"]] / "episodes.parquet").to_pylist()
-        mode = MODES[plan["analysis"]["judged"][system]]
+        mode = MODES[plan["analysis"]["evaluation_modes"][system]]
         judged = [r["final_error"] for r in rows if (r["system"], r["mode"], r["controller"]) == (system, mode, "llm")]
         errors[run["name"]] = sum(judged) / len(judged)
         configurations.setdefault(str(run["configuration"]), []).append(errors[run["name"]])

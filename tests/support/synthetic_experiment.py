@@ -130,7 +130,7 @@ class Synthetic:
                 secondary_metrics=("control_cost",),
                 scale=self.scale,
                 factors=tuple(self.factors),
-                judged={system: problems.get(system).evaluation_mode for system in self.systems},
+                evaluation_modes={system: problems.get(system).evaluation_mode for system in self.systems},
             ),
             systems=self.systems,
             base=NamedDigest(name="builtin:tiny", digest="1" * 12),

@@ -19,7 +19,7 @@ from setpoint.problems import Problem
 from setpoint.trajectory import Termination
 
 _OPEN, _CLOSE = "<CONTROLS>", "</CONTROLS>"
-# Bounded lengths: `float` also accepts "nan", "inf", "1e999" and "1_0", none of which is a control.
+# Bounded lengths: `float` also accepts "nan", "inf", "1e999" and "1_0", and none of these is a control.
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,12})?", re.ASCII)
 REASONING_LIMIT = 29.99
 """Magnitude to which numbers in a short reasoning text are clipped.

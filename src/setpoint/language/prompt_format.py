@@ -80,7 +80,7 @@ class PromptFormat:
         """Return the format with these parameters.
 
         Raises:
-            InputError: more moves are asked for than the horizon has.
+            InputError: there are more moves than steps of the horizon.
         """
         whole = COARSE_TO_FINE if answer.blocking == "coarse_to_fine" else MoveBlocking.none(HORIZON)
         if answer.moves > whole.moves:

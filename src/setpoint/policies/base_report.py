@@ -37,7 +37,7 @@ class BaseReport:
 
 
 def require_served(base: BaseModel, systems: Sequence[str] = _USUAL_SYSTEMS) -> None:
-    """Check that the base can be asked for the controls of `systems` and trained on answers.
+    """Check that the base can answer prompts for the controls of `systems` and trained on answers.
 
     Raises:
         InputError: it cannot.

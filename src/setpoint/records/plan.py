@@ -154,7 +154,7 @@ class AnalysisPlan(_Record):
     blocks: tuple[str, ...] = ()
     """Blocking factors: `seed` (or `replicate`) if equal seeds share a real effect; `system` is always a stratum."""
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
-    judged: dict[str, EvaluationMode]
+    evaluation_modes: dict[str, EvaluationMode]
     """System -> primary evaluation mode."""
     adaptive: bool = False
     """Whether results decided which runs came next, so that tests do not hold their level."""
@@ -175,7 +175,7 @@ class AnalysisPlan(_Record):
 
     def mode(self, system: str) -> EvaluationMode:
         """Return the primary evaluation mode of `system`."""
-        return self.judged.get(system, EvaluationMode.OPEN_LOOP)
+        return self.evaluation_modes.get(system, EvaluationMode.OPEN_LOOP)
 
 
 class Shared(_Record):

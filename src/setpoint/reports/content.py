@@ -306,7 +306,7 @@ def rate_text(value: float | None) -> str:
 def statistical_lines(report: Report, *, fixed: bool = True) -> list[tuple[str, str]]:
     """Return heading and answer: first the lines that every comparison has, then those of the other swept parameters.
 
-    A single run compares nothing and has no such lines. `fixed` includes parameters that were not swept.
+    A single run has nothing to compare with and has no such lines. `fixed` includes parameters with a single value.
     """
     if len(report.data.runs) == 1:
         return []
@@ -318,7 +318,7 @@ def statistical_lines(report: Report, *, fixed: bool = True) -> list[tuple[str, 
     for parameter, found in levels.items():
         lines += [_line(claim) for claim in found]
         if not found and fixed:
-            lines.append((level_heading(parameter), f"not resolved: {_fixed(report.data, parameter)}"))
+            lines.append((level_heading(parameter), f"not resolved: {_why_not_compared(report.data, parameter)}"))
     return [*lines, *map(_line, others)]
 
 
@@ -378,13 +378,13 @@ def _line(claim: Claim) -> tuple[str, str]:
     return claim.heading, one_line(claim.statement)
 
 
-def _fixed(data: ExperimentData, factor: str) -> str:
-    """Say that a parameter was not swept, and which value it had."""
+def _why_not_compared(data: ExperimentData, factor: str) -> str:
+    """Say which value a parameter has in every run, or that other parameters vary with it."""
     places = {"lora_rank": [("lora", "rank")]}.get(factor, [(kind, factor) for kind in TRAINING_KINDS])
     values = sorted({_setting(run, factor, *places) for run in data.runs})
     if len(values) > 1:
-        return f"{factor} is confounded with other parameters ({', '.join(values)})"
-    return f"{factor} was not swept ({', '.join(values)} in every run)" if values else f"{factor} was not swept"
+        return f"confounded with other parameters: {', '.join(values)}"
+    return f"{values[0]} in every run" if values else "no training"
 
 
 def anchor_rows(data: ExperimentData, system: str) -> list[tuple[str, Metrics | None]]:

@@ -98,7 +98,7 @@ def cheapest_text(report: Report) -> str:
                 f"{short_label(report.data, cheapest.result)} on {ranked.system} ({cheapest.per_run}; {len(best)} "
                 f"near-best{missing_from(best)})"
             )
-    return "; ".join(parts) or "not resolved: not enough seeds"
+    return "; ".join(parts) or "n/a (not enough seeds)"
 
 
 def front_text(report: Report) -> str:

@@ -29,8 +29,8 @@ class _Open:
     @property
     def observed(self) -> str:
         """Return the observed difference and its upper confidence limit: `9.4 %, upper confidence limit 34 %`."""
-        limit = self.detectable.allowed_in_words
-        return self.detectable.observed_in_words + ("" if limit is None else f", upper confidence limit {limit}")
+        limit = self.detectable.allowed_text
+        return self.detectable.observed_text + ("" if limit is None else f", upper confidence limit {limit}")
 
     @property
     def sufficient(self) -> int | None:
@@ -90,7 +90,7 @@ def _futile(found: Sequence[_Open]) -> str:
 def _power(found: Sequence[_Open], seeds: int) -> str:
     """Compare the minimum detectable difference of each parameter with its observed difference."""
     parts = [
-        f"{each.detectable.in_words[seeds]} between levels of {each.label} (observed: {each.observed})"
+        f"{each.detectable.text_by_seeds[seeds]} between levels of {each.label} (observed: {each.observed})"
         for each in found
     ]
     return f"{seeds} seeds detect differences from {listed(parts)} with 80 % power"

@@ -144,7 +144,7 @@ class GrpoParameters(_Parameters):
     reward_tolerance: PositiveFloat = 3e-3
     """Regret scale: smaller regrets hardly change the reward."""
     validation_every: Annotated[int, Field(ge=0)] = 20
-    """Steps between two scores on held-out states, of which the best adapter is kept; 0 scores the last one only."""
+    """Steps between scores on held-out states. The adapter with the best score is kept; 0 scores only the last one."""
 
     @property
     def group_size(self) -> int:

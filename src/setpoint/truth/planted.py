@@ -136,7 +136,7 @@ def planted_plan(
             factors=planted.factors,
             families=(planted.factors,),
             blocks=planted.blocks,
-            judged=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
+            evaluation_modes=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
             equivalence=planted.equivalence,
         ),
         systems=planted.systems,

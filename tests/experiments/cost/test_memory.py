@@ -51,7 +51,7 @@ def test_a_batch_that_fits_is_proposed(large: BaseModel) -> None:
     assert [check.result for check in plenty] == ["ok", "ok"]
     sft, grpo = check_batches(large, stages(), 12.5, "gpu")
     assert sft.result == "remark"
-    assert "batch_size 16 in micro-batches of 8 needs about" in sft.text
+    assert "batch_size 16 in micro-batches of 8 requires about" in sft.text
     assert "Training will use micro-batches of 4, 4 per step, with the same objective" in sft.text
     assert grpo.result == "remark"
     require_fit([sft, grpo])
@@ -60,7 +60,7 @@ def test_a_batch_that_fits_is_proposed(large: BaseModel) -> None:
 def test_too_little_memory_is_refused(large: BaseModel) -> None:
     found = check_batches(large, stages(), 8.0, "gpu")
     assert {check.result for check in found} == {"problem"}
-    with pytest.raises(InputError, match=r"memory for sft: needs about .* GB for a micro-batch of 1, has 8.0 GB"):
+    with pytest.raises(InputError, match=r"memory for sft: a micro-batch of 1 requires about .* GB, 8.0 GB available"):
         require_fit(found)
 
 

@@ -105,7 +105,7 @@ def test_the_analysis_is_fixed_in_the_plan() -> None:
     assert analysis.secondary_metrics == ("success_rate",)
     assert analysis.scale == "log"
     assert analysis.factors == ("lora_rank", "learning_rate")
-    assert analysis.judged == {"double_integrator": "open_loop"}
+    assert analysis.evaluation_modes == {"double_integrator": "open_loop"}
     assert make_plan(systems="di", parameters={"lora_rank": [4]}).analysis.factors == ()
 
 
@@ -186,9 +186,9 @@ def test_formats_share_the_data_and_the_reference() -> None:
 
 
 def test_answers_that_do_not_cover_the_horizon_are_judged_in_closed_loop() -> None:
-    assert make_plan(systems="di").analysis.judged["double_integrator"] == "open_loop"
+    assert make_plan(systems="di").analysis.evaluation_modes["double_integrator"] == "open_loop"
     plan = make_plan(systems="di", parameters={"answer.moves": [0, 4]})
-    assert plan.analysis.judged["double_integrator"] == "closed_loop"
+    assert plan.analysis.evaluation_modes["double_integrator"] == "closed_loop"
 
 
 def test_the_base_is_evaluated_in_the_format_that_all_runs_share() -> None:

@@ -134,7 +134,7 @@ def test_training_types_meet_the_same_points() -> None:
         ({"zipped": [["lora_rank", "grpo.beta"]]}, "not grpo.beta"),
         ({"zipped": [["lora_rank", "sft.steps"]]}, "lora_rank has 2, sft.steps has 3"),
         ({"zipped": [["lora_rank", "lora.rank"]]}, "lora_rank is zipped twice"),
-        ({"conditions": {"grpo.beta": {"lora_rank": 4}}}, "grpo.beta has a condition but is not swept"),
+        ({"conditions": {"grpo.beta": {"lora_rank": 4}}}, "grpo.beta has a condition but only one value"),
         ({"conditions": {"sft.steps": {"grpo.beta": 0.1}}}, "sft.steps cannot depend on grpo.beta"),
         ({"conditions": {"sft.steps": {"lora_rank": 16}}}, "lora_rank is never 16"),
         ({"ranges": RATE}, "--design random or sobol"),

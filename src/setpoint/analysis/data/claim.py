@@ -79,7 +79,7 @@ class ClaimKind(StrEnum):
     THESE_SYSTEMS = "these_systems"
     """Which of two arms is better on average over the tested systems?"""
     SYSTEMS_IN_GENERAL = "systems_in_general"
-    """Which of two arms is better for systems in general, of which the tested systems are a sample?"""
+    """Which of two arms is better for systems in general, if the tested systems are a sample of them?"""
     RANKS = "ranks"
     """Do the ranks of three or more arms differ over systems?"""
     SOURCE = "source"

@@ -397,7 +397,7 @@ def _obstacle(
     if not finished:
         return Obstacle(Status.NOT_TESTABLE, f"none of {counted(len(data.runs), 'run')} has succeeded")
     if not [factor for factor in factors if factor != SYSTEM]:
-        return Obstacle(Status.NOT_TESTABLE, "no parameter was swept")
+        return Obstacle(Status.NOT_TESTABLE, "no parameter has several values")
     raw = Scale(scale.quantity, logarithmic=False)
     values = [observed_value(o.run, o.system, raw) for o in finished]
     if all(value is None for value in values):

@@ -102,19 +102,19 @@ class Detectable:
 
     Attributes:
         by_seeds: number of seeds -> minimum detectable difference, on the analysis scale.
-        in_words: the same as text.
+        text_by_seeds: number of seeds -> the same difference, formatted with its unit.
         observed: observed difference between the best level and the next.
-        observed_in_words: the same as text.
+        observed_text: `observed`, formatted with its unit.
         allowed: upper confidence limit of that difference; None if there is no interval.
-        allowed_in_words: the same as text.
+        allowed_text: `allowed`, formatted with its unit; None if there is no interval.
     """
 
     by_seeds: Mapping[int, float]
-    in_words: Mapping[int, str]
+    text_by_seeds: Mapping[int, str]
     observed: float
-    observed_in_words: str
+    observed_text: str
     allowed: float | None
-    allowed_in_words: str | None
+    allowed_text: str | None
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def _structure(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> li
 
 
 def _nested(rows: Sequence[Mapping[str, str]], factor: str, block: str) -> bool:
-    """Return whether a factor does not vary within blocks, at least one of which has several rows."""
+    """Return whether a factor does not vary within blocks, and some block has several rows."""
     pairs = {(row[block].strip(), row[factor].strip()) for row in rows}
     return len(pairs) == len({name for name, _ in pairs}) < len(rows)
 
@@ -259,7 +259,7 @@ def _plan(question: TableQuestion, name: str) -> Plan:
             scale="log" if question.logarithmic else "linear",
             factors=question.factors,
             alpha=question.alpha,
-            judged={},
+            evaluation_modes={},
             blocks=("seed",) if question.block else (),
             adaptive=question.adaptive,
             equivalence=question.equivalence,

@@ -23,7 +23,7 @@ NAMING_PROBABILITY = 0.975
 def most_impactful(sweep: SweepTests) -> Claim:
     """Name the parameter with a significant main effect and, almost surely, the largest variance component."""
     if len(sweep.parameters) == 1:
-        only = Obstacle(Status.NOT_TESTABLE, f"{sweep.parameters[0]} is the only parameter that was swept")
+        only = Obstacle(Status.NOT_TESTABLE, f"{sweep.parameters[0]} is the only parameter with several values")
         return unanswered(ClaimKind.MOST_IMPACTFUL, MOST_IMPACTFUL, only, n_runs=sweep.cells.n_runs)
     mains = [(sweep.position(factor),) for factor in sweep.parameters]
     components = effects.variance_components(sweep.cells, mains)
@@ -87,7 +87,7 @@ def main_effect(sweep: SweepTests, factor: str, equivalence: Claim | None = None
         if significant
         else (
             Status.UNRESOLVED,
-            f"not distinguishable from {sweep.variability}, {bounded_by(equivalence, sweep)}",
+            f"not distinguishable from {sweep.variability}{bounded_by(equivalence, sweep)}",
         ),
         weakened_by=sweep.doubts(factor),
         method=f"{method_of(sweep)}, Holm over the parameters",

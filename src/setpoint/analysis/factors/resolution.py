@@ -57,11 +57,11 @@ def _detectable(sweep: SweepTests, factor: str) -> Detectable:
     smallest, observed, allowed = _by_seeds(sweep, factor), _observed(sweep, factor), _allowed(sweep, factor)
     return Detectable(
         by_seeds=smallest,
-        in_words={count: _in_words(sweep, value) for count, value in smallest.items()},
+        text_by_seeds={count: _formatted(sweep, value) for count, value in smallest.items()},
         observed=observed,
-        observed_in_words=_in_words(sweep, observed),
+        observed_text=_formatted(sweep, observed),
         allowed=allowed,
-        allowed_in_words=None if allowed is None else _in_words(sweep, allowed),
+        allowed_text=None if allowed is None else _formatted(sweep, allowed),
     )
 
 
@@ -69,8 +69,8 @@ def _between(parameters: Mapping[str, Detectable], seeds: int) -> str:
     """Return texts such as `12 % between levels of LoRA rank`; parameters with equal sizes are joined."""
     sizes: dict[str, list[str]] = {}
     for factor, found in parameters.items():
-        if seeds in found.in_words:
-            sizes.setdefault(found.in_words[seeds], []).append(f"of {factor_label(factor)}")
+        if seeds in found.text_by_seeds:
+            sizes.setdefault(found.text_by_seeds[seeds], []).append(f"of {factor_label(factor)}")
     return listed([f"{size} between levels {listed(factors)}" for size, factors in sizes.items()])
 
 
@@ -115,6 +115,6 @@ def _allowed(sweep: SweepTests, factor: str) -> float | None:
     return max(min(high for _, high in intervals), *(-low for low, _ in intervals))
 
 
-def _in_words(sweep: SweepTests, difference: float) -> str:
+def _formatted(sweep: SweepTests, difference: float) -> str:
     """Return a difference as text: relative on a logarithmic scale, else in the metric's unit."""
     return percent_text(1.0 - ratio(-difference)) if sweep.design.scale.logarithmic else number_text(difference)

@@ -143,12 +143,15 @@ def _check(base: BaseModel, shape: Shape, stage: PlannedStage, free_gb: float, d
         return max(training_gb(shape, rows, tokens, rank, device), sampling)
 
     name = f"memory for {stage.kind}"
-    needs = f"batch_size {batch} in micro-batches of {start} needs about {need_gb(start):.1f} GB, has {free_gb:.1f} GB"
+    needs = (
+        f"batch_size {batch} in micro-batches of {start} requires about {need_gb(start):.1f} GB, "
+        f"{free_gb:.1f} GB available"
+    )
     if need_gb(start) <= free_gb:
         return Check(name, "ok", needs)
     fitting = [rows for rows in range(1, start) if batch % rows == 0 and need_gb(rows) <= free_gb]
     if not fitting:
-        least = f"needs about {need_gb(1):.1f} GB for a micro-batch of 1, has {free_gb:.1f} GB"
+        least = f"a micro-batch of 1 requires about {need_gb(1):.1f} GB, {free_gb:.1f} GB available"
         return Check(name, "problem", f"{least}. Use a smaller --base-model, or a machine with more memory.")
     best = max(fitting)
     parts = math.ceil(batch / best)

@@ -312,7 +312,7 @@ def run_format(run: RunDesign, resolved: Mapping[str, Mapping[str, Any]]) -> dic
     return run.adapter.stage.config["dialect"] if run.adapter is not None else format_of(resolved).definition()
 
 
-def _judged(system: str, formats: Sequence[Mapping[str, Any]]) -> EvaluationMode:
+def _evaluation_mode(system: str, formats: Sequence[Mapping[str, Any]]) -> EvaluationMode:
     """Return the primary mode of a system: closed loop if the answers of a run do not cover the whole horizon."""
     problem = problems.get(system)
     whole = all(sum(each["blocks"]) >= problem.steps for each in formats)
@@ -339,6 +339,6 @@ def _plan_analysis(
         factors=factors,
         families=(factors,) if factors else (),
         blocks=("system",) if len(spec.systems) > 1 else (),
-        judged={system: _judged(system, formats) for system in spec.systems},
+        evaluation_modes={system: _evaluation_mode(system, formats) for system in spec.systems},
         equivalence=None if margin is None else margin_of(margin, logarithmic=METRICS[primary] == "log"),
     )

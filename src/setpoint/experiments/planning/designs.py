@@ -245,7 +245,7 @@ def _bad_conditions(spec: SweptSpec) -> Iterator[InputError]:
         yield InputError(f"circular conditions: {' depends on '.join(cycle)}. Remove one of them.")
     for name, wanted in spec.conditions.items():
         if name not in swept:
-            yield InputError(f"{name} has a condition but is not swept. Sweep it, or remove the condition.")
+            yield InputError(f"{name} has a condition but only one value. List more values, or remove the condition.")
         for other, values in wanted.items():
             known = spec.training_types if other == TRAINING_TYPE else spec.parameters.get(other)
             if other == name or known is None:

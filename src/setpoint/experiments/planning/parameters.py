@@ -232,7 +232,7 @@ def format_of(resolved: Mapping[str, Mapping[str, Any]]) -> PromptFormat:
     """Return the prompt format of resolved parameters.
 
     Raises:
-        InputError: more moves are asked for than the horizon has.
+        InputError: there are more moves than steps of the horizon.
     """
     return PromptFormat.of(PromptParameters(**resolved["prompt"]), AnswerParameters(**resolved["answer"]))
 

@@ -1,4 +1,4 @@
-"""Lease that limits an experiment to one coordinator: numbered locks, of which the newest is valid."""
+"""Lease that limits an experiment to one coordinator: numbered locks; the newest is valid."""
 
 import contextlib
 from collections.abc import Iterator
