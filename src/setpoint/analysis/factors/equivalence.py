@@ -111,7 +111,7 @@ def _weaknesses(sweep: SweepTests, factor: str, margin: float, correction: float
 def bounded_by(claim: Claim | None, sweep: SweepTests) -> str:
     """Return what equivalence adds to a main effect that is not significant: how large it can be."""
     if claim is None or not isinstance(claim.evidence, EquivalenceEvidence):
-        return "which is no evidence that there is no effect"
+        return " (not evidence of no effect)"
     if claim.status is Status.SUPPORTED:
-        return f"and smaller than {sweep.design.scale.size_text(claim.evidence.margin)}"
-    return f"and open: differences up to {claim.evidence.limit_text} are possible"
+        return f", and smaller than {sweep.design.scale.size_text(claim.evidence.margin)}"
+    return f", and open: differences up to {claim.evidence.limit_text} are possible"

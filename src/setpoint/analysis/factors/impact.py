@@ -87,7 +87,7 @@ def main_effect(sweep: SweepTests, factor: str, equivalence: Claim | None = None
         if significant
         else (
             Status.UNRESOLVED,
-            f"not distinguishable from {sweep.variability}, {bounded_by(equivalence, sweep)}",
+            f"not distinguishable from {sweep.variability}{bounded_by(equivalence, sweep)}",
         ),
         weakened_by=sweep.doubts(factor),
         method=f"{method_of(sweep, factor)}, Holm over the parameters",
