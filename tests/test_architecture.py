@@ -13,8 +13,8 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
 BOTTOM = {
-    "errors", "arguments", "display", "seeding", "fingerprint", "processes", "validation", "yaml_files", "modes",
-    "formatting", "regular_files", "plain_text",
+    "errors", "arguments", "display", "docstrings", "seeding", "fingerprint", "processes", "validation", "yaml_files",
+    "modes", "formatting", "regular_files", "plain_text",
 }  # fmt: skip
 
 WINGED = {"analysis", "experiments"}
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "arguments": set(),
     "display": set(),
+    "docstrings": set(),
     "seeding": set(),
     "fingerprint": set(),
     "processes": set(),

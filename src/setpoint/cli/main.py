@@ -40,6 +40,7 @@ class Verb:
 
 
 VERBS = {
+    "init": Verb("setpoint.cli.init", "write a commented specification to start from"),
     "experiment": Verb("setpoint.cli.experiment", "run, plan, resume and watch experiments"),
     "train": Verb("setpoint.cli.train", "train and evaluate one model"),
     "grpo": Verb("setpoint.cli.grpo", "check whether GRPO has a signal to learn from"),
@@ -58,6 +59,8 @@ VERBS = {
     "systems": Verb("setpoint.cli.systems", "list the dynamical systems, show or plot one"),
     "baselines": Verb("setpoint.cli.baselines", "evaluate optimum, LQR, zero control and clones on a suite"),
     "base": Verb("setpoint.cli.base", "show and rebuild base models"),
+    "schema": Verb("setpoint.cli.schema", "print the JSON schema of specification files or cluster profiles"),
+    "completion": Verb("setpoint.cli.completion", "print a completion script for a shell"),
     "doctor": Verb("setpoint.cli.doctor", "run preflight checks on the machine, its packages and the workspace"),
 }
 
