@@ -78,6 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "artifacts", "records", "execution", "experiments.planning", "experiments.cost", "experiments.running",
         "experiments.launch",
     },
+    "housekeeping": {"artifacts", "records", "experiments.running"},
     "analysis.statistics": set(),
     "analysis.data": {"artifacts", "records", "episodes", "analysis.statistics"},
     "analysis.runs": {"records", "analysis.statistics", "analysis.data"},
@@ -85,6 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.arms": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
+    "capsules": {"artifacts", "records", "execution", "experiments.planning", "experiments.running", "reports"},
     "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
     "bridges": {"trajectory", "plants", "problems", "simulation", "metrics"},
     "testing": {
@@ -97,8 +99,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         "artifacts", "records", "plants", "problems", "controllers", "simulation", "language", "demonstrations",
         "pretraining", "policies", "references", "execution", "experiments.planning", "experiments.preflight",
-        "experiments.cost", "experiments.running", "experiments.request", "experiments.slurm", "analysis.data",
-        "reports", "truth", "api",
+        "experiments.cost", "experiments.running", "experiments.request", "experiments.slurm", "housekeeping",
+        "capsules",
+        "analysis.data", "reports", "truth", "api",
     },
 }  # fmt: skip
 
@@ -117,6 +120,7 @@ HEAVY = {
     "sklearn": {"controllers"},
     "gymnasium": {"bridges"},
     "vl_convert": {"reports"},
+    "rocrate": {"capsules"},
 }
 
 MOST_DOORS = 8
