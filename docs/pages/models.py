@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pages.markdown import attribute_docstrings, first_paragraph, page, table
+from pages.markdown import first_paragraph, page, table
+from setpoint.docstrings import attribute_docstrings
 from setpoint.experiments.planning.parameters import MODELS, RATE_RATIO
 from setpoint.experiments.planning.spec import SPECS, SweepSpec
 from setpoint.experiments.planning.spec_fields import METRICS as METRIC_SCALES
@@ -16,8 +17,10 @@ from setpoint.policies import PRESETS, BasePreset
 SPECIFICATION = """\
 # Specification file
 
-A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only
-`systems` is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
+A specification describes one experiment. `--spec FILE.yaml` reads it; `setpoint init` writes a commented one, and the
+folder `configs/` has examples. The first line of each names its [JSON
+schema](../how_to/everyday.md#specifications-in-an-editor), with which editors complete and check it. Only `systems` is
+required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
 needs no brackets. The file is YAML 1.2: `1e-4` is a number, `010` is 10, and `no` is text. An option on the command
 line replaces the field of the file; `--parameters` and `--set` replace only the parameters that they name.
 

@@ -107,6 +107,17 @@ def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
     return text_digest(f'{{"code":{_code_json(stage.kind)},"config":{{{fields}}},{rest[1:]}')
 
 
+def recorded_stage_id(stage: PlannedStage, origins: Mapping[str, Any]) -> str:
+    """Return the id of a stage under the code that its plan recorded, which need not be installed.
+
+    Args:
+        origins: what `Plan.code` holds for the kind of the stage.
+    """
+    code = {"version": origins["version"], "sources": digest(origins["layers"]), "packages": origins["packages"]}
+    config = {name: _content(name, value) for name, value in stage.config.items()}
+    return digest({"code": code, "config": config, "kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
+
+
 def _content(name: str, value: Any) -> Any:
     """Return the part of a configuration field that counts towards the stage's identity."""
     if name == "base":
