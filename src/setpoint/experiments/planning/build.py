@@ -29,6 +29,7 @@ from setpoint.processes import uncollected
 from setpoint.records.margin import margin_of
 from setpoint.records.plan import (
     AnalysisPlan,
+    CodeIdentity,
     NamedDigest,
     Plan,
     PlannedRun,
@@ -107,13 +108,13 @@ def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
     return text_digest(f'{{"code":{_code_json(stage.kind)},"config":{{{fields}}},{rest[1:]}')
 
 
-def recorded_stage_id(stage: PlannedStage, origins: Mapping[str, Any]) -> str:
+def recorded_stage_id(stage: PlannedStage, origins: CodeIdentity) -> str:
     """Return the id of a stage under the code that its plan recorded, which need not be installed.
 
     Args:
         origins: what `Plan.code` holds for the kind of the stage.
     """
-    code = {"version": origins["version"], "sources": digest(origins["layers"]), "packages": origins["packages"]}
+    code = {"version": origins.version, "sources": digest(origins.layers), "packages": origins.packages}
     config = {name: _content(name, value) for name, value in stage.config.items()}
     return digest({"code": code, "config": config, "kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
 
