@@ -58,6 +58,7 @@ VERBS = {
     "models": Verb("setpoint.cli.models", "list trained models"),
     "data": Verb("setpoint.cli.data", "generate and list datasets of optimal trajectories"),
     "systems": Verb("setpoint.cli.systems", "list the dynamical systems, show or plot one"),
+    "parameters": Verb("setpoint.cli.parameters", "list the training parameters with values and defaults"),
     "baselines": Verb("setpoint.cli.baselines", "evaluate optimum, LQR, zero control and clones on a suite"),
     "base": Verb("setpoint.cli.base", "show and rebuild base models"),
     "capsule": Verb("setpoint.cli.capsule", "write an experiment with all its results into one file"),
