@@ -98,6 +98,10 @@ def _spreads() -> list[Scenario]:
             world = World(levels, r, run_sd=spreads)
             name, title = f"F4 {count} levels r={r}", "one level spreads four or five times wider"
             found.append(_graded(name, title, world, (*NOT_FALSE, *COVERAGE)))
+    for levels, r in ((FIVE, 3), (FIVE, 5), (TWELVE, 3), (TWELVE, 5)):
+        count = len(levels["learning_rate"])
+        world = World(levels, r, run_sd=(*(0.3,) * (count - 1), 1.5))
+        found.append(_graded(f"F4 {count} levels r={r}", "one level spreads five times wider", world, NOT_FALSE))
     best = World(ONE_WAY, 5, {"learning_rate": (0.0, 0.0, -0.3)}, run_sd=(0.3, 0.3, 1.5))
     found.append(_graded("F4 noisy best level", "the best level spreads most", best, (IN_SET,)))
     inside = Target("best configuration in the set", "at least", 0.94)

@@ -150,6 +150,8 @@ class SweepTests:
         found = self.failure_doubts(effect)
         if self.table_p[effect] >= self.alpha:
             found.append(f"{p_text(self.table_p[effect], self.alpha)} after Holm over all {self.tests} effects")
+        if self._wide_level_p(effect) >= self.alpha:
+            found.append(f"{p_text(self._wide_level_p(effect), self.alpha)} if one level varies most")
         strict = adjusted >= self.alpha / VERY_NEAR or isinstance(effect, tuple)
         if self.other.other_scale is not None:
             found.append(self._unconfirmed(self.other.other_scale, effect, factor, at=1.0 if strict else CLEARLY))
@@ -163,6 +165,14 @@ class SweepTests:
         if effect in self.only_these_cases:
             found.append("shown for these cases only: with new cases it may not hold")
         return [text for text in found if text]
+
+    def _wide_level_p(self, effect: Effect) -> float:
+        """Return the p-value of an effect if one level of the only factor may have a much larger variance."""
+        p = self.adjusted_p(effect)
+        alone = isinstance(effect, str) and effect not in self.axes_of_trends and len(self.design.factors) == 1
+        if not alone or not self.cells.independent or self.cells.pooled:
+            return p
+        return min(1.0, p * effects.wide_level_factor(len(self.cells.means), self.design.replicates[0]))
 
     def failure_doubts(self, effect: Effect) -> list[str]:
         """Return the analyses with failed runs as worst outcomes that do not confirm a significant effect."""
