@@ -86,6 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.arms": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
+    "trackers": {"artifacts", "records", "analysis.data", "reports"},
     "capsules": {"artifacts", "records", "execution", "experiments.planning", "experiments.running", "reports"},
     "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
     "bridges": {"trajectory", "plants", "problems", "simulation", "metrics"},
@@ -100,7 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "artifacts", "records", "plants", "problems", "controllers", "simulation", "language", "demonstrations",
         "pretraining", "policies", "references", "execution", "experiments.planning", "experiments.preflight",
         "experiments.cost", "experiments.running", "experiments.request", "experiments.slurm", "housekeeping",
-        "capsules",
+        "capsules", "trackers",
         "analysis.data", "reports", "truth", "api",
     },
 }  # fmt: skip
@@ -121,6 +122,10 @@ HEAVY = {
     "gymnasium": {"bridges"},
     "vl_convert": {"reports"},
     "rocrate": {"capsules"},
+    "tensorboard": {"trackers"},
+    "mlflow": {"trackers"},
+    "wandb": {"trackers"},
+    "trackio": {"trackers"},
 }
 
 MOST_DOORS = 8

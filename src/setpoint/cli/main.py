@@ -28,6 +28,7 @@ _EXTRAS = {
     "report": {"matplotlib"},
     "baselines": {"sklearn"},
     "capsule": {"rocrate"},
+    **{name: {name} for name in ("tensorboard", "mlflow", "wandb", "trackio")},
 }
 """Optional dependency group -> modules that come with it."""
 
@@ -61,6 +62,7 @@ VERBS = {
     "parameters": Verb("setpoint.cli.parameters", "list the training parameters with values and defaults"),
     "baselines": Verb("setpoint.cli.baselines", "evaluate optimum, LQR, zero control and clones on a suite"),
     "base": Verb("setpoint.cli.base", "show and rebuild base models"),
+    "export": Verb("setpoint.cli.export", "export results to TensorBoard, MLflow, Weights & Biases or Trackio"),
     "capsule": Verb("setpoint.cli.capsule", "write an experiment with all its results into one file"),
     "replay": Verb("setpoint.cli.replay", "check a capsule, and compute its report and some of its stages again"),
     "du": Verb("setpoint.cli.du", "show the disk usage of the workspace by experiment"),
