@@ -54,6 +54,7 @@ outputs: $(READY)  ## run the commands whose output the documents show, and writ
 	$(BIN)/python docs/outputs.py
 
 bench: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 chaos: $(READY)  ## kill coordinator and workers a hundred times; nothing may be lost, repeated or changed
