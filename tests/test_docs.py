@@ -14,13 +14,13 @@ from pathlib import Path
 import generate
 import pytest
 import yaml
-from pages.markdown import attribute_docstrings
 from pages.python_api import undocumented, unlisted
 from pydantic import BaseModel
 
 from setpoint import plants, problems
 from setpoint.cli import main as command_line
 from setpoint.cli.main import VERBS, main
+from setpoint.docstrings import attribute_docstrings
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import SPECS
 from setpoint.experiments.planning.spec_fields import Range

@@ -6,18 +6,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pages.markdown import attribute_docstrings, first_paragraph, page, table
-from setpoint.experiments.planning.parameters import MODELS, RATE_RATIO
+from pages.markdown import first_paragraph, page, table
+from setpoint.docstrings import attribute_docstrings
+from setpoint.experiments.planning.catalogue import parameter_catalogue
+from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import SPECS, SweepSpec
 from setpoint.experiments.planning.spec_fields import METRICS as METRIC_SCALES
 from setpoint.experiments.planning.spec_fields import Range
-from setpoint.policies import PRESETS, BasePreset
+from setpoint.policies import PRESETS
 
 SPECIFICATION = """\
 # Specification file
 
-A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only
-`systems` is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
+A specification describes one experiment. `--spec FILE.yaml` reads it; `setpoint init` writes a commented one, and the
+folder `configs/` has examples. The first line of each names its [JSON
+schema](../how_to/everyday.md#specifications-in-an-editor), with which editors complete and check it. Only `systems` is
+required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
 needs no brackets. The file is YAML 1.2: `1e-4` is a number, `010` is 10, and `no` is text. An option on the command
 line replaces the field of the file; `--parameters` and `--set` replace only the parameters that they name.
 
@@ -60,24 +64,17 @@ def specification() -> str:
 
 def parameters() -> str:
     """The training parameters with their defaults and bounds."""
+    catalogues = [parameter_catalogue(preset) for preset in PRESETS.values()]
     lines = [PARAMETERS]
     for group, model in MODELS.items():
         lines += ["", f"## {group}", "", f"{first_paragraph(inspect.getdoc(model))}.", ""]
-        about, rows = attribute_docstrings(model), []
-        for name, schema in model.model_json_schema()["properties"].items():
-            defaults = [_value(_default(preset, group, name, schema)) for preset in PRESETS.values()]
-            written = f"lora_{name}" if group == "lora" else f"{group}.{name}"
-            rows.append([f"`{written}`", _kind(schema), *defaults, about.get(name, "")])
+        rows = (
+            [f"`{same[0].name}`", _kind(same[0].schema), *(_value(each.default) for each in same), same[0].meaning]
+            for same in zip(*catalogues, strict=True)
+            if same[0].group == group
+        )
         lines += table(["name", "value", *(f"default, {name}" for name in PRESETS), "meaning"], rows)
     return page(*lines)
-
-
-def _default(preset: BasePreset, group: str, name: str, schema: Mapping[str, Any]) -> object:
-    """Return the preset's value of a parameter, or else that of the model."""
-    if name == RATE_RATIO:
-        return float(f"{preset.rate_ratio(group):.3g}")
-    found: object = getattr(preset, group).get(name, schema.get("default"))
-    return found
 
 
 def _by_type() -> Iterator[str]:

@@ -56,6 +56,7 @@ class _DesignFields(_Fields, total=False):
     configurations: int | None
     replicates: int
     trend: Texts
+    equivalence: str | float | None
 
 
 class SweepFields(_DesignFields, total=False):

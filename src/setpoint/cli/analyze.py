@@ -34,6 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="numeric factors to test for a linear and a curved trend instead of for any difference of their levels",
     )
+    parser.add_argument(
+        "--equivalence",
+        metavar="X",
+        help="test for equivalence: X is the largest difference that does not matter, such as 5%% (log scale) or 0.02 "
+        "(linear)",
+    )
     parser.add_argument("--alpha", type=float, default=0.05, help="significance level of all tests (default: 0.05)")
     parser.add_argument(
         "--strict",
@@ -60,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         alpha=arguments.alpha,
         adaptive=arguments.adaptive,
         trend=arguments.trend,
+        equivalence=arguments.equivalence,
     )
     found = found.strict() if arguments.strict else found
     if arguments.json:

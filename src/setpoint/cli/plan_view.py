@@ -50,6 +50,7 @@ def plan_text(prepared: "Preparation") -> str:
         f"Base model: {plan.base.name} ({plan.base.digest})",
         f"Runs: {_runs_text(plan)}",
         *_design_lines(plan),
+        *_margin_lines(plan),
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
         f" ({shared} saved by sharing, {_finished_stages(plan, workspace)} already finished)",
         *(f"  {run.name}" for run in plan.runs),
@@ -146,6 +147,15 @@ def _design_lines(plan: "Plan") -> list[str]:
     }[spec.design]
     found = [*chosen, *zips, *where]
     return [f"Design: {'; '.join(found)}"] if found else []
+
+
+def _margin_lines(plan: "Plan") -> list[str]:
+    """State the equivalence margin, if there is one."""
+    from setpoint.formatting import number_text, share_text
+
+    margin = plan.analysis.equivalence
+    text = share_text if plan.analysis.scale == "log" else number_text
+    return [] if margin is None else [f"Equivalence: differences up to {text(margin)} do not matter"]
 
 
 def _each(plan: "Plan") -> str:

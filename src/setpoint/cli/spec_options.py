@@ -26,7 +26,7 @@ _LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "
 # options whose value is that of the field of the same name
 _PLAIN = (
     *("datasets", "dataset_name", "replicates", "evaluation", "evaluation_cases", "base_model", "expert", "seed"),
-    *("zipped", "design", "configurations"),
+    *("zipped", "design", "configurations", "equivalence"),
     *("match", "source_system", "base_models", "start_from", "equal_compute_control"),
 )
 
@@ -84,6 +84,12 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         type=words,
         metavar="A,B",
         help="numeric parameters to test for a linear and a curved trend instead of for any difference of their levels",
+    )
+    parser.add_argument(
+        "--equivalence",
+        metavar="X",
+        help="test for equivalence: X is the largest difference that does not matter, such as 5%% (log scale) or 0.02 "
+        "(linear)",
     )
     _add_options_of_types(parser)
     add_training_options(parser)

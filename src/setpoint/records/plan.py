@@ -1,5 +1,6 @@
 """Plan of an experiment: its runs and the stages they share. plan.json is written once and then only read."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -161,6 +162,15 @@ class AnalysisPlan(_Record):
     """System -> primary evaluation mode."""
     adaptive: bool = False
     """Whether results decided which runs came next, so that tests do not hold their level."""
+    equivalence: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    """Largest difference between two levels that does not matter: a share of the smaller value on a log scale, else in
+    units of the metric. None: equivalence is not tested."""
+
+    @property
+    def margin(self) -> float | None:
+        """Equivalence margin on the analysis scale; None if equivalence is not tested."""
+        logarithmic = self.scale == "log" and self.equivalence is not None
+        return math.log1p(self.equivalence or 0.0) if logarithmic else self.equivalence
 
     @property
     def blocked_by_seed(self) -> bool:
@@ -269,7 +279,12 @@ class Plan(_Record):
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        given = {"adaptive": self.analysis.adaptive, "trends": bool(self.analysis.trends)}
+        analysis = self.analysis
+        given = {
+            "adaptive": analysis.adaptive,
+            "trends": bool(analysis.trends),
+            "equivalence": analysis.equivalence is not None,
+        }
         unsaid = {"analysis": {name for name, present in given.items() if not present}}
         return self.model_dump(mode="json", by_alias=True, exclude=unsaid)
 

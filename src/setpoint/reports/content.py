@@ -344,6 +344,16 @@ def statistical_lines(report: Report, *, fixed: bool = True) -> list[tuple[str, 
     return [*lines, *map(_line, others)]
 
 
+def level_line(data: ExperimentData) -> str:
+    """Return the significance level, and the equivalence margin if the plan declares one."""
+    analysis = data.analysis
+    level = f"significance level {number_text(analysis.alpha)}"
+    if analysis.equivalence is None:
+        return level
+    margin = share_text if analysis.scale == "log" else number_text
+    return f"{level}, equivalence margin {margin(analysis.equivalence)}"
+
+
 MOST_ASKED = 24
 
 
@@ -370,6 +380,7 @@ _ASKED = frozenset(
         ClaimKind.MOST_IMPACTFUL,
         ClaimKind.OPTIMAL_LEVEL,
         ClaimKind.TREND,
+        ClaimKind.EQUIVALENCE,
         ClaimKind.DIFFERENCE,
         ClaimKind.THESE_SYSTEMS,
         ClaimKind.SYSTEMS_IN_GENERAL,

@@ -92,6 +92,14 @@ TOPICS = (
         "computed without a test.",
     ),
     Topic(
+        "equivalence",
+        "No difference, or none shown",
+        "A difference that is not significant may still be large. Equivalence is tested on its own, against the "
+        "largest difference that does not matter, which the plan declares (--equivalence). It is supported if the "
+        "upper confidence limit of every difference is below that margin. Otherwise the question is open, and more "
+        "seeds answer it.",
+    ),
+    Topic(
         "selection",
         "Why to confirm",
         "The best of many observed means is too good on average, because luck helped to select it (winner's curse). "
@@ -112,6 +120,7 @@ OF_KIND = {
     ClaimKind.OPTIMAL_LEVEL: "levels",
     ClaimKind.MAIN_EFFECT: "levels",
     ClaimKind.TREND: "trends",
+    ClaimKind.EQUIVALENCE: "equivalence",
     ClaimKind.INTERACTION: "interactions",
     ClaimKind.BEST_CONFIGURATIONS: "best",
     ClaimKind.CHECKPOINTS: "best",

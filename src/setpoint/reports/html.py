@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from setpoint.analysis.data.claim import Claim, ClaimKind
-from setpoint.formatting import counted, interval_text, listed, number_text, p_text
+from setpoint.formatting import counted, interval_text, listed, p_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.confirmation import COLUMNS as CONFIRMED
 from setpoint.reports.confirmation import NOTE as OPTIMISM
@@ -31,6 +31,7 @@ from setpoint.reports.content import (
     error_text,
     failure_counts,
     interim_text,
+    level_line,
     metric_text,
     one_line,
     parameter_space,
@@ -255,7 +256,7 @@ def _statistics(report: Report) -> str:
     unit = f" [{metric.unit}]" if metric.unit else ""
     note = (
         f"Primary metric: {metric.label}{unit} ({analysis.scale} scale), {modes}; "
-        f"significance level {number_text(analysis.alpha)}. Each trained run counts as one observation."
+        f"{level_line(report.data)}. Each trained run counts as one observation."
     )
     notes = _list(report.notes, ordered=False) if report.notes else ""
     return f"<p>{text_of(note)}</p>{_confirmed(report)}{notes}{_claims_table(report)}"

@@ -47,7 +47,7 @@ def found_by_others(planted: Planted) -> dict[str, float]:
         effects = _effects(planted, table, shape, blocked=True)
         found |= {f"block ANOVA finds {name}": value for name, value in effects.items()}
     if len(shape) == 1:
-        found |= _one_way(planted, table)
+        found |= _one_way(planted, table) | _equivalent(planted, table)
     if len(shape) == 1 and planted.trends and not planted.blocks:
         found |= _regression(planted, table)
     return found | _best_levels(planted, table, shape)
@@ -83,6 +83,18 @@ def _regression(planted: Planted, table: np.ndarray) -> dict[str, float]:
         for shape, p in adjusted.items()
         if abs(true_trend(planted, FactorTrend(factor, shape))) > SAME
     }
+
+
+def _equivalent(planted: Planted, table: np.ndarray) -> dict[str, float]:
+    """Return whether two groups are equivalent by the two one-sided t tests with Welch's degrees of freedom."""
+    from scipy import stats
+
+    if planted.equivalence is None or len(table) != 2:
+        return {}
+    margin, first, second = math.log1p(planted.equivalence), *table
+    below = stats.ttest_ind(first - margin, second, equal_var=False, alternative="less").pvalue
+    above = stats.ttest_ind(first + margin, second, equal_var=False, alternative="greater").pvalue
+    return {"TOST finds equivalence": float(max(below, above) < ALPHA)}
 
 
 def _one_way(planted: Planted, table: np.ndarray) -> dict[str, float]:

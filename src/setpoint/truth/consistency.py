@@ -10,6 +10,7 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Status, find, of_kind
 from setpoint.analysis.data.evidence import (
     BestSetEvidence,
     EffectEvidence,
+    EquivalenceEvidence,
     ImpactEvidence,
     LevelEvidence,
     TrendEvidence,
@@ -29,6 +30,8 @@ TESTED_ESTIMATES = frozenset(
     }
 )
 """Kinds of claims whose interval inverts the test of their p-value."""
+BOUNDED = frozenset({ClaimKind.EQUIVALENCE})
+"""Kinds of claims whose interval is below a margin exactly if they are significant."""
 NEVER_TESTED = frozenset({ClaimKind.INERT_PARAMETERS, ClaimKind.CONFIRMATION, ClaimKind.CHECKPOINTS})
 _PRINTS_ITS_P = frozenset({ClaimKind.OPTIMAL_LEVEL, ClaimKind.MAIN_EFFECT, ClaimKind.TREND})
 ROUNDING = 1e-9
@@ -57,7 +60,7 @@ def _interval_and_p(claims: Sequence[Claim], alpha: float) -> Iterator[str]:
             continue
         low, high = claim.interval
         excludes, significant = low > 0.0 or high < 0.0, claim.p_adjusted < alpha
-        if significant and not excludes:
+        if significant and not excludes and claim.kind not in BOUNDED:
             yield f"{claim.id}: p = {claim.p_adjusted} beside an interval that contains no effect, {claim.interval}"
         if claim.kind in TESTED_ESTIMATES and excludes and not significant:
             yield f"{claim.id}: p = {claim.p_adjusted} beside an interval without no effect, {claim.interval}"
@@ -143,6 +146,20 @@ def _trends_and_effect(claims: Sequence[Claim], alpha: float) -> Iterator[str]:
             yield f"{effect.id}: {effect.status.value}, while a trend is supported"
 
 
+def _equivalence_and_effect(claims: Sequence[Claim], alpha: float) -> Iterator[str]:
+    for claim, found in with_evidence(claims, EquivalenceEvidence):
+        below, significant = found.limit < found.margin, (claim.p_adjusted or 0.0) < alpha
+        if below is not significant and abs(found.limit - found.margin) > ROUNDING * found.margin:
+            yield f"{claim.id}: p = {claim.p_adjusted}, but the limit is {found.limit} and the margin {found.margin}"
+        effect = find(claims, ClaimKind.MAIN_EFFECT, subject=claim.subject)
+        if claim.status is Status.SUPPORTED and effect is not None and effect.interval is not None:
+            low, high = effect.interval
+            if low > found.margin or high < -found.margin:
+                yield f"{claim.id}: equivalent within {found.margin}, while the effect is {effect.interval}"
+        if claim.status is Status.SUPPORTED and effect is not None and "open" in effect.reason:
+            yield f"{claim.id}: equivalent, while the effect says {effect.reason!r}"
+
+
 RULES: tuple[Rule, ...] = (
     _status_and_p,
     _interval_and_p,
@@ -151,4 +168,5 @@ RULES: tuple[Rule, ...] = (
     _configurations_and_levels,
     _impact_and_effect,
     _trends_and_effect,
+    _equivalence_and_effect,
 )

@@ -10,6 +10,7 @@ from setpoint.analysis.data.claim import Claim, ClaimKind, Status, all_caveats, 
 from setpoint.analysis.data.evidence import (
     BestSetEvidence,
     EffectEvidence,
+    EquivalenceEvidence,
     FailureEvidence,
     ImpactEvidence,
     InteractionEvidence,
@@ -59,6 +60,7 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         "gain covered": _share(_gain_covered(planted, *each) for each in levels),
         "differences covered": _share(_difference_covered(planted, *each) for each in effects),
         "level means covered": _share(held for each in levels for held in _means_covered(planted, *each)),
+        **_equivalence(planted, claims),
         "best level in its set": _share(_best_in_set(planted, *each) for each in levels if each[0].status.tested),
         **{f"found {factor}": _effect_found(claims, factor, SURE) for factor in _true_factors(planted)},
         **{f"found or suggested {factor}": _effect_found(claims, factor, SEEN) for factor in _true_factors(planted)},
@@ -83,6 +85,21 @@ def _trends(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None
     }
     covered = [c.interval[0] <= true_trend(planted, e) <= c.interval[1] for c, e in made if c.interval is not None]
     return {**found, **({"trends covered": _share(covered)} if covered else {})}
+
+
+def _equivalence(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:
+    """Return whether a false equivalence is claimed, a true one is found, and the limits cover the truth."""
+    made = [each for each in with_evidence(claims, EquivalenceEvidence) if isinstance(each[0].subject, OneFactor)]
+    if not made:
+        return {}
+    true = {claim.id: float(np.ptp(list(planted.marginal(claim.factor).values()))) for claim, _ in made}
+    false = [claim for claim, found in made if true[claim.id] >= found.margin - SAME]
+    right = [claim for claim, found in made if true[claim.id] < found.margin - SAME]
+    return {
+        "false equivalence": _any_supported(false),
+        "found equivalence": float(any(claim.status is Status.SUPPORTED for claim in right)) if right else None,
+        "largest difference covered": _share(true[claim.id] <= found.limit + SAME for claim, found in made),
+    }
 
 
 def _best_level_found(planted: Planted, claims: Sequence[Claim], statuses: frozenset[Status]) -> float | None:

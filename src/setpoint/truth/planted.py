@@ -65,6 +65,7 @@ class Planted:
     Attributes:
         truth: levels of all factors, in their order -> true mean of the logarithm, one entry per cell.
         extra: further true values, by name.
+        equivalence: margin that the plan declares, as in `AnalysisPlan`.
         here: true means on the drawn cases, which intervals must cover; None if they equal `truth`.
     """
 
@@ -79,6 +80,7 @@ class Planted:
     trends: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     here: Mapping[tuple[Level, ...], float] | None = None
+    equivalence: float | None = None
 
     def marginal(self, factor: str) -> dict[Level, float]:
         """Return the true mean of each level over all cells."""
@@ -137,6 +139,7 @@ def planted_plan(
             blocks=planted.blocks,
             evaluation_modes=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
             trends=planted.trends,
+            equivalence=planted.equivalence,
         ),
         systems=planted.systems,
         base=NamedDigest(name="planted", digest="0" * 12),

@@ -54,6 +54,7 @@ class World:
         configuration_case_sd: standard deviation of the configuration-by-case interaction.
         residual_sd: standard deviation of one run on one case.
         missing: probability that a run fails, independent of its result.
+        equivalence: margin that the plan declares, a share of the smaller value.
         noisy_cell: standard deviation of the first cell, as a multiple of that of the others.
     """
 
@@ -75,6 +76,7 @@ class World:
     blocks: tuple[str, ...] = ()
     trends: tuple[str, ...] = ()
     type: str = "hyperparameter_sweep"
+    equivalence: float | None = None
 
     @property
     def unit(self) -> float:
@@ -139,7 +141,14 @@ class World:
         here = truth_of(cells, means + self._on_these_cases(by_cell))
         truth = truth_of(cells, means)
         return Planted(
-            tuple(self.levels), runs, truth, blocks=self.blocks, trends=self.trends, type=self.type, here=here
+            tuple(self.levels),
+            runs,
+            truth,
+            blocks=self.blocks,
+            trends=self.trends,
+            type=self.type,
+            here=here,
+            equivalence=self.equivalence,
         )
 
     def _cases(self, rng: np.random.Generator, cells: int, runs: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
+from setpoint.analysis.arms.equivalence import ArmContrast, arm_equivalence
 from setpoint.analysis.arms.ranks import rank_claims, values_by_arm
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import SYSTEM, Factorial, Scale, factorial, observe
@@ -99,12 +100,16 @@ def arm_claims(data: ExperimentData, factor: str, *, reference: Level = None) ->
     pairs = _pairs(data, factor, reference)
     metric = data.analysis.primary_metric
     by_system = [d for system in data.systems for d in _differences(data, factor, pairs, metric, system)]
-    claims = _family(data, factor, by_system)
+    claims = [*_family(data, factor, by_system), *arm_equivalence(data, factor, _contrasts(factor, by_system))]
     if len(data.systems) >= 2:
         claims += rank_claims(data, factor)
         claims += _over_these(data, factor, pairs, by_system)
         claims += _over_others(data, factor, pairs, by_system)
     return claims
+
+
+def _contrasts(factor: str, differences: Sequence[ArmDifference]) -> list[ArmContrast]:
+    return [ArmContrast(ArmPair(factor, *d.pair), d.system, d.scale, d.contrast, sum(d.runs)) for d in differences]
 
 
 def with_notes(claims: Sequence[Claim], notes: Mapping[str, Sequence[str]]) -> list[Claim]:

@@ -90,6 +90,23 @@ class TrendEvidence:
 
 
 @dataclass(frozen=True)
+class EquivalenceEvidence:
+    """The largest difference between levels, or arms, on the analysis scale.
+
+    Attributes:
+        margin: largest difference that does not matter, as declared in the plan.
+        limit: upper confidence limit of the largest difference.
+        limit_text: `limit`, formatted with its unit.
+        p_unadjusted: unadjusted p-value of a difference as large as the margin.
+    """
+
+    margin: float
+    limit: float
+    limit_text: str
+    p_unadjusted: float
+
+
+@dataclass(frozen=True)
 class InteractionEvidence:
     """Interaction of two parameters: the unadjusted p-value."""
 
@@ -267,6 +284,7 @@ Evidence = (
     | LevelEvidence
     | EffectEvidence
     | TrendEvidence
+    | EquivalenceEvidence
     | InteractionEvidence
     | ResolutionEvidence
     | BestSetEvidence

@@ -61,6 +61,7 @@ class TableQuestion:
         alpha: significance level.
         adaptive: earlier results decided which rows were run.
         trend: numeric factors that are tested for linear and curved trends.
+        equivalence: largest difference that does not matter, see `AnalysisPlan`.
     """
 
     response: str
@@ -71,6 +72,7 @@ class TableQuestion:
     alpha: float = 0.05
     adaptive: bool = False
     trend: tuple[str, ...] = ()
+    equivalence: float | None = None
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -284,6 +286,7 @@ def _plan(question: TableQuestion, name: str) -> Plan:
             evaluation_modes={},
             blocks=("seed",) if question.block else (),
             adaptive=question.adaptive,
+            equivalence=question.equivalence,
         ),
         systems=("table",),
         base=NamedDigest(name="", digest=""),

@@ -26,8 +26,10 @@ from setpoint.policies import BaseModel, BasePreset
 from setpoint.problems import usual_blocking
 from setpoint.problems.suites import DEFAULT_CASES
 from setpoint.processes import uncollected
+from setpoint.records.margin import margin_of
 from setpoint.records.plan import (
     AnalysisPlan,
+    CodeIdentity,
     NamedDigest,
     Plan,
     PlannedRun,
@@ -104,6 +106,17 @@ def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
     )
     rest = canonical_json({"kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
     return text_digest(f'{{"code":{_code_json(stage.kind)},"config":{{{fields}}},{rest[1:]}')
+
+
+def recorded_stage_id(stage: PlannedStage, origins: CodeIdentity) -> str:
+    """Return the id of a stage under the code that its plan recorded, which need not be installed.
+
+    Args:
+        origins: what `Plan.code` holds for the kind of the stage.
+    """
+    code = {"version": origins.version, "sources": digest(origins.layers), "packages": origins.packages}
+    config = {name: _content(name, value) for name, value in stage.config.items()}
+    return digest({"code": code, "config": config, "kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
 
 
 def _content(name: str, value: Any) -> Any:
@@ -331,6 +344,7 @@ def _plan_analysis(
     if CANDIDATE in factors:  # selected configurations are compared as wholes: they do not form a factorial
         factors = (CANDIDATE,)
     primary, *secondary = spec.metrics
+    margin = None if isinstance(spec, SingleSpec) else spec.equivalence
     return AnalysisPlan(
         primary_metric=primary,
         secondary_metrics=tuple(secondary),
@@ -340,4 +354,5 @@ def _plan_analysis(
         trends=() if isinstance(spec, SingleSpec) else tuple(name for name in spec.trend if name in factors),
         blocks=("system",) if len(spec.systems) > 1 else (),
         evaluation_modes={system: _evaluation_mode(system, formats) for system in spec.systems},
+        equivalence=None if margin is None else margin_of(margin, logarithmic=METRICS[primary] == "log"),
     )
