@@ -14,6 +14,7 @@ from setpoint.analysis.overview import experiment_claims
 from setpoint.api.results import ClaimList
 from setpoint.arguments import require_flag, require_number, require_text, require_texts
 from setpoint.errors import InputError, shown
+from setpoint.records.margin import margin_of
 
 LEAST_ALPHA = 1e-9
 """Smallest alpha at which the quantiles of the tests are accurate to the printed digits."""
@@ -61,6 +62,8 @@ def analyze(
     scale: Literal["log", "linear"] = "log",
     alpha: float = 0.05,
     adaptive: bool = False,
+    trend: str | Sequence[str] | None = None,
+    equivalence: str | float | None = None,
 ) -> TableAnalysis:
     """Test which factors affect a response, and which levels and combinations are best.
 
@@ -74,6 +77,10 @@ def analyze(
         scale: `log` compares ratios, `linear` differences.
         alpha: significance level of all tests.
         adaptive: True if earlier results decided which rows were run; every claim is then exploratory.
+        trend: numeric factors that are tested for a linear and a curved trend, instead of for any difference between
+            their levels.
+        equivalence: largest difference between two levels that does not matter: a percentage such as `5%` on a log
+            scale, a difference in units of the response on a linear one. None: equivalence is not tested.
 
     Raises:
         InputError: a column is missing, the response is not numeric, or the table has no rows.
@@ -90,6 +97,8 @@ def analyze(
         scale == "log",
         alpha,
         require_flag(adaptive, "adaptive"),
+        () if trend is None else tuple(dict.fromkeys(require_texts(trend, "trend"))),
+        None if equivalence is None else margin_of(str(equivalence), logarithmic=scale == "log"),
     )
     name, rows = _rows(table)
     data = table_experiment(rows, question, name)

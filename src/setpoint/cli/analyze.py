@@ -28,6 +28,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="earlier results decided which rows were run, as in a search: every claim is exploratory",
     )
+    parser.add_argument(
+        "--trend",
+        type=words,
+        metavar="A,B",
+        help="numeric factors to test for a linear and a curved trend instead of for any difference of their levels",
+    )
+    parser.add_argument(
+        "--equivalence",
+        metavar="X",
+        help="test for equivalence: X is the largest difference that does not matter, such as 5%% (log scale) or 0.02 "
+        "(linear)",
+    )
     parser.add_argument("--alpha", type=float, default=0.05, help="significance level of all tests (default: 0.05)")
     parser.add_argument(
         "--strict",
@@ -53,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         scale=arguments.scale,
         alpha=arguments.alpha,
         adaptive=arguments.adaptive,
+        trend=arguments.trend,
+        equivalence=arguments.equivalence,
     )
     found = found.strict() if arguments.strict else found
     if arguments.json:

@@ -100,7 +100,7 @@ def _effects(report: Report) -> str:
     """State what is significant, and where the effect of a training stage differs between configurations."""
     sentences = [
         f"{claim.heading}: {claim.statement}."
-        for claim in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL)
+        for claim in of_kind(report.claims, ClaimKind.OPTIMAL_LEVEL, ClaimKind.EQUIVALENCE)
         if claim.status is Status.SUPPORTED
     ]
     sentences += [

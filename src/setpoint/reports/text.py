@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
-from setpoint.analysis.data.claim import Claim, Status, all_caveats
+from setpoint.analysis.data.claim import Claim, Status
 from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.runs.configurations import ConfigurationResult
-from setpoint.formatting import counted, interval_text, number_text
+from setpoint.formatting import counted, interval_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.confirmation import COLUMNS as CONFIRMED
 from setpoint.reports.confirmation import NOTE as OPTIMISM
@@ -21,6 +21,7 @@ from setpoint.reports.content import (
     error_text,
     failure_counts,
     interim_text,
+    level_line,
     metric_text,
     one_line,
     parameter_space,
@@ -190,11 +191,11 @@ def _statistics(report: Report) -> list[str]:
     headed = {heading for heading, _ in statistical_lines(report)}
     others = [c for c in shown_claims(report) if c.heading not in headed and not isinstance(c.subject, OneCell)]
     lines += [f"- {claim.heading}: {one_line(claim.statement)}{_in_cells(report, claim)}" for claim in others]
-    lines += [f"Note: {one_line(text)}." for text in all_caveats(report.claims)]
+    lines += [f"Note: {one_line(text)}." for text in report.notes]
     analysis = report.data.analysis
     lines.append(
-        f"Primary metric: {analysis.primary_metric} ({analysis.scale} scale), significance level "
-        f"{number_text(analysis.alpha)}. Each trained run counts as one observation. Methods and details: claims.json."
+        f"Primary metric: {analysis.primary_metric} ({analysis.scale} scale), "
+        f"{level_line(report.data)}. Each trained run counts as one observation. Methods and details: claims.json."
     )
     return lines
 

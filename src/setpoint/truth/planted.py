@@ -65,6 +65,7 @@ class Planted:
     Attributes:
         truth: levels of all factors, in their order -> true mean of the logarithm, one entry per cell.
         extra: further true values, by name.
+        equivalence: margin that the plan declares, as in `AnalysisPlan`.
         here: true means on the drawn cases, which intervals must cover; None if they equal `truth`.
     """
 
@@ -76,8 +77,10 @@ class Planted:
     scale: Literal["log", "linear"] = "log"
     metric: str = "final_error"
     blocks: tuple[str, ...] = ()
+    trends: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     here: Mapping[tuple[Level, ...], float] | None = None
+    equivalence: float | None = None
 
     def marginal(self, factor: str) -> dict[Level, float]:
         """Return the true mean of each level over all cells."""
@@ -135,6 +138,8 @@ def planted_plan(
             families=(planted.factors,),
             blocks=planted.blocks,
             evaluation_modes=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
+            trends=planted.trends,
+            equivalence=planted.equivalence,
         ),
         systems=planted.systems,
         base=NamedDigest(name="planted", digest="0" * 12),

@@ -62,7 +62,17 @@ HETERO = (0.09, 0.09, 0.3, 0.9)
 
 def scenarios() -> list[Scenario]:
     """Return all scenarios, in order."""
-    found = [*_nulls(), *_effects(), *_spreads(), *_failures(), *_dependence(), *_selection(), *_arms(), *_limits()]
+    found = [
+        *_nulls(),
+        *_effects(),
+        *_spreads(),
+        *_failures(),
+        *_dependence(),
+        *_selection(),
+        *_arms(),
+        *_equivalence(),
+        *_limits(),
+    ]
     return [*found, *field_scenarios()]
 
 
@@ -268,6 +278,37 @@ def _arms() -> list[Scenario]:
             found.append(Scenario(name, f"strategies, {label}", world, grade_arms, (false, pooled, covered)))
     blocked = Arms("strategy", "training_ablation", two[:1], strategies, 5, seed_correlation=0.6, blocks=("seed",))
     found.append(Scenario("G9 ablation blocks", "shared seeds, ρ=0.6", blocked, grade_arms, (false, pooled, covered)))
+    return found
+
+
+def _equivalence() -> list[Scenario]:
+    """Equivalence within 20 %, with true differences of 20 % and of zero."""
+    false = Target("false equivalence", "at most", 0.06)
+    covered = Target("largest difference covered", "at least", 0.94)
+    best_test = Target("found equivalence", "of", 0.95, "TOST finds equivalence")
+    pair, margin = {"learning_rate": (1e-4, 2e-4)}, 0.2
+    at = math.log1p(margin) / 0.1
+    found = []
+    for r in SEEDS:
+        world = World(pair, r, {"learning_rate": (0.0, at)}, run_sd=0.1, equivalence=margin)
+        found.append(
+            Scenario(f"G21 margin r={r}", "a difference equal to the margin", world, grade_factorial, (false,))
+        )
+        world = replace(world, effects={})
+        power = (best_test, covered) if r > 2 else (covered,)
+        found.append(Scenario(f"G21 equal r={r}", "two equal levels", world, grade_factorial, power))
+    three = World(ONE_WAY, 5, {"learning_rate": (0.0, at / 2, at)}, run_sd=0.1, equivalence=margin)
+    spread = (0.03, 0.1, 0.3)
+    effect = (0.0, 0.0, math.log1p(margin) / float(np.mean(spread)))
+    unequal = replace(three, run_sd=spread, effects={"learning_rate": effect})
+    grid = World(GRID, 3, {f: [0.0] * (len(v) - 1) + [at] for f, v in GRID.items()}, run_sd=0.1, equivalence=margin)
+    for name, title, world in (
+        ("three levels", "three levels, the outer ones at the margin", three),
+        ("unequal spread", "SD 0.03 to 0.3, a difference equal to the margin", unequal),
+        ("5×4×2", "three parameters at the margin", grid),
+        ("failures", "one run in ten fails", replace(three, missing=0.1)),
+    ):
+        found.append(Scenario(f"G21 {name}", title, world, grade_factorial, (false, covered)))
     return found
 
 

@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
+from setpoint.analysis.arms.equivalence import ArmContrast, arm_equivalence
 from setpoint.analysis.arms.ranks import rank_claims, values_by_arm
 from setpoint.analysis.data.claim import Claim, ClaimKind, Obstacle, Status, unanswered
 from setpoint.analysis.data.design import SYSTEM, Factorial, Scale, factorial, observe
@@ -83,7 +84,7 @@ class ArmDifference:
 
 
 @dataclass(frozen=True)
-class _Compared:
+class _TestedDifference:
     """A tested difference; the interval is None if the test has none at the corrected level."""
 
     value: float
@@ -99,12 +100,16 @@ def arm_claims(data: ExperimentData, factor: str, *, reference: Level = None) ->
     pairs = _pairs(data, factor, reference)
     metric = data.analysis.primary_metric
     by_system = [d for system in data.systems for d in _differences(data, factor, pairs, metric, system)]
-    claims = _family(data, factor, by_system)
+    claims = [*_family(data, factor, by_system), *arm_equivalence(data, factor, _contrasts(factor, by_system))]
     if len(data.systems) >= 2:
         claims += rank_claims(data, factor)
         claims += _over_these(data, factor, pairs, by_system)
         claims += _over_others(data, factor, pairs, by_system)
     return claims
+
+
+def _contrasts(factor: str, differences: Sequence[ArmDifference]) -> list[ArmContrast]:
+    return [ArmContrast(ArmPair(factor, *d.pair), d.system, d.scale, d.contrast, sum(d.runs)) for d in differences]
 
 
 def with_notes(claims: Sequence[Claim], notes: Mapping[str, Sequence[str]]) -> list[Claim]:
@@ -272,7 +277,7 @@ class _Question:
 def _compose(
     data: ExperimentData,
     question: _Question,
-    outcome: _Compared | Comparison | Contrast | Obstacle,
+    outcome: _TestedDifference | Comparison | Contrast | Obstacle,
     doubts: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> Claim:
     """Make the claim about one difference: which arm is better and by how much, or why that is not resolved.
@@ -281,7 +286,7 @@ def _compose(
     """
     scale, (first, second) = question.scale, question.subject.names
     estimate_of = f"improvement of {second} over {first}"
-    if not isinstance(outcome, Comparison | _Compared):
+    if not isinstance(outcome, Comparison | _TestedDifference):
         obstacle = outcome if isinstance(outcome, Obstacle) else Obstacle(Status.NOT_TESTABLE, "the runs do not vary")
         return replace(_open(question, obstacle), estimate_of=estimate_of, evidence=question.evidence)
     improvement = scale.improvement(outcome.value)
@@ -389,9 +394,9 @@ def _over_others(
         first, second = subject.names
         own = [d for d in by_system if d.pair == pair]
         test = tests.get(pair)
-        outcome: _Compared | Obstacle = _too_few(len(observed[pair]), alpha)
+        outcome: _TestedDifference | Obstacle = _too_few(len(observed[pair]), alpha)
         if test is not None:
-            outcome = _Compared(test.mean, test.interval, adjusted[pair])
+            outcome = _TestedDifference(test.mean, test.interval, adjusted[pair])
         question = _Question(
             kind=ClaimKind.SYSTEMS_IN_GENERAL,
             subject=subject,

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import fields as fields_of
 from enum import StrEnum
 from types import NoneType
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from setpoint.analysis.data.evidence import Evidence
 from setpoint.analysis.data.subject import (
     ArmPair,
     FactorSet,
+    FactorTrend,
     MetricByFactor,
     OneCell,
     OneConfiguration,
@@ -65,6 +67,10 @@ class ClaimKind(StrEnum):
     """Which level of a parameter is best?"""
     MAIN_EFFECT = "main_effect"
     """Does a parameter change the metric?"""
+    TREND = "trend"
+    """Does the metric rise or fall with a numeric parameter, and is the trend curved?"""
+    EQUIVALENCE = "equivalence"
+    """Is every difference between levels, or between two arms, smaller than the margin of the plan?"""
     INTERACTION = "interaction"
     """Does the effect of one parameter depend on another?"""
     RESOLUTION = "resolution"
@@ -113,6 +119,8 @@ FORMS: Mapping[ClaimKind, Form] = {
     ClaimKind.MOST_IMPACTFUL: Form((NoneType,), forms.ImpactEvidence),
     ClaimKind.OPTIMAL_LEVEL: Form((OneFactor,), forms.LevelEvidence),
     ClaimKind.MAIN_EFFECT: Form((OneFactor,), forms.EffectEvidence),
+    ClaimKind.TREND: Form((FactorTrend,), forms.TrendEvidence),
+    ClaimKind.EQUIVALENCE: Form((ArmPair, OneFactor), forms.EquivalenceEvidence),
     ClaimKind.INTERACTION: Form((TwoFactors,), forms.InteractionEvidence),
     ClaimKind.RESOLUTION: Form((NoneType,), forms.ResolutionEvidence),
     ClaimKind.SEED_CORRELATION: Form((NoneType,), forms.SeedEvidence),
@@ -150,7 +158,8 @@ class Claim:
         estimate: effect size.
         estimate_of: what the estimate measures; None if the heading says so.
         interval: confidence interval of the estimate at the level of the claim's test; if the test is one of the
-            estimate, the interval excludes zero effect exactly if `p_adjusted` is below alpha.
+            estimate, the interval excludes zero effect exactly if `p_adjusted` is below alpha. For equivalence, it is
+            below the margin exactly then.
         p_adjusted: p-value, adjusted over the claim's family.
         caveats: limitations.
         evidence: further numbers, of the type that belongs to the kind; None if nothing was computed.
@@ -190,7 +199,9 @@ class Claim:
     @property
     def factor(self) -> str:
         """Return the factor that the claim is about; empty if it is not about a single factor."""
-        return self.subject.factor if isinstance(self.subject, OneFactor | MetricByFactor | ArmPair) else ""
+        return (
+            self.subject.factor if isinstance(self.subject, OneFactor | FactorTrend | MetricByFactor | ArmPair) else ""
+        )
 
 
 E = TypeVar("E")
@@ -262,7 +273,7 @@ def from_json(fields: Mapping[str, Any]) -> Claim:
     subject, interval, details = fields["subject"], fields["interval"], fields["details"]
     typed = {
         "kind": kind,
-        "subject": None if subject is None else _read(form.subjects[0], subject),
+        "subject": None if subject is None else _read_subject(form, subject),
         "status": Status(fields["status"]),
         "interval": None if interval is None else (interval[0], interval[1]),
         "caveats": tuple(fields["caveats"]),
@@ -270,6 +281,12 @@ def from_json(fields: Mapping[str, Any]) -> Claim:
     }
     plain = {name: value for name, value in fields.items() if name not in {"id", "details"}}
     return Claim(**plain | typed)
+
+
+def _read_subject(form: Form, value: Mapping[str, Any]) -> Any:
+    """Return the subject of the type whose fields these are."""
+    types = [each for each in form.subjects if is_dataclass(each)]
+    return _read(next((each for each in types if {f.name for f in fields_of(each)} == set(value)), types[0]), value)
 
 
 def _read(form: type, value: Any) -> Any:

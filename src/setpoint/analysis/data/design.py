@@ -19,7 +19,7 @@ from setpoint.analysis.data.quantities import Quantity
 from setpoint.analysis.statistics.blocks import blocked_cells
 from setpoint.analysis.statistics.cells import Cells, replicated_cells, unreplicated_cells
 from setpoint.analysis.statistics.incomplete import IncompleteDesign, incomplete_cells
-from setpoint.formatting import counted, level_text
+from setpoint.formatting import counted, level_text, number_text, share_text
 
 LARGEST = 1e100
 """Squares of larger values overflow, and squares of values below its inverse underflow."""
@@ -67,6 +67,14 @@ class Scale:
     def improvement_interval(self, interval: tuple[float, float]) -> tuple[float, float]:
         """Return `improvement` of both ends, in ascending order."""
         return self.improvement(interval[1]), self.improvement(interval[0])
+
+    def size(self, difference: float) -> float:
+        """Convert an absolute difference on the analysis scale: a share of the smaller value if logarithmic."""
+        return ratio(difference) - 1.0 if self.logarithmic else difference
+
+    def size_text(self, difference: float) -> str:
+        """Return an absolute difference on the analysis scale as `5 %`, or `0.02` on a linear scale."""
+        return share_text(self.size(difference)) if self.logarithmic else number_text(difference)
 
 
 @dataclass(frozen=True)

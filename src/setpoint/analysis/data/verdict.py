@@ -14,7 +14,12 @@ def verdict(data: ExperimentData, p_adjusted: float, shown: str, *, doubts: Sequ
     """
     if p_adjusted >= data.analysis.alpha:
         return Status.UNRESOLVED, "not statistically significant"
-    pending = sum(run.pending for run in data.runs)
-    if pending:
-        return Status.SUGGESTIVE, f"interim: {counted(pending, data.words.run)} not finished"
+    if pending := interim(data):
+        return Status.SUGGESTIVE, pending[0]
     return (Status.SUGGESTIVE, "; ".join(doubts)) if doubts else (Status.SUPPORTED, shown)
+
+
+def interim(data: ExperimentData) -> list[str]:
+    """Return the reason why no claim can be supported yet: unfinished runs; empty if all have ended."""
+    pending = sum(run.pending for run in data.runs)
+    return [f"interim: {counted(pending, data.words.run)} not finished"] if pending else []

@@ -9,6 +9,7 @@ from setpoint.analysis.data.design import ratio
 from setpoint.analysis.data.evidence import EffectEvidence, ImpactEvidence
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.analysis.factors.claim_builder import Finding, build_claim
+from setpoint.analysis.factors.equivalence import bounded_by
 from setpoint.analysis.factors.factor_tests import SweepTests, method_of, two_level_difference
 from setpoint.analysis.statistics import effects
 from setpoint.formatting import factor_label, interval_text, listed, number_text, p_text
@@ -55,7 +56,7 @@ def most_impactful(sweep: SweepTests) -> Claim:
         facts=", ".join(text for text in facts if text),
         verdict=verdict,
         weakened_by=sweep.doubts(factor),
-        method=f"{method_of(sweep)}, Holm over the parameters; bootstrap of bias-corrected variance components",
+        method=f"{method_of(sweep, factor)}, Holm over the parameters; bootstrap of bias-corrected variance components",
         estimate=spread.value,
         estimate_of="difference between the worst and the best level, on the analysed scale",
         interval=spread.interval,
@@ -69,8 +70,8 @@ def most_impactful(sweep: SweepTests) -> Claim:
     return build_claim(sweep, found)
 
 
-def main_effect(sweep: SweepTests, factor: str) -> Claim:
-    """Make the claim whether a parameter changes the metric."""
+def main_effect(sweep: SweepTests, factor: str, equivalence: Claim | None = None) -> Claim:
+    """Make the claim whether a parameter changes the metric, and if not, how large its effect can be."""
     p = sweep.main_p[factor]
     spread = spread_of(sweep, factor)
     significant = p < sweep.alpha
@@ -86,10 +87,10 @@ def main_effect(sweep: SweepTests, factor: str) -> Claim:
         if significant
         else (
             Status.UNRESOLVED,
-            f"not distinguishable from {sweep.variability} (not evidence of no effect)",
+            f"not distinguishable from {sweep.variability}{bounded_by(equivalence, sweep)}",
         ),
         weakened_by=sweep.doubts(factor),
-        method=f"{method_of(sweep)}, Holm over the parameters",
+        method=f"{method_of(sweep, factor)}, Holm over the parameters",
         estimate=spread.value,
         estimate_of="difference between the worst and the best level",
         interval=spread.interval,

@@ -9,10 +9,12 @@ from setpoint.analysis.data.design import Factorial, factorial, swept
 from setpoint.analysis.data.experiment import ExperimentData
 from setpoint.analysis.factors.best_levels import level_claim
 from setpoint.analysis.factors.claim_builder import no_level_claim
+from setpoint.analysis.factors.equivalence import equivalence_claims, no_equivalence_claims
 from setpoint.analysis.factors.factor_tests import run_tests
 from setpoint.analysis.factors.impact import MOST_IMPACTFUL, main_effect, most_impactful
 from setpoint.analysis.factors.interactions import interactions
 from setpoint.analysis.factors.resolution import resolution
+from setpoint.analysis.factors.trends import trend_claims, untested_trends
 from setpoint.formatting import listed
 
 
@@ -22,11 +24,15 @@ def sweep_claims(data: ExperimentData) -> list[Claim]:
     if isinstance(design.cells, Obstacle):
         return _refusals(data, design, design.cells)
     sweep = run_tests(data, design, design.cells)
+    equivalence = equivalence_claims(sweep)
+    bounds = {claim.factor: claim for claim in equivalence}
     return [
         most_impactful(sweep),
         *(level_claim(sweep, factor) for factor in sweep.parameters),
         *_dropped_factor_claims(data, design),
-        *(main_effect(sweep, factor) for factor in sweep.parameters),
+        *(main_effect(sweep, factor, bounds.get(factor)) for factor in sweep.parameters),
+        *trend_claims(sweep),
+        *equivalence,
         *interactions(sweep),
         resolution(sweep),
     ]
@@ -37,6 +43,8 @@ def _refusals(data: ExperimentData, design: Factorial, obstacle: Obstacle) -> li
     return [
         unanswered(ClaimKind.MOST_IMPACTFUL, MOST_IMPACTFUL, obstacle, n_runs=design.n_runs),
         *(no_level_claim(design, factor, obstacle) for factor in swept(data)),
+        *untested_trends(data, design, obstacle),
+        *(no_equivalence_claims(design, data.analysis.margin, swept(data), obstacle)),
     ]
 
 

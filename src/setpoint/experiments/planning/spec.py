@@ -14,12 +14,14 @@ from setpoint.errors import InputError, collect
 from setpoint.experiments.planning.spec_fields import (
     CONTROLLED,
     LARGEST_SEED,
+    METRICS,
     STRATEGIES,
     USUAL_STRATEGIES,
     Design,
     Evaluation,
     Groups,
     Listed,
+    Margin,
     Match,
     Metrics,
     ModelTypes,
@@ -34,6 +36,7 @@ from setpoint.experiments.planning.spec_fields import (
 )
 from setpoint.experiments.planning.spec_findings import input_errors
 from setpoint.problems import MOST_CASES
+from setpoint.records.margin import margin_of
 from setpoint.records.plan import Plan, Value
 from setpoint.yaml_files import read_table
 
@@ -113,6 +116,17 @@ class _SpecOfDesign(_Spec):
     """Number of sampled points; upper limit for fractional designs."""
     replicates: Whole = Field(default=1, ge=1, le=1000)
     """Runs per configuration, each with a different seed."""
+    trend: Listed[str] = ()
+    """Numeric parameters to test for a linear and a curved trend instead of for any difference of their levels."""
+    equivalence: Margin | None = None
+    """Largest difference between two levels or arms that does not matter: `5%` for metrics on a log scale, a number in
+    units of the metric for rates. Without it, equivalence is not tested."""
+
+    @model_validator(mode="after")
+    def _margin_fits_the_metric(self) -> "_SpecOfDesign":
+        if self.equivalence is not None:
+            margin_of(self.equivalence, logarithmic=METRICS[self.metrics[0]] == "log")
+        return self
 
 
 class SweepSpec(_SpecOfDesign, _SpecOfSystems):

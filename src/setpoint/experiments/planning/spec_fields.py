@@ -66,7 +66,8 @@ def plain_number(value: Any) -> Any:
     return value
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
+    """Accept a single item without brackets."""
     return (value,) if isinstance(value, str | int | float) else value
 
 
@@ -102,7 +103,13 @@ def _known_classes(limits: dict[str, int]) -> dict[str, int]:
     return limits
 
 
-Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
+def _as_text(value: Any) -> Any:
+    """Return a number as text; in files, `0.02` is a number and `5%` is text."""
+    return f"{plain_number(value):g}" if isinstance(value, int | float) else value
+
+
+Margin = Annotated[str, BeforeValidator(_as_text), AfterValidator(lambda text: "".join(text.split()))]
+Listed = Annotated[tuple[Item, ...], BeforeValidator(as_tuple)]
 """List of items; a single item may be written without brackets."""
 Whole = Annotated[int, BeforeValidator(plain_number)]
 Number = Annotated[float, BeforeValidator(plain_number)]
