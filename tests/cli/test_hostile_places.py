@@ -20,6 +20,7 @@ from setpoint.demonstrations import Recipe, create
 from setpoint.records.plan import Plan, read_plan
 from support import TESTS
 from support.sweeps import executions
+from support.synthetic_experiment import Synthetic
 
 RUN = ["experiment", "run", "--systems", "di", "--dataset-name", "small", "--lora-ranks", "4,8", "--experiment-id", "e"]
 
@@ -107,6 +108,15 @@ def test_a_read_only_workspace_can_be_read_and_is_not_run_in(disk: Path) -> None
     assert setpoint(disk, "experiment", "resume", "e").returncode == 3
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     assert setpoint(disk, *RUN).returncode == 0
+
+
+def test_a_report_on_a_read_only_disk_gives_the_true_reason(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Synthetic(disk, experiment="base", factors={"lora_rank": (4, 8)}, replicates=1, cases=2).write()
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    for words in (["report", "base", "--no-figures"], ["report", "base", "--no-figures", "--json"]):
+        assert main([*words, "--workspace", str(disk)]) == 3
+        assert "Read-only file system" in capsys.readouterr().err
+    assert not list(disk.glob("experiments/base/reports/report.txt"))
 
 
 def test_deleted_stage_files_are_computed_again_and_nothing_else(root: Path) -> None:
@@ -308,6 +318,23 @@ def test_every_signal_that_ends_a_command_ends_it_as_interrupted(tmp_path: Path,
         assert generating.poll() is None
         time.sleep(0.05)
     os.killpg(generating.pid, number)  # as a terminal does
+    _, messages = generating.communicate(timeout=60)
+    assert (generating.returncode, messages) == (130, "setpoint: interrupted\n")
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.01, 0.3])
+def test_a_second_signal_does_not_cut_the_end_short(tmp_path: Path, pause_s: float) -> None:
+    """`timeout` and schedulers send SIGTERM more than once; without an orderly end, semaphores would leak."""
+    command = [sys.executable, "-P", "-m", "setpoint", "data", "generate", "--systems", "di", "--workers", "2"]
+    generating = subprocess.Popen(
+        [*command, "--total-samples", "4000", "--workspace", str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    while not psutil.Process(generating.pid).children():
+        assert generating.poll() is None
+        time.sleep(0.05)
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
+        generating.send_signal(number)
+        time.sleep(pause_s)
     _, messages = generating.communicate(timeout=60)
     assert (generating.returncode, messages) == (130, "setpoint: interrupted\n")
 

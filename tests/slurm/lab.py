@@ -181,7 +181,12 @@ class Experiment:
         fields = {"environment": {"PYTHONPATH": python_path}, **profile}
         site = Site(self.root, self.name, Profile(**fields), command)
         return SlurmExecutor(
-            Client(timeout_s=5), site, ResourceRequest(Resources.parse(resources)), poll_s=0.5, lost_after_s=5
+            Client(timeout_s=5),
+            site,
+            ResourceRequest(Resources.parse(resources)),
+            poll_s=0.5,
+            lost_after_s=5,
+            grace_s=5,
         )
 
     def run(self, *stages: str, timeout_s: float = 240.0, **options: Any) -> dict[str, Outcome]:

@@ -50,7 +50,7 @@ def test_jobs_that_end_in_every_ordinary_way(lab: Lab, experiment: Experiment) -
     classes = {name: failure_class(outcome) for name, outcome in found.items()}
     show(
         **{
-            name: f"{classes[name]} -> {(o.failure or {}).get('suggestion', 'nothing to do')}"
+            name: f"{classes[name]} -> {o.failure.suggestion if o.failure else 'nothing to do'}"
             for name, o in found.items()
         }
     )
@@ -79,8 +79,9 @@ def test_the_time_limit_ends_one_stage_and_sends_another_back_to_the_queue(lab: 
     experiment.add("saving", do="count", steps=300)
     executor = experiment.executor(resources="mem:100MB,time:1", signal_s=45)
     found = wait_for(executor, [experiment.task("deaf"), experiment.task("saving")])
-    record = found["deaf"].failure or {}
-    show(deaf=f"{record['evidence']['slurm_state']} -> {record['suggestion']}", saving=experiment.failures("saving"))
+    record = found["deaf"].failure
+    assert record is not None
+    show(deaf=f"{record.evidence['slurm_state']} -> {record.suggestion}", saving=experiment.failures("saving"))
     assert failure_class(found["deaf"]) == "timeout"
     assert found["saving"].state == "finished"
     assert set(experiment.failures("saving")) == {"preempted"}

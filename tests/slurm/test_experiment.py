@@ -331,3 +331,39 @@ def scripts_in_order(experiment: Path) -> list[Path]:
         (path for path in folder.glob("*.sbatch") if path.with_suffix(".json").exists()),
         key=lambda path: text.index(f"submit {path.stem}"),
     )
+
+
+def two_stages(root: Path, **config: object) -> tuple[Plan, scripts.GeneratedScripts]:
+    """The scripts of an experiment that waits in the queue."""
+    plan = planned(root)
+    return plan, scripts.generate(Workspace(root), plan, cluster(**config), Client().limits)  # type: ignore[arg-type]
+
+
+def test_the_same_experiment_in_two_workspaces(bare_lab: Lab, tmp_path: Path) -> None:
+    """The jobs of one are neither shown nor cancelled by the other, and no job is shared with a copy."""
+    first_plan, first = two_stages(tmp_path / "first", options={"hold": ""})
+    second_plan, _ = two_stages(tmp_path / "second", options={"hold": ""})
+    scripts.submit(first, Client())
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    try:
+        for name, plan in (("second", second_plan), ("copy", first_plan)):
+            reports = jobs.status(Workspace(tmp_path / name), plan, Client())
+            assert {(report.state, report.job) for report in reports} == {("planned", "")}
+            assert jobs.cancel(Workspace(tmp_path / name), plan, Client()) == []
+        reports = jobs.status(Workspace(tmp_path / "first"), first_plan, Client())
+        show(first={report.state for report in reports})
+        assert {report.state for report in reports} <= {"queued", "waiting"}
+    finally:
+        assert len(jobs.cancel(Workspace(tmp_path / "first"), first_plan, Client())) >= len(first.batches)
+
+
+def test_a_part_of_a_script_by_hand(bare_lab: Lab, tmp_path: Path) -> None:
+    """`sbatch --array=0` of a script with several stages, then `--array=1`: what was not submitted is planned."""
+    plan, generated = two_stages(tmp_path)
+    batch = max((each for each in generated.batches if not each.after), key=lambda each: len(each.stages))
+    for index in range(2):
+        subprocess.run(["sbatch", "--wait", f"--array={index}", str(batch.script)], check=True, cwd="/", timeout=120)
+        states = {report.stage: report.state for report in jobs.status(Workspace(tmp_path), plan, Client())}
+        assert [states[stage] for stage in batch.stages[: index + 1]] == ["finished"] * (index + 1)
+        assert {states[stage] for stage in batch.stages[index + 1 :]} <= {"planned"}
+    show(states=states)

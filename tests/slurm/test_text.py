@@ -262,7 +262,7 @@ def test_a_script_says_what_is_amiss(tmp_path: Path) -> None:
         (JobState("1_0", "lost"), "lost"),
         (JobState("1_0", "ended", exit_code=75), "preempted"),
         (JobState("1_0", "ended", exit_code=127), "config"),
-        (JobState("1_0", "ended", exit_code=0), "lost"),
+        (JobState("1_0", "ended", exit_code=0), "missing_result"),
         (JobState("1_0", "ended", QueueEntry("1_0", "NODE_FAIL"), node="n1"), "node_failure"),
         (JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="0:53")), "transient"),
         (JobState("1_0", "ended", QueueEntry("1_0", "FAILED", exit_code="0:9")), "lost"),

@@ -69,6 +69,10 @@ class Hang(BaseException):
     """A command takes longer than `HANG_S`."""
 
 
+class Ended(BaseException):
+    """This process was told to end, which says nothing about the command that runs."""
+
+
 @dataclass
 class Findings:
     """What went wrong: kind -> place -> an input that shows it."""
@@ -390,6 +394,8 @@ def run(words: Words, findings: Findings, example: str) -> None:
             code = setpoint(words)
     except SystemExit as error:
         code = error.code
+    except Ended:
+        raise
     except Hang:
         findings.add("hang", " ".join(words[:2]), example)
         return
@@ -421,6 +427,10 @@ def judge(code: object, out: str, err: str, findings: Findings, words: Words, ex
         findings.add("long message", f"{verb}: {max(err.splitlines(), key=len)[:200]}", example)
 
 
+def _end(_number: int, _frame: object) -> None:
+    raise Ended
+
+
 def _hang(_number: int, _frame: object) -> None:
     raise Hang
 
@@ -446,8 +456,11 @@ def fuzz(
     base_report._examined = lambda location, _digest, chats: examination.examine(location, json.loads(chats))
     while tried.total() < inputs and time.monotonic() < end:
         area = rng.choices(areas, [SHARES[each] for each in areas])[0]
-        with AREAS[area](place, rng) as (example, words):
-            run(with_place(words, place), findings, f"{words} {example!r}")
+        try:
+            with AREAS[area](place, rng) as (example, words):
+                run(with_place(words, place), findings, f"{words} {example!r}")
+        except Ended:
+            break
         tried[area] += 1
         if tried.total() % CHECK_EVERY == 0:
             if snapshot(place) != before:
@@ -469,6 +482,8 @@ def main(words: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = given.place or Path(folder)
         place = Place(root) if (root / "work").exists() else make_place(root)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # commands leave handlers of others alone
+            signal.signal(number, _end)
         total, tried, findings = fuzz(place, given.inputs, given.seconds, given.seed)
     print(f"{total} inputs: {', '.join(f'{number} {area}' for area, number in sorted(tried.items()))}")
     print(findings.text() or "no faults")

@@ -7,6 +7,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.confirmation import confirmation
 from setpoint.experiments.planning.experiment_types import CANDIDATE
 from setpoint.experiments.request import Request, make_request
+from setpoint.experiments.running.commands import resume_command
 from setpoint.experiments.running.status import require_plan
 from setpoint.records.plan import Value
 
@@ -50,8 +51,8 @@ def best_configurations(workspace: Workspace, experiment_id: str, top: int) -> l
     pending = sum(run.pending for run in data.runs)
     if pending:
         raise InputError(
-            f"{pending} of {len(data.runs)} runs of {experiment_id!r} are not finished. Finish them first: setpoint "
-            f"experiment resume {experiment_id}"
+            f"{pending} of {len(data.runs)} runs of {experiment_id!r} are not finished. Finish them first: "
+            f"{resume_command(workspace, experiment_id)}"
         )
     best: list[dict[str, Value]] = []
     for system in data.systems:

@@ -20,6 +20,7 @@ from setpoint.experiments.cost.workers import check_workers
 from setpoint.experiments.planning.suggestions import inert_parameters
 from setpoint.experiments.preflight import require_fit
 from setpoint.experiments.request import Request
+from setpoint.experiments.running.commands import command, resume_command
 from setpoint.experiments.slurm.scripts import PROFILE, Cluster, executor
 from setpoint.records.failure import FailureClass
 from setpoint.records.journal import Listener
@@ -89,6 +90,8 @@ class RunOptions:
         on: the cluster; None for this machine.
         calibrate: time the stages that have never run in the workspace with short runs.
         accept_changes: start a new experiment that follows this one if it cannot continue as planned.
+        take_over: take the experiment from a coordinator on another host that does not run any more. If it does run,
+            some stages are computed twice; results are the same.
         notify: receives progress messages and warnings.
         progress: shows the events of the run.
     """
@@ -100,6 +103,7 @@ class RunOptions:
     on: Slurm | None = None
     calibrate: bool = False
     accept_changes: bool = False
+    take_over: bool = False
     notify: Notify = _ignore
     progress: Progress = _no_progress
 
@@ -135,8 +139,8 @@ class RunInterrupted(KeyboardInterrupt):
         """Store the request of the experiment."""
         self.request = request
         super().__init__(
-            f"experiment {request.experiment_id!r} was interrupted. Resume it with run(), or with: setpoint experiment "
-            f"resume {request.experiment_id}"
+            f"experiment {request.experiment_id!r} was interrupted. Resume it with run(), or with: "
+            f"{resume_command(request.workspace, request.experiment_id)}"
         )
 
 
@@ -152,7 +156,7 @@ class ReportInterrupted(KeyboardInterrupt):
         self.request = request
         super().__init__(
             f"the report of experiment {request.experiment_id!r} was interrupted; all its runs have ended. Write it "
-            f"with report(), or with: setpoint report {request.experiment_id}"
+            f"with report(), or with: {command(request.workspace, request.experiment_id, 'report')}"
         )
 
 
@@ -220,6 +224,7 @@ def _run(prepared: launch.Preparation, options: RunOptions, remote: Executor | N
                 retries=options.retries,
                 retry=options.retry,
                 listeners=(listener,),
+                take_over=options.take_over,
             ),
         )
 

@@ -4,8 +4,8 @@ Locks are numbered and only ever added (`0001`, `0002`, …). The newest one is 
 dead holder by being the first to create the next number. This needs neither clocks nor file locks, which network file
 systems may lose.
 
-Whether a process on another host is alive cannot be checked. SLURM gives one exception: when a restarted job asks, its
-earlier starts have ended, on whatever host they ran.
+Whether a process on another host is alive cannot be checked here. SLURM gives one exception: when a restarted job asks,
+its earlier starts have ended, on whatever host they ran. `execution.slurm.holders` asks SLURM about other jobs.
 """
 
 import os
@@ -29,6 +29,7 @@ class Lock:
 
     Attributes:
         job: SLURM job or array task of the process, as `id/restarts`; empty outside SLURM.
+        cluster: name of the cluster of that job; ids are unique only within one.
     """
 
     host: str
@@ -37,12 +38,15 @@ class Lock:
     started: str
     token: str
     job: str = ""
+    cluster: str = ""
 
     @classmethod
     def of_this_process(cls) -> "Lock":
         """Return a lock for the calling process, with a new token."""
         pid = os.getpid()
-        return cls(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "", secrets.token_hex(8), _job())
+        started, job = _start_time(pid) or "", _job()
+        cluster = os.environ.get("SLURM_CLUSTER_NAME", "") if job else ""
+        return cls(socket.gethostname(), _boot_id(), pid, started, secrets.token_hex(8), job, cluster)
 
     def alive(self) -> bool:
         """Return whether the holder may still be running. A process on another host counts as running.
@@ -78,6 +82,7 @@ def read_lock(path: Path) -> Lock | None:
             started=fields.text("started"),
             token=fields.text("token"),
             job=fields.text("job", ""),
+            cluster=fields.text("cluster", ""),
         )
     except InputError:
         return None

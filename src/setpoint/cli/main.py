@@ -76,8 +76,11 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with safe_streams(), ended_as_interrupted():
-        return _guarded(words)
+    with safe_streams(), ended_as_interrupted() as ignore_further:
+        exit_code = _guarded(words)
+        if exit_code == EXIT_INTERRUPTED:
+            ignore_further()
+        return exit_code
 
 
 def _guarded(words: list[str]) -> int:

@@ -1,7 +1,6 @@
 """Run an experiment from the command line, from the checks to the printed report."""
 
 import argparse
-import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,7 +46,18 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS=N",
         help="automatic retries per failure class, such as transient=5 crash=0",
     )
+    add_take_over_option(running)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def add_take_over_option(parser: "argparse._ActionsContainer") -> None:
+    """Add the option for an experiment whose coordinator on another host has died."""
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="take the experiment from a coordinator on another host that does not run any more; if it does run, "
+        "stages may be computed twice, with the same results",
+    )
 
 
 def add_accept_option(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +195,7 @@ def run_options(
         on=slurm_of(arguments) if getattr(arguments, "on", "local") == "slurm" else None,
         calibrate=getattr(arguments, "calibrate", False),
         accept_changes=getattr(arguments, "accept_changes", False),
+        take_over=arguments.take_over,
         notify=say_nothing if arguments.quiet else say,
         progress=partial(progress, quiet=arguments.quiet),
     )
@@ -201,6 +212,7 @@ def run_request(
 
 def _run_request(request: "Request", arguments: argparse.Namespace, retry: "Callable[[FailureClass], bool]") -> int:
     from setpoint.api.running import PreparationInterrupted, ReportInterrupted, RunInterrupted, run_experiment
+    from setpoint.experiments.running.commands import command
 
     options = run_options(arguments, retry=retry)
     try:
@@ -209,9 +221,9 @@ def _run_request(request: "Request", arguments: argparse.Namespace, retry: "Call
         tell("interrupted before the experiment was planned; run the same command again")
         return EXIT_INTERRUPTED
     except RunInterrupted as interrupted:
-        return _interrupted(interrupted.request, on_slurm=options.on is not None)
+        return _interrupted(interrupted.request)
     except ReportInterrupted as interrupted:
-        report = _command(interrupted.request, "report")
+        report = command(interrupted.request.workspace, interrupted.request.experiment_id, "report")
         tell(f"interrupted while writing the report; write it with: {report}")
         return EXIT_INTERRUPTED
     _print_result(finished, as_json=arguments.json)
@@ -221,27 +233,30 @@ def _run_request(request: "Request", arguments: argparse.Namespace, retry: "Call
     return exit_code(finished.status)
 
 
-def _interrupted(request: "Request", *, on_slurm: bool) -> int:
-    resume = resume_command(request) + (" --on slurm" if on_slurm else "")
-    tell(f"interrupted; resume with: {resume}")
-    if on_slurm:
-        cancel = f"setpoint slurm cancel {request.experiment_id}"
+def _interrupted(request: "Request") -> int:
+    from setpoint.experiments.running.commands import command, last_on_slurm, resume_command
+
+    tell(f"interrupted; resume with: {resume_command(request.workspace, request.experiment_id)}")
+    if last_on_slurm(request.folder):
+        cancel = command(request.workspace, request.experiment_id, "slurm", "cancel")
         tell(f"the jobs keep running; cancel them with: {cancel}")
     return EXIT_INTERRUPTED
 
 
 def _advise(finished: "FinishedRun") -> None:
     """Print what to do about runs without a result."""
+    from setpoint.experiments.running.commands import resume_command
     from setpoint.formatting import counted
     from setpoint.records.state import ExperimentStatus, RunStatus
 
     status, request = finished.status, finished.request
     if status.state is ExperimentStatus.INTERRUPTED:
-        tell(f"stopped early; resume with: {resume_command(request)}")
+        tell(f"stopped early; resume with: {resume_command(request.workspace, request.experiment_id)}")
     failed = status.counts.get("failed", 0) + status.counts.get("lost", 0)
     if failed:
         lost = [run for run in status.runs.values() if run.state in {RunStatus.FAILED, RunStatus.LOST}]
-        advice = f"fix the cause, then run: {resume_command(request, 'retry')}"
+        retry = resume_command(request.workspace, request.experiment_id, "retry")
+        advice = f"fix the cause, then run: {retry}"
         if all(map(_is_final, lost)):
             suggestions = finished.report.with_name("failures.md")
             advice = f"a retry would fail again; start a new experiment as suggested in {suggestions}"
@@ -259,16 +274,6 @@ def exit_code(status: "ExperimentState") -> int:
     if ok == len(status.runs):
         return 0
     return EXIT_SOME_FAILED if ok else EXIT_ALL_FAILED
-
-
-def resume_command(request: "Request", action: str = "resume") -> str:
-    """Return the command that resumes the experiment; with action `retry` it also retries failed runs."""
-    return _command(request, "experiment", action)
-
-
-def _command(request: "Request", *words: str) -> str:
-    place = [] if request.workspace.root == Path() else ["--workspace", str(request.workspace.root)]
-    return shlex.join(["setpoint", *words, request.experiment_id, *place])
 
 
 def _print_result(finished: "FinishedRun", *, as_json: bool) -> None:

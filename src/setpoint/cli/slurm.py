@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from setpoint.cli.options import add_json, add_workspace, print_json, workspace_of
 from setpoint.cli.progress import say, say_nothing
-from setpoint.cli.running import add_cluster_options, exit_code, slurm_of
+from setpoint.cli.running import add_cluster_options, add_take_over_option, exit_code, slurm_of
 from setpoint.cli.spec_options import add_spec_options, spec_from
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     status.add_argument("experiment_id", metavar="ID")
     collect = add("collect", "record how the jobs ended, then write and print the report", _collect)
     collect.add_argument("experiment_id", metavar="ID")
+    add_take_over_option(collect)
     cancel = add("cancel", "cancel all jobs of an experiment", _cancel)
     cancel.add_argument("experiment_id", metavar="ID")
 
@@ -76,6 +77,8 @@ def _submit(arguments: argparse.Namespace) -> int:
 
 
 def _show(generated: "GeneratedScripts", jobs: dict[str, str], *, as_json: bool) -> None:
+    from setpoint.experiments.running.commands import command
+
     if as_json:
         described = [
             {"script": str(batch.script), "stages": len(batch.stages), "job": jobs.get(batch.name)}
@@ -89,7 +92,9 @@ def _show(generated: "GeneratedScripts", jobs: dict[str, str], *, as_json: bool)
         print(f"{job}{batch.script}  {len(batch.stages)} {batch.kind}{f'  after: {after}' if after else ''}")
     name = generated.site.experiment
     if jobs:
-        print(f"submitted; the last job writes the report. Monitor it with: setpoint slurm status {name}")
+        status = command(generated.workspace, name, "slurm", "status")
+        report = generated.site.folder.parent / "reports" / "report.txt"
+        print(f"submitted; the last job writes {report}. Monitor it with: {status}")
     else:
         print(f"submit them with: {generated.submit}")
 
@@ -125,7 +130,7 @@ def _collect(arguments: argparse.Namespace) -> int:
 
     workspace = workspace_of(arguments)
     plan = require_plan(workspace, arguments.experiment_id)
-    for stage, failure_class in jobs.collect(workspace, plan, Client()).items():
+    for stage, failure_class in jobs.collect(workspace, plan, Client(), take_over=arguments.take_over).items():
         print(f"setpoint: {plan.stages[stage].kind} {stage} failed ({failure_class})", file=sys.stderr)
     status = read_status(workspace, plan.experiment)
     report = write_reports(workspace.experiment(plan.experiment))

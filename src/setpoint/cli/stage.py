@@ -26,7 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     workspace = workspace_of(arguments)
     plan = require_plan(workspace, arguments.experiment)
     with os.fdopen(os.dup(2), "w", encoding="utf-8") as messages:
-        code = run_stage(workspace, plan, arguments.stage)
+        code = run_stage(
+            workspace, plan, arguments.stage, notify=lambda text: print(f"setpoint: {text}", file=messages, flush=True)
+        )
         kind = plan.stages[arguments.stage].kind
         folder = workspace.stage(kind, arguments.stage).path
         print(f"setpoint: {kind} stage {arguments.stage} {endings.get(code, 'failed')}; see {folder}", file=messages)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from setpoint.plain_text import EscapingStream, message_line
@@ -40,23 +40,34 @@ def _open_nowhere(descriptor: int, name: str, mode: str) -> None:
 
 
 @contextlib.contextmanager
-def ended_as_interrupted() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `KeyboardInterrupt`, unless the caller ignores or handles them, as `nohup` does."""
+def ended_as_interrupted() -> Iterator[Callable[[], None]]:
+    """Turn SIGTERM and SIGHUP into `KeyboardInterrupt`, unless the caller ignores or handles them, as `nohup` does.
+
+    Further ones are ignored: `timeout` and schedulers send several, and the second would end the process before it has
+    cleaned up. Yields a function that ignores them until the process has ended; call it after an interrupt.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
 
+    def ignore() -> None:
+        for number in ours:
+            signal.signal(number, signal.SIG_IGN)
+
     def interrupt(_number: int, _frame: object) -> None:
+        for number in ours:  # not SIG_IGN yet, because Python would report a signal that is pending
+            signal.signal(number, lambda _number, _frame: None)
         raise KeyboardInterrupt
 
     ours = [number for number in ENDING_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, interrupt)
     try:
-        yield
+        yield ignore
     finally:
         for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, signal.SIG_DFL)
 
 
 def tell(text: str) -> None:

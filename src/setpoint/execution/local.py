@@ -44,6 +44,7 @@ class LocalExecutor:
     """
 
     poll_s = 0.2
+    place = "local"
     shares_memory = True
 
     def __init__(

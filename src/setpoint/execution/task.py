@@ -84,10 +84,12 @@ class Executor(Protocol):
 
     Attributes:
         poll_s: sensible interval between two checks of a task, in s.
+        place: `local` or `slurm`.
         shares_memory: whether parallel tasks compete for the same memory.
     """
 
     poll_s: float
+    place: str
     shares_memory: bool
 
     def submit(self, task: Task) -> Job:

@@ -11,6 +11,8 @@ from pathlib import Path
 from setpoint.artifacts import StageKind, Workspace, create_json, require_real
 from setpoint.errors import InputError
 from setpoint.execution import Executor, Limits, LocalExecutor, gpus
+from setpoint.execution.slurm import Client
+from setpoint.execution.slurm.holders import free_stages
 from setpoint.experiments.cost.calibration import calibrate
 from setpoint.experiments.cost.estimate import (
     KINDS,
@@ -60,6 +62,7 @@ class Options:
         retry: whether to retry earlier failures of a class.
         targets: stage kind -> `module:function`, in place of the package's own.
         drain: whether the first interrupt waits for running stages; cluster jobs continue without the coordinator.
+        take_over: whether to take the experiment from a coordinator on another host; see `lease`.
     """
 
     workers: int | None = 1
@@ -70,6 +73,7 @@ class Options:
     executor: Executor | None = None
     targets: Mapping[StageKind, str] | None = None
     drain: bool = True
+    take_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -267,8 +271,9 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
             SIGHUP, when they have been stopped. The experiment can be resumed.
     """
     request, plan = prepared.request, prepared.plan
-    with lease(request.folder) as token:
+    with lease(request.folder, take_over=options.take_over) as token:
         _require_real_folders(request.workspace, plan)
+        free_stages((request.workspace.stage(stage.kind, name) for name, stage in plan.stages.items()), Client())
         if not create_json(plan_path(request.folder), plan.to_file()) and read_plan(request.folder) != plan:
             raise InputError(
                 f"experiment {request.experiment_id!r} was planned by another process. Run the command again."
@@ -286,6 +291,7 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
             workers=workers,
             targets=options.targets,
             retries={**request.spec.retries, **(options.retries or {})},
+            free=lambda stage: free_stages([stage], Client()),
         )
         with _interrupts(coordinator, drain=options.drain) as interrupts:
             try:
@@ -372,6 +378,8 @@ def _interrupts(coordinator: Coordinator, *, drain: bool) -> Iterator[list[int]]
         return
 
     def on_interrupt(number: int, _frame: object) -> None:
+        if number != signal.SIGINT and number in received:  # schedulers send several; the first one is being obeyed
+            return
         received.append(number)
         if number != signal.SIGINT or len(received) > 1 or not drain:
             raise KeyboardInterrupt

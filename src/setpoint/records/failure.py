@@ -48,6 +48,8 @@ class FailureClass(StrEnum):
     """A user cancelled the job."""
     LOST = "lost"
     """The worker was killed or disappeared before it wrote a result."""
+    MISSING_RESULT = "missing_result"
+    """A cluster job ended with success, but its result did not appear in the workspace within a minute."""
     BLOCKED = "blocked"
     """For runs only: an upstream stage failed."""
     NO_VALUE = "no_value"
@@ -116,6 +118,9 @@ POLICIES: Mapping[FailureClass, FailurePolicy] = MappingProxyType(
         FailureClass.CANCELLED: FailurePolicy("a user cancelled it; retry it if the result is still needed"),
         FailureClass.LOST: FailurePolicy(
             "retry; if the worker is lost again, give it more memory or find out what killed it", retries=1
+        ),
+        FailureClass.MISSING_RESULT: FailurePolicy(
+            "check that this machine and the nodes see the same workspace, then retry", retries=1, pauses=True
         ),
         FailureClass.BLOCKED: FailurePolicy("fix the upstream stage; this run then resumes automatically"),
         FailureClass.NO_VALUE: FailurePolicy("fill in the response, or remove the row"),

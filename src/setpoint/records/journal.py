@@ -64,11 +64,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """See `EventKind.STARTED`; includes the size of the plan."""
+    """See `EventKind.STARTED`; includes the size of the plan, and where it runs: `local` or `slurm`."""
 
     event = EventKind.STARTED
     stages: int
     runs: int
+    on: str = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,7 @@ def _failure_class(line: Fields) -> FailureClass | None:
 _READ: Mapping[str, Callable[[Fields], object]] = {
     "stages": lambda line: line.whole("stages"),
     "runs": lambda line: line.whole("runs"),
+    "on": lambda line: line.text("on", "local"),
     "running": lambda line: line.whole("running"),
     "workers": lambda line: line.whole("workers"),
     "stage": _stage,

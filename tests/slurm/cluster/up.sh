@@ -196,7 +196,10 @@ fi
 for i in $(seq 1 "$NODES"); do
   alive "$LAB/run/slurmd-$NODE$i.pid" && continue
   mkdir -p "$LAB/spool/$NODE$i"
-  nohup setsid /usr/sbin/slurmd -D -N "$NODE$i" -f "$SLURM_CONF" >>"$LAB/log/slurmd-$NODE$i.out" 2>&1 </dev/null &
+  # as on any real cluster, every node has a host name of its own
+  printf '127.0.0.1 localhost %s %s\n' "$NODE$i" "$HOST" >"$LAB/etc/hosts-$NODE$i"
+  start="hostname $NODE$i; mount --bind $LAB/etc/hosts-$NODE$i /etc/hosts; exec /usr/sbin/slurmd -D -N $NODE$i -f $SLURM_CONF"
+  nohup setsid unshare --uts --mount bash -c "$start" >>"$LAB/log/slurmd-$NODE$i.out" 2>&1 </dev/null &
 done
 ok=0; for _ in $(seq 600); do
   n=$(timeout 5 sinfo -h -N -p main -o '%t' 2>/dev/null | grep -cE '^(idle|mix|alloc)$' || true); [ "$n" = "$NODES" ] && { ok=1; break; }; sleep .1; done

@@ -65,12 +65,14 @@ class ClusterLimits:
         min_job_age_s: SLURM's MinJobAge: how long the controller remembers a finished job, in s.
         accounting: whether the cluster has an accounting database.
         submit_limit: most jobs that the user may have in the queue; None if unlimited or unknown.
+        cluster: name of the cluster.
     """
 
     max_array_size: int = 1001
     min_job_age_s: int = 300
     accounting: bool = True
     submit_limit: int | None = None
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,15 @@ class Node:
     cpus: int
     mem_mb: int
     gres: str
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """An account of the user, with the partition to which it is limited (empty: any) and its QOS."""
+
+    account: str
+    partition: str
+    qos: tuple[str, ...]
 
 
 class Client:
@@ -220,6 +231,43 @@ class Client:
         rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 4]
         return [Node(row[0], minutes(row[1]), _number(row[2]), _number(row[3]), row[4]) for row in rows]
 
+    def associations(self) -> list[Association]:
+        """Return the accounts of this user, from the accounting database.
+
+        Raises:
+            Unavailable: the database does not answer or does not exist.
+        """
+        rows = self._lines(
+            *("sacctmgr", "-n", "-P", "show", "assoc", f"user={user_name()}", "format=Account,Partition,QOS")
+        )
+        found = [line.split("|") for line in rows if line.count("|") == 2]
+        return [Association(row[0], row[1], tuple(filter(None, row[2].split(",")))) for row in found]
+
+    def reservations(self) -> list[str]:
+        """Return the names of all reservations.
+
+        Raises:
+            Unavailable: no answer.
+        """
+        rows = self._lines("scontrol", "-o", "show", "reservation")
+        return sorted({match[1] for line in rows if (match := re.match(r"ReservationName=(\S+)", line)) is not None})
+
+    def features(self) -> list[str]:
+        """Return the features of all nodes, which constraints name.
+
+        Raises:
+            Unavailable: no answer.
+        """
+        rows = self._lines("sinfo", "-h", "-o", "%f")
+        listed = (line.strip() for line in rows)
+        return sorted({name for line in listed if re.fullmatch(r"[\w.,:-]+", line) for name in line.split(",") if name})
+
+    def _lines(self, *command: str) -> list[str]:
+        done = self._call(*command)
+        if done.returncode:
+            raise Unavailable(_reason(done.stderr))
+        return done.stdout.splitlines()
+
     @cached_property
     def limits(self) -> ClusterLimits:
         """Limits of the cluster.
@@ -240,6 +288,7 @@ class Client:
             min_job_age_s=_number(config.get("MinJobAge", ""), default.min_job_age_s),
             accounting=accounting,
             submit_limit=self._submit_limit() if accounting else None,
+            cluster=config.get("ClusterName", ""),
         )
 
     def _submit_limit(self) -> int | None:

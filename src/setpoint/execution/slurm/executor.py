@@ -8,19 +8,25 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from setpoint.artifacts import Attempt, StageFolder, Workspace, read_lock
-from setpoint.execution.slurm.client import Client, Node, Refused, SubmitLimit, Unavailable
+from setpoint.execution.slurm.client import Client, Refused, SubmitLimit, Unavailable
+from setpoint.execution.slurm.offers import nearest_fit
 from setpoint.execution.slurm.resources import Resources
 from setpoint.execution.slurm.script import LOGS, Batch, Site, add_job, job_name, write_batch
-from setpoint.execution.slurm.tracking import JobState, Tracker, settle
+from setpoint.execution.slurm.tracking import GRACE_S, JobState, Tracker, awaits_files, settle
 from setpoint.execution.task import Outcome, Task
 from setpoint.records.failure import FailureClass, read_failure
 
 _JOBS_PER_POLL = 300
 """Number of jobs up to which the polling interval is kept; it grows in proportion beyond, up to tenfold."""
+_MARKS_PER_S = 100.0
+"""Number of jobs per second whose marks are looked at on disk."""
+_BACK_OFF = 1.5
+_MOST_INTERVALS = 4.0
+"""Longest polling interval, as a multiple of the shortest."""
 _GATHER_S = 0.5
 _RETRY_S = 5.0
 
@@ -61,21 +67,35 @@ class SlurmExecutor:
     Jobs keep running when the coordinator exits; the next coordinator finds them with `adopt`.
     """
 
+    place = "slurm"
     shares_memory = False
 
     def __init__(
-        self, client: Client, site: Site, request: ResourceRequest, *, poll_s: float = 2.0, lost_after_s: float = 30.0
+        self,
+        client: Client,
+        site: Site,
+        request: ResourceRequest,
+        *,
+        poll_s: float | None = None,
+        lost_after_s: float = 30.0,
+        grace_s: float = GRACE_S,
     ) -> None:
         """Configure the executor; SLURM is first contacted when a stage is submitted.
 
         Args:
-            poll_s: interval between two polls of the queue, in s; longer with many jobs.
+            poll_s: interval between two polls of SLURM, in s (default: that of the profile); longer with many jobs, and
+                while nothing changes. Ends are read from the marks on disk in between.
             lost_after_s: time after which a job that no source knows counts as lost, in s.
+            grace_s: time that files of a job that has ended may take to appear here, in s.
         """
         self._client = client
         self._site = site
         self._request = request
-        self.poll_s = poll_s
+        self._interval_s = self._shortest_s = float(site.profile.poll_s) if poll_s is None else poll_s
+        self.poll_s = min(2.0, self._shortest_s)
+        self._grace_s = grace_s
+        self._over_since_s: dict[str, float] = {}
+        self._looked_s = float("-inf")
         self._tracker = Tracker(client, site.folder, lost_after_s=lost_after_s)
         self._folder = site.folder / f"run-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         self._waiting: dict[str, _Waiting] = {}
@@ -116,18 +136,26 @@ class SlurmExecutor:
         job_state = self._job_states.get(task.stage_id)
         if job_state is None or job_state.state in {"queued", "running"} or task.stage_id in self._waiting:
             return None  # no disk access here: for thousands of stages it would cost more than the queries
-        found = (
-            Outcome("finished")
-            if job_state.found_finished
-            else settle(self._stage(task), job_state, task.stage_config())
-        )
+        if job_state.found_finished:
+            found: Outcome | None = Outcome("finished")
+        elif self._may_appear(task, job_state):
+            return None
+        else:
+            found = settle(self._stage(task), job_state, task.stage_config())
         if found is not None:
-            self._live.pop(task.stage_id, None)
-            self._job_states.pop(task.stage_id, None)
+            for table in (self._live, self._job_states, self._over_since_s):
+                table.pop(task.stage_id, None)
             if found.state == "failed":
                 self._failed.add(task.stage_id)
                 job_state.log.parent.mkdir(parents=True, exist_ok=True)  # SLURM fails a job whose log folder is missing
         return found
+
+    def _may_appear(self, task: Task, job_state: JobState) -> bool:
+        """Return whether the files of a job that has ended may still become visible here."""
+        if not awaits_files(self._stage(task), job_state):
+            return False
+        now_s = time.monotonic()
+        return now_s - self._over_since_s.setdefault(task.stage_id, now_s) < self._grace_s
 
     def _refresh(self) -> None:
         now_s = time.monotonic()
@@ -135,12 +163,38 @@ class SlurmExecutor:
             oldest = next(iter(self._waiting.values()))
             if now_s - oldest.since_s >= _GATHER_S:
                 self._submit_waiting()
-        if now_s - self._polled_s >= self.poll_s * max(1.0, min(10.0, len(self._live) / _JOBS_PER_POLL)):
+        wait_s = self._interval_s
+        if now_s - self._looked_s >= max(self.poll_s, len(self._live) / _MARKS_PER_S):
+            self._looked_s = now_s
+            if self._look_at_marks():
+                wait_s = self._shortest_s / 2.0
+        if now_s - self._polled_s >= wait_s * max(1.0, min(10.0, len(self._live) / _JOBS_PER_POLL)):
             self._poll()
 
+    def _look_at_marks(self) -> bool:
+        """Take finished stages from disk; return whether SLURM must be asked why another job has ended."""
+        unexplained = False
+        for name, task in self._live.items():
+            job_state = self._job_states.get(name)
+            if job_state is None or job_state.over or not self._tracker.ended_on_disk(name, job_state.job):
+                continue
+            if self._stage(task).finished():
+                self._job_states[name] = replace(job_state, state="ended", found_finished=True)
+            else:
+                unexplained = True
+        return unexplained
+
     def _poll(self) -> None:
+        """Ask SLURM; the interval to the next poll grows while nothing changes."""
         wanted = None if self._polled_s == float("-inf") else self._live
         found = self._tracker.poll(wanted, finished=self._finished) if wanted is None or wanted else {}
+        changed = any(
+            name not in self._job_states or self._job_states[name].state != job_state.state
+            for name, job_state in found.items()
+        )
+        self._interval_s = (
+            self._shortest_s if changed else min(_BACK_OFF * self._interval_s, _MOST_INTERVALS * self._shortest_s)
+        )
         self._job_states = found if wanted is None else {**self._job_states, **found}
         self._polled_s = time.monotonic()
 
@@ -185,7 +239,7 @@ class SlurmExecutor:
                 raise
             except Refused as error:
                 _discard(batch)
-                fit = nearest_fit(self._client, self._site, batch)
+                fit = nearest_fit(self._client, self._site, batch, str(error))
                 raise Refused(f"SLURM rejected a {batch.kind} stage: {error}. {fit}") from error
         return 0
 
@@ -288,34 +342,6 @@ class SlurmJob:
 
     def cancel(self) -> None:
         """Leave the job to the cluster; whoever resumes the experiment adopts it."""
-
-
-def nearest_fit(client: Client, site: Site, batch: Batch) -> str:
-    """Describe the resources on offer, as advice after a rejected request."""
-    try:
-        nodes = client.nodes()
-    except Unavailable:
-        return ""
-    from difflib import get_close_matches
-
-    wanted = site.profile.allocation(gpu=batch.gpu).get("partition")
-    partitions = sorted({node.partition for node in nodes})
-    if wanted and wanted not in partitions:
-        near = get_close_matches(wanted, partitions, n=1, cutoff=0.3)
-        nearest = f" Did you mean {near[0]!r}?" if near else ""
-        return f"There is no partition {wanted!r}.{nearest} Available: {', '.join(partitions)}."
-    here = [node for node in nodes if wanted in {None, node.partition}]
-    offers = sorted({_offer(node) for node in here})
-    requested = ", ".join(f"{name}={value}" for name, value in batch.resources.options())
-    return (
-        f"Requested: {requested}; available: {'; '.join(offers)}. Lower --resource-limits, or choose another partition."
-    )
-
-
-def _offer(node: Node) -> str:
-    gres = "" if node.gres in {"", "(null)"} else f", {node.gres}"
-    limit = "no time limit" if node.time_min is None else f"{node.time_min} min"
-    return f"{node.partition}: {node.cpus} cpus, {node.mem_mb}M{gres}, {limit}"
 
 
 def _begun(workspace: Path, kind: str) -> set[str]:

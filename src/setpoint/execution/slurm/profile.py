@@ -50,6 +50,8 @@ class Profile(BaseModel):
     """Maximum number of tasks of an array that run at the same time."""
     submit_limit: int | None = Field(default=None, ge=1)
     """Maximum number of tasks in the queue, if the cluster allows fewer than it reports."""
+    poll_s: int = Field(default=30, ge=1)
+    """Seconds between two queries of SLURM, for all jobs at once; up to four times that while nothing changes."""
     signal_s: int = Field(default=180, ge=1)
     """Seconds before the time limit at which SLURM sends USR1; it may arrive up to a minute earlier (sbatch(1))."""
     most_requeues: int = Field(default=20, ge=0)

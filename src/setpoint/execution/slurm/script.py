@@ -300,6 +300,7 @@ def submit_text(site: Site, batches: Iterable[Batch], collect: Path, recorder: P
     ends = ":".join(f"${{{name}}}" for name in variable.values())
     lines.append(f'submit {collect.stem} --dependency="afterany:{ends}"')
     text = _SUBMIT.replace("@EXPERIMENT@", _one_line(site.experiment)).replace("@KEPT@", " | ".join(KEPT_VARIABLES))
+    text = text.replace("@WORKSPACE@", _one_line(shlex.quote(str(site.workspace.absolute()))))
     return text.replace("@LINES@", "\n".join(lines))
 
 
@@ -440,7 +441,7 @@ exit "$code"
 
 _SUBMIT = r"""#!/bin/bash
 # Submits all stages of experiment @EXPERIMENT@. No process has to keep running: SLURM enforces the order, and
-# the last job writes the report. To monitor progress: setpoint slurm status @EXPERIMENT@
+# the last job writes the report. To monitor progress: setpoint slurm status @EXPERIMENT@ --workspace @WORKSPACE@
 set -euo pipefail
 for variable in "${!SLURM_@}" "${!SBATCH_@}" "${!SQUEUE_@}" "${!SCANCEL_@}"; do # of a surrounding job, or filters
     case $variable in @KEPT@) ;; *) unset "$variable" ;; esac

@@ -11,6 +11,7 @@ A source that does not answer changes nothing. An entry counts only if it is abo
 workspaces and users have jobs too, so user, name of the script and time of submission must agree.
 """
 
+import contextlib
 import os
 import re
 import time
@@ -30,12 +31,16 @@ from setpoint.records.failure import FailureClass, failure_of, read_failure
 from setpoint.regular_files import read_end
 
 RECORDS = "records"
+_WARNED_EARLY = 138
+"""Exit code of a script that is warned of its time limit before the stage listens; see script.py."""
 _NO_LOG = "0:53"
 """Exit code that SLURM reports for a job whose log cannot be opened."""
 _LOG_TAIL = 4000
 _MOST_RECORDED = 10_000_000
-_CLOCK_SKEW_S = 3600.0
+CLOCK_SKEW_S = 3600.0
 """Largest difference between the clocks of two machines; munge accepts less."""
+GRACE_S = 60.0
+"""Time that files of a job that has ended may take to appear on this machine, in s."""
 _CONTROL_PER_POLL = 10
 """Number of arrays per poll for which `scontrol`, which takes one job a call, is asked."""
 _OOM_LINE = re.compile(r"^slurmstepd(-\S+)?: error: .*(exceeded ((job|step) )?memory limit|oom[-_ ]kill)", re.I | re.M)
@@ -111,8 +116,8 @@ class _ArrayTask:
     def describes(self, entry: QueueEntry) -> bool:
         """Return whether an entry with this id is about this submission of the script, not about an older job."""
         if entry.name == self.script:
-            return not entry.submitted_s or entry.submitted_s >= self.submitted_s - _CLOCK_SKEW_S
-        return self.marked_s is not None and entry.submitted_s <= self.marked_s + _CLOCK_SKEW_S
+            return not entry.submitted_s or entry.submitted_s >= self.submitted_s - CLOCK_SKEW_S
+        return self.marked_s is not None and entry.submitted_s <= self.marked_s + CLOCK_SKEW_S
 
 
 class Tracker:
@@ -190,7 +195,7 @@ class Tracker:
         return job_states
 
     def _poll(self, tasks: Mapping[str, _ArrayTask], finished: Callable[[str], bool]) -> dict[str, JobState]:
-        live = self._ask_queue(tasks.values(), ended=False)
+        live = self._ask_queue(tasks.values())
         before, before_s = self._last_queue, self._last_queue_s
         if live is not None:
             self._last_queue, self._last_queue_s = live, time.monotonic()
@@ -208,19 +213,23 @@ class Tracker:
                 gone[name] = task
         if not gone:
             return job_states
-        return job_states | self._poll_ended(gone, before, before_s, answered=live is not None)
+        return job_states | self._poll_ended(gone, live, before, before_s)
 
     def _poll_ended(
-        self, tasks: Mapping[str, _ArrayTask], before: Mapping[str, QueueEntry], before_s: float, *, answered: bool
+        self,
+        tasks: Mapping[str, _ArrayTask],
+        queued: Mapping[str, QueueEntry] | None,
+        before: Mapping[str, QueueEntry],
+        before_s: float,
     ) -> dict[str, JobState]:
         """Return the states of jobs that are no longer listed as queued or running.
 
         Args:
+            queued: what SLURM lists now; None if it does not answer.
             before: the queue at the time `before_s`.
         """
-        queued = self._ask_queue(tasks.values(), ended=True) if answered else None
         if queued is not None:
-            queued |= self._dropped(tasks.values(), queued, before, before_s)
+            queued = {**queued, **self._dropped(tasks.values(), queued, before, before_s)}
         job_states: dict[str, JobState] = {}
         unexplained: dict[str, tuple[_ArrayTask, JobState]] = {}
         for name, task in tasks.items():
@@ -257,10 +266,10 @@ class Tracker:
             if task.job in waited and task.job not in queued and task.array in arrays
         }
 
-    def _ask_queue(self, tasks: Iterable[_ArrayTask], *, ended: bool) -> dict[str, QueueEntry] | None:
+    def _ask_queue(self, tasks: Iterable[_ArrayTask]) -> dict[str, QueueEntry] | None:
         arrays = {task.array: task for task in tasks}
         try:
-            found = self._client.queue(sorted(arrays), ended=ended)
+            found = self._client.queue(sorted(arrays))
         except Unavailable:
             return None
         return {job: entry for job, entry in found.items() if self._is_ours(entry, arrays)}
@@ -326,6 +335,11 @@ class Tracker:
         since_s = self._unseen_since_s.setdefault(job_state.job, time.monotonic())
         return replace(job_state, state="lost") if time.monotonic() - since_s >= self._lost_after_s else job_state
 
+    def ended_on_disk(self, stage: str, job: str) -> bool:
+        """Return whether the script has recorded the end of its last start; a requeued job goes on."""
+        started, code, _ = self._marks(stage, job)
+        return started and code is not None and code not in {EXIT_SAVED, _WARNED_EARLY}
+
     def _marks(self, stage: str, job: str) -> tuple[bool, int | None, str]:
         """Return whether the last start of the job left a mark, its exit code if it has ended, and its node."""
         folder = self._folder / MARKS / stage
@@ -383,8 +397,36 @@ def _marked(
 def _submission_s(mark: StartMark, submissions: Iterable[Submission]) -> float:
     """Return when the job that left a mark was submitted; without a record, when it started."""
     array = mark.job.partition("_")[0]
-    times_s = [each.at_s for each in submissions if each.job == array and each.at_s <= mark.at_s + _CLOCK_SKEW_S]
+    times_s = [each.at_s for each in submissions if each.job == array and each.at_s <= mark.at_s + CLOCK_SKEW_S]
     return max(times_s, default=mark.at_s)
+
+
+def code_of(job_state: JobState) -> int | None:
+    """Return the exit code of a job, from its end mark or from SLURM; None if it is unknown or a signal ended it."""
+    if job_state.exit_code is not None:
+        return job_state.exit_code
+    code, _, signal = (job_state.seen.exit_code if job_state.seen is not None else "").partition(":")
+    if job_state.seen is not None and job_state.seen.state == "COMPLETED":
+        return 0
+    return int(code) if code.isdecimal() and signal in {"", "0"} else None
+
+
+def awaits_files(stage: StageFolder, job_state: JobState) -> bool:
+    """Return whether a job must have left a result or a failure that this machine does not see.
+
+    Network file systems show new files of other machines up to a minute late. Listing the folders shows them sooner.
+    """
+    code = code_of(job_state)
+    if job_state.state != "ended" or code not in {0, 1, EXIT_SAVED}:
+        return False
+    for folder in (stage.path.parent.parent, stage.path.parent, stage.path, stage.attempts_folder):
+        with contextlib.suppress(OSError):
+            list(folder.iterdir())
+    if stage.finished():
+        return False
+    attempt = stage.latest_attempt()
+    recorded = attempt is not None and _made_by(attempt, job_state.job) and attempt.failure.exists()
+    return code == 0 or not recorded
 
 
 def settle(stage: StageFolder, job_state: JobState, config: StageConfig) -> Outcome | None:
@@ -433,8 +475,9 @@ def explain(job_state: JobState) -> tuple[FailureClass, str]:
         if seen.state in _CLASS_OF_STATE:
             failure_class, what = _CLASS_OF_STATE[seen.state]
             return failure_class, f"{where} {what}"
-    if job_state.exit_code is not None:
-        return _of_exit_code(where, job_state.exit_code)
+    known = code_of(job_state)
+    if known is not None:
+        return _of_exit_code(where, known)
     code, _, signal = (seen.exit_code if seen is not None else "").partition(":")
     if signal.isdecimal() and int(signal):
         return _of_exit_code(where, 128 + int(signal))
@@ -448,9 +491,9 @@ def _of_exit_code(where: str, code: int) -> tuple[FailureClass, str]:
         return FailureClass.CONFIG, f"{where} could not run setpoint; check the environment that the profile activates"
     if code > 128:
         return FailureClass.LOST, f"{where} was killed by signal {code - 128}"
-    return (
-        FailureClass.LOST if code == 0 else FailureClass.CRASH
-    ), f"{where} exited with code {code} before it wrote a result"
+    if code == 0:
+        return FailureClass.MISSING_RESULT, f"{where} ended with success, but its result is not visible here"
+    return FailureClass.CRASH, f"{where} exited with code {code} before it wrote a result"
 
 
 _CLASS_OF_STATE = {

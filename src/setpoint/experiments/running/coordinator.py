@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from setpoint.artifacts import Attempt, StageFolder, StageKind, Workspace, read_lock
 from setpoint.execution import Executor, Job, Outcome, Task, planned_task
@@ -51,6 +51,7 @@ class Coordinator:
         workers: int = 1,
         targets: Mapping[StageKind, str] | None = None,
         retries: Mapping[str, int] | None = None,
+        free: Callable[[StageFolder], object] = lambda _: None,
     ) -> None:
         """Prepare to run `plan`.
 
@@ -58,7 +59,10 @@ class Coordinator:
             workers: maximum number of concurrent stages.
             targets: stage kind -> `module:function`; the package's own by default.
             retries: failure class -> maximum number of automatic retries, in place of the policy's.
+            free: frees a stage whose holder has ended; called once a minute while another process holds one.
         """
+        self._free = free
+        self._free_not_before_s: dict[str, float] = {}
         self._workspace = workspace
         self._plan = plan
         self._executor = executor
@@ -95,7 +99,7 @@ class Coordinator:
         self._states = {
             name: self._initial_state(name, name in rerun_failed, name in settled) for name in self._plan.stages
         }
-        self._journal.record(Started(stages=len(self._plan.stages), runs=len(self._plan.runs)))
+        self._journal.record(Started(stages=len(self._plan.stages), runs=len(self._plan.runs), on=self._executor.place))
         self._note_progress(ExperimentStatus.RUNNING)
         try:
             while self._jobs or self._ready():
@@ -167,7 +171,10 @@ class Coordinator:
             self._note_progress(ExperimentStatus.RUNNING)
 
     def _wait_for_another(self, name: str, attempt: Attempt) -> None:
-        """Record, once, that another experiment is computing the stage."""
+        """Record, once, that another experiment is computing the stage; free it once the holder has ended."""
+        if time.monotonic() >= self._free_not_before_s.get(name, 0.0):
+            self._free_not_before_s[name] = time.monotonic() + 60.0
+            self._free(self._folder(name))
         holder = read_lock(attempt.lock)
         if name not in self._awaited and holder is not None:
             self._awaited.add(name)

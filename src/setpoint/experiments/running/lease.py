@@ -1,11 +1,14 @@
 """Lease that limits an experiment to one coordinator: numbered locks; the newest is valid."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from setpoint.artifacts import Lock, open_for_writing, read_lock, write_text
 from setpoint.errors import InputError
+from setpoint.execution.slurm import Client
+from setpoint.execution.slurm.holders import describe, is_over
 
 
 def lease_holder(experiment: Path) -> Lock | None:
@@ -18,8 +21,12 @@ def lease_holder(experiment: Path) -> Lock | None:
 
 
 @contextlib.contextmanager
-def lease(experiment: Path) -> Iterator[str]:
+def lease(experiment: Path, *, take_over: bool = False) -> Iterator[str]:
     """Hold the experiment, and yield a token for this lease. Tokens sort in the order of leases.
+
+    Args:
+        take_over: whether to take it from a coordinator on another host, which cannot be asked whether it runs. If it
+            does, both submit stages, and some are computed twice; results are the same.
 
     Raises:
         InputError: another coordinator holds it, or its folder has links.
@@ -30,13 +37,15 @@ def lease(experiment: Path) -> Iterator[str]:
     number = 1 if latest is None else int(latest.stem) + 1
     path = _folder(experiment) / f"{number:04d}.json"
     lock = Lock.of_this_process()
+    elsewhere = holder is not None and holder.host != socket.gethostname()
+    if holder is not None and elsewhere and (take_over or (latest is not None and is_over(holder, latest, Client()))):
+        holder = None
     if holder is not None or not lock.create(path):
         holder = holder or read_lock(path)
-        where = f"process {holder.pid} on {holder.host}" if holder else "another process"
         raise InputError(
-            f"experiment {experiment.name!r} is being run by {where}. Wait for it, watch it with `setpoint experiment "
-            f"status {experiment.name} --watch`, or stop it. If that host is permanently down, remove "
-            f"{str(_folder(experiment))!r}."
+            f"experiment {experiment.name!r} is being run by {describe(holder) if holder else 'another process'}. Wait "
+            f"for it, watch it with `setpoint experiment status {experiment.name} --watch`, or stop it."
+            + (" If it does not run any more, take over with --take-over." if elsewhere else "")
         )
     try:
         yield f"{number:04d}-{lock.token[:8]}"

@@ -1,6 +1,7 @@
 """One stage of a plan in this process: an attempt, as cluster jobs make it, or an examination before it runs."""
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,6 +10,8 @@ from setpoint.artifacts import StageContext, StageFolder, Workspace
 from setpoint.errors import InputError, SetpointError
 from setpoint.execution import planned_task
 from setpoint.execution.attempt import EXIT_NOT_READY, attempt_task
+from setpoint.execution.slurm import Client
+from setpoint.execution.slurm.holders import free_stages
 from setpoint.experiments.planning.build import stage_id
 from setpoint.experiments.planning.stages import STAGES
 from setpoint.records.plan import Plan
@@ -20,8 +23,11 @@ class NotReady(SetpointError):
     exit_code = EXIT_NOT_READY
 
 
-def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
+def run_stage(workspace: Workspace, plan: Plan, name: str, *, notify: Callable[[str], None] = lambda _: None) -> int:
     """Make one attempt, as local workers do, and return the exit code of `attempt_task`.
+
+    Args:
+        notify: receives one line if another process holds the stage.
 
     Raises:
         InputError: the stage does not exist, or the code differs from the plan's.
@@ -40,7 +46,11 @@ def run_stage(workspace: Workspace, plan: Plan, name: str) -> int:
             f"stage {name} was planned with other code of {stage.kind} stages, or other package versions. Restore "
             "them, or plan the experiment again with --fresh."
         )
-    return attempt_task(planned_task(workspace, plan.stages, name, STAGES[stage.kind].target))
+    return attempt_task(
+        planned_task(workspace, plan.stages, name, STAGES[stage.kind].target),
+        free=lambda folder: free_stages([folder], Client(timeout_s=10.0)),
+        notify=notify,
+    )
 
 
 def examine_stage(workspace: Workspace, plan: Plan, name: str, target: str) -> dict[str, Any]:

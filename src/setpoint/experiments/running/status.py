@@ -63,7 +63,7 @@ def run_state(plan: Plan, run: PlannedRun, stages: Mapping[str, StageState]) -> 
     if StageStatus.RUNNING in found:
         return RunState(RunStatus.RUNNING)
     if StageStatus.INTERRUPTED in found:
-        return RunState(RunStatus.CANCELLED, reason="interrupted; `setpoint experiment resume` continues it")
+        return RunState(RunStatus.CANCELLED, reason="interrupted; resume the experiment to continue it")
     return RunState(RunStatus.WAITING if StageStatus.FINISHED in found else RunStatus.PLANNED)
 
 

@@ -21,7 +21,8 @@ from setpoint.execution.slurm import (
     write_batch,
 )
 from setpoint.execution.slurm.client import ClusterLimits
-from setpoint.execution.slurm.executor import ResourceRequest, nearest_fit
+from setpoint.execution.slurm.executor import ResourceRequest
+from setpoint.execution.slurm.offers import nearest_fit
 from setpoint.execution.slurm.resources import NAMES, duration
 from setpoint.execution.slurm.script import (
     LOGS,
@@ -35,6 +36,7 @@ from setpoint.execution.slurm.script import (
 from setpoint.execution.slurm.tracking import RECORDS
 from setpoint.experiments.cost.cluster import estimated_needs
 from setpoint.experiments.launch import Preparation, write_prediction
+from setpoint.experiments.running.commands import command
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.status import read_stages
 from setpoint.records.plan import Plan, plan_path, read_plan
@@ -83,6 +85,7 @@ class GeneratedScripts:
         recorder: whether jobs record how arrays ended, because the cluster has no accounting.
     """
 
+    workspace: Workspace
     site: Site
     folder: Path
     batches: tuple[Batch, ...]
@@ -159,7 +162,7 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Cluster
         submit_text(site, batches, folder / f"{COLLECT}.sbatch", folder / f"{RECORD}.sbatch" if recorder else None),
     )
     (folder / SUBMIT).chmod(0o755)
-    return GeneratedScripts(site, folder, batches, recorder)
+    return GeneratedScripts(workspace, site, folder, batches, recorder)
 
 
 def submit(generated: GeneratedScripts, client: Client) -> dict[str, str]:
@@ -193,7 +196,8 @@ def submit(generated: GeneratedScripts, client: Client) -> dict[str, str]:
 def _explained(error: SetpointError, generated: GeneratedScripts, client: Client, taken: int) -> SetpointError:
     batch = generated.batches[min(taken, len(generated.batches) - 1)]
     if isinstance(error, Refused):
-        return Refused(f"SLURM rejected {batch.script.name!r}: {error}. {nearest_fit(client, generated.site, batch)}")
+        fit = nearest_fit(client, generated.site, batch, str(error))
+        return Refused(f"SLURM rejected {batch.script.name!r}: {error}. {fit}")
     if isinstance(error, SubmitLimit):
         tasks = sum(len(each.stages) for each in generated.batches)
         return InputError(
@@ -201,7 +205,7 @@ def _explained(error: SetpointError, generated: GeneratedScripts, client: Client
             "which submits them as queue slots free up. The jobs submitted so far were cancelled."
         )
     if isinstance(error, Unavailable):
-        later = f"setpoint slurm submit {generated.site.experiment}"
+        later = command(generated.workspace, generated.site.experiment, "slurm", "submit")
         return Unavailable(f"SLURM does not answer: {error}. Submit the scripts later with `{later}`.")
     return error
 
@@ -412,7 +416,7 @@ def read_generated(workspace: Workspace, plan: Plan) -> GeneratedScripts:
     batches = tuple(replace(batch, gpu=batch.kind not in CPU_KINDS) for batch in described)
     recorder = (folder / f"{RECORD}.sbatch").exists()
     site = Cluster(Profile(), Resources()).site(workspace, plan.experiment)
-    return GeneratedScripts(site, folder, tuple(_in_order(batches)), recorder)
+    return GeneratedScripts(workspace, site, folder, tuple(_in_order(batches)), recorder)
 
 
 def _in_order(batches: Sequence[Batch]) -> list[Batch]:
