@@ -86,6 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.arms": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
+    "server": {"artifacts", "records", "experiments.running", "analysis.data", "reports"},
     "drafts": {"analysis.data", "reports"},
     "trackers": {"artifacts", "records", "analysis.data", "reports"},
     "capsules": {"artifacts", "records", "execution", "experiments.planning", "experiments.running", "reports"},
@@ -106,7 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "artifacts", "records", "plants", "problems", "controllers", "simulation", "language", "demonstrations",
         "pretraining", "policies", "references", "execution", "experiments.planning", "experiments.preflight",
         "experiments.cost", "experiments.running", "experiments.request", "experiments.slurm", "housekeeping",
-        "capsules", "trackers", "drafts", "agents",
+        "capsules", "trackers", "drafts", "agents", "server",
         "analysis.data", "reports", "truth", "api",
     },
 }  # fmt: skip
@@ -132,6 +133,8 @@ HEAVY = {
     "wandb": {"trackers"},
     "trackio": {"trackers"},
     "mcp": {"agents"},
+    "starlette": {"server"},
+    "uvicorn": {"cli"},
 }
 
 MOST_DOORS = 8
