@@ -1,7 +1,7 @@
 """Print false findings and power of Setpoint and of other packages on the same simulated tables.
 
 Packages: autorank, scikit-posthocs, pingouin and baycomp (package extra `benchmarks`). All get the same values, on the
-logarithmic scale. The table is kept in docs/explanation/statistics.md. Usage: python benchmarks/peers.py [TABLES]
+logarithmic scale. Usage: python benchmarks/peers.py [TABLES]
 """
 
 import io

@@ -11,6 +11,7 @@ from pages.claims import claims
 from pages.command_line import command_line
 from pages.failures import failures
 from pages.guide import guide
+from pages.llms import llms_txt
 from pages.models import parameters, specification
 from pages.python_api import python_api, undocumented
 from pages.schemas import profile_file, specification_file
@@ -29,6 +30,7 @@ PAGES = {
     "reference/source_tree.md": source_tree,
     "published/specification.schema.json": specification_file,
     "published/profile.schema.json": profile_file,
+    "published/llms.txt": llms_txt,
 }
 
 

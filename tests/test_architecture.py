@@ -86,6 +86,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.arms": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
+    "server": {"artifacts", "records", "experiments.running", "analysis.data", "reports"},
+    "drafts": {"analysis.data", "reports"},
     "trackers": {"artifacts", "records", "analysis.data", "reports"},
     "capsules": {"artifacts", "records", "execution", "experiments.planning", "experiments.running", "reports"},
     "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
@@ -97,11 +99,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "artifacts", "records", "trajectory", "plants", "problems", "controllers", "simulation", "metrics", "language",
         "episodes", "policies", "evaluation", "execution", "experiments", "analysis", "reports", "truth",
     },
+    "agents": {
+        "artifacts", "records", "plants", "experiments.planning", "experiments.running", "experiments.request",
+        "reports", "drafts", "api",
+    },
     "cli": {
         "artifacts", "records", "plants", "problems", "controllers", "simulation", "language", "demonstrations",
         "pretraining", "policies", "references", "execution", "experiments.planning", "experiments.preflight",
         "experiments.cost", "experiments.running", "experiments.request", "experiments.slurm", "housekeeping",
-        "capsules", "trackers",
+        "capsules", "trackers", "drafts", "agents", "server",
         "analysis.data", "reports", "truth", "api",
     },
 }  # fmt: skip
@@ -126,6 +132,9 @@ HEAVY = {
     "mlflow": {"trackers"},
     "wandb": {"trackers"},
     "trackio": {"trackers"},
+    "mcp": {"agents"},
+    "starlette": {"server"},
+    "uvicorn": {"cli"},
 }
 
 MOST_DOORS = 8

@@ -26,7 +26,7 @@ def grade_scenario(name: str, simulations: int, folders: int = 0) -> tuple[list[
     started = process_time()
     scenario = next(each for each in scenarios() if each.name == name)
     rows = reached(simulate(scenario, min(simulations, FEW) if scenario.statuses_only else simulations))
-    if folders:
+    if folders and not scenario.table:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(folder_row(scenario, folders, Path(folder), reported_claims))
     return rows, process_time() - started

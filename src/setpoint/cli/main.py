@@ -28,7 +28,8 @@ _EXTRAS = {
     "report": {"matplotlib"},
     "baselines": {"sklearn"},
     "capsule": {"rocrate"},
-    **{name: {name} for name in ("tensorboard", "mlflow", "wandb", "trackio")},
+    "serve": {"starlette", "uvicorn"},
+    **{name: {name} for name in ("tensorboard", "mlflow", "wandb", "trackio", "mcp")},
 }
 """Optional dependency group -> modules that come with it."""
 
@@ -62,6 +63,9 @@ VERBS = {
     "parameters": Verb("setpoint.cli.parameters", "list the training parameters with values and defaults"),
     "baselines": Verb("setpoint.cli.baselines", "evaluate optimum, LQR, zero control and clones on a suite"),
     "base": Verb("setpoint.cli.base", "show and rebuild base models"),
+    "serve": Verb("setpoint.cli.serve", "show the experiments of the workspace on a local page while they run"),
+    "mcp": Verb("setpoint.cli.mcp", "serve the workspace to an agent over the Model Context Protocol"),
+    "check": Verb("setpoint.cli.check", "check the sentences of a draft against the claims of an experiment"),
     "export": Verb("setpoint.cli.export", "export results to TensorBoard, MLflow, Weights & Biases or Trackio"),
     "capsule": Verb("setpoint.cli.capsule", "write an experiment with all its results into one file"),
     "replay": Verb("setpoint.cli.replay", "check a capsule, and compute its report and some of its stages again"),

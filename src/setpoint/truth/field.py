@@ -66,7 +66,7 @@ def _few_and_many_levels() -> list[Scenario]:
         )
         for name, levels in (("12 levels", TWELVE), ("40 levels", FORTY))
         for r in (2, 3, 5)
-        if (wanted := (*NOT_FALSE, *(COVERAGE if r > 2 else ())))
+        if (wanted := (*NOT_FALSE, *COVERAGE) if r > 2 else NOT_FALSE[:1])  # two runs of many levels: only their effect
     ]
     return [*two, *many]
 
@@ -75,7 +75,8 @@ def _blocks() -> list[Scenario]:
     found = []
     for levels in (2, 3, 5):
         title = f"{levels} levels, 6 blocks with 3 rows of each, level × block sd 2 × row sd"
-        found.append(_graded(f"F3 rows {levels} levels", title, Grouped(levels=levels), (*NOT_FALSE, *COVERAGE)))
+        rows = _graded(f"F3 rows {levels} levels", title, Grouped(levels=levels), (*NOT_FALSE, *COVERAGE))
+        found.append(replace(rows, table=True))
     for r in (2, 3, 5):
         for blocks in ((), ("seed",)):
             world = World(FOUR_BY_THREE, r, seed_correlation=0.6, blocks=blocks)

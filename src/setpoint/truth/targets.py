@@ -40,6 +40,7 @@ class Scenario:
     Attributes:
         name: starts with the number of its group, G0 to G21 or F1 to F10; also seeds the simulations.
         statuses_only: check only the statuses of claims, for which a few simulations suffice.
+        table: a table with several rows per block and level, which no plan of an experiment can hold.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Scenario:
     grade: Grade
     targets: tuple[Target, ...]
     statuses_only: bool = False
+    table: bool = False
 
 
 FAMILIES = ("false main effect", "false interaction", "false best level", "false best configuration")

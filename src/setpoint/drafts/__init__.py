@@ -1,0 +1,1 @@
+"""Check the sentences of a draft against the results of an experiment."""
