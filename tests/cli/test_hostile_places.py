@@ -262,6 +262,8 @@ def test_a_workspace_with_links_is_read_and_resumed_without_effect_outside(
         (outside / name).write_text("precious")
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(outside)
+    if os.geteuid() == 0:  # somebody else's files
+        subprocess.run(["chown", "-R", "-h", "65534:65534", str(root)], check=True)
     before = everything(outside)
     for words in ("experiment list", "experiment status e --check", "models list", "data list", "report e"):
         assert main([*words.split(), "--workspace", str(root)]) in {0, 3}

@@ -126,6 +126,11 @@ BROKEN = {
     },
     "Capital": own("Capital"),
     "untitled": own("untitled", "    title = None"),
+    "title_that_clears_the_screen": own("title_that_clears_the_screen", r"    title = 'a\x1b[2Jb'"),
+    "title_of_two_lines": own("title_of_two_lines", r"    title = 'a plant\nsetpoint: all is well'"),
+    "endless_title": own("endless_title", "    title = 'x' * 5000"),
+    "source_that_turns_round": own("source_that_turns_round", r"    source = '\u202etxt.exe'"),
+    "unit_that_rings": own("unit_that_rings", r"    controls = (Signal('acceleration', 'm\a', -1.0, 1.0),)"),
     "worded": own("worded", "    mode: str = 'fast'"),
     "arrays": own("arrays", "    masses: object = (1.0, 2.0)"),
     "word_weight": own("word_weight", fields=", q=('a', 1.0)"),
@@ -278,6 +283,12 @@ def test_broken_plugins_are_listed_with_the_reason_and_the_others_work(capsys: p
         in reasons["Capital"]
     )
     assert "needs a string attribute `title`" in reasons["untitled"]
+    for name in ("title_that_clears_the_screen", "title_of_two_lines", "endless_title"):
+        assert "title must be one line of at most 200 printable characters" in reasons[name]
+    assert "source must be one line" in reasons["source_that_turns_round"]
+    assert "unit of a signal must be one line" in reasons["unit_that_rings"]
+    assert not set("\x1b\a\u202e") & set(captured.out + captured.err)
+    assert max(map(len, captured.err.splitlines())) < 500
     assert "parameter mode must be numeric, got 'fast'" in reasons["worded"]
     assert "parameter masses must be numeric" in reasons["arrays"]
     assert "q must be numeric, got ('a', 1.0)" in reasons["word_weight"]

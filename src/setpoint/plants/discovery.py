@@ -23,6 +23,7 @@ from setpoint.plants.symbolic import require_symbolic
 
 GROUP = "setpoint.systems"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LONGEST_TEXT = 200
 _NUMBERS = (int, float, np.float64, np.int64)
 _STEEPEST = 1e9
 _TINY, _SMALL, _FAR = 1e-30, 1e-6, 0.37
@@ -119,8 +120,23 @@ def _require_texts(plant: Plant) -> None:
                 f"{value!r}."
             )
     for attribute in ("title", "source"):
-        if not isinstance(getattr(plant, attribute, None), str):
+        value = getattr(plant, attribute, None)
+        if not isinstance(value, str):
             raise InputError(f"the plant needs a string attribute `{attribute}`.")
+        _require_line(attribute, value)
+    for signal in (*plant.states, *plant.controls):
+        _require_line("name of a signal", signal.name)
+        _require_line("unit of a signal", signal.unit)
+
+
+def _require_line(what: str, text: str) -> None:
+    """Check that a text of a plug-in, which goes to terminals, pages and prompts, is one line of printable characters.
+
+    Raises:
+        InputError: it is not; control characters could rewrite what a terminal shows.
+    """
+    if len(text) > _LONGEST_TEXT or not text.isprintable():
+        raise InputError(f"{what} must be one line of at most {_LONGEST_TEXT} printable characters, got {shown(text)}.")
 
 
 def _require_numbers(problem: Any) -> None:
