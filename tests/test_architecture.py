@@ -68,10 +68,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.preflight",
     },
     "experiments.running": {"artifacts", "records", "execution", "experiments.planning"},
+    "experiments.search": {"artifacts", "records", "experiments.planning", "experiments.running"},
     "experiments.request": {"artifacts", "records", "policies", "experiments.planning", "experiments.running"},
     "experiments.launch": {
         "artifacts", "records", "execution", "experiments.planning", "experiments.cost", "experiments.preflight",
-        "experiments.running", "experiments.request",
+        "experiments.running", "experiments.request", "experiments.search",
     },
     "experiments.slurm": {
         "artifacts", "records", "execution", "experiments.planning", "experiments.cost", "experiments.running",
@@ -113,6 +114,7 @@ HEAVY = {
     "datasets": {"training"},
     "casadi": {"plants", "controllers"},
     "scipy": {"analysis", "truth", "experiments"},
+    "optuna": {"experiments"},
     "sklearn": {"controllers"},
     "gymnasium": {"bridges"},
     "vl_convert": {"reports"},

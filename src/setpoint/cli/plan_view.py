@@ -128,8 +128,17 @@ def _design_lines(plan: "Plan") -> list[str]:
         "random": [f"{spec.configurations} random points{_each(plan)}"],
         "sobol": [f"{spec.configurations} points of a Sobol sequence{_each(plan)}"],
     }[spec.design]
-    found = [*chosen, *zips, *where]
+    found = [*_search_texts(plan), *chosen, *zips, *where]
     return [f"Design: {'; '.join(found)}"] if found else []
+
+
+def _search_texts(plan: "Plan") -> list[str]:
+    """Describe a search, whose plan has its trials so far; empty for other experiments."""
+    search = plan.search
+    if search is None:
+        return []
+    reused = f", after {search.reused} that had finished before" if search.reused else ""
+    return [f"search by {search.sampler}, {search.done} of {search.trials} trials planned so far{reused}"]
 
 
 def _margin_lines(plan: "Plan") -> list[str]:
