@@ -84,6 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.factors": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.arms": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
+    "analysis.side_by_side": {"records", "analysis.data", "analysis.runs", "analysis.overview"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
     "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
     "bridges": {"trajectory", "plants", "problems", "simulation", "metrics"},
