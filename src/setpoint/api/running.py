@@ -171,7 +171,7 @@ def run_experiment(request: Request, options: RunOptions) -> FinishedRun:
     """
     here = options.on is None
     if not here and searched(request.spec) is not None:
-        raise InputError("a search runs on this machine, not yet on SLURM. Remove --on slurm.")
+        raise InputError("a search runs on one machine, not on SLURM. Remove --on slurm.")
     make_executor = None if options.on is None else slurm_executor(request, options.on)
     try:
         prepared = launch.start_or_resume(

@@ -1,69 +1,23 @@
 """A search as an experiment: trials appended to its plan, stopped and resumed, reused, and told to other searches."""
 
 import json
-from collections.abc import Callable
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from setpoint.artifacts import Workspace
 from setpoint.errors import InputError
-from setpoint.execution import LocalExecutor
-from setpoint.experiments import launch
 from setpoint.experiments.planning.build import Inputs, build_plan
-from setpoint.experiments.planning.canonical import canonical_spec
 from setpoint.experiments.planning.confirmation import confirmation
-from setpoint.experiments.planning.spec import SweepSpec, make_spec, planned_spec
-from setpoint.experiments.planning.stages import STAGES
-from setpoint.experiments.request import Request
-from setpoint.experiments.search.trials import first_points
 from setpoint.records.journal import Event, Extended, StageFinished
-from setpoint.records.plan import NamedDigest, Plan, read_plan
-from setpoint.records.state import ExperimentState
+from support.searches import DATA, plan_of, search, spec_of
 from support.sweeps import BASE, executions
-
-TARGETS = dict.fromkeys(STAGES, "support.stage_targets:write_and_score")
-DATA = {"double_integrator": NamedDigest(name="di", digest="d0")}
-FIELDS: dict[str, Any] = {
-    "systems": "di",
-    "training_types": ["sft"],
-    "parameters": {"lora_rank": [2, 4, 8, 16]},
-    "ranges": {"learning_rate": {"min": 1e-5, "max": 1e-2, "scale": "log"}},
-    "replicates": 2,
-    "search": {"sampler": "tpe", "trials": 9, "batch": 2},
-}
-
-
-def spec_of(**fields: Any) -> SweepSpec:
-    spec = canonical_spec(make_spec({**FIELDS, **fields}))
-    assert isinstance(spec, SweepSpec)
-    return spec
-
-
-def search(
-    root: Path, name: str = "search", listener: Callable[[Event], None] = lambda _: None, **fields: Any
-) -> ExperimentState:
-    """Run or resume a search with cheap stages."""
-    workspace, inputs = Workspace(root), Inputs(BASE, DATA)
-    existing = read_plan(workspace.experiment(name))
-    spec = planned_spec(existing) if existing is not None else spec_of(**fields)
-    assert isinstance(spec, SweepSpec)
-    if existing is None:
-        spec = first_points(
-            workspace, spec, lambda points: build_plan(spec.model_copy(update={"points": tuple(points)}), name, inputs)
-        )
-    request = Request(workspace, name, spec, BASE, existing)
-    prepared = launch.Preparation(request, existing or build_plan(spec, name, inputs), DATA, ())
-    executor = LocalExecutor(preload=["pytest", "setpoint.experiments.launch"])
-    options = launch.Options(executor=executor, targets=TARGETS, workers=2, listeners=(listener,))
-    return launch.run(prepared, options)
-
-
-def plan_of(root: Path, name: str = "search") -> Plan:
-    plan = read_plan(Workspace(root).experiment(name))
-    assert plan is not None
-    return plan
 
 
 def points(root: Path, name: str = "search") -> list[dict[str, Any]]:
@@ -125,6 +79,28 @@ def test_a_search_killed_between_two_batches_continues_with_the_same_trials(whol
     assert points(tmp_path) == points(whole)
     search(tmp_path)  # complete: nothing is added
     assert points(tmp_path) == points(whole)
+
+
+@pytest.mark.slow
+def test_a_search_killed_at_random_moments_continues_with_the_same_trials(whole: Path, tmp_path: Path) -> None:
+    chance, kills = random.Random(7), 0
+    tests = Path(__file__).parents[2]
+    while kills < 60:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "support.searches", str(tmp_path)], cwd=tests, start_new_session=True
+        )
+        try:
+            process.wait(timeout=chance.uniform(2.0, 9.0))
+            break
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+            time.sleep(0.2)
+    assert kills > 0 and process.returncode == 0
+    assert points(tmp_path) == points(whole)
+    finished = [path.parent.name for path in (tmp_path / "stages").glob("*/*/manifest.json")]
+    assert set(finished) == set(plan_of(tmp_path).stages)
 
 
 def test_finished_configurations_of_the_workspace_are_told_and_cost_nothing(whole: Path, tmp_path: Path) -> None:
