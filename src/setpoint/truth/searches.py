@@ -35,7 +35,7 @@ class Searched:
         places, scores = np.empty(0), np.empty((0, self.replicates))
         for trial in range(self.trials):
             near = 0.5 if not len(scores) else places[int(np.argmin(scores.mean(axis=1)))]
-            place = rng.random() if trial < self.trials // 3 else float(np.clip(rng.normal(near, 0.1), 0.0, 1.0))
+            place = rng.random() if trial < self.trials // 3 else _reflected(float(rng.normal(near, 0.1)))
             drawn = self._mean(place) + self.run_sd * rng.standard_normal(self.replicates)
             places, scores = np.append(places, place), np.vstack([scores, drawn])
         if not self.confirmed:
@@ -51,13 +51,18 @@ class Searched:
     def _planted(
         self, factor: str, places: np.ndarray, values: np.ndarray, *, adaptive: bool = False, confirms: str = ""
     ) -> Planted:
-        levels = [f"{place:.6f}" for place in places] if confirms else [round(float(place), 6) for place in places]
+        levels = [f"{place:.9f}" for place in places] if confirms else [float(place) for place in places]
+        errors = np.exp(values)[:, :, None]
         runs = tuple(
-            PlantedRun(
-                trial, replicate, {factor: levels[trial]}, (SYSTEM,), {SYSTEM: np.exp([values[trial, replicate]])}
-            )
+            PlantedRun(trial, replicate, {factor: levels[trial]}, (SYSTEM,), {SYSTEM: errors[trial, replicate]})
             for trial in range(len(places))
             for replicate in range(values.shape[1])
         )
         truth = truth_of([(level,) for level in levels], self._mean(places))
         return Planted((factor,), runs, truth, adaptive=adaptive, confirms=confirms)
+
+
+def _reflected(place: float) -> float:
+    """Return a place mirrored into the range, so that no two trials share an end of it."""
+    inside = abs(place)
+    return 2.0 - inside if inside > 1.0 else inside
