@@ -330,7 +330,11 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
 def _next_trials(
     prepared: Preparation, plan: Plan, status: ExperimentState, scores: dict[str, float | None]
 ) -> Plan | None:
-    """Return the plan of a search with its next trials; None if it is complete, stopped early, or no search."""
+    """Return the plan of a search with its next trials; None if it is complete, stopped early, or no search.
+
+    Raises:
+        ChangedSinceError: the trials so far would now be other stages.
+    """
     spec = planned_spec(plan)
     if searched(spec) is None or status.state is not ExperimentStatus.FINISHED:
         return None
@@ -341,6 +345,12 @@ def _next_trials(
     spec = spec.model_copy(update={"points": (*spec.points, *new)})
     inputs = Inputs(prepared.request.base, prepared.datasets, prepared.adapters)
     longer = build_plan(spec, plan.experiment, inputs)
+    if [run.stages for run in longer.runs[: len(plan.runs)]] != [run.stages for run in plan.runs]:
+        raise ChangedSinceError(
+            f"search {plan.experiment!r} cannot continue as planned: code, base or data changed since. Use "
+            "--accept-changes to continue as a new search.",
+            plan_changes(plan, longer),
+        )
     added = {"runs": longer.runs, "stages": {**plan.stages, **longer.stages}}
     return plan.model_copy(update={**added, "spec": {**plan.spec, "points": list(spec.points)}})
 

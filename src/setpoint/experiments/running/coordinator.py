@@ -103,8 +103,8 @@ class Coordinator:
             name: known.get(name) or self._initial_state(name, name in rerun_failed, name in settled)
             for name in self._plan.stages
         }
-        size = {"stages": len(self._plan.stages), "runs": len(self._plan.runs)}
-        self._journal.record(Extended(**size) if known else Started(**size))
+        stages, runs = len(self._plan.stages), len(self._plan.runs)
+        self._journal.record(Extended(stages, runs) if known else Started(stages, runs))
         self._note_progress(ExperimentStatus.RUNNING)
         try:
             while self._jobs or self._ready():

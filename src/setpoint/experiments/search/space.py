@@ -96,7 +96,9 @@ def _suggested(trial: "Trial", axis: SweepAxis) -> float:
         return trial.suggest_int(name, found.low, found.high, log=found.log)
     if isinstance(found, FloatDistribution):
         return trial.suggest_float(name, found.low, found.high, log=found.log)
-    return int(trial.suggest_categorical(name, list(range(len(axis.levels)))))
+    position = trial.suggest_categorical(name, list(range(len(axis.levels))))
+    assert isinstance(position, int)
+    return position
 
 
 def _values(axis: SweepAxis, coordinate: float) -> Setting:
