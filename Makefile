@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SITE_READY := $(VENV)/.site-ready
 
-.PHONY: setup demo test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion fuzz lock clean
+.PHONY: setup demo wheel test test-slow test-slurm test-gpu statistics check docs outputs bench chaos confusion fuzz lock clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -40,6 +40,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python dev/check_yaml.py
 
 $(SITE_READY): $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
@@ -53,6 +54,7 @@ outputs: $(READY)  ## run the commands whose output the documents show, and writ
 	$(BIN)/python docs/outputs.py
 
 bench: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 chaos: $(READY)  ## kill coordinator and workers a hundred times; nothing may be lost, repeated or changed
@@ -63,6 +65,9 @@ confusion: $(READY)  ## inject every fault into real training; each must be reco
 
 fuzz: $(READY)  ## damaged files and odd arguments for four minutes; every one must be refused in words
 	PYTHONPATH=tests $(BIN)/python -m support.fuzz
+
+wheel: $(READY)  ## build the wheel, install it into a bare environment, and run it there
+	$(BIN)/python dev/wheel.py
 
 lock: $(READY)  ## write requirements.lock, the tested set with hashes, and docs/reference/licences.md
 	mkdir -p build

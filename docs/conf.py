@@ -18,7 +18,8 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["images"]
+exclude_patterns = ["images", "published"]
+html_extra_path = ["published"]
 
 default_role = "code"
 

@@ -13,6 +13,7 @@ from pages.failures import failures
 from pages.guide import guide
 from pages.models import parameters, specification
 from pages.python_api import python_api, undocumented
+from pages.schemas import profile_file, specification_file
 from pages.source_tree import source_tree
 
 DOCS = Path(__file__).parent
@@ -26,6 +27,8 @@ PAGES = {
     "reference/failures.md": failures,
     "reference/python_api.md": python_api,
     "reference/source_tree.md": source_tree,
+    "published/specification.schema.json": specification_file,
+    "published/profile.schema.json": profile_file,
 }
 
 

@@ -13,8 +13,8 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "setpoint"
 
 BOTTOM = {
-    "errors", "arguments", "display", "seeding", "fingerprint", "processes", "validation", "yaml_files", "modes",
-    "formatting", "regular_files", "plain_text",
+    "errors", "arguments", "display", "docstrings", "seeding", "fingerprint", "processes", "validation", "yaml_files",
+    "modes", "formatting", "regular_files", "plain_text",
 }  # fmt: skip
 
 WINGED = {"analysis", "experiments"}
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "arguments": set(),
     "display": set(),
+    "docstrings": set(),
     "seeding": set(),
     "fingerprint": set(),
     "processes": set(),
@@ -78,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "artifacts", "records", "execution", "experiments.planning", "experiments.cost", "experiments.running",
         "experiments.launch",
     },
+    "housekeeping": {"artifacts", "records", "experiments.running"},
     "analysis.statistics": set(),
     "analysis.data": {"artifacts", "records", "episodes", "analysis.statistics"},
     "analysis.runs": {"records", "analysis.statistics", "analysis.data"},
@@ -86,6 +88,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
     "analysis.side_by_side": {"records", "analysis.data", "analysis.runs", "analysis.overview"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
+    "trackers": {"artifacts", "records", "analysis.data", "reports"},
+    "capsules": {"artifacts", "records", "execution", "experiments.planning", "experiments.running", "reports"},
     "truth": {"artifacts", "records", "analysis", "episodes", "trajectory"},
     "bridges": {"trajectory", "plants", "problems", "simulation", "metrics"},
     "testing": {
@@ -98,8 +102,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         "artifacts", "records", "plants", "problems", "controllers", "simulation", "language", "demonstrations",
         "pretraining", "policies", "references", "execution", "experiments.planning", "experiments.preflight",
-        "experiments.cost", "experiments.running", "experiments.request", "experiments.slurm", "analysis.data",
-        "reports", "truth", "api",
+        "experiments.cost", "experiments.running", "experiments.request", "experiments.slurm", "housekeeping",
+        "capsules", "trackers",
+        "analysis.data", "reports", "truth", "api",
     },
 }  # fmt: skip
 
@@ -119,6 +124,11 @@ HEAVY = {
     "sklearn": {"controllers"},
     "gymnasium": {"bridges"},
     "vl_convert": {"reports"},
+    "rocrate": {"capsules"},
+    "tensorboard": {"trackers"},
+    "mlflow": {"trackers"},
+    "wandb": {"trackers"},
+    "trackio": {"trackers"},
 }
 
 MOST_DOORS = 8

@@ -14,13 +14,13 @@ from pathlib import Path
 import generate
 import pytest
 import yaml
-from pages.markdown import attribute_docstrings
-from pages.python_api import undocumented
+from pages.python_api import undocumented, unlisted
 from pydantic import BaseModel
 
 from setpoint import plants, problems
 from setpoint.cli import main as command_line
 from setpoint.cli.main import VERBS, main
+from setpoint.docstrings import attribute_docstrings
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import SPECS
 from setpoint.experiments.planning.spec_fields import Range
@@ -147,6 +147,7 @@ def test_generated_pages_are_those_of_the_code() -> None:
 
 def test_every_public_name_has_a_docstring() -> None:
     assert undocumented() == []
+    assert unlisted() == []
 
 
 @pytest.mark.parametrize("model", [*SPECS.values(), Range, *MODELS.values()])

@@ -1,7 +1,8 @@
 """The kinds of claims: what each answers, what it is about, and what it rests on."""
 
-from pages.markdown import attribute_docstrings, page, table
+from pages.markdown import page, table
 from setpoint.analysis.data.claim import FORMS, ClaimKind, Status
+from setpoint.docstrings import attribute_docstrings
 
 ABOUT = """\
 # Claims

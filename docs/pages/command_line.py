@@ -69,4 +69,4 @@ def _syntax(action: argparse.Action) -> str:
 
 def _meaning(action: argparse.Action) -> str:
     required = " (required)" if action.required and action.option_strings else ""
-    return (action.help or "").replace("<", "&lt;") + required
+    return (action.help or "").replace("%%", "%").replace("<", "&lt;") + required

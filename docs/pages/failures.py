@@ -1,6 +1,7 @@
 """The failure classes, from their table."""
 
-from pages.markdown import attribute_docstrings, page, table
+from pages.markdown import page, table
+from setpoint.docstrings import attribute_docstrings
 from setpoint.records.failure import POLICIES, STAGE_CLASSES, FailureClass, FailurePolicy
 
 ABOUT = """\

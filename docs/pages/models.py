@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pages.markdown import attribute_docstrings, first_paragraph, page, table
+from pages.markdown import first_paragraph, page, table
+from setpoint.docstrings import attribute_docstrings
+from setpoint.experiments.planning.catalogue import parameter_catalogue
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import SPECS, SweepSpec
 from setpoint.experiments.planning.spec_fields import METRICS as METRIC_SCALES
@@ -16,8 +18,10 @@ from setpoint.policies import PRESETS
 SPECIFICATION = """\
 # Specification file
 
-A specification describes one experiment. `--spec FILE.yaml` reads it; the folder `configs/` has examples. Only
-`systems` is required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
+A specification describes one experiment. `--spec FILE.yaml` reads it; `setpoint init` writes a commented one, and the
+folder `configs/` has examples. The first line of each names its [JSON
+schema](../how_to/everyday.md#specifications-in-an-editor), with which editors complete and check it. Only `systems` is
+required (`source_system` and `target_systems` for a transfer). Where a list is expected, a single value
 needs no brackets. The file is YAML 1.2: `1e-4` is a number, `010` is 10, and `no` is text. An option on the command
 line replaces the field of the file; `--parameters` and `--set` replace only the parameters that they name.
 
@@ -40,7 +44,9 @@ PARAMETERS = """\
 # Training parameters
 
 Every parameter can be swept (`--parameters lora_rank:4,8`) or set for all runs (`--set grpo.temperature=0.8`). A bare
-name such as `learning_rate` sets the parameter in every stage that has it; `sft.learning_rate` sets one.
+name such as `batch_size` sets the parameter in every stage that has it, `sft.batch_size` in one. A bare `learning_rate`
+is the peak rate of the first stage that a run trains. After SFT, the rates of DAgger and GRPO follow from it by
+`dagger.learning_rate_ratio` and `grpo.learning_rate_ratio`; `grpo.learning_rate` sets one of them directly.
 
 Defaults belong to the base model: the built-in base has those of the preset `tiny`, another base has those of `small`
 if its weights take less than 1 GB on disk, else those of `general`."""
@@ -58,14 +64,15 @@ def specification() -> str:
 
 def parameters() -> str:
     """The training parameters with their defaults and bounds."""
+    catalogues = [parameter_catalogue(preset) for preset in PRESETS.values()]
     lines = [PARAMETERS]
     for group, model in MODELS.items():
         lines += ["", f"## {group}", "", f"{first_paragraph(inspect.getdoc(model))}.", ""]
-        about, rows = attribute_docstrings(model), []
-        for name, schema in model.model_json_schema()["properties"].items():
-            defaults = [_value(getattr(preset, group).get(name, schema.get("default"))) for preset in PRESETS.values()]
-            written = f"lora_{name}" if group == "lora" else f"{group}.{name}"
-            rows.append([f"`{written}`", _kind(schema), *defaults, about.get(name, "")])
+        rows = (
+            [f"`{same[0].name}`", _kind(same[0].schema), *(_value(each.default) for each in same), same[0].meaning]
+            for same in zip(*catalogues, strict=True)
+            if same[0].group == group
+        )
         lines += table(["name", "value", *(f"default, {name}" for name in PRESETS), "meaning"], rows)
     return page(*lines)
 

@@ -7,13 +7,16 @@ from typing import Any
 from setpoint.errors import InputError
 
 _MOST_ROWS = 60
+_ROUND_OFF = 1e-12
 
 
 def cell_text(value: object) -> str:
-    """Format a value for a table: four significant digits, empty for None."""
+    """Format a value for a table: four significant digits, 0 for round-off errors, empty for None."""
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return "0" if abs(value) < _ROUND_OFF else f"{value:.4g}"
 
 
 def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

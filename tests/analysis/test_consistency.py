@@ -44,6 +44,8 @@ def random_table(rng: np.random.Generator) -> tuple[dict[str, list[object]], dic
         "scale": str(rng.choice(["log", "linear"])),
         "alpha": float(rng.choice([0.05, 0.05, 0.01, 0.1])),
     }
+    if rng.random() < 0.4:
+        question["trend"] = [name for name in FACTORS[:count] if len(set(columns[name])) >= 3] or None
     margin = float(rng.choice([0.02, 0.1, 0.5]))
     question["equivalence"] = f"{100 * margin:g}%" if question["scale"] == "log" else 0.1 * margin
     return columns, question

@@ -109,14 +109,26 @@ def _calls(folder: Path) -> dict[str, tuple[Callable[..., Any], Mapping[str, Any
     }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], Mapping[str, Any]]]:
+    return _calls(folder)
+
+
 NEVER_VALID = (object(), object, b"x", {"x": object()})
 """Values that no argument takes."""
 NAMES = [*_calls(Path("unused"))]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_arguments_of_every_wrong_type_are_input_errors(name: str, tmp_path: Path) -> None:
-    call, arguments = _calls(tmp_path)[name]
+def test_arguments_of_every_wrong_type_are_input_errors(
+    name: str, folder: Path, calls: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]]
+) -> None:
+    call, arguments = calls[name]
     for argument in arguments:
         for value in WRONG:
             with contextlib.suppress(sp.InputError):
@@ -124,7 +136,7 @@ def test_arguments_of_every_wrong_type_are_input_errors(name: str, tmp_path: Pat
         for value in NEVER_VALID if name not in SPECIFICATIONS else ():
             with pytest.raises(sp.InputError):
                 call(**{**arguments, argument: value})
-    assert not [*tmp_path.iterdir()]
+    assert not [*folder.iterdir()]
 
 
 @pytest.mark.parametrize(

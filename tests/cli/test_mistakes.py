@@ -230,3 +230,14 @@ def test_what_a_file_sweeps_in_two_places_is_not_replaced_in_one(
     line = ["experiment", "plan", "--spec", str(file), "--set", "sft.learning_rate=1e-3", "--workspace", str(tmp_path)]
     assert main(line) == 3
     assert "learning_rate" in capsys.readouterr().err
+
+
+def test_a_rate_on_the_command_line_leaves_that_of_another_stage_in_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("systems: di\nfixed: {grpo.learning_rate: 3e-5}\n")
+    line = ["experiment", "plan", "--spec", str(file), "--set", "learning_rate=1e-3", "--workspace", str(tmp_path)]
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert "Learning rate of grpo: 0.03 times that of sft (set it by grpo.learning_rate_ratio" in printed

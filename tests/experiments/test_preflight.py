@@ -33,10 +33,10 @@ def test_needs_are_compared_with_what_there_is(
     monkeypatch.setattr(checks, "_free_memory_bytes", lambda: int(1e9))
     monkeypatch.setattr("shutil.disk_usage", lambda _path: DiskUsage(0, 0, int(0.1e9)))
     found = check_machine(Workspace(tmp_path / "not" / "there"), base)
-    memory = "1.0 GB available, 1.5 GB required. Close other programs, or set --base-model to a smaller model."
+    memory = "needs 1.5 GB, has 1.0 GB. Close other programs, or set --base-model to a smaller model."
     assert named(found, "memory") == Check("memory", "problem", memory)
-    assert "0.1 GB available, 0.2 GB required. Free some space, or set --workspace or" in named(found, "disk").text
-    with pytest.raises(InputError, match=r"1\.0 GB available, 1\.5 GB required"):
+    assert "needs 0.2 GB, has 0.1 GB. Free some space, or set --workspace or" in named(found, "disk").text
+    with pytest.raises(InputError, match=r"needs 1\.5 GB, has 1\.0 GB"):
         require_fit(found)
     assert not (tmp_path / "not").exists()
 
@@ -93,4 +93,4 @@ def test_gpus_are_listed(base: BaseModel, tmp_path: Path, monkeypatch: pytest.Mo
     gpus = [check for check in check_machine(Workspace(tmp_path), base) if check.name == "GPU"]
     assert [check.result for check in gpus] == ["ok", "problem"]
     remedy = "Stop other processes on it, or set --base-model to a smaller model."
-    assert gpus[1].text == f"Model Y, driver 550.1: 0.9 GB available, 2.0 GB required. {remedy}"
+    assert gpus[1].text == f"Model Y, driver 550.1: needs 2.0 GB, has 0.9 GB. {remedy}"

@@ -21,7 +21,8 @@ from setpoint.pretraining.pretrain import Architecture, TokenKinds, answer_loss,
 from setpoint.pretraining.tokenizer import prompt_only_tokens
 
 RECORD = json.loads((builtin_path() / "recipe.json").read_text())
-NAMED = families.named_coefficients()
+SHIPPED = {name: dict(plants.get(name).coefficients) for name in plants.shipped_names()}
+NAMED = {name: coefficients for name, coefficients in SHIPPED.items() if coefficients}
 
 
 @pytest.fixture(scope="module")

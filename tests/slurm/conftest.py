@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import Commands
 from lab import Experiment, Lab, missing
 
 RUN = os.getpid() % 200
@@ -79,3 +80,9 @@ def bare_lab(clusters: Clusters) -> Lab:
 def experiment(tmp_path: Path) -> Experiment:
     """An empty experiment."""
     return Experiment(tmp_path)
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Stand-ins for SLURM's commands that say nothing."""
+    return Commands(tmp_path / "bin", monkeypatch)

@@ -158,10 +158,13 @@ def test_directives_are_one_line_each() -> None:
 
 
 def test_squeue_lines() -> None:
-    text = "7_0|8|RUNNING|None|n1|name\n7_[1-2,5%2]|7|PENDING|Dependency||name\nnonsense\n9|9|CANCELLED+|None||a|b\n"
+    text = (
+        "7_0|8|RUNNING|me|1970-01-02T00:00:00|n1|None|name\n7_[1-2,5%2]|7|PENDING|me|N/A||Dependency|name\nnonsense\n"
+        "9|9|CANCELLED+|me|N/A||None|a|b\n"
+    )
     found = queue(text)
     assert found.keys() == {"7_0", "7_1", "7_2", "7_5", "9"}
-    assert found["7_0"] == QueueEntry("7_0", "RUNNING", "None", node="n1", name="name")
+    assert found["7_0"] == QueueEntry("7_0", "RUNNING", "None", node="n1", name="name", user="me", submitted_s=86400.0)
     assert found["7_5"].reason == "Dependency"
     assert (found["9"].state, found["9"].name) == ("CANCELLED", "a|b")
     assert not QueueEntry("1", "SOME_NEW_STATE").ended
@@ -169,16 +172,21 @@ def test_squeue_lines() -> None:
 
 def test_sacct_rows_of_a_requeued_job_and_of_its_steps() -> None:
     text = (
-        "7_0|8|NODE_FAIL|0:0|0:0|n1|None\n7_0|8|FAILED|1:0|0:125|n2|None\n7_0.0|8.0|OUT_OF_MEMORY|0:125||n2|\n"
-        "7_1|9|CANCELLED by 1000|0:0|0:0|None assigned|None\n"
+        "7_0|8|NODE_FAIL|0:0|0:0|n1|None|me|2026-01-01T00:00:00|name\n"
+        "7_0|8|FAILED|1:0|0:125|n2|None|me|2026-01-01T00:00:09|name\n"
+        "7_0.0|8.0|OUT_OF_MEMORY|0:125||n2|||2026-01-01T00:00:09|batch\n"
+        "7_0|3|COMPLETED|0:0|0:0|n2|None|you|2025-01-01T00:00:00|a|b\n"
+        "7_1|9|CANCELLED by 1000|0:0|0:0|None assigned|None|me|2026-01-01T00:00:00|name\n"
     )
-    first, second = accounting(text)
+    first, older, second = accounting(text)
+    assert (older.state, older.user, older.name) == ("COMPLETED", "you", "a|b")
     assert (first.state, first.node, first.out_of_memory) == ("FAILED", "n2", True)
     assert (second.state, second.out_of_memory) == ("CANCELLED", False)
 
 
 def test_tasks_that_never_began_share_a_line() -> None:
-    shared = "7_[0-4:2,6%2]|7|CANCELLED by 0|0:0|None|None assigned|None\n7_2|9|COMPLETED|0:0|0:0|n1|None\n"
+    rest = "None|me|2026-01-01T00:00:00|name"
+    shared = f"7_[0-4:2,6%2]|7|CANCELLED by 0|0:0|None|None assigned|{rest}\n7_2|9|COMPLETED|0:0|0:0|n1|{rest}\n"
     assert {seen.job: seen.state for seen in accounting(shared)} == {
         **dict.fromkeys(("7_0", "7_4", "7_6"), "CANCELLED"),
         "7_2": "COMPLETED",

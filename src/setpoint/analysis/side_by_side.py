@@ -121,9 +121,9 @@ def _kinds(plans: Sequence[Plan]) -> list[str]:
 def _code(plan: Plan, kind: str) -> str:
     """Return the digests of the layers that a kind of stage depends on, as one text."""
     found = plan.code.get(kind)
-    layers: Mapping[str, Any] = found.get("layers", {}) if isinstance(found, Mapping) else {}
-    version = found.get("version") if isinstance(found, Mapping) else None
-    return ", ".join([f"version {version}", *(f"{name} {str(digest)[:6]}" for name, digest in layers.items())])
+    if found is None:
+        return "not recorded"
+    return ", ".join([f"version {found.version}", *(f"{name} {value[:6]}" for name, value in found.layers.items())])
 
 
 def _packages(plans: Sequence[Plan]) -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from setpoint import plants
 from setpoint.analysis.data.experiment import ExperimentData, RunResult
 from setpoint.analysis.data.reading import read_experiment
-from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.runs.configurations import rank_configurations, ranking_metric
 from setpoint.api.policies import Policy, load_policy
 from setpoint.api.results import ClaimList, Table
@@ -28,7 +27,7 @@ from setpoint.experiments.running.status import read_status
 from setpoint.records.plan import Plan
 from setpoint.records.state import ExperimentState
 from setpoint.reports import write_reports
-from setpoint.reports.content import ordered_runs
+from setpoint.reports.content import ordered_runs, report_claims
 from setpoint.reports.results import result_rows
 
 if TYPE_CHECKING:
@@ -61,8 +60,9 @@ class BestRun:
         return load_policy(self.adapter, problem=self.system)
 
     def __repr__(self) -> str:
-        """Return the run, its system and its score."""
-        return f"BestRun({self.run.name!r}, system={self.system!r}, {self.metric}={self.mean:.4g})"
+        """Return the run, its system, and the mean by which its configuration was ranked."""
+        ranked = f"mean {self.metric} of its configuration: {self.mean:.4g}"
+        return f"BestRun({self.run.name!r}, system={self.system!r}, {ranked})"
 
 
 class Experiment:
@@ -189,12 +189,16 @@ class Experiment:
         if not (self.folder / "plan.json").exists():
             raise InputError(f"experiment {self.id!r} has not been started. Call run() first.")
 
-    def claims(self) -> ClaimList:
+    def claims(self, *, strict: bool = False) -> ClaimList:
         """Return the claims that the results support, and those that remain open, as in claims.json.
 
         The text report answers the same questions. It counts the claims about single configurations in one line.
+
+        Args:
+            strict: correct for all families of tests together, so that the significance level bounds the probability
+                of any false finding in the report.
         """
-        return ClaimList(experiment_claims(self.data()))
+        return ClaimList(report_claims(self.data(), strict=require_flag(strict, "strict")))
 
     @property
     def results(self) -> Table:
@@ -234,18 +238,20 @@ class Experiment:
                 return BestRun(best, wanted, metric, ranked.mean, adapter)
         raise InputError(f"no run of {self.id!r} has a result on {wanted!r} yet.")
 
-    def report(self, *, figures: bool = True) -> Path:
+    def report(self, *, figures: bool = True, strict: bool = False) -> Path:
         """Write the reports from the result files, and return the path of report.html.
 
         Args:
             figures: also write image files; report.html always contains the figures.
+            strict: correct for all families of tests together, as in `claims`.
 
         Raises:
             InputError: the experiment has not been started.
         """
         self._require_started()
         running = lease_holder(self.folder) is not None
-        return write_reports(self.folder, figures=figures, running=running).with_name("report.html")
+        strict = require_flag(strict, "strict")
+        return write_reports(self.folder, figures=figures, running=running, strict=strict).with_name("report.html")
 
     def plot(self, system: str | None = None) -> "Figure":
         """Draw the ranking metric of every seed, one row per configuration, in the primary evaluation mode."""

@@ -43,6 +43,8 @@ class ClaimList(Sequence[Claim]):
 
     def __repr__(self) -> str:
         """Return one line per claim."""
+        if not self._claims:
+            return "no claims"
         return "\n".join(f"[{claim.status.value}] {claim.heading}: {answer(claim)}" for claim in self._claims)
 
     def _repr_html_(self) -> str:

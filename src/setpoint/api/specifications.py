@@ -55,6 +55,7 @@ class _DesignFields(_Fields, total=False):
     design: Design
     configurations: int | None
     replicates: int
+    trend: Texts
     equivalence: str | float | None
 
 

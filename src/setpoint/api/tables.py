@@ -62,6 +62,7 @@ def analyze(
     scale: Literal["log", "linear"] = "log",
     alpha: float = 0.05,
     adaptive: bool = False,
+    trend: str | Sequence[str] | None = None,
     equivalence: str | float | None = None,
 ) -> TableAnalysis:
     """Test which factors affect a response, and which levels and combinations are best.
@@ -76,6 +77,8 @@ def analyze(
         scale: `log` compares ratios, `linear` differences.
         alpha: significance level of all tests.
         adaptive: True if earlier results decided which rows were run; every claim is then exploratory.
+        trend: numeric factors that are tested for a linear and a curved trend, instead of for any difference between
+            their levels.
         equivalence: largest difference between two levels that does not matter: a percentage such as `5%` on a log
             scale, a difference in units of the response on a linear one. None: equivalence is not tested.
 
@@ -94,6 +97,7 @@ def analyze(
         scale == "log",
         alpha,
         require_flag(adaptive, "adaptive"),
+        () if trend is None else tuple(dict.fromkeys(require_texts(trend, "trend"))),
         None if equivalence is None else margin_of(str(equivalence), logarithmic=scale == "log"),
     )
     name, rows = _rows(table)

@@ -3,7 +3,7 @@
 from setpoint.artifacts.atomic import create_json, parse_json, read_json, replacing, write_json, write_text
 from setpoint.artifacts.context import StageContext
 from setpoint.artifacts.fields import DamagedError, Fields
-from setpoint.artifacts.leftovers import remove_leftovers, temporary_path
+from setpoint.artifacts.leftovers import is_leftover, remove_leftovers, temporary_path
 from setpoint.artifacts.locks import Lock, read_lock
 from setpoint.artifacts.manifest import (
     TRAINING_KINDS,
@@ -38,6 +38,7 @@ __all__ = [
     "create_json",
     "is_file_name",
     "is_identifier",
+    "is_leftover",
     "links_below",
     "open_for_writing",
     "parse_json",

@@ -35,13 +35,14 @@ def remove_leftovers(folder: Path, *, below: bool = False) -> None:
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(place, name)
-            if name.startswith(".") and _abandoned(path):
+            if is_leftover(path):
                 remove(path)
         if not below:
             return
 
 
-def _abandoned(path: Path) -> bool:
+def is_leftover(path: Path) -> bool:
+    """Return whether `path` is a temporary file or folder whose writer is gone."""
     match = _TEMPORARY.fullmatch(path.name)
     if match is None:
         return False

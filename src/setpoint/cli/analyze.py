@@ -29,6 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="earlier results decided which rows were run, as in a search: every claim is exploratory",
     )
     parser.add_argument(
+        "--trend",
+        type=words,
+        metavar="A,B",
+        help="numeric factors to test for a linear and a curved trend instead of for any difference of their levels",
+    )
+    parser.add_argument(
         "--equivalence",
         metavar="X",
         help="test for equivalence: X is the largest difference that does not matter, such as 5%% (log scale) or 0.02 "
@@ -59,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         scale=arguments.scale,
         alpha=arguments.alpha,
         adaptive=arguments.adaptive,
+        trend=arguments.trend,
         equivalence=arguments.equivalence,
     )
     found = found.strict() if arguments.strict else found

@@ -1,4 +1,4 @@
-"""`setpoint experiment run|plan|confirm|status|resume|retry|recover|list`."""
+"""`setpoint experiment run|plan|confirm|status|resume|retry|recover|list|delete|archive`."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from setpoint.cli.budgeting import add_budget_options, check_budget_options, chosen, show_designs
+from setpoint.cli.keeping import add_keeping
 from setpoint.cli.naming import confirm_adapters, say_renamed_datasets
 from setpoint.cli.options import add_json, add_workspace, count, one_of, print_json, words, workspace_of
 from setpoint.cli.plan_view import show_plan
@@ -67,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     list_parser.add_argument(
         "--sort", type=one_of(*_SORTED), default="date", metavar="BY", help="date (default), name, state or score"
     )
+    add_keeping(add)
 
 
 _Add = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]

@@ -27,6 +27,8 @@ _EXTRAS = {
     "train": {"accelerate", "datasets", "peft", "torch", "transformers", "trl", "safetensors", "tokenizers"},
     "report": {"matplotlib"},
     "baselines": {"sklearn"},
+    "capsule": {"rocrate"},
+    **{name: {name} for name in ("tensorboard", "mlflow", "wandb", "trackio")},
 }
 """Optional dependency group -> modules that come with it."""
 
@@ -40,6 +42,7 @@ class Verb:
 
 
 VERBS = {
+    "init": Verb("setpoint.cli.init", "write a commented specification to start from"),
     "experiment": Verb("setpoint.cli.experiment", "run, plan, resume and watch experiments"),
     "train": Verb("setpoint.cli.train", "train and evaluate one model"),
     "grpo": Verb("setpoint.cli.grpo", "check whether GRPO has a signal to learn from"),
@@ -57,8 +60,16 @@ VERBS = {
     "models": Verb("setpoint.cli.models", "list trained models"),
     "data": Verb("setpoint.cli.data", "generate and list datasets of optimal trajectories"),
     "systems": Verb("setpoint.cli.systems", "list the dynamical systems, show or plot one"),
+    "parameters": Verb("setpoint.cli.parameters", "list the training parameters with values and defaults"),
     "baselines": Verb("setpoint.cli.baselines", "evaluate optimum, LQR, zero control and clones on a suite"),
     "base": Verb("setpoint.cli.base", "show and rebuild base models"),
+    "export": Verb("setpoint.cli.export", "export results to TensorBoard, MLflow, Weights & Biases or Trackio"),
+    "capsule": Verb("setpoint.cli.capsule", "write an experiment with all its results into one file"),
+    "replay": Verb("setpoint.cli.replay", "check a capsule, and compute its report and some of its stages again"),
+    "du": Verb("setpoint.cli.du", "show the disk usage of the workspace by experiment"),
+    "clean": Verb("setpoint.cli.clean", "list or delete what no experiment of the workspace needs"),
+    "schema": Verb("setpoint.cli.schema", "print the JSON schema of specification files or cluster profiles"),
+    "completion": Verb("setpoint.cli.completion", "print a completion script for a shell"),
     "doctor": Verb("setpoint.cli.doctor", "run preflight checks on the machine, its packages and the workspace"),
 }
 

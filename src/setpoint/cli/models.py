@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from setpoint.cli.options import add_json, add_workspace, one_of, print_json, workspace_of
 
 if TYPE_CHECKING:
-    from setpoint.artifacts import Manifest, StageFolder, Workspace
+    from setpoint.artifacts import Manifest, StageConfig, StageFolder, Workspace
     from setpoint.experiments.running.scores import Score
+    from setpoint.records.training_config import TrainingConfig
 
 _SORTED = ("date", "name", "system", "score")
 
@@ -52,13 +53,16 @@ def _links(workspace: "Workspace") -> list[Path]:
 
 
 def _sort_key(model: dict[str, Any], by: str) -> tuple[Any, ...]:
+    from setpoint.artifacts import TRAINING_KINDS
+
     keys: dict[str, Any] = {
         "date": model["finished_at"] or "",
         "name": model["run_id"],
         "system": "+".join(model["systems"]),
         "score": next((score["value"] for score in model["scores"]), float("inf")),
     }
-    return keys[by], model["run_id"], model["stage"]
+    order = {str(kind): position for position, kind in enumerate(TRAINING_KINDS)}
+    return keys[by], model["run_id"], order.get(model["stage"], len(order)), model["stage"]
 
 
 def _describe(
@@ -94,16 +98,27 @@ def _primary_first(scores: "Sequence[Score]") -> "list[Score]":
 
 def _details(stage: "StageFolder", manifest: "Manifest | None") -> dict[str, Any]:
     stored = stage.read_config()
-    config = {} if stored is None else stored.config
+    config = None if stored is None else _training_config(stage, stored)
     return {
         "stage_id": stage.path.name,
         "seed": None if stored is None else stored.seed,
-        "base": config.get("base"),
-        "datasets": config.get("datasets"),
-        "parameters": {group: config[group] for group in ("lora", "sft", "dagger", "grpo") if group in config},
+        "base": None if config is None else config.base.model_dump(),
+        "datasets": None if config is None else [data.model_dump() for data in config.datasets],
+        "parameters": {} if config is None or stored is None else {"lora": config.lora, stored.kind: config.parameters},
         "summary": None if manifest is None else manifest.summary,
         "measured": None if manifest is None else manifest.measured.to_json(),
     }
+
+
+def _training_config(stage: "StageFolder", stored: "StageConfig") -> "TrainingConfig | None":
+    """Return the configuration of a training stage; None if it is damaged."""
+    from setpoint.artifacts import DamagedError, Fields, StageKind
+    from setpoint.records.training_config import TrainingConfig
+
+    try:
+        return TrainingConfig.read(Fields(dict(stored.config), stage.config, "config"), StageKind(stored.kind))
+    except (DamagedError, ValueError):
+        return None
 
 
 def _lines(model: dict[str, Any]) -> Iterator[str]:

@@ -62,6 +62,7 @@ def plan_text(prepared: "Preparation") -> str:
         f"Stages: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
         f" ({shared} saved by sharing, {_finished_stages(plan, workspace)} already finished)",
         *(f"  {run.name}" for run in plan.runs),
+        *_rate_lines(plan),
         *_start_lines(plan),
         *_token_lines(plan, base),
     ]
@@ -96,6 +97,22 @@ def _runs_text(plan: "Plan") -> str:
         for size in sorted(sizes, reverse=True)
     ]
     return f"{' + '.join(parts)} = {len(plan.runs)}"
+
+
+def _rate_lines(plan: "Plan") -> list[str]:
+    """Return one line per stage after SFT: the ratio of its learning rate to that of SFT."""
+    from setpoint.experiments.planning.parameters import rate_ratios
+    from setpoint.formatting import listed, number_text
+
+    ratios: dict[str, dict[str, None]] = {}
+    for run in plan.runs:
+        for kind, ratio in rate_ratios(run.resolved):
+            ratios.setdefault(kind, {})[number_text(ratio)] = None
+    return [
+        f"Learning rate of {kind}: {listed(list(found))} times that of sft (set it by {kind}.learning_rate_ratio, or "
+        f"{kind}.learning_rate)"
+        for kind, found in ratios.items()
+    ]
 
 
 def _start_lines(plan: "Plan") -> list[str]:

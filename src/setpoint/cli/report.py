@@ -22,6 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "in that format (latex includes pdf)",
     )
     parser.add_argument("--no-figures", action="store_true", help="skip the image files (faster)")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="correct for all families of tests together: the significance level bounds the rate of any false finding",
+    )
     parser.add_argument("--open", action="store_true", help="open the HTML report in a browser")
     add_json(parser)
     add_workspace(parser)
@@ -40,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if not plan_path(experiment).exists():
         raise no_experiment(workspace, args.experiment)
     running = lease_holder(experiment) is not None
-    report = write_reports(experiment, figures=_formats(args), running=running)
+    report = write_reports(experiment, figures=_formats(args), running=running, strict=args.strict)
     if args.json:
         print_json(read_claims_json(report))
         return 0

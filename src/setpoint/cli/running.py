@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from setpoint.cli.main import EXIT_INTERRUPTED
+from setpoint.cli.notification import command, notifying, require_program
 from setpoint.cli.options import count, file_path, one_of, print_json
 from setpoint.cli.progress import progress, say, say_nothing
 from setpoint.cli.spec_options import assignments
@@ -72,6 +73,13 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on", type=one_of("local", "slurm"), default="local", metavar="WHERE", help="local (default) or slurm"
     )
+    parser.add_argument(
+        "--notify",
+        type=command,
+        metavar="COMMAND",
+        help="command to run at the end, without a shell; SETPOINT_EXPERIMENT, SETPOINT_ENDING, SETPOINT_EXIT_CODE, "
+        "SETPOINT_REPORT and SETPOINT_FOLDER in its environment say how it ended",
+    )
     add_cluster_options(parser)
 
 
@@ -96,6 +104,8 @@ def check_run_options(arguments: argparse.Namespace) -> None:
     findings = Findings()
     with findings.check():
         retries_of(arguments)
+    with findings.check():
+        require_program(getattr(arguments, "notify", None))
     if getattr(arguments, "on", None) == "slurm":
         with findings.check():
             slurm_of(arguments).cluster()
@@ -183,7 +193,13 @@ def run_options(
 def run_request(
     request: "Request", arguments: argparse.Namespace, *, retry: "Callable[[FailureClass], bool]" = lambda _: False
 ) -> int:
-    """Run or resume the experiment, write and print its report, and return the exit code."""
+    """Run or resume the experiment, write and print its report, notify the user, and return the exit code."""
+    with notifying(arguments.notify, request) as outcome:
+        outcome.exit_code = _run_request(request, arguments, retry)
+    return outcome.exit_code
+
+
+def _run_request(request: "Request", arguments: argparse.Namespace, retry: "Callable[[FailureClass], bool]") -> int:
     from setpoint.api.running import PreparationInterrupted, ReportInterrupted, RunInterrupted, run_experiment
 
     options = run_options(arguments, retry=retry)

@@ -21,7 +21,7 @@ _BASE_HELP = "base model: builtin:tiny, a model folder, or owner/model on the Hu
 _AXES = {"lora_ranks": "lora_rank", "learning_rates": "learning_rate", "batch_sizes": "batch_size"}
 
 # options with a list of words, which is the value of the field of the same name
-_LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "target_systems")
+_LISTS = ("systems", "training_types", "metrics", "model_types", "strategies", "target_systems", "trend")
 
 # options whose value is that of the field of the same name
 _PLAIN = (
@@ -80,6 +80,12 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--configurations", metavar="N", help="number of sampled points; upper limit for fractional designs"
     )
     parser.add_argument("--replicates", metavar="N", help="runs per configuration, each with its own seed (default 1)")
+    parser.add_argument(
+        "--trend",
+        type=words,
+        metavar="A,B",
+        help="numeric parameters to test for a linear and a curved trend instead of for any difference of their levels",
+    )
     parser.add_argument(
         "--equivalence",
         metavar="X",
@@ -244,14 +250,14 @@ def _merged_tables(fields: Mapping[str, Any], given: Mapping[str, Mapping[str, A
     Raises:
         InputError: a parameter that does not exist.
     """
-    from setpoint.experiments.planning.parameters import find, is_parameter
+    from setpoint.experiments.planning.parameters import find, is_parameter, replaced
 
-    places = {place for table in given.values() for name in table for place in find(name).places}
+    set_here = [find(name) for table in given.values() for name in table]
     found: dict[str, Any] = {}
     for table, ours in given.items():
         file = fields.get(table)
         if isinstance(file, Mapping):  # other values are rejected when the specification is checked
-            kept = {k: v for k, v in file.items() if not (is_parameter(str(k)) and places >= set(find(str(k)).places))}
+            kept = {k: v for k, v in file.items() if not (is_parameter(str(k)) and replaced(find(str(k)), set_here))}
             found[table] = {**kept, **ours}
         elif ours:
             found[table] = dict(ours)

@@ -161,7 +161,7 @@ def _fits(name: str, label: str, needs_gb: tuple[float, float], base_gb: float |
     need_gb = needs_gb[0] + needs_gb[1] * base_gb
     if need_gb <= free_gb:
         return Check(name, "ok", f"{available} ({need_gb:.1f} GB required)")
-    return Check(name, "problem", f"{available}, {need_gb:.1f} GB required. {_REMEDIES[name]}")
+    return Check(name, "problem", f"{prefix}needs {need_gb:.1f} GB, has {free_gb:.1f} GB. {_REMEDIES[name]}")
 
 
 def host_need_gb(base: BaseModel) -> float:

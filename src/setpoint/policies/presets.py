@@ -43,6 +43,10 @@ class BasePreset:
         """Default generation of answers: unconstrained."""
         return {}
 
+    def rate_ratio(self, kind: str) -> float:
+        """Return the default ratio of the peak learning rate of a later training stage to that of SFT."""
+        return float(getattr(self, kind)["learning_rate"]) / float(self.sft["learning_rate"])
+
     @property
     def prompt_format(self) -> PromptFormat:
         """The default format of prompts and answers."""

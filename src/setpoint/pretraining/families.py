@@ -53,12 +53,6 @@ def distances(drawn: RandomPlant) -> dict[str, float]:
     return {name: _distance(drawn, plant) for name, plant in alike.items()}
 
 
-def named_coefficients() -> dict[str, dict[str, float]]:
-    """Return the coefficients of all built-in plants of the second-order family."""
-    found = {name: dict(plants.get(name).coefficients) for name in plants.shipped_names()}
-    return {name: coefficients for name, coefficients in found.items() if coefficients}
-
-
 def _distance(drawn: RandomPlant, named: Plant) -> float:
     if drawn.coefficients and named.coefficients:
         return distance(drawn.coefficients, dict(named.coefficients))

@@ -1,12 +1,12 @@
 """Plan of an experiment: its runs and the stages they share. plan.json is written once and then only read."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -32,6 +32,8 @@ TRIALS = "trials"
 """Folder of the trials that a search appends to its plan."""
 Value = bool | int | float | str
 """Type of a parameter value."""
+LEAST_TREND_LEVELS = 3
+"""Smallest number of levels of a trend; two levels have a difference."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -155,6 +157,8 @@ class AnalysisPlan(_Record):
     factors: tuple[str, ...]
     families: tuple[tuple[str, ...], ...] = ()
     """Families of factors whose p-values are adjusted together; the remaining factors form one further family."""
+    trends: tuple[str, ...] = ()
+    """Numeric factors that are tested for a linear and a curved trend, in place of any difference of their levels."""
     blocks: tuple[str, ...] = ()
     """Blocking factors: `seed` (or `replicate`) if equal seeds share a real effect; `system` is always a stratum."""
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
@@ -176,6 +180,11 @@ class AnalysisPlan(_Record):
     def blocked_by_seed(self) -> bool:
         """Whether runs are compared within seeds."""
         return not {"seed", "replicate"}.isdisjoint(self.blocks)
+
+    def has_trend(self, factor: str, levels: Sequence[object]) -> bool:
+        """Return whether a factor with these levels is tested for trends: declared, numeric, and with enough levels."""
+        numeric = all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
+        return factor in self.trends and numeric and len(levels) >= LEAST_TREND_LEVELS
 
     def mode(self, system: str) -> EvaluationMode:
         """Return the primary evaluation mode of `system`."""
@@ -211,6 +220,35 @@ class SearchProgress:
     trials: int
     done: int
     reused: int
+
+
+class CodeIdentity(_Record):
+    """What the identity of a kind of stage was computed from."""
+
+    version: int
+    layers: dict[str, str]
+    """Layer -> digest of its sources."""
+    packages: dict[str, str | None]
+    """Package -> installed version."""
+
+    @classmethod
+    def read(cls, content: object) -> Self | None:
+        """Return the identity that a plan recorded; None if it is damaged."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError:
+            return None
+
+    def changes(self, new: Self) -> str:
+        """Return what differs in `new`, such as `training; torch 2.12.0, now 2.13.0`."""
+        layers = [name for name, found in new.layers.items() if self.layers.get(name) != found]
+        packages = [
+            f"{name} {self.packages.get(name)}, now {found}"
+            for name, found in new.packages.items()
+            if self.packages.get(name) != found
+        ]
+        changed = "; ".join(filter(None, [", ".join(layers), *packages]))
+        return changed or f"version {self.version}, now {new.version}"
 
 
 class Shared(_Record):
@@ -265,9 +303,10 @@ class Plan(_Record):
         return SearchProgress(str(found["sampler"]), int(found["trials"]), len(self.spec["points"]) - reused, reused)
 
     @property
-    def code(self) -> Mapping[str, Any]:
-        """Stage kind -> version of its code at planning time."""
-        return self._recorded("code")
+    def code(self) -> Mapping[str, CodeIdentity]:
+        """Stage kind -> identity of its code at planning time, as far as the plan recorded it."""
+        read = {kind: CodeIdentity.read(content) for kind, content in self._recorded("code").items()}
+        return {kind: found for kind, found in read.items() if found is not None}
 
     @property
     def origin(self) -> str:
@@ -284,8 +323,13 @@ class Plan(_Record):
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        absent = {"adaptive": not self.analysis.adaptive, "equivalence": self.analysis.equivalence is None}
-        unsaid = {"analysis": {name for name, without in absent.items() if without}}
+        analysis = self.analysis
+        given = {
+            "adaptive": analysis.adaptive,
+            "trends": bool(analysis.trends),
+            "equivalence": analysis.equivalence is not None,
+        }
+        unsaid = {"analysis": {name for name, present in given.items() if not present}}
         return self.model_dump(mode="json", by_alias=True, exclude=unsaid)
 
     def to_file(self) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from setpoint.analysis.data.claim import Claim, ClaimKind, Status, find, of_kind
+from setpoint.analysis.data import report_wise
+from setpoint.analysis.data.claim import Claim, ClaimKind, Status, all_caveats, find, of_kind
 from setpoint.analysis.data.conditions import ConditionResult, read_conditions
 from setpoint.analysis.data.evidence import BestSetEvidence
 from setpoint.analysis.data.experiment import ExperimentData, Level, RunResult
@@ -60,6 +61,7 @@ class Report:
     Attributes:
         conditions: results of a comprehensive evaluation; empty after a standard one.
         running: the experiment is still running while the report is written.
+        strict: claims are corrected for all families of tests together.
     """
 
     data: ExperimentData
@@ -67,23 +69,43 @@ class Report:
     ranked: tuple[RankedSystem, ...]
     conditions: tuple[ConditionResult, ...] = ()
     running: bool = False
+    strict: bool = False
+
+    @property
+    def notes(self) -> list[str]:
+        """Return the caveats of all claims, and the error rate of the whole report."""
+        error_rate = report_wise.strict_note if self.strict else report_wise.error_note
+        told = error_rate(self.claims, self.data.analysis.alpha)
+        return [*all_caveats(self.claims), *([told] if told else [])]
 
     def claim(self, kind: ClaimKind, *, subject: Subject | None = None, system: str | None = None) -> Claim | None:
         """Return the claim of this kind about `subject` on `system`; None if there is none."""
         return find(self.claims, kind, subject=subject, system=system)
 
 
-def build_report(data: ExperimentData, *, running: bool = False) -> Report:
-    """Analyse `data` and collect the content of its report; set `running` if the experiment is still running."""
-    metric = ranking_metric(data)
+def report_claims(data: ExperimentData, *, strict: bool = False) -> list[Claim]:
+    """Return the claims of a report; if `strict`, corrected for all families of tests together."""
     claims = cells_first(experiment_claims(data), relative=data.analysis.scale == "log")
+    return report_wise.strict(claims, data.analysis.alpha) if strict else claims
+
+
+def build_report(data: ExperimentData, *, running: bool = False, strict: bool = False) -> Report:
+    """Analyse `data` and collect the content of its report.
+
+    Args:
+        data: the experiment.
+        running: the experiment is still running.
+        strict: correct for all families of tests together.
+    """
+    metric = ranking_metric(data)
+    claims = report_claims(data, strict=strict)
     ranked = []
     for system in data.systems:
         errors = {c.configuration: c.mean for c in rank_configurations(data, system, "final_error")}
         claim = find(claims, ClaimKind.BEST_CONFIGURATIONS, system=system)
         results = [_as_claimed(result, claim) for result in rank_configurations(data, system, metric)]
         ranked.append(RankedSystem(system, metric, tuple(results), errors))
-    return Report(data, tuple(claims), tuple(ranked), tuple(read_conditions(data)), running)
+    return Report(data, tuple(claims), tuple(ranked), tuple(read_conditions(data)), running, strict)
 
 
 def _as_claimed(result: ConfigurationResult, claim: Claim | None) -> ConfigurationResult:
@@ -373,6 +395,7 @@ _ASKED = frozenset(
     {
         ClaimKind.MOST_IMPACTFUL,
         ClaimKind.OPTIMAL_LEVEL,
+        ClaimKind.TREND,
         ClaimKind.EQUIVALENCE,
         ClaimKind.DIFFERENCE,
         ClaimKind.THESE_SYSTEMS,

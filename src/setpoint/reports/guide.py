@@ -43,6 +43,14 @@ TOPICS = (
         "not significantly worse than the best are near-best: any of them may be the best.",
     ),
     Topic(
+        "trends",
+        "Trends over a numeric parameter",
+        "If the plan declares a trend, two questions replace the question whether any levels differ. Linear: does "
+        "the metric change along the line of least squares through the level means, as in a regression? Curvature: is "
+        "it higher or lower half-way between the ends than on a straight line? Levels are spaced by their values or, "
+        "if that is more even, by their logarithms. Both are t-tests that allow different variances.",
+    ),
+    Topic(
         "interactions",
         "Interactions, and effects that differ between configurations",
         "If the effect of one parameter depends on another one, the mean over that other one describes none of its "
@@ -111,6 +119,7 @@ OF_KIND = {
     ClaimKind.MOST_IMPACTFUL: "levels",
     ClaimKind.OPTIMAL_LEVEL: "levels",
     ClaimKind.MAIN_EFFECT: "levels",
+    ClaimKind.TREND: "trends",
     ClaimKind.EQUIVALENCE: "equivalence",
     ClaimKind.INTERACTION: "interactions",
     ClaimKind.BEST_CONFIGURATIONS: "best",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from setpoint.analysis.data.claim import Claim, all_caveats
+from setpoint.analysis.data.claim import Claim, ClaimKind
 from setpoint.formatting import counted, interval_text, listed, p_text
 from setpoint.reports.conditions import COLUMNS, NOTE, condition_table
 from setpoint.reports.confirmation import COLUMNS as CONFIRMED
@@ -164,7 +164,10 @@ def _summary(report: Report) -> str:
     interim = interim_text(report)
     notes = [text for text in (interim, exploratory_text(report)) if text]
     banner = "".join(f'<p class="interim" role="status">{text_of(text)}</p>' for text in notes)
-    words = "".join(f"<p><strong>{text_of(name)}.</strong> {text_of(text)}</p>" for name, text in summary(report))
+    words = "".join(
+        f"<p><strong>{text_of(name)}.</strong> {text_of(text)}{_explanation_of(name)}</p>"
+        for name, text in summary(report)
+    )
     return f'{banner}<div class="summary">{words}</div>' + _definitions(
         [
             ("Date", data.finished_at),
@@ -240,7 +243,7 @@ def _effects(report: Report, figures: ReportFigures) -> str:
     shown = asked(report)
     lines = [
         f"<li>{_badge(claim)}<span><strong>{text_of(claim.heading)}:</strong> {text_of(one_line(claim.statement))} "
-        f'<a href="#how-{OF_KIND[claim.kind]}" aria-label="how it was tested">how?</a></span></li>'
+        f"{_explained(claim.kind)}</span></li>"
         for claim in shown
     ]
     answers = f'<ul class="claims">{"".join(lines)}</ul>' if lines else "<p>Nothing was compared.</p>"
@@ -257,8 +260,7 @@ def _statistics(report: Report) -> str:
         f"Primary metric: {metric.label}{unit} ({analysis.scale} scale), {modes}; "
         f"{level_line(report.data)}. Each trained run counts as one observation."
     )
-    caveats = all_caveats(report.claims)
-    notes = _list(caveats, ordered=False) if caveats else ""
+    notes = _list(report.notes, ordered=False) if report.notes else ""
     return f"<p>{text_of(note)}</p>{_confirmed(report)}{notes}{_claims_table(report)}"
 
 
@@ -280,30 +282,51 @@ def _badge(claim: Claim) -> str:
 
 
 def _claims_table(report: Report) -> str:
-    rows = [
-        (
-            claim.heading,
-            claim.status.value.replace("_", " "),
-            claim.statement,
-            "" if claim.interval is None else interval_text(*claim.interval),
-            "" if claim.p_adjusted is None else p_text(claim.p_adjusted, report.data.analysis.alpha),
-            str(claim.n_runs),
-            claim.method,
-        )
-        for claim in shown_claims(report)
-    ]
-    columns = ("claim", "status", "result", "interval", "adjusted p", "runs", "method")
-    more = f"First {4 * SHOWN_ROWS} of {len(rows)} tests; all in claims.json." if len(rows) > 4 * SHOWN_ROWS else ""
-    table = _table(columns, rows[: 4 * SHOWN_ROWS], more or "All tests, with confidence intervals and methods.")
-    return f"<details><summary>All tests ({len(rows)})</summary>{table}</details>"
+    shown = shown_claims(report)
+    lines = "".join(_claim_row(claim, report.data.analysis.alpha) for claim in shown[: 4 * SHOWN_ROWS])
+    columns = ("claim", "status", "result", "interval", "adjusted p", "runs", "method", "explanation")
+    more = f"First {4 * SHOWN_ROWS} of {len(shown)} tests; all in claims.json." if len(shown) > 4 * SHOWN_ROWS else ""
+    table = _framed(columns, lines, more or "All tests, with confidence intervals and methods.")
+    return f"<details><summary>All tests ({len(shown)})</summary>{table}</details>"
+
+
+def _claim_row(claim: Claim, alpha: float) -> str:
+    cells = (
+        claim.status.value.replace("_", " "),
+        claim.statement,
+        "" if claim.interval is None else interval_text(*claim.interval),
+        "" if claim.p_adjusted is None else p_text(claim.p_adjusted, alpha),
+        str(claim.n_runs),
+        claim.method,
+    )
+    return (
+        f'<tr><th scope="row">{_breakable(claim.heading)}</th>'
+        f"{''.join(f'<td>{text_of(cell)}</td>' for cell in cells)}<td>{_explained(claim.kind)}</td></tr>"
+    )
+
+
+def _explanation_of(part: str) -> str:
+    """Return a link for the parts of the summary that state results; empty for the others."""
+    kind = {"Result": ClaimKind.BEST_CONFIGURATIONS, "Effects": ClaimKind.OPTIMAL_LEVEL}.get(part)
+    return "" if kind is None else f" {_explained(kind)}"
+
+
+def _explained(kind: ClaimKind) -> str:
+    """Return a link to the topic of the guide in this page that explains claims of this kind."""
+    return f'<a href="#how-{OF_KIND[kind]}" aria-label="how it was tested">how?</a>'
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    head = "".join(f'<th scope="col">{text_of(column)}</th>' for column in columns)
     lines = "".join(
         f'<tr><th scope="row">{_breakable(row[0])}</th>{"".join(f"<td>{text_of(cell)}</td>" for cell in row[1:])}</tr>'
         for row in rows
     )
+    return _framed(columns, lines, caption)
+
+
+def _framed(columns: Sequence[str], lines: str, caption: str) -> str:
+    """Return the table with these columns, rows in HTML and caption."""
+    head = "".join(f'<th scope="col">{text_of(column)}</th>' for column in columns)
     label = text_of(caption)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><caption>{label}</caption>'

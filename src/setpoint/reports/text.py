@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
-from setpoint.analysis.data.claim import Claim, Status, all_caveats
+from setpoint.analysis.data.claim import Claim, Status
 from setpoint.analysis.data.subject import OneCell
 from setpoint.analysis.runs.configurations import ConfigurationResult
 from setpoint.formatting import counted, interval_text
@@ -193,7 +193,7 @@ def _statistics(report: Report) -> list[str]:
     headed = {heading for heading, _ in statistical_lines(report)}
     others = [c for c in shown_claims(report) if c.heading not in headed and not isinstance(c.subject, OneCell)]
     lines += [f"- {claim.heading}: {one_line(claim.statement)}{_in_cells(report, claim)}" for claim in others]
-    lines += [f"Note: {one_line(text)}." for text in all_caveats(report.claims)]
+    lines += [f"Note: {one_line(text)}." for text in report.notes]
     analysis = report.data.analysis
     lines.append(
         f"Primary metric: {analysis.primary_metric} ({analysis.scale} scale), "

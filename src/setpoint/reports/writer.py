@@ -26,7 +26,9 @@ from setpoint.reports.text import render_text
 CLAIMS = "claims.json"
 
 
-def write_reports(experiment_dir: Path, *, figures: bool | Sequence[str] = True, running: bool = False) -> Path:
+def write_reports(
+    experiment_dir: Path, *, figures: bool | Sequence[str] = True, running: bool = False, strict: bool = False
+) -> Path:
     """Write `reports/` of the experiment in this folder, and return the path of report.txt.
 
     All numbers are computed from the plan and the result files, so writing again gives the same files.
@@ -36,12 +38,14 @@ def write_reports(experiment_dir: Path, *, figures: bool | Sequence[str] = True,
         figures: formats of the figure files, of `svg`, `pdf` and `png`; True for `svg`, False for none. The HTML page
             always contains its figures.
         running: mark the report as one of a running experiment, which files alone cannot tell.
+        strict: correct for all families of tests together, so that the significance level bounds the probability of
+            any false finding in the report.
 
     Raises:
         InputError: the folder holds no experiment, or has links.
     """
     open_for_writing(experiment_dir)
-    report = build_report(read_experiment(experiment_dir), running=running)
+    report = build_report(read_experiment(experiment_dir), running=running, strict=strict)
     folder = experiment_dir / REPORTS
     folder.mkdir(exist_ok=True)
     found = report_figures(report)
@@ -68,6 +72,7 @@ def claims_json(report: Report) -> dict[str, Any]:
         "schema": claims_module.SCHEMA,
         "experiment": report.data.id,
         "primary_metric": report.data.analysis.primary_metric,
+        "strict": report.strict,
         "claims": [claims_module.to_json(claim) for claim in report.claims],
     }
 

@@ -61,6 +61,8 @@ class DaggerParameters(_Parameters):
 
     learning_rate: PositiveFloat
     """Peak learning rate in every round."""
+    learning_rate_ratio: PositiveFloat | None = None
+    """Ratio of the peak learning rate to that of SFT, in place of the rate itself; none: the preset's."""
     steps: PositiveInt
     """Optimizer steps of all rounds together."""
     batch_size: PositiveInt = 16
@@ -117,6 +119,8 @@ class GrpoParameters(_Parameters):
 
     learning_rate: PositiveFloat
     """Peak learning rate."""
+    learning_rate_ratio: PositiveFloat | None = None
+    """Ratio of the peak learning rate to that of SFT, in place of the rate itself; none: the preset's."""
     steps: PositiveInt
     """Number of optimizer steps."""
     batch_size: Annotated[int, Field(ge=2)] = 64

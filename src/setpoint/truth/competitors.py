@@ -1,4 +1,4 @@
-"""Textbook tests of the same simulated experiment: F, Welch's t with Holm, permutation, randomised blocks.
+"""Textbook tests of the same simulated experiment: F, Welch's t with Holm, permutation, randomised blocks, regression.
 
 Each reports which true main effects are significant, and whether the true best level of a factor is significantly
 better than every other level.
@@ -11,8 +11,10 @@ from itertools import combinations
 import numpy as np
 
 from setpoint.analysis.data.experiment import Level
+from setpoint.analysis.data.subject import FactorTrend
 from setpoint.analysis.statistics.effects import effect_projector, holm
 from setpoint.analysis.statistics.permutation import max_t
+from setpoint.analysis.statistics.trends import SHAPES, axis_of
 from setpoint.seeding import generator
 from setpoint.truth.planted import Planted
 
@@ -46,7 +48,41 @@ def found_by_others(planted: Planted) -> dict[str, float]:
         found |= {f"block ANOVA finds {name}": value for name, value in effects.items()}
     if len(shape) == 1:
         found |= _one_way(planted, table) | _equivalent(planted, table)
+    if len(shape) == 1 and planted.trends and not planted.blocks:
+        found |= _regression(planted, table)
     return found | _best_levels(planted, table, shape)
+
+
+def true_trend(planted: Planted, effect: FactorTrend) -> float:
+    """Return the true size of a trend, as the claims define it."""
+    means = planted.marginal_here(effect.factor)
+    levels = sorted(level for level in means if isinstance(level, int | float))
+    weights = axis_of(levels).weights(effect.shape)
+    return float(weights @ np.array([means[level] for level in levels]))
+
+
+def _regression(planted: Planted, table: np.ndarray) -> dict[str, float]:
+    """Return which true trends the t-tests of a quadratic regression find, with Holm's correction for both."""
+    from scipy import special
+
+    levels, runs = table.shape
+    factor = planted.factors[0]
+    axis = axis_of([float(level) for level in planted.marginal(factor) if isinstance(level, int | float)])
+    columns = np.vander(axis.positions - axis.positions.mean(), 3)
+    fitted = columns @ (np.linalg.pinv(columns) @ table.mean(axis=1))
+    df = levels * runs - 3
+    variance = float(np.sum((table - fitted[:, None]) ** 2)) / df / runs
+    p_values = []
+    for shape in SHAPES:
+        weights = axis.weights(shape)
+        t = float(weights @ table.mean(axis=1)) / math.sqrt(variance * float(weights @ weights))
+        p_values.append(2.0 * float(special.stdtr(df, -abs(t))))
+    adjusted = dict(zip(SHAPES, holm(p_values), strict=True))
+    return {
+        f"regression finds {shape} {factor}": float(p < ALPHA)
+        for shape, p in adjusted.items()
+        if abs(true_trend(planted, FactorTrend(factor, shape))) > SAME
+    }
 
 
 def _equivalent(planted: Planted, table: np.ndarray) -> dict[str, float]:

@@ -13,6 +13,7 @@ from setpoint.analysis.data.evidence import (
     EquivalenceEvidence,
     ImpactEvidence,
     LevelEvidence,
+    TrendEvidence,
 )
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.formatting import p_text
@@ -20,6 +21,7 @@ from setpoint.formatting import p_text
 TESTED_ESTIMATES = frozenset(
     {
         ClaimKind.MAIN_EFFECT,
+        ClaimKind.TREND,
         ClaimKind.DIFFERENCE,
         ClaimKind.THESE_SYSTEMS,
         ClaimKind.SFT_AGAINST_BASE,
@@ -31,6 +33,7 @@ TESTED_ESTIMATES = frozenset(
 BOUNDED = frozenset({ClaimKind.EQUIVALENCE})
 """Kinds of claims whose interval is below a margin exactly if they are significant."""
 NEVER_TESTED = frozenset({ClaimKind.INERT_PARAMETERS, ClaimKind.CONFIRMATION, ClaimKind.CHECKPOINTS})
+_PRINTS_ITS_P = frozenset({ClaimKind.OPTIMAL_LEVEL, ClaimKind.MAIN_EFFECT, ClaimKind.TREND})
 ROUNDING = 1e-9
 
 Rule = Callable[[Sequence[Claim], float], Iterator[str]]
@@ -76,7 +79,7 @@ def _words_and_status(claims: Sequence[Claim], alpha: float) -> Iterator[str]:
             yield f"{claim.id}: supported and not distinguishable: {claim.statement!r}"
         if claim.p_adjusted is not None and claim.p_adjusted >= alpha and f"p<{alpha:g}" in claim.statement:
             yield f"{claim.id}: p = {claim.p_adjusted}, but says {claim.statement!r}"
-        printed = claim.p_adjusted is not None and claim.kind in {ClaimKind.OPTIMAL_LEVEL, ClaimKind.MAIN_EFFECT}
+        printed = claim.p_adjusted is not None and claim.kind in _PRINTS_ITS_P
         if printed and p_text(claim.p_adjusted or 0.0, alpha) not in claim.statement:
             yield f"{claim.id}: p = {claim.p_adjusted} is not the one in {claim.statement!r}"
 
@@ -127,6 +130,22 @@ def _impact_and_effect(claims: Sequence[Claim], alpha: float) -> Iterator[str]:
             yield f"{impact.id}: p = {impact.p_adjusted}, the effect has {effect.p_adjusted}"
 
 
+def _trends_and_effect(claims: Sequence[Claim], alpha: float) -> Iterator[str]:
+    """A factor with trends has an effect exactly if it has one of them."""
+    by_factor: dict[str, list[Claim]] = {}
+    for trend, _ in with_evidence(claims, TrendEvidence):
+        by_factor.setdefault(trend.factor, []).append(trend)
+    for factor, trends in by_factor.items():
+        effect = find(claims, ClaimKind.MAIN_EFFECT, subject=OneFactor(factor))
+        if effect is None:
+            yield f"{trends[0].id}: no effect of {factor} was tested"
+            continue
+        if effect.p_adjusted != min(trend.p_adjusted or 0.0 for trend in trends):
+            yield f"{effect.id}: p = {effect.p_adjusted}, its trends have {[trend.p_adjusted for trend in trends]}"
+        if effect.status is not Status.SUPPORTED and any(trend.status is Status.SUPPORTED for trend in trends):
+            yield f"{effect.id}: {effect.status.value}, while a trend is supported"
+
+
 def _equivalence_and_effect(claims: Sequence[Claim], alpha: float) -> Iterator[str]:
     for claim, found in with_evidence(claims, EquivalenceEvidence):
         below, significant = found.limit < found.margin, (claim.p_adjusted or 0.0) < alpha
@@ -148,5 +167,6 @@ RULES: tuple[Rule, ...] = (
     _level_and_effect,
     _configurations_and_levels,
     _impact_and_effect,
+    _trends_and_effect,
     _equivalence_and_effect,
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from setpoint.truth.grading import grade_factorial
-from setpoint.truth.targets import COVERAGE, MEANS, ONE_FACTOR, TYPE_ONE, Generator, Scenario, Target
+from setpoint.truth.targets import COVERAGE, MEANS, ONE_FACTOR, TRENDS, TYPE_ONE, Generator, Scenario, Target
 from setpoint.truth.worlds import (
     GRID,
     ONE_WAY,
@@ -12,6 +12,7 @@ from setpoint.truth.worlds import (
     Grouped,
     ManyConfigurations,
     RawLevels,
+    SplitPlots,
     World,
     exponential,
     heavy_tailed,
@@ -21,6 +22,8 @@ from setpoint.truth.worlds import (
 )
 
 TWO = {"learning_rate": (1e-4, 2e-4)}
+FIVE = {"learning_rate": (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)}
+TEN = {"learning_rate": tuple(k * 1e-4 for k in range(1, 11))}
 TWELVE = {"learning_rate": tuple(k * 1e-4 for k in range(1, 13))}
 FORTY = {"learning_rate": tuple(k * 1e-5 for k in range(1, 41))}
 FOUR_BY_THREE = {"lora_rank": (4, 8, 16, 32), "learning_rate": (1e-4, 2e-4, 5e-4)}
@@ -36,7 +39,17 @@ def _graded(name: str, title: str, world: Generator, targets: Iterable[Target]) 
 
 def field_scenarios() -> list[Scenario]:
     """Return all of these scenarios, in order."""
-    return [*_few_and_many_levels(), *_blocks(), *_spreads(), *_failures(), *_shapes(), *_power(), *_reports()]
+    return [
+        *_few_and_many_levels(),
+        *_blocks(),
+        *_spreads(),
+        *_failures(),
+        *_shapes(),
+        *_power(),
+        *_reports(),
+        *_trends(),
+        *_split_plots(),
+    ]
 
 
 def _few_and_many_levels() -> list[Scenario]:
@@ -85,6 +98,10 @@ def _spreads() -> list[Scenario]:
             world = World(levels, r, run_sd=spreads)
             name, title = f"F4 {count} levels r={r}", "one level spreads four or five times wider"
             found.append(_graded(name, title, world, (*NOT_FALSE, *COVERAGE)))
+    for levels, r in ((FIVE, 3), (FIVE, 5), (TWELVE, 3), (TWELVE, 5)):
+        count = len(levels["learning_rate"])
+        world = World(levels, r, run_sd=(*(0.3,) * (count - 1), 1.5))
+        found.append(_graded(f"F4 {count} levels r={r}", "one level spreads five times wider", world, NOT_FALSE))
     best = World(ONE_WAY, 5, {"learning_rate": (0.0, 0.0, -0.3)}, run_sd=(0.3, 0.3, 1.5))
     found.append(_graded("F4 noisy best level", "the best level spreads most", best, (IN_SET,)))
     inside = Target("best configuration in the set", "at least", 0.94)
@@ -185,3 +202,62 @@ def _reports() -> list[Scenario]:
         )
         for name, levels, r, bound in (("5×4×2", GRID, 5, 0.1), ("4×3", FOUR_BY_THREE, 3, 0.1), ("3", ONE_WAY, 5, 0.06))
     ]
+
+
+def _trends() -> list[Scenario]:
+    """Return scenarios of numeric factors with declared trends: no trend, unequal variances, power."""
+    rate, title = ("learning_rate",), "a numeric factor without a trend"
+    null = [
+        *((f"5 levels r={r}", title, World(FIVE, r, trends=rate)) for r in (2, 3, 5, 10)),
+        ("10 levels r=3", title, World(TEN, 3, trends=rate)),
+        ("4×3 r=3", f"{title}, two factors", World(FOUR_BY_THREE, 3, trends=("lora_rank", "learning_rate"))),
+    ]
+    for levels, name in ((FIVE, "5"), (TEN, "10")):
+        count = len(levels["learning_rate"])
+        for place, where in ((count - 1, "end"), (count // 2, "middle")):
+            spreads = tuple(1.5 if k == place else 0.3 for k in range(count))
+            wide = f"{title}, the level at the {where} spreads five times wider"
+            null += [
+                (f"{name} levels wide {where} r={r}", wide, World(levels, r, run_sd=spreads, trends=rate))
+                for r in (3, 5)
+            ]
+    for r in (3, 6):
+        shared = World(FIVE, r, seed_correlation=0.6, blocks=("seed",), trends=rate)
+        null.append((f"5 levels r={r} blocks", f"{title}, seeds correlate .6, declared", shared))
+        spread = replace(shared, run_sd=(0.3, 0.3, 0.3, 0.3, 0.9))
+        null.append((f"5 levels wide r={r} blocks", f"{title}, declared seeds, spread 1 to 3", spread))
+    found = [_graded(f"F9 {name}", text, world, TRENDS) for name, text, world in null]
+    return [*found, *_power_of_trends()]
+
+
+def _power_of_trends() -> list[Scenario]:
+    """Return scenarios with a linear or a curved trend, compared with regression, which assumes equal variances."""
+    found = []
+    for shape, effects in (("linear", straight(5, 1.0)), ("curvature", [0.5, -0.1, -0.5, -0.1, 0.5])):
+        for r, size in ((3, 3.0), (5, 2.2), (10, 1.5)):
+            scaled = {"learning_rate": tuple(size * effect for effect in effects)}
+            world = World(FIVE, r, scaled, trends=("learning_rate",))
+            rival, seen = f"regression finds {shape} learning_rate", f"found or suggested {shape} learning_rate"
+            power = [Target(seen, "of", 0.9, rival)] if r > 3 else [Target(seen, "beside", 0.0, rival)]
+            power.append(Target(f"found {shape} learning_rate", "beside", 0.0, rival))
+            covered = Target("trends covered", "at least", 0.94)
+            found.append(_graded(f"F9 {shape} r={r}", f"a {shape} trend", world, [*power, covered]))
+    return found
+
+
+def _split_plots() -> list[Scenario]:
+    """Return scenarios of a factor that is constant within blocks, beside one that varies within them."""
+    targets = [target for target in TYPE_ONE if target.quantity != "false best configuration"]
+    found = [
+        _graded(
+            f"F10 split plot {plots} blocks",
+            f"{plots} blocks per level of a factor that is constant within blocks; block sd 1.5 × run sd",
+            SplitPlots(plots),
+            targets,
+        )
+        for plots in (3, 5, 10)
+    ]
+    seen = Target("found or suggested learning_rate", "at least", 0.8)
+    world = SplitPlots(5, effects=(-1.5, 0.0, 0.0))
+    title = "one level 1.5 sd better within blocks"
+    return [*found, _graded("F10 split plot effect", title, world, [seen, *targets[:1]])]

@@ -15,11 +15,12 @@ from setpoint.analysis.data.evidence import (
     ImpactEvidence,
     InteractionEvidence,
     LevelEvidence,
+    TrendEvidence,
 )
 from setpoint.analysis.data.experiment import Level
-from setpoint.analysis.data.subject import ArmPair, OneConfiguration, OneFactor, TwoFactors
+from setpoint.analysis.data.subject import ArmPair, FactorTrend, OneConfiguration, OneFactor, TwoFactors
 from setpoint.formatting import level_text
-from setpoint.truth.competitors import found_by_others
+from setpoint.truth.competitors import found_by_others, true_trend
 from setpoint.truth.planted import Planted
 
 Grades = Mapping[str, float | None]
@@ -48,6 +49,7 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         "false interaction": _any_null(planted, claims, ClaimKind.INTERACTION, _false_interaction),
         "false best level": _any_null(planted, claims, ClaimKind.OPTIMAL_LEVEL, _false_level),
         "false best configuration": _any_null(planted, claims, ClaimKind.BEST_CONFIGURATIONS, _false_configuration),
+        "false trend": _any_null(planted, claims, ClaimKind.TREND, _false_trend),
         "false failure claim": _any_null(planted, claims, ClaimKind.FAILURES, lambda *_: True),
     }
     levels, effects = with_evidence(claims, LevelEvidence), with_evidence(claims, EffectEvidence)
@@ -62,6 +64,7 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         "best level in its set": _share(_best_in_set(planted, *each) for each in levels if each[0].status.tested),
         **{f"found {factor}": _effect_found(claims, factor, SURE) for factor in _true_factors(planted)},
         **{f"found or suggested {factor}": _effect_found(claims, factor, SEEN) for factor in _true_factors(planted)},
+        **_trends(planted, claims),
         **found_by_others(planted),
         "found the best level": _best_level_found(planted, claims, SURE),
         "found or suggested the best level": _best_level_found(planted, claims, SEEN),
@@ -69,6 +72,19 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         **{P_VALUE + claim.id: p for claim in claims if (p := _p_unadjusted(claim)) is not None},
         **_configurations(planted, claims),
     }
+
+
+def _trends(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:
+    """Return whether intervals of trends cover the truth, and whether true trends are found."""
+    made = [(c, c.subject) for c, _ in with_evidence(claims, TrendEvidence) if isinstance(c.subject, FactorTrend)]
+    real = [(claim, effect) for claim, effect in made if abs(true_trend(planted, effect)) >= SAME]
+    found = {
+        f"{word} {effect.shape} {effect.factor}": float(claim.status in statuses)
+        for claim, effect in real
+        for word, statuses in (("found", SURE), ("found or suggested", SEEN))
+    }
+    covered = [c.interval[0] <= true_trend(planted, e) <= c.interval[1] for c, e in made if c.interval is not None]
+    return {**found, **({"trends covered": _share(covered)} if covered else {})}
 
 
 def _equivalence(planted: Planted, claims: Sequence[Claim]) -> dict[str, float | None]:
@@ -114,11 +130,21 @@ def _p_unadjusted(claim: Claim) -> float | None:
     match claim.evidence:
         case EffectEvidence(p_unadjusted=p) | InteractionEvidence(p_unadjusted=p) | FailureEvidence(p_unadjusted=p):
             return p
+        case TrendEvidence(p_unadjusted=p):
+            return p
     return None
 
 
 def _false_main(planted: Planted, claim: Claim) -> bool:
     return bool(np.ptp(list(planted.marginal(claim.factor).values())) < SAME)
+
+
+def _false_trend(planted: Planted, claim: Claim) -> bool:
+    """Return whether a trend is claimed where there is none, or with the wrong sign."""
+    if not isinstance(claim.subject, FactorTrend) or claim.estimate is None:
+        return False
+    truth = true_trend(planted, claim.subject)
+    return abs(truth) < SAME or truth * claim.estimate < 0.0
 
 
 def _false_interaction(planted: Planted, claim: Claim) -> bool:

@@ -79,6 +79,7 @@ class Planted:
     scale: Literal["log", "linear"] = "log"
     metric: str = "final_error"
     blocks: tuple[str, ...] = ()
+    trends: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     here: Mapping[tuple[Level, ...], float] | None = None
     equivalence: float | None = None
@@ -141,6 +142,7 @@ def planted_plan(
             families=(planted.factors,),
             blocks=planted.blocks,
             evaluation_modes=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
+            trends=planted.trends,
             equivalence=planted.equivalence,
             adaptive=planted.adaptive,
         ),

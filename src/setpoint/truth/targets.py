@@ -38,7 +38,7 @@ class Scenario:
     """One generator of experiments with its grade and targets.
 
     Attributes:
-        name: starts with the number of its group, G0 to G22 or F1 to F8; also seeds the simulations.
+        name: starts with the number of its group, G0 to G22 or F1 to F10; also seeds the simulations.
         statuses_only: check only the statuses of claims, for which a few simulations suffice.
     """
 
@@ -60,6 +60,12 @@ EXACT_FAILURES = (
     Target("false failure claim", "at most", 0.06),
     Target("p of failures:learning_rate", "conservative", 3.0),
 )
+TRENDS = (
+    Target("false trend", "at most", 0.06),
+    Target("false main effect", "at most", 0.06),
+    Target("trends covered", "at least", 0.94),
+)
+"""Targets for designs with declared trends."""
 NAMING = (Target("most impactful wrong", "at most", 0.05),)
 ALL = (*TYPE_ONE, *NAMING, *COVERAGE)
 ONE_FACTOR = tuple(target for target in (*TYPE_ONE, *COVERAGE) if target.quantity != "false interaction")

@@ -74,6 +74,7 @@ class World:
     noisy_cell: float = 1.0
     noise: Noise = normal
     blocks: tuple[str, ...] = ()
+    trends: tuple[str, ...] = ()
     type: str = "hyperparameter_sweep"
     equivalence: float | None = None
 
@@ -144,6 +145,7 @@ class World:
             runs,
             truth,
             blocks=self.blocks,
+            trends=self.trends,
             type=self.type,
             here=here,
             equivalence=self.equivalence,
@@ -311,6 +313,45 @@ class Grouped:
         means = np.log(TYPICAL_ERROR) + self.row_sd * effects
         cells = [(k,) for k in range(self.levels)]
         return Planted(("recipe",), runs, truth_of(cells, means), blocks=self.declared)
+
+
+@dataclass(frozen=True)
+class SplitPlots:
+    """A split plot: every block (whole plot) has a single level of the first factor and all levels of the second.
+
+    Attributes:
+        plots: number of blocks per level of the first factor.
+        block_sd: standard deviation of block effects, in units of `run_sd`.
+        effects: true effects of the levels of the second factor, in units of `run_sd`.
+    """
+
+    plots: int = 4
+    levels: tuple[int, int] = (2, 3)
+    block_sd: float = 1.5
+    effects: tuple[float, ...] = (0.0, 0.0, 0.0)
+    run_sd: float = 0.3
+
+    def sample(self, rng: np.random.Generator) -> Planted:
+        """Draw one experiment."""
+        first, second = self.levels
+        shared = self.block_sd * rng.standard_normal((first, self.plots))
+        noise = rng.standard_normal((first, self.plots, second))
+        values = self.run_sd * (shared[:, :, None] + noise + np.array(self.effects))
+        runs = tuple(
+            PlantedRun(
+                a * second + b,
+                a * self.plots + plot,
+                {"base": f"base {a}", "learning_rate": (b + 1) * 1e-4},
+                ("double_integrator",),
+                {"double_integrator": np.exp(np.log(TYPICAL_ERROR) + values[a, plot, [b]])},
+            )
+            for a in range(first)
+            for plot in range(self.plots)
+            for b in range(second)
+        )
+        cells = [(f"base {a}", (b + 1) * 1e-4) for a in range(first) for b in range(second)]
+        means = np.log(TYPICAL_ERROR) + self.run_sd * np.tile(np.array(self.effects), first)
+        return Planted(("base", "learning_rate"), runs, truth_of(cells, means), blocks=("seed",))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -41,6 +41,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     arguments, origin = get_args(hint), get_origin(hint)
     if hint in plain:
         return plain[hint]
+    if origin is Literal:
+        return st.sampled_from(arguments)
     if origin is UnionType or (arguments and str(origin) == "typing.Union"):
         return st.one_of(*map(values, arguments))
     if origin is Mapping:

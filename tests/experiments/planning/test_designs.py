@@ -128,6 +128,14 @@ def test_training_types_meet_the_same_points() -> None:
     assert all("grpo.temperature" not in point for point in configurations(spec, "sft"))
 
 
+def test_a_declared_trend_is_part_of_the_plan_and_of_nothing_else() -> None:
+    fields: dict[str, Any] = {"systems": "di", "parameters": {"lora.rank": [4, 8, 16], "sft.steps": [10, 20]}}
+    plain, trend = make_plan(**fields), make_plan(**fields, trend="lora.rank")
+    assert trend.analysis.trends == ("lora_rank",) and plain.analysis.trends == ()
+    assert trend.spec_digest != plain.spec_digest and trend.stages.keys() == plain.stages.keys()
+    assert "trends" not in plain.to_json()["analysis"] and trend.to_json()["analysis"]["trends"] == ["lora_rank"]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -154,6 +162,9 @@ def test_training_types_meet_the_same_points() -> None:
         ({"design": "fractional", "zipped": [["lora_rank", "sft.steps"]]}, "Make the lists equally long"),
         ({"design": "fractional", "zipped": [["lora_rank", "grpo.beta"]]}, "not grpo.beta"),
         ({"zipped": [["lora_rank"]]}, "a zip needs two or more parameters, got lora_rank"),
+        ({"trend": ["lora_rank"]}, "a trend needs at least 3 levels, but lora_rank has 2"),
+        ({"trend": ["grpo.beta"]}, "listed values that is not zipped, got grpo.beta"),
+        ({"trend": ["rank"]}, "rank"),
     ],
 )
 def test_what_cannot_be_designed_is_refused(fields: dict[str, Any], message: str) -> None:

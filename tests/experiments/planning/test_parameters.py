@@ -3,8 +3,15 @@
 import pytest
 
 from setpoint.errors import InputError, InputErrors
-from setpoint.experiments.planning.parameters import canonical_axes, canonical_fixed, find, parse_tokens, resolve
-from setpoint.policies.presets import TINY
+from setpoint.experiments.planning.parameters import (
+    canonical_axes,
+    canonical_fixed,
+    find,
+    parse_tokens,
+    rate_ratios,
+    resolve,
+)
+from setpoint.policies.presets import GENERAL, SMALL, TINY, BasePreset
 
 DI = ("double_integrator",)
 
@@ -108,9 +115,46 @@ def test_only_stages_that_are_trained_restrict_a_bare_name() -> None:
         canonical_axes({"batch_size": ["1"]}, ["both"])
 
 
+def test_a_bare_learning_rate_is_that_of_the_first_stage_and_later_ones_follow() -> None:
+    both = resolve(TINY, "both", {"learning_rate": 3e-4}, DI)
+    assert (both["sft"]["learning_rate"], both["grpo"]["learning_rate"]) == (3e-4, 1.5e-4)
+    assert rate_ratios(both) == [("grpo", 0.5)]
+    assert resolve(TINY, "grpo", {"learning_rate": 3e-4}, DI)["grpo"]["learning_rate"] == 3e-4
+    three = resolve(SMALL, "dagger_grpo", {"learning_rate": 2e-3}, DI)
+    assert [three[kind]["learning_rate"] for kind in ("sft", "dagger", "grpo")] == [2e-3, 1e-3, 1e-4]
+
+
+@pytest.mark.parametrize("training_type", ["both", "dagger_grpo"])
+@pytest.mark.parametrize("preset", [TINY, SMALL, GENERAL])
+def test_the_default_rate_of_the_first_stage_gives_the_default_rates_of_all(
+    preset: BasePreset, training_type: str
+) -> None:
+    named = resolve(preset, training_type, {"learning_rate": preset.sft["learning_rate"]}, DI)
+    assert named == resolve(preset, training_type, {}, DI)
+
+
+def test_one_stage_has_a_rate_or_a_ratio_of_its_own() -> None:
+    rates = {"learning_rate": 4e-4, "grpo.learning_rate": 1e-5}
+    assert resolve(TINY, "both", rates, DI)["grpo"]["learning_rate"] == 1e-5
+    assert canonical_axes({"learning_rate": [4e-4], "grpo.learning_rate": [1e-5]}, ["sft", "both"])
+    ratio = {"learning_rate": 4e-4, "grpo.learning_rate_ratio": 0.1}
+    resolved = resolve(TINY, "both", ratio, DI)
+    assert resolved["grpo"]["learning_rate"] == 4e-5
+    assert resolved == resolve(TINY, "both", {"learning_rate": 4e-4, "grpo.learning_rate": 4e-5}, DI)
+    assert resolve(TINY, "both", {"sft.learning_rate": 4e-4}, DI)["grpo"]["learning_rate"] == TINY.grpo["learning_rate"]
+    with pytest.raises(
+        InputError, match=r"grpo\.learning_rate and grpo\.learning_rate_ratio both set the rate of grpo"
+    ):
+        resolve(TINY, "both", {**ratio, "grpo.learning_rate": 1e-5}, DI)
+    with pytest.raises(InputError, match=r"'learning_rate' and 'grpo\.learning_rate' both set"):
+        canonical_axes({"learning_rate": [4e-4], "grpo.learning_rate": [1e-5]}, ["grpo", "both"])
+    with pytest.raises(InputError, match="has no effect with training type grpo"):
+        canonical_axes({"grpo.learning_rate_ratio": [0.1]}, ["grpo"])
+
+
 def test_a_bare_name_sets_every_trained_stage() -> None:
-    both = resolve(TINY, "both", {"learning_rate": 3e-4, "lora_rank": 4}, DI)
-    assert both["sft"]["learning_rate"] == both["grpo"]["learning_rate"] == 3e-4
+    both = resolve(TINY, "both", {"batch_size": 32, "lora_rank": 4}, DI)
+    assert both["sft"]["batch_size"] == both["grpo"]["batch_size"] == 32
     assert both["lora"]["rank"] == 4
     assert both["lora"]["scale"] == TINY.lora["scale"]
     assert set(resolve(TINY, "sft", {"learning_rate": 3e-4}, DI)) == {"prompt", "answer", "generation", "lora", "sft"}

@@ -84,7 +84,7 @@ class ArmDifference:
 
 
 @dataclass(frozen=True)
-class _Compared:
+class _TestedDifference:
     """A tested difference; the interval is None if the test has none at the corrected level."""
 
     value: float
@@ -277,7 +277,7 @@ class _Question:
 def _compose(
     data: ExperimentData,
     question: _Question,
-    outcome: _Compared | Comparison | Contrast | Obstacle,
+    outcome: _TestedDifference | Comparison | Contrast | Obstacle,
     doubts: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> Claim:
     """Make the claim about one difference: which arm is better and by how much, or why that is not resolved.
@@ -286,7 +286,7 @@ def _compose(
     """
     scale, (first, second) = question.scale, question.subject.names
     estimate_of = f"improvement of {second} over {first}"
-    if not isinstance(outcome, Comparison | _Compared):
+    if not isinstance(outcome, Comparison | _TestedDifference):
         obstacle = outcome if isinstance(outcome, Obstacle) else Obstacle(Status.NOT_TESTABLE, "the runs do not vary")
         return replace(_open(question, obstacle), estimate_of=estimate_of, evidence=question.evidence)
     improvement = scale.improvement(outcome.value)
@@ -394,9 +394,9 @@ def _over_others(
         first, second = subject.names
         own = [d for d in by_system if d.pair == pair]
         test = tests.get(pair)
-        outcome: _Compared | Obstacle = _too_few(len(observed[pair]), alpha)
+        outcome: _TestedDifference | Obstacle = _too_few(len(observed[pair]), alpha)
         if test is not None:
-            outcome = _Compared(test.mean, test.interval, adjusted[pair])
+            outcome = _TestedDifference(test.mean, test.interval, adjusted[pair])
         question = _Question(
             kind=ClaimKind.SYSTEMS_IN_GENERAL,
             subject=subject,

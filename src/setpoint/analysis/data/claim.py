@@ -16,6 +16,7 @@ from setpoint.analysis.data.evidence import Evidence
 from setpoint.analysis.data.subject import (
     ArmPair,
     FactorSet,
+    FactorTrend,
     MetricByFactor,
     OneCell,
     OneConfiguration,
@@ -66,6 +67,8 @@ class ClaimKind(StrEnum):
     """Which level of a parameter is best?"""
     MAIN_EFFECT = "main_effect"
     """Does a parameter change the metric?"""
+    TREND = "trend"
+    """Does the metric rise or fall with a numeric parameter, and is the trend curved?"""
     EQUIVALENCE = "equivalence"
     """Is every difference between levels, or between two arms, smaller than the margin of the plan?"""
     INTERACTION = "interaction"
@@ -116,6 +119,7 @@ FORMS: Mapping[ClaimKind, Form] = {
     ClaimKind.MOST_IMPACTFUL: Form((NoneType,), forms.ImpactEvidence),
     ClaimKind.OPTIMAL_LEVEL: Form((OneFactor,), forms.LevelEvidence),
     ClaimKind.MAIN_EFFECT: Form((OneFactor,), forms.EffectEvidence),
+    ClaimKind.TREND: Form((FactorTrend,), forms.TrendEvidence),
     ClaimKind.EQUIVALENCE: Form((ArmPair, OneFactor), forms.EquivalenceEvidence),
     ClaimKind.INTERACTION: Form((TwoFactors,), forms.InteractionEvidence),
     ClaimKind.RESOLUTION: Form((NoneType,), forms.ResolutionEvidence),
@@ -195,7 +199,9 @@ class Claim:
     @property
     def factor(self) -> str:
         """Return the factor that the claim is about; empty if it is not about a single factor."""
-        return self.subject.factor if isinstance(self.subject, OneFactor | MetricByFactor | ArmPair) else ""
+        return (
+            self.subject.factor if isinstance(self.subject, OneFactor | FactorTrend | MetricByFactor | ArmPair) else ""
+        )
 
 
 E = TypeVar("E")

@@ -73,19 +73,36 @@ class EffectEvidence:
 
 
 @dataclass(frozen=True)
+class TrendEvidence:
+    """Trend over the levels of a numeric parameter.
+
+    Attributes:
+        p_unadjusted: unadjusted p-value.
+        logarithmic_axis: the levels are spaced by their logarithms.
+        lowest: smallest level.
+        highest: largest level.
+    """
+
+    p_unadjusted: float
+    logarithmic_axis: bool
+    lowest: Level
+    highest: Level
+
+
+@dataclass(frozen=True)
 class EquivalenceEvidence:
     """The largest difference between levels, or arms, on the analysis scale.
 
     Attributes:
         margin: largest difference that does not matter, as declared in the plan.
         limit: upper confidence limit of the largest difference.
-        limit_in_words: the same as text.
+        limit_text: `limit`, formatted with its unit.
         p_unadjusted: unadjusted p-value of a difference as large as the margin.
     """
 
     margin: float
     limit: float
-    limit_in_words: str
+    limit_text: str
     p_unadjusted: float
 
 
@@ -266,6 +283,7 @@ Evidence = (
     ImpactEvidence
     | LevelEvidence
     | EffectEvidence
+    | TrendEvidence
     | EquivalenceEvidence
     | InteractionEvidence
     | ResolutionEvidence

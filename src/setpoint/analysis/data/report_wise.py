@@ -10,7 +10,7 @@ from dataclasses import replace
 from setpoint.analysis.data.claim import Claim, ClaimKind, Status
 from setpoint.formatting import p_text, percent_text
 
-OF_PARAMETERS = frozenset({ClaimKind.MOST_IMPACTFUL, ClaimKind.OPTIMAL_LEVEL, ClaimKind.MAIN_EFFECT})
+OF_PARAMETERS = frozenset({ClaimKind.MOST_IMPACTFUL, ClaimKind.OPTIMAL_LEVEL, ClaimKind.MAIN_EFFECT, ClaimKind.TREND})
 """Kinds that require a significant main effect, and so belong to the family of main effects."""
 NEVER_SUPPORTED = frozenset({ClaimKind.SECONDARY, ClaimKind.RESOLUTION, ClaimKind.INERT_PARAMETERS})
 PER_SYSTEM = frozenset({ClaimKind.BEST_CONFIGURATIONS, ClaimKind.CHECKPOINTS})
@@ -46,6 +46,20 @@ def error_note(claims: Sequence[Claim], alpha: float) -> str:
     return (
         f"{count} families of tests, each with a false finding in at most {percent_text(alpha)} of reports without any "
         f"effect, and all together in at most {percent_text(bound)}; --strict corrects for all of them"
+    )
+
+
+def strict_note(claims: Sequence[Claim], alpha: float) -> str:
+    """Return one sentence about the error rate of a report with corrected claims; empty with fewer than two families.
+
+    A correction leaves the number of families as it is.
+    """
+    count = families(claims)
+    if count < 2:
+        return ""
+    rate = percent_text(alpha)
+    return (
+        f"{count} families of tests, corrected together: a false finding in at most {rate} of reports without effects"
     )
 
 

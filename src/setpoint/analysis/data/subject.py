@@ -1,6 +1,7 @@
 """Subjects of claims: factors, configurations, pairs of arms. `str(subject)` is the last part of a claim's id."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from setpoint.analysis.data.experiment import Level
 from setpoint.formatting import level_text
@@ -27,6 +28,18 @@ class TwoFactors:
     def __str__(self) -> str:
         """Return `lora_rank:learning_rate`."""
         return f"{self.first}:{self.second}"
+
+
+@dataclass(frozen=True)
+class FactorTrend:
+    """The trend of one numeric factor, `linear` or `curvature`."""
+
+    factor: str
+    shape: Literal["linear", "curvature"]
+
+    def __str__(self) -> str:
+        """Return `lora_rank:linear`."""
+        return f"{self.factor}:{self.shape}"
 
 
 @dataclass(frozen=True)
@@ -92,4 +105,4 @@ class OneCell:
         return self.cell
 
 
-Subject = OneFactor | TwoFactors | FactorSet | MetricByFactor | ArmPair | OneConfiguration | OneCell
+Subject = OneFactor | TwoFactors | FactorTrend | FactorSet | MetricByFactor | ArmPair | OneConfiguration | OneCell

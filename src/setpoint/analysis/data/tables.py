@@ -27,7 +27,7 @@ from setpoint.artifacts import Workspace
 from setpoint.errors import InputError, legible, refusal_of, shown, unknown_name
 from setpoint.formatting import counted, listed
 from setpoint.records.failure import FailureClass
-from setpoint.records.plan import AnalysisPlan, NamedDigest, Plan, Shared
+from setpoint.records.plan import LEAST_TREND_LEVELS, AnalysisPlan, NamedDigest, Plan, Shared
 from setpoint.records.state import RunStatus
 from setpoint.regular_files import read_regular
 
@@ -36,8 +36,8 @@ _DAY = "1970-01-01T00:00:00+00:00"
 _SEEDS = ("seed", "replicate")
 _LABELS = frozenset({*_SEEDS, "run", "index", "configuration", "state", "failure_class", "failure_reason"})
 """Columns of results.csv that identify rows or record their state, and so are no parameters."""
-MANY_LEVELS = 6
-"""Number of levels of a numeric factor from which a trend would be the better question."""
+MANY_LEVELS = 4
+"""Number of levels of a numeric factor from which a trend is often the better question."""
 MISSING = frozenset({"", "na", "n/a", "null", "none"})
 """Spellings of a missing value, in lower case."""
 
@@ -60,6 +60,7 @@ class TableQuestion:
         logarithmic: analyse the response on a logarithmic scale.
         alpha: significance level.
         adaptive: earlier results decided which rows were run.
+        trend: numeric factors that are tested for linear and curved trends.
         equivalence: largest difference that does not matter, see `AnalysisPlan`.
     """
 
@@ -70,6 +71,7 @@ class TableQuestion:
     logarithmic: bool = True
     alpha: float = 0.05
     adaptive: bool = False
+    trend: tuple[str, ...] = ()
     equivalence: float | None = None
 
 
@@ -126,6 +128,8 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
             raise InputError(f"column {shown(column)} is empty in row {empty + 1}. Fill it in, or remove the row.")
     _refuse_copies(rows)
     levels = {factor: _levels([row[factor] for row in rows], factor) for factor in question.factors}
+    for factor in question.trend:
+        _require_trend(factor, levels)
     blocks = [row[question.block].strip() for row in rows] if question.block else []
     label = {block: k for k, block in enumerate(dict.fromkeys(blocks))}
     configurations: dict[tuple[Level, ...], int] = {}
@@ -139,6 +143,24 @@ def table_experiment(rows: Sequence[Mapping[str, str]], question: TableQuestion,
         value = _number(row[question.response], question.response, index)
         runs.append(_run(index, configuration, replicate, factors, {question.response: value}))
     return _experiment(tuple(runs), question, name)
+
+
+def _require_trend(name: str, levels: Mapping[str, Sequence[Level]]) -> None:
+    """Check that a trend can be tested over the levels of a factor.
+
+    Raises:
+        InputError: `name` is not a factor, not numeric, or has fewer than three levels.
+    """
+    if name not in levels:
+        raise InputError(f"trend must name a factor, got {shown(name)}. Add it to the factors.")
+    words = [level for level in levels[name] if isinstance(level, str)]
+    if words:
+        raise InputError(f"a trend needs numbers, but column {shown(name)} has {shown(words[0])}. Remove the trend.")
+    if len(set(levels[name])) < LEAST_TREND_LEVELS:
+        raise InputError(
+            f"a trend needs at least {LEAST_TREND_LEVELS} levels, but column {shown(name)} has "
+            f"{len(set(levels[name]))}. Remove the trend: the levels are compared without it."
+        )
 
 
 def _refuse_copies(rows: Sequence[Mapping[str, str]]) -> None:
@@ -195,10 +217,11 @@ def _structure(rows: Sequence[Mapping[str, str]], question: TableQuestion) -> li
     notes = []
     for factor in question.factors:
         levels = set(_levels([row[factor] for row in rows], factor))
-        if len(levels) >= MANY_LEVELS and not any(isinstance(level, str) for level in levels):
+        numeric = len(levels) >= MANY_LEVELS and not any(isinstance(level, str) for level in levels)
+        if numeric and factor not in question.trend:
             notes.append(
-                f"{factor} is numeric with {len(levels)} levels, which are compared as unordered groups; a linear or "
-                "curved trend is not tested"
+                f"{factor} is numeric with {len(levels)} levels, which were compared as unordered groups; to test "
+                f"whether {question.response} rises or falls with it, add --trend {factor}"
             )
         if question.block is not None and _nested(rows, factor, question.block):
             notes.append(
@@ -258,6 +281,7 @@ def _plan(question: TableQuestion, name: str) -> Plan:
             primary_metric=question.response,
             scale="log" if question.logarithmic else "linear",
             factors=question.factors,
+            trends=question.trend,
             alpha=question.alpha,
             evaluation_modes={},
             blocks=("seed",) if question.block else (),

@@ -114,4 +114,4 @@ def bounded_by(claim: Claim | None, sweep: SweepTests) -> str:
         return " (not evidence of no effect)"
     if claim.status is Status.SUPPORTED:
         return f", and smaller than {sweep.design.scale.size_text(claim.evidence.margin)}"
-    return f", and open: differences up to {claim.evidence.limit_in_words} are possible"
+    return f", and open: differences up to {claim.evidence.limit_text} are possible"

@@ -1,31 +1,37 @@
 """The pre-declared tests of a factorial, which several claims share."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from setpoint.analysis.data.design import SYSTEM, Factorial
 from setpoint.analysis.data.experiment import ExperimentData, Level, Words
+from setpoint.analysis.data.subject import FactorTrend
 from setpoint.analysis.factors.case_variance import cells_for_new_cases
 from setpoint.analysis.runs.reliability import failure_rates_p, survivor_caveat
 from setpoint.analysis.runs.robustness import CLEARLY, NEAR, VERY_NEAR, Analysis, Robustness
 from setpoint.analysis.statistics import effects, levels
 from setpoint.analysis.statistics.blocks import blocks_matter
-from setpoint.analysis.statistics.cells import Cells
+from setpoint.analysis.statistics.cells import Cells, Contrast
 from setpoint.analysis.statistics.family import inverted
 from setpoint.analysis.statistics.symmetry import doubt
+from setpoint.analysis.statistics.trends import SHAPES, Axis, axis_of, trend
 from setpoint.formatting import counted, factor_label, listed, p_text
 
 ATS = "mean-based ANOVA-type statistic with Box approximation"
 INTERACTION_ERROR = "F test against the interactions' mean square"
+TRENDS = "linear and curvature contrasts (t with unequal variances)"
 ALIKE = 0.1
 """Significance level at which runs that share a seed are treated as correlated."""
-Effect = str | tuple[str, str]
-"""A factor, or a pair of interacting factors."""
+Effect = str | tuple[str, str] | FactorTrend
+"""A factor, a pair of interacting factors, or a trend over the levels of a factor."""
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class SweepTests:
         table_p: p-values of all effects, adjusted over main effects and interactions together.
         only_these_cases: effects that are significant on the tested cases, but not for new cases.
         other: analyses that must confirm a significant effect.
+        axes_of_trends: axis of each factor that is tested for trends.
+        trend_p: p-values of these trends, adjusted within the family of the factor.
     """
 
     data: ExperimentData
@@ -72,6 +80,8 @@ class SweepTests:
     table_p: Mapping[Effect, float]
     only_these_cases: frozenset[Effect]
     other: Robustness
+    axes_of_trends: Mapping[str, Axis] = field(default_factory=dict)
+    trend_p: Mapping[FactorTrend, float] = field(default_factory=dict)
 
     @property
     def parameters(self) -> list[str]:
@@ -116,12 +126,19 @@ class SweepTests:
         pairs = [pair for pair, p in self.interaction_p.items() if factor in pair and p < self.alpha]
         return [second if first == factor else first for first, second in pairs]
 
-    def axes(self, effect: Effect) -> tuple[int, ...]:
-        """Return the axes of the cells that an effect belongs to."""
-        return tuple(self.position(factor) for factor in ((effect,) if isinstance(effect, str) else effect))
+    def trend(self, effect: FactorTrend, cells: Cells | None = None) -> Contrast:
+        """Return the contrast of a trend on the analysis scale; in another analysis if its `cells` are given."""
+        axis = self.axes_of_trends[effect.factor]
+        return trend(self.cells if cells is None else cells, self.position(effect.factor), axis, effect.shape)
+
+    def p_in(self, cells: Cells, effect: Effect) -> float:
+        """Return the unadjusted p-value of an effect in another analysis."""
+        return _p_of(cells, self.design, effect, self.axes_of_trends)
 
     def adjusted_p(self, effect: Effect) -> float:
         """Return the p-value of an effect, adjusted within its family."""
+        if isinstance(effect, FactorTrend):
+            return self.trend_p[effect]
         return self.main_p[effect] if isinstance(effect, str) else self.interaction_p[effect]
 
     def doubts(self, effect: Effect) -> list[str]:
@@ -132,18 +149,30 @@ class SweepTests:
         factor = self._correction(effect)
         found = self.failure_doubts(effect)
         if self.table_p[effect] >= self.alpha:
-            found.append(f"{p_text(self.table_p[effect], self.alpha)} after Holm over all {len(self.raw_p)} effects")
-        strict = adjusted >= self.alpha / VERY_NEAR or not isinstance(effect, str)
+            found.append(f"{p_text(self.table_p[effect], self.alpha)} after Holm over all {self.tests} effects")
+        if self._wide_level_p(effect) >= self.alpha:
+            found.append(f"{p_text(self._wide_level_p(effect), self.alpha)} if one level varies most")
+        strict = adjusted >= self.alpha / VERY_NEAR or isinstance(effect, tuple)
         if self.other.other_scale is not None:
             found.append(self._unconfirmed(self.other.other_scale, effect, factor, at=1.0 if strict else CLEARLY))
-        exact = self.other.exact if adjusted >= self.alpha / NEAR else None
+        untrended = isinstance(effect, str) and effect not in self.axes_of_trends
+        exact = self.other.exact if untrended and adjusted >= self.alpha / NEAR else None
         if exact is not None and exact.least * factor < self.alpha <= exact.p * factor:
             found.append(f"an exact test gives {p_text(min(1.0, exact.p * factor), self.alpha)}")
-        if isinstance(effect, str) and effect in self.design.aliases:
-            found.append(f"aliased with {listed(self.design.aliases[effect])}")
+        single = effect.factor if isinstance(effect, FactorTrend) else effect
+        if isinstance(single, str) and single in self.design.aliases:
+            found.append(f"aliased with {listed(self.design.aliases[single])}")
         if effect in self.only_these_cases:
             found.append("shown for these cases only: with new cases it may not hold")
         return [text for text in found if text]
+
+    def _wide_level_p(self, effect: Effect) -> float:
+        """Return the p-value of an effect if one level of the only factor may have a much larger variance."""
+        p = self.adjusted_p(effect)
+        alone = isinstance(effect, str) and effect not in self.axes_of_trends and len(self.design.factors) == 1
+        if not alone or not self.cells.independent or self.cells.pooled:
+            return p
+        return min(1.0, p * effects.wide_level_factor(len(self.cells.means), self.design.replicates[0]))
 
     def failure_doubts(self, effect: Effect) -> list[str]:
         """Return the analyses with failed runs as worst outcomes that do not confirm a significant effect."""
@@ -170,8 +199,17 @@ class SweepTests:
 
     def _unconfirmed(self, way: Analysis, effect: Effect, factor: float, at: float = 1.0) -> str:
         """Return a note if another analysis does not find an effect at `at` × alpha, with the same correction."""
-        p = min(1.0, factor * effects.anova_type_test(way.cells, self.axes(effect)).p)
-        return f"{way.name}, {p_text(p, self.alpha)}" if p >= at * self.alpha else ""
+        p = min(1.0, factor * self.p_in(way.cells, effect))
+        if p >= at * self.alpha:
+            return f"{way.name}, {p_text(p, self.alpha)}"
+        if isinstance(effect, FactorTrend) and self.trend(effect, way.cells).value * self.trend(effect).value < 0.0:
+            return f"{way.name}, the trend has the other sign"
+        return ""
+
+    @property
+    def tests(self) -> int:
+        """Return the number of tests of main effects, trends and interactions."""
+        return len(self.raw_p) - len(self.axes_of_trends)
 
     @cached_property
     def caveats(self) -> list[str]:
@@ -227,55 +265,100 @@ def run_tests(data: ExperimentData, design: Factorial, cells: Cells) -> SweepTes
             for a, b in combinations(range(len(design.factors)), 2)
             if design.incomplete is None or design.incomplete.estimable(a, b)
         ]
-    raw = _raw(cells, design, pairs)
-    main, both = _adjusted(raw, data)
+    axes = _axes_of_trends(data, design)
+    raw = _raw(cells, design, pairs, axes)
+    adjusted = _adjusted(raw, data)
     for_new = cells_for_new_cases(design, cells)
     only_these: set[Effect] = set()
     if for_new is not None:
-        new_main, new_both = _adjusted(_raw(for_new, design, pairs), data)
-        alpha = data.analysis.alpha
-        only_these |= {factor for factor in main if main[factor] < alpha <= new_main[factor]}
-        only_these |= {pair for pair in both if both[pair] < alpha <= new_both[pair]}
+        alpha, new = data.analysis.alpha, _adjusted(_raw(for_new, design, pairs, axes), data)
+        only_these = {effect for effect in adjusted if adjusted[effect] < alpha <= new[effect]}
+    over_table = dict(zip(raw, effects.holm(list(raw.values())), strict=True))
     return SweepTests(
         data=data,
         design=design,
         cells=cells,
         tables={factor: _level_table(cells, position[factor], data.analysis.alpha) for factor in parameters},
-        main_p=main,
-        interaction_p=both,
-        raw_p=raw,
-        table_p=dict(zip(raw, effects.holm(list(raw.values())), strict=True)),
+        main_p={effect: p for effect, p in adjusted.items() if isinstance(effect, str)},
+        interaction_p={effect: p for effect, p in adjusted.items() if isinstance(effect, tuple)},
+        raw_p=raw | {f: min(1.0, len(SHAPES) * min(raw[FactorTrend(f, shape)] for shape in SHAPES)) for f in axes},
+        table_p=_with_factors(over_table),
         other=Robustness(data, design),
         only_these_cases=frozenset(only_these),
+        axes_of_trends=axes,
+        trend_p={effect: p for effect, p in adjusted.items() if isinstance(effect, FactorTrend)},
     )
 
 
-def _raw(cells: Cells, design: Factorial, pairs: Sequence[tuple[str, str]]) -> dict[Effect, float]:
-    """Return the unadjusted p-values of main effects and interactions."""
-    position = {factor: k for k, factor in enumerate(design.factors)}
-    found: dict[Effect, float] = {f: effects.anova_type_test(cells, (k,)).p for f, k in position.items() if f != SYSTEM}
-    return found | {(a, b): effects.anova_type_test(cells, (position[a], position[b])).p for a, b in pairs}
+def _axes_of_trends(data: ExperimentData, design: Factorial) -> dict[str, Axis]:
+    """Return the axes of the declared trends whose factors have enough levels left."""
+    return {
+        factor: axis_of([float(level) for level in tried if isinstance(level, int | float)])
+        for factor, tried in zip(design.factors, design.levels, strict=True)
+        if data.analysis.has_trend(factor, tried)
+    }
 
 
-def _adjusted(
-    raw: Mapping[Effect, float], data: ExperimentData
-) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
-    """Return the adjusted p-values of main effects and of interactions."""
+def _raw(
+    cells: Cells, design: Factorial, pairs: Sequence[tuple[str, str]], axes: Mapping[str, Axis]
+) -> dict[Effect, float]:
+    """Return the unadjusted p-values of all tests; a factor with an axis is tested for trends."""
+    tested: list[Effect] = []
+    for factor in design.factors:
+        if factor in axes:
+            tested += [FactorTrend(factor, shape) for shape in SHAPES]
+        elif factor != SYSTEM:
+            tested.append(factor)
+    return {effect: _p_of(cells, design, effect, axes) for effect in (*tested, *pairs)}
+
+
+def _p_of(cells: Cells, design: Factorial, effect: Effect, axes: Mapping[str, Axis]) -> float:
+    """Return the unadjusted p-value of an effect; of a factor with trends, by Bonferroni's correction for both."""
+    position = design.factors.index
+    if isinstance(effect, FactorTrend):
+        contrast = trend(cells, position(effect.factor), axes[effect.factor], effect.shape)
+        return levels.t_comparison(contrast, 1, 0.05).p_adjusted if contrast.estimable else 1.0
+    if isinstance(effect, str) and effect in axes:
+        by_shape = [_p_of(cells, design, FactorTrend(effect, shape), axes) for shape in SHAPES]
+        return min(1.0, len(by_shape) * min(by_shape))
+    factors = (effect,) if isinstance(effect, str) else effect
+    return effects.anova_type_test(cells, tuple(map(position, factors))).p
+
+
+def _adjusted(raw: Mapping[Effect, float], data: ExperimentData) -> dict[Effect, float]:
+    """Return the adjusted p-values of all effects: interactions over all pairs, the others within their families."""
     pairs = {effect: p for effect, p in raw.items() if isinstance(effect, tuple)}
-    both = effects.holm(list(pairs.values()))
-    single = {effect: p for effect, p in raw.items() if isinstance(effect, str)}
-    return holm_by_family(single, data.analysis.families), dict(zip(pairs, both, strict=True))
+    single: dict[Effect, float] = {effect: p for effect, p in raw.items() if not isinstance(effect, tuple)}
+    families = [
+        [effect for factor in family for effect in single if effect == factor or _is_trend_of(effect, factor)]
+        for family in data.analysis.families
+    ]
+    both = dict(zip(pairs, effects.holm(list(pairs.values())), strict=True))
+    return _with_factors(holm_by_family(single, families)) | both
 
 
-def holm_by_family(p_values: Mapping[str, float], families: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Apply Holm's correction within each family; factors without a family form another one."""
-    assigned = {factor for family in families for factor in family}
-    rest = [factor for factor in p_values if factor not in assigned]
-    adjusted: dict[str, float] = {}
+def _is_trend_of(effect: Effect, factor: str) -> bool:
+    return isinstance(effect, FactorTrend) and effect.factor == factor
+
+
+def _with_factors(p_values: Mapping[Effect, float]) -> dict[Effect, float]:
+    """Add the p-value of every factor with trends: the smaller of the two, both corrected."""
+    found = dict(p_values)
+    for effect, p in p_values.items():
+        if isinstance(effect, FactorTrend):
+            found[effect.factor] = min(p, found.get(effect.factor, math.inf))
+    return found
+
+
+def holm_by_family(p_values: Mapping[Key, float], families: Sequence[Sequence[Key]]) -> dict[Key, float]:
+    """Apply Holm's correction within each family; tests without a family form another one."""
+    assigned = {test for family in families for test in family}
+    rest = [test for test in p_values if test not in assigned]
+    adjusted: dict[Key, float] = {}
     for family in (*families, rest):
-        tested = [factor for factor in family if factor in p_values and factor not in adjusted]
-        adjusted |= zip(tested, effects.holm([p_values[factor] for factor in tested]), strict=True)
-    return {factor: adjusted[factor] for factor in p_values}
+        tested = [test for test in family if test in p_values and test not in adjusted]
+        adjusted |= zip(tested, effects.holm([p_values[test] for test in tested]), strict=True)
+    return {test: adjusted[test] for test in p_values}
 
 
 def _level_table(cells: Cells, factor: int, alpha: float) -> LevelTable:
@@ -298,6 +381,8 @@ def two_level_difference(sweep: SweepTests, factor: str) -> levels.Comparison | 
     return inverted(replace(contrast, df=df), sweep.main_p[factor], sweep.alpha)
 
 
-def method_of(sweep: SweepTests) -> str:
-    """Return the name of the test of main effects."""
+def method_of(sweep: SweepTests, factor: str) -> str:
+    """Return the name of the test of a main effect."""
+    if factor in sweep.axes_of_trends:
+        return TRENDS
     return ATS if sweep.design.replicates[0] >= 2 else INTERACTION_ERROR

@@ -83,7 +83,7 @@ def _by_seeds(sweep: SweepTests, factor: str) -> dict[int, float]:
     seeds = sweep.design.replicates[0]
     error = math.sqrt(float(np.mean([contrast.standard_error**2 for contrast in contrasts])))
     df = max(1.0, float(np.mean([contrast.df for contrast in contrasts])))
-    alpha = sweep.alpha / len(sweep.raw_p)
+    alpha = sweep.alpha / sweep.tests
     power = 1.0 - (1.0 - NOMINAL_POWER) / len(contrasts)
     found = {seeds: detectable_difference(error, df, len(weights), alpha, power)}
     for count in SEEDS:

@@ -14,6 +14,7 @@ from setpoint.analysis.factors.factor_tests import run_tests
 from setpoint.analysis.factors.impact import MOST_IMPACTFUL, main_effect, most_impactful
 from setpoint.analysis.factors.interactions import interactions
 from setpoint.analysis.factors.resolution import resolution
+from setpoint.analysis.factors.trends import trend_claims, untested_trends
 from setpoint.formatting import listed
 
 
@@ -30,6 +31,7 @@ def sweep_claims(data: ExperimentData) -> list[Claim]:
         *(level_claim(sweep, factor) for factor in sweep.parameters),
         *_dropped_factor_claims(data, design),
         *(main_effect(sweep, factor, bounds.get(factor)) for factor in sweep.parameters),
+        *trend_claims(sweep),
         *equivalence,
         *interactions(sweep),
         resolution(sweep),
@@ -41,6 +43,7 @@ def _refusals(data: ExperimentData, design: Factorial, obstacle: Obstacle) -> li
     return [
         unanswered(ClaimKind.MOST_IMPACTFUL, MOST_IMPACTFUL, obstacle, n_runs=design.n_runs),
         *(no_level_claim(design, factor, obstacle) for factor in swept(data)),
+        *untested_trends(data, design, obstacle),
         *(no_equivalence_claims(design, data.analysis.margin, swept(data), obstacle)),
     ]
 

@@ -145,7 +145,7 @@ def _interval(sample: Sequence[float], mean: float, scale: Scale, alpha: float) 
 
 
 @dataclass(frozen=True)
-class _Compared:
+class _BestSet:
     """Configurations with at least two runs: their means, the near-best ones, and the lead of the observed best."""
 
     means: Mapping[int, float]
@@ -155,7 +155,7 @@ class _Compared:
     blocks: int
 
 
-def _compare(observations: Sequence[Observation], data: ExperimentData, scale: Scale) -> _Compared | None:
+def _compare(observations: Sequence[Observation], data: ExperimentData, scale: Scale) -> _BestSet | None:
     """Return multiple comparisons with the best; None if not testable."""
     table = _Table.of(observations)
     cells = None if table is None else table.cells(scale.unit(table.values))
@@ -165,7 +165,7 @@ def _compare(observations: Sequence[Observation], data: ExperimentData, scale: S
     found = best_set_of_cells(cells, alpha)
     doubts = _doubts(observations, keys, found, alpha) if found.lead and found.lead.p_adjusted < alpha else ()
     means = dict(zip(keys, cells.means.tolist(), strict=True))
-    return _Compared(means, frozenset(keys[k] for k in found.members), found.lead, doubts, table.blocks)
+    return _BestSet(means, frozenset(keys[k] for k in found.members), found.lead, doubts, table.blocks)
 
 
 def _doubts(observations: Sequence[Observation], keys: Sequence[int], found: BestSet, alpha: float) -> tuple[str, ...]:

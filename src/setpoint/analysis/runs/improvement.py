@@ -42,15 +42,15 @@ class _Cell:
 
 
 @dataclass(frozen=True)
-class _Question:
+class _StageQuestion:
     kind: ClaimKind
     heading: str
     stage: str
 
 
-SFT = _Question(ClaimKind.SFT_AGAINST_BASE, "SFT against the base", "SFT")
-DAGGER = _Question(ClaimKind.DAGGER_AGAINST_SFT, "DAgger against its SFT parent", "DAgger")
-GRPO = _Question(ClaimKind.GRPO_AGAINST_SFT, "GRPO against its SFT parent", "GRPO")
+SFT = _StageQuestion(ClaimKind.SFT_AGAINST_BASE, "SFT against the base", "SFT")
+DAGGER = _StageQuestion(ClaimKind.DAGGER_AGAINST_SFT, "DAgger against its SFT parent", "DAgger")
+GRPO = _StageQuestion(ClaimKind.GRPO_AGAINST_SFT, "GRPO against its SFT parent", "GRPO")
 
 
 def improvement_claims(data: ExperimentData) -> list[Claim]:
@@ -134,7 +134,7 @@ def _cell(system: str, label: str, pairs: Sequence[tuple[Metrics, Metrics]], sca
     return _Cell(system, label, differences, len(measured) - len(usable))
 
 
-def _claims(question: _Question, cells: Sequence[_Cell], scale: Scale, data: ExperimentData) -> list[Claim]:
+def _claims(question: _StageQuestion, cells: Sequence[_Cell], scale: Scale, data: ExperimentData) -> list[Claim]:
     by_system = {system: [cell for cell in cells if cell.system == system] for system in data.systems}
     by_system = {system: family for system, family in by_system.items() if family}
     overall = [
@@ -219,7 +219,9 @@ class _Entry:
         return len(self.observed)
 
 
-def _family_claims(question: _Question, entries: Sequence[_Entry], scale: Scale, data: ExperimentData) -> list[Claim]:
+def _family_claims(
+    question: _StageQuestion, entries: Sequence[_Entry], scale: Scale, data: ExperimentData
+) -> list[Claim]:
     """Make the claims, with Holm's correction over testable entries, and intervals that invert the adjusted tests."""
     tested = {k: entry.difference for k, entry in enumerate(entries) if isinstance(entry.difference, Contrast)}
     results = family_of(tested, data.analysis.alpha)
@@ -227,7 +229,7 @@ def _family_claims(question: _Question, entries: Sequence[_Entry], scale: Scale,
 
 
 def _claim(
-    question: _Question, entry: _Entry, compared: Comparison | None, scale: Scale, data: ExperimentData
+    question: _StageQuestion, entry: _Entry, compared: Comparison | None, scale: Scale, data: ExperimentData
 ) -> Claim:
     subject = OneCell(entry.label) if entry.label else None
     which = f", {entry.label}" if entry.label else ", mean of all cells" if entry.cells > 1 else ""

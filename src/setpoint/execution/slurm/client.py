@@ -21,6 +21,7 @@ from setpoint.execution.slurm.parsing import (
     control,
     is_truncated,
     queue,
+    submitted_id,
 )
 
 _BUSY = (
@@ -35,7 +36,12 @@ _NAMED_LIMIT = re.compile(r"\b(?:Assoc|QOS|Part)\w+Limit\b")
 _IDS_PER_CALL = 200
 """Job ids per command line."""
 # Variables that sbatch would pass from a surrounding job to the submitted one; see "INPUT ENVIRONMENT" in sbatch(1).
-_SCRUBBED = re.compile(r"SLURM_(?!CONF$|CLUSTERS$)|SBATCH_(?!(ACCOUNT|PARTITION|QOS|CONSTRAINT|RESERVATION)$)")
+# Likewise those that filter or reformat what the other commands print, or that limit what `scancel` cancels.
+KEPT_VARIABLES = (
+    *("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"),
+    *(f"SBATCH_{name}" for name in ("ACCOUNT", "PARTITION", "QOS", "CONSTRAINT", "RESERVATION")),
+)
+SCRUBBED_PREFIXES = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SINFO_", "SACCTMGR_")
 
 
 class Unavailable(SetpointError):
@@ -110,8 +116,11 @@ class Client:
                 f"SLURM does not answer ({error}). Nothing was started; repeat the command when `sinfo` works."
             ) from error
 
-    def submit(self, script: Path, options: Iterable[str] = ()) -> str:
+    def submit(self, script: Path, options: Iterable[str] = (), *, name: str) -> str:
         """Submit a script and return the job id.
+
+        Args:
+            name: name of the job, to find it if `sbatch` prints no id.
 
         Raises:
             Refused: SLURM rejected the script; the message quotes its reason.
@@ -119,10 +128,16 @@ class Client:
             Unavailable: no answer; the job may have been accepted nevertheless.
         """
         self.require()
-        done = self._call("sbatch", "--parsable", *options, "--", str(script))
+        done = self._call("sbatch", "--parsable", *options, "--", str(script), utc=False)
         if done.returncode:
             raise _refusal(done.stderr)
-        return done.stdout.strip().splitlines()[-1].partition(";")[0]
+        job = submitted_id(done.stdout)
+        if job is not None:
+            return job
+        found = self.find([name])
+        if not found:
+            raise Unavailable(f"sbatch printed no job id, and there is no job {name!r}")
+        return max(found, key=lambda entry: entry.submitted_s).array
 
     def queue(self, jobs: Sequence[str], *, ended: bool = True) -> dict[str, QueueEntry]:
         """Return job or task -> queue entry for these jobs; an array is given by its id.
@@ -138,17 +153,22 @@ class Client:
             found |= queue(self._squeue("--jobs", ",".join(chunk), *(["--states=all"] if ended else [])))
         return found
 
-    def find(self, names: Sequence[str]) -> dict[str, str]:
-        """Return job name -> id of the job or array, for jobs that the controller still remembers.
+    def find(self, names: Sequence[str], *, ended: bool = True) -> list[QueueEntry]:
+        """Return the user's jobs of these names that the controller still remembers.
+
+        Args:
+            ended: whether to include finished ones.
 
         Raises:
             Unavailable: no answer.
         """
-        found: dict[str, str] = {}
+        states = ["--states=all"] if ended else []
+        found: list[QueueEntry] = []
         for chunk in _chunks(names):
-            for job, entry in queue(self._squeue("--name", ",".join(chunk), "--states=all")).items():
-                found[entry.name] = job.partition("_")[0]
-        return found
+            listed = self._squeue("--name", ",".join(chunk), "--user", str(os.getuid()), *states)
+            found += queue(listed).values()
+        wanted, users = set(names), {user_name(), str(os.getuid())}
+        return [entry for entry in found if entry.name in wanted and entry.user in users]
 
     def accounting(self, jobs: Sequence[str]) -> list[QueueEntry]:
         """Return the last state of each job in the accounting database, with out-of-memory events of its steps.
@@ -226,14 +246,14 @@ class Client:
         """Return the smallest of the user's limits on jobs in the queue; None if accounting reports none."""
         try:
             done = self._call(
-                *("sacctmgr", "-n", "-P", "show", "assoc", f"user={_user()}"),
+                *("sacctmgr", "-n", "-P", "show", "assoc", f"user={user_name()}"),
                 "format=MaxSubmitJobs,GrpSubmitJobs",
                 timeout_s=5.0,
             )
         except SetpointError:
             return None
-        found = [int(number) for number in re.findall(r"\d+", done.stdout)] if done.returncode == 0 else []
-        return min(found, default=None)
+        rows = [row for row in done.stdout.splitlines() if re.fullmatch(r"\d*\|\d*", row) is not None]
+        return min((int(number) for row in rows for number in row.split("|") if number), default=None)
 
     def _squeue(self, *which: str) -> str:
         done = self._call("squeue", "-h", "-o", QUEUE_FORMAT, *which)
@@ -243,7 +263,9 @@ class Client:
             raise Unavailable(_reason(done.stderr))
         return done.stdout
 
-    def _call(self, *command: str, timeout_s: float | None = None) -> "subprocess.CompletedProcess[str]":
+    def _call(
+        self, *command: str, timeout_s: float | None = None, utc: bool = True
+    ) -> "subprocess.CompletedProcess[str]":
         limit_s = timeout_s or self._timeout_s
         try:
             return subprocess.run(
@@ -254,7 +276,7 @@ class Client:
                 timeout=limit_s,
                 check=False,
                 stdin=subprocess.DEVNULL,
-                env=_environment(os.environ),
+                env=_environment(os.environ) | ({"TZ": "UTC"} if utc else {}),
             )
         except subprocess.TimeoutExpired as error:
             raise Unavailable(f"{command[0]} did not answer within {limit_s:g} s") from error
@@ -267,8 +289,22 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
 
     SBATCH_ variables for account, partition, QOS, constraint and reservation are kept, as for a plain `sbatch`.
     """
-    kept = {name: value for name, value in variables.items() if _SCRUBBED.match(name) is None}
+    kept = {
+        name: value
+        for name, value in variables.items()
+        if name in KEPT_VARIABLES or not name.startswith(SCRUBBED_PREFIXES)
+    }
     return kept | {"LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}
+
+
+def user_name() -> str:
+    """Return the login name of this process's user, as SLURM shows it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _refusal(stderr: str) -> SetpointError:
@@ -295,9 +331,3 @@ def _number(text: str, default: int = 0) -> int:
 
 def _chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
     return (items[start : start + _IDS_PER_CALL] for start in range(0, len(items), _IDS_PER_CALL))
-
-
-def _user() -> str:
-    import getpass
-
-    return getpass.getuser()

@@ -175,7 +175,7 @@ class SlurmExecutor:
             batch = self._batch(tasks[:size])
             write_batch(self._site, batch)
             try:
-                self._register(batch, tasks[:size], self._client.submit(batch.script))
+                self._register(batch, tasks[:size], self._client.submit(batch.script, name=batch.name))
                 return size
             except SubmitLimit:
                 _discard(batch)
@@ -190,7 +190,7 @@ class SlurmExecutor:
         return 0
 
     def _register(self, batch: Batch, tasks: Sequence[Task], job: str) -> None:
-        add_job(batch, job)
+        add_job(batch.jobs_file, job)
         stem = batch.folder / LOGS / batch.name
         for index, task in enumerate(tasks):
             self._waiting.pop(task.stage_id, None)
@@ -203,12 +203,12 @@ class SlurmExecutor:
         Raises:
             Unavailable: SLURM still does not answer.
         """
-        job = self._client.find([batch.name]).get(batch.name)
+        found = self._client.find([batch.name])
         self._unconfirmed = None
-        if job is None:
-            _discard(batch)
+        if found:
+            self._register(batch, tasks, max(found, key=lambda entry: entry.submitted_s).array)
         else:
-            self._register(batch, tasks, job)
+            _discard(batch)
 
     def _groups(self) -> Iterable[list[Task]]:
         """Group the waiting stages into arrays with equal requests."""
@@ -251,7 +251,7 @@ class SlurmExecutor:
         kind = tasks[0].kind
         resources, exclude = self._needs(tasks[0])
         return Batch(
-            name=job_name(self._site.experiment, self._folder.name[4:], str(self._batches), kind),
+            name=job_name(kind, str(self._batches), self._folder.name[4:], self._site.token, self._site.experiment),
             folder=self._folder,
             kind=kind,
             stages=tuple(task.stage_id for task in tasks),
@@ -259,6 +259,7 @@ class SlurmExecutor:
             gpu=kind not in self._request.cpu_kinds,
             exclude=exclude,
             comments={task.stage_id: self._request.comments.get(task.stage_id, "") for task in tasks},
+            home=self._folder,
         )
 
     def _room(self) -> int:

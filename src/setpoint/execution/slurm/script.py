@@ -2,14 +2,18 @@
 
 <name>.sbatch   the script
 <name>.json     its stages in array order, and their dependencies
-<name>.jobs     the job ids of its submissions, one per line
+<name>.jobs     its submissions, one per line: the job id and the time
 logs/           output of SLURM and the script; the output of a stage is in the folder of its attempt
 """
 
+import hashlib
+import os
 import re
 import shlex
+import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,12 +28,15 @@ from setpoint.artifacts import (
 )
 from setpoint.execution.attempt import EXIT_SAVED
 from setpoint.execution.machine import worker_variables
+from setpoint.execution.slurm.client import KEPT_VARIABLES
 from setpoint.execution.slurm.profile import Profile
 from setpoint.execution.slurm.resources import Resources
 from setpoint.regular_files import read_end
 
 MARKS = "marks"
 LOGS = "logs"
+_SUBMISSION = re.compile(r"([0-9]{1,18})(?: (\S+))?")
+_MOST_SCRIPT = 4_000_000
 LinkKind = Literal["aftercorr", "afterok", "afterany"]
 _LINK_KINDS: tuple[LinkKind, ...] = get_args(LinkKind)
 
@@ -60,6 +67,11 @@ class Site:
         """Folder of the experiment's SLURM files."""
         return self.workspace.absolute() / "experiments" / self.experiment / "slurm"
 
+    @property
+    def token(self) -> str:
+        """Part of every job name: it differs between workspaces, so that equal experiment ids do not meet."""
+        return hashlib.blake2b(os.fsencode(self.workspace.resolve()), digest_size=4).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -71,6 +83,7 @@ class Batch:
         after: dependencies on other batches.
         exclude: nodes to avoid.
         comments: stage id -> comment on the stage in the script.
+        home: the folder for which the script was written; another one if the workspace was copied or moved since.
     """
 
     name: str
@@ -82,6 +95,7 @@ class Batch:
     after: tuple[Link, ...] = ()
     exclude: tuple[str, ...] = ()
     comments: dict[str, str] = field(default_factory=dict)
+    home: Path = Path()
 
     @property
     def script(self) -> Path:
@@ -93,23 +107,42 @@ class Batch:
         """The file with the job ids of its submissions."""
         return self.folder / f"{self.name}.jobs"
 
-    def jobs(self) -> list[str]:
-        """Return the job ids of its submissions, oldest first."""
-        return read_jobs(self.jobs_file)
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A submission of a script.
+
+    Attributes:
+        job: id of the job or array.
+        at_s: when, in s since 1970; 0 if unknown. Submissions are ordered by it: ids are reused.
+    """
+
+    job: str
+    at_s: float
 
 
-def read_jobs(path: Path) -> list[str]:
-    """Return the job ids in a `.jobs` file; empty if it is missing."""
+def read_jobs(path: Path) -> list[Submission]:
+    """Return the submissions in a `.jobs` file, oldest first; empty if it is missing."""
     try:
-        return [word for word in read_end(path, 100_000).decode("ascii", "replace").split() if word.isdecimal()]
+        lines = read_end(path, 100_000).decode("ascii", "replace").splitlines()
     except OSError:
         return []
+    found = [(match[1], match[2]) for line in lines if (match := _SUBMISSION.fullmatch(line)) is not None]
+    return [Submission(job, utc_seconds(at or "")) for job, at in found]
 
 
-def add_job(batch: Batch, job: str) -> None:
-    """Record that `batch` was submitted as `job`."""
-    with batch.jobs_file.open("a", encoding="utf-8") as stream:
-        stream.write(f"{job}\n")
+def add_job(jobs_file: Path, job: str) -> None:
+    """Record in a `.jobs` file that its script was submitted as `job`."""
+    with jobs_file.open("a", encoding="utf-8") as stream:
+        stream.write(f"{job} {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n")
+
+
+def utc_seconds(text: str) -> float:
+    """Return a time such as `2026-01-31T12:00:00Z` in s since 1970; 0 if it is none."""
+    try:
+        return datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def write_batch(site: Site, batch: Batch) -> None:
@@ -118,6 +151,7 @@ def write_batch(site: Site, batch: Batch) -> None:
     described = {
         "schema": 1,
         "name": batch.name,
+        "folder": str(batch.home),
         "kind": batch.kind,
         "stages": list(batch.stages),
         "after": [asdict(link) for link in batch.after],
@@ -131,14 +165,30 @@ def write_batch(site: Site, batch: Batch) -> None:
 def read_batches(folder: Path, *, skip: Collection[Path] = ()) -> Iterator[tuple[Path, Batch]]:
     """Yield (path of the list, batch) for each batch in an experiment's `slurm` folder, except damaged ones and `skip`.
 
-    The lists do not record whether the stages use a GPU.
+    The batches of a copied workspace belong to the original, with their jobs. The stages are those of the script, which
+    may have been edited. The lists do not record whether the stages use a GPU.
     """
     for path in sorted(folder.glob("*/*.json")):
-        if path not in skip:
-            try:
-                yield path, read_batch(path)
-            except DamagedError:
-                continue
+        if path in skip:
+            continue
+        try:
+            batch = read_batch(path)
+        except DamagedError:
+            continue
+        if batch.home == path.parent or not batch.home.exists() or batch.home.samefile(path.parent):
+            yield path, replace(batch, stages=_stages_in(batch.script) or batch.stages)
+
+
+def _stages_in(script: Path) -> tuple[str, ...]:
+    """Return the stages in the array `stages` of a script; empty if there is none."""
+    try:
+        lines = read_end(script, _MOST_SCRIPT).decode("utf-8", "replace").splitlines()
+        block = lines[lines.index("stages=(") + 1 :]
+        names = [line.partition("#")[0].strip() for line in block[: block.index(")")]]
+    except (OSError, ValueError):
+        return ()
+    found = tuple(filter(None, names))
+    return found if all(map(is_identifier, found)) else ()
 
 
 def read_batch(path: Path) -> Batch:
@@ -152,6 +202,7 @@ def read_batch(path: Path) -> Batch:
     batch = Batch(
         name=fields.text("name"),
         folder=path.parent,
+        home=Path(fields.text("folder")),
         kind=fields.text("kind"),
         stages=fields.texts("stages"),
         resources=Resources(
@@ -193,6 +244,7 @@ def script_text(site: Site, batch: Batch) -> str:
             f"stages=(\n{stages}\n)",
             f"workspace={shlex.quote(str(site.workspace.absolute()))}",
             f"marks={shlex.quote(str(site.folder / MARKS))}",
+            f"script={shlex.quote(batch.name)}",
             f"setpoint=({shlex.join(site.command)})",
             f"most_requeues={site.profile.most_requeues}",
             *_fallback_log(batch),
@@ -247,7 +299,8 @@ def submit_text(site: Site, batches: Iterable[Batch], collect: Path, recorder: P
             lines.append(f'submit {recorder.stem} --dependency="afterany:{of}" --export="ALL,recorded={of}"')
     ends = ":".join(f"${{{name}}}" for name in variable.values())
     lines.append(f'submit {collect.stem} --dependency="afterany:{ends}"')
-    return _SUBMIT.replace("@EXPERIMENT@", _one_line(site.experiment)).replace("@LINES@", "\n".join(lines))
+    text = _SUBMIT.replace("@EXPERIMENT@", _one_line(site.experiment)).replace("@KEPT@", " | ".join(KEPT_VARIABLES))
+    return text.replace("@LINES@", "\n".join(lines))
 
 
 def plain_text(site: Site, name: str, log: Path, body: str, options: dict[str, str]) -> str:
@@ -346,8 +399,9 @@ interrupted=''
 mark() { # start|end, exit code: written to a temporary file and renamed, so it is never partial
     local TZ=UTC folder=$marks/$stage name=$job-$restart.$1.json
     mkdir -p -- "$folder" &&
-        printf '{"schema": 1, "job": "%s", "restart": %d, "node": "%s", "at": "%(%FT%TZ)T", "exit_code": %s}\n' \
-            "$job" "$restart" "${SLURMD_NODENAME:-}" -1 "$2" >"$folder/.$name" &&
+        printf '{"schema": 1, "script": "%s", "job": "%s", "restart": %d, "node": "%s", "at": "%(%FT%TZ)T", ' \
+            "$script" "$job" "$restart" "${SLURMD_NODENAME:-}" -1 >"$folder/.$name" &&
+        printf '"exit_code": %s}\n' "$2" >>"$folder/.$name" &&
         mv -f -- "$folder/.$name" "$folder/$name"
 }
 forward() { # USR1: the time limit is near; TERM: preemption. The stage saves a checkpoint
@@ -357,6 +411,7 @@ forward() { # USR1: the time limit is near; TERM: preemption. The stage saves a 
 trap 'mark end $?' EXIT
 trap 'warned=1; forward USR1' USR1
 trap 'forward TERM' TERM
+[ "$restart" != 0 ] || rm -f -- "$marks/$stage/$job"-*.json # of an earlier job: ids are reused
 mark start null
 
 if ! command -v "${setpoint[0]}" >/dev/null; then
@@ -387,18 +442,28 @@ _SUBMIT = r"""#!/bin/bash
 # Submits all stages of experiment @EXPERIMENT@. No process has to keep running: SLURM enforces the order, and
 # the last job writes the report. To monitor progress: setpoint slurm status @EXPERIMENT@
 set -euo pipefail
+for variable in "${!SLURM_@}" "${!SBATCH_@}" "${!SQUEUE_@}" "${!SCANCEL_@}"; do # of a surrounding job, or filters
+    case $variable in @KEPT@) ;; *) unset "$variable" ;; esac
+done
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 mkdir -p logs
 
 jobs=()
 submit() { # script name, sbatch options; stores the job id in $job
-    local name=$1
+    local name=$1 printed
     shift
-    job=$(sbatch --parsable "$@" "$name.sbatch") || abort "$name"
-    job=${job%%;*}
+    printed=$(sbatch --parsable "$@" "$name.sbatch") || abort "$name"
+    job=$(grep -xE '[0-9]+(;.*)?' <<<"$printed" | tail -n 1 | cut -d ';' -f 1) || job='' # among banners
+    [ -n "$job" ] || job=$(named "$name")
+    [ -n "$job" ] || abort "$name"
     jobs+=("$job")
-    echo "$job" >>"$name.jobs"
+    TZ=UTC printf '%s %(%FT%TZ)T\n' "$job" -1 >>"$name.jobs"
     echo "$name: job $job" >&2
+}
+named() { # id of the newest job of this script, for sbatch printed none
+    local of
+    of=$(sed -n 's/^#SBATCH --job-name=//p' "$1.sbatch" | tr -d '"')
+    squeue -h -u "$(id -u)" -n "$of" -o '%V %F' | sort | tail -n 1 | cut -d ' ' -f 2 || true
 }
 abort() { # cancel the jobs submitted so far: an incomplete experiment is of no use in the queue
     echo "SLURM did not accept $1; cancelling jobs: ${jobs[*]:-none}" >&2

@@ -7,22 +7,24 @@
 5. `scontrol`, and on clusters without accounting its output saved by the recorder job
 6. a job that no source knows and that has no end mark is lost; it never counts as a success
 
-A source that does not answer changes nothing.
+A source that does not answer changes nothing. An entry counts only if it is about our job: ids are reused, and other
+workspaces and users have jobs too, so user, name of the script and time of submission must agree.
 """
 
+import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from setpoint.artifacts import Attempt, Fields, StageConfig, StageFolder, create_json, read_json, read_lock
-from setpoint.errors import InputError
+from setpoint.artifacts import Attempt, StageConfig, StageFolder, create_json, read_lock
 from setpoint.execution.attempt import EXIT_BUSY, EXIT_NOT_READY, EXIT_SAVED
-from setpoint.execution.slurm.client import Client, Unavailable
+from setpoint.execution.slurm.client import Client, Unavailable, user_name
+from setpoint.execution.slurm.marks import StartMark, exit_code, read_starts, starts
 from setpoint.execution.slurm.parsing import QueueEntry, control
-from setpoint.execution.slurm.script import LOGS, MARKS, Batch, read_batches, read_jobs
+from setpoint.execution.slurm.script import LOGS, MARKS, Batch, Submission, read_batches, read_jobs
 from setpoint.execution.task import Outcome
 from setpoint.records.failure import FailureClass, failure_of, read_failure
 from setpoint.regular_files import read_end
@@ -32,6 +34,10 @@ _NO_LOG = "0:53"
 """Exit code that SLURM reports for a job whose log cannot be opened."""
 _LOG_TAIL = 4000
 _MOST_RECORDED = 10_000_000
+_CLOCK_SKEW_S = 3600.0
+"""Largest difference between the clocks of two machines; munge accepts less."""
+_CONTROL_PER_POLL = 10
+"""Number of arrays per poll for which `scontrol`, which takes one job a call, is asked."""
 _OOM_LINE = re.compile(r"^slurmstepd(-\S+)?: error: .*(exceeded ((job|step) )?memory limit|oom[-_ ]kill)", re.I | re.M)
 
 
@@ -84,16 +90,29 @@ class _ArrayTask:
     """Array task of a stage.
 
     Attributes:
-        array: id of the job array.
-        index: index of the task in the array.
         job: job id, `array_index`.
+        script: name of its script, and of the job.
         log_stem: path of the log without the job id.
+        submitted_s: earliest time of submission, in s since 1970; 0 if unknown.
+        marked_s: time of its start mark; None without one.
     """
 
-    array: str
-    index: int
     job: str
+    script: str
     log_stem: Path
+    submitted_s: float = 0.0
+    marked_s: float | None = None
+
+    @property
+    def array(self) -> str:
+        """Id of the job array."""
+        return self.job.partition("_")[0]
+
+    def describes(self, entry: QueueEntry) -> bool:
+        """Return whether an entry with this id is about this submission of the script, not about an older job."""
+        if entry.name == self.script:
+            return not entry.submitted_s or entry.submitted_s >= self.submitted_s - _CLOCK_SKEW_S
+        return self.marked_s is not None and entry.submitted_s <= self.marked_s + _CLOCK_SKEW_S
 
 
 class Tracker:
@@ -108,35 +127,50 @@ class Tracker:
         self._client = client
         self._folder = folder
         self._lost_after_s = lost_after_s
+        self._users = {"", user_name(), str(os.getuid())}
         self._unseen_since_s: dict[str, float] = {}
-        self._by_name: dict[str, str] = {}
+        self._named: dict[str, list[QueueEntry]] | None = None
         self._over: dict[str, JobState] = {}
         self._lists: dict[Path, Batch] = {}
-        self._jobs: dict[Path, tuple[str, ...]] = {}
+        self._jobs: dict[Path, tuple[Submission, ...]] = {}
         self._tasks: dict[str, _ArrayTask] = {}
         self._last_queue: dict[str, QueueEntry] = {}
         self._last_queue_s = float("-inf")
 
     def tasks(self) -> dict[str, _ArrayTask]:
-        """Return stage -> array task of its last submission."""
+        """Return stage -> array task of its last submission; stages that were never submitted have none."""
         self._lists |= read_batches(self._folder, skip=self._lists)
         jobs = {path: tuple(read_jobs(path.with_suffix(".jobs"))) for path in self._lists}
-        unknown = {batch.name for path, batch in self._lists.items() if not jobs[path]}
-        self._find_by_name(unknown - self._by_name.keys())
-        if jobs != self._jobs or unknown:
+        by_hand = {batch.name for path, batch in self._lists.items() if not jobs[path]}
+        self._find_by_name(by_hand if self._named is not None else self.scripts())
+        if jobs != self._jobs or by_hand:
             self._jobs, self._tasks = jobs, self._latest_tasks(jobs)
         return self._tasks
 
-    def _latest_tasks(self, jobs: Mapping[Path, tuple[str, ...]]) -> dict[str, _ArrayTask]:
-        found: dict[str, _ArrayTask] = {}
+    def scripts(self) -> set[str]:
+        """Return the names of the scripts, which are those of their jobs."""
+        self._lists |= read_batches(self._folder, skip=self._lists)
+        return {batch.name for batch in self._lists.values()}
+
+    def _latest_tasks(self, jobs: Mapping[Path, tuple[Submission, ...]]) -> dict[str, _ArrayTask]:
+        """Order the submissions of each stage by time, never by id; marks decide which stage a job is of."""
+        marks = read_starts(self._folder / MARKS)
+        owners = {mark.job: stage for stage, found in marks.items() for mark in found}
+        latest: dict[str, tuple[float, _ArrayTask]] = {}
         for path, batch in self._lists.items():
-            submitted = jobs[path][-1] if jobs[path] else self._by_name.get(batch.name)
             stem = path.parent / LOGS / batch.name
-            for index, stage in enumerate(batch.stages):
-                array = submitted or self._marked_array(stage, index)
-                if array and (stage not in found or int(found[stage].array) <= int(array)):
-                    found[stage] = _ArrayTask(array, index, f"{array}_{index}", stem)
-        return found
+            named = [
+                entry
+                for entry in (self._named or {}).get(batch.name, [])
+                if all(entry.array != each.job for each in jobs[path])
+            ]
+            for stage, at_s, task in (
+                *_by_index(batch, jobs[path], named, stem),
+                *_marked(batch, jobs[path], named, stem, marks),
+            ):
+                if owners.get(task.job, stage) == stage and (stage not in latest or latest[stage][0] <= at_s):
+                    latest[stage] = (at_s, task)
+        return {stage: task for stage, (_, task) in latest.items()}
 
     def poll(
         self, stages: Iterable[str] | None = None, *, finished: Callable[[str], bool] = lambda _: False
@@ -224,10 +258,16 @@ class Tracker:
         }
 
     def _ask_queue(self, tasks: Iterable[_ArrayTask], *, ended: bool) -> dict[str, QueueEntry] | None:
+        arrays = {task.array: task for task in tasks}
         try:
-            return self._client.queue(sorted({task.array for task in tasks}), ended=ended)
+            found = self._client.queue(sorted(arrays), ended=ended)
         except Unavailable:
             return None
+        return {job: entry for job, entry in found.items() if self._is_ours(entry, arrays)}
+
+    def _is_ours(self, entry: QueueEntry, arrays: Mapping[str, _ArrayTask]) -> bool:
+        task = arrays.get(entry.array)
+        return task is not None and entry.user in self._users and task.describes(entry)
 
     def _from_marks_and_queue(self, stage: str, task: _ArrayTask, seen: QueueEntry | None) -> JobState:
         if seen is not None and not seen.ended:
@@ -241,8 +281,7 @@ class Tracker:
         self, open_states: Mapping[str, tuple[_ArrayTask, JobState]], *, answered: bool
     ) -> dict[str, JobState]:
         """Query the slower sources about jobs that failed or that the controller has forgotten."""
-        arrays = sorted({task.array for task, _ in open_states.values()})
-        known, all_answered = self._slow_sources(arrays, controller=answered)
+        known, all_answered = self._slow_sources([task for task, _ in open_states.values()], controller=answered)
         return {
             name: self._decide(
                 job_state, known.get(task.job) or known.get(task.array), answered=answered and all_answered
@@ -250,27 +289,30 @@ class Tracker:
             for name, (task, job_state) in open_states.items()
         }
 
-    def _slow_sources(self, arrays: list[str], *, controller: bool) -> tuple[dict[str, QueueEntry], bool]:
+    def _slow_sources(self, tasks: list[_ArrayTask], *, controller: bool) -> tuple[dict[str, QueueEntry], bool]:
         """Return the entry of each task, and whether all available sources answered."""
+        arrays = {task.array: task for task in tasks}
         known: dict[str, QueueEntry] = {}
         answered = True
         for array in arrays:
-            known |= {seen.job: seen for seen in _recorded(self._folder, array)}
-        try:
-            for array in arrays if controller else ():  # an unresponsive controller would cost a timeout each time
-                known |= {seen.job: seen for seen in self._client.control(array)}
-        except Unavailable:
-            answered = False
+            known |= {entry.job: entry for entry in _recorded(self._folder, array) if self._is_ours(entry, arrays)}
         try:
             if self._client.limits.accounting:
-                for row in self._client.accounting(arrays):
-                    before = known.get(row.job)
-                    memory = row.out_of_memory or (before is not None and before.out_of_memory)
-                    if row.ended or before is None:
-                        known[row.job] = replace(row, out_of_memory=memory)
+                rows = self._client.accounting(sorted(arrays))
+                known |= {row.job: row for row in rows if self._is_ours(row, arrays)}
         except Unavailable:
             answered = False
-        return known, answered
+        unexplained = {task.array for task in tasks if task.job not in known or not known[task.job].ended}
+        try:
+            # An unresponsive controller would cost a timeout each time.
+            for array in sorted(unexplained)[:_CONTROL_PER_POLL] if controller else ():
+                for entry in self._client.control(array):
+                    before = known.get(entry.job)
+                    if self._is_ours(entry, arrays) and (before is None or not before.ended):
+                        known[entry.job] = entry
+        except Unavailable:
+            answered = False
+        return known, answered and len(unexplained) <= _CONTROL_PER_POLL
 
     def _decide(self, job_state: JobState, seen: QueueEntry | None, *, answered: bool) -> JobState:
         best = seen if seen is not None and (seen.ended or job_state.seen is None) else job_state.seen
@@ -287,23 +329,62 @@ class Tracker:
     def _marks(self, stage: str, job: str) -> tuple[bool, int | None, str]:
         """Return whether the last start of the job left a mark, its exit code if it has ended, and its node."""
         folder = self._folder / MARKS / stage
-        starts = [found for path in folder.glob(f"{job}-*.start.json") if (found := _start(path)) is not None]
-        if not starts:
+        found = starts(folder, job)
+        if not found:
             return False, None, ""
-        restart, node = max(starts)
-        return True, _exit_code(folder / f"{job}-{restart}.end.json"), node
-
-    def _marked_array(self, stage: str, index: int) -> str:
-        """Return the newest array of this stage according to its start marks, for scripts submitted by hand."""
-        names = (path.name.partition("-")[0] for path in (self._folder / MARKS / stage).glob(f"*_{index}-*.start.json"))
-        return max((name.partition("_")[0] for name in names), key=int, default="")
+        last = max(found, key=lambda mark: mark.restart)
+        return True, exit_code(folder, last), last.node
 
     def _find_by_name(self, names: Iterable[str]) -> None:
-        wanted = sorted(set(names))
+        wanted = sorted(names)
         try:
-            self._by_name |= self._client.find(wanted) if wanted else {}
+            found = self._client.find(wanted) if wanted else []
         except Unavailable:
             return
+        fresh: dict[str, list[QueueEntry]] = {name: [] for name in wanted}
+        for entry in found:
+            fresh[entry.name].append(entry)
+        self._named = (self._named or {}) | fresh
+
+
+def _by_index(
+    batch: Batch, jobs: Iterable[Submission], named: Iterable[QueueEntry], stem: Path
+) -> Iterator[tuple[str, float, _ArrayTask]]:
+    """Yield stage, time and array task of all submissions, as the order of stages in the script gives them.
+
+    Args:
+        jobs: recorded submissions, which are of all stages.
+        named: array tasks that somebody submitted by hand.
+    """
+    for index, stage in enumerate(batch.stages):
+        for each in jobs:
+            yield stage, each.at_s, _ArrayTask(f"{each.job}_{index}", batch.name, stem, each.at_s)
+        for entry in named:
+            if entry.job == f"{entry.array}_{index}":
+                yield stage, entry.submitted_s, _ArrayTask(entry.job, batch.name, stem)
+
+
+def _marked(
+    batch: Batch,
+    jobs: Iterable[Submission],
+    named: Iterable[QueueEntry],
+    stem: Path,
+    marks: Mapping[str, Sequence[StartMark]],
+) -> Iterator[tuple[str, float, _ArrayTask]]:
+    """Yield stage, time of submission and array task of the jobs of a script that left a mark at their start."""
+    submissions = [*jobs, *(Submission(entry.array, entry.submitted_s) for entry in named)]
+    for stage, found in marks.items():
+        for mark in found:
+            if mark.script == batch.name:
+                task = _ArrayTask(mark.job, batch.name, stem, marked_s=mark.at_s)
+                yield stage, _submission_s(mark, submissions), task
+
+
+def _submission_s(mark: StartMark, submissions: Iterable[Submission]) -> float:
+    """Return when the job that left a mark was submitted; without a record, when it started."""
+    array = mark.job.partition("_")[0]
+    times_s = [each.at_s for each in submissions if each.job == array and each.at_s <= mark.at_s + _CLOCK_SKEW_S]
+    return max(times_s, default=mark.at_s)
 
 
 def settle(stage: StageFolder, job_state: JobState, config: StageConfig) -> Outcome | None:
@@ -399,23 +480,6 @@ def _logged_oom(seen: QueueEntry, log: Path) -> bool:
 def _made_by(attempt: Attempt, job: str) -> bool:
     lock = read_lock(attempt.lock)
     return lock is not None and lock.job.partition("/")[0] == job
-
-
-def _start(path: Path) -> tuple[int, str] | None:
-    """Return the restart count and node from a start mark."""
-    try:
-        fields = Fields(read_json(path), path)
-        return fields.whole("restart"), fields.text("node", "")
-    except InputError:
-        return None
-
-
-def _exit_code(path: Path) -> int | None:
-    """Return the exit code from an end mark."""
-    try:
-        return Fields(read_json(path), path).whole("exit_code")
-    except InputError:
-        return None
 
 
 def _recorded(folder: Path, array: str) -> list[QueueEntry]:

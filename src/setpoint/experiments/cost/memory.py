@@ -19,6 +19,7 @@ from setpoint.language import PromptFormat
 from setpoint.policies import BaseModel
 from setpoint.policies.token_counts import token_counts
 from setpoint.records.plan import PlannedStage
+from setpoint.records.training_config import TrainingConfig
 
 _GB = 1e9
 _FILE_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -118,8 +119,9 @@ def check_memory(base: BaseModel, stages: Iterable[PlannedStage]) -> list[Check]
 
 def _tokens(base: BaseModel, stage: PlannedStage) -> int:
     """Return the tokens of the longest prompt with its answer."""
-    prompt_format = PromptFormat.from_definition(dict(stage.config["dialect"]))
-    counted = [token_counts(base, problems.get(system), prompt_format) for system in stage.config["systems"]]
+    config = TrainingConfig.of(stage)
+    prompt_format = PromptFormat.from_definition(dict(config.prompt_format))
+    counted = [token_counts(base, problems.get(system), prompt_format) for system in config.systems]
     return max((found.prompt + found.answer for found in counted if found), default=_USUAL_TOKENS)
 
 

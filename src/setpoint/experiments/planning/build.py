@@ -29,6 +29,7 @@ from setpoint.processes import uncollected
 from setpoint.records.margin import margin_of
 from setpoint.records.plan import (
     AnalysisPlan,
+    CodeIdentity,
     NamedDigest,
     Plan,
     PlannedRun,
@@ -87,7 +88,8 @@ def build_plan(spec: ExperimentSpec, experiment_id: str, inputs: Inputs) -> Plan
         shared=Shared(reference=reference, evaluate_base=evaluate_base),
         compute_ratios=None if inputs.compute_ratios is None else dict(inputs.compute_ratios),
         adapters=tuple(adapter.place for adapter in inputs.adapters if adapter.id in stages.planned),
-        provenance={**provenance.collect(), "code": {kind: stage.origins() for kind, stage in STAGES.items()}},
+        provenance=provenance.collect()
+        | {"code": {kind: stage.origins().model_dump() for kind, stage in STAGES.items()}},
     )
 
 
@@ -104,6 +106,17 @@ def stage_id(stage: PlannedStage, encoded: Mapping[int, str] = _NOTHING) -> str:
     )
     rest = canonical_json({"kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
     return text_digest(f'{{"code":{_code_json(stage.kind)},"config":{{{fields}}},{rest[1:]}')
+
+
+def recorded_stage_id(stage: PlannedStage, origins: CodeIdentity) -> str:
+    """Return the id of a stage under the code that its plan recorded, which need not be installed.
+
+    Args:
+        origins: what `Plan.code` holds for the kind of the stage.
+    """
+    code = {"version": origins.version, "sources": digest(origins.layers), "packages": origins.packages}
+    config = {name: _content(name, value) for name, value in stage.config.items()}
+    return digest({"code": code, "config": config, "kind": stage.kind, "needs": stage.needs, "seed": stage.seed})
 
 
 def _content(name: str, value: Any) -> Any:
@@ -192,7 +205,7 @@ class _Stages:
         self, system: str, adapter: str | None = None, generation: Mapping[str, Any] | None = None
     ) -> str:
         """Add the evaluation of an adapter, or of the base model. Its seed is fixed: all runs use the same cases."""
-        prompt_format = self.base_format if adapter is None else self.planned[adapter].config["dialect"]
+        prompt_format = self.base_format if adapter is None else self.planned[adapter].fields().table("dialect")
         generation = self.base_generation if generation is None else generation
         config = {**self.model(prompt_format), **self._suite(system), "generation": dict(generation)}
         needs = {"reference": self.add_reference(system)}
@@ -309,7 +322,7 @@ def fixed_groups(spec: ExperimentSpec, preset: BasePreset) -> dict[str, dict[str
 
 def run_format(run: RunDesign, resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the prompt format of a run; an existing adapter keeps its own."""
-    return run.adapter.stage.config["dialect"] if run.adapter is not None else format_of(resolved).definition()
+    return dict(run.adapter.config.prompt_format) if run.adapter is not None else format_of(resolved).definition()
 
 
 def _evaluation_mode(system: str, formats: Sequence[Mapping[str, Any]]) -> EvaluationMode:
@@ -341,6 +354,7 @@ def _plan_analysis(
         scale=METRICS[primary],
         factors=factors,
         families=(factors,) if factors else (),
+        trends=() if isinstance(spec, SingleSpec) else tuple(name for name in spec.trend if name in factors),
         blocks=("system",) if len(spec.systems) > 1 else (),
         evaluation_modes={system: _evaluation_mode(system, formats) for system in spec.systems},
         adaptive=search is not None,

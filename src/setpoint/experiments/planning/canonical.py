@@ -72,7 +72,7 @@ def _canonical_sweep(spec: SweptSpec) -> SweptSpec:
 
 
 def _canonical_relations(spec: SweptSpec) -> dict[str, Any]:
-    """Return zips and conditions with canonical names and parsed values.
+    """Return zips, conditions and trends with canonical names and parsed values.
 
     Raises:
         InputError: unknown parameters, and values that a parameter does not accept.
@@ -85,7 +85,8 @@ def _canonical_relations(spec: SweptSpec) -> dict[str, Any]:
         collect([unknown_name("condition", other, [TRAINING_TYPE, *spec.parameters]) for other in unknown])
         conditions[find(name).name] = {**trained, **canonical_axes(others, spec.training_types)}
     zipped = tuple(tuple(find(name).name for name in names) for names in spec.zipped)
-    return {"zipped": zipped, "conditions": conditions}
+    trend = tuple(dict.fromkeys(find(name).name for name in spec.trend))
+    return {"zipped": zipped, "conditions": conditions, "trend": trend}
 
 
 def checked_spec(fields: Mapping[str, Any]) -> ExperimentSpec:
@@ -188,7 +189,7 @@ def resolved_parameters(
         formats = [name for name in settings if {"prompt", "answer"} & {group for group, _ in find(name).places}]
         if formats:
             raise InputError(f"an existing adapter keeps its prompt format. Remove {', '.join(formats)}.")
-        resolved["lora"] = dict(design.adapter.stage.config["lora"])
+        resolved["lora"] = dict(design.adapter.config.lora)
     total = isinstance(spec, CrossSystemSpec | SingleSpec) and spec.match == "total"
     for kind in () if total else TRAINED[design.training_type]:
         resolved[kind]["steps"] *= len(design.systems)

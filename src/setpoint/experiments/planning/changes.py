@@ -1,7 +1,7 @@
 """Differences between an experiment's frozen plan and a new one, and the id of its successor."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -10,7 +10,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.spec import ExperimentSpec, planned_spec
 from setpoint.experiments.planning.stages import STAGES
 from setpoint.problems.suites import DEFAULT_CASES
-from setpoint.records.plan import Plan, read_plan
+from setpoint.records.plan import CodeIdentity, Plan, read_plan
 
 
 class ChangedSinceError(InputError):
@@ -82,19 +82,8 @@ def next_id(workspace: Workspace, origin: str, current: str, spec: ExperimentSpe
     raise AssertionError("count() never ends")
 
 
-def _code_changes(recorded: object, new: Mapping[str, Any]) -> str:
-    """Return the layers and packages that differ, such as `training; torch 2.12.0, now 2.13.0`."""
-    if not isinstance(recorded, Mapping):
-        return "details not recorded in the plan"
-    old: Mapping[str, Any] = recorded
-    layers, packages = old.get("layers", {}), old.get("packages", {})
-    changed = [", ".join(name for name, found in new["layers"].items() if layers.get(name) != found)]
-    changed += [
-        f"{name} {packages.get(name)}, now {found}"
-        for name, found in new["packages"].items()
-        if packages.get(name) != found
-    ]
-    return "; ".join(filter(None, changed)) or f"version {old.get('version')}, now {new['version']}"
+def _code_changes(recorded: CodeIdentity | None, new: CodeIdentity) -> str:
+    return "details not recorded in the plan" if recorded is None else recorded.changes(new)
 
 
 def _shown(name: str, value: Any) -> str:

@@ -19,7 +19,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.planning.parameters import find
 from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, SweepSpec, SweptSpec
 from setpoint.experiments.planning.spec_fields import TRAINING_TYPE, Range, Search
-from setpoint.records.plan import Value
+from setpoint.records.plan import LEAST_TREND_LEVELS, Value
 from setpoint.seeding import generator
 
 _PRIMES = (2, 3, 5)
@@ -101,9 +101,27 @@ def resolution(spec: SweptSpec) -> int | None:
 
 
 def check_design(spec: SweptSpec) -> list[InputError]:
-    """Return the errors in zips, conditions, ranges and the design; names must be canonical."""
+    """Return the errors in zips, conditions, trends, ranges and the design; names must be canonical."""
     zips = list(_bad_zips(spec))
-    return [*zips, *_bad_conditions(spec), *(() if zips else _bad_sizes(spec))]
+    return [*zips, *_bad_conditions(spec), *_bad_trends(spec), *(() if zips else _bad_sizes(spec))]
+
+
+def _bad_trends(spec: SweptSpec) -> Iterator[InputError]:
+    joined = {name for names in spec.zipped for name in names}
+    for name in spec.trend:
+        values = spec.parameters.get(name)
+        if values is None or name in joined:
+            yield InputError(
+                f"a trend needs a swept parameter with listed values that is not zipped, got {name}. List its values "
+                "under parameters, or remove it from trend."
+            )
+        elif any(isinstance(value, str | bool) for value in values):
+            yield InputError(f"a trend needs a numeric parameter, but {name} has {values[0]}. Remove it from trend.")
+        elif len(set(values)) < LEAST_TREND_LEVELS:
+            yield InputError(
+                f"a trend needs at least {LEAST_TREND_LEVELS} levels, but {name} has {len(set(values))}. Add values, "
+                "or remove it from trend."
+            )
 
 
 def searched(spec: ExperimentSpec) -> Search | None:

@@ -1,7 +1,8 @@
 """Names and values of training parameters as users write them.
 
 Every parameter has a full name such as `lora.rank` or `grpo.temperature`; an underscore works too (`lora_rank`). A bare
-name (`learning_rate`) sets the parameter in every trained stage that has it.
+name (`batch_size`) sets the parameter in every trained stage that has it. Only `learning_rate` is that of the first
+stage, and the rates of later stages follow from it by a ratio.
 """
 
 import math
@@ -46,6 +47,9 @@ TRAINED: dict[str, tuple[StageKind, ...]] = {
     "dagger_grpo": (StageKind.SFT, StageKind.DAGGER, StageKind.GRPO),
 }
 
+PEAK_RATE = "learning_rate"
+RATE_RATIO = "learning_rate_ratio"
+
 _SEEDS = frozenset({"seed", "seeds", "replicate", "replicates"})
 
 Place = tuple[str, str]
@@ -60,9 +64,11 @@ class Parameter:
     places: tuple[Place, ...]
 
     def places_in(self, training_type: str) -> tuple[Place, ...]:
-        """Return the fields that a run of this training type uses."""
-        groups = (*ALWAYS, *TRAINED[training_type])
-        return tuple(place for place in self.places if place[0] in groups)
+        """Return the fields that a run of this training type sets: of `learning_rate` only that of its first stage."""
+        first, *later = TRAINED[training_type]
+        groups = (*ALWAYS, first, *later)
+        used = [place for place in self.places if place[0] in groups and place != (first, RATE_RATIO)]
+        return tuple(used[:1] if self.name == PEAK_RATE else used)
 
 
 @cache
@@ -86,6 +92,12 @@ def find(name: str) -> Parameter:
     if not places:
         raise unknown_name("parameter", name, [".".join(place) for place in _all_places()], aliases=_names())
     return Parameter(_canonical_name(places), tuple(places))
+
+
+def replaced(parameter: Parameter, others: Sequence[Parameter]) -> bool:
+    """Return whether `others` set every field that `parameter` sets. `learning_rate` sets that of one stage only."""
+    covered = {place for other in others for place in other.places[: 1 if other.name == PEAK_RATE else None]}
+    return parameter in others or covered >= set(parameter.places)
 
 
 def is_parameter(name: str) -> bool:
@@ -148,7 +160,7 @@ def canonical_axes(axes: Mapping[str, Sequence[Value]], training_types: Sequence
     for name, values in axes.items():
         try:
             parameter = find(name)
-            _refuse_overlap(name, written)
+            _refuse_overlap(name, written, training_types)
             written.append(name)
             parsed[parameter.name] = _parse_all(parameter, values, training_types)
         except InputError as error:
@@ -164,7 +176,7 @@ def canonical_fixed(
     axes = canonical_axes({name: [value] for name, value in fixed.items()}, training_types)
     others = list(swept)
     for name in fixed:
-        _refuse_overlap(name, others)
+        _refuse_overlap(name, others, training_types)
     return {name: values[0] for name, values in axes.items()}
 
 
@@ -183,7 +195,7 @@ def canonical_ranges(
     for name, given in ranges.items():
         with findings.check():
             parameter = find(name)
-            _refuse_overlap(name, others)
+            _refuse_overlap(name, others, training_types)
             others.append(name)
             ends = [int(end) if end.is_integer() else end for end in (given.min, given.max)]
             parsed = _parse_all(parameter, ends, training_types)
@@ -212,9 +224,12 @@ def resolve(
     }
     if "grpo" in resolved:
         resolved["grpo"]["reward_horizon"] = usual_reward_horizon(tuple(systems))
-    for name, value in values.items():
-        for group, field in find(name).places_in(training_type):
-            resolved[group][field] = value
+    given = {place: value for name, value in values.items() for place in find(name).places_in(training_type)}
+    for (group, field), value in given.items():
+        resolved[group][field] = value
+    for kind in TRAINED[training_type][1:]:
+        resolved[kind][PEAK_RATE] = _later_rate(preset, kind, given, bare=PEAK_RATE in values)
+        resolved[kind].pop(RATE_RATIO, None)
     found = []
     for group, fields in resolved.items():
         try:
@@ -226,6 +241,32 @@ def resolve(
     collect(found)
     require_format(format_of(resolved), systems)
     return resolved
+
+
+def _later_rate(preset: BasePreset, kind: StageKind, given: Mapping[Place, Value], *, bare: bool) -> Value:
+    """Return the peak rate of a stage after SFT: its own, or a ratio times that of SFT, or the preset's.
+
+    Args:
+        given: the fields that the run sets.
+        bare: whether the run sets the rate of the first stage by the bare name `learning_rate`.
+
+    Raises:
+        InputError: both the rate and the ratio are given.
+    """
+    own, ratio = given.get((kind, PEAK_RATE)), given.get((kind, RATE_RATIO))
+    if own is not None and ratio is not None:
+        raise InputError(f"{kind}.{PEAK_RATE} and {kind}.{RATE_RATIO} both set the rate of {kind}. Remove one of them.")
+    usual: float = getattr(preset, kind)[PEAK_RATE]
+    if own is not None or (ratio is None and not bare):
+        return usual if own is None else own
+    first = float(given.get((StageKind.SFT, PEAK_RATE), preset.sft[PEAK_RATE]))
+    return float(f"{first * float(preset.rate_ratio(kind) if ratio is None else ratio):.12g}")
+
+
+def rate_ratios(resolved: Mapping[str, Mapping[str, Any]]) -> list[tuple[StageKind, float]]:
+    """Return each trained stage after SFT with the ratio of its peak learning rate to that of SFT."""
+    later = [kind for kind in (StageKind.DAGGER, StageKind.GRPO) if kind in resolved and StageKind.SFT in resolved]
+    return [(kind, resolved[kind][PEAK_RATE] / resolved[StageKind.SFT][PEAK_RATE]) for kind in later]
 
 
 def format_of(resolved: Mapping[str, Mapping[str, Any]]) -> PromptFormat:
@@ -309,14 +350,20 @@ def _adapter(group: str, field: str) -> TypeAdapter[Value]:
     return TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
 
 
-def _refuse_overlap(name: str, others: Iterable[str]) -> None:
+def _refuse_overlap(name: str, others: Iterable[str], training_types: Sequence[str]) -> None:
     """Raise an error if `name` sets a field that one of `others` sets; it quotes the names as the user wrote them."""
     for other in others:
-        shared = sorted(set(find(name).places) & set(find(other).places))
+        shared = _shared_places(find(name), find(other), training_types)
         if shared and other == name:
             raise InputError(f"{name!r} is set twice. Remove one of the settings.")
         if shared:
             raise InputError(f"{other!r} and {name!r} both set {'.'.join(shared[0])}. Remove one of them.")
+
+
+def _shared_places(one: Parameter, other: Parameter, training_types: Sequence[str]) -> list[Place]:
+    if one == other:
+        return sorted(one.places)
+    return sorted({place for kind in training_types for place in {*one.places_in(kind)} & {*other.places_in(kind)}})
 
 
 def _canonical_name(places: Sequence[Place]) -> str:

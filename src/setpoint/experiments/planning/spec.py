@@ -117,6 +117,8 @@ class _SpecOfDesign(_Spec):
     """Number of sampled points; upper limit for fractional designs."""
     replicates: Whole = Field(default=1, ge=1, le=1000)
     """Runs per configuration, each with a different seed."""
+    trend: Listed[str] = ()
+    """Numeric parameters to test for a linear and a curved trend instead of for any difference of their levels."""
     equivalence: Margin | None = None
     """Largest difference between two levels or arms that does not matter: `5%` for metrics on a log scale, a number in
     units of the metric for rates. Without it, equivalence is not tested."""

@@ -66,7 +66,8 @@ def plain_number(value: Any) -> Any:
     return value
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
+    """Accept a single item without brackets."""
     return (value,) if isinstance(value, str | int | float) else value
 
 
@@ -108,7 +109,7 @@ def _as_text(value: Any) -> Any:
 
 
 Margin = Annotated[str, BeforeValidator(_as_text), AfterValidator(lambda text: "".join(text.split()))]
-Listed = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
+Listed = Annotated[tuple[Item, ...], BeforeValidator(as_tuple)]
 """List of items; a single item may be written without brackets."""
 Whole = Annotated[int, BeforeValidator(plain_number)]
 Number = Annotated[float, BeforeValidator(plain_number)]

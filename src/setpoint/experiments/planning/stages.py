@@ -6,6 +6,7 @@ from typing import Any
 
 from setpoint import provenance
 from setpoint.artifacts import StageKind
+from setpoint.records.plan import CodeIdentity
 
 _CONTROL = ("modes", "plants", "problems", "simulation", "metrics")
 _MODEL = (*_CONTROL, "language", "policies")
@@ -31,13 +32,13 @@ class StageCode:
         """Return the identity of the code."""
         return _code(self)
 
-    def origins(self) -> dict[str, Any]:
+    def origins(self) -> CodeIdentity:
         """Return what `code` is computed from, layer by layer, so that a difference can be named."""
-        return {
-            "version": self.version,
-            "layers": provenance.layer_digests(self.layers),
-            "packages": provenance.package_versions(self.packages),
-        }
+        return CodeIdentity(
+            version=self.version,
+            layers=provenance.layer_digests(self.layers),
+            packages=provenance.package_versions(self.packages),
+        )
 
 
 @cache

@@ -10,6 +10,7 @@ from setpoint.errors import InputError, shown
 from setpoint.fingerprint import digest
 from setpoint.policies import BaseModel
 from setpoint.records.plan import Plan, PlannedStage
+from setpoint.records.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Adapter:
         return self.chain[self.id]
 
     @property
+    def config(self) -> TrainingConfig:
+        """What the adapter was made with."""
+        return TrainingConfig.of(self.stage)
+
+    @property
     def place(self) -> str:
         """Name of the adapter in a specification: `kind/id`."""
         return f"{self.stage.kind}/{self.id}"
@@ -45,17 +51,15 @@ class Adapter:
     @property
     def label(self) -> str:
         """Label shared by adapters that differ only in their seeds."""
-        content = [[stage.kind, _content(stage.config)] for stage in self.chain.values()]
-        return f"{self.stage.kind}_r{self.stage.config['lora']['rank']}-{digest(content, 6)}"
+        content = [[stage.kind, _content(stage)] for stage in self.chain.values()]
+        return f"{self.stage.kind}_r{self.config.rank}-{digest(content, 6)}"
 
 
 def finished_adapters(workspace: Workspace, system: str, base: BaseModel) -> list[Adapter]:
     """Return all finished adapters trained on `base` for `system` alone, ordered by kind and id."""
     folders = [path for kind in TRAINING_KINDS for path in sorted((workspace.stages / kind).glob("*"))]
     found = (_read(workspace, StageFolder(path)) for path in folders)
-    return [
-        adapter for adapter in found if adapter and _fits(adapter, base) and adapter.stage.config["systems"] == [system]
-    ]
+    return [adapter for adapter in found if adapter and _fits(adapter, base) and adapter.config.systems == (system,)]
 
 
 def named_adapter(workspace: Workspace, place: str, base: BaseModel) -> Adapter:
@@ -124,35 +128,20 @@ def _chain(workspace: Workspace, folder: StageFolder) -> Iterator[tuple[str, Pla
         if open_folder.path in seen:
             raise DamagedError(f"{str(open_folder.config)!r} is damaged: the stage needs itself.")
         seen.add(open_folder.path)
-        _require_training(Fields(dict(recorded.config), open_folder.config, "config"), recorded.kind)
+        kind, config = StageKind(recorded.kind), dict(recorded.config)
+        TrainingConfig.read(Fields(config, open_folder.config, "config"), kind)
         parents = [workspace.stage(kind, name) for name in recorded.needs for kind in TRAINING_KINDS]
         parent = next((found for found in parents if found.finished()), None)
         needs = {} if parent is None else {"parent": parent.path.name}
-        config, kind = dict(recorded.config), StageKind(recorded.kind)
         yield open_folder.path.name, PlannedStage(kind=kind, config=config, needs=needs, seed=recorded.seed)
         open_folder = parent
 
 
-def _require_training(config: Fields, kind: str) -> None:
-    """Check the part of a training configuration that is used here."""
-    config.inner("base").text("digest")
-    config.table("dialect")
-    config.table(kind)
-    config.inner("lora").whole("rank", least=1)
-    config.texts("systems")
-    for data in config.inners("datasets"):
-        data.text("digest")
-
-
 def _fits(adapter: Adapter, base: BaseModel) -> bool:
-    config = adapter.stage.config
-    return bool(config["base"]["digest"] == base.digest)
+    return adapter.config.base.digest == base.digest
 
 
-def _content(config: Mapping[str, Any]) -> dict[str, Any]:
+def _content(stage: PlannedStage) -> dict[str, Any]:
     """Return a configuration with inputs identified by digest instead of name."""
-    return {
-        **config,
-        "base": config["base"]["digest"],
-        "datasets": [data["digest"] for data in config["datasets"]],
-    }
+    config = TrainingConfig.of(stage)
+    return {**stage.config, "base": config.base.digest, "datasets": [data.digest for data in config.datasets]}

@@ -10,6 +10,8 @@ from setpoint.experiments.planning.spec_fields import CONTROLLED
 from setpoint.records.plan import Plan, PlannedRun
 
 ENOUGH_REPLICATES = 3
+MANY_LEVELS = 4
+"""Number of numeric values from which a trend is often the better question."""
 
 
 def suggestions(plan: Plan) -> list[str]:
@@ -46,6 +48,11 @@ def _improvements(plan: Plan, spec: SweptSpec) -> Iterator[str]:
     for name, values in spec.parameters.items():
         numbers = [value for value in values if _is_number(value)]
         yield from _levels(name, numbers, more=every_value and name not in fixed_levels)
+        if len(numbers) >= MANY_LEVELS and every_value and name in plan.analysis.factors and name not in spec.trend:
+            yield (
+                f"--trend {name} would test whether the metric rises or falls along its {len(numbers)} values, instead "
+                "of whether any of them differ."
+            )
     if isinstance(spec, AblationSpec) and not spec.equal_compute_control and set(CONTROLLED) & set(spec.strategies):
         yield (
             "--equal-compute-control shows whether the stage after SFT is worth its compute: it adds an SFT-only arm "

@@ -8,12 +8,12 @@ from pathlib import Path
 from setpoint.artifacts import Workspace
 from setpoint.execution import planned_task
 from setpoint.execution.slurm import Client, JobState, Tracker, settle
-from setpoint.execution.slurm.script import read_jobs
 from setpoint.experiments.launch import write_actual
 from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.links import link_models
 from setpoint.experiments.running.status import read_stage, read_status
+from setpoint.experiments.slurm.scripts import helper_names
 from setpoint.records.failure import FailureClass
 from setpoint.records.journal import Journal, StageFailed
 from setpoint.records.plan import Plan
@@ -75,12 +75,12 @@ def cancel(workspace: Workspace, plan: Plan, client: Client) -> list[str]:
         Unavailable: SLURM does not respond.
     """
     folder = _folder(workspace, plan)
-    jobs = {job for path in folder.glob("*/*.jobs") for job in read_jobs(path)}
-    jobs |= {task.array for task in Tracker(client, folder).tasks().values()}
-    queued = client.queue(sorted(jobs), ended=False) if jobs else {}
-    live = sorted({job.partition("_")[0] for job, seen in queued.items() if not seen.ended})
-    client.cancel(live)
-    return live
+    tracker = Tracker(client, folder)
+    names = tracker.scripts() | helper_names(workspace, plan)
+    live = {entry.array for entry in client.find(sorted(names), ended=False) if not entry.ended}
+    live |= {state.job.partition("_")[0] for state in tracker.poll().values() if state.state in {"queued", "running"}}
+    client.cancel(sorted(live))
+    return sorted(live)
 
 
 def _ended(tracker: Tracker, patience_s: float) -> Mapping[str, JobState]:

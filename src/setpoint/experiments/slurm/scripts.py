@@ -30,7 +30,6 @@ from setpoint.execution.slurm.script import (
     job_name,
     plain_text,
     read_batch,
-    read_jobs,
     submit_text,
 )
 from setpoint.execution.slurm.tracking import RECORDS
@@ -50,6 +49,8 @@ PROFILE = "profile.yaml"
 COLLECT = "collect"
 RECORD = "record"
 COORDINATE = "coordinate"
+HELPERS = (COLLECT, RECORD, COORDINATE)
+"""Names of the scripts without stages."""
 _COORDINATOR_MIN = 8 * 60
 
 
@@ -150,7 +151,7 @@ def generate(workspace: Workspace, plan: Plan, cluster: Cluster, limits: Cluster
             f"Run `setpoint report {plan.experiment}` to write its report."
         )
     request = _resource_request(workspace, plan, cluster)
-    batches = tuple(_batches(plan, open_stages, request, folder, limits.max_array_size))
+    batches = tuple(_batches(plan, open_stages, request, folder, limits.max_array_size, site.token))
     for batch in batches:
         write_batch(site, batch)
     _keep_profile(site, cluster)
@@ -178,16 +179,16 @@ def submit(generated: GeneratedScripts, client: Client) -> dict[str, str]:
     try:
         for batch in generated.batches:
             after = ",".join(f"{link.kind}:{jobs[link.batch]}" for link in batch.after)
-            jobs[batch.name] = client.submit(batch.script, [f"--dependency={after}"] if after else [])
-            add_job(batch, jobs[batch.name])
+            options = [f"--dependency={after}"] if after else []
+            array = jobs[batch.name] = client.submit(batch.script, options, name=batch.name)
+            add_job(batch.jobs_file, array)
             if generated.recorder:
-                array = jobs[batch.name]
-                options = [f"--dependency=afterany:{array}", f"--export=ALL,recorded={array}"]
-                _add(generated.folder, RECORD, client.submit(generated.folder / f"{RECORD}.sbatch", options))
-        collect = [f"--dependency=afterany:{':'.join(jobs.values())}"]
-        _add(generated.folder, COLLECT, client.submit(generated.folder / f"{COLLECT}.sbatch", collect))
+                _submit_helper(
+                    generated, RECORD, client, f"--dependency=afterany:{array}", f"--export=ALL,recorded={array}"
+                )
+        _submit_helper(generated, COLLECT, client, f"--dependency=afterany:{':'.join(jobs.values())}")
     except SetpointError as error:
-        _withdraw(client, generated, list(jobs.values()))
+        _withdraw(client, generated)
         raise _explained(error, generated, client, len(jobs)) from error
     return jobs
 
@@ -208,11 +209,19 @@ def _explained(error: SetpointError, generated: GeneratedScripts, client: Client
     return error
 
 
-def _withdraw(client: Client, generated: GeneratedScripts, jobs: Sequence[str]) -> None:
+def _submit_helper(generated: GeneratedScripts, name: str, client: Client, *options: str) -> None:
+    job = client.submit(
+        generated.folder / f"{name}.sbatch", options, name=helper_name(generated.site, generated.folder, name)
+    )
+    add_job(generated.folder / f"{name}.jobs", job)
+
+
+def _withdraw(client: Client, generated: GeneratedScripts) -> None:
     """Cancel the jobs submitted so far. If SLURM does not respond, the locks still prevent duplicate work."""
-    others = [job for name in (RECORD, COLLECT) for job in read_jobs(generated.folder / f"{name}.jobs")]
+    names = [batch.name for batch in generated.batches]
+    names += [helper_name(generated.site, generated.folder, name) for name in HELPERS]
     try:
-        client.cancel([*jobs, *others])
+        client.cancel(sorted({entry.array for entry in client.find(names, ended=False)}))
     except Unavailable:
         return
     for path in generated.folder.glob("*.jobs"):
@@ -229,7 +238,7 @@ def _new_folder(parent: Path) -> Path:
 
 
 def _batches(
-    plan: Plan, open_stages: set[str], request: ResourceRequest, folder: Path, max_size: int
+    plan: Plan, open_stages: set[str], request: ResourceRequest, folder: Path, max_size: int, token: str
 ) -> Iterator[Batch]:
     """Yield the batches level by level, each with at most `max_size` stages."""
     made: dict[str, Batch] = {}
@@ -239,7 +248,7 @@ def _batches(
         members = [name for name in plan.stages if levels.get(name) == (level, kind)]
         for number, stages in enumerate(_chunks(plan, members, made, max_size)):
             batch = Batch(
-                name=job_name(plan.experiment, tag, str(level), kind, str(number)),
+                name=job_name(kind, f"{level}.{number}", tag, token, plan.experiment),
                 folder=folder,
                 kind=kind,
                 stages=stages,
@@ -247,6 +256,7 @@ def _batches(
                 gpu=kind not in CPU_KINDS,
                 after=tuple(_links(plan, stages, made)),
                 comments={name: request.comments.get(name, "") for name in stages},
+                home=folder,
             )
             made |= dict.fromkeys(stages, batch)
             yield batch
@@ -332,14 +342,13 @@ def _write_helpers(site: Site, folder: Path, *, recorder: bool, longest_min: int
         body = (
             "# Without accounting, SLURM soon forgets how jobs ended.\n"
             f"mkdir -p {records} && cd {records} &&\n"
-            '    scontrol -d -o show job "$recorded" >".$recorded" && mv ".$recorded" "$recorded"'
+            '    TZ=UTC scontrol -d -o show job "$recorded" >".$recorded" && mv ".$recorded" "$recorded"'
         )
         described[RECORD] = (body, {"time": "0-00:05:00"})
     for name, (body, options) in described.items():
         log = folder / LOGS / f"{name}-%j.log"
-        write_text(
-            folder / f"{name}.sbatch", plain_text(site, job_name(site.experiment, name), log, body, dict(options))
-        )
+        text = plain_text(site, helper_name(site, folder, name), log, body, dict(options))
+        write_text(folder / f"{name}.sbatch", text)
 
 
 _COORDINATE = """\
@@ -374,9 +383,15 @@ def _latest(workspace: Workspace, plan: Plan) -> Path | None:
     return max(numbers, key=lambda path: int(path.name[7:]), default=None)
 
 
-def _add(folder: Path, name: str, job: str) -> None:
-    with (folder / f"{name}.jobs").open("a", encoding="utf-8") as stream:
-        stream.write(f"{job}\n")
+def helper_name(site: Site, folder: Path, name: str) -> str:
+    """Return the job name of one of the helper scripts in a folder of scripts."""
+    return job_name(name, folder.name.removeprefix("scripts"), site.token, site.experiment)
+
+
+def helper_names(workspace: Workspace, plan: Plan) -> set[str]:
+    """Return the job names of all helper scripts of an experiment."""
+    site = Cluster(Profile(), Resources()).site(workspace, plan.experiment)
+    return {helper_name(site, folder, name) for folder in site.folder.glob("scripts[0-9]*") for name in HELPERS}
 
 
 def read_generated(workspace: Workspace, plan: Plan) -> GeneratedScripts:
@@ -392,6 +407,11 @@ def read_generated(workspace: Workspace, plan: Plan) -> GeneratedScripts:
             f"`setpoint slurm generate --experiment-id {plan.experiment} …`."
         )
     described = [read_batch(path) for path in sorted(folder.glob("*.json"))]
+    if any(not batch.home.exists() or not batch.home.samefile(folder) for batch in described):
+        raise InputError(
+            f"the scripts in {str(folder)!r} were written for another workspace, and would run there. Generate new "
+            f"ones with `setpoint slurm generate --experiment-id {plan.experiment} …`."
+        )
     batches = tuple(replace(batch, gpu=batch.kind not in CPU_KINDS) for batch in described)
     recorder = (folder / f"{RECORD}.sbatch").exists()
     site = Cluster(Profile(), Resources()).site(workspace, plan.experiment)

@@ -1,0 +1,1 @@
+"""An experiment in one file: written, checked and recomputed elsewhere."""

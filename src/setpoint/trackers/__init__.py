@@ -1,0 +1,1 @@
+"""Finished results in the formats of experiment trackers."""
