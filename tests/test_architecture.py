@@ -69,10 +69,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.preflight",
     },
     "experiments.running": {"artifacts", "records", "execution", "experiments.planning"},
+    "experiments.search": {"artifacts", "records", "experiments.planning", "experiments.running"},
     "experiments.request": {"artifacts", "records", "policies", "experiments.planning", "experiments.running"},
     "experiments.launch": {
         "artifacts", "records", "execution", "experiments.planning", "experiments.cost", "experiments.preflight",
-        "experiments.running", "experiments.request",
+        "experiments.running", "experiments.request", "experiments.search",
     },
     "experiments.slurm": {
         "artifacts", "records", "execution", "experiments.planning", "experiments.cost", "experiments.running",
@@ -85,6 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis.factors": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.arms": {"analysis.statistics", "analysis.data", "analysis.runs"},
     "analysis.overview": {"analysis.data", "analysis.runs", "analysis.factors", "analysis.arms"},
+    "analysis.side_by_side": {"records", "analysis.data", "analysis.runs", "analysis.overview"},
     "reports": {"artifacts", "records", "analysis", "trajectory", "plants", "problems", "episodes"},
     "server": {"artifacts", "records", "experiments.running", "analysis.data", "reports"},
     "drafts": {"analysis.data", "reports"},
@@ -124,6 +126,7 @@ HEAVY = {
     "datasets": {"training"},
     "casadi": {"plants", "controllers"},
     "scipy": {"analysis", "truth", "experiments"},
+    "optuna": {"experiments"},
     "sklearn": {"controllers"},
     "gymnasium": {"bridges"},
     "vl_convert": {"reports"},

@@ -29,6 +29,8 @@ if _TYPE_CHECKING:
     from setpoint.api.running import ReportInterrupted as ReportInterrupted
     from setpoint.api.running import RunInterrupted as RunInterrupted
     from setpoint.api.running import Slurm as Slurm
+    from setpoint.api.side_by_side import Comparison as Comparison
+    from setpoint.api.side_by_side import compare as compare
     from setpoint.api.specifications import Ablation as Ablation
     from setpoint.api.specifications import CrossSystem as CrossSystem
     from setpoint.api.specifications import Sweep as Sweep
@@ -54,6 +56,7 @@ _PLACES = {
     "Ablation": "api.specifications",
     "ClaimList": "api.results",
     "ClippedLqr": "controllers",
+    "Comparison": "api.side_by_side",
     "ControlPlan": "controllers",
     "Controller": "controllers",
     "CrossSystem": "api.specifications",
@@ -79,6 +82,7 @@ _PLACES = {
     "Transfer": "api.specifications",
     "ZeroControl": "controllers",
     "analyze": "api.tables",
+    "compare": "api.side_by_side",
     "evaluate": "api.evaluation",
     "load_experiment": "api.experiment",
     "load_policy": "api.policies",

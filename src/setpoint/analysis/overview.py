@@ -19,6 +19,7 @@ from setpoint.analysis.runs.reliability import failure_claims
 from setpoint.analysis.runs.secondary import secondary_claims
 
 MODEL_TYPE = "model_type"
+EXPLORATORY = "exploratory"
 ADAPTIVE = "earlier results decided which runs were made; confirm it with a new experiment"
 
 
@@ -55,7 +56,8 @@ def experiment_claims(data: ExperimentData) -> list[Claim]:
 
 
 def _exploratory(claim: Claim) -> Claim:
-    """Downgrade a supported claim of an adaptive search to a suggestion: its runs were selected by their results."""
+    """Label a claim of an adaptive search, and downgrade a supported one: its runs were selected by their results."""
+    claim = replace(claim, heading=f"{claim.heading} ({EXPLORATORY})")
     if claim.status is not Status.SUPPORTED:
         return claim
     return replace(

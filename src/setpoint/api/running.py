@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from setpoint.api.confirming import confirmation_request
 from setpoint.arguments import require_instance, require_path, require_text, require_whole
 from setpoint.artifacts import Workspace
 from setpoint.errors import InputError, shown
@@ -17,6 +18,7 @@ from setpoint.execution.slurm.resources import named
 from setpoint.experiments import launch
 from setpoint.experiments.cost.memory import check_memory
 from setpoint.experiments.cost.workers import check_workers
+from setpoint.experiments.planning.designs import searched
 from setpoint.experiments.planning.suggestions import inert_parameters
 from setpoint.experiments.preflight import require_fit
 from setpoint.experiments.request import Request
@@ -25,7 +27,7 @@ from setpoint.experiments.slurm.scripts import PROFILE, Cluster, executor
 from setpoint.records.failure import FailureClass
 from setpoint.records.journal import Listener
 from setpoint.records.plan import Plan
-from setpoint.records.state import ExperimentState
+from setpoint.records.state import ExperimentState, ExperimentStatus
 from setpoint.reports import write_reports
 
 _EVERY_STAGE = 1_000_000
@@ -125,11 +127,13 @@ class FinishedRun:
     Attributes:
         request: the experiment; if changes were accepted, the new one that follows the requested one.
         report: path of report.txt.
+        confirmation: the run of the best trials with new seeds that ended a search; None otherwise.
     """
 
     request: Request
     status: ExperimentState
     report: Path
+    confirmation: "FinishedRun | None" = None
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -170,6 +174,8 @@ def run_experiment(request: Request, options: RunOptions) -> FinishedRun:
         ReportInterrupted: likewise, while the report was being written.
     """
     here = options.on is None
+    if not here and searched(request.spec) is not None:
+        raise InputError("a search runs on one machine, not on SLURM. Remove --on slurm.")
     make_executor = None if options.on is None else slurm_executor(request, options.on)
     try:
         prepared = launch.start_or_resume(
@@ -195,7 +201,25 @@ def run_experiment(request: Request, options: RunOptions) -> FinishedRun:
             report = write_reports(request.folder)
     except KeyboardInterrupt as error:
         raise ReportInterrupted(request) from error
-    return FinishedRun(request, status, report)
+    return FinishedRun(request, status, report, _confirmation(request, status, options))
+
+
+def _confirmation(request: Request, status: ExperimentState, options: RunOptions) -> FinishedRun | None:
+    """Run the best trials of a complete search with new seeds, if its specification says so."""
+    search = searched(request.spec)
+    complete = status.state is ExperimentStatus.FINISHED and any(run.state.ok for run in status.runs.values())
+    if search is None or not search.confirm_top or not complete:
+        return None
+    options.notify(f"search complete; confirming the best {search.confirm_top} with {search.confirm_seeds} new seeds")
+    wanted = confirmation_request(
+        request.workspace,
+        request.experiment_id,
+        top=search.confirm_top,
+        seeds=search.confirm_seeds,
+        experiment_id=f"{request.experiment_id}-confirmed",
+        accept_changes=options.accept_changes,
+    )
+    return run_experiment(wanted, options)
 
 
 def run_without_report(request: Request, options: RunOptions) -> ExperimentState:

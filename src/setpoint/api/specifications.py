@@ -66,6 +66,7 @@ class SweepFields(_DesignFields, total=False):
     training_types: TrainingType | Sequence[TrainingType]
     only: Sequence[Mapping[str, Value]]
     confirms: str | None
+    search: Mapping[str, Value] | None
 
 
 class CrossSystemFields(_DesignFields, total=False):

@@ -153,6 +153,7 @@ def _requested(arguments: argparse.Namespace) -> "Request":
     """
     from setpoint.artifacts import check_identifier
     from setpoint.experiments.planning.datasets import canonical_datasets
+    from setpoint.experiments.planning.designs import searched
     from setpoint.experiments.request import make_request
     from setpoint.policies import BUILTIN, resolve_base
 
@@ -165,6 +166,8 @@ def _requested(arguments: argparse.Namespace) -> "Request":
         with findings.check():
             resolve_base(arguments.base_model or BUILTIN)
     findings.settle()
+    if arguments.budget is not None and searched(spec) is not None:
+        raise InputError("--budget chooses a design, but a search has none. Limit it with --trials, or drop --search.")
     if not getattr(arguments, "quiet", False):
         say_renamed_datasets(spec)
     if arguments.budget is not None:
@@ -312,15 +315,18 @@ def _status(arguments: argparse.Namespace) -> int:
     from setpoint.formatting import counted
 
     workspace = workspace_of(arguments)
+    plan = require_plan(workspace, arguments.experiment_id)
     if arguments.watch:
         _watch(workspace, arguments.experiment_id)
     status = read_status(workspace, arguments.experiment_id, check=arguments.check)
-    best = best_so_far(workspace, require_plan(workspace, arguments.experiment_id))
+    best = best_so_far(workspace, plan)
     if arguments.json:
         print_json({**status.to_json(), "best": [score.to_json() for score in best]})
         return 0
     counts = ", ".join(f"{count} {state}" for state, count in sorted(status.counts.items()))
     print(f"{status.experiment}: {status.state}; {counted(len(status.runs), 'run')}: {counts}")
+    if plan.search is not None:
+        print(f"search ({plan.search.sampler}): {plan.search.done} of {counted(plan.search.trials, 'trial')} planned")
     for score in best:
         print(f"best so far on {score.text}\n  ({score.run})")
     for name, run_state in status.runs.items():

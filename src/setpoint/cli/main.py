@@ -50,6 +50,7 @@ VERBS = {
     "arms": Verb("setpoint.cli.arms", "train every arm on every system and compare them in one table"),
     "evaluate": Verb("setpoint.cli.evaluate", "evaluate a model or a reference controller on test states"),
     "report": Verb("setpoint.cli.report", "regenerate the reports of an experiment"),
+    "compare": Verb("setpoint.cli.compare", "compare experiments side by side, with tests where runs are comparable"),
     "analyze": Verb("setpoint.cli.analyze", "analyse a table of results with the same statistics"),
     "verify-claims": Verb(
         "setpoint.cli.verify_claims",

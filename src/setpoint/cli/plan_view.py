@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from setpoint.cli.options import print_json
@@ -10,8 +11,12 @@ from setpoint.cli.options import print_json
 if TYPE_CHECKING:
     from setpoint.api.planning import Preparation
     from setpoint.artifacts import Workspace
+    from setpoint.experiments.running.asked_before import Answered
     from setpoint.policies import BaseModel
     from setpoint.records.plan import Plan
+
+
+_SHOWN_EXPERIMENTS = 5
 
 
 def show_plan(prepared: "Preparation", *, as_json: bool) -> None:
@@ -26,10 +31,12 @@ def plan_summary(prepared: "Preparation") -> dict[str, Any]:
     """Return the plan as JSON, with its estimate, suggestions, warnings and number of finished stages."""
     from setpoint.execution import default_workers
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
+    from setpoint.experiments.running.asked_before import asked_before
 
     plan, workspace = prepared.plan, prepared.request.workspace
     expected = prepared.estimate(default_workers()).record().to_json()
-    extra = {"suggestions": suggestions(plan), "warnings": inert_parameters(plan), "estimate": expected}
+    extra: dict[str, Any] = {"suggestions": suggestions(plan), "warnings": inert_parameters(plan), "estimate": expected}
+    extra["asked_before"] = [asdict(each) for each in asked_before(workspace, plan)]
     known = {"stage_ids_known": _stage_ids_known(plan), "finished_stages": _finished_stages(plan, workspace)}
     return {**plan.to_json(), **known, **extra}
 
@@ -38,6 +45,7 @@ def plan_text(prepared: "Preparation") -> str:
     """Return the plan as text."""
     from setpoint.experiments.cost.memory import check_memory
     from setpoint.experiments.planning.suggestions import inert_parameters, suggestions
+    from setpoint.experiments.running.asked_before import asked_before
 
     plan, workspace, base = prepared.plan, prepared.request.workspace, prepared.request.base
     kinds = Counter(stage.kind for stage in plan.stages.values())
@@ -64,8 +72,18 @@ def plan_text(prepared: "Preparation") -> str:
         for check in check_memory(base, plan.stages.values())
         if check.result != "ok"
     ]
+    lines += [_asked_text(each) for each in asked_before(workspace, plan)[:_SHOWN_EXPERIMENTS]]
     lines += [f"Suggestion: {text}" for text in suggestions(plan)]
     return "\n".join(lines)
+
+
+def _asked_text(found: "Answered") -> str:
+    """Name an experiment that already answers part of the plan."""
+    from setpoint.formatting import counted
+
+    state = "finished" if found.finished == found.runs else f"{found.finished} of them finished"
+    part = f"{found.runs} of the {counted(found.of, 'run')}"
+    return f"Asked before: {found.experiment} has {part}, {state}; see setpoint report {found.experiment}"
 
 
 def _runs_text(plan: "Plan") -> str:
@@ -145,8 +163,17 @@ def _design_lines(plan: "Plan") -> list[str]:
         "random": [f"{spec.configurations} random points{_each(plan)}"],
         "sobol": [f"{spec.configurations} points of a Sobol sequence{_each(plan)}"],
     }[spec.design]
-    found = [*chosen, *zips, *where]
+    found = [*_search_texts(plan), *chosen, *zips, *where]
     return [f"Design: {'; '.join(found)}"] if found else []
+
+
+def _search_texts(plan: "Plan") -> list[str]:
+    """Describe a search, whose plan has its trials so far; empty for other experiments."""
+    search = plan.search
+    if search is None:
+        return []
+    reused = f", after {search.reused} that had finished before" if search.reused else ""
+    return [f"search by {search.sampler}, {search.done} of {search.trials} trials planned so far{reused}"]
 
 
 def _margin_lines(plan: "Plan") -> list[str]:

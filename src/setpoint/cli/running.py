@@ -227,10 +227,11 @@ def _run_request(request: "Request", arguments: argparse.Namespace, retry: "Call
         tell(f"interrupted while writing the report; write it with: {report}")
         return EXIT_INTERRUPTED
     _print_result(finished, as_json=arguments.json)
-    if not (arguments.quiet or arguments.json):
-        say(f"HTML report: {finished.report.with_name('report.html')}")
-    _advise(finished)
-    return exit_code(finished.status)
+    for each in filter(None, (finished, finished.confirmation)):
+        if not (arguments.quiet or arguments.json):
+            say(f"HTML report: {each.report.with_name('report.html')}")
+        _advise(each)
+    return max(exit_code(each.status) for each in (finished, finished.confirmation) if each is not None)
 
 
 def _interrupted(request: "Request") -> int:
@@ -279,8 +280,10 @@ def exit_code(status: "ExperimentState") -> int:
 def _print_result(finished: "FinishedRun", *, as_json: bool) -> None:
     from setpoint.reports.files import seen_from
 
-    report, workspace = finished.report, finished.request.workspace.root
+    parts = [each for each in (finished, finished.confirmation) if each is not None]
     if as_json:
-        print_json({**finished.status.to_json(), "report": str(report)})
-    else:
-        print(seen_from(Path(), report.read_text(encoding="utf-8"), workspace), end="")
+        first, *rest = [{**each.status.to_json(), "report": str(each.report)} for each in parts]
+        print_json({**first, **({"confirmation": rest[0]} if rest else {})})
+        return
+    workspace = finished.request.workspace.root
+    print("\n".join(seen_from(Path(), each.report.read_text(encoding="utf-8"), workspace) for each in parts), end="")

@@ -57,6 +57,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         help="swept parameters, such as lora_rank:4,8 learning_rate:1e-4,2e-4; ranges to sample: "
         "learning_rate:1e-5..1e-3:log",
     )
+    _add_search_options(parser)
     for option, name in _AXES.items():
         parser.add_argument(f"--{option.replace('_', '-')}", type=words, metavar="V,V", help=f"sweep {name}")
     parser.add_argument(
@@ -93,6 +94,49 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_options_of_types(parser)
     add_training_options(parser)
+
+
+def _add_search_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a search."""
+    parser.add_argument(
+        "--search",
+        metavar="SAMPLER",
+        help="search the swept values with tpe, gp or random, in place of running all combinations",
+    )
+    parser.add_argument("--trials", metavar="N", help="configurations that a search runs")
+    parser.add_argument(
+        "--batch", metavar="N", help="trials of a search that are proposed together and run in parallel (default 4)"
+    )
+    parser.add_argument(
+        "--confirm",
+        nargs="+",
+        metavar=("top:K", "seeds:N"),
+        help="end a search by running its best K trials with N new seeds, as top:3 seeds:5: only these scores are free "
+        "of selection bias",
+    )
+
+
+def search_fields(arguments: argparse.Namespace, earlier: Any) -> dict[str, Any]:
+    """Return the field `search` that the options describe, over that of a file; empty without options.
+
+    Raises:
+        InputError: an option without --search, or --confirm in another form.
+    """
+    given = {"sampler": arguments.search, "trials": arguments.trials, "batch": arguments.batch}
+    given = {name: value for name, value in given.items() if value is not None}
+    for text in arguments.confirm or ():
+        name, _, number = text.partition(":")
+        if name not in {"top", "seeds"} or not number.isdecimal():
+            raise InputError(f"--confirm expects top:K seeds:N, got {shown(text)}. Write it like top:3 seeds:5.")
+        given[f"confirm_{name}"] = number
+    if "confirm_seeds" in given:
+        given.setdefault("confirm_top", 3)
+    if not given:
+        return {}
+    before = dict(earlier) if isinstance(earlier, Mapping) else {}
+    if "sampler" not in {**before, **given}:
+        raise InputError("--trials, --batch and --confirm belong to a search. Add --search tpe, or remove them.")
+    return {"search": {**before, **given}}
 
 
 def _add_options_of_types(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +221,8 @@ def spec_from(arguments: argparse.Namespace) -> "ExperimentSpec":
         given = training_fields(arguments)
         fields |= _merged_tables(fields, {"parameters": axes, "ranges": ranges, "fixed": given.pop("fixed", {})})
         fields |= given
+    with findings.check():
+        fields |= search_fields(arguments, fields.get("search"))
     if not fields.get("systems") and fields.get("type") != "transfer_learning":
         missing = "an experiment needs at least one system. Name it with --systems; `setpoint systems` lists them."
         findings.errors.append(InputError(missing))

@@ -28,9 +28,10 @@ from setpoint.experiments.planning.build import Inputs, build_plan
 from setpoint.experiments.planning.canonical import measured_kinds
 from setpoint.experiments.planning.changes import ChangedSinceError, plan_changes
 from setpoint.experiments.planning.datasets import Notify, ensure_datasets, find_datasets
+from setpoint.experiments.planning.designs import searched
 from setpoint.experiments.planning.experiment_types import design_runs
 from setpoint.experiments.planning.parameters import TRAINED
-from setpoint.experiments.planning.spec import SingleSpec, TransferSpec
+from setpoint.experiments.planning.spec import SingleSpec, SweepSpec, TransferSpec, planned_spec
 from setpoint.experiments.planning.stages import PRELOAD
 from setpoint.experiments.planning.start_adapters import (
     Adapter,
@@ -44,10 +45,11 @@ from setpoint.experiments.running.coordinator import Coordinator
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.links import link_models, model_folders
 from setpoint.experiments.running.status import read_stages
+from setpoint.experiments.search.trials import first_points, next_points
 from setpoint.records.estimate import ESTIMATE, read_estimate, write_actual_cost, write_estimate
 from setpoint.records.failure import FailureClass
 from setpoint.records.journal import EventKind, Journal, Listener, StageFailed, read_events
-from setpoint.records.plan import NamedDigest, Plan, plan_path, read_plan
+from setpoint.records.plan import NamedDigest, Plan, append_trials, plan_path, read_plan
 from setpoint.records.state import ExperimentState, ExperimentStatus, StageStatus
 
 
@@ -110,8 +112,22 @@ def preview(request: Request) -> Preparation:
     """
     datasets = find_datasets(request.workspace, request.spec)
     inputs = _inputs(request, datasets)
+    request = _with_first_trials(request, inputs)
     plan = request.existing or build_plan(request.spec, request.experiment_id, inputs)
     return Preparation(request, plan, datasets, tuple(inputs.adapters))
+
+
+def _with_first_trials(request: Request, inputs: Inputs) -> Request:
+    """Return the request of a new search with its first trials, after those that the workspace has finished."""
+    spec = request.spec
+    if request.existing is not None or not isinstance(spec, SweepSpec) or spec.search is None:
+        return request
+    spec = first_points(
+        request.workspace,
+        spec,
+        lambda points: build_plan(spec.model_copy(update={"points": tuple(points)}), request.experiment_id, inputs),
+    )
+    return replace(request, spec=spec)
 
 
 def _inputs(request: Request, datasets: Mapping[str, NamedDigest]) -> Inputs:
@@ -159,6 +175,9 @@ def require_machine(request: Request, *, trains_here: bool = True) -> None:
     """
     # Number of adapters if no stage is shared: an upper bound that needs no plan.
     adapters = sum(len(TRAINED[run.training_type]) for run in design_runs(request.spec, _adapters(request)))
+    if (search := searched(request.spec)) is not None:
+        assert isinstance(request.spec, SweepSpec)
+        adapters = search.trials * request.spec.replicates * len(TRAINED[request.spec.training_types[0]])
     require_fit(check_machine(request.workspace, request.base, adapters=adapters, trains_here=trains_here))
 
 
@@ -186,6 +205,7 @@ def prepare(
     request.workspace.require_writable()
     datasets = ensure_datasets(request.workspace, request.spec, notify)
     inputs = _inputs(request, datasets)
+    request = _with_first_trials(request, inputs)
     prepared = Preparation(
         request, build_plan(request.spec, request.experiment_id, inputs), datasets, tuple(inputs.adapters)
     )
@@ -282,6 +302,7 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
         write_prediction(prepared, workers)
         failed, tried = _failed_stages(request.workspace, plan), _tried_stages(request.folder)
         executor = options.executor or LocalExecutor(preload=PRELOAD, limits=options.limits, devices=gpus())
+        scores: dict[str, float | None] = {}
         journal = Journal(request.folder, token, options.listeners)
         coordinator = Coordinator(
             request.workspace,
@@ -299,12 +320,45 @@ def run(prepared: Preparation, options: Options) -> ExperimentState:
                     rerun_failed=_to_rerun(failed, tried, options.retry),
                     settled=_settled(failed, tried, options.retries or {}),
                 )
+                while not interrupts and (longer := _next_trials(prepared, plan, status, scores)) is not None:
+                    append_trials(request.folder, plan, longer)
+                    plan = longer
+                    coordinator.extend(plan)
+                    status = coordinator.run()
             finally:
                 link_models(request.workspace, plan)
                 write_actual(request.workspace, plan)
         if interrupts and status.state is ExperimentStatus.INTERRUPTED:
             raise KeyboardInterrupt
         return status
+
+
+def _next_trials(
+    prepared: Preparation, plan: Plan, status: ExperimentState, scores: dict[str, float | None]
+) -> Plan | None:
+    """Return the plan of a search with its next trials; None if it is complete, stopped early, or no search.
+
+    Raises:
+        ChangedSinceError: the trials so far would now be other stages.
+    """
+    spec = planned_spec(plan)
+    if searched(spec) is None or status.state is not ExperimentStatus.FINISHED:
+        return None
+    assert isinstance(spec, SweepSpec)
+    new = next_points(prepared.request.workspace, plan, spec, scores)
+    if not new:
+        return None
+    spec = spec.model_copy(update={"points": (*spec.points, *new)})
+    inputs = Inputs(prepared.request.base, prepared.datasets, prepared.adapters)
+    longer = build_plan(spec, plan.experiment, inputs)
+    if [run.stages for run in longer.runs[: len(plan.runs)]] != [run.stages for run in plan.runs]:
+        raise ChangedSinceError(
+            f"search {plan.experiment!r} cannot continue as planned: code, base or data changed since. Use "
+            "--accept-changes to continue as a new search.",
+            plan_changes(plan, longer),
+        )
+    added = {"runs": longer.runs, "stages": {**plan.stages, **longer.stages}}
+    return plan.model_copy(update={**added, "spec": {**plan.spec, "points": list(spec.points)}})
 
 
 def _require_real_folders(workspace: Workspace, plan: Plan) -> None:

@@ -95,6 +95,8 @@ def make_request(
     if fresh:
         identifier = _free_id(workspace, identifier)
     existing = read_plan(workspace.experiment(identifier))
+    if existing is not None and isinstance(spec, SweepSpec) and spec.search is not None:
+        spec = _continued(spec, planned_spec(existing))
     if existing is None:
         require_served(base, spec.systems)
     wanted = Request(workspace, identifier, spec, base, existing)
@@ -110,9 +112,20 @@ def make_request(
     )
 
 
+def _continued(spec: SweepSpec, existing: ExperimentSpec) -> SweepSpec:
+    """Return a search with the trials of the existing experiment."""
+    assert spec.search is not None
+    if not isinstance(existing, SweepSpec) or existing.search is None:
+        return spec
+    search = spec.search.model_copy(update={"reused": existing.search.reused})
+    return spec.model_copy(update={"points": existing.points, "search": search})
+
+
 def _kind(spec: ExperimentSpec) -> str:
-    """Return the first part of an id: `confirmation` for a sweep that confirms another one, else the type."""
-    return "confirmation" if isinstance(spec, SweepSpec) and spec.confirms else spec.type
+    """Return the first part of an id: `confirmation` for a sweep that confirms another one, `search`, else the type."""
+    if not isinstance(spec, SweepSpec):
+        return spec.type
+    return "confirmation" if spec.confirms else "search" if spec.search else spec.type
 
 
 def successor(request: Request, changes: Sequence[str]) -> Request:

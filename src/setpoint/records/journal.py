@@ -20,6 +20,8 @@ class EventKind(StrEnum):
 
     STARTED = "started"
     """A coordinator started or resumed the experiment."""
+    EXTENDED = "extended"
+    """A search appended trials to its plan."""
     DRAINING = "draining"
     """No more stages are started; running ones finish."""
     INTERRUPTED = "interrupted"
@@ -70,6 +72,15 @@ class Started(Event):
     stages: int
     runs: int
     on: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Extended(Event):
+    """See `EventKind.EXTENDED`; includes the new size of the plan."""
+
+    event = EventKind.EXTENDED
+    stages: int
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from setpoint.artifacts import (
     DamagedError,
     Fields,
     StageKind,
+    create_json,
     is_file_name,
     is_identifier,
     read_json,
@@ -26,6 +28,8 @@ from setpoint.modes import EvaluationMode
 from setpoint.processes import uncollected
 
 SCHEMA = 1
+TRIALS = "trials"
+"""Folder of the trials that a search appends to its plan."""
 Value = bool | int | float | str
 """Type of a parameter value."""
 LEAST_TREND_LEVELS = 3
@@ -187,6 +191,37 @@ class AnalysisPlan(_Record):
         return self.evaluation_modes.get(system, EvaluationMode.OPEN_LOOP)
 
 
+class Trials(_Record):
+    """Trials that a search appends to its plan, in a sealed file of their own.
+
+    Attributes:
+        follows: seal of the file before this one: of plan.json, or of the trials appended before.
+        points: configurations of the new trials.
+        stages: their stages that are not planned yet.
+    """
+
+    follows: str
+    points: tuple[dict[str, Value], ...]
+    runs: tuple[PlannedRun, ...]
+    stages: dict[str, PlannedStage]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchProgress:
+    """How far a search is.
+
+    Attributes:
+        trials: budget.
+        done: trials proposed so far.
+        reused: configurations that had finished before the search.
+    """
+
+    sampler: str
+    trials: int
+    done: int
+    reused: int
+
+
 class CodeIdentity(_Record):
     """What the identity of a kind of stage was computed from."""
 
@@ -259,6 +294,15 @@ class Plan(_Record):
         return found if isinstance(found, str) and found else None
 
     @property
+    def search(self) -> "SearchProgress | None":
+        """How far a search is; None for other experiments."""
+        found = self.spec.get("search")
+        if not isinstance(found, dict):
+            return None
+        reused = int(found.get("reused", 0))
+        return SearchProgress(str(found["sampler"]), int(found["trials"]), len(self.spec["points"]) - reused, reused)
+
+    @property
     def code(self) -> Mapping[str, CodeIdentity]:
         """Stage kind -> identity of its code at planning time, as far as the plan recorded it."""
         read = {kind: CodeIdentity.read(content) for kind, content in self._recorded("code").items()}
@@ -317,9 +361,45 @@ def write_plan(experiment: Path, plan: Plan) -> None:
     write_json(plan_path(experiment), plan.to_file())
 
 
+def append_trials(experiment: Path, before: Plan, after: Plan) -> bool:
+    """Append the trials that `after` has beyond `before`; False if another process appended some first."""
+    files = _trial_files(experiment)
+    path = experiment / TRIALS / f"{len(files) + 1:04d}.json"
+    path.parent.mkdir(exist_ok=True)
+    new = Trials(
+        follows=_unsealed(files[-1] if files else plan_path(experiment))[1],
+        points=tuple(after.spec["points"][len(before.spec["points"]) :]),
+        runs=after.runs[len(before.runs) :],
+        stages={name: stage for name, stage in after.stages.items() if name not in before.stages},
+    )
+    return create_json(path, sealed({"schema": SCHEMA, **new.model_dump(mode="json")}))
+
+
+def _trial_files(experiment: Path) -> list[Path]:
+    return sorted(path for path in (experiment / TRIALS).glob("*.json") if path.stem.isdecimal())
+
+
+def _with_trials(plan: Plan, experiment: Path, seal: str) -> Plan:
+    """Return the plan with the trials that were appended to it."""
+    points, runs, stages = [*(plan.spec.get("points") or ())], [*plan.runs], {**plan.stages}
+    for path in _trial_files(experiment):
+        content, own = _unsealed(path)
+        del content["schema"]
+        try:
+            trials = Trials.model_validate(content)
+        except ValidationError as error:
+            raise DamagedError(f"{TRIALS}/{path.name} has the wrong form") from error
+        if trials.follows != seal:
+            raise DamagedError(f"{TRIALS}/{path.name} does not follow the file before it")
+        points, runs, seal = [*points, *trials.points], [*runs, *trials.runs], own
+        stages |= trials.stages
+    added = {"runs": tuple(runs), "stages": stages, "spec": {**plan.spec, "points": points}}
+    return plan.model_copy(update=added) if len(runs) > len(plan.runs) else plan
+
+
 @uncollected()
 def read_plan(experiment: Path) -> Plan | None:
-    """Read the plan of the experiment in this folder; None if there is none.
+    """Read the plan of the experiment in this folder, with the trials of a search; None if there is none.
 
     Raises:
         InputError: the file is damaged, was edited, or has another schema version.
@@ -328,7 +408,8 @@ def read_plan(experiment: Path) -> Plan | None:
     if not path.exists():
         return None
     try:
-        plan = _validated(_unsealed(path))
+        content, seal = _unsealed(path)
+        plan = _with_trials(_validated(content), experiment, seal)
         _require_consistent(plan)
         if plan.experiment not in {experiment.name, experiment.resolve().name}:
             raise DamagedError(f"it is the plan of {shown(plan.experiment)}")
@@ -340,8 +421,8 @@ def read_plan(experiment: Path) -> Plan | None:
     return plan
 
 
-def _unsealed(path: Path) -> dict[str, Any]:
-    """Return the content without its digest, after checking the digest."""
+def _unsealed(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the content without its digest, and the digest, after checking it."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise DamagedError("it is truncated or not a JSON object")
@@ -353,8 +434,7 @@ def _unsealed(path: Path) -> dict[str, Any]:
         whole = False
     if not whole:
         raise DamagedError("it was changed after it was frozen")
-    del content[SEAL]
-    return content
+    return content, str(content.pop(SEAL))
 
 
 def _validated(content: dict[str, Any]) -> Plan:

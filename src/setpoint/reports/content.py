@@ -198,6 +198,22 @@ def interim_text(report: Report) -> str:
     )
 
 
+def exploratory_text(report: Report) -> str:
+    """Return the banner of a search: what its results are good for; empty for other experiments."""
+    plan = report.data.plan
+    search = plan.search
+    if search is None:
+        return ""
+    left = search.trials - search.done
+    state = f"{search.done} of {counted(search.trials, 'trial')}" + (f", {left} not run" if left else "")
+    state += f", after {search.reused} that had finished before" if search.reused else ""
+    return (
+        f"EXPLORATORY: a search ({search.sampler}; {state}) chose by earlier results what was run. The best score of "
+        "many is too good on average, and tests of such data do not hold their level. Only new seeds decide: setpoint "
+        f"experiment confirm {plan.experiment}"
+    )
+
+
 def failure_counts(data: ExperimentData) -> dict[FailureClass, int]:
     """Count failed runs by failure class, most frequent first."""
     classes = [run.failure.failure_class for run in data.runs if run.state.failed and run.failure]

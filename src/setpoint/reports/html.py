@@ -29,6 +29,7 @@ from setpoint.reports.content import (
     case_error_text,
     counts,
     error_text,
+    exploratory_text,
     failure_counts,
     interim_text,
     level_line,
@@ -161,7 +162,8 @@ def _summary(report: Report) -> str:
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
     interim = interim_text(report)
-    banner = f'<p class="interim" role="status">{text_of(interim)}</p>' if interim else ""
+    notes = [text for text in (interim, exploratory_text(report)) if text]
+    banner = "".join(f'<p class="interim" role="status">{text_of(text)}</p>' for text in notes)
     words = "".join(
         f"<p><strong>{text_of(name)}.</strong> {text_of(text)}{_explanation_of(name)}</p>"
         for name, text in summary(report)

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 
 from setpoint.formatting import interval_text
-from setpoint.reports.content import RankedSystem, Report, error_text, metric_text, one_line, seeds_text, short_label
+from setpoint.reports.content import (
+    RankedSystem,
+    Report,
+    error_text,
+    exploratory_text,
+    metric_text,
+    one_line,
+    seeds_text,
+    short_label,
+)
 from setpoint.reports.figures.report_figures import ReportFigures
 from setpoint.reports.files import FIGURES
 from setpoint.reports.modes import ModeTable, mode_table
@@ -33,6 +42,7 @@ def render_latex(report: Report, figures: ReportFigures) -> str:
     parts = [
         f"% Experiment {escape(report.data.id)}: \\usepackage{{booktabs,graphicx}}",
         "",
+        *([escape(exploratory), ""] if (exploratory := exploratory_text(report)) else []),
         escape(_words(report)),
         "",
     ]

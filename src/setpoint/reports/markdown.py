@@ -14,6 +14,7 @@ from setpoint.reports.content import (
     case_error_text,
     counts,
     error_text,
+    exploratory_text,
     failure_counts,
     interim_text,
     metric_text,
@@ -42,11 +43,12 @@ def render_markdown(report: Report, files: Files, figures: Sequence[str]) -> str
     data = report.data
     total, successful, failed = counts(data)
     classes = ", ".join(f"{name}: {number}" for name, number in failure_counts(data).items())
-    interim = interim_text(report)
+    interim, exploratory = interim_text(report), exploratory_text(report)
     lines = [
         f"# Experiment Report: {escape(data.id)}",
         "",
         *([f"> **{escape(interim)}**", ""] if interim else []),
+        *([f"> {escape(exploratory)}", ""] if exploratory else []),
         *(line for name, text in summary(report) for line in (f"**{name}.** {escape(text)}", "")),
         *table(
             ("", ""),

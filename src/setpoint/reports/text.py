@@ -19,6 +19,7 @@ from setpoint.reports.content import (
     configuration_label,
     counts,
     error_text,
+    exploratory_text,
     failure_counts,
     interim_text,
     level_line,
@@ -71,6 +72,7 @@ def _head(report: Report) -> list[str]:
     return [
         f"=== Experiment Report: {one_line(data.id)} ===",
         *([f"!! {interim}"] if interim else []),
+        *wrapped(exploratory_text(report)),
         f"Date: {one_line(data.finished_at)}",
         f"Experiment Type: {type_text(data)}",
         f"Systems Tested: {', '.join(one_line(system) for system in data.systems)}",

@@ -18,7 +18,7 @@ from setpoint.analysis.data.evidence import (
     TrendEvidence,
 )
 from setpoint.analysis.data.experiment import Level
-from setpoint.analysis.data.subject import ArmPair, FactorTrend, OneFactor, TwoFactors
+from setpoint.analysis.data.subject import ArmPair, FactorTrend, OneConfiguration, OneFactor, TwoFactors
 from setpoint.formatting import level_text
 from setpoint.truth.competitors import found_by_others, true_trend
 from setpoint.truth.planted import Planted
@@ -249,6 +249,24 @@ def grade_informative_failures(planted: Planted, claims: Sequence[Claim]) -> Gra
     compared = any(claim.status.tested for claim, _ in levels) and any(run.state.failed for run in planted.runs)
     hidden = compared and not any("surviv" in caveat for caveat in all_caveats(claims))
     return {"wrong direction": float(wrong), "failures detected": float(flagged), "caveat missing": float(hidden)}
+
+
+def grade_search(planted: Planted, claims: Sequence[Claim]) -> Grades:
+    """Grade a search: whether a claim is supported, or lacks the label; and the confirmed scores of a confirmation."""
+    means = list(planted.truth.values())
+    confirmed = of_kind(claims, ClaimKind.CONFIRMATION)
+    inferred = [c for c in claims if c.kind not in {ClaimKind.INERT_PARAMETERS, ClaimKind.CONFIRMATION}]
+    return {
+        "supported in a search": float(bool(supported(inferred))) if planted.adaptive else None,
+        "search not labelled": float(any("exploratory" not in c.heading for c in inferred))
+        if planted.adaptive
+        else None,
+        "fresh scores covered": _share(
+            claim.interval[0] <= math.exp(means[claim.subject.configuration]) <= claim.interval[1]
+            for claim in confirmed
+            if claim.interval is not None and isinstance(claim.subject, OneConfiguration)
+        ),
+    }
 
 
 def grade_arms(planted: Planted, claims: Sequence[Claim]) -> Grades:

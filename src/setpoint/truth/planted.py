@@ -65,6 +65,8 @@ class Planted:
     Attributes:
         truth: levels of all factors, in their order -> true mean of the logarithm, one entry per cell.
         extra: further true values, by name.
+        adaptive: results decided which runs were made.
+        confirms: name of the experiment that selected the configurations; empty if none did.
         equivalence: margin that the plan declares, as in `AnalysisPlan`.
         here: true means on the drawn cases, which intervals must cover; None if they equal `truth`.
     """
@@ -81,6 +83,8 @@ class Planted:
     extra: Mapping[str, float] = field(default_factory=dict)
     here: Mapping[tuple[Level, ...], float] | None = None
     equivalence: float | None = None
+    adaptive: bool = False
+    confirms: str = ""
 
     def marginal(self, factor: str) -> dict[Level, float]:
         """Return the true mean of each level over all cells."""
@@ -129,7 +133,7 @@ def planted_plan(
         experiment=experiment,
         type=planted.type,
         created_at=CREATED_AT,
-        spec={},
+        spec={"confirms": planted.confirms} if planted.confirms else {},
         spec_digest="0" * 12,
         analysis=AnalysisPlan(
             primary_metric=planted.metric,
@@ -140,6 +144,7 @@ def planted_plan(
             evaluation_modes=dict.fromkeys(planted.systems, EvaluationMode.OPEN_LOOP),
             trends=planted.trends,
             equivalence=planted.equivalence,
+            adaptive=planted.adaptive,
         ),
         systems=planted.systems,
         base=NamedDigest(name="planted", digest="0" * 12),

@@ -12,8 +12,9 @@ from setpoint.analysis.data.experiment import Level
 from setpoint.analysis.data.subject import OneFactor
 from setpoint.records.state import RunStatus
 from setpoint.truth.field import field_scenarios
-from setpoint.truth.grading import expect, grade_arms, grade_factorial, grade_informative_failures
+from setpoint.truth.grading import expect, grade_arms, grade_factorial, grade_informative_failures, grade_search
 from setpoint.truth.planted import Planted, PlantedRun
+from setpoint.truth.searches import Searched
 from setpoint.truth.targets import (
     ALL,
     COVERAGE,
@@ -71,6 +72,7 @@ def scenarios() -> list[Scenario]:
         *_selection(),
         *_arms(),
         *_equivalence(),
+        *_searches(),
         *_limits(),
     ]
     return [*found, *field_scenarios()]
@@ -309,6 +311,20 @@ def _equivalence() -> list[Scenario]:
         ("failures", "one run in ten fails", replace(three, missing=0.1)),
     ):
         found.append(Scenario(f"G21 {name}", title, world, grade_factorial, (false, covered)))
+    return found
+
+
+def _searches() -> list[Scenario]:
+    never = (Target("supported in a search", "at most", 0.0), Target("search not labelled", "at most", 0.0))
+    covered = (Target("fresh scores covered", "near", 0.95),)
+    found = []
+    for depth, title in ((0.0, "all trials equal"), (1.0, "one optimum")):
+        world = Searched(depth=depth)
+        found.append(Scenario(f"G22 search {depth:g}", f"a search, {title}", world, grade_search, never))
+        for seeds in (3, 5):
+            world = Searched(depth=depth, confirmed=3, seeds=seeds)
+            name = f"G22 confirmed {depth:g} n={seeds}"
+            found.append(Scenario(name, f"the best three of a search, {title}", world, grade_search, covered))
     return found
 
 

@@ -38,7 +38,7 @@ class Scenario:
     """One generator of experiments with its grade and targets.
 
     Attributes:
-        name: starts with the number of its group, G0 to G21 or F1 to F10; also seeds the simulations.
+        name: starts with the number of its group, G0 to G22 or F1 to F10; also seeds the simulations.
         statuses_only: check only the statuses of claims, for which a few simulations suffice.
         table: a table with several rows per block and level, which no plan of an experiment can hold.
     """

@@ -11,11 +11,11 @@ from setpoint import problems, provenance
 from setpoint.artifacts import StageKind
 from setpoint.evaluation import EvaluationConfig
 from setpoint.experiments.planning.canonical import resolved_parameters, run_settings, spec_digest
-from setpoint.experiments.planning.designs import joint_levels
+from setpoint.experiments.planning.designs import axes, joint_levels, searched
 from setpoint.experiments.planning.experiment_types import CANDIDATE, RunDesign, design_runs
 from setpoint.experiments.planning.parameters import TRAINED, find, format_of
 from setpoint.experiments.planning.single_run import SingleRunCommand, training_command
-from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec
+from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, SweepSpec
 from setpoint.experiments.planning.spec_fields import METRICS
 from setpoint.experiments.planning.stages import STAGES
 from setpoint.experiments.planning.start_adapters import Adapter
@@ -340,6 +340,9 @@ def _plan_analysis(
         for name, value in {**design.arms, **design.factors, **joint_levels(spec, design.factors)}.items():
             levels.setdefault(name, set()).add(value)
     joined = set() if isinstance(spec, SingleSpec) else {name for names in spec.zipped for name in names}
+    if (search := searched(spec)) is not None:  # fixed before the first trial, whatever the trials turn out to be
+        assert isinstance(spec, SweepSpec)
+        levels = {"+".join(axis.names): {0, 1} for axis in axes(spec)}
     factors = tuple(name for name, values in levels.items() if len(values) > 1 and name not in joined)
     if CANDIDATE in factors:  # selected configurations are compared as wholes: they do not form a factorial
         factors = (CANDIDATE,)
@@ -354,5 +357,6 @@ def _plan_analysis(
         trends=() if isinstance(spec, SingleSpec) else tuple(name for name in spec.trend if name in factors),
         blocks=("system",) if len(spec.systems) > 1 else (),
         evaluation_modes={system: _evaluation_mode(system, formats) for system in spec.systems},
+        adaptive=search is not None,
         equivalence=None if margin is None else margin_of(margin, logarithmic=METRICS[primary] == "log"),
     )

@@ -6,7 +6,7 @@ from typing import Any
 from setpoint import plants
 from setpoint.artifacts import TRAINING_KINDS, StageKind
 from setpoint.errors import Findings, InputError, collect, unknown_name
-from setpoint.experiments.planning.designs import check_design
+from setpoint.experiments.planning.designs import check_design, corners
 from setpoint.experiments.planning.experiment_types import RunDesign, design_runs
 from setpoint.experiments.planning.parameters import (
     TRAINED,
@@ -23,6 +23,7 @@ from setpoint.experiments.planning.spec import (
     CrossSystemSpec,
     ExperimentSpec,
     SingleSpec,
+    SweepSpec,
     SweptSpec,
     make_spec,
 )
@@ -112,7 +113,10 @@ def check_values(spec: ExperimentSpec, preset: BasePreset) -> None:
         InputError: each incompatibility, once.
     """
     findings = Findings()
-    for run in design_runs(_one_replicate(spec)):
+    spec = _one_replicate(spec)
+    if isinstance(spec, SweepSpec) and spec.search is not None:
+        spec = spec.model_copy(update={"points": (*corners(spec), *spec.points)})
+    for run in design_runs(spec):
         with findings.check():
             resolved_parameters(preset, run, spec, run_settings(preset, run, spec))
     findings.settle()

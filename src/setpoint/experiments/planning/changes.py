@@ -31,7 +31,7 @@ def spec_changes(old: ExperimentSpec, new: ExperimentSpec) -> list[str]:
 
     If the types differ, only the type and the fields that both have are compared.
     """
-    before, after = (spec.model_dump(mode="json", exclude={"retries"}) for spec in (old, new))
+    before, after = (spec.model_dump(mode="json", exclude={"retries", "points"}) for spec in (old, new))
     return [
         f"{name} was {was}, now {now}"
         for field in before

@@ -24,7 +24,10 @@ def confirmation(plan: Plan, chosen: Sequence[Mapping[str, Value]], seeds: int) 
             f"only a hyperparameter_sweep can be confirmed, but {plan.experiment!r} is a {plan.type}. Repeat it with "
             f"--seed {_first_unused_seed(plan)} for new seeds."
         )
-    changes = {"only": tuple(dict(entry) for entry in chosen), "confirms": plan.experiment}
+    changes: dict[str, object] = {"only": tuple(dict(entry) for entry in chosen), "confirms": plan.experiment}
+    if sweep.search is not None:
+        points = tuple({name: value for name, value in entry.items() if name != "system"} for entry in chosen)
+        changes |= {"search": None, "points": points, "parameters": {}, "ranges": {}, "zipped": (), "conditions": {}}
     return canonical_spec(sweep.model_copy(update={**changes, "replicates": seeds, "seed": _first_unused_seed(plan)}))
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from setpoint.errors import InputError
 from setpoint.experiments.planning.parameters import find
-from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, SweptSpec
-from setpoint.experiments.planning.spec_fields import TRAINING_TYPE, Range
+from setpoint.experiments.planning.spec import ExperimentSpec, SingleSpec, SweepSpec, SweptSpec
+from setpoint.experiments.planning.spec_fields import TRAINING_TYPE, Range, Search
 from setpoint.records.plan import LEAST_TREND_LEVELS, Value
 from setpoint.seeding import generator
 
@@ -26,6 +26,7 @@ _PRIMES = (2, 3, 5)
 _WORDS = 100_000
 """Maximum number of words examined in the search for a fraction of high resolution."""
 _LOWEST_RESOLUTION = 3
+_LAST = 1.0 - 1e-9
 _DIGITS = 3
 """Significant digits of values sampled from a range."""
 
@@ -57,10 +58,11 @@ def configurations(spec: SweptSpec, training_type: str) -> list[Setting]:
 
     Parameters that the training type does not use are left out.
     """
-    read = {name for name in (*spec.parameters, *spec.ranges) if find(name).places_in(training_type)}
+    listed = {name for point in _listed(spec) for name in point}
+    read = {name for name in (*spec.parameters, *spec.ranges, *listed) if find(name).places_in(training_type)}
     found: dict[tuple[tuple[str, Value], ...], Setting] = {}
     for point in _points(spec, read):
-        setting = _conditional(spec, {name: point[name] for name in point if name in read}, training_type)
+        setting = conditional(spec, {name: point[name] for name in point if name in read}, training_type)
         found.setdefault(tuple(setting.items()), setting)
     return list(found.values())
 
@@ -122,7 +124,24 @@ def _bad_trends(spec: SweptSpec) -> Iterator[InputError]:
             )
 
 
+def searched(spec: ExperimentSpec) -> Search | None:
+    """Return the settings of a search; None for any other experiment."""
+    return spec.search if isinstance(spec, SweepSpec) else None
+
+
+def _listed(spec: SweptSpec) -> tuple[Setting, ...]:
+    """Return the configurations that a search has proposed."""
+    return spec.points if isinstance(spec, SweepSpec) else ()
+
+
+def corners(spec: SweptSpec) -> tuple[Setting, ...]:
+    """Return the two ends of the space: the first and the last value of every axis."""
+    return tuple(_joined(axis.at(share) for axis in axes(spec)) for share in (0.0, _LAST))
+
+
 def _points(spec: SweptSpec, read: set[str]) -> Iterable[Setting]:
+    if searched(spec) or _listed(spec):
+        return _listed(spec)
     every = axes(spec)
     if spec.design == "full":
         return (_joined(point) for point in product(*(_settings(axis) for axis in every if read & set(axis.names))))
@@ -140,7 +159,7 @@ def _joined(parts: Iterable[Setting]) -> Setting:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _conditional(spec: SweptSpec, setting: Setting, training_type: str) -> Setting:
+def conditional(spec: SweptSpec, setting: Setting, training_type: str) -> Setting:
     """Return `setting` without the parameters whose conditions do not hold."""
     kept = dict(setting)
     while True:  # repeated, because a condition on a removed parameter does not hold either
@@ -178,6 +197,11 @@ def _within(found: Range, share: float) -> float:
         value = math.exp(math.log(found.min) + share * (math.log(found.max) - math.log(found.min)))
     else:
         value = found.min + share * (found.max - found.min)
+    return rounded(found, value)
+
+
+def rounded(found: Range, value: float) -> float:
+    """Return a value within a range, rounded to few digits or to an integer."""
     if found.whole:
         return int(min(found.max, max(found.min, round(value))))
     return min(found.max, max(found.min, float(f"{value:.{_DIGITS}g}")))
@@ -290,10 +314,12 @@ def _cycle(conditions: Mapping[str, Mapping[str, object]]) -> list[str]:
 
 def _bad_sizes(spec: SweptSpec) -> Iterator[InputError]:
     drawn = spec.design in {"random", "sobol"}
-    if spec.ranges and not drawn:
+    if searched(spec) and not (spec.parameters or spec.ranges):
+        yield InputError("a search needs a space. Add --parameters, such as learning_rate:1e-5..1e-3:log.")
+    if spec.ranges and not drawn and not searched(spec):
         yield InputError(
-            f"a range needs a random or sobol design, but {', '.join(spec.ranges)} has a range in a {spec.design} "
-            "design. Set --design random or sobol, or list values."
+            f"a range needs a random or sobol design, or a search, but {', '.join(spec.ranges)} has a range in a "
+            f"{spec.design} design. Set --design random or sobol or --search tpe, or list values."
         )
     if drawn and spec.configurations is None:
         yield InputError(f"a {spec.design} design needs --configurations. Set the number of points.")

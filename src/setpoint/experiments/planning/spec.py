@@ -27,6 +27,7 @@ from setpoint.experiments.planning.spec_fields import (
     ModelTypes,
     Range,
     Retries,
+    Search,
     Strategies,
     SystemName,
     Systems,
@@ -140,8 +141,31 @@ class SweepSpec(_SpecOfDesign, _SpecOfSystems):
     """Configurations to run, identified by factor levels; if empty, all combinations."""
     confirms: str | None = None
     """Experiment whose results selected `only`."""
+    search: Search | None = None
+    """Search the space of the swept values, in place of a design. Ranges need no sampled design then."""
+    points: tuple[dict[str, Value], ...] = ()
+    """Configurations that a search has proposed so far, in their order; not for specification files."""
 
     _always: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="after")
+    def _searchable(self) -> "SweepSpec":
+        if self.search is None:
+            return self
+        for name, values in (("system", self.systems), ("training type", self.training_types)):
+            if len(values) > 1:
+                raise InputError(f"a search takes one {name}, got {', '.join(values)}. Start one search for each.")
+        if self.design != "full" or self.configurations is not None or self.only:
+            raise InputError("a search chooses its own points. Remove --design and --configurations.")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the identity; the points of a search follow from it and from results."""
+        given = super().identity()
+        if self.search is not None:
+            given.pop("points", None)
+            given["search"] = self.search.model_dump(mode="json", exclude={"reused"})
+        return given
 
 
 class CrossSystemSpec(_SpecOfDesign, _SpecOfSystems):

@@ -127,6 +127,25 @@ Retries = Annotated[dict[str, Annotated[Whole, Field(ge=0)]], AfterValidator(_kn
 Groups = Annotated[tuple[Listed[str], ...], BeforeValidator(_as_groups)]
 
 
+class Search(BaseModel):
+    """Adaptive search: which configurations are run depends on earlier results."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sampler: Literal["tpe", "gp", "random"] = "tpe"
+    """Sampler of Optuna: tree-structured Parzen estimator, Gaussian process, or random points."""
+    trials: Whole = Field(ge=1, le=10_000)
+    """Configurations to run."""
+    batch: Whole = Field(default=4, ge=1, le=1000)
+    """Trials that are proposed together, from the results of all earlier batches."""
+    confirm_top: Whole = Field(default=0, ge=0, le=100)
+    """Best trials that are run again with new seeds at the end; 0: none."""
+    confirm_seeds: Whole = Field(default=5, ge=1, le=1000)
+    """New seeds of each."""
+    reused: Whole = Field(default=0, ge=0)
+    """Configurations of the workspace that were finished before the search and were told to it; set by the search."""
+
+
 class Range(BaseModel):
     """Range from which a parameter is sampled."""
 

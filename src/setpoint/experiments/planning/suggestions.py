@@ -44,7 +44,7 @@ def _improvements(plan: Plan, spec: SweptSpec) -> Iterator[str]:
             "influential parameter."
         )
     fixed_levels = {name for group in spec.zipped for name in group}
-    every_value = spec.design == "full" and not (isinstance(spec, SweepSpec) and spec.only)
+    every_value = spec.design == "full" and not (isinstance(spec, SweepSpec) and (spec.only or spec.search))
     for name, values in spec.parameters.items():
         numbers = [value for value in values if _is_number(value)]
         yield from _levels(name, numbers, more=every_value and name not in fixed_levels)

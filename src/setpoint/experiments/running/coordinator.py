@@ -11,6 +11,7 @@ from setpoint.experiments.running.status import StageState, failure_classes, rea
 from setpoint.records.failure import POLICIES, Failure, FailureClass, failure_of
 from setpoint.records.journal import (
     Draining,
+    Extended,
     Finished,
     Interrupted,
     Journal,
@@ -80,6 +81,10 @@ class Coordinator:
         self._next_snapshot_s = 0.0
         self._status = ExperimentState(plan.experiment, ExperimentStatus.RUNNING, {})
 
+    def extend(self, plan: Plan) -> None:
+        """Continue with a plan that has further runs; `run` then starts with these."""
+        self._plan = plan
+
     def drain(self) -> None:
         """Start no more stages; let running ones finish."""
         self._stop = True
@@ -96,10 +101,14 @@ class Coordinator:
 
         An interrupt stops the running workers and is re-raised. The experiment can be resumed.
         """
+        ended = {StageStatus.FINISHED, StageStatus.FAILED}  # by an earlier call, before `extend`
+        known = {name: state for name, state in self._states.items() if state.status in ended}
         self._states = {
-            name: self._initial_state(name, name in rerun_failed, name in settled) for name in self._plan.stages
+            name: known.get(name) or self._initial_state(name, name in rerun_failed, name in settled)
+            for name in self._plan.stages
         }
-        self._journal.record(Started(stages=len(self._plan.stages), runs=len(self._plan.runs), on=self._executor.place))
+        stages, runs, place = len(self._plan.stages), len(self._plan.runs), self._executor.place
+        self._journal.record(Extended(stages, runs) if known else Started(stages, runs, on=place))
         self._note_progress(ExperimentStatus.RUNNING)
         try:
             while self._jobs or self._ready():

@@ -59,6 +59,8 @@ def _experiment_text(plan: Plan, event: journal.Event) -> str | None:
     match event:
         case journal.Started():
             return f"{plan.experiment}: {counted(event.runs, 'run')} in {counted(event.stages, 'stage')}"
+        case journal.Extended():
+            return f"{plan.experiment}: next trials, {counted(event.runs, 'run')} in {counted(event.stages, 'stage')}"
         case journal.Draining():
             running = counted(event.running, "running stage")
             return f"stopping: waiting for {running}; interrupt again to stop now"

@@ -15,7 +15,7 @@ from setpoint.errors import InputError
 from setpoint.experiments.running.stage_names import stage_names
 from setpoint.records import journal
 from setpoint.records.estimate import read_estimate
-from setpoint.records.plan import Plan
+from setpoint.records.plan import Plan, read_plan
 from setpoint.regular_files import read_end
 
 _TAIL = 4096
@@ -58,6 +58,9 @@ class Watch:
         match event:
             case journal.Started():  # stages of an earlier coordinator ended with it
                 self.running, self.ended, self.reused, self._predicted_s = {}, set(), set(), None
+            case journal.Extended():
+                self.plan = read_plan(self.workspace.experiment(self.plan.experiment)) or self.plan
+                self.names = stage_names(self.plan)
             case journal.StageStarted() if event.stage in self.plan.stages:
                 self.running[event.stage] = event.at
                 self._widest = max(self._widest, len(self.running))

@@ -36,6 +36,7 @@ from setpoint.execution.slurm.script import (
 from setpoint.execution.slurm.tracking import RECORDS
 from setpoint.experiments.cost.cluster import estimated_needs
 from setpoint.experiments.launch import Preparation, write_prediction
+from setpoint.experiments.planning.designs import searched
 from setpoint.experiments.running.commands import command
 from setpoint.experiments.running.lease import lease
 from setpoint.experiments.running.status import read_stages
@@ -120,9 +121,11 @@ def freeze(prepared: Preparation) -> None:
     """Write the plan of an experiment, which must not change afterwards.
 
     Raises:
-        InputError: another coordinator holds the experiment, or has frozen a different plan.
+        InputError: another coordinator holds the experiment, or has frozen a different plan, or it is a search.
     """
     request, plan = prepared.request, prepared.plan
+    if searched(request.spec) is not None:
+        raise InputError("a search runs on one machine, not on SLURM. Use `setpoint experiment run` there.")
     if request.existing == plan and plan_path(request.folder).exists():
         return
     with lease(request.folder):
