@@ -69,7 +69,7 @@ def found_in(seed: int) -> list[str]:
 
 
 def test_statements_agree_on_random_tables() -> None:
-    assert [(seed, text) for seed in range(100) for text in found_in(seed)] == []
+    assert [(seed, text) for seed in (*range(100), 2862) for text in found_in(seed)] == []
 
 
 @pytest.mark.slow

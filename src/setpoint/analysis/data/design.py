@@ -451,8 +451,10 @@ def cells_of_runs(shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, 
 def replicated_or_not(
     shape: tuple[int, ...], cell: np.ndarray, values: np.ndarray, labels: Sequence[str]
 ) -> Cells | None:
-    """Return cells with any number of runs; None if single runs leave too few error degrees of freedom."""
+    """Return cells with any number of runs; None if some cells have one run and others more, or too few df."""
     if len(values) > math.prod(shape):
+        if np.bincount(cell, minlength=math.prod(shape)).min() < 2:
+            return None
         return cells_of_runs(shape, cell, values, labels)
     return unreplicated_cells(shape, values[np.argsort(cell)])
 
