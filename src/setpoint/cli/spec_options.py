@@ -80,6 +80,13 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--configurations", metavar="N", help="number of sampled points; upper limit for fractional designs"
     )
     parser.add_argument("--replicates", metavar="N", help="runs per configuration, each with its own seed (default 1)")
+    _add_test_options(parser)
+    _add_options_of_types(parser)
+    add_training_options(parser)
+
+
+def _add_test_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose which tests are made."""
     parser.add_argument(
         "--trend",
         type=words,
@@ -92,8 +99,6 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         help="test for equivalence: X is the largest difference that does not matter, such as 5%% (log scale) or 0.02 "
         "(linear)",
     )
-    _add_options_of_types(parser)
-    add_training_options(parser)
 
 
 def _add_search_options(parser: argparse.ArgumentParser) -> None:
