@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 from setpoint.docstrings import attribute_docstrings
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import DEFAULT_TYPE, SPECS
-from setpoint.experiments.planning.spec_fields import METRICS, TRAINING_TYPE, Range, as_tuple
+from setpoint.experiments.planning.spec_fields import METRICS, TRAINING_TYPE, Range, Search, as_tuple
 from setpoint.records.failure import RETRYABLE
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -46,6 +46,7 @@ def specification_schema(systems: Sequence[str]) -> Schema:
     definitions: Schema = {name: _type_schema(name, model) for name, model in SPECS.items()}
     definitions |= {
         "range": described(Range),
+        Search.__name__: described(Search),
         "system": {"anyOf": [{"enum": list(systems)}, {"type": "string"}], "description": "A system, by any name."},
         "parameters": _by_parameter(lambda value: {"anyOf": [value, {"type": "array", "items": value}]}),
         "fixed": _by_parameter(lambda value: value),
