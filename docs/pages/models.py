@@ -12,7 +12,7 @@ from setpoint.experiments.planning.catalogue import parameter_catalogue
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import SPECS, SweepSpec
 from setpoint.experiments.planning.spec_fields import METRICS as METRIC_SCALES
-from setpoint.experiments.planning.spec_fields import Range
+from setpoint.experiments.planning.spec_fields import Range, Search
 from setpoint.policies import PRESETS
 
 SPECIFICATION = """\
@@ -59,6 +59,7 @@ def specification() -> str:
     metrics = ([f"`{name}`", scale] for name, scale in METRIC_SCALES.items())
     lines = [SPECIFICATION, *_by_type()]
     lines += ["", "## Range", "", *table(_HEADER, _fields(Range))]
+    lines += ["", "## Adaptive search", "", *table(_HEADER, _fields(Search))]
     return page(*lines, METRICS, *table(["metric", "scale"], metrics))
 
 
@@ -108,6 +109,10 @@ _TYPES = {"string": "text", "integer": "integer", "number": "number", "boolean":
 _BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
 
 
+_SECTIONS = {"search": "adaptive-search"}
+"""Class -> its section, where that has another name: `search` is a page that Sphinx makes."""
+
+
 def _kind(schema: Mapping[str, Any]) -> str:
     """What a JSON schema accepts."""
     if "enum" in schema:
@@ -117,7 +122,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return " or ".join(kinds) if len(kinds) < 3 else "number, word or flag"
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2].lower()
-        return f"[{name}](#{name})"
+        return f"[{name}](#{_SECTIONS.get(name, name)})"
     if schema.get("type") == "array":
         return f"list of {_kind(schema['items'])}" if "items" in schema else "list"
     if schema.get("type") == "object":

@@ -127,6 +127,10 @@ Retries = Annotated[dict[str, Annotated[Whole, Field(ge=0)]], AfterValidator(_kn
 Groups = Annotated[tuple[Listed[str], ...], BeforeValidator(_as_groups)]
 
 
+SET_BY_SEARCH = frozenset({"points"})
+"""Fields of a specification that a search writes into plans; not for specification files."""
+
+
 class Search(BaseModel):
     """Adaptive search: which configurations are run depends on earlier results."""
 

@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 from setpoint.docstrings import attribute_docstrings
 from setpoint.experiments.planning.parameters import MODELS
 from setpoint.experiments.planning.spec import DEFAULT_TYPE, SPECS
-from setpoint.experiments.planning.spec_fields import METRICS, TRAINING_TYPE, Range, Search, as_tuple
+from setpoint.experiments.planning.spec_fields import METRICS, SET_BY_SEARCH, TRAINING_TYPE, Range, Search, as_tuple
 from setpoint.records.failure import RETRYABLE
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -90,6 +90,8 @@ def _type_schema(name: str, model: type[BaseModel]) -> Schema:
     schema = described(model)
     schema.pop("definitions", None)
     schema["title"] = name
+    for field in SET_BY_SEARCH:
+        schema["properties"].pop(field, None)
     tables = ("parameters", "fixed", "ranges", "conditions")
     replaced: dict[str, Schema] = {table: {"$ref": f"#/definitions/{table}"} for table in tables}
     replaced |= {

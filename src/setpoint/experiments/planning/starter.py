@@ -8,6 +8,7 @@ from typing import Any
 from setpoint.docstrings import attribute_docstrings
 from setpoint.errors import unknown_name
 from setpoint.experiments.planning.spec import SPECS
+from setpoint.experiments.planning.spec_fields import SET_BY_SEARCH
 
 SCHEMA_FILE = "setpoint.schema.json"
 """Name of the JSON schema beside a new specification."""
@@ -33,6 +34,9 @@ _EXAMPLES: dict[str, str] = {
     "zipped": "[[sft.batch_size, sft.learning_rate]]",
     "conditions": "{grpo.temperature: {training_type: [both]}}",
     "configurations": "16",
+    "search": "{sampler: tpe, trials: 40}",
+    "equivalence": "5%",
+    "trend": "[lora_rank]",
 }
 """Field without a default of its own -> how it is written."""
 _WRITTEN_BY_CONFIRM = ("only", "confirms")
@@ -60,7 +64,7 @@ def starter(experiment_type: str, systems: tuple[str, ...] = ()) -> str:
         "# Lines that begin with '# name:' show the default, or an example where it says so.",
         f"type: {experiment_type}",
     ]
-    names = [name for name in model.model_fields if name not in {"type", *_WRITTEN_BY_CONFIRM}]
+    names = [name for name in model.model_fields if name not in {"type", *_WRITTEN_BY_CONFIRM, *SET_BY_SEARCH}]
     for name in sorted(names, key=lambda name: name not in chosen):  # what is set comes first
         lines += ["", *_field(name, about[name], chosen, model.model_fields[name].default)]
     return "\n".join(lines) + "\n"
