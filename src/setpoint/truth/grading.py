@@ -53,11 +53,13 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         "false failure claim": _any_null(planted, claims, ClaimKind.FAILURES, lambda *_: True),
     }
     levels, effects = with_evidence(claims, LevelEvidence), with_evidence(claims, EffectEvidence)
+    gains = _share(_gain_covered(planted, *each) for each in levels)
     return {
         **wrong,
         "any false claim": float(any(value == 1.0 for value in wrong.values())),
         **_most_impactful(planted, claims),
-        "gain covered": _share(_gain_covered(planted, *each) for each in levels),
+        "gain covered": gains,
+        "gain stated and wrong": 0.0 if gains is None else 1.0 - gains,
         "differences covered": _share(_difference_covered(planted, *each) for each in effects),
         "level means covered": _share(held for each in levels for held in _means_covered(planted, *each)),
         **_equivalence(planted, claims),
@@ -69,6 +71,9 @@ def grade_factorial(planted: Planted, claims: Sequence[Claim]) -> Grades:
         "found the best level": _best_level_found(planted, claims, SURE),
         "found or suggested the best level": _best_level_found(planted, claims, SEEN),
         "found interaction": float(bool(supported(of_kind(claims, ClaimKind.INTERACTION)))),
+        "found or suggested interaction": float(
+            any(claim.status in SEEN for claim in of_kind(claims, ClaimKind.INTERACTION))
+        ),
         **{P_VALUE + claim.id: p for claim in claims if (p := _p_unadjusted(claim)) is not None},
         **_configurations(planted, claims),
     }

@@ -127,15 +127,16 @@ def _effects() -> list[Scenario]:
         found.append(Scenario(name, "one effect, one factor", world, grade_factorial, targets))
     tie = World(levels=SQUARE, effects={"lora_rank": straight(4, 1.0), "learning_rate": straight(4, 1.0)})
     found.append(Scenario("G2 r=3", "two equal effects", tie, grade_factorial, ALL))
-    best_test = Target("found interaction", "of", 0.95, "F test finds interaction")
+    best_test = Target("found or suggested interaction", "of", 0.95, "F test finds interaction")
+    supported = Target("found interaction", "beside", 1.0, "F test finds interaction")
     named = Target("most impactful named", "at most", 0.05)
     step = World(crossover=0.5)
     title = "step cross-over of ±½ SD, no main effect"
-    found.append(Scenario("G3 step r=3", title, step, grade_factorial, (*ALL, named, best_test)))
+    found.append(Scenario("G3 step r=3", title, step, grade_factorial, (*ALL, named, best_test, supported)))
     slope = World(turning=1.0)
     title = "cross-over of slopes from −1 SD to +1 SD, no main effect"
-    enough = Target("found interaction", "at least", 0.9)
-    found.append(Scenario("G3 1 sd r=3", title, slope, grade_factorial, (*ALL, named, best_test, enough)))
+    enough = Target("found or suggested interaction", "at least", 0.9)
+    found.append(Scenario("G3 1 sd r=3", title, slope, grade_factorial, (*ALL, named, best_test, supported, enough)))
     return found
 
 

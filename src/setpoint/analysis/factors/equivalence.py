@@ -92,7 +92,7 @@ def _claim(
 
 def _weaknesses(sweep: SweepTests, factor: str, margin: float, correction: float) -> list[str]:
     """Return the reasons why equivalence that the test shows is not established, most serious first."""
-    found = ["failure rates differ between its levels"] if factor in sweep.unequal_failures else []
+    found = ["failure rates may differ between its levels"] if factor in sweep.unequal_failures else []
     if interacting := sweep.interacting(factor):
         found.append(f"the effect depends on {listed(interacting)}, so that levels may differ at some of its values")
     found += [f"aliased with {listed(sweep.design.aliases[factor])}"] if factor in sweep.design.aliases else []
