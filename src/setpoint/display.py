@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from setpoint.errors import InputError
+from setpoint.formatting import ROUND_OFF
 
 _MOST_ROWS = 60
-_ROUND_OFF = 1e-12
 
 
 def cell_text(value: object) -> str:
@@ -16,7 +16,7 @@ def cell_text(value: object) -> str:
         return ""
     if not isinstance(value, float):
         return str(value)
-    return "0" if abs(value) < _ROUND_OFF else f"{value:.4g}"
+    return "0" if abs(value) < ROUND_OFF else f"{value:.4g}"
 
 
 def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -49,6 +49,8 @@ def percent_text(share: float) -> str:
     return f"{percent:.0f} %" if abs(percent) >= 10 or percent == 0 else f"{percent:.2g} %"
 
 
+ROUND_OFF = 1e-12
+"""Metrics smaller than this are round-off and print as zero."""
 ROUND_OFF_SHARE = 1e-7
 """Smaller shares are round-off errors of solvers and floating-point sums."""
 

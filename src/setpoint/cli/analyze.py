@@ -3,6 +3,7 @@
 import argparse
 
 from setpoint.cli.options import add_json, file_path, one_of, print_json, words
+from setpoint.cli.spec_options import add_test_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,18 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="earlier results decided which rows were run, as in a search: every claim is exploratory",
     )
-    parser.add_argument(
-        "--trend",
-        type=words,
-        metavar="A,B",
-        help="numeric factors to test for a linear and a curved trend instead of for any difference of their levels",
-    )
-    parser.add_argument(
-        "--equivalence",
-        metavar="X",
-        help="test for equivalence: X is the largest difference that does not matter, such as 5%% (log scale) or 0.02 "
-        "(linear)",
-    )
+    add_test_options(parser, "factors")
     parser.add_argument("--alpha", type=float, default=0.05, help="significance level of all tests (default: 0.05)")
     parser.add_argument(
         "--strict",

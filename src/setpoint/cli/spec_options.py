@@ -80,18 +80,18 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--configurations", metavar="N", help="number of sampled points; upper limit for fractional designs"
     )
     parser.add_argument("--replicates", metavar="N", help="runs per configuration, each with its own seed (default 1)")
-    _add_test_options(parser)
+    add_test_options(parser, "parameters")
     _add_options_of_types(parser)
     add_training_options(parser)
 
 
-def _add_test_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose which tests are made."""
+def add_test_options(parser: argparse.ArgumentParser, factors: str) -> None:
+    """Add the options that choose which tests are made; `factors` is what the verb calls them."""
     parser.add_argument(
         "--trend",
         type=words,
         metavar="A,B",
-        help="numeric parameters to test for a linear and a curved trend instead of for any difference of their levels",
+        help=f"numeric {factors} to test for a linear and a curved trend instead of for any difference of their levels",
     )
     parser.add_argument(
         "--equivalence",

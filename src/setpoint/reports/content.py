@@ -16,6 +16,7 @@ from setpoint.analysis.overview import experiment_claims
 from setpoint.analysis.runs.configurations import ConfigurationResult, rank_configurations, ranking_metric
 from setpoint.artifacts import TRAINING_KINDS
 from setpoint.formatting import (
+    ROUND_OFF,
     counted,
     factor_label,
     level_text,
@@ -323,10 +324,6 @@ def seeds_text(result: ConfigurationResult) -> str:
     """Return `3/3 seeds`, or `2/3 seeds, 1 failed`."""
     text = f"{len(result.values)}/{counted(len(result.runs), 'seed')}"
     return f"{text}, {result.failed} failed" if result.failed else text
-
-
-ROUND_OFF = 1e-12
-"""Metrics smaller than this are round-off and print as zero."""
 
 
 def metric_text(value: float | None) -> str:
